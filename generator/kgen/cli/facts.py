@@ -1,0 +1,139 @@
+"""`kgen matrix show`: the compatibility facts as a table or as data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from kgen import resources
+from kgen.cli import console
+from kgen.errors import ExitStatus, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.solver.conflict import served_gpus
+from kgen.solver.problem import spell
+from kgen.tables import nearest
+
+Facts = list[dict[str, object]]
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    matrix = load(resources.folder("matrix"))
+    matrix.check()
+    special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {"cuda": _cuda, "cudnn": _cudnn}
+    known = [*matrix.framework_names, *special]
+    name = arguments.framework
+    if name is not None and name not in known:
+        near = nearest(name, known)
+        raise UsageError(
+            f"`{name}` is not in the matrix",
+            hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
+        )
+    names = [name] if name else list(matrix.framework_names)
+    tables = {one: special[one](matrix) if one in special else _framework(matrix, one) for one in names}
+    if arguments.json:
+        console.data({"revision": matrix.revision, "facts": tables})
+        return ExitStatus.DONE
+    console.result("\n\n".join(_text(one, rows) for one, rows in tables.items()))
+    console.say(f"\nmatrix {matrix.revision}; sources and requirements of each row: --json")
+    return ExitStatus.DONE
+
+
+def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
+    return [
+        _build_row(matrix, release, build)
+        for release in reversed(matrix.framework(name).releases)
+        for build in release.builds
+    ]
+
+
+def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> dict[str, object]:
+    texts = [*build.requires, *build.adds]
+    requirements = [parse_requirement(text) for text in [*texts, *(e for t in texts for e in matrix.expand(t))]]
+    roles: dict[str, str] = {}
+    for requirement in requirements:
+        library = matrix.library(requirement.name)
+        role = requirement.name if library is None else library.role
+        roles.setdefault(role, spell(requirement.specifier))
+    return {
+        "version": str(release.version),
+        "released": release.released.isoformat(),
+        "cuda": build.cuda or "cpu",
+        "cudnn": roles.get("cudnn", ""),
+        "nccl": roles.get("nccl", ""),
+        "numpy": roles.get("numpy", ""),
+        "python": _range(build.pythons),
+        "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
+        "gpus": served_gpus(build).removeprefix("compute capability ") if build.cuda else "",
+        "yanked": release.yanked,
+        "known-bad": release.known_bad,
+        "install": list(build.install),
+        "requires": list(build.requires),
+        "adds": dict(build.adds),
+        "source": build.provenance.source,
+        "checked": build.provenance.checked.isoformat(),
+    }
+
+
+def _range(pythons: Sequence[str]) -> str:
+    return pythons[0] if len(pythons) == 1 else f"{pythons[0]}-{pythons[-1]}" if pythons else ""
+
+
+def _cuda(matrix: CompatibilityMatrix) -> Facts:
+    majors: Facts = [
+        {
+            "cuda": str(row.major),
+            "driver": f">={row.driver}",
+            "gpus": spell(row.gpus),
+            "what": "minor-version compatibility",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in matrix.cuda_majors.values()
+    ]
+    return majors + [
+        {
+            "cuda": str(row.version),
+            "driver": "" if row.driver is None else f">={row.driver}",
+            "gpus": "",
+            "what": "toolkit and its PTX",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in reversed(matrix.toolkits)
+    ]
+
+
+def _cudnn(matrix: CompatibilityMatrix) -> Facts:
+    return [
+        {
+            "cuda": str(row.cuda),
+            "cudnn": spell(row.cudnn),
+            "gpus": spell(row.gpus),
+            "driver": f">={row.driver}",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in matrix.cudnn
+    ]
+
+
+_SHOWN = ("version", "released", "cuda", "cudnn", "nccl", "numpy", "python", "driver", "gpus", "glibc", "what")
+
+
+def _text(name: str, rows: Facts) -> str:
+    """The columns that fit a screen; a column that is empty throughout is left out."""
+    columns = [column for column in _SHOWN if any(row.get(column) for row in rows)]
+    headings = ["platforms (glibc)" if column == "glibc" else column for column in columns]
+    lines = [[_cell(row, column) for column in columns] for row in rows]
+    return f"{name}\n{console.table(headings, lines)}"
+
+
+def _cell(row: dict[str, object], column: str) -> str:
+    value = row.get(column)
+    if isinstance(value, dict):
+        return " ".join(name if glibc is None else f"{name} ({glibc})" for name, glibc in value.items())
+    text = "" if value is None else str(value)
+    marks = [mark for mark in ("yanked", "known-bad") if row.get(mark)] if column == "version" else []
+    return " ".join([text, *(f"[{mark}]" for mark in marks)])

@@ -1,0 +1,29 @@
+"""`kgen init`: writes the settings, from what this machine has."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kgen import host, resources, settings
+from kgen.cli import console
+from kgen.cli.init import write_settings
+from kgen.errors import ExitStatus
+from kgen.matrix.compatibility import load
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Write the settings and say where."""
+    matrix = load(resources.folder("matrix"))
+    path, text = write_settings(
+        settings.find_root(Path.cwd()),
+        host.inspect(),
+        matrix,
+        cuda=arguments.cuda,
+        cpu=bool(arguments.cpu),
+        backends=arguments.backends,
+        python=arguments.python,
+    )
+    console.result(text.rstrip("\n"))
+    console.say(f"\nwritten to {path.name}; next: kgen lock")
+    return ExitStatus.DONE

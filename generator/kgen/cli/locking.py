@@ -1,0 +1,256 @@
+"""`kgen lock`: solve, close, judge, write."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from kgen import __version__, host, resources, storage, wheels
+from kgen.cli import console, plan
+from kgen.cli.plan import Plan
+from kgen.emitters.hooks import render_hooks
+from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.lockers import pylock, uv
+from kgen.lockers.session import Outcome, Reporter, Session
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
+from kgen.solver import report
+
+_HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
+_PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Lock what was asked and write it, each environment whole or not at all."""
+    matrix = load(resources.folder("matrix"))
+    planned = plan.make(arguments, matrix, Path.cwd())
+    _refuse_conda(arguments, planned)
+    for note in planned.notes:
+        console.say(f"note: {note}")
+    locks = planned.settings.root / "locks"
+    requests = planned.requests
+    if arguments.upgrade_package:
+        requests = tuple(_held(request, locks, arguments.upgrade_package) for request in requests)
+    with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
+        if not arguments.dry_run:
+            storage.recover(locks)
+        outcomes = _lock(matrix, planned, requests)
+        written = {} if arguments.dry_run else _write(matrix, planned, outcomes, locks, arguments)
+    _tell(outcomes, written, arguments)
+    return _status(outcomes)
+
+
+def _refuse_conda(arguments: argparse.Namespace, planned: Plan) -> None:
+    if arguments.conda or arguments.channel or "conda" in planned.settings.installers:
+        raise UsageError(
+            "conda locks are not in this version of kgen",
+            hints=["leave out `--conda`, `--channel` and `installers`: the wheels are locked without them"],
+        )
+
+
+def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> EnvironmentRequest:
+    """The request with every version of the lock that is there held, but for the packages to upgrade."""
+    path = locks / request.environment / pylock.filename(request.platform)
+    try:
+        locked = tomli.loads(path.read_text(encoding="utf-8"))
+        versions = {package["name"]: package["version"] for package in locked["packages"]}
+        parts = locked["tool"]["kgen"]["packages"]
+    except FileNotFoundError:
+        raise UsageError(
+            f"`--upgrade-package`: {request.environment} has no lock for {request.platform} yet",
+            hints=[f"kgen lock {request.name}"],
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path}: not a lock of kgen: {error}", hints=["kgen lock"]) from None
+    names = {canonicalize_name(name) for name in upgraded}
+    missing = sorted(names - {*versions, *parts})
+    if missing:
+        raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
+    held = {**parts, **versions}
+    return dataclasses.replace(
+        request,
+        held=tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held) if name not in names),
+    )
+
+
+def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
+    cancel = threading.Event()
+    program = uv.find()
+    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR"))
+    certificates = host.variable("SSL_CERT_FILE")
+    with (
+        wheels.WheelReader(cache=cache, cancel=cancel, certificates=certificates) as reader,
+        _progress(requests) as told,
+    ):
+        locker = uv.Uv(program, root=planned.settings.root, cancel=cancel)
+        return Session(matrix, locker, reader, cancel=cancel, report=told).lock(requests)
+
+
+@contextlib.contextmanager
+def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
+    """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _request, _stage: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[stage]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+        tasks = {
+            request: progress.add_task(_label(request), total=None, stage="waiting") for request in requests
+        }
+        yield lambda request, stage: progress.update(tasks[request], stage=stage)
+
+
+def _label(request: EnvironmentRequest) -> str:
+    return f"{request.environment} ({request.platform})"
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def _write(
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    outcomes: Sequence[Outcome],
+    locks: Path,
+    arguments: argparse.Namespace,
+) -> Mapping[str, bool]:
+    """Write each environment that was locked on all its platforms; environment -> whether anything changed."""
+    environments: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        environments.setdefault(outcome.request.environment, []).append(outcome)
+    written = {}
+    for environment, members in environments.items():
+        if any(outcome.lock is None for outcome in members):
+            continue
+        files = {}
+        for outcome in members:
+            platform = matrix.platforms[outcome.request.platform]
+            text = pylock.render(
+                _locked(outcome),
+                platform=platform,
+                revision=matrix.revision,
+                version=__version__,
+                portable=planned.settings.portable,
+            )
+            files[pylock.filename(platform.name)] = text.encode()
+        backend = matrix.backends[members[0].request.backends[0]]
+        hooks = render_hooks(environment, backend.environment)
+        files |= {path: text.encode() for path, text in hooks.items()}
+        # locks of platforms that a flag left out this time stay; those that the settings dropped go
+        every = not arguments.platform
+        written[environment] = storage.replace_folder(
+            locks / environment,
+            files,
+            owned=lambda path, every=every: bool(_HOOK.fullmatch(path) or (every and _PYLOCK.fullmatch(path))),
+        )
+    return written
+
+
+def _locked(outcome: Outcome) -> pylock.Lock:
+    assert outcome.lock is not None  # noqa: S101 - the caller has looked
+    return outcome.lock
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace) -> None:
+    locked = [outcome for outcome in outcomes if outcome.lock is not None]
+    if arguments.json:
+        console.data(_data(outcomes, written))
+    elif locked:
+        rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
+        console.result(
+            console.table(
+                ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows
+            )
+        )
+    for outcome in outcomes:
+        for note in outcome.notes:
+            console.say(f"note: {note}")
+        for warning in outcome.lock.resolution.warnings if outcome.lock else ():
+            console.say(f"warning: {outcome.request.environment}: {warning}")
+    for outcome in outcomes:
+        if outcome.conflict is not None:
+            console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
+            console.hints(report.hints(outcome.conflict))
+        elif outcome.error is not None:
+            console.say("")
+            console.error(outcome.error)
+    if len(locked) < len(outcomes):
+        standing = "" if arguments.dry_run else "; an older lock of theirs stands as it was"
+        names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
+        console.say(f"\nnot locked: {names}{standing}")
+    elif not arguments.dry_run and not arguments.json:
+        first = locked[0].request
+        console.say(
+            f"\nnext: commit locks/; install with"
+            f" `uv pip sync locks/{first.environment}/{pylock.filename(first.platform)}`"
+            f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
+        )
+
+
+def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:
+    lock = _locked(outcome)
+    resolution = lock.resolution
+    request = outcome.request
+    state = "not written" if dry else ("written" if written[request.environment] else "unchanged")
+    return (
+        request.environment if request.platform == "linux-64" else f"{request.environment} ({request.platform})",
+        _frameworks(resolution),
+        resolution.cuda or "-",
+        "-" if resolution.cudnn is None else str(resolution.cudnn),
+        str(len(lock.wheels)),
+        console.size(lock.size),
+        f"{outcome.seconds:.1f} s",
+        state,
+    )
+
+
+def _frameworks(resolution: Resolution) -> str:
+    """Keras and the frameworks themselves, without their parts."""
+    own = [name for name in resolution.packages if name not in resolution.parts]
+    return ", ".join(f"{name} {resolution.packages[name]}" for name in (*own[1:], *own[:1]))
+
+
+def _data(outcomes: Sequence[Outcome], written: Mapping[str, bool]) -> dict[str, object]:
+    rows: list[dict[str, object]] = []
+    for outcome in outcomes:
+        request = outcome.request
+        if outcome.lock is not None:
+            rows.append(
+                {
+                    **report.solution_data(outcome.lock.resolution),
+                    "locked": {name: str(version) for name, version in outcome.lock.versions.items()},
+                    "size": outcome.lock.size,
+                    "seconds": round(outcome.seconds, 3),
+                    "changed": written.get(request.environment),
+                    "notes": outcome.notes,
+                }
+            )
+        elif outcome.conflict is not None:
+            rows.append({"environment": request.environment, "conflict": report.conflict_data(outcome.conflict)})
+        elif outcome.error is not None:
+            fault = {"message": outcome.error.message, "hints": list(outcome.error.hints)}
+            rows.append({"environment": request.environment, "platform": request.platform, "error": fault})
+    return {"environments": rows}
+
+
+def _status(outcomes: Sequence[Outcome]) -> ExitStatus:
+    if any(outcome.conflict is not None for outcome in outcomes):
+        return ExitStatus.NO_SOLUTION
+    return next((o.error.status for o in outcomes if o.error is not None), ExitStatus.DONE)

@@ -1,0 +1,46 @@
+"""Parses, calls a command, and is the one boundary where errors become text and an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from kgen import __version__
+from kgen.cli import arguments, console
+from kgen.errors import ExitStatus, KgenError
+
+_COMMANDS = {
+    "init": "kgen.cli.initialise",
+    "solve": "kgen.cli.solving",
+    "lock": "kgen.cli.locking",
+    "matrix": "kgen.cli.facts",
+}
+"""Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; returns its exit status, and prints no traceback for a fault that is no bug of kgen."""
+    try:
+        parser = arguments.parser()
+        parsed = parser.parse_args(argv)
+        if parsed.version:
+            console.result(f"kgen {__version__}")
+            return ExitStatus.DONE
+        if parsed.command is None:
+            parser.print_help(sys.stderr)
+            return ExitStatus.USAGE
+        status: ExitStatus = importlib.import_module(_COMMANDS[parsed.command]).run(parsed)
+        sys.stdout.flush()
+    except KgenError as error:
+        console.error(error)
+        return error.status
+    except KeyboardInterrupt:
+        console.say("interrupted; nothing was written, the locks are as they were")
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has seen enough; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.DONE
+    return status

@@ -1,0 +1,263 @@
+"""Flags + settings + matrix + this machine -> the environments that are asked for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from kgen import host
+from kgen import settings as settings_module
+from kgen.errors import UsageError
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.settings import JointEnvironment, Settings
+from kgen.solver.problem import Problem
+from kgen.solver.python import best_python
+from kgen.solver.resolve import select
+from kgen.tables import nearest
+
+T = TypeVar("T")
+
+_AUTO = "auto"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one run is to do.
+
+    Attributes:
+        settings: the settings, with the flags over them.
+        requests: an environment on a platform each; platforms of one environment stand together.
+        notes: choices that were made for the user and that they may want to make themselves.
+    """
+
+    settings: Settings
+    requests: tuple[EnvironmentRequest, ...]
+    notes: tuple[str, ...]
+
+
+def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Path) -> Plan:
+    """The plan of a call.
+
+    Args:
+        arguments: the parsed flags of `solve` or `lock`.
+        matrix: the facts.
+        folder: where kgen was called; the settings are looked for from here on.
+
+    Raises:
+        UsageError: a flag is wrong, or flags contradict each other.
+        SettingsError: the settings are wrong.
+    """
+    root = settings_module.find_root(folder)
+    settings = merge(settings_module.read(root, matrix), arguments, matrix)
+    environments = _environments(arguments, settings, matrix)
+    notes: list[str] = []
+    accelerator = _accelerator(settings, environments, matrix, notes)
+    drafts = [
+        _request(environment, settings, accelerator, platform, matrix)
+        for environment in environments
+        for platform in _platforms(settings, accelerator, matrix)
+    ]
+    python = settings.python or host.python_version_file(root) or best_python(matrix, drafts)
+    if python not in (row.version for row in matrix.pythons):
+        raise UsageError(
+            f"Python `{python}` is not in the matrix",
+            hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
+        )
+    requests = tuple(dataclasses.replace(draft, python=python) for draft in drafts)
+    return Plan(settings=settings, requests=requests, notes=tuple(notes))
+
+
+def merge(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
+    """The settings with the flags over them."""
+    if arguments.cuda and arguments.cpu:
+        raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
+    changes: dict[str, object] = {}
+    if arguments.cuda or arguments.cpu:
+        changes |= {"cuda": arguments.cuda, "cpu": bool(arguments.cpu)}
+    for flag, parse in (
+        ("python", lambda text: settings_module.parse_python(text, matrix)),
+        ("glibc", settings_module.parse_glibc),
+        ("driver", settings_module.parse_driver),
+        ("keras", settings_module.parse_specifiers),
+        ("exclude_newer", settings_module.parse_date),
+    ):
+        text = getattr(arguments, flag)
+        if text is not None:
+            changes[flag] = _parsed(f"--{flag.replace('_', '-')}", text, parse)
+    for flag, key, parse in (
+        ("gpu", "gpu", settings_module.parse_gpu),
+        ("require", "require", settings_module.parse_requirement_flag),
+        ("dependency", "dependencies", settings_module.parse_requirement_flag),
+        ("platform", "platforms", lambda text: settings_module.parse_platform(text, matrix)),
+    ):
+        texts = getattr(arguments, flag)
+        if texts:
+            changes[key] = tuple(dict.fromkeys(_parsed(f"--{flag}", text, parse) for text in texts))
+    if getattr(arguments, "portable", None):
+        changes["portable"] = True
+    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from None
+
+
+# -- which environments ------------------------------------------------------------------------------------------------
+
+
+def _environments(
+    arguments: argparse.Namespace, settings: Settings, matrix: CompatibilityMatrix
+) -> list[JointEnvironment]:
+    """The environments by name, each with its backends; a single backend is an environment of its own name."""
+    named = tuple(dict.fromkeys(arguments.backends))
+    known = {**{name: None for name in matrix.backends}, **settings.environments}
+    for name in named:
+        if name not in known:
+            near = nearest(name, known)
+            raise UsageError(
+                f"`{name}` is no backend" + (" and no environment of the settings" if settings.environments else ""),
+                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.backends)}"],
+            )
+    default = settings.backends or tuple(name for name, row in matrix.backends.items() if row.default)
+    if arguments.together is not None:
+        settings_module.check_name(arguments.together, matrix)
+        backends = tuple(name for name in named or default if name in matrix.backends)
+        if len(backends) < len(named):
+            raise UsageError(f"`--together {arguments.together}` takes backends, not environments")
+        if len(backends) < 2:  # noqa: PLR2004 - together means at least two
+            raise UsageError(
+                f"`--together {arguments.together}` needs at least two backends",
+                hints=[f"kgen {arguments.command} tensorflow jax torch --together {arguments.together}"],
+            )
+        return [JointEnvironment(name=arguments.together, backends=backends, dependencies=())]
+    names = named or (*default, *settings.environments)
+    return [
+        settings.environments.get(name) or JointEnvironment(name=name, backends=(name,), dependencies=())
+        for name in names
+    ]
+
+
+def _platforms(settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix) -> tuple[str, ...]:
+    """The platforms of the settings; else this machine's, unless it is one that CUDA does not run on."""
+    if settings.platforms:
+        return settings.platforms
+    here = host.inspect_platform()
+    first = next(iter(matrix.platforms))
+    if here not in matrix.platforms:
+        return (first,)
+    runs_cuda = matrix.platforms[here].glibc is not None
+    return (here,) if accelerator == CPU or runs_cuda else (first,)
+
+
+def _request(
+    environment: JointEnvironment,
+    settings: Settings,
+    accelerator: Accelerator,
+    platform: str,
+    matrix: CompatibilityMatrix,
+) -> EnvironmentRequest:
+    accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
+    own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
+    dependencies = (*settings.dependencies, *(one for several in own for one in several), *environment.dependencies)
+    frameworks = {matrix.backends[backend].framework for backend in environment.backends}
+    has_glibc = matrix.platforms[platform].glibc is not None
+    asked = tuple(wish for wish in settings.require if _concerns(wish, frameworks, matrix))
+    unknown = tuple(wish for wish in asked if not _is_known(wish, matrix))
+    return EnvironmentRequest(
+        name=environment.name,
+        backends=environment.backends,
+        accelerator=accelerator if accelerated else CPU,
+        python=settings.python or matrix.pythons[-1].version,
+        platform=platform,
+        glibc=settings.glibc if has_glibc else None,
+        driver=settings.driver if accelerated else None,
+        gpus=settings.gpu if accelerated else (),
+        keras=settings.keras,
+        requirements=tuple(wish for wish in asked if wish not in unknown),
+        dependencies=(*unknown, *dependencies),
+        cutoff=settings.exclude_newer,
+    )
+
+
+def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
+    """Whether a requirement is about an environment: one on another backend's framework is not."""
+    name = canonicalize_name(wish.name)
+    shared = {KERAS, "numpy"}
+    return name in frameworks | shared or name not in matrix.framework_names
+
+
+def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
+    name = canonicalize_name(wish.name)
+    return name in matrix.framework_names or matrix.library(name) is not None
+
+
+# -- on what -----------------------------------------------------------------------------------------------------------
+
+
+def _accelerator(
+    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+) -> Accelerator:
+    if settings.cuda is None:
+        if not settings.cpu:
+            notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
+        return CPU
+    if settings.cuda == _AUTO:
+        return _auto(settings, environments, matrix, notes)
+    accelerator = Accelerator.parse(settings.cuda)
+    if accelerator.cuda not in matrix.cuda_majors:
+        known = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
+        raise UsageError(
+            f"CUDA `{settings.cuda}` is not in the matrix",
+            hints=[f"the majors are {known}; a minor limits how new the toolkit may be: --cuda 12.6"],
+        )
+    return accelerator
+
+
+def _auto(
+    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+) -> Accelerator:
+    """The newest CUDA that every backend can have on the driver and GPUs that are named, or else on this machine's."""
+    driver, gpus = settings.driver, settings.gpu
+    if driver is None and not gpus:
+        machine = host.inspect()
+        driver = machine.driver
+        gpus = tuple(dict.fromkeys(gpu.capability for gpu in machine.gpus))
+        if driver is None:
+            raise UsageError(
+                "`--cuda auto`: no NVIDIA driver was found on this machine"
+                + (f" ({machine.note})" if machine.note else ""),
+                hints=[
+                    "name the machine that it is for: --cuda auto --driver 535.183 --gpu 8.0",
+                    "or choose: --cuda 12, or --cpu",
+                ],
+            )
+    known = dataclasses.replace(settings, driver=driver, gpu=gpus)
+    for major in sorted(matrix.cuda_majors, reverse=True):
+        accelerator = Accelerator(cuda=major)
+        requests = [
+            _request(environment, known, accelerator, platform, matrix)
+            for environment in environments
+            for platform in _platforms(settings, accelerator, matrix)
+        ]
+        python = settings.python or best_python(matrix, requests)
+        if all(select(Problem(matrix, dataclasses.replace(one, python=python))) for one in requests):
+            notes.append(f"--cuda auto is CUDA {major}, the newest that every backend asked for can have here")
+            return accelerator
+    newest = max(matrix.cuda_majors)
+    raise UsageError(
+        "`--cuda auto`: no CUDA major serves every backend on this driver and these GPUs",
+        hints=[f"`kgen solve --cuda {newest}` says what stands in the way", "or ask for fewer backends"],
+    )
+
+

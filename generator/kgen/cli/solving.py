@@ -1,0 +1,43 @@
+"""`kgen solve`: what fits, from the matrix alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kgen import resources
+from kgen.cli import console, plan
+from kgen.errors import ExitStatus
+from kgen.matrix.compatibility import load
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver import report
+from kgen.solver.resolve import solve
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Solve each environment and print the answers."""
+    matrix = load(resources.folder("matrix"))
+    planned = plan.make(arguments, matrix, Path.cwd())
+    answers = [solve(matrix, request) for request in planned.requests]
+    conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
+    if arguments.json:
+        console.data(_data(answers))
+    else:
+        solved = [answer for answer in answers if isinstance(answer, Resolution)]
+        if solved:
+            console.result("\n\n".join(report.solution_text(answer) for answer in solved))
+        for note in planned.notes:
+            console.say(f"note: {note}")
+    for conflict in conflicts:
+        console.say(f"error: {report.conflict_text(conflict)}")
+        console.hints(report.hints(conflict))
+    return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
+
+
+def _data(answers: list[Resolution | Conflict]) -> dict[str, object]:
+    """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
+    solutions = [report.solution_data(answer) for answer in answers if isinstance(answer, Resolution)]
+    conflicts = [report.conflict_data(answer) for answer in answers if isinstance(answer, Conflict)]
+    if len(answers) == 1:
+        return {"solution": solutions[0]} if solutions else {"conflict": conflicts[0]}
+    return {"solutions": solutions, **({"conflicts": conflicts} if conflicts else {})}

@@ -1,0 +1,70 @@
+"""The hooks that select an environment's backend in a shell, and put back what was there.
+
+Makes their text from templates/hooks/; the comments of those for sh say how it is done. All shells keep one
+stack in the same variables: what one shell activated, a shell of another kind started in it can undo.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import jinja2
+
+from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
+from kgen.resources import folder
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STACK = re.compile(r"_KGEN_.*|KGEN_SHLVL|KGEN_ENVIRONMENT")
+_PHASES = ("activate", "deactivate")
+_QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"sh": quote_sh, "fish": quote_fish, "ps1": quote_powershell},
+)
+
+
+def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Gives the text of every hook of `environment`, by its path in the folder of the lock.
+
+    Args:
+        environment: the name that `KGEN_ENVIRONMENT` shows while the environment is active.
+        variables: what the environment's backend needs to find in a process's environment.
+
+    Raises:
+        ValueError: a name is no name of a variable, or one that no hook may touch; or a text holds NUL.
+    """
+    if not environment:
+        raise ValueError("an environment without a name can have no hooks")
+    for name in variables:
+        _refuse_unfit(name)
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder("templates") / "hooks"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - shells, not HTML: each value is quoted for its shell below
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return {
+        f"{phase}.d/kgen.{suffix}": templates.get_template(f"{phase}.{suffix}.j2").render(
+            label=_in_a_comment(environment),
+            environment=quote(environment),
+            variables=[(name, quote(variables[name])) for name in sorted(variables)],
+        )
+        for phase in _PHASES
+        for suffix, quote in _QUOTING.items()
+    }
+
+
+def _refuse_unfit(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not the name of an environment variable: {name!r}")
+    if _STACK.fullmatch(name):
+        raise ValueError(f"the hooks keep their own record in {name}: an environment cannot set it")
+    if name == "LD_LIBRARY_PATH":
+        raise ValueError("hooks leave LD_LIBRARY_PATH alone: it takes the place of locked libraries")
+
+
+def _in_a_comment(text: str) -> str:
+    """Gives `text` as printable ASCII on one line, so that no comment ends before it should."""
+    return text.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -1,0 +1,50 @@
+"""One literal of a string for each shell: what is quoted here arrives byte for byte and runs nothing.
+
+Knows no template and no hook. A newline stays a newline inside the quotes. NUL cannot be in an environment
+variable, so each function refuses it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# PowerShell takes these for a straight single quote, and two of any of them inside quotes for one literal.
+_POWERSHELL_SINGLE_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
+
+
+def quote_sh(text: str) -> str:
+    """Gives `text` as one word for sh, dash, bash and zsh.
+
+    `shlex.quote` would not do: it leaves `=ls` bare, which zsh replaces by the path of `ls`.
+
+    Raises:
+        ValueError: `text` holds NUL.
+    """
+    escaped = _without_nul(text).replace("'", "'\"'\"'")
+    return f"'{escaped}'"
+
+
+def quote_fish(text: str) -> str:
+    r"""Gives `text` as one word for fish, where `\\` and `\'` are the only escapes inside single quotes.
+
+    Raises:
+        ValueError: `text` holds NUL.
+    """
+    escaped = _without_nul(text).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def quote_powershell(text: str) -> str:
+    """Gives `text` as a string literal for PowerShell, every kind of single quote doubled.
+
+    Raises:
+        ValueError: `text` holds NUL.
+    """
+    escaped = _POWERSHELL_SINGLE_QUOTES.sub(r"\1\1", _without_nul(text))
+    return f"'{escaped}'"
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"no environment variable can hold NUL: {text!r}")
+    return text

@@ -1,0 +1,81 @@
+"""The errors that a user can meet, and the exit status each of them means.
+
+Lowest layer: imports nothing of kgen. An error says what is wrong with which object and where; its hints say what to
+type next. Only :mod:`kgen.cli` renders them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+
+class ExitStatus(enum.IntEnum):
+    """What the exit status of `kgen` means."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    NO_SOLUTION = 3
+    OUTSIDE = 4
+    INTERRUPTED = 130
+
+
+class KgenError(Exception):
+    """A fault that is not a bug in kgen.
+
+    Attributes:
+        message: what is wrong, with which object, where. No final full stop if it is one sentence.
+        hints: the next things to type, most useful first.
+        status: the exit status of the command that meets it.
+    """
+
+    status: ExitStatus = ExitStatus.USAGE
+
+    def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = tuple(hints)
+
+
+class UsageError(KgenError):
+    """The call is wrong: an unknown name, contradicting flags, a value that does not parse."""
+
+
+class SettingsError(KgenError):
+    """The settings are wrong; the message names the file and the key's path."""
+
+
+class MatrixError(KgenError):
+    """The matrix is damaged. Holds every fault that was found, each with a dotted path.
+
+    Attributes:
+        faults: the faults, in reading order.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        listed = "\n".join(f"  {fault}" for fault in self.faults)
+        super().__init__(
+            f"the compatibility matrix has {count} fault{'s' if count != 1 else ''}:\n{listed}",
+            hints=["reinstall kgen, or undo the last edit of the matrix file that is named"],
+        )
+
+
+class OutsideError(KgenError):
+    """Something outside kgen failed: the network, uv, an interpreter, the disk."""
+
+    status = ExitStatus.OUTSIDE
+
+
+class Cancelled(OutsideError):  # noqa: N818 - it is no fault
+    """Work was ended because the user asked for it."""
+
+    status = ExitStatus.INTERRUPTED
+
+
+class JudgementError(KgenError):
+    """A lock that was made is not fit to be written; the message says which promise it breaks."""
+
+    status = ExitStatus.OUTSIDE

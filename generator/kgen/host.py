@@ -1,0 +1,224 @@
+"""What this machine has: its platform, its C library, its driver and its GPUs.
+
+The only module that reads the process's environment. Nothing here judges what it finds.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from packaging.version import Version
+
+from kgen.errors import SettingsError
+from kgen.model.driver import DriverVersion
+
+_SUBDIRS = {
+    ("Linux", "x86_64"): "linux-64",
+    ("Linux", "aarch64"): "linux-aarch64",
+    ("Darwin", "arm64"): "osx-arm64",
+    ("Windows", "amd64"): "win-64",
+}
+_PYTHON_VERSION = ".python-version"
+_MINOR = re.compile(
+    r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?"
+)
+_OTHER_PYTHONS = (
+    "pypy",
+    "graalpy",
+    "graalvm",
+    "jython",
+    "ironpython",
+    "micropython",
+    "miniconda",
+    "anaconda",
+)
+_SHOWN = 60
+"""So much of a line that is not understood is shown; the file may hold anything."""
+
+
+def variable(name: str) -> str | None:
+    """The environment variable of this name; None if it is not set."""
+    return os.environ.get(name)
+
+
+def home() -> Path | None:
+    """The user's home folder; None if there is no telling."""
+    try:
+        return Path.home().resolve()
+    except (RuntimeError, OSError):
+        return None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads from, or types into, this stream.
+
+    A stream that is closed, or was never there, has nobody at its end.
+    """
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """An NVIDIA GPU.
+
+    Attributes:
+        name: what the driver calls it.
+        capability: its compute capability, as `9.0`.
+        memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
+            machine's.
+    """
+
+    name: str
+    capability: Version
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """This machine.
+
+    Attributes:
+        platform: conda's name of it, as `linux-64`; None if conda has none that kgen knows.
+        glibc: the version of its C library; None where that is another one.
+        driver: the version of NVIDIA's driver; None without one.
+        gpus: its GPUs in NVML's order, whatever CUDA_VISIBLE_DEVICES hides.
+        note: in words, what of NVIDIA's is there and does not work; None if all of it does, or none is there.
+    """
+
+    platform: str | None = None
+    glibc: Version | None = None
+    driver: DriverVersion | None = None
+    gpus: tuple[Gpu, ...] = ()
+    note: str | None = None
+
+
+def inspect() -> Host:
+    """What this machine has; a machine without a GPU, or with a broken driver, is an answer and no error."""
+    driver, gpus, notes = _nvidia()
+    return Host(
+        # Windows writes the machine in capitals.
+        platform=_SUBDIRS.get((platform.system(), platform.machine().lower())),
+        glibc=_glibc(),
+        driver=driver,
+        gpus=gpus,
+        note="; ".join(notes) or None,
+    )
+
+
+def python_version_file(folder: Path) -> str | None:
+    """The CPython minor that `.python-version` in this folder asks for, as `3.12`.
+
+    The file is pyenv's and uv's. Its first line that is neither empty nor a comment counts: `3.12`, `3.12.4`,
+    `cpython@3.12` or `cpython-3.12.1-linux-x86_64-gnu`.
+
+    Returns:
+        None if there is no such file, or nothing in it.
+
+    Raises:
+        SettingsError: the file cannot be read, or asks for something else than a CPython.
+    """
+    path = folder / _PYTHON_VERSION
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror or error}",
+            hints=["give the version with `--python 3.12`"],
+        ) from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text", hints=[f"echo 3.12 > {_PYTHON_VERSION}"]) from None
+    asked = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), None)
+    if asked is None:
+        return None
+    match = _MINOR.fullmatch(asked.lower())
+    if match is not None:
+        return match["minor"]
+    shown = repr(asked if len(asked) <= _SHOWN else asked[:_SHOWN] + "…")
+    if asked.lower().startswith(_OTHER_PYTHONS):
+        problem = f"{path} asks for {shown}; the frameworks have wheels for CPython only"
+    else:
+        problem = f"{path} asks for {shown}, which names no minor of CPython such as 3.12"
+    raise SettingsError(
+        problem, hints=["give the version with `--python 3.12`", f"echo 3.12 > {_PYTHON_VERSION}"]
+    )
+
+
+def _glibc() -> Version | None:
+    """The C library that this process runs on, if it is glibc."""
+    try:
+        text = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, ValueError, OSError):
+        # Windows has no such function; macOS and musl do not know the name.
+        return None
+    # A distribution may have added to the number.
+    match = re.match(r"glibc ([0-9]+\.[0-9]+)", text)
+    return None if match is None else Version(match[1])
+
+
+def _nvidia() -> tuple[DriverVersion | None, tuple[Gpu, ...], list[str]]:
+    """The driver, the GPUs, and what did not work."""
+    try:
+        # Costs a tenth of kgen's start, and most commands do not ask.
+        import pynvml  # noqa: PLC0415
+    except ImportError as error:
+        return None, (), [f"the Python package nvidia-ml-py cannot be imported: {error}"]
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return None, (), []
+    except (pynvml.NVMLError, OSError) as error:
+        return None, (), [f"NVML is there and does not start: {error}"]
+    notes: list[str] = []
+    try:
+        return _driver(pynvml, notes), _gpus(pynvml, notes), notes
+    finally:
+        try:
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError as error:
+            notes.append(f"NVML does not shut down: {error}")
+
+
+def _driver(nvml: Any, notes: list[str]) -> DriverVersion | None:  # noqa: ANN401 - it has no types
+    try:
+        return DriverVersion(nvml.nvmlSystemGetDriverVersion())
+    except (nvml.NVMLError, ValueError) as error:
+        notes.append(f"NVML does not tell the driver's version: {error}")
+        return None
+
+
+def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it has no types
+    gpus = []
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except nvml.NVMLError as error:
+        notes.append(f"NVML does not tell how many GPUs there are: {error}")
+        return ()
+    for index in range(count):
+        # A GPU that has fallen off the bus must not hide the others.
+        try:
+            gpus.append(_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
+        except (nvml.NVMLError, ValueError) as error:  # noqa: PERF203 - the loop is short
+            notes.append(f"GPU {index} does not answer: {error}")
+    return tuple(gpus)
+
+
+def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    try:
+        memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except nvml.NVMLError:
+        # Not supported where GPU and CPU share their memory.
+        memory = 0
+    return Gpu(
+        name=str(nvml.nvmlDeviceGetName(handle)), capability=Version(f"{major}.{minor}"), memory_bytes=memory
+    )

@@ -1,0 +1,93 @@
+"""The judgement of a closed lock, before anything is written. A fault names what is wrong and with which file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from kgen.lockers.lock import Lock
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.wheels import WheelListing, overlaps
+
+_CUDA_SUFFIX = re.compile(r"^nvidia-.*-cu(?P<major>\d\d)$")
+
+
+def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, WheelListing]) -> tuple[str, ...]:
+    """What makes the lock unfit to be written.
+
+    Args:
+        matrix: the facts.
+        lock: the lock.
+        listings: package -> the files in its wheel, for those that could be read.
+    """
+    return (
+        *_wrong_versions(lock),
+        *_missing_libraries(lock),
+        *_wrong_cuda(matrix, lock),
+        *_several_cudnn(matrix, lock),
+        *_cpu_builds(lock),
+        *_overlaps(listings),
+    )
+
+
+def _wrong_versions(lock: Lock) -> Iterator[str]:
+    resolution = lock.resolution
+    for name, version in resolution.packages.items():
+        locked = lock.versions.get(name)
+        if locked is None:
+            if name in resolution.parts.values():
+                continue
+            yield f"{name} {version} was decided on, and the lock has none"
+        elif locked.public != version.public:
+            yield f"{name} {version} was decided on, and the lock has {locked}"
+
+
+def _missing_libraries(lock: Lock) -> Iterator[str]:
+    for name, version in lock.resolution.libraries.items():
+        locked = lock.versions.get(name)
+        if locked is None:
+            yield f"the chosen builds need {name}, and the lock has none: it would not be complete"
+        elif name in lock.resolution.pinned and locked != version:
+            yield f"{name} {version} was decided on, and the lock has {locked}"
+
+
+def cuda_major(matrix: CompatibilityMatrix, lock: Lock, name: str) -> int | None:
+    """The CUDA major that a locked package belongs to, also for NVIDIA packages that the matrix does not follow."""
+    known = matrix.cuda_major_of(name, lock.versions[name])
+    suffix = _CUDA_SUFFIX.match(name)
+    return int(suffix["major"]) if known is None and suffix else known
+
+
+def _wrong_cuda(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+    wanted = lock.resolution.request.accelerator.cuda
+    if wanted is None:
+        return
+    for name, version in lock.versions.items():
+        major = cuda_major(matrix, lock, name)
+        if major is not None and major != wanted:
+            yield f"{name} {version} is of CUDA {major}, in an environment for CUDA {wanted}"
+
+
+def _several_cudnn(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+    libraries = {name: matrix.library(name) for name in lock.versions}
+    found = [name for name, library in libraries.items() if library is not None and library.role == "cudnn"]
+    if len(found) > 1:
+        named = " and ".join(f"{name} {lock.versions[name]}" for name in found)
+        yield f"there are several cuDNN in it: {named}"
+
+
+def _cpu_builds(lock: Lock) -> Iterator[str]:
+    resolution = lock.resolution
+    if resolution.request.accelerator.cuda is None:
+        return
+    for name in resolution.packages:
+        locked = lock.versions.get(name)
+        if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
+            yield f"{name} {locked} is a CPU build, in an environment for {resolution.request.accelerator}"
+
+
+def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[str]:
+    for overlap in overlaps(listings):
+        count = len(overlap.paths)
+        more = f" and {count - 1} more" if count > 1 else ""
+        yield f"{overlap.first} and {overlap.second} both own {overlap.paths[0]}{more}, with different content"

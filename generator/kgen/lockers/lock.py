@@ -1,0 +1,100 @@
+"""A lock of one environment on one platform, before it is text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from packaging import tags
+from packaging.pylock import Package, PackageWheel
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
+
+from kgen.matrix.records import Platform
+from kgen.model.resolution import Resolution
+
+_LEGACY_MANYLINUX = {Version("2.17"): "manylinux2014", Version("2.12"): "manylinux2010", Version("2.5"): "manylinux1"}
+_OLDEST_MACOS = (13, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedWheel:
+    """The one file of a package that this environment installs.
+
+    Attributes:
+        name: the project's normalised name.
+        version: its version, with the local label if it has one.
+        filename: the wheel's file name.
+        url: where it was found; a `file://` URL if it came from a folder.
+        sha256: its digest.
+        size: its size in bytes; None where the index would not tell.
+        requires_python: what the wheel says about Python.
+    """
+
+    name: str
+    version: Version
+    filename: str
+    url: str
+    sha256: str
+    size: int | None
+    requires_python: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A closed environment: what was decided and every file of it, sorted by name."""
+
+    resolution: Resolution
+    wheels: tuple[LockedWheel, ...]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download; None if the size of a file is not known."""
+        sizes = [wheel.size for wheel in self.wheels]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        """Package -> version."""
+        return {wheel.name: wheel.version for wheel in self.wheels}
+
+
+def supported_tags(platform: Platform, python: str, glibc: Version | None) -> dict[tags.Tag, int]:
+    """The wheel tags that a target can install, each with its rank; the best has rank 0."""
+    major, minor = (int(part) for part in python.split("."))
+    names = list(_platform_tags(platform, glibc))
+    ordered = [
+        *tags.cpython_tags((major, minor), platforms=names),
+        *tags.compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=names),
+    ]
+    return {tag: rank for rank, tag in reversed(list(enumerate(ordered)))}
+
+
+def _platform_tags(platform: Platform, glibc: Version | None) -> Sequence[str]:
+    machine = platform.markers["platform_machine"].lower()
+    floor = glibc or platform.glibc
+    if floor is not None:
+        names = []
+        for minor in range(floor.minor, 4, -1):
+            names.append(f"manylinux_{floor.major}_{minor}_{machine}")
+            legacy = _LEGACY_MANYLINUX.get(Version(f"{floor.major}.{minor}"))
+            names += [f"{legacy}_{machine}"] if legacy else []
+        return [*names, f"linux_{machine}"]
+    if platform.markers["sys_platform"] == "darwin":
+        return list(tags.mac_platforms(_OLDEST_MACOS, machine))
+    return [f"win_{machine}"]
+
+
+def best_wheel(package: Package, supported: Mapping[tags.Tag, int]) -> PackageWheel | None:
+    """The wheel of a locked package that an installer on the target would take; None if none fits."""
+    ranked = []
+    for wheel in package.wheels or ():
+        try:
+            _, _, build, wheel_tags = parse_wheel_filename(wheel.filename)
+        except InvalidWheelFilename:
+            continue
+        ranks = [supported[tag] for tag in wheel_tags if tag in supported]
+        if ranks:
+            # of equal tags the higher build number wins, as in the wheel specification
+            ranked.append((min(ranks), tuple(-part if isinstance(part, int) else part for part in build), wheel))
+    return min(ranked, key=lambda item: item[:2])[2] if ranked else None

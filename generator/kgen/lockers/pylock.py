@@ -1,0 +1,129 @@
+"""A lock as PEP 751 text, and back. The form is kgen's own: one wheel a package, no dates, nothing of this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import tomli
+from packaging.pylock import Pylock
+
+from kgen import resources
+from kgen.errors import JudgementError
+from kgen.lockers.lock import Lock, LockedWheel
+from kgen.matrix.records import Platform
+
+SCHEMA = 1
+
+
+def filename(platform: str) -> str:
+    """The name of the lock of a platform: `pylock.linux-64.toml`."""
+    return f"pylock.{platform}.toml"
+
+
+def toml_text(value: str) -> str:
+    """A TOML basic string. JSON's escapes are TOML's, but for DEL, which JSON leaves as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return toml_text(str(value))
+
+
+def render(lock: Lock, *, platform: Platform, revision: str, version: str, portable: bool) -> str:
+    """The text of a lock.
+
+    Args:
+        lock: the lock.
+        platform: its platform.
+        revision: the revision of the matrix that it was solved with.
+        version: kgen's version.
+        portable: whether files are named by `path`, without an index's host.
+
+    Raises:
+        JudgementError: the text is not a PEP 751 lock after all.
+    """
+    resolution = lock.resolution
+    request = resolution.request
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )  # noqa: S701 - TOML, not HTML; every value is quoted before it gets there
+    template = (resources.folder("templates") / "pylock.toml.j2").read_text(encoding="utf-8")
+    text = environment.from_string(template).render(
+        environment=request.environment,
+        platform=request.platform,
+        marker=toml_text(marker(platform)),
+        requires_python=toml_text(f"=={request.python}.*"),
+        wheels=[_wheel_row(wheel, portable=portable) for wheel in lock.wheels],
+        kgen={key: _toml(value) for key, value in _decided(lock, revision, version).items() if value is not None},
+        tables={
+            "packages": _versions(resolution.packages),
+            **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
+        },
+        why=[
+            {"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why
+        ],
+    )
+    try:
+        Pylock.from_dict(tomli.loads(text))
+    except ValueError as error:
+        raise JudgementError(f"{request.environment}: the lock would not be valid: {error}") from error
+    return text
+
+
+def marker(platform: Platform) -> str:
+    """The environment marker of a platform."""
+    values = platform.markers
+    return f"sys_platform == '{values['sys_platform']}' and platform_machine == '{values['platform_machine']}'"
+
+
+def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
+    return {
+        "name": toml_text(wheel.name),
+        "version": toml_text(str(wheel.version)),
+        "requires_python": None if wheel.requires_python is None else toml_text(wheel.requires_python),
+        "where": "path" if portable else "url",
+        "location": toml_text(wheel.filename if portable else wheel.url),
+        "size": wheel.size,
+        "sha256": toml_text(wheel.sha256),
+    }
+
+
+def _versions(versions: Mapping[str, object]) -> dict[str, str]:
+    return {toml_text(name) if not name.isidentifier() else name: _toml(str(v)) for name, v in versions.items()}
+
+
+def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
+    resolution = lock.resolution
+    request = resolution.request
+    return {
+        "schema": SCHEMA,
+        "kgen": version,
+        "environment": request.environment,
+        "backends": request.backends,
+        "accelerator": request.accelerator.name,
+        "cuda-limit": request.accelerator.version if request.accelerator.minor is not None else None,
+        "python": request.python,
+        "platform": request.platform,
+        "glibc": None if request.glibc is None else str(request.glibc),
+        "driver-asked": None if request.driver is None else str(request.driver),
+        "gpus": [str(gpu) for gpu in request.gpus] or None,
+        "keras": str(request.keras) or None,
+        "requirements": sorted(map(str, request.requirements)) or None,
+        "dependencies": sorted(map(str, request.dependencies)) or None,
+        "exclude-newer": None if request.cutoff is None else request.cutoff.isoformat(),
+        "matrix": revision,
+        "cuda": resolution.cuda,
+        "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
+        "driver": None if resolution.driver is None else f">={resolution.driver}",
+        "size": lock.size,
+        "warnings": resolution.warnings or None,
+    }

@@ -1,0 +1,434 @@
+"""Locks several environments at once: solve, close, share versions, read file lists, judge.
+
+What uv cannot close goes back to the solver as something learned, a bounded number of times. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from packaging.pylock import Package, Pylock
+from packaging.version import Version
+
+from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
+from kgen.lockers import judge
+from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
+from kgen.lockers.uv import Unclosed, Uv
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import parse_requirement
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.resolve import Exclusion, solve
+from kgen.solver.sharing import shared_libraries
+from kgen.wheels import WheelListing, WheelReader
+
+T = TypeVar("T")
+
+ROUNDS = 8
+"""How often what uv could not close goes back to the solver."""
+
+_SHARING_ROUNDS = 3
+_CLOSERS = 4
+_READERS = 16
+
+Reporter = Callable[[EnvironmentRequest, str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of one request.
+
+    Attributes:
+        request: what was asked.
+        lock: the judged lock, if it came to that.
+        conflict: why there is no solution.
+        error: what failed outside.
+        notes: what the user should know about the way there.
+        seconds: how long it took.
+    """
+
+    request: EnvironmentRequest
+    lock: Lock | None = None
+    conflict: Conflict | None = None
+    error: KgenError | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    resolution: Resolution
+    wheels: Mapping[str, LockedWheel]
+
+    @property
+    def versions(self) -> dict[str, Version]:
+        return {name: wheel.version for name, wheel in self.wheels.items()}
+
+
+class Session:
+    """One run of the locker over several requests."""
+
+    def __init__(
+        self,
+        matrix: CompatibilityMatrix,
+        uv: Uv,
+        reader: WheelReader,
+        *,
+        cancel: threading.Event,
+        report: Reporter = lambda _request, _stage: None,
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            matrix: the facts.
+            uv: the resolver.
+            reader: reads sizes and file lists of wheels.
+            cancel: set it to end everything that is under way.
+            report: is told the stage that each request is in, from any thread.
+        """
+        self._matrix = matrix
+        self._uv = uv
+        self._reader = reader
+        self._cancel = cancel
+        self._report = report
+        self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
+
+    def lock(self, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
+        """Lock every request; an outcome for each, in their order.
+
+        Raises:
+            KeyboardInterrupt: after every child process has ended.
+        """
+        outcomes = [Outcome(request=request) for request in requests]
+        self._prefer(requests)
+        try:
+            with ThreadPoolExecutor(_CLOSERS) as pool:
+                closed = self._all(pool, self._close_timed, outcomes)
+                ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
+                shared = self._share(pool, ready)
+            with ThreadPoolExecutor(_READERS) as pool:
+                for outcome, found in shared:
+                    started = time.monotonic()
+                    self._report(outcome.request, "reading file lists")
+                    self._finish(pool, outcome, found)
+                    outcome.seconds += time.monotonic() - started
+        except KeyboardInterrupt:
+            self._cancel.set()
+            raise
+        return outcomes
+
+    def _all(self, pool: ThreadPoolExecutor, work: Callable[..., T], items: Iterable[object]) -> list[T]:
+        """The results of `work` on each item; ctrl-C ends what is under way instead of waiting for it."""
+        futures: list[Future[T]] = [pool.submit(work, item) for item in items]
+        try:
+            waiting = set(futures)
+            while waiting:
+                # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
+                _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            self._cancel.set()
+            for future in futures:
+                future.cancel()
+            raise
+        return [future.result() for future in futures]
+
+    def _prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
+        """Solve once ahead, to learn which CUDA libraries the environments can have in common."""
+        answers = [solve(self._matrix, request) for request in requests]
+        solved = [answer for answer in answers if isinstance(answer, Resolution)]
+        preferred = zip(solved, shared_libraries(solved), strict=True)
+        self._preferred = {answer.request: versions for answer, versions in preferred}
+
+    # -- closing ---------------------------------------------------------------------------------------------------
+
+    def _close_timed(self, outcome: Outcome) -> _Closed | None:
+        started = time.monotonic()
+        try:
+            found = self._close(outcome.request, outcome.notes, ())
+        except Cancelled:
+            return None
+        except KgenError as error:
+            outcome.error = error
+            return None
+        finally:
+            outcome.seconds += time.monotonic() - started
+        if isinstance(found, Conflict):
+            outcome.conflict = found
+            return None
+        return found
+
+    def _close(
+        self, request: EnvironmentRequest, notes: list[str], constraints: tuple[str, ...], *, offline: bool = False
+    ) -> _Closed | Conflict:
+        platform = self._matrix.platforms[request.platform]
+        exclusions: list[Exclusion] = []
+        unfit: tuple[str, ...] = ()
+        reason = ""
+        for _ in range(ROUNDS):
+            self._report(request, "solving")
+            answer = self._solve(request, exclusions)
+            if isinstance(answer, Conflict):
+                if not exclusions:
+                    return answer
+                break
+            if answer.local:
+                answer = self._offered(answer, exclusions)
+            self._report(request, "closing with uv")
+            closed = self._uv.close(answer, platform, constraints=(*constraints, *unfit), offline=offline)
+            if isinstance(closed, Unclosed):
+                reason = closed.reason
+                exclusion = self._learn(answer, closed)
+                if exclusion is None:
+                    break
+                exclusions.append(exclusion)
+                pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
+                notes.append(f"{pins} was set aside, uv could not close it: {reason}")
+                continue
+            wheels, misfits = self._choose(answer, closed)
+            if not misfits:
+                return _Closed(answer, wheels)
+            for package in misfits:
+                reason = f"{package.name} {package.version} has no wheel for the target"
+                exclusion = self._exclusion(answer, {package.name: package.version or Version("0")})
+                if exclusion is not None:
+                    exclusions.append(exclusion)
+                else:
+                    unfit += (f"{package.name}!={package.version}",)
+        raise OutsideError(
+            f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
+            f" for\n{reason}",
+            hints=[
+                "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
+                "or choose another Python with `--python`",
+            ],
+        )
+
+    def _solve(self, request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Resolution | Conflict:
+        preferred = self._preferred.get(request, {})
+        return solve(self._matrix, request, exclusions=exclusions, preferred=preferred)
+
+    def _offered(self, answer: Resolution, exclusions: list[Exclusion]) -> Resolution:
+        """The newest resolution whose specially labelled builds (`torch==2.13.0+cpu`) uv's indexes really have."""
+        request = answer.request
+        platform = self._matrix.platforms[request.platform]
+        asked: set[str] = set()
+        current: Resolution | Conflict = answer
+        while isinstance(current, Resolution):
+            missing = None
+            for name in current.local:
+                text = next(text for text in current.install if parse_requirement(text).name == name)
+                self._report(request, f"looking for {text}")
+                if not self._uv.offers(text, current, platform, offline=bool(asked)):
+                    missing = name
+                    break
+                asked.add(name)
+            if missing is None:
+                return current
+            asked.add(missing)
+            exclusions.append(frozenset({(missing, current.packages[missing])}))
+            current = self._solve(request, exclusions)
+        name, label = next(iter(answer.local.items()))
+        title = self._matrix.framework(name).title
+        raise OutsideError(
+            f"{request.environment}: {title} for {request.accelerator} on {request.platform} needs a CPU build"
+            f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
+            f" {request.python}; the plain wheels of the Python package index are CUDA builds",
+            hints=[
+                f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
+                "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
+                f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
+            ],
+        )
+
+    def _learn(self, answer: Resolution, unclosed: Unclosed) -> Exclusion | None:
+        """What to tell the solver: the pins that uv's explanation rests on."""
+        absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
+        return self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
+
+    def _exclusion(self, answer: Resolution, named: Mapping[str, Version]) -> Exclusion | None:
+        found = set()
+        for name, version in named.items():
+            owner = answer.parts.get(name, name)
+            if owner in answer.packages and answer.packages[name].public == version.public:
+                found.add((owner, answer.packages[owner]))
+            elif answer.libraries.get(name) == version and name in answer.pinned:
+                found.add((name, version))
+        return frozenset(found) or None
+
+    def _choose(self, answer: Resolution, closed: Pylock) -> tuple[dict[str, LockedWheel], list[Package]]:
+        """The wheel of each package, and the packages that have none for the target."""
+        request = answer.request
+        platform = self._matrix.platforms[request.platform]
+        supported = supported_tags(platform, request.python, request.glibc)
+        chosen: dict[str, LockedWheel] = {}
+        misfits = []
+        for package in sorted(closed.packages, key=lambda package: package.name):
+            wheel = best_wheel(package, supported)
+            sha256 = "" if wheel is None else wheel.hashes.get("sha256", "")
+            if wheel is None or package.version is None:
+                misfits.append(package)
+                continue
+            if not sha256:
+                raise OutsideError(
+                    f"{request.environment}: the index gives no sha256 for {wheel.filename}",
+                    hints=["use an index that serves hashes: a lock without them protects nobody"],
+                )
+            chosen[package.name] = LockedWheel(
+                name=package.name,
+                version=package.version,
+                filename=wheel.filename,
+                url=wheel.url or str(wheel.path),
+                sha256=sha256,
+                size=wheel.size,
+                requires_python=None if package.requires_python is None else str(package.requires_python),
+            )
+        return chosen, misfits
+
+    # -- the same versions everywhere -------------------------------------------------------------------------------
+
+    def _share(
+        self, pool: ThreadPoolExecutor, ready: Sequence[tuple[Outcome, _Closed]]
+    ) -> list[tuple[Outcome, _Closed]]:
+        """Give packages that several environments hold one version, where one exists that all can use."""
+        current = [found for _, found in ready]
+        held: dict[int, tuple[str, ...]] = {}
+        for _ in range(_SHARING_ROUNDS):
+            wanted = _common_versions(current)
+            changes = [
+                (position, tuple(f"{name}=={wanted[_group(found)][name]}" for name in differing))
+                for position, found in enumerate(current)
+                if (differing := _differing(found, wanted[_group(found)]))
+            ]
+            changes = [(position, texts) for position, texts in changes if held.get(position) != texts]
+            if not changes:
+                break
+            held.update(changes)
+            closed = self._all(pool, lambda item: self._reclose(ready[item[0]][0], item[1]), changes)
+            for (position, _), found in zip(changes, closed, strict=True):
+                if found is not None:
+                    current[position] = found
+        outcomes = [outcome for outcome, _ in ready]
+        for text in _unshared(current):
+            outcomes[0].notes.append(text)
+        return list(zip(outcomes, current, strict=True))
+
+    def _reclose(self, outcome: Outcome, constraints: tuple[str, ...]) -> _Closed | None:
+        """Close again with these versions; from uv's cache first, which has seen all of them a moment ago."""
+        started = time.monotonic()
+        self._report(outcome.request, "sharing versions")
+        try:
+            for offline in (True, False):
+                try:
+                    found = self._close(outcome.request, [], constraints, offline=offline)
+                except OutsideError:
+                    if self._cancel.is_set():
+                        return None
+                    continue
+                if isinstance(found, _Closed):
+                    return found
+            return None
+        finally:
+            outcome.seconds += time.monotonic() - started
+
+    # -- judging ---------------------------------------------------------------------------------------------------
+
+    def _finish(self, pool: ThreadPoolExecutor, outcome: Outcome, found: _Closed) -> None:
+        try:
+            listings = dict(
+                zip(found.wheels, self._all(pool, self._read, found.wheels.values()), strict=True)
+            )
+        except KgenError as error:
+            outcome.error = error
+            return
+        incomplete = [name for name, listing in listings.items() if not listing.complete]
+        if incomplete:
+            outcome.notes.append(
+                f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
+            )
+        wheels = tuple(
+            dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items()
+        )
+        lock = Lock(resolution=found.resolution, wheels=wheels)
+        faults = judge.faults(
+            self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}
+        )
+        if faults:
+            listed = "\n".join(f"  {fault}" for fault in faults)
+            outcome.error = JudgementError(
+                f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n{listed}",
+                hints=["look at `dependencies`: one of them brings these in"],
+            )
+            return
+        outcome.lock = lock
+
+    def _read(self, wheel: LockedWheel) -> WheelListing:
+        return self._reader.read(wheel.url, filename=wheel.filename, sha256=wheel.sha256)
+
+
+def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
+    return " ".join(b.name for b in matrix.backends.values() if b.default and b.name not in request.backends)
+
+
+def _group(found: _Closed) -> tuple[str, str]:
+    """Environments share versions if they are for one platform and one Python."""
+    return found.resolution.request.platform, found.resolution.request.python
+
+
+def _decided(found: _Closed) -> set[str]:
+    """The packages whose version the solver decided for this environment."""
+    return {*found.resolution.packages, *found.resolution.pinned}
+
+
+def _common_versions(current: Sequence[_Closed]) -> dict[tuple[str, str], dict[str, Version]]:
+    """For each group, the version that each package with several versions should have.
+
+    The version that a solver decided on; else the oldest of those that were taken: who took a newer one can nearly
+    always use an older one, and the reverse is not so.
+    """
+    wanted: dict[tuple[str, str], dict[str, Version]] = {}
+    for group in {_group(found) for found in current}:
+        members = [found for found in current if _group(found) == group]
+        versions: dict[str, set[Version]] = {}
+        for found in members:
+            for name, version in found.versions.items():
+                versions.setdefault(name, set()).add(version)
+        wanted[group] = {}
+        for name, taken in sorted(versions.items()):
+            if len(taken) == 1:
+                continue
+            decided = {found.versions[name] for found in members if name in _decided(found) and name in found.versions}
+            wanted[group][name] = min(decided or taken)
+    return wanted
+
+
+def _differing(found: _Closed, wanted: Mapping[str, Version]) -> list[str]:
+    decided = _decided(found)
+    return [
+        name
+        for name, version in wanted.items()
+        if name in found.versions and found.versions[name] != version and name not in decided
+    ]
+
+
+def _unshared(current: Sequence[_Closed]) -> list[str]:
+    """Which packages still differ between environments, in words."""
+    told = []
+    for group in sorted({_group(found) for found in current}):
+        taken: dict[str, dict[Version, list[str]]] = {}
+        for found in current:
+            if _group(found) == group:
+                for name, version in found.versions.items():
+                    taken.setdefault(name, {}).setdefault(version, []).append(found.resolution.request.environment)
+        for name, holders in sorted(taken.items()):
+            pinned = any(name in found.resolution.pinned for found in current)
+            if len(holders) > 1 and not pinned:
+                parts = [f"{version} in {', '.join(names)}" for version, names in sorted(holders.items())]
+                told.append(f"{name} differs between environments, no version serves all: {'; '.join(parts)}")
+    return told
+

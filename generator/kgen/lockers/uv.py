@@ -1,0 +1,199 @@
+"""uv as the resolver that closes and hashes wheels. Speaks uv's command line and reads its answers; decides nothing."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli
+from packaging.pylock import Pylock, PylockValidationError
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from kgen import process
+from kgen.errors import OutsideError
+from kgen.matrix.records import Platform
+from kgen.model.resolution import Resolution
+
+_NO_SOLUTION = 1
+_PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
+_TEMPLATE_SETTINGS = ("--color", "never", "--no-progress")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unclosed:
+    """What uv could not close.
+
+    Attributes:
+        named: the pins that uv's explanation names: package -> version.
+        reason: uv's explanation, in one paragraph.
+    """
+
+    named: Mapping[str, Version]
+    reason: str
+
+
+def find() -> str:
+    """The uv to use: the one that came with kgen, else the first on the PATH.
+
+    Raises:
+        OutsideError: there is none.
+    """
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415 - the package is only needed here
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        pass
+    found = shutil.which("uv")
+    if found is None:
+        raise OutsideError("uv was not found: kgen needs it to close and hash a lock", hints=["pip install uv"])
+    return found
+
+
+class Uv:
+    """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
+
+    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
+        """Use this program; its configuration is looked for from the project's root on."""
+        self._program = program
+        self._root = root
+        self._cancel = cancel
+
+    def close(
+        self,
+        resolution: Resolution,
+        platform: Platform,
+        *,
+        constraints: Sequence[str] = (),
+        offline: bool = False,
+    ) -> Pylock | Unclosed:
+        """Close a resolution for its Python and platform, wheels only.
+
+        Args:
+            resolution: what the solver decided.
+            platform: the target.
+            constraints: versions that other environments use.
+            offline: answer from uv's cache alone.
+
+        Raises:
+            OutsideError: uv, the index or the network failed.
+        """
+        request = resolution.request
+        requirements = [*resolution.install, *map(str, request.dependencies)]
+        pinned = [f"{name}=={resolution.libraries[name]}" for name in resolution.pinned]
+        decided = {*resolution.packages, *resolution.pinned}
+        pinned += [
+            str(wish)
+            for wish in (*request.requirements, *request.held)
+            if canonicalize_name(wish.name) not in decided and not wish.extras
+        ]
+        return self._compile(
+            requirements,
+            [*pinned, *constraints],
+            [
+                "--python-version", request.python,
+                "--python-platform", uv_platform(platform, request.glibc),
+                *_cutoff(request.cutoff),
+                *(["--offline"] if offline else []),
+            ],
+        )  # fmt: skip
+
+    def offers(self, requirement: str, resolution: Resolution, platform: Platform, *, offline: bool) -> bool:
+        """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
+        arguments = ["--no-deps", "--python-version", resolution.request.python]
+        arguments += ["--python-platform", uv_platform(platform, resolution.request.glibc)]
+        arguments += [*_cutoff(resolution.request.cutoff), *(["--offline"] if offline else [])]
+        return isinstance(self._compile([requirement], [], arguments), Pylock)
+
+    def _compile(
+        self, requirements: Sequence[str], constraints: Sequence[str], arguments: Sequence[str]
+    ) -> Pylock | Unclosed:
+        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            output = Path(folder, "pylock.toml")
+            narrowed = Path(folder, "constraints.txt")
+            narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
+            done = process.run(
+                [
+                    self._program, "pip", "compile", "-", "--constraints", str(narrowed),
+                    "--format", "pylock.toml", "--output-file", str(output), "--no-header",
+                    "--only-binary", ":all:", *_TEMPLATE_SETTINGS, *arguments,
+                ],
+                stdin="".join(f"{line}\n" for line in requirements),
+                env={"UV_PYTHON_DOWNLOADS": "never"},
+                cwd=self._root,
+                cancel=self._cancel,
+            )  # fmt: skip
+            if done.status == 0:
+                return _read(output)
+        reason = _reason(done.stderr)
+        if done.status == _NO_SOLUTION and "No solution found" in done.stderr:
+            return Unclosed(named=_named(reason), reason=reason)
+        raise _failure(reason)
+
+
+def _cutoff(cutoff: datetime.date | None) -> list[str]:
+    """The whole day counts, in UTC, so that a lock does not depend on where it is made."""
+    if cutoff is None:
+        return []
+    return ["--exclude-newer", f"{cutoff + datetime.timedelta(days=1)}T00:00:00Z"]
+
+
+def uv_platform(platform: Platform, glibc: Version | None) -> str:
+    """uv's name of a target. Where uv does not know the glibc floor, the next newer; the lock is judged by the real one."""
+    floor = glibc or platform.glibc
+    if floor is None:
+        return platform.uv
+    known = [version for version in platform.uv_glibc if version >= floor] or [platform.uv_glibc[-1]]
+    return platform.uv.format(glibc=f"{known[0].major}_{known[0].minor}")
+
+
+def _read(output: Path) -> Pylock:
+    try:
+        return Pylock.from_dict(tomli.loads(output.read_text(encoding="utf-8")))
+    except (OSError, ValueError, PylockValidationError) as error:
+        raise OutsideError(f"uv wrote a lock that cannot be read: {error}", hints=["pip install --upgrade uv"]) from None
+
+
+def _reason(stderr: str) -> str:
+    """uv's own words without its warnings and decoration."""
+    kept = []
+    for line in stderr.splitlines():
+        text = line.strip()
+        if not text or text.startswith(("warning:", "Resolved ", "hint:")):
+            continue
+        for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
+            text = text.removeprefix(lead).strip()
+        kept.append(text)
+    return " ".join(kept)
+
+
+def _named(reason: str) -> dict[str, Version]:
+    named = {}
+    for name, text in _PIN.findall(reason):
+        try:
+            named[canonicalize_name(name)] = Version(text.rstrip("."))
+        except InvalidVersion:
+            continue
+    return named
+
+
+def _failure(reason: str) -> OutsideError:
+    """What uv met that is no matter of versions, with what to do about it."""
+    lowered = reason.lower()
+    shown = reason if len(reason) <= 600 else reason[:600] + " …"  # noqa: PLR2004 - a screenful, not a wall
+    if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
+        hint = "give uv the credentials of the index (`uv auth login`, or a netrc file), then lock again"
+    elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
+        hint = "check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again"
+    elif "no space left" in lowered:
+        hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
+    else:
+        hint = "`uv pip compile` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
+    return OutsideError(f"uv failed: {shown or 'it gave no reason'}", hints=[hint])

@@ -1,0 +1,276 @@
+"""The compatibility matrix as a whole, its files read when they are first asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli
+from packaging.version import Version
+
+from kgen.errors import MatrixError
+from kgen.matrix import reader
+from kgen.matrix.records import (
+    Backend,
+    Build,
+    CudaMajor,
+    CudnnSupport,
+    Framework,
+    Library,
+    Platform,
+    PythonMinor,
+    Toolkit,
+    parse_requirement,
+)
+from kgen.tables import Table
+
+T = TypeVar("T")
+
+KERAS = "keras"
+_META_PACKAGE = "cuda-toolkit"
+
+
+class CompatibilityMatrix:
+    """Facts about frameworks, CUDA and cuDNN; nothing in it depends on a request.
+
+    A file is read and judged when it is first needed, so that a question about one framework pays for one file. When
+    one is found damaged, all are read, and every fault of every file is reported together.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        """A matrix of file name -> TOML text; :func:`load` reads them from a folder."""
+        self._files = files
+        self._libraries: dict[str, Library] = {}
+
+    @functools.cached_property
+    def revision(self) -> str:
+        """A digest of the facts, the same on every machine: of all files' bytes by name."""
+        digest = hashlib.sha256()
+        for name in sorted(self._files):
+            text = self._files[name].encode()
+            digest.update(f"{name}\0{len(text)}\0".encode() + text)
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def pythons(self) -> tuple[PythonMinor, ...]:
+        """The CPython minors, oldest first."""
+        return self._read("python.toml", reader.read_pythons)
+
+    @functools.cached_property
+    def platforms(self) -> Mapping[str, Platform]:
+        """The target platforms by conda's name."""
+        return self._read("platforms.toml", reader.read_platforms)
+
+    @functools.cached_property
+    def backends(self) -> Mapping[str, Backend]:
+        """The backends by name."""
+        return self._read("backends.toml", reader.read_backends)
+
+    @functools.cached_property
+    def _cuda(self) -> tuple[Mapping[int, CudaMajor], tuple[Toolkit, ...]]:
+        return self._read("cuda.toml", reader.read_cuda)
+
+    @property
+    def cuda_majors(self) -> Mapping[int, CudaMajor]:
+        """The CUDA generations by major."""
+        return self._cuda[0]
+
+    @property
+    def toolkits(self) -> tuple[Toolkit, ...]:
+        """The releases of the CUDA toolkit, oldest first."""
+        return self._cuda[1]
+
+    @functools.cached_property
+    def cudnn(self) -> tuple[CudnnSupport, ...]:
+        """Which cuDNN serves which GPUs."""
+        return self._read("cudnn.toml", reader.read_cudnn)
+
+    @functools.cached_property
+    def _library_tables(self) -> Mapping[str, Any]:
+        return self._parse("libraries.toml", [])
+
+    @property
+    def library_names(self) -> tuple[str, ...]:
+        """The libraries that the matrix follows."""
+        return tuple(self._library_tables)
+
+    @functools.cached_property
+    def framework_names(self) -> tuple[str, ...]:
+        """The projects that have a file of their own: the backends' frameworks, then Keras."""
+        return (*dict.fromkeys(backend.framework for backend in self.backends.values()), KERAS)
+
+    @functools.cache  # noqa: B019 - a matrix lives as long as the process
+    def framework(self, name: str) -> Framework:
+        """The framework of this name, which must be one of :attr:`framework_names`."""
+        return self._read(f"{name}.toml", lambda file: reader.read_framework(file, name))
+
+    def library(self, name: str) -> Library | None:
+        """The library of this name; None if the matrix does not follow it."""
+        if name not in self._library_tables:
+            return None
+        if name not in self._libraries:
+            faults: list[str] = []
+            row = Table(self._library_tables, "libraries", faults).table(name)
+            self._libraries[name] = reader.read_library(row, name)
+            if faults:
+                self.check()
+        return self._libraries[name]
+
+    def toolkit(self, version: Version) -> Toolkit | None:
+        """The newest toolkit whose version starts with these numbers: `12.8` finds 12.8.1."""
+        width = len(version.release)
+        found = [toolkit for toolkit in self.toolkits if toolkit.version.release[:width] == version.release]
+        return found[-1] if found else None
+
+    def expand(self, requirement_text: str) -> tuple[str, ...]:
+        """The requirements behind a requirement on the CUDA toolkit's meta package; () for any other."""
+        requirement = parse_requirement(requirement_text)
+        if requirement.name != _META_PACKAGE:
+            return ()
+        pinned = [toolkit for toolkit in self.toolkits if toolkit.version in requirement.specifier]
+        if not pinned:
+            return ()
+        extras = pinned[-1].extras
+        return tuple(text for extra in sorted(requirement.extras) for text in extras.get(extra, ()))
+
+    @functools.cache  # noqa: B019 - a matrix lives as long as the process
+    def _toolkit_floors(self, package: str) -> Mapping[tuple[int, int], Version]:
+        """(major, minor) of the toolkits that ship a library -> its first version in that minor."""
+        floors: dict[tuple[int, int], Version] = {}
+        for toolkit in self.toolkits:
+            minor = (toolkit.version.major, toolkit.version.minor)
+            for text in chain.from_iterable(toolkit.extras.values()):
+                if not text.startswith(package):  # spares parsing what another package is pinned to
+                    continue
+                requirement = parse_requirement(text)
+                for specifier in requirement.specifier if requirement.name == package else ():
+                    floor = Version(specifier.version.removesuffix(".*"))
+                    floors[minor] = min(floor, floors.get(minor, floor))
+        return floors
+
+    def cuda_major_of(self, package: str, version: Version) -> int | None:
+        """The CUDA major that a version of a library belongs to; None if it belongs to none.
+
+        Read from the suffix of its name, or else from the toolkits that ship it: NVIDIA's packages for CUDA 13 have no
+        suffix, and cuFFT of CUDA 13 is version 12.
+        """
+        library = self.library(package)
+        if library is None:
+            return None
+        if library.cuda is not None:
+            return library.cuda
+        floors = self._toolkit_floors(package)
+        if floors:
+            reached = [major for (major, _), floor in floors.items() if floor <= version]
+            return max(reached, default=min(floors)[0] - 1)
+        return version.major if library.role in {_META_PACKAGE, "bindings"} else None
+
+    def minor_bound(self, package: str, major: int, minor: int) -> Version | None:
+        """The first version of a library that is too new for CUDA `major.minor`; None if none is known to be."""
+        later = [
+            floor
+            for (of_major, of_minor), floor in self._toolkit_floors(package).items()
+            if of_major == major and of_minor > minor
+        ]
+        return min(later, default=None)
+
+    def check(self) -> None:
+        """Read everything.
+
+        Raises:
+            MatrixError: with every fault of every file.
+        """
+        faults: list[str] = []
+        everything = {name: self._parse(name, faults) for name in self._files}
+        readers: dict[str, Callable[[Table], object]] = {
+            "python.toml": reader.read_pythons,
+            "platforms.toml": reader.read_platforms,
+            "backends.toml": reader.read_backends,
+            "cuda.toml": reader.read_cuda,
+            "cudnn.toml": reader.read_cudnn,
+            "libraries.toml": lambda file: [
+                reader.read_library(file.table(name), name)
+                for name in file.keys()  # noqa: SIM118
+            ],
+        }
+        backends = everything.get("backends.toml", {})
+        frameworks = [row.get("framework", "") for row in backends.values() if isinstance(row, dict)]
+        for name in dict.fromkeys([*frameworks, KERAS]):
+            readers[f"{name}.toml"] = lambda file, name=name: reader.read_framework(file, name)  # type: ignore[misc]
+        records: dict[str, object] = {}
+        for name, read in readers.items():
+            if name not in self._files:
+                faults.append(f"{name}: the file is missing")
+            else:
+                records[name] = read(Table(everything[name], name.removesuffix(".toml"), faults))
+        if not faults:
+            faults.extend(self._cross_faults())
+        if faults:
+            raise MatrixError(faults)
+
+    def _cross_faults(self) -> list[str]:
+        """Faults between files: requirements and platforms that no file knows."""
+        faults = []
+        known = {*self.library_names, *self.framework_names}
+        for name in self.framework_names:
+            for release in self.framework(name).releases:
+                for position, build in enumerate(release.builds):
+                    where = f"{name}.release[{release.version}].build[{position}]"
+                    faults += [f"{where}.{fault}" for fault in self._build_faults(build, known)]
+        for toolkit in self.toolkits:
+            for extra, texts in toolkit.extras.items():
+                for text in texts:
+                    try:
+                        parse_requirement(text)
+                    except ValueError as error:
+                        faults.append(f"cuda.toolkit[{toolkit.version}].extras.{extra}: {error}")
+        return faults
+
+    def _build_faults(self, build: Build, known: set[str]) -> list[str]:
+        faults = [f"platforms.{name}: unknown platform" for name in build.platforms if name not in self.platforms]
+        if build.cuda_major is not None and build.cuda_major not in self.cuda_majors:
+            faults.append(f"cuda: no CUDA {build.cuda_major} in cuda.toml")
+        for text in (*build.install, *build.requires, *build.adds):
+            try:
+                requirement = parse_requirement(text)
+            except ValueError as error:
+                faults.append(f"requires: {error}")
+                continue
+            if requirement.name not in known and text not in build.install:
+                faults.append(f"requires: `{requirement.name}` is in no matrix file")
+        return faults
+
+    def _parse(self, name: str, faults: list[str]) -> Mapping[str, Any]:
+        try:
+            return tomli.loads(self._files[name])
+        except KeyError:
+            raise MatrixError([f"{name}: the file is missing"]) from None
+        except tomli.TOMLDecodeError as error:
+            faults.append(f"{name}: {error}")
+            return {}
+
+    def _read(self, name: str, read: Callable[[Table], T]) -> T:
+        faults: list[str] = []
+        records = read(Table(self._parse(name, faults), name.removesuffix(".toml"), faults))
+        if faults:
+            self.check()
+        return records
+
+
+def load(folder: Path) -> CompatibilityMatrix:
+    """The matrix in a folder of TOML files.
+
+    Raises:
+        MatrixError: a file cannot be read.
+    """
+    files = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            files[path.name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MatrixError([f"{path.name}: {error}"]) from None
+    return CompatibilityMatrix(files)

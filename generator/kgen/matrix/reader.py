@@ -1,0 +1,284 @@
+"""TOML text of one matrix file -> records. Every fault of the file is noted with its dotted path."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from kgen.matrix.records import (
+    Backend,
+    Build,
+    CudaMajor,
+    CudnnSupport,
+    Framework,
+    GpuFailure,
+    Library,
+    LibraryRelease,
+    Platform,
+    Provenance,
+    PythonMinor,
+    Release,
+    Toolkit,
+    parse_requirement,
+)
+from kgen.model.driver import DriverVersion
+from kgen.tables import Table
+
+_MINOR = re.compile(r"\d+\.\d+")
+_ZERO = Version("0")
+_NO_DRIVER = DriverVersion("000")
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        raise ValueError(f"`{text}` is not a version") from None
+
+
+def _specifiers(text: str) -> SpecifierSet:
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"`{text}` is not a range of versions") from None
+
+
+def _minor(text: str) -> str:
+    if _MINOR.fullmatch(text) is None:
+        raise ValueError(f"`{text}` is not of the form major.minor")
+    return text
+
+
+def _requirement_text(text: str) -> str:
+    parse_requirement(text)
+    return text
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"`{text}` is not a whole number")
+    return int(text)
+
+
+def _provenance(row: Table) -> Provenance:
+    return Provenance(source=row.text("source"), checked=row.date("checked"))
+
+
+def _glibc_by_platform(row: Table) -> dict[str, Version | None]:
+    inner = row.table("platforms")
+    return {
+        name: inner.parsed(name, _version) if text else None
+        for name, text in row.mapping("platforms", str).items()
+    }
+
+
+def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
+    """`python.toml`: the CPython minors, oldest first."""
+    rows = []
+    for row in file.tables("python"):
+        rows.append(
+            PythonMinor(
+                version=row.parsed("version", _minor, required=True) or "0.0",
+                released=row.date("released"),
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    file.close()
+    return tuple(sorted(rows, key=lambda row: Version(row.version)))
+
+
+def read_platforms(file: Table) -> dict[str, Platform]:
+    """`platforms.toml`: the target platforms by conda's name."""
+    platforms = {}
+    for name in file.keys():
+        row = file.table(name)
+        platforms[name] = Platform(
+            name=name,
+            markers={
+                "platform_machine": row.text("machine"),
+                "sys_platform": row.text("sys-platform"),
+                "platform_system": row.text("platform-system"),
+                "os_name": row.text("os-name"),
+            },
+            glibc=row.parsed("glibc", _version),
+            uv=row.text("uv"),
+            uv_glibc=tuple(sorted(row.parsed_texts("uv-glibc", _version))),
+            provenance=_provenance(row),
+        )
+        row.close()
+    return platforms
+
+
+def read_backends(file: Table) -> dict[str, Backend]:
+    """`backends.toml`: the backends in the order of the file, which is their order everywhere."""
+    backends = {}
+    for name in file.keys():
+        row = file.table(name)
+        backends[name] = Backend(
+            name=name,
+            framework=row.text("framework"),
+            default=row.get("default", bool) or False,
+            accelerated=row.get("accelerated", bool, required=True) or False,
+            keras=row.parsed("keras", _specifiers) or SpecifierSet(),
+            needs=row.parsed_texts("needs", _requirement_text),
+            environment=row.mapping("environment", str),
+            provenance=_provenance(row),
+        )
+        row.close()
+    return backends
+
+
+def _read_build(row: Table) -> Build:
+    failures = []
+    for failure in row.tables("gpu-fails"):
+        failures.append(
+            GpuFailure(
+                gpus=failure.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                reason=failure.text("reason"),
+                source=failure.text("source"),
+            )
+        )
+        failure.close()
+    adds = {}
+    for add in row.tables("adds"):
+        adds[add.parsed("requires", _requirement_text, required=True) or ""] = add.text("source")
+        add.close()
+    build = Build(
+        cuda=row.parsed("cuda", lambda text: str(_version(text))),
+        pythons=row.parsed_texts("pythons", _minor),
+        platforms=_glibc_by_platform(row),
+        install=row.texts("install"),
+        requires=row.texts("requires"),
+        adds=adds,
+        sass=row.parsed_texts("sass", _version),
+        ptx=row.parsed_texts("ptx", _version),
+        gpu_failures=tuple(failures),
+        local=row.get("local", str),
+        provenance=_provenance(row),
+    )
+    for key, value in (("platforms", build.platforms), ("install", build.install)):
+        if not value and row.has(key):
+            row.fault(key, "is empty")
+    row.close()
+    return build
+
+
+def read_framework(file: Table, name: str) -> Framework:
+    """A framework's own file.
+
+    Args:
+        file: the file's top table.
+        name: the project that the file must be about.
+    """
+    project = file.table("project")
+    if project.text("name") not in {name, ""}:
+        project.fault("name", f"should be `{name}`, as the file is called")
+    title = project.text("title")
+    project.close()
+    releases = []
+    seen = set()
+    for row in file.tables("release"):
+        version = row.parsed("version", _version, required=True) or _ZERO
+        if version in seen:
+            row.fault("version", f"{version} is there twice")
+        seen.add(version)
+        releases.append(
+            Release(
+                version=version,
+                released=row.date("released"),
+                yanked=row.get("yanked", str),
+                known_bad=row.get("known-bad", str),
+                builds=tuple(_read_build(build) for build in row.tables("build")),
+            )
+        )
+        row.close()
+    file.close()
+    if not releases:
+        file.fault("release", "has no row")
+    return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)))
+
+
+def read_library(row: Table, name: str) -> Library:
+    """One table of `libraries.toml`."""
+    releases = []
+    for files in row.tables("files"):
+        platforms = _glibc_by_platform(files)
+        pythons = files.parsed_texts("pythons", _minor)
+        published = files.mapping("releases", datetime.date)
+        inner = files.table("releases")
+        for text, day in published.items():
+            try:
+                version = _version(text)
+            except ValueError as error:
+                inner.fault(text, str(error))
+                continue
+            releases.append(
+                LibraryRelease(version=version, released=day, platforms=platforms, pythons=pythons)
+            )
+        files.close()
+    library = Library(
+        name=name,
+        role=row.text("role"),
+        cuda=row.get("cuda", int),
+        releases=tuple(sorted(releases, key=lambda release: release.version)),
+        provenance=_provenance(row),
+    )
+    row.mapping("yanked", str)
+    row.close()
+    return library
+
+
+def read_cuda(file: Table) -> tuple[dict[int, CudaMajor], tuple[Toolkit, ...]]:
+    """`cuda.toml`: the majors, and the toolkits oldest first."""
+    majors = {}
+    for row in file.tables("major"):
+        major = row.parsed("version", _number, required=True) or 0
+        majors[major] = CudaMajor(
+            major=major,
+            driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
+            gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+            provenance=_provenance(row),
+        )
+        row.close()
+    toolkits = []
+    for row in file.tables("toolkit"):
+        extras = row.table("extras")
+        row.get("extras", dict)
+        toolkits.append(
+            Toolkit(
+                version=row.parsed("version", _version, required=True) or _ZERO,
+                released=row.get("released", datetime.date),
+                driver=row.parsed("driver", DriverVersion),
+                extras={extra: _extra(extras, extra) for extra in extras.keys()},  # noqa: SIM118
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    file.close()
+    return majors, tuple(sorted(toolkits, key=lambda toolkit: toolkit.version))
+
+
+def _extra(extras: Table, name: str) -> tuple[str, ...]:
+    return extras.texts(name) if extras.is_array(name) else (extras.text(name),)
+
+
+def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
+    """`cudnn.toml`: which cuDNN serves which GPUs."""
+    rows = []
+    for row in file.tables("support"):
+        rows.append(
+            CudnnSupport(
+                cuda=row.parsed("cuda", _number, required=True) or 0,
+                cudnn=row.parsed("cudnn", _specifiers, required=True) or SpecifierSet(),
+                gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    file.close()
+    return tuple(rows)

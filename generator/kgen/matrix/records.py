@@ -1,0 +1,241 @@
+"""The records of the matrix. Each row says where it is from and the day it was checked."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.model.driver import DriverVersion
+
+
+@functools.cache
+def parse_requirement(text: str) -> Requirement:
+    """A requirement, its name normalised.
+
+    Raises:
+        ValueError: it is not a requirement.
+    """
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"`{text}` is not a requirement: {error}".splitlines()[0]) from None
+    requirement.name = canonicalize_name(requirement.name)
+    return requirement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a row is from and the day it was checked."""
+
+    source: str
+    checked: datetime.date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonMinor:
+    """A CPython minor and the day of its final release."""
+
+    version: str
+    released: datetime.date
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """A target platform.
+
+    Attributes:
+        name: conda's name of it, `linux-64`.
+        markers: values of the PEP 508 markers that depend on the platform.
+        glibc: the floor that is assumed where the request names none; None where there is no glibc.
+        uv: uv's name of it; `{glibc}` in it is the floor, written with an underscore.
+        uv_glibc: the floors that uv can be asked for.
+        provenance: where the row is from.
+    """
+
+    name: str
+    markers: Mapping[str, str]
+    glibc: Version | None
+    uv: str
+    uv_glibc: tuple[Version, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A backend of Keras.
+
+    Attributes:
+        name: what `KERAS_BACKEND` calls it.
+        framework: the project that implements it, which has a matrix file of its own.
+        default: whether it is locked when no backend is named.
+        accelerated: whether it can use CUDA.
+        keras: the range of Keras that has this backend.
+        needs: what Keras imports for it without declaring it.
+        environment: variables that select it.
+        provenance: where the row is from.
+    """
+
+    name: str
+    framework: str
+    default: bool
+    accelerated: bool
+    keras: SpecifierSet
+    needs: tuple[str, ...]
+    environment: Mapping[str, str]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuFailure:
+    """GPUs that a build seems to serve and does not."""
+
+    gpus: SpecifierSet
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One build of a release: what it was built for, what it needs, what it serves.
+
+    Attributes:
+        cuda: the toolkit it was built for, as `12.8`; None for a CPU build.
+        pythons: CPython minors that have a wheel.
+        platforms: platform -> the glibc its wheels need; None where no glibc applies.
+        install: requirements that make an installer take exactly this build.
+        requires: its requirements on what the matrix follows, as the wheel states them.
+        adds: requirements that the wheel should state and does not: requirement -> source.
+        sass: compute capabilities with machine code in it.
+        ptx: compute capabilities with PTX in it.
+        gpu_failures: GPUs that the two lists promise wrongly.
+        local: the local version label of a build that only the framework's own index has.
+        provenance: where the row is from.
+    """
+
+    cuda: str | None
+    pythons: tuple[str, ...]
+    platforms: Mapping[str, Version | None]
+    install: tuple[str, ...]
+    requires: tuple[str, ...]
+    adds: Mapping[str, str]
+    sass: tuple[Version, ...]
+    ptx: tuple[Version, ...]
+    gpu_failures: tuple[GpuFailure, ...]
+    local: str | None
+    provenance: Provenance
+
+    @property
+    def cuda_major(self) -> int | None:
+        """The major of the toolkit it was built for."""
+        return None if self.cuda is None else int(self.cuda.partition(".")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A stable release of a framework.
+
+    Attributes:
+        version: its version.
+        released: the day its first file was published.
+        yanked: why it was yanked; None if it was not.
+        known_bad: why it is avoided though it was not yanked.
+        builds: its builds.
+    """
+
+    version: Version
+    released: datetime.date
+    yanked: str | None
+    known_bad: str | None
+    builds: tuple[Build, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """A project with a matrix file of its own: a framework, or Keras.
+
+    Attributes:
+        name: the project's normalised name.
+        title: how people call it.
+        releases: oldest first.
+    """
+
+    name: str
+    title: str
+    releases: tuple[Release, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryRelease:
+    """A release of a library: the day it was published and what its wheels fit."""
+
+    version: Version
+    released: datetime.date
+    platforms: Mapping[str, Version | None]
+    pythons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A library that builds pin: cuDNN, NCCL, the parts of the toolkit, triton.
+
+    Attributes:
+        name: the project's normalised name.
+        role: what it is whatever its name says about CUDA: `cudnn`, `nccl`, `nvcc`.
+        cuda: the CUDA major that its name states; None if it states none.
+        releases: stable, not yanked, oldest first.
+        provenance: where the rows are from.
+    """
+
+    name: str
+    role: str
+    cuda: int | None
+    releases: tuple[LibraryRelease, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudaMajor:
+    """A CUDA generation: the driver that minor-version compatibility asks for, and the GPUs it compiles for."""
+
+    major: int
+    driver: DriverVersion
+    gpus: SpecifierSet
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolkit:
+    """A release of the CUDA toolkit.
+
+    Attributes:
+        version: as `12.8.1`.
+        released: the day its meta package was published; None if there is none.
+        driver: the driver that came with it, which its PTX needs; None where it is not known.
+        extras: extra of the meta package -> the requirements behind it.
+        provenance: where the row is from.
+    """
+
+    version: Version
+    released: datetime.date | None
+    driver: DriverVersion | None
+    extras: Mapping[str, tuple[str, ...]]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudnnSupport:
+    """A range of cuDNN on a CUDA major: the GPUs that it serves and the driver it asks for."""
+
+    cuda: int
+    cudnn: SpecifierSet
+    gpus: SpecifierSet
+    driver: DriverVersion
+    provenance: Provenance

@@ -1,0 +1,50 @@
+"""Versions of NVIDIA's driver, which are numbers with leading zeros that people write down and compare."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+_DRIVER = re.compile(r"\d{3,4}(\.\d+){0,3}")
+
+
+@functools.total_ordering
+@dataclass(frozen=True, slots=True)
+class DriverVersion:
+    """A driver version as NVIDIA writes it: `525.60.13`, `580.65.06`.
+
+    >>> DriverVersion("580.65.06") < DriverVersion("580.126"), str(DriverVersion("580.65.06"))
+    (True, '580.65.06')
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no driver version.
+
+        Raises:
+            ValueError: it is not numbers with dots, beginning with a branch such as 580.
+        """
+        if _DRIVER.fullmatch(self.text) is None:
+            raise ValueError(f"`{self.text}` is not a driver version such as 535.183 or 580.65.06")
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers that it is compared by."""
+        return tuple(int(part) for part in self.text.split("."))
+
+    def reaches(self, floor: DriverVersion) -> bool:
+        """Whether a machine with this driver has at least `floor`.
+
+        A branch alone (`580`) stands for any driver of the branch.
+        """
+        if len(self.numbers) == 1:
+            return self.numbers[0] >= floor.numbers[0]
+        return self >= floor
+
+    def __lt__(self, other: DriverVersion) -> bool:
+        return self.numbers < other.numbers
+
+    def __str__(self) -> str:
+        return self.text

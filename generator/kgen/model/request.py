@@ -1,0 +1,58 @@
+"""What one environment is asked to be."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentRequest:
+    """One environment: which backends, on what, and within which bounds.
+
+    Attributes:
+        name: what the environment is called before its accelerator: a backend, or the name of a joint one.
+        backends: the backends that must work in it, the most important first.
+        accelerator: CUDA (a major, perhaps with the newest minor allowed) or the CPU.
+        python: the CPython minor, as `3.12`.
+        platform: conda's name of the platform, as `linux-64`.
+        glibc: the oldest glibc that the environment must run on; None where the platform has none.
+        driver: the NVIDIA driver of the target machine; None if unknown.
+        gpus: compute capabilities of the GPUs that must be served, as `8.0`.
+        keras: the range of Keras.
+        requirements: what `--require` says, about anything the matrix knows.
+        dependencies: further requirements of the environment, closed by the installer's resolver.
+        held: versions of an older lock that are to stay, where only named packages are upgraded.
+        cutoff: nothing published after this day is used; None for no such limit.
+    """
+
+    name: str
+    backends: tuple[str, ...]
+    accelerator: Accelerator
+    python: str
+    platform: str
+    glibc: Version | None = None
+    driver: DriverVersion | None = None
+    gpus: tuple[Version, ...] = ()
+    keras: SpecifierSet = SpecifierSet()
+    requirements: tuple[Requirement, ...] = ()
+    dependencies: tuple[Requirement, ...] = ()
+    held: tuple[Requirement, ...] = ()
+    cutoff: datetime.date | None = None
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`."""
+        return f"{self.name}-{self.accelerator.name}"
+
+    @property
+    def joint(self) -> bool:
+        """Whether it holds several backends."""
+        return len(self.backends) > 1

@@ -1,0 +1,101 @@
+"""What the solver answers: a resolution, or a conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something is as it is: what it is about, the rule, and where the fact is from."""
+
+    subject: str
+    rule: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Versions that work together, and what the installer's resolver is to be told.
+
+    Attributes:
+        request: what was asked.
+        packages: the frameworks, their parts and Keras, in the order of the request; name -> version.
+        parts: distributions that are part of a framework, or what it is called on this platform: name -> framework.
+        libraries: the CUDA libraries (and what else the matrix follows) that these builds need; name -> version.
+        allowed: library -> every version of it that the chosen builds can use, oldest first.
+        pinned: those of the libraries whose version the lock takes from here: the CUDA libraries, which decide whether
+            an environment works and are nobody's own choice.
+        install: the requirements handed to the resolver, all exact for what the matrix decides.
+        cuda: the CUDA runtime of the environment as major.minor; None on the CPU.
+        cudnn: the cuDNN of the environment; None on the CPU.
+        driver: the oldest driver that serves the environment; None on the CPU.
+        local: for packages that only an index of their own has: name -> local version label, as `cpu`.
+        warnings: what a careful colleague would mention.
+        why: the reasons of each version.
+    """
+
+    request: EnvironmentRequest
+    packages: Mapping[str, Version]
+    parts: Mapping[str, str]
+    libraries: Mapping[str, Version]
+    allowed: Mapping[str, tuple[Version, ...]]
+    pinned: tuple[str, ...]
+    install: tuple[str, ...]
+    cuda: str | None
+    cudnn: Version | None
+    driver: DriverVersion | None
+    local: Mapping[str, str]
+    warnings: tuple[str, ...]
+    why: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One of the facts or wishes that exclude each other.
+
+    Attributes:
+        subject: who wants it: `torch 2.6.0`, or `request` for what the user asked.
+        requires: what it wants.
+        source: where the fact is from; for the request, the flag.
+    """
+
+    subject: str
+    requires: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """A change to the request that was solved and works.
+
+    Attributes:
+        change: the change, as it is typed.
+        gives: framework -> version of the solution.
+    """
+
+    change: str
+    gives: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Why there is no solution.
+
+    Attributes:
+        request: what was asked.
+        message: one sentence that says it.
+        causes: a minimal set: without any one of them there is a solution.
+        suggestions: changes that work, the smallest first.
+    """
+
+    request: EnvironmentRequest
+    message: str
+    causes: tuple[Cause, ...]
+    suggestions: tuple[Suggestion, ...]

@@ -1,0 +1,255 @@
+"""The one place that starts programs.
+
+A program runs in a session of its own, so that its whole family can be ended together and a ctrl-C at the
+terminal reaches kgen alone. No shell is ever between kgen and the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from kgen.errors import Cancelled, OutsideError
+
+_GRACE = 2.0
+"""Seconds between asking a family of processes to end and ending it."""
+
+_TICK = 0.05
+"""Seconds after which a set `cancel` is noticed at the latest."""
+
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A program that has ended by itself, with whatever status.
+
+    Attributes:
+        args: the program and its arguments.
+        status: its exit status; minus the signal's number if a signal ended it.
+        stdout: what it wrote there; bytes that are no UTF-8 are replaced.
+        stderr: the same of the other stream.
+    """
+
+    args: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    args: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    cancel: threading.Event | None = None,
+) -> Completed:
+    """Runs a program to its end and returns what it said; any exit status is an answer, not an error.
+
+    Safe to call from several threads at once. However this function is left, the program and every process
+    that it started in its session has ended: by itself, or by SIGTERM and two seconds later SIGKILL. That
+    also holds for processes that the program left running in the background; only one that opens a session of
+    its own gets away.
+
+    Args:
+        args: the program, looked up on PATH if its name has no slash, and its arguments.
+        env: additions to the environment that kgen itself has.
+        stdin: what the program reads; it reads nothing without it, never the terminal.
+        cwd: the folder that it starts in.
+        timeout: seconds after which it is ended.
+        cancel: set by another thread to have the program ended. A KeyboardInterrupt arrives in the main
+            thread only, which then tells the others in this way.
+
+    Raises:
+        OutsideError: the program is missing, cannot be executed, or did not end in time.
+        Cancelled: `cancel` was set.
+    """
+    words = tuple(args)
+    program = words[0]
+    _refuse_if_set(cancel, program)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    child = _start(words, env=env, cwd=cwd, has_input=stdin is not None)
+    with _Pipes(child, stdin) as pipes, _family_of(child, pipes):
+        while child.poll() is None:
+            _refuse_if_set(cancel, program)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise OutsideError(
+                    f"`{program}` did not end within {timeout:g} s and was stopped: {shlex.join(words)}",
+                    hints=["run that line by hand to see what it waits for"],
+                )
+            pipes.move(_TICK)
+    return Completed(args=words, status=child.returncode, stdout=pipes.stdout, stderr=pipes.stderr)
+
+
+def _refuse_if_set(cancel: threading.Event | None, program: str) -> None:
+    if cancel is not None and cancel.is_set():
+        raise Cancelled(f"interrupted while `{program}` was at work")
+
+
+def _start(
+    words: tuple[str, ...], *, env: Mapping[str, str] | None, cwd: Path | None, has_input: bool
+) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **(env or {})}
+    try:
+        return subprocess.Popen(
+            words,
+            bufsize=0,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _start_fault(words[0], error, cwd=cwd, path=environment.get("PATH")) from error
+
+
+def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | None) -> OutsideError:
+    if cwd is not None and not cwd.is_dir():
+        return OutsideError(f"{cwd} is no folder that `{program}` could be started in")
+    if not isinstance(error, FileNotFoundError):
+        # Told apart because EACCES reads as if a file could not be opened.
+        reason = "permission denied" if isinstance(error, PermissionError) else error.strerror
+        return OutsideError(
+            f"`{program}` cannot be executed: {reason}",
+            hints=[f'ls -l "$(command -v {shlex.quote(program)})"'],
+        )
+    found = shutil.which(program, path=path)
+    if found is not None:
+        return OutsideError(
+            f"`{program}` cannot be executed: the interpreter that its first line names is missing",
+            hints=[f"head -n 1 {shlex.quote(found)}"],
+        )
+    if os.sep in program:
+        return OutsideError(f"there is no program {program}")
+    return OutsideError(
+        f"there is no program `{program}` on PATH",
+        hints=[f"install {program}, or add its folder to PATH, and run kgen again"],
+    )
+
+
+@contextlib.contextmanager
+def _family_of(child: subprocess.Popen[bytes], pipes: _Pipes) -> Iterator[None]:
+    """Ends whatever of the child's process group is left when the block is left."""
+    try:
+        yield
+        # What the program said last is in the pipe, whoever else still holds the other end.
+        pipes.move(0)
+        _ask_to_end(child, pipes)
+    except BaseException:
+        _ask_to_end(child, pipes)
+        raise
+    finally:
+        # Reached after a second ctrl-C too.
+        _signal(child, signal.SIGKILL)
+        child.wait()
+
+
+def _ask_to_end(child: subprocess.Popen[bytes], pipes: _Pipes) -> None:
+    """Sends SIGTERM to the group if there is one, and waits for its end as long as the grace lasts."""
+    if not _signal(child, signal.SIGTERM):
+        return
+    deadline = time.monotonic() + _GRACE
+    # The pipes are emptied meanwhile: nobody ends who is stuck in a write.
+    while (child.poll() is None or _signal(child, 0)) and time.monotonic() < deadline:
+        pipes.move(_TICK / 5)
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
+    """Signals the child's process group; says whether anybody was there.
+
+    The group outlives its leader, and its number is given to nobody else while it has a member. Once it is
+    empty the number is free, but process numbers come round in a circle of thousands, so the call right after
+    is safe.
+    """
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Only members with other rights are left (sudo); nothing can be done about them.
+        return False
+    return True
+
+
+@final
+class _Pipes:
+    """The three pipes to a program, none of which ever blocks; closed at the end of the `with` block."""
+
+    def __init__(self, child: subprocess.Popen[bytes], text: str | None) -> None:
+        self._child = child
+        self._input = memoryview((text or "").encode("utf-8", "surrogateescape"))
+        self._selector = selectors.DefaultSelector()
+        self._heard: dict[int, bytearray] = {}
+        for stream in (child.stdout, child.stderr):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                self._heard[stream.fileno()] = bytearray()
+                self._selector.register(stream, selectors.EVENT_READ)
+        if child.stdin is not None:
+            os.set_blocking(child.stdin.fileno(), False)
+            self._selector.register(child.stdin, selectors.EVENT_WRITE)
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if stream is not None:
+                stream.close()
+
+    @property
+    def stdout(self) -> str:
+        return self._text(0)
+
+    @property
+    def stderr(self) -> str:
+        return self._text(1)
+
+    def _text(self, index: int) -> str:
+        return bytes(list(self._heard.values())[index]).decode("utf-8", "replace")
+
+    def move(self, seconds: float) -> None:
+        """Moves what can be moved; waits so long for something to move, or for the child's end."""
+        if not self._selector.get_map():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(seconds)
+            return
+        for key, _ in self._selector.select(seconds):
+            if key.fd in self._heard:
+                self._hear(key)
+            else:
+                self._say(key)
+
+    def _hear(self, key: selectors.SelectorKey) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(key.fd, _CHUNK):
+                self._heard[key.fd] += chunk
+            self._selector.unregister(key.fileobj)
+
+    def _say(self, key: selectors.SelectorKey) -> None:
+        try:
+            self._input = self._input[os.write(key.fd, self._input[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            # It does not want to hear the rest, which is its right.
+            self._input = self._input[:0]
+        if not self._input and self._child.stdin is not None:
+            self._selector.unregister(key.fileobj)
+            self._child.stdin.close()

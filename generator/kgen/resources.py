@@ -1,0 +1,35 @@
+"""Where kgen's data lies: packed beside the code in a wheel, in the repository otherwise.
+
+Knows two folders and nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from kgen.errors import OutsideError
+
+FolderName = Literal["matrix", "templates"]
+
+
+def folder(name: FolderName) -> Path:
+    """Gives the folder of data files called `name`.
+
+    The place of this very file decides, never the import path: an editable install leaves a copy of the data
+    in site-packages that grows stale, and must not be read.
+
+    Raises:
+        OutsideError: the installation has lost its data.
+    """
+    here = Path(__file__).resolve()
+    packed = here.parent / "_data" / name
+    if packed.is_dir():
+        return packed
+    in_repository = here.parents[2] / name
+    if in_repository.is_dir():
+        return in_repository
+    raise OutsideError(
+        f"kgen's folder of data files `{name}` is missing: neither {packed} nor {in_repository} is there",
+        hints=["uv tool install --reinstall keras-kgen"],
+    )

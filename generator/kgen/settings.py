@@ -1,0 +1,555 @@
+"""The project's settings: `kgen.toml`, or `[tool.kgen]` of `pyproject.toml`, as one frozen value.
+
+Says what the user asks for, nothing of what that leads to. The parsers of single values serve
+the command line too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from kgen import host
+from kgen.errors import SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import parse_requirement
+from kgen.model.driver import DriverVersion
+from kgen.tables import Table, mismatch, nearest
+
+T = TypeVar("T")
+
+KGEN_TOML = "kgen.toml"
+PYPROJECT = "pyproject.toml"
+INSTALLERS = ("uv", "conda")
+
+_SHOWN = 80
+"""So much of a wrong value is shown; a settings file may hold anything."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_CUDA = re.compile(r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?")
+_GLIBC = re.compile(r"2\.(?:0|[1-9][0-9]{0,2})")
+_GPU = re.compile(r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?")
+_OLDEST_GPU = Version("3.0")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*", re.DOTALL)
+_PATCH = re.compile(r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*")
+_CREDENTIALS = re.compile(r"://[^/@\s]*@|/t/[^/\s]+")
+_CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_ACCELERATOR = re.compile(r".*-(?:cpu|cuda[0-9]*)")
+_LONGEST_NAME = 64
+_JOINT = 2
+"""Backends that it takes to make a joint environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointEnvironment:
+    """Several backends in one environment.
+
+    Attributes:
+        name: what it is called before its accelerator.
+        backends: at least two, the most important first.
+        dependencies: what else is in it.
+    """
+
+    name: str
+    backends: tuple[str, ...]
+    dependencies: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the project asks for; where it says nothing, None or what kgen does by itself.
+
+    Attributes:
+        root: the project's folder, in which `locks` is.
+        file: where the settings are; None if there are none.
+        backends: the backends, in the order of the settings.
+        cuda: `12`, `12.6` or `auto`.
+        cpu: whether there is to be no CUDA; never true together with `cuda`.
+        python: the CPython minor, as `3.12`.
+        platforms: conda's names of the platforms.
+        keras: the range of Keras.
+        dependencies: what is in every environment.
+        portable: whether locks carry no index host.
+        installers: what locks are written for: `uv`, `conda`.
+        channels: conda's channels, by name or URL, without credentials.
+        glibc: the oldest glibc that the environments must run on.
+        driver: the driver of the target machines.
+        gpu: compute capabilities that must be served.
+        require: constraints on what the matrix follows.
+        exclude_newer: nothing published after this day is used.
+        backend_dependencies: backend -> what is in its environment only.
+        environments: the joint environments by name.
+    """
+
+    root: Path
+    file: Path | None = None
+    backends: tuple[str, ...] | None = None
+    cuda: str | None = None
+    cpu: bool = False
+    python: str | None = None
+    platforms: tuple[str, ...] | None = None
+    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    dependencies: tuple[Requirement, ...] = ()
+    portable: bool = False
+    installers: tuple[str, ...] = ("uv",)
+    channels: tuple[str, ...] = ("conda-forge",)
+    glibc: Version | None = None
+    driver: DriverVersion | None = None
+    gpu: tuple[Version, ...] = ()
+    require: tuple[Requirement, ...] = ()
+    exclude_newer: dt.date | None = None
+    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
+    environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
+
+
+def find_root(start: Path) -> Path:
+    """The project's folder: the nearest one, from `start` upwards, that holds settings; else `start` itself.
+
+    The search does not leave the repository or the home folder. A file that cannot be understood and may hold
+    settings ends it too, so that :func:`read` says what is wrong with it instead of kgen going on without it.
+    """
+    start = start.resolve()
+    home = host.home()
+    for folder in (start, *start.parents):
+        if _may_hold_settings(folder):
+            return folder
+        if folder == home or _exists(folder / ".git"):
+            break
+    return start
+
+
+def locate(root: Path) -> Path | None:
+    """The file in this folder that holds the settings; None if none does.
+
+    Raises:
+        SettingsError: two files hold settings, or one that might cannot be read.
+    """
+    return _locate(root)[0]
+
+
+def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
+    """The settings of the project in this folder; the defaults if it has none.
+
+    Raises:
+        SettingsError: with every fault, each with the file's name and the key's dotted path.
+    """
+    file, data = _locate(root)
+    if file is None:
+        return Settings(root=root)
+    faults: list[str] = []
+    table = Table(data, "", faults)
+    if file.name == PYPROJECT:
+        table = table.table("tool").table("kgen")
+    settings = _Reader(matrix).settings(table, root, file)
+    if faults:
+        raise SettingsError(
+            "\n".join(f"{file.name}: {_printable(fault)}" for fault in faults), hints=[f"edit {file}"]
+        )
+    return settings
+
+
+def check_name(name: str, matrix: CompatibilityMatrix) -> None:
+    """See that a joint environment may have this name.
+
+    Raises:
+        UsageError: it may not.
+    """
+    problem = _name_problem(name, matrix)
+    if problem is not None:
+        raise UsageError(
+            f"--together: `{_shown(name)}` {problem}", hints=["choose another, such as `--together all`"]
+        )
+
+
+def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
+    """The name of a backend that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return _known(text, tuple(matrix.backends), "backend")
+
+
+def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
+    """Conda's name of a platform that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return _known(text, tuple(matrix.platforms), "platform")
+
+
+def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
+    """A CPython minor that the matrix knows, as `3.12`.
+
+    Raises:
+        ValueError: it knows no such minor, or this is none.
+    """
+    known = [row.version for row in matrix.pythons]
+    if text in known:
+        return text
+    patch = _PATCH.fullmatch(text)
+    if patch is not None and patch["minor"] in known:
+        raise ValueError(f"`{_shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
+    raise ValueError(f"unknown Python `{_shown(text)}`; known are {', '.join(known)}")
+
+
+def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
+    """`12`, `12.6` or `auto`.
+
+    Raises:
+        ValueError: it is none of these, or the matrix knows no such major.
+    """
+    if text == "auto":
+        return text
+    majors = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
+    match = _CUDA.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"`{_shown(text)}` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
+        )
+    if int(match["major"]) not in matrix.cuda_majors:
+        raise ValueError(f"unknown CUDA `{text}`; known are {majors}")
+    return text
+
+
+def parse_installer(text: str) -> str:
+    """`uv` or `conda`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _known(text, INSTALLERS, "installer")
+
+
+def parse_channel(text: str) -> str:
+    """A channel of conda, by its name or its URL.
+
+    Raises:
+        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
+    """
+    if _CREDENTIALS.search(text):
+        raise ValueError(
+            f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda"
+        )
+    if _CHANNEL.fullmatch(text) is None:
+        raise ValueError(f"`{_shown(text)}` is no channel such as conda-forge or https://conda.example/main")
+    return text
+
+
+def parse_requirement_flag(text: str) -> Requirement:
+    """A requirement on a package of the index; its name is normalised.
+
+    Raises:
+        ValueError: it is none, or names a URL. A lock pins what an index has.
+    """
+    try:
+        requirement = parse_requirement(text)
+    except ValueError:
+        raise ValueError(f"`{_shown(text)}` is no requirement such as scikit-learn>=1.5") from None
+    if requirement.url is not None:
+        raise ValueError(
+            f"`{_shown(requirement.name)}` is wanted from a URL; locks pin files of an index only"
+        )
+    return requirement
+
+
+def parse_specifiers(text: str) -> SpecifierSet:
+    """A range of versions, as `>=3.10`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        pass
+    try:
+        example = f"=={Version(text)}"
+    except InvalidVersion:
+        raise ValueError(f"`{_shown(text)}` is no range of versions such as >=3.10,<4") from None
+    raise ValueError(f"`{_shown(text)}` is no range of versions; for this version only, write {example}")
+
+
+def parse_glibc(text: str) -> Version:
+    """A version of glibc, as `2.28`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _GLIBC.fullmatch(text) is None:
+        raise ValueError(f"`{_shown(text)}` is no version of glibc such as 2.28")
+    return Version(text)
+
+
+def parse_driver(text: str) -> DriverVersion:
+    """A version of NVIDIA's driver, as `535.183` or `580.65.06`, or a branch alone, as `580`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return DriverVersion(text)
+    except ValueError:
+        raise ValueError(f"`{_shown(text)}` is no driver version such as 535.183 or 580.65.06") from None
+
+
+def parse_gpu(text: str) -> Version:
+    """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _GPU.fullmatch(text)
+    if match is not None:
+        capability = Version(f"{match['major']}.{match['minor']}")
+        # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
+        if capability >= _OLDEST_GPU:
+            return capability
+    raise ValueError(
+        f"`{_shown(text)}` is no compute capability such as 8.0 or sm_80;"
+        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+    )
+
+
+def parse_date(text: str) -> dt.date:
+    """A day, as `2026-11-20`.
+
+    Raises:
+        ValueError: it is none. A moment is refused: the matrix knows the day of a release and no more.
+    """
+    moment = _MOMENT.fullmatch(text)
+    if moment is not None:
+        raise ValueError(f"`{_shown(text)}` is a moment; give the day alone, {moment['day']}")
+    if _DAY.fullmatch(text) is not None:
+        with contextlib.suppress(ValueError):
+            return dt.date.fromisoformat(text)
+    raise ValueError(f"`{_shown(text)}` is no day such as 2026-11-20")
+
+
+class _Reader:
+    """Reads the tables of the settings against a matrix; notes faults, raises nothing for them."""
+
+    def __init__(self, matrix: CompatibilityMatrix) -> None:
+        self._matrix = matrix
+        self._backend: Callable[[str], str] = functools.partial(parse_backend, matrix=matrix)
+
+    def settings(self, table: Table, root: Path, file: Path) -> Settings:
+        """What the table of the settings says; for what is wrong in it, the default stands in."""
+        settings = Settings(
+            root=root,
+            file=file,
+            backends=_distinct(table, "backends", self._backend),
+            cuda=table.parsed("cuda", functools.partial(parse_cuda, matrix=self._matrix)),
+            cpu=table.get("cpu", bool) or False,
+            python=table.parsed("python", functools.partial(parse_python, matrix=self._matrix)),
+            platforms=_distinct(table, "platforms", functools.partial(parse_platform, matrix=self._matrix)),
+            keras=table.parsed("keras", parse_specifiers) or SpecifierSet(),
+            dependencies=table.parsed_texts("dependencies", parse_requirement_flag),
+            portable=table.get("portable", bool) or False,
+            installers=_distinct(table, "installers", parse_installer) or ("uv",),
+            channels=_distinct(table, "channels", parse_channel) or ("conda-forge",),
+            glibc=table.parsed("glibc", parse_glibc),
+            driver=table.parsed("driver", parse_driver),
+            gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),
+            require=table.parsed_texts("require", parse_requirement_flag),
+            exclude_newer=_day(table, "exclude-newer"),
+            backend_dependencies=self._backends(table.table("backend")),
+            environments=self._environments(table.table("environment")),
+        )
+        if settings.cuda is not None and settings.cpu:
+            table.fault("cpu", "contradicts `cuda`; keep one of the two")
+        if file.name == KGEN_TOML and table.raw("tool") is not None:
+            table.fault("tool", f"in {KGEN_TOML} the keys stand at the top, in no table `tool.kgen`")
+        table.close()
+        return settings
+
+    def _backends(self, section: Table) -> dict[str, tuple[Requirement, ...]]:
+        found = {}
+        for name in section.keys():  # noqa: SIM118 - a Table is no mapping
+            key = _key(name)
+            try:
+                self._backend(name)
+            except ValueError as error:
+                section.fault(key, str(error))
+                continue
+            row = section.table(name)
+            found[name] = row.parsed_texts("dependencies", parse_requirement_flag)
+            row.close()
+        return found
+
+    def _environments(self, section: Table) -> dict[str, JointEnvironment]:
+        found = {}
+        for name in section.keys():  # noqa: SIM118 - a Table is no mapping
+            problem = _name_problem(name, self._matrix)
+            if problem is not None:
+                section.fault(_key(name), f"the name {problem}")
+                continue
+            row = section.table(name)
+            if not row.has("backends"):
+                row.fault("backends", "is missing")
+            backends = _distinct(row, "backends", self._backend) or ()
+            given = row.raw("backends")
+            if type(given) is list and len(given) == 1:
+                row.fault("backends", f"names one backend; a joint environment has at least {_JOINT}")
+            found[name] = JointEnvironment(
+                name=name,
+                backends=backends,
+                dependencies=row.parsed_texts("dependencies", parse_requirement_flag),
+            )
+            row.close()
+        return found
+
+
+def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:
+    """The array at `key`, which must hold something, and nothing twice; None if it is missing."""
+    values = table.parsed_texts(key, parse)
+    if table.raw(key) == []:
+        table.fault(key, "is empty")
+    for value, count in Counter(values).items():
+        if count > 1:
+            table.fault(key, f"`{value}` is in it twice")
+    return tuple(dict.fromkeys(values)) or None
+
+
+def _day(table: Table, key: str) -> dt.date | None:
+    value = table.raw(key)
+    if type(value) is dt.date:
+        return value
+    if type(value) is dt.datetime:
+        table.fault(key, f"`{value.isoformat()}` is a moment; give the day alone, {value.date().isoformat()}")
+    elif type(value) is str:
+        return table.parsed(key, parse_date)
+    elif value is not None:
+        table.fault(key, mismatch(value, dt.date, str))
+    return None
+
+
+def _known(text: str, known: tuple[str, ...], what: str) -> str:
+    if text in known:
+        return text
+    near = nearest(text, known)
+    guess = f"did you mean `{near}`? Known" if near else "known"
+    raise ValueError(f"unknown {what} `{_shown(text)}`; {guess} are {', '.join(known)}")
+
+
+def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
+    """Why an environment may not have this name, as the rest of a sentence."""
+    if _NAME.fullmatch(name) is None:
+        return "is not made of a-z, 0-9 and inner hyphens"
+    if len(name) > _LONGEST_NAME:
+        return f"is longer than {_LONGEST_NAME} characters"
+    if name in matrix.backends:
+        return "is that of a backend"
+    if _ACCELERATOR.fullmatch(name) is not None:
+        return "ends like an accelerator, which kgen adds by itself"
+    return None
+
+
+def _locate(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
+    """The file that holds the settings, and what is in it."""
+    own, project = root / KGEN_TOML, root / PYPROJECT
+    own_data, project_data = _load(own), _load(project)
+    in_project = project_data is not None and _has_table(project_data)
+    if own_data is not None:
+        if in_project:
+            raise SettingsError(
+                f"there are settings in {own} and in [tool.kgen] of {project}; kgen reads one of the two",
+                hints=[f"remove [tool.kgen] from {PYPROJECT}, or remove {KGEN_TOML}"],
+            )
+        return own, own_data
+    if project_data is not None and in_project:
+        return project, project_data
+    return None, {}
+
+
+def _has_table(data: Mapping[str, Any]) -> bool:
+    """Whether `tool.kgen` is there; whether it is a table is found out when it is read."""
+    tool = data.get("tool")
+    return isinstance(tool, dict) and "kgen" in tool
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """The TOML file; None if there is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        # Where a link leads nowhere, somebody meant something to be.
+        if not path.is_symlink():
+            return None
+        raise SettingsError(
+            f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]
+        ) from error
+    try:
+        return tomli.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
+    except (ValueError, RecursionError) as error:
+        # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
+        raise SettingsError(
+            f"{path} is not valid TOML: {_printable(str(error))}", hints=[f"edit {path}"]
+        ) from None
+
+
+def _may_hold_settings(folder: Path) -> bool:
+    if _exists(folder / KGEN_TOML):
+        return True
+    project = folder / PYPROJECT
+    try:
+        content = project.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    if b"kgen" not in content:
+        return False
+    try:
+        return _has_table(tomli.loads(content.decode("utf-8-sig")))
+    except (ValueError, RecursionError):
+        return b"tool.kgen" in content
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
+def _key(name: str) -> str:
+    """A name as a TOML key."""
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _shown(text: str) -> str:
+    """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
+    hidden = _CREDENTIALS.sub(lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
+    return _printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")
+
+
+def _printable(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

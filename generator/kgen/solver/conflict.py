@@ -1,0 +1,238 @@
+"""Why a problem has no solution: a minimal set of facts and wishes that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS
+from kgen.matrix.records import Build, Release
+from kgen.model.resolution import Cause
+from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit
+from kgen.solver.search import search
+
+_REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}
+
+
+def minimal_units(problem: Problem) -> frozenset[Unit]:
+    """Units that have no solution together, while any of them left out leaves one.
+
+    The least telling units are left out first, so that what remains is what a person would name.
+    """
+    active = frozenset(problem.units)
+    for unit in problem.units:
+        without = active - {unit}
+        if search(problem, without) is None:
+            active = without
+    return active
+
+
+def impossible(problem: Problem) -> Choice | None:
+    """The first framework that has no build at all for the accelerator, platform and Python of the request."""
+    return next((choice for choice in problem.choices if not choice.base), None)
+
+
+def causes(problem: Problem) -> tuple[Cause, ...]:
+    """The causes of a problem that has no solution, wishes first."""
+    barren = impossible(problem)
+    if barren is not None:
+        return (_barren_cause(problem, barren),)
+    units = minimal_units(problem)
+    found = [_cause(problem, unit, units) for unit in units]
+    return tuple(sorted(found, key=lambda cause: (cause.subject != REQUEST, cause.subject, cause.requires)))
+
+
+def span(versions: Sequence[Version], every: Sequence[Version]) -> str:
+    """Versions as runs of neighbours among all releases: `2.1.0-2.4.1, 2.6.0`."""
+    positions = [every.index(version) for version in versions]
+    runs = []
+    for _, group in groupby(enumerate(positions), key=lambda pair: pair[1] - pair[0]):
+        run = [position for _, position in group]
+        first, last = every[run[0]], every[run[-1]]
+        runs.append(f"{first}" if first == last else f"{first}-{last}")
+    return ", ".join(runs)
+
+
+def _source(builds: Sequence[Build | None]) -> str:
+    newest = next((build for build in reversed(builds) if build is not None), None)
+    return "" if newest is None else newest.provenance.source
+
+
+# -- a framework without a single build --------------------------------------------------------------------------------
+
+
+def describe_build(build: Build) -> str:
+    """What a build is for: `CUDA 12.8`, `the CPU only`."""
+    return "the CPU only" if build.cuda is None else f"CUDA {build.cuda}"
+
+
+def builds_on(platform: str, release: Release) -> list[Build]:
+    """The builds of a release on a platform, without the CPU ones where there are others."""
+    builds = [build for build in release.builds if platform in build.platforms]
+    return [build for build in builds if build.cuda is not None] or builds
+
+
+def _barren_cause(problem: Problem, choice: Choice) -> Cause:
+    request = problem.request
+    on_platform = [
+        (release, build)
+        for release in choice.releases
+        if not (release.yanked or release.version.is_prerelease)
+        for build in builds_on(request.platform, release)
+    ]
+    usable = [(release, build) for release, build in zip(choice.releases, choice.builds, strict=True) if build]
+    if usable:
+        return Cause(
+            subject=f"{choice.name} {span([release.version for release, _ in usable], choice.versions)}",
+            requires="python " + _by_value([(r, _pythons(b)) for r, b in usable], choice.versions),
+            source=_source([build for _, build in usable]),
+        )
+    if not on_platform:
+        return Cause(
+            subject=choice.name,
+            requires=f"a platform other than {request.platform}: no release has a wheel for it",
+            source=_source([build for release in choice.releases for build in release.builds]),
+        )
+    return Cause(
+        subject=f"{choice.name} {span(_distinct([release for release, _ in on_platform]), choice.versions)}",
+        requires=_by_value([(release, describe_build(build)) for release, build in on_platform], choice.versions),
+        source=_source([build for _, build in on_platform]),
+    )
+
+
+def _distinct(releases: Sequence[Release]) -> list[Version]:
+    return list(dict.fromkeys(release.version for release in releases))
+
+
+def _pythons(build: Build) -> str:
+    return build.pythons[0] if len(build.pythons) == 1 else f"{build.pythons[0]}-{build.pythons[-1]}"
+
+
+def _by_value(rows: Sequence[tuple[Release, str]], every: Sequence[Version], most: int = 4) -> str:
+    """`CPU only (2.1.0-2.10.0), CUDA 13.0 (2.11.0-2.14.1)`, the newest first."""
+    by_value: dict[str, list[Version]] = {}
+    for release, value in reversed(rows):
+        versions = by_value.setdefault(value, [])
+        if versions[:1] != [release.version]:
+            versions.insert(0, release.version)
+    if len(by_value) == 1:
+        return next(iter(by_value))
+    parts = [f"{value} ({span(versions, every)})" for value, versions in by_value.items()]
+    if len(parts) > most:
+        parts[most - 1 : -1] = ["…"]
+    return ", ".join(parts)
+
+
+# -- units as causes ---------------------------------------------------------------------------------------------------
+
+
+def _cause(problem: Problem, unit: Unit, units: frozenset[Unit]) -> Cause:
+    if unit.owner == REQUEST:
+        return _wish(problem, unit)
+    variable = problem.variables[unit.owner]
+    if not isinstance(variable, Choice):
+        return _library_fact(problem, unit)
+    # what the framework's own facts and the wishes about it leave of it: only these releases are spoken of
+    others = frozenset(other for other in units if other != unit)
+    allowed = variable.allowed(others)
+    if unit.rule.startswith("needs "):
+        return _need(problem, variable, unit, allowed)
+    held = [
+        (variable.releases[position], build)
+        for position, build in enumerate(variable.builds)
+        if build is not None and allowed >> position & 1
+    ]
+    texts = [(release, _framework_fact(problem, unit.rule, release, build)) for release, build in held]
+    return Cause(
+        subject=f"{unit.owner} {span([release.version for release, _ in held], variable.versions)}",
+        requires=_by_value(texts, variable.versions),
+        source=_source([build for _, build in held]),
+    )
+
+
+def _wish(problem: Problem, unit: Unit) -> Cause:
+    request = problem.request
+    values = {
+        "driver": f"driver {request.driver}",
+        "glibc": f"glibc {request.glibc or problem.platform.glibc}",
+        "cutoff": f"nothing published after {request.cutoff}",
+    }
+    if unit.rule in values:
+        explicit = unit.rule != "glibc" or request.glibc is not None
+        source = _REQUEST_FLAGS[unit.rule] if explicit else f"the floor of {request.platform}"
+    elif unit.rule.startswith("gpu "):
+        source = "--gpu"
+    elif request.keras and unit.rule == f"{KERAS}{request.keras}":
+        source = "--keras"
+    else:
+        places = {
+            "--require": request.requirements,
+            "dependencies": request.dependencies,
+            "the lock that is there": request.held,
+        }
+        source = next(place for place, wishes in places.items() if unit.rule in map(str, wishes))
+    return Cause(subject=REQUEST, requires=values.get(unit.rule, unit.rule), source=source)
+
+
+def _framework_fact(problem: Problem, rule: str, release: Release, build: Build) -> str:
+    if rule == "sound":
+        return f"to be avoided ({release.yanked or release.known_bad or 'a pre-release'})"
+    if rule == "glibc":
+        return f"glibc >={build.platforms[problem.platform.name]}"
+    if rule == "driver" and build.cuda_major is not None:
+        major = problem.matrix.cuda_majors[build.cuda_major]
+        return f"driver >={major.driver} (CUDA {build.cuda_major})"
+    return f"a GPU of {served_gpus(build)}"
+
+
+def served_gpus(build: Build) -> str:
+    """What a build serves, as a person would say it: `7.0, 7.5, 8.0, 9.0+PTX`."""
+    names = [str(sass) for sass in build.sass if sass not in build.ptx]
+    names += [f"{ptx}+PTX" for ptx in build.ptx]
+    served = ", ".join(names) or "unknown architectures"
+    failing = "".join(f", not {failure.gpus}" for failure in build.gpu_failures)
+    return f"compute capability {served}{failing}"
+
+
+def _need(problem: Problem, choice: Choice, unit: Unit, allowed: int) -> Cause:
+    package = unit.rule.removeprefix("needs ")
+    role = problem.role(package)
+    rows = []
+    source = ""
+    for position, needs in enumerate(choice.needs):
+        if not allowed >> position & 1:
+            continue
+        texts = list(dict.fromkeys(need.text for need in needs if need.package == package))
+        if texts:
+            rows.append((choice.releases[position], f"{role} {','.join(texts)}"))
+            source = next(need.source for need in needs if need.package == package)
+    return Cause(
+        subject=f"{choice.name} {span([release.version for release, _ in rows], choice.versions)}",
+        requires=_by_value(rows, choice.versions),
+        source=source,
+    )
+
+
+def _library_fact(problem: Problem, unit: Unit) -> Cause:
+    variable = problem.variables[unit.owner]
+    role = problem.role(unit.owner)
+    library = problem.matrix.library(unit.owner)
+    source = library.provenance.source if library else unit.owner
+    accelerator = problem.request.accelerator
+    if role == CUDNN and (unit.rule == "driver" or unit.rule.startswith("gpu ")):
+        rows = [row for row in problem.matrix.cudnn if row.cuda == accelerator.cuda]
+        texts = [f"{role} {row.cudnn} serves GPUs {row.gpus} from driver {row.driver}" for row in rows]
+        return Cause(subject=unit.owner, requires="; ".join(texts), source=rows[-1].provenance.source)
+    fits = variable.allowed(frozenset({unit, Unit(REQUEST, unit.rule)}))
+    kept = [version for position, version in enumerate(variable.versions) if fits >> position & 1]
+    text = f"at most {kept[-1]}" if kept else "no release"
+    return Cause(subject=unit.owner, requires=f"{unit.rule}: {text} fits", source=source)
+
+
+def unit_text(problem: Problem, unit: Unit) -> str:
+    """A unit in a few words: `driver 570.124`, `--require torch==2.6.0`."""
+    if unit.owner != REQUEST:
+        return "its own record" if unit.rule == "sound" else f"{unit.owner} ({unit.rule})"
+    return _wish(problem, unit).requires

@@ -1,0 +1,484 @@
+"""A request put to the matrix: what can be chosen, and which facts and wishes narrow the choice.
+
+Each package is a :class:`Variable` whose domain is the releases that the matrix knows, held as bits of an int, oldest
+first. What narrows it carries the *units* it rests on: a fact of the matrix or a wish of the request. With all units
+active the problem is the one that was asked; with some left out it is the question "and if it were not for that?",
+which is how a minimal conflict is found.
+"""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Build, LibraryRelease, Release, parse_requirement
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+
+CUDNN = "cudnn"
+RUNTIME = "runtime"
+
+
+class Unit(NamedTuple):
+    """A fact or a wish that a conflict may rest on.
+
+    `owner` is a package, or :data:`REQUEST` for a wish of the user; `rule` says which of its facts or wishes.
+    """
+
+    owner: str
+    rule: str
+
+
+REQUEST = "request"
+
+
+class Filter(NamedTuple):
+    """A narrowing of a domain, in force while all of its units are active."""
+
+    units: tuple[Unit, ...]
+    mask: int
+
+
+class Need(NamedTuple):
+    """What one candidate asks of another package."""
+
+    unit: Unit
+    package: str
+    mask: int
+    text: str
+    source: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Variable:
+    """A package whose version is to be chosen.
+
+    Attributes:
+        name: the package.
+        versions: every release, oldest first; bit `i` of a mask stands for `versions[i]`.
+        base: the releases that exist at all for this platform, Python and accelerator.
+        filters: what narrows them further.
+    """
+
+    name: str
+    versions: Sequence[Version]
+    base: int
+    filters: list[Filter] = field(default_factory=list)
+
+    def allowed(self, active: frozenset[Unit] | None) -> int:
+        """The domain while only these units are active; None stands for all."""
+        mask = self.base
+        for units, narrowed in self.filters:
+            if active is None or all(unit in active for unit in units):
+                mask &= narrowed
+        return mask
+
+
+@dataclass(slots=True, kw_only=True)
+class Choice(Variable):
+    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own."""
+
+    releases: Sequence[Release]
+    builds: Sequence[Build | None]
+    needs: Sequence[tuple[Need, ...]]
+
+
+def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
+    """The bits of the items that are kept."""
+    mask = 0
+    for position, item in enumerate(items):
+        if keep(item):
+            mask |= 1 << position
+    return mask
+
+
+def newest(mask: int) -> int:
+    """The position of the newest release in a mask that is not empty."""
+    return mask.bit_length() - 1
+
+
+def contains(specifiers: SpecifierSet, version: Version) -> bool:
+    """Whether a range holds a version; whether pre-releases count is a rule of its own, so here they do."""
+    return specifiers.contains(version, prereleases=True)
+
+
+def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
+    """The bits of the versions, sorted oldest first, that a range holds."""
+    every = (1 << len(versions)) - 1
+    mask = every
+    for specifier in specifiers:
+        exact = "*" not in specifier.version and specifier.operator in {">=", "<=", "=="}
+        bound = Version(specifier.version) if exact else None
+        if bound is None or bound.local is not None:
+            mask &= mask_where(versions, lambda version, one=specifier: one.contains(version, prereleases=True))
+            continue
+        # the three comparisons that nearly all requirements are made of need no look at every version
+        below = (1 << bisect_left(versions, bound)) - 1
+        up_to = (1 << bisect_right(versions, bound)) - 1
+        mask &= {">=": every & ~below, "<=": up_to, "==": up_to & ~below}[specifier.operator]
+    return mask
+
+
+def spell(specifiers: SpecifierSet) -> str:
+    """A range as people write it: the floor before the ceiling."""
+    return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
+
+
+def pins(requirement: Requirement, version: Version) -> bool:
+    """Whether a requirement names exactly this version."""
+    return any(
+        specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
+        for specifier in requirement.specifier
+    ) and contains(requirement.specifier, version)
+
+
+def serves(build: Build, gpu: Version, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
+    """Whether a build runs on a GPU: by its SASS, or by its PTX where the driver can compile it.
+
+    SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y on anything newer, if the driver is at least as new as the toolkit
+    that made it. A build of which neither is known is taken to serve what its CUDA generation serves.
+    """
+    if build.cuda_major is None or not contains(matrix.cuda_majors[build.cuda_major].gpus, gpu):
+        return False
+    if any(contains(failure.gpus, gpu) for failure in build.gpu_failures):
+        return False
+    if has_sass(build, gpu) or not (build.sass or build.ptx):
+        return True
+    if not any(ptx <= gpu for ptx in build.ptx):
+        return False
+    if driver is None:
+        return True
+    floor = ptx_driver(build, matrix)
+    return floor is not None and driver.reaches(floor)
+
+
+def has_sass(build: Build, gpu: Version) -> bool:
+    """Whether machine code in the build runs on this GPU as it is."""
+    return any(sass.major == gpu.major and sass.minor <= gpu.minor for sass in build.sass)
+
+
+def ptx_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
+    """The driver that the build's PTX needs; None where the matrix does not know it."""
+    toolkit = None if build.cuda is None else matrix.toolkit(Version(build.cuda))
+    return None if toolkit is None else toolkit.driver
+
+
+class Problem:
+    """One request put to the matrix."""
+
+    def __init__(self, matrix: CompatibilityMatrix, request: EnvironmentRequest) -> None:
+        """Set the problem up; nothing is decided yet."""
+        self.matrix = matrix
+        self.request = request
+        self.platform = matrix.platforms[request.platform]
+        self._markers = {
+            **self.platform.markers,
+            "python_version": request.python,
+            "python_full_version": f"{request.python}.0",
+            "implementation_name": "cpython",
+            "platform_python_implementation": "CPython",
+            "extra": "",
+        }
+        self.frameworks = tuple(
+            dict.fromkeys(matrix.backends[backend].framework for backend in request.backends)
+        )
+        self._wishes = self._collect_wishes()
+        self.variables: dict[str, Variable] = {}
+        self.choices = tuple(self._choice(name) for name in (*self.frameworks, KERAS))
+        self.targets = frozenset(
+            need.package for choice in self.choices for needs in choice.needs for need in needs
+        )
+
+    @functools.cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """Every unit of the problem, the least telling first."""
+        found: dict[Unit, None] = {}
+        for variable in self.variables.values():
+            for units, _ in variable.filters:
+                found.update(dict.fromkeys(units))
+        for choice in self.choices:
+            for needs in choice.needs:
+                found.update((need.unit, None) for need in needs)
+        return tuple(sorted(found, key=self._telling))
+
+    def _telling(self, unit: Unit) -> tuple[int, str, str]:
+        """How much a unit tells a person: cuDNN and NCCL more than cuBLAS, wishes most."""
+        if unit.owner == REQUEST:
+            return (9, unit.rule, "")
+        role = self.role(unit.rule.removeprefix("needs "))
+        order = {CUDNN: 5, "nccl": 4, "nvcc": 3, KERAS: 2, "numpy": 2, "triton": 2}
+        rank = order.get(role, 1) if unit.rule.startswith("needs ") else 6
+        return (rank, unit.rule, unit.owner)
+
+    def role(self, package: str) -> str:
+        """What a package is whatever CUDA it is for: `cudnn` for nvidia-cudnn-cu12."""
+        library = self.matrix.library(package)
+        return package if library is None else library.role
+
+    # -- the request -----------------------------------------------------------------------------------------------
+
+    def _collect_wishes(self) -> Mapping[str, tuple[tuple[Unit, Requirement], ...]]:
+        wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
+        for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
+            if requirement.marker is None or requirement.marker.evaluate(self._markers):
+                name = canonicalize_name(requirement.name)
+                wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
+        if self.request.keras:
+            requirement = Requirement(f"{KERAS}{self.request.keras}")
+            wishes.setdefault(KERAS, []).append((Unit(REQUEST, str(requirement)), requirement))
+        return {name: tuple(found) for name, found in wishes.items()}
+
+    def wishes(self, package: str) -> tuple[Requirement, ...]:
+        """What the request says about a package."""
+        return tuple(requirement for _, requirement in self._wishes.get(package, ()))
+
+    def _apply_wishes(self, variable: Variable, local: Sequence[str | None] | None = None) -> None:
+        for unit, requirement in self._wishes.get(variable.name, ()):
+            mask = 0
+            for position, version in enumerate(variable.versions):
+                label = local[position] if local else None
+                if contains(requirement.specifier, version) or (
+                    label is not None and contains(requirement.specifier, Version(f"{version}+{label}"))
+                ):
+                    mask |= 1 << position
+            variable.filters.append(Filter((unit,), mask))
+
+    def _apply_cutoff(self, variable: Variable, released: Sequence[object]) -> None:
+        cutoff = self.request.cutoff
+        if cutoff is not None:
+            units = (Unit(REQUEST, "cutoff"),)
+            variable.filters.append(Filter(units, mask_where(released, lambda day: day <= cutoff)))
+
+    def _glibc_fits(self, needed: Version | None) -> bool:
+        floor = self.request.glibc or self.platform.glibc
+        return needed is None or floor is None or needed <= floor
+
+    # -- frameworks ------------------------------------------------------------------------------------------------
+
+    def build_of(self, framework: str, release: Release) -> Build | None:
+        """The build of a release for the accelerator and platform of the request, whatever its Pythons.
+
+        Where the framework could use CUDA, a CPU build is never the answer to a CUDA question.
+        """
+        accelerator = self.request.accelerator
+        cpu_answers = accelerator.cuda is None or framework not in self._cuda_capable
+        builds = [
+            build
+            for build in release.builds
+            if self.request.platform in build.platforms
+            and (
+                cpu_answers
+                if build.cuda_major is None
+                else build.cuda_major == accelerator.cuda and self._minor_fits(build)
+            )
+        ]
+        for_python = [build for build in builds if self.request.python in build.pythons]
+        return next(iter(for_python or builds), None)
+
+    @functools.cached_property
+    def _cuda_capable(self) -> frozenset[str]:
+        return frozenset(
+            backend.framework for backend in self.matrix.backends.values() if backend.accelerated
+        )
+
+    def _minor_fits(self, build: Build) -> bool:
+        limit = self.request.accelerator.minor
+        return limit is None or build.cuda is None or Version(build.cuda).minor <= limit
+
+    def _choice(self, name: str) -> Choice:
+        releases = self.matrix.framework(name).releases
+        builds = [self.build_of(name, release) for release in releases]
+        base = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
+        local = [None if build is None else build.local for build in builds]
+        choice = Choice(
+            name=name,
+            versions=[release.version for release in releases],
+            base=base,
+            releases=releases,
+            builds=builds,
+            needs=[
+                self._needs(name, build) if build is not None and base >> position & 1 else ()
+                for position, build in enumerate(builds)
+            ],
+        )
+        self.variables[name] = choice
+        self._apply_wishes(choice, local)
+        self._apply_cutoff(choice, [release.released for release in releases])
+        wishes = self.wishes(name)
+
+        def sound(release: Release) -> bool:
+            doubtful = release.yanked or release.known_bad or release.version.is_prerelease
+            return not doubtful or any(pins(wish, release.version) for wish in wishes)
+
+        choice.filters.append(Filter((Unit(name, "sound"),), mask_where(releases, sound)))
+        if self.platform.glibc is not None:
+            units = (Unit(REQUEST, "glibc"), Unit(name, "glibc"))
+            fits = mask_where(
+                builds,
+                lambda build: build is not None and self._glibc_fits(build.platforms.get(self.platform.name)),
+            )
+            choice.filters.append(Filter(units, fits))
+        self._apply_hardware(choice)
+        return choice
+
+    def _apply_hardware(self, choice: Choice) -> None:
+        driver = self.request.driver
+        if driver is not None:
+            units = (Unit(REQUEST, "driver"), Unit(choice.name, "driver"))
+            choice.filters.append(
+                Filter(units, mask_where(choice.builds, lambda build: self._driver_reaches(build, driver)))
+            )
+        for gpu in self.request.gpus:
+            rule = f"gpu {gpu}"
+            choice.filters.append(
+                Filter(
+                    (Unit(REQUEST, rule), Unit(choice.name, rule)),
+                    mask_where(
+                        choice.builds,
+                        lambda build, gpu=gpu: build is not None
+                        and (build.cuda_major is None or serves(build, gpu, driver, self.matrix)),
+                    ),
+                )
+            )
+
+    def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
+        if build is None or build.cuda_major is None:
+            return True
+        return driver.reaches(self.matrix.cuda_majors[build.cuda_major].driver)
+
+    def _needs(self, owner: str, build: Build) -> tuple[Need, ...]:
+        needs = []
+        rows = [(text, build.provenance.source) for text in build.requires]
+        rows += build.adds.items()
+        for text, source in rows:
+            requirement = parse_requirement(text)
+            if requirement.marker is not None and not requirement.marker.evaluate(self._markers):
+                continue
+            needs += self._need(owner, text, source)
+            for expanded in self.matrix.expand(text):
+                needs += self._need(owner, expanded, source)
+        for backend in self.request.backends:
+            row = self.matrix.backends[backend]
+            if row.framework == owner and row.keras:
+                needs += self._need(owner, f"{KERAS}{row.keras}", row.provenance.source)
+        return tuple(needs)
+
+    def _need(self, owner: str, text: str, source: str) -> list[Need]:
+        requirement = parse_requirement(text)
+        package = requirement.name
+        mask = self._need_mask(package, text)
+        if mask is None:
+            return []
+        return [Need(Unit(owner, f"needs {package}"), package, mask, spell(requirement.specifier), source)]
+
+    @functools.cache  # noqa: B019 - lives as long as its problem
+    def _need_mask(self, package: str, text: str) -> int | None:
+        variable = self._variable(package)
+        if variable is None:
+            return None
+        specifiers = parse_requirement(text).specifier
+        return mask_of(specifiers, variable.versions)
+
+    # -- libraries -------------------------------------------------------------------------------------------------
+
+    def _variable(self, package: str) -> Variable | None:
+        if package in self.variables:
+            return self.variables[package]
+        if package in self.matrix.framework_names:
+            releases = self.matrix.framework(package).releases
+            if package in self.frameworks or package == KERAS:
+                # its Choice is made later; the versions, and so the bits, are the same
+                return Variable(name=package, versions=[release.version for release in releases], base=-1)
+            return self._plain_framework(package, releases)
+        library = self.matrix.library(package)
+        if library is None:
+            return None
+        variable = Variable(
+            name=package,
+            versions=[release.version for release in library.releases],
+            base=mask_where(library.releases, lambda release: self._library_fits(package, release)),
+        )
+        self.variables[package] = variable
+        self._apply_wishes(variable)
+        self._apply_cutoff(variable, [release.released for release in library.releases])
+        self._apply_library_glibc(variable, library.releases)
+        if library.role == CUDNN:
+            self._apply_cudnn(variable)
+        return variable
+
+    def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
+        """A framework that is no backend of this request but that others need, as NumPy."""
+        builds = [
+            next((build for build in release.builds if self.request.platform in build.platforms), None)
+            for release in releases
+        ]
+        variable = Variable(
+            name=package,
+            versions=[release.version for release in releases],
+            base=mask_where(
+                zip(releases, builds, strict=True),
+                lambda pair: (
+                    pair[1] is not None
+                    and self.request.python in pair[1].pythons
+                    and not pair[0].yanked
+                    and not pair[0].version.is_prerelease
+                ),
+            ),
+        )
+        self.variables[package] = variable
+        self._apply_wishes(variable)
+        self._apply_cutoff(variable, [release.released for release in releases])
+        units = (Unit(REQUEST, "glibc"), Unit(package, "glibc"))
+        fits = mask_where(
+            builds, lambda build: build is not None and self._glibc_fits(build.platforms[self.platform.name])
+        )
+        variable.filters.append(Filter(units, fits))
+        return variable
+
+    def _library_fits(self, package: str, release: LibraryRelease) -> bool:
+        if self.request.platform not in release.platforms or release.version.is_prerelease:
+            return False
+        if release.pythons and self.request.python not in release.pythons:
+            return False
+        accelerator = self.request.accelerator
+        major = self.matrix.cuda_major_of(package, release.version)
+        if major is not None and accelerator.cuda is not None and major != accelerator.cuda:
+            return False
+        if accelerator.cuda is None or accelerator.minor is None:
+            return True
+        bound = self.matrix.minor_bound(package, accelerator.cuda, accelerator.minor)
+        return bound is None or release.version < bound
+
+    def _apply_library_glibc(self, variable: Variable, releases: Sequence[LibraryRelease]) -> None:
+        units = (Unit(REQUEST, "glibc"), Unit(variable.name, "glibc"))
+        fits = mask_where(releases, lambda release: self._glibc_fits(release.platforms.get(self.platform.name)))
+        variable.filters.append(Filter(units, fits))
+
+    def _apply_cudnn(self, variable: Variable) -> None:
+        rows = [row for row in self.matrix.cudnn if row.cuda == self.request.accelerator.cuda]
+        driver = self.request.driver
+        if driver is not None:
+            rows = [row for row in rows if driver.reaches(row.driver)]
+            units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
+            reached = mask_where(
+                variable.versions, lambda version: any(contains(row.cudnn, version) for row in rows)
+            )
+            variable.filters.append(Filter(units, reached))
+        for gpu in self.request.gpus:
+            rule = f"gpu {gpu}"
+            served = mask_where(
+                variable.versions,
+                lambda version, gpu=gpu: any(
+                    contains(row.cudnn, version) and contains(row.gpus, gpu) for row in rows
+                ),
+            )
+            variable.filters.append(Filter((Unit(REQUEST, rule), Unit(variable.name, rule)), served))

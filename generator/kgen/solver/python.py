@@ -1,0 +1,53 @@
+"""Which Python, where nobody says: the newest that every requested backend's best release supports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.solver.problem import Problem
+from kgen.solver.resolve import select
+
+
+def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> str:
+    """The newest Python on which each request gets the frameworks that it can get at best.
+
+    Where no Python gives all of them their best, the one that gives most of them theirs; of several, the newest. The
+    Python that the requests name themselves is not looked at.
+    """
+    minors = [
+        row.version
+        for row in matrix.pythons
+        if not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
+    ]
+    gives = {
+        python: [_frameworks(matrix, dataclasses.replace(request, python=python)) for request in requests]
+        for python in minors
+    }
+    best = [
+        max((given for python in minors if (given := gives[python][position])), default=())
+        for position in range(len(requests))
+    ]
+
+    def worth(python: str) -> tuple[int, int, Version]:
+        given = gives[python]
+        satisfied = sum(1 for got, wanted in zip(given, best, strict=True) if got and got == wanted)
+        solved = sum(1 for got in given if got)
+        return satisfied, solved, Version(python)
+
+    return max(minors, key=worth)
+
+
+def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
+    """The versions of the request's frameworks, in its order; () if there is no solution."""
+    problem = Problem(matrix, request)
+    selection = select(problem)
+    if selection is None:
+        return ()
+    return tuple(
+        choice.versions[selection.chosen[choice.name]] for choice in problem.choices if choice.name != KERAS
+    )

@@ -1,0 +1,78 @@
+"""A resolution or a conflict as data for `--json`, and as text that reads like a colleague."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.problem import REQUEST
+
+
+def solution_data(resolution: Resolution) -> dict[str, Any]:
+    """A resolution as plain data, its keys in a fixed order."""
+    request = resolution.request
+    return {
+        "environment": request.environment,
+        "python": request.python,
+        "platform": request.platform,
+        "accelerator": request.accelerator.name,
+        "cuda": resolution.cuda,
+        "cudnn": None if resolution.cudnn is None else f"=={resolution.cudnn}",
+        "driver": None if resolution.driver is None else f">={resolution.driver}",
+        "packages": {name: str(version) for name, version in resolution.packages.items()},
+        "libraries": {name: str(version) for name, version in resolution.libraries.items()},
+        "warnings": list(resolution.warnings),
+        "why": [{"subject": r.subject, "rule": r.rule, "source": r.source} for r in resolution.why],
+    }
+
+
+def conflict_data(conflict: Conflict) -> dict[str, Any]:
+    """A conflict as plain data."""
+    request = conflict.request
+    return {
+        "environment": request.environment,
+        "python": request.python,
+        "platform": request.platform,
+        "accelerator": request.accelerator.name,
+        "message": conflict.message,
+        "causes": [{"subject": c.subject, "requires": c.requires, "source": c.source} for c in conflict.causes],
+        "suggestions": [{"change": s.change, "gives": dict(s.gives)} for s in conflict.suggestions],
+    }
+
+
+def solution_text(resolution: Resolution) -> str:
+    """A resolution for people: what, on what, and why not newer."""
+    request = resolution.request
+    head = f"{request.environment}: Python {request.python}, {request.platform}"
+    if resolution.cuda is not None:
+        cudnn = f", cuDNN {resolution.cudnn}" if resolution.cudnn is not None else ""
+        head += f", CUDA {resolution.cuda}{cudnn}, driver {resolution.driver} or newer"
+    width = max(len(name) for name in resolution.packages)
+    rules = {reason.subject.split()[0]: reason.rule for reason in resolution.why}
+    lines = [head]
+    for name, version in resolution.packages.items():
+        rule = rules.get(name)
+        lines.append(f"  {name:<{width}}  {version!s:<10}" + (f"  {rule}" if rule else ""))
+    lines += [f"  note: {warning}" for warning in resolution.warnings]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def conflict_text(conflict: Conflict) -> str:
+    """A conflict for people: who wants what; the hints are :func:`hints`."""
+    lines = [f"{conflict.request.environment}: {conflict.message}"]
+    for cause in conflict.causes:
+        if cause.subject == REQUEST:
+            lines.append(f"  you asked for {cause.requires} ({cause.source})")
+        else:
+            verb = "is built for" if cause.requires.startswith(("CUDA", "the CPU")) else "needs"
+            lines.append(f"  {cause.subject} {verb} {cause.requires}")
+    return "\n".join(lines)
+
+
+def hints(conflict: Conflict) -> tuple[str, ...]:
+    """What would work, each as a line to act on."""
+    found = []
+    for suggestion in conflict.suggestions:
+        gives = ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
+        found.append(f"{suggestion.change} gives {gives}")
+    return tuple(found) or ("nothing close to this request works; ask for less of it",)

@@ -1,0 +1,282 @@
+"""Matrix x request -> resolution or conflict: the one entrance to the solver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Build, parse_requirement
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Reason, Resolution
+from kgen.solver import conflict, suggest
+from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, contains, has_sass, ptx_driver
+from kgen.solver.search import Selection, search
+
+Exclusion = frozenset[tuple[str, Version]]
+
+
+def solve(
+    matrix: CompatibilityMatrix,
+    request: EnvironmentRequest,
+    *,
+    exclusions: Sequence[Exclusion] = (),
+    preferred: Mapping[str, Version] = MappingProxyType({}),
+) -> Resolution | Conflict:
+    """The best resolution of a request, or why there is none.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        exclusions: sets of (package, version) that were found not to come together; learned from a locker.
+        preferred: versions of libraries to take instead of the newest where the chosen builds allow it.
+    """
+    problem = Problem(matrix, request)
+    selection = select(problem, exclusions)
+    if selection is not None:
+        return resolution_of(problem, selection, preferred)
+    found = conflict.causes(problem)
+    return Conflict(
+        request=request,
+        message=conflict_message(problem),
+        causes=found,
+        suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
+    )
+
+
+def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolution | None:
+    """The best resolution of a request, or None."""
+    problem = Problem(matrix, request)
+    selection = None if conflict.impossible(problem) else search(problem)
+    return None if selection is None else resolution_of(problem, selection)
+
+
+def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection | None:
+    """The best selection that holds none of the exclusions."""
+    if conflict.impossible(problem) is not None:
+        return None
+    learned = set()
+    for exclusion in exclusions:
+        positions = {
+            (name, list(problem.variables[name].versions).index(version))
+            for name, version in exclusion
+            if name in problem.variables and version in problem.variables[name].versions
+        }
+        if positions:
+            learned.add(frozenset(positions))
+    for positions in learned:
+        if len(positions) == 1:
+            ((name, position),) = positions
+            problem.variables[name].base &= ~(1 << position)
+    joint = frozenset(positions for positions in learned if len(positions) > 1)
+    return None if conflict.impossible(problem) is not None else search(problem, None, joint)
+
+
+def conflict_message(problem: Problem) -> str:
+    """One sentence that says what cannot be had."""
+    request = problem.request
+    titles = [problem.matrix.framework(name).title for name in problem.frameworks]
+    barren = conflict.impossible(problem)
+    if barren is not None:
+        title = problem.matrix.framework(barren.name).title
+        on = f"{request.accelerator} on {request.platform}"
+        if not any(barren.builds):
+            return f"no stable {title} is built for {on}"
+        return f"no stable {title} for {on} has a wheel for Python {request.python}"
+    together = f"{', '.join(titles[:-1])} and {titles[-1]} together" if len(titles) > 1 else titles[0]
+    return f"there is no {together} for {request.accelerator} and Python {request.python} that fits the request"
+
+
+def resolution_of(
+    problem: Problem, selection: Selection, preferred: Mapping[str, Version] = MappingProxyType({})
+) -> Resolution:
+    """The selection as versions, requirements for the locker, warnings and reasons."""
+    choices = problem.choices
+    picked = {
+        choice.name: _build(choice, selection.chosen[choice.name]) for choice in choices
+    }
+    packages = {choice.name: choice.versions[selection.chosen[choice.name]] for choice in choices}
+    allowed = {
+        name: tuple(v for position, v in enumerate(problem.variables[name].versions) if mask >> position & 1)
+        for name, mask in selection.masks.items()
+        if name not in packages
+    }
+    libraries = {
+        name: preferred[name] if preferred.get(name) in versions else versions[-1]
+        for name, versions in allowed.items()
+    }
+    install = [text for build in picked.values() for text in build.install]
+    parts = {}
+    for framework, build in picked.items():
+        for text in build.install:
+            name, version = parse_requirement(text).name, _pinned(text)
+            if version is not None and name not in {*packages, *libraries}:
+                packages[name] = version
+                parts[name] = framework
+    needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
+    install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
+    local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
+    cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
+    return Resolution(
+        request=problem.request,
+        packages=_ordered(packages, choices),
+        parts=parts,
+        libraries=dict(sorted(libraries.items())),
+        allowed=allowed,
+        pinned=tuple(sorted(name for name, version in libraries.items() if _is_cuda(problem, name, version))),
+        install=tuple(install),
+        cuda=_cuda(problem, picked, libraries),
+        cudnn=cudnn,
+        driver=_driver_floor(problem, picked, cudnn),
+        local=local,
+        warnings=tuple(_warnings(problem, selection, picked)),
+        why=tuple(_why(problem, choice, selection) for choice in choices),
+    )
+
+
+def _is_cuda(problem: Problem, name: str, version: Version) -> bool:
+    return problem.matrix.cuda_major_of(name, version) is not None
+
+
+def _build(choice: Choice, position: int) -> Build:
+    build = choice.builds[position]
+    assert build is not None  # noqa: S101 - a base mask holds only releases with a build
+    return build
+
+
+def _pinned(text: str) -> Version | None:
+    specifiers = list(parse_requirement(text).specifier)
+    if len(specifiers) == 1 and specifiers[0].operator == "==" and "*" not in specifiers[0].version:
+        return Version(specifiers[0].version)
+    return None
+
+
+def _ordered(packages: dict[str, Version], choices: Sequence[Choice]) -> dict[str, Version]:
+    """Keras first, then the frameworks in the order of the request, then their parts."""
+    order = [KERAS, *(choice.name for choice in choices if choice.name != KERAS)]
+    return {name: packages[name] for name in (*order, *(name for name in packages if name not in order))}
+
+
+def _cuda(problem: Problem, picked: dict[str, Build], libraries: dict[str, Version]) -> str | None:
+    if problem.request.accelerator.cuda is None:
+        return None
+    for name, version in libraries.items():
+        if problem.role(name) == RUNTIME:
+            return f"{version.major}.{version.minor}"
+    built = [Version(build.cuda) for build in picked.values() if build.cuda is not None]
+    return f"{max(built).major}.{max(built).minor}" if built else None
+
+
+def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | None) -> DriverVersion | None:
+    request = problem.request
+    floors: list[DriverVersion] = []
+    for build in picked.values():
+        if build.cuda_major is None:
+            continue
+        floors.append(problem.matrix.cuda_majors[build.cuda_major].driver)
+        by_ptx = [gpu for gpu in request.gpus if not has_sass(build, gpu) and build.ptx]
+        floor = ptx_driver(build, problem.matrix)
+        if by_ptx and floor is not None:
+            floors.append(floor)
+    if cudnn is not None:
+        rows = [
+            row for row in problem.matrix.cudnn
+            if row.cuda == request.accelerator.cuda and contains(row.cudnn, cudnn)
+        ]  # fmt: skip
+        for gpu in request.gpus:
+            floors.append(min(row.driver for row in rows if contains(row.gpus, gpu)))
+        if rows and not request.gpus:
+            floors.append(min(row.driver for row in rows))
+    return max(floors, default=None)
+
+
+def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) -> list[str]:
+    found = []
+    request = problem.request
+    for choice in problem.choices:
+        release = choice.releases[selection.chosen[choice.name]]
+        title = problem.matrix.framework(choice.name).title
+        if release.yanked:
+            found.append(f"{choice.name} {release.version} was yanked: {release.yanked}")
+        if release.known_bad:
+            found.append(f"{choice.name} {release.version} is to be avoided: {release.known_bad}")
+        if release.version.is_prerelease:
+            found.append(f"{choice.name} {release.version} is a pre-release, taken because it was asked for")
+        build = picked[choice.name]
+        if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
+            found.append(f"which GPUs {title} {release.version} serves is not known; it was not checked")
+    keras = problem.choices[-1]
+    version = keras.versions[selection.chosen[KERAS]]
+    if version.major < max(release.version.major for release in keras.releases):
+        found.append(
+            f"keras {version} is TensorFlow's own Keras of that day, not multi-backend Keras:"
+            " `KERAS_BACKEND` does nothing in it"
+        )
+    return found
+
+
+def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
+    """Why this version: it is the newest, or what keeps the next one out."""
+    position = selection.chosen[choice.name]
+    build = _build(choice, position)
+    subject = f"{choice.name} {choice.versions[position]}"
+    source = build.provenance.source
+    stable = [
+        later for later in range(position + 1, len(choice.releases))
+        if not choice.versions[later].is_prerelease and not choice.releases[later].yanked
+    ]  # fmt: skip
+    if not stable:
+        return Reason(subject=subject, rule="newest release", source=source)
+    unfit = {later: _unfit(problem, choice, later) for later in stable}
+    joint = next((later for later in stable if unfit[later] is None), None)
+    if joint is None:
+        later = stable[0]
+        newest_of = f"newest build for {problem.request.accelerator}" if choice.builds[later] is None else "newest that fits"
+        return Reason(subject=subject, rule=f"{newest_of}: {choice.versions[later]} {unfit[later]}", source=source)
+    for other in problem.choices:
+        for theirs in other.needs[selection.chosen[other.name]]:
+            if theirs.package == choice.name and not theirs.mask >> joint & 1:
+                whose = f"{other.name} {other.versions[selection.chosen[other.name]]}"
+                rule = f"newest beside {whose}, which needs {choice.name} {theirs.text}"
+                return Reason(subject=subject, rule=rule, source=theirs.source)
+    for need in choice.needs[joint]:
+        others = [
+            (other.name, other.versions[selection.chosen[other.name]], theirs)
+            for other in problem.choices
+            if other.name != choice.name
+            for theirs in other.needs[selection.chosen[other.name]]
+            if theirs.package == need.package and not theirs.mask & need.mask
+        ]
+        if others:
+            name, version, theirs = others[0]
+            role = problem.role(need.package)
+            rule = (
+                f"newest beside {name} {version}: {choice.versions[joint]} needs {role} {need.text},"
+                f" {name} {version} needs {theirs.text}"
+            )
+            return Reason(subject=subject, rule=rule, source=need.source)
+    return Reason(subject=subject, rule=f"newest that fits: {choice.versions[joint]} does not", source=source)
+
+
+def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
+    """What keeps a release out by itself; None if only its company does."""
+    request = problem.request
+    build = choice.builds[position]
+    if build is None:
+        others = conflict.builds_on(request.platform, choice.releases[position])
+        if not others:
+            return f"has no wheel for {request.platform}"
+        return f"is built for {' and '.join(dict.fromkeys(map(conflict.describe_build, others)))}"
+    if request.python not in build.pythons:
+        return f"has no wheel for Python {request.python}"
+    for units, mask in choice.filters:
+        if not mask >> position & 1:
+            return f"is kept out by {conflict.unit_text(problem, units[0])}"
+    for need in choice.needs[position]:
+        variable = problem.variables.get(need.package)
+        if variable is not None and not variable.allowed(None) & need.mask:
+            return f"needs {problem.role(need.package)} {need.text}, of which no release fits"
+    return None

@@ -1,0 +1,98 @@
+"""The search: the best choice of framework releases whose needs have a released version in common.
+
+Best is lexicographic: the newest release of the first framework that fits anything at all, then the newest of the
+second beside it, and so on, Keras last. Such a choice is Pareto-optimal (no framework could be newer without another
+one being older), and where several are, the framework named first decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kgen.solver.problem import Choice, Problem, Unit, newest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A choice that works.
+
+    Attributes:
+        chosen: framework -> the position of its release.
+        masks: every package that the chosen builds need -> the releases that satisfy all of them.
+    """
+
+    chosen: Mapping[str, int]
+    masks: Mapping[str, int]
+
+
+def search(
+    problem: Problem, active: frozenset[Unit] | None = None, learned: frozenset[frozenset[tuple[str, int]]] = frozenset()
+) -> Selection | None:
+    """The best selection while these units are active, or None if there is none.
+
+    Args:
+        problem: the problem.
+        active: the units in force; None for all of them.
+        learned: sets of (package, position) that must not come together, found out after an earlier selection.
+    """
+    allowed = {name: variable.allowed(active) for name, variable in problem.variables.items()}
+    levels = [_candidates(problem, choice, allowed[choice.name], active, bool(learned)) for choice in problem.choices]
+    chosen: dict[str, int] = {}
+
+    def descend(depth: int, masks: Mapping[str, int]) -> Selection | None:
+        if depth == len(levels):
+            found = Selection(chosen=dict(chosen), masks=masks)
+            return None if _is_learned(found, learned) else found
+        name = problem.choices[depth].name
+        reachable = masks.get(name, -1)
+        for position, needs in levels[depth]:
+            if not reachable >> position & 1:
+                continue
+            narrowed = {**masks, name: 1 << position}
+            for package, mask in needs:
+                common = narrowed.get(package, allowed[package]) & mask
+                if not common:
+                    break
+                narrowed[package] = common
+            else:
+                chosen[name] = position
+                found = descend(depth + 1, narrowed)
+                if found is not None:
+                    return found
+        return None
+
+    return descend(0, {})
+
+
+def _candidates(
+    problem: Problem, choice: Choice, allowed: int, active: frozenset[Unit] | None, every: bool
+) -> list[tuple[int, tuple[tuple[str, int], ...]]]:
+    """The candidates of one framework, newest first, with what they need.
+
+    Of several that need the very same, the newest stands for all (unless `every` one is wanted, or something else
+    asks for a version of the framework itself).
+    """
+    distinct = every or choice.name in problem.targets
+    seen = set()
+    found = []
+    for position in range(len(choice.releases) - 1, -1, -1):
+        if not allowed >> position & 1:
+            continue
+        needs = tuple(
+            (need.package, need.mask)
+            for need in choice.needs[position]
+            if active is None or need.unit in active
+        )
+        if distinct or needs not in seen:
+            seen.add(needs)
+            found.append((position, needs))
+    return found
+
+
+def _is_learned(selection: Selection, learned: frozenset[frozenset[tuple[str, int]]]) -> bool:
+    if not learned:
+        return False
+    taken = {*selection.chosen.items()}
+    taken |= {(name, newest(mask)) for name, mask in selection.masks.items()}
+    return any(excluded <= taken for excluded in learned)

@@ -1,0 +1,191 @@
+"""Changes to a request that has no solution; each was solved and works, the smallest first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution, Suggestion
+from kgen.solver.problem import Problem
+from kgen.solver.search import search
+
+MOST = 4
+
+Attempt = Callable[[EnvironmentRequest], Resolution | None]
+Change = tuple[str, EnvironmentRequest]
+
+
+def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
+    """At most :data:`MOST` changes that work."""
+    return tuple(islice(_working(problem, attempt), MOST))
+
+
+def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
+    for changes in (_requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus):
+        for change, changed in changes(problem):
+            resolution = attempt(changed)
+            if resolution is not None:
+                yield Suggestion(change=change, gives=_gives(problem, [resolution]))
+                break
+    yield from _apart(problem, attempt)
+    for change, changed in _platforms(problem):
+        resolution = attempt(changed)
+        if resolution is not None:
+            yield Suggestion(change=change, gives=_gives(problem, [resolution]))
+            break
+    if problem.request.accelerator != CPU:
+        resolution = attempt(dataclasses.replace(problem.request, accelerator=CPU, gpus=(), driver=None))
+        if resolution is not None:
+            yield Suggestion(change="--cpu", gives=_gives(problem, [resolution]))
+
+
+def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
+    return {
+        name: str(resolution.packages[name])
+        for resolution in resolutions
+        for name in problem.frameworks
+        if name in resolution.packages
+    }
+
+
+def _requirements(problem: Problem) -> Iterator[Change]:
+    """Another version than the required one: the nearest newer that works, else the newest older."""
+    request = problem.request
+    for requirement in request.requirements:
+        others = tuple(other for other in request.requirements if other is not requirement)
+        name = canonicalize_name(requirement.name)
+        relaxed = Problem(problem.matrix, dataclasses.replace(request, requirements=others))
+        variable = relaxed.variables.get(name)
+        if variable is None:
+            continue
+        refused = [p for p, version in enumerate(variable.versions) if version in requirement.specifier]
+        start = refused[-1] if refused else len(variable.versions) - 1
+        newer = next((p for p in range(start + 1, len(variable.versions)) if _feasible(relaxed, name, p)), None)
+        if newer is not None:
+            text = f"{name}>={_short(variable.versions[newer])}"
+        else:
+            older = next((p for p in range(start, -1, -1) if _feasible(relaxed, name, p)), None)
+            if older is None:
+                continue
+            text = f"{name}=={variable.versions[older]}"
+        changed = dataclasses.replace(request, requirements=(*others, Requirement(text)))
+        yield f"--require '{text}'", changed
+
+
+def _feasible(problem: Problem, name: str, position: int) -> bool:
+    variable = problem.variables[name]
+    base = variable.base
+    variable.base = base & 1 << position
+    try:
+        return bool(variable.base) and search(problem) is not None
+    finally:
+        variable.base = base
+
+
+def _short(version: Version) -> str:
+    """`2.7.0` as `2.7`: the shortest spelling of the same floor."""
+    text = str(version)
+    while text.count(".") > 1 and text.endswith(".0"):
+        text = text.removesuffix(".0")
+    return text
+
+
+def _keras(problem: Problem) -> Iterator[Change]:
+    if problem.request.keras:
+        yield f"without `--keras '{problem.request.keras}'`", dataclasses.replace(
+            problem.request, keras=SpecifierSet()
+        )
+
+
+def _cutoff(problem: Problem) -> Iterator[Change]:
+    if problem.request.cutoff is not None:
+        yield "without `--exclude-newer`", dataclasses.replace(problem.request, cutoff=None)
+
+
+def _pythons(problem: Problem) -> Iterator[Change]:
+    """The nearest older Python first: it is the smaller step; then newer ones."""
+    minors = [row.version for row in problem.matrix.pythons]
+    here = minors.index(problem.request.python) if problem.request.python in minors else len(minors)
+    for python in (*reversed(minors[:here]), *minors[here + 1 :]):
+        yield f"--python {python}", dataclasses.replace(problem.request, python=python)
+
+
+def _glibcs(problem: Problem) -> Iterator[Change]:
+    floor = problem.request.glibc or problem.platform.glibc
+    for glibc in problem.platform.uv_glibc:
+        if floor is not None and glibc > floor:
+            yield f"--glibc {glibc}", dataclasses.replace(problem.request, glibc=glibc)
+
+
+def _cudas(problem: Problem) -> Iterator[Change]:
+    """The whole major where a minor was asked for, then the other majors, the newest first."""
+    asked = problem.request.accelerator
+    if asked.cuda is None:
+        return
+    majors = sorted(problem.matrix.cuda_majors, reverse=True)
+    for major in ([asked.cuda] if asked.minor is not None else []) + [m for m in majors if m != asked.cuda]:
+        yield f"--cuda {major}", dataclasses.replace(problem.request, accelerator=Accelerator(cuda=major))
+
+
+def _drivers(problem: Problem) -> Iterator[Change]:
+    driver = problem.request.driver
+    if driver is None:
+        return
+    floors = {major.driver for major in problem.matrix.cuda_majors.values()}
+    floors |= {row.driver for row in problem.matrix.cudnn}
+    floors |= {toolkit.driver for toolkit in problem.matrix.toolkits if toolkit.driver is not None}
+    for floor in sorted(floors):
+        if floor > driver:
+            yield f"--driver {floor}", dataclasses.replace(problem.request, driver=floor)
+
+
+def _gpus(problem: Problem) -> Iterator[Change]:
+    for gpu in problem.request.gpus:
+        rest = tuple(other for other in problem.request.gpus if other != gpu)
+        yield f"without `--gpu {gpu}`", dataclasses.replace(problem.request, gpus=rest)
+
+
+def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
+    """An environment of its own for each backend."""
+    request = problem.request
+    if not request.joint:
+        return
+    found = []
+    for backend in request.backends:
+        accelerated = problem.matrix.backends[backend].accelerated
+        alone = dataclasses.replace(
+            request,
+            name=backend,
+            backends=(backend,),
+            accelerator=request.accelerator if accelerated else CPU,
+            requirements=tuple(r for r in request.requirements if _concerns(problem, backend, r)),
+        )
+        found.append(attempt(alone))
+    if all(resolution is not None for resolution in found):
+        resolutions = [resolution for resolution in found if resolution is not None]
+        yield Suggestion(
+            change=f"an environment for each backend: without `--together {request.name}`",
+            gives=_gives(problem, resolutions),
+        )
+
+
+def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
+    """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
+    name = canonicalize_name(requirement.name)
+    frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, KERAS}
+    return name not in frameworks
+
+
+def _platforms(problem: Problem) -> Iterator[Change]:
+    for platform in problem.matrix.platforms:
+        if platform != problem.request.platform:
+            yield f"--platform {platform}", dataclasses.replace(problem.request, platform=platform, glibc=None)

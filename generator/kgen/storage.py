@@ -1,0 +1,462 @@
+"""How files get into the user's project: whole or not at all, interrupted at any moment.
+
+Of a folder `locks/x` that is being replaced two siblings may be seen:
+
+`locks/.x.kgen-new`
+    the folder in the making, or the old one after the exchange; of no worth unless the other sibling is there
+`locks/.x.kgen-old`
+    the new folder is complete and is about to take its place: the old one, moved aside. If the old one cannot
+    be moved, an empty folder as the sign for that.
+
+Single files have a `.<name>.<random>.kgen-tmp` beside them. :func:`recover` knows what each of them means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import os
+import re
+import secrets
+import shlex
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from kgen.errors import OutsideError
+
+_NEW = ".kgen-new"
+_OLD = ".kgen-old"
+_TEMPORARY = ".kgen-tmp"
+_LOCK = ".kgen.lock"
+_ATTEMPTS = 50
+"""How often a race is run again that another process won; losing it twice in a row is rare already."""
+
+
+def recover(locks: Path) -> None:
+    """Finishes or removes what killed runs left in this folder and below; every folder in it is whole then.
+
+    Cheap if there is nothing, and no fault if the folder does not exist. To be called under
+    :func:`exclusive`.
+
+    Raises:
+        OutsideError: a leftover can be neither finished nor removed.
+    """
+    with _faults(locks, "cannot be cleaned of what an interrupted run left behind"):
+        if not locks.is_dir():
+            return
+        siblings = (re.fullmatch(r"\.(.+)\.kgen-(?:new|old)", path.name) for path in locks.iterdir())
+        for name in sorted({match[1] for match in siblings if match}):
+            _settle(locks / name)
+        for folder, _, files in os.walk(locks):
+            _sweep(Path(folder), files)
+
+
+def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[[str], bool]) -> bool:
+    """Makes the folder hold these files, whole or not at all.
+
+    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one (where the
+    system cannot exchange two folders at once, and after a kill, only when :func:`recover` has run). What is
+    on disk is safe against a power cut too. A file that another process adds to the folder while this
+    function runs may be lost, so that all who write into it do so under :func:`exclusive`.
+
+    Args:
+        target: the folder; its parent must exist.
+        files: path relative to `target`, with slashes -> content. They get mode 0644 less the umask.
+        owned: says of the path of a file that is there whether it is kgen's; those are removed unless they
+            are in `files`. All others are kept with their modes, as are empty folders.
+
+    Returns:
+        False if the folder held exactly these files before; nothing was touched then.
+
+    Raises:
+        OutsideError: that was impossible; the old folder stands, and nothing is left beside it. (If the disk
+        fails
+            at the very last step, or while a folder is being emptied that cannot be moved, see
+            :func:`_swap_in_two`, the new one stands, at the latest after :func:`recover`.)
+    """
+    for name in files:
+        if not _is_plain(name):
+            raise ValueError(f"not a path inside a folder: {name!r}")
+    with _faults(target, "cannot be written"):
+        _refuse_all_but_folder(target)
+        old = _look(target)
+        kept = sorted(name for name in old.files if name not in files and not owned(name))
+        if len(kept) + len(files) == len(old.files) and all(
+            _holds(target / name, content) for name, content in files.items()
+        ):
+            return False
+        _refuse_what_could_not_be_removed(target, old)
+        _settle(target)
+        staged = _sibling(target, _NEW)
+        try:
+            _stage(staged, target, files, old=old, kept=kept)
+            _swap(staged, target)
+        finally:
+            # Removes the staged folder, or the old one that is in its place now. If that fails it is either
+            # not the first fault, or the new folder is in its place, and the next `recover` will say so.
+            with contextlib.suppress(OSError):
+                _settle(target)
+    return True
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes one file, whole or not at all; on return it is safe on disk.
+
+    A file that is there keeps its mode, and a symbolic link stays one: what it points to is written. A new
+    file gets mode 0644 less the umask. What a killed run left of the same in this folder is removed.
+
+    Raises:
+        OutsideError: that was impossible; what was there stands.
+    """
+    with _faults(path, "cannot be written"):
+        place = Path(os.path.realpath(path))
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        _sweep(place.parent)
+        temporary, handle = _temporary(place)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(handle, stat.S_IMODE(place.stat().st_mode))
+            _fill(handle, content)
+            temporary.replace(place)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        _sync(place.parent)
+
+
+@contextlib.contextmanager
+def exclusive(locks: Path) -> Iterator[None]:
+    """Holds the project: within the `with` block nobody else is inside such a block for the same folder.
+
+    The kernel keeps the lock and releases it when the process ends, however that happens. The lock's file is
+    removed at the end; only a killed process leaves it behind, which blocks nobody. Creates the folder if it
+    is not there, and removes it at the end if it did so and nothing was written into it.
+
+    Raises:
+        OutsideError: another process is inside, or the folder cannot be written.
+    """
+    with _faults(locks, "cannot be locked"):
+        handle, created = _acquire(locks)
+    try:
+        yield
+    finally:
+        # Removed while it is locked: whoever opened it before and locks it afterwards sees that it is gone.
+        with contextlib.suppress(OSError):
+            (locks / _LOCK).unlink()
+        os.close(handle)
+        if created:
+            with contextlib.suppress(OSError):
+                locks.rmdir()
+
+
+def _acquire(locks: Path) -> tuple[int, bool]:
+    """The locked handle, and whether the folder had to be created."""
+    created = False
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileExistsError):
+            locks.mkdir()
+            created = True
+        try:
+            handle = os.open(locks / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            # Whoever had created the folder has just removed it.
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_nlink:
+                return handle, created
+        except BlockingIOError:
+            os.close(handle)
+            raise OutsideError(
+                f"another `kgen lock` is at work in {locks}", hints=["wait for it to end, or end it"]
+            ) from None
+        except BaseException:
+            os.close(handle)
+            raise
+        # Opened while its last holder was removing it.
+        os.close(handle)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(locks))
+
+
+@contextlib.contextmanager
+def _faults(path: Path, what: str) -> Iterator[None]:
+    """Turns what the system refuses within the block into an error that a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = next((str(name) for name in (error.filename, error.filename2) if name is not None), str(path))
+        detail = "" if where == str(path) else f" ({where})"
+        folder = shlex.quote(str(path.parent))
+        hints = {
+            errno.ENOENT: f"mkdir -p {folder}",
+            errno.ENOSPC: f"df -h {folder}",
+            errno.EDQUOT: "quota --human-readable",
+            errno.EACCES: f"ls -ld {folder} {shlex.quote(str(path))}",
+            errno.EPERM: f"ls -ld {folder} {shlex.quote(str(path))}; lsattr -d {folder}",
+            errno.EROFS: f"findmnt --target {folder}",
+        }
+        hint = hints.get(error.errno or 0)
+        raise OutsideError(f"{path} {what}: {reason}{detail}", hints=[hint] if hint else []) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What is in a folder: the paths of all that is no folder, and the paths and modes of the folders."""
+
+    files: set[str] = field(default_factory=set)
+    folders: dict[str, int] = field(default_factory=dict)
+
+
+def _look(target: Path) -> _Contents:
+    contents = _Contents()
+    if _is_there(target):
+        contents.folders[""] = stat.S_IMODE(target.stat().st_mode)
+    waiting = list(contents.folders)
+    while waiting:
+        inside = waiting.pop()
+        with os.scandir(target / inside) as entries:
+            for entry in entries:
+                name = f"{inside}/{entry.name}" if inside else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    contents.folders[name] = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                    waiting.append(name)
+                else:
+                    contents.files.add(name)
+    return contents
+
+
+def _is_plain(name: str) -> bool:
+    path = PurePosixPath(name)
+    return str(path) == name and name != "." and not path.is_absolute() and ".." not in path.parts
+
+
+def _refuse_all_but_folder(target: Path) -> None:
+    if target.is_symlink():
+        raise OutsideError(
+            f"{target} is a symbolic link; kgen replaces folders, and that would replace the link",
+            hints=[f"rm {shlex.quote(str(target))}"],
+        )
+    if _is_there(target) and not target.is_dir():
+        raise OutsideError(
+            f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"]
+        )
+
+
+def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
+    """Raises if the old folder would be left over: moving it is allowed, but not removing what is in it."""
+    for name in sorted({str(PurePosixPath(file).parent) for file in old.files}):
+        folder = target / name
+        mine = folder.stat().st_uid == os.geteuid()
+        if not mine and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise OutsideError(
+                f"{target} cannot be written: Permission denied ({folder} is another user's)",
+                hints=[f'sudo chown -R "$USER" {shlex.quote(str(target))}'],
+            )
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and path.read_bytes() == content
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name; unlike `exists`, any doubt is an error and not a no."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _sibling(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}{suffix}")
+
+
+def _stage(
+    staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Contents, kept: Iterable[str]
+) -> None:
+    """Makes the new folder in full, and sees it safely onto the disk."""
+    staged.mkdir()
+    for name, content in sorted(files.items()):
+        path = staged / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            _fill(handle, content)
+        finally:
+            os.close(handle)
+    # A folder goes with its last file; one that was empty was meant to be.
+    full = {str(folder) for name in old.files for folder in PurePosixPath(name).parents}
+    for name in sorted(set(old.folders) - full - {""}):
+        (staged / name).mkdir(parents=True, exist_ok=True)
+    for name in kept:
+        path = staged / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep(target / name, path)
+    # From the inside out: a folder's mode may forbid to go on in it.
+    contents = _look(staged)
+    for name in sorted(contents.folders, reverse=True):
+        folder = staged / name
+        _sync(folder)
+        if old.folders.get(name, contents.folders[name]) != contents.folders[name]:
+            folder.chmod(old.folders[name])
+
+
+def _keep(source: Path, place: Path) -> None:
+    try:
+        os.link(source, place, follow_symlinks=False)
+    except FileExistsError:
+        # It has the name of a folder that is wanted.
+        raise
+    except OSError:
+        # No links on this filesystem, or none to other people's files.
+        shutil.copy2(source, place, follow_symlinks=False)
+        if not place.is_symlink():
+            _sync(place)
+
+
+def _swap(staged: Path, target: Path) -> None:
+    """Puts the complete staged folder in the target's place; the old one is one of the siblings then."""
+    if not _is_there(target):
+        staged.rename(target)
+    elif not _exchange(staged, target):
+        _swap_in_two(staged, target)
+    _sync(target.parent)
+
+
+def _swap_in_two(staged: Path, target: Path) -> None:
+    aside = _sibling(target, _OLD)
+    try:
+        target.rename(aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A folder from a lower layer of an overlay, as in a container's image, cannot be moved. It can be
+        # emptied; from the sign on there is only the way forward.
+        aside.mkdir()
+        _sync(target.parent)
+        _settle(target)
+        return
+    try:
+        staged.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names in one step; False if the system has no such step, or refuses it."""
+    call = _renameat2()
+    if call is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    # Why it was refused does not matter: two renames follow, and what forbids those too is reported then.
+    return call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+@functools.cache
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    try:
+        call = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return None
+    call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    call.restype = ctypes.c_int
+    return call
+
+
+def _settle(target: Path) -> None:
+    """Makes the target whole, from whatever state a run was left in, and removes its siblings."""
+    new, old = _sibling(target, _NEW), _sibling(target, _OLD)
+    if _is_there(old):
+        if _is_there(new):
+            if _is_there(target) and not any(old.iterdir()):
+                # The sign: the target is the old folder, perhaps half removed.
+                _remove(target)
+            if not _is_there(target):
+                new.rename(target)
+            _remove(new)
+        elif not _is_there(target):
+            old.rename(target)
+            return
+        _sync(target.parent)
+        # Under its own name, half removed, it could be taken for the whole old folder.
+        old.rename(new)
+    _remove(new)
+
+
+def _remove(path: Path) -> None:
+    """Removes whatever is there, if anything is."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        path.unlink(missing_ok=True)
+        return
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
+    for entry in list(path.iterdir()):
+        _remove(entry)
+    path.rmdir()
+
+
+def _temporary(place: Path) -> tuple[Path, int]:
+    """A new file beside this one, open, and locked as a sign that its maker is alive."""
+    for _ in range(_ATTEMPTS):
+        path = place.with_name(f".{place.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with contextlib.suppress(OSError):
+            # In vain where locks are unknown; nobody there can tell that it has no owner either.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return path, handle
+        # Somebody swept just between its creation and its lock.
+        os.close(handle)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+
+
+def _sweep(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Removes the temporary files in the folder whose makers have died; what it cannot, it leaves."""
+    for name in [path.name for path in folder.iterdir()] if names is None else names:
+        if not name.endswith(_TEMPORARY) or not name.startswith("."):
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / name).unlink()
+            finally:
+                os.close(handle)
+
+
+def _fill(handle: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    os.fsync(handle)
+
+
+def _sync(path: Path) -> None:
+    """Sees a folder's entries, or a file's content, safely onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network filesystems know this for files only.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,158 @@
+"""Typed reading of TOML tables that collects every fault, each with its dotted path.
+
+Used for the matrix and for the user's settings; knows the meaning of neither.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "a table",
+    list: "an array",
+    dt.date: "a date",
+    dt.datetime: "a date with a time",
+    dt.time: "a time",
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, if any is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def mismatch(value: object, *wanted: type) -> str:
+    """What to say of a value that is of none of the wanted kinds."""
+    # Versions are the usual victims, and 3.10 without quotes is 3.1.
+    quotes = "; put quotes around it" if str in wanted and type(value) in {int, float} else ""
+    return f"should be {' or '.join(_KINDS[kind] for kind in wanted)}, is {_kind_of(value)}{quotes}"
+
+
+def _kind_of(value: object) -> str:
+    return next((text for kind, text in _KINDS.items() if type(value) is kind), type(value).__name__)
+
+
+class Table:
+    """A TOML table at a dotted path.
+
+    Getters return None where a key is missing or of the wrong kind; a wrong kind, and a missing key that was
+    `required`, are added to the faults. :meth:`close` reports keys that nobody asked for.
+    """
+
+    __slots__ = ("_data", "_known", "_path", "faults")
+
+    def __init__(self, data: Mapping[str, Any], path: str, faults: list[str]) -> None:
+        self._data = data
+        self._path = path
+        self._known: set[str] = set()
+        self.faults = faults
+
+    def at(self, key: str) -> str:
+        """The dotted path of a key of this table."""
+        return f"{self._path}.{key}" if self._path else key
+
+    def fault(self, key: str, what: str) -> None:
+        """Note that the value at `key` is wrong."""
+        self.faults.append(f"{self.at(key)}: {what}")
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there."""
+        return key in self._data
+
+    def raw(self, key: str) -> object:
+        """The value at `key`, of whatever kind; None if missing. Whoever asks sees to its kind."""
+        self._known.add(key)
+        return self._data.get(key)
+
+    def is_array(self, key: str) -> bool:
+        """Whether the value at `key` is an array."""
+        return type(self._data.get(key)) is list
+
+    def keys(self) -> Iterator[str]:
+        """The keys of the table, in file order."""
+        return iter(self._data)
+
+    def get(self, key: str, kind: type[T], *, required: bool = False) -> T | None:
+        """The value at `key`, which must be of exactly this kind."""
+        self._known.add(key)
+        value = self._data.get(key)
+        if type(value) is kind:
+            return value
+        if value is not None:
+            self.fault(key, mismatch(value, kind))
+        elif required:
+            self.fault(key, "is missing")
+        return None
+
+    def text(self, key: str) -> str:
+        """Required text; empty if it is missing, which is noted."""
+        return self.get(key, str, required=True) or ""
+
+    def date(self, key: str) -> dt.date:
+        """A required date."""
+        return self.get(key, dt.date, required=True) or dt.date.min
+
+    def parsed(self, key: str, parse: Callable[[str], T], *, required: bool = False) -> T | None:
+        """The text at `key` through `parse`, whose ValueError becomes a fault."""
+        value = self.get(key, str, required=required)
+        return None if value is None else self._parse(self.at(key), value, parse)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """An array of texts; empty if missing."""
+        return self.parsed_texts(key, str)
+
+    def parsed_texts(self, key: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        """An array of texts, each through `parse`; those that do not pass are noted and left out."""
+        found = []
+        for position, value in enumerate(self.get(key, list) or []):
+            place = f"{key}[{position}]"
+            if type(value) is not str:
+                self.fault(place, mismatch(value, str))
+                continue
+            one = self._parse(self.at(place), value, parse)
+            if one is not None:
+                found.append(one)
+        return tuple(found)
+
+    def table(self, key: str) -> Table:
+        """The table at `key`; an empty one if missing."""
+        return Table(self.get(key, dict) or {}, self.at(key), self.faults)
+
+    def tables(self, key: str) -> Iterator[Table]:
+        """The array of tables at `key`."""
+        for position, value in enumerate(self.get(key, list) or []):
+            path = f"{self.at(key)}[{position}]"
+            if type(value) is dict:
+                yield Table(value, path, self.faults)
+            else:
+                self.faults.append(f"{path}: {mismatch(value, dict)}")
+
+    def mapping(self, key: str, kind: type[T]) -> dict[str, T]:
+        """The table at `key` as name -> value of one kind."""
+        inner = self.table(key)
+        found = {name: inner.get(name, kind) for name in inner.keys()}  # noqa: SIM118 - a Table is no mapping
+        return {name: value for name, value in found.items() if value is not None}
+
+    def close(self) -> None:
+        """Note every key that was not asked for, with the nearest that is known."""
+        for key in self._data:
+            if key not in self._known:
+                near = nearest(key, self._known)
+                self.fault(key, "unknown key" + (f"; did you mean `{near}`?" if near else ""))
+
+    def _parse(self, path: str, value: str, parse: Callable[[str], T]) -> T | None:
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.faults.append(f"{path}: {error}")
+            return None

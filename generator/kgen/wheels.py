@@ -1,0 +1,602 @@
+"""What an index serves about one wheel, without downloading it whole.
+
+The list of files in a wheel stands at its end, so a range request of the last bytes answers for a wheel of a
+gigabyte. From the lists of all wheels of a lock follows which of them would overwrite each other's files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import shlex
+import struct
+import tempfile
+import threading
+import urllib.parse
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NoReturn, final
+
+import platformdirs
+import requests
+import urllib3.exceptions
+
+from kgen.errors import Cancelled, OutsideError
+
+_TAIL = 128 * 1024
+"""Bytes at a wheel's end that are asked for first: enough for a list of about a thousand files."""
+
+_ROUND = 64 * 1024
+_WHOLE = 64 * 1024 * 1024
+"""The most that is downloaded of one wheel: all of it without ranges, its list of files with them."""
+
+_TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and between two pieces of the answer."""
+
+_PAUSES = (0.3, 1.0)
+"""Seconds before the second and the third attempt."""
+
+_CHUNK = 256 * 1024
+
+_NO_SUCH_RANGE = frozenset(
+    {
+        requests.codes.requested_range_not_satisfiable,
+        requests.codes.bad_request,
+        requests.codes.not_implemented,
+    }
+)
+"""What indexes answer that know ranges, but not from the end, or not beyond the beginning."""
+
+_HEADER = "kgen-wheel-listing 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelListing:
+    """What is known of a wheel.
+
+    Attributes:
+        size: the wheel's own size in bytes.
+        entries: path inside the wheel -> (CRC-32, uncompressed size); no folders.
+        complete: False if the index knows no ranges and the wheel is too large to be read whole: `entries` is
+            empty then, and says nothing.
+    """
+
+    size: int
+    entries: Mapping[str, tuple[int, int]]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Overlap:
+    """Two wheels that own the same paths with different content; whichever is installed last wins.
+
+    Attributes:
+        first: the name of the one wheel.
+        second: the name of the other, behind `first` in the alphabet.
+        paths: the paths as installed below site-packages, sorted.
+    """
+
+    first: str
+    second: str
+    paths: tuple[str, ...]
+
+
+def default_cache(override: str | None = None) -> Path:
+    """The folder for listings: `wheels` in kgen's own cache folder.
+
+    Args:
+        override: the value of KGEN_CACHE_DIR, kgen's cache folder instead of the user's; nothing if empty.
+    """
+    return Path(override or platformdirs.user_cache_dir("kgen")).expanduser() / "wheels"
+
+
+def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
+    """The pairs of wheels that own the same installed path with different content, sorted.
+
+    Content differs if its CRC-32 or its size does. What goes into `*.dist-info/` is every wheel's own, and
+    what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
+    complete overlaps with
+    nothing: whether that is good enough is the caller's to say.
+    """
+    owners: dict[str, tuple[str, tuple[int, int]]] = {}
+    shared: dict[str, dict[str, tuple[int, int]]] = {}
+    for name in sorted(listings):
+        for path, content in _installed(listings[name]):
+            owner = owners.setdefault(path, (name, content))
+            if owner[0] != name:
+                # Nearly every path has one owner; only for the others is a list made.
+                shared.setdefault(path, dict([owner]))[name] = content
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(shared):
+        contents = list(shared[path].items())
+        for index, (first, one) in enumerate(contents):
+            for second, other in contents[index + 1 :]:
+                if one != other:
+                    pairs.setdefault((first, second), []).append(path)
+    return sorted(
+        Overlap(first=first, second=second, paths=tuple(paths)) for (first, second), paths in pairs.items()
+    )
+
+
+def _installed(listing: WheelListing) -> Iterator[tuple[str, tuple[int, int]]]:
+    for path, content in listing.entries.items():
+        head, _, rest = path.partition("/")
+        if rest and head.endswith(".dist-info"):
+            continue
+        if rest and head.endswith(".data"):
+            scheme, _, below = rest.partition("/")
+            if scheme in {"purelib", "platlib"}:
+                yield below, content
+            continue
+        yield path, content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wheel:
+    """One wheel that is asked for."""
+
+    url: str
+    filename: str
+    sha256: str
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be shown: without a password, and without a query, which may be one too."""
+        parts = urllib.parse.urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @property
+    def check(self) -> str:
+        """The command that shows which file is there."""
+        path = _local_path(self.url)
+        if path is not None:
+            return f"sha256sum {shlex.quote(str(path))}"
+        return f"curl --silent --show-error --location {shlex.quote(self.shown)} | sha256sum"
+
+    def fault(self, what: str, *hints: str) -> OutsideError:
+        look = f"curl --head --location {shlex.quote(self.shown)}" if self.host else self.check
+        return OutsideError(f"{self.filename}: {what}", hints=hints or [look])
+
+    def verify(self, digest: str, *, kind: str = "") -> None:
+        """Raises unless this is the file that the index names."""
+        if digest == self.sha256:
+            return
+        if kind.startswith("text/html"):
+            raise self.fault(
+                f"{self.host} answered with a web page, not with the wheel (is it a login page?)"
+            )
+        raise OutsideError(
+            f"{self.filename} is not the file that the index names: sha256 {digest}, expected {self.sha256}",
+            hints=[self.check],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What an index answered to one question.
+
+    Attributes:
+        size: the wheel's size, if that was said.
+        start: where in the wheel `body` begins.
+        body: bytes of the wheel up to its end; None if there are none to be used.
+        ranges: whether asking for a range again may help.
+        kind: the answer's content type.
+    """
+
+    size: int | None
+    start: int = 0
+    body: bytes | None = None
+    ranges: bool = False
+    kind: str = ""
+
+
+class _PassingError(Exception):
+    """A fault that may be gone at the next attempt."""
+
+    def __init__(self, error: OutsideError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@final
+class WheelReader:
+    """Reads the listings of wheels; a context manager, and safe to use from many threads at once.
+
+    What was read once is known for the reader's lifetime, and across runs by the cache: the content behind a
+    sha256 never changes. Only complete listings go into the cache, a damaged entry is as good as none, and a
+    cache that cannot be written is done without. Credentials come from the URL or ~/.netrc, proxies from the
+    environment.
+
+    A whole wheel that was read is verified against its sha256. Of one that was read by ranges the sha256
+    cannot be
+    known: the listing is what the index says, and the installer finds out if that was wrong.
+
+    Args:
+        cache: the folder for listings; None for no cache.
+        cancel: set by another thread to make readers stop. Noticed between two pieces of an answer, so at the
+            latest when the timeout of 30 s for one piece is over.
+        certificates: what SSL_CERT_FILE (or SSL_CERT_DIR) says, which requests does not read. As with uv, a
+            file that is not there is ignored. REQUESTS_CA_BUNDLE, which requests reads by itself, wins.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: Path | None,
+        cancel: threading.Event | None = None,
+        certificates: str | None = None,
+    ) -> None:
+        self._cache = cache
+        self._cancel = cancel or threading.Event()
+        self._certificates = certificates if certificates and Path(certificates).exists() else None
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: list[requests.Session] = []
+        self._known: dict[str, WheelListing] = {}
+        self._turns: dict[str, threading.Lock] = {}
+
+    def __enter__(self) -> WheelReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+
+    def read(self, url: str, *, filename: str, sha256: str) -> WheelListing:
+        """The listing of the wheel with this sha256.
+
+        Args:
+            url: http(s), file, or a plain path. A local file is always verified, and never in the cache
+                folder.
+            filename: the wheel's name, for messages.
+            sha256: what the index says, 64 hexadecimal digits.
+
+        Raises:
+            OutsideError: it cannot be had, is not what the index names, or is no wheel.
+            Cancelled: `cancel` was set.
+        """
+        wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
+        try:
+            path = _local_path(url)
+        except ValueError as error:
+            raise OutsideError(f"{filename}: the URL that the index gives for it makes no sense") from error
+        if not re.fullmatch("[0-9a-f]{64}", wheel.sha256):
+            raise wheel.fault(f"{sha256!r} is no sha256 to know it by")
+        key = wheel.sha256 if path is None else f"{path}:{wheel.sha256}"
+        with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        # Several platforms and environments share wheels: the second who asks for one waits for the first.
+        with turn:
+            listing = self._known.get(key)
+            if listing is None:
+                listing = self._read_file(wheel, path) if path is not None else self._read_cached(wheel)
+                self._known[key] = listing
+        return listing
+
+    def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.sha256()
+                while chunk := file.read(_CHUNK):
+                    self._refuse_if_cancelled(wheel)
+                    digest.update(chunk)
+                wheel.verify(digest.hexdigest())
+                return WheelListing(size=file.tell(), entries=_entries(file, wheel))
+        except OSError as error:
+            raise wheel.fault(
+                f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}"
+            ) from error
+
+    def _read_cached(self, wheel: _Wheel) -> WheelListing:
+        if self._cache is None:
+            return self._read_remote(wheel)
+        file = self._cache / wheel.sha256
+        listing = _load(file)
+        if listing is None:
+            listing = self._read_remote(wheel)
+            if listing.complete:
+                _store(file, listing)
+        return listing
+
+    def _read_remote(self, wheel: _Wheel) -> WheelListing:
+        answer = self._tail(wheel)
+        if answer.body is None:
+            if answer.size is None:
+                raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
+            return WheelListing(size=answer.size, entries={}, complete=False)
+        if answer.start == 0:
+            wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
+        size = answer.start + len(answer.body)
+
+        def fetch(start: int, end: int) -> bytes:
+            part = self._ask(wheel, f"bytes={start}-{end - 1}", end=end)
+            if part.size != size or part.start != start or part.body is None:
+                raise wheel.fault(f"{wheel.host} answered with another range than was asked for")
+            return part.body
+
+        with _SparseFile(answer.start, answer.body, fetch) as file:
+            return WheelListing(size=size, entries=_entries(file, wheel))
+
+    def _tail(self, wheel: _Wheel) -> _Answer:
+        """The wheel's end, or all of it, or at least its size."""
+        answer = self._ask(wheel, f"bytes=-{_TAIL}")
+        if answer.size is None:
+            # It does not like the question: too much of a small file, or from the end. The plain one it will.
+            answer = self._ask(wheel, None)
+        if answer.body is None and answer.size and answer.ranges:
+            second = self._ask(wheel, f"bytes={max(0, answer.size - _TAIL)}-{answer.size - 1}")
+            return second if second.body is not None else answer
+        return answer
+
+    def _ask(self, wheel: _Wheel, span: str | None, *, end: int | None = None) -> _Answer:
+        """One question, asked again while the fault may be a passing one.
+
+        Args:
+            wheel: what is asked for.
+            span: the value of the Range header.
+            end: where the range must end, if that is not the wheel's end.
+        """
+        for pause in _PAUSES:
+            with contextlib.suppress(_PassingError):
+                return self._ask_once(wheel, span, end)
+            self._cancel.wait(pause)
+            self._refuse_if_cancelled(wheel)
+        try:
+            return self._ask_once(wheel, span, end)
+        except _PassingError as fault:
+            raise fault.error from fault.__cause__
+
+    def _ask_once(self, wheel: _Wheel, span: str | None, end: int | None) -> _Answer:
+        self._refuse_if_cancelled(wheel)
+        # Compressed on the way, neither ranges nor sizes would be those of the wheel.
+        headers = {"Accept-Encoding": "identity"}
+        if span is not None:
+            headers["Range"] = span
+        try:
+            with self._session().get(wheel.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+                _refuse_status(response, wheel, asked_for_range=span is not None)
+                return self._answer(response, wheel, end)
+        except requests.RequestException as error:
+            _refuse(error, wheel)
+        except (urllib3.exceptions.HTTPError, UnicodeError) as error:
+            # What requests lets through of a URL that makes no sense.
+            raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
+
+    def _answer(self, response: requests.Response, wheel: _Wheel, end: int | None) -> _Answer:
+        kind = response.headers.get("Content-Type", "").lower()
+        encoded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
+        if response.status_code == requests.codes.ok:
+            length = response.headers.get("Content-Length", "")
+            size = int(length) if length.isdecimal() and not encoded else None
+            body = None if size is not None and size > _WHOLE else self._body(response, wheel, size)
+            return _Answer(
+                size=len(body) if body is not None else size,
+                body=body,
+                # Who was asked for a range and sends all has none to give, whatever else is said.
+                ranges="bytes" in response.headers.get("Accept-Ranges", "").lower()
+                and "Range" not in response.request.headers,
+                kind=kind,
+            )
+        match = re.fullmatch(
+            r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+)", response.headers.get("Content-Range", "").strip()
+        )
+        if match is None or encoded or response.status_code not in {206, 416}:
+            return _Answer(size=None)
+        start, last, size = (None if number is None else int(number) for number in match.groups())
+        if start is None or last is None or last + 1 != (end or size):
+            # The beginning, from a server that takes -131072 for 0-131072; or with 416 the size alone.
+            return _Answer(size=size, ranges=True)
+        if last + 1 - start > _WHOLE:
+            return _Answer(size=size)
+        return _Answer(size=size, start=start, body=self._body(response, wheel, last + 1 - start), kind=kind)
+
+    def _body(self, response: requests.Response, wheel: _Wheel, expected: int | None) -> bytes | None:
+        """The answer's content; None if it is endless."""
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            self._refuse_if_cancelled(wheel)
+            body += chunk
+            if len(body) > _WHOLE:
+                return None
+        if expected is not None and len(body) != expected:
+            raise _PassingError(
+                wheel.fault(f"{wheel.host} broke off after {len(body)} of {expected} bytes"),
+            )
+        return bytes(body)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.headers["User-Agent"] = "kgen"
+            if self._certificates is not None:
+                session.verify = self._certificates
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _refuse_if_cancelled(self, wheel: _Wheel) -> None:
+        if self._cancel.is_set():
+            raise Cancelled(f"interrupted while {wheel.filename} was being read")
+
+
+def _local_path(url: str) -> Path | None:
+    if "://" not in url and not url.startswith("file:"):
+        return Path(url)
+    parts = urllib.parse.urlsplit(url)
+    return Path(urllib.request.url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def _refuse_status(response: requests.Response, wheel: _Wheel, *, asked_for_range: bool) -> None:
+    """Raises if the status is that of a fault."""
+    status = response.status_code
+    codes = requests.codes
+    if status in {codes.ok, codes.partial_content} or (asked_for_range and status in _NO_SUCH_RANGE):
+        return
+    host = urllib.parse.urlsplit(response.url).netloc.rpartition("@")[2]
+    what = f"{host} answered {status} {response.reason or ''}".rstrip()
+    if status in {codes.unauthorized, codes.forbidden, codes.proxy_authentication_required}:
+        raise wheel.fault(what, f"put the credentials into ~/.netrc: machine {host} login NAME password WORD")
+    error = wheel.fault(what)
+    if status == codes.too_many_requests or status >= codes.server_error:
+        raise _PassingError(error)
+    raise error
+
+
+def _refuse(error: requests.RequestException, wheel: _Wheel) -> NoReturn:
+    """Raises what an error of requests means; its own text may hold the URL's password, so is not shown."""
+    causes = list(_causes(error))
+    # While the body comes, requests calls a timeout a broken connection.
+    late = (requests.Timeout, urllib3.exceptions.ReadTimeoutError)
+    if any(isinstance(cause, late) for cause in causes):
+        connect, read = _TIMEOUT
+        raise wheel.fault(
+            f"{wheel.host} did not answer in time ({connect:g} s to connect, {read:g} s to send)"
+        ) from error
+    if isinstance(error, requests.exceptions.SSLError):
+        reason = next((str(cause) for cause in causes if isinstance(cause, OSError) and cause.strerror), "")
+        raise wheel.fault(
+            f"the certificate of {wheel.host} was not accepted: {reason or type(error).__name__}",
+            "if it is your organisation's: export SSL_CERT_FILE=/path/to/its-bundle.pem",
+        ) from error
+    if isinstance(error, requests.exceptions.ProxyError):
+        raise wheel.fault(
+            f"the proxy on the way to {wheel.host} cannot be reached", "env | grep --ignore-case proxy"
+        ) from error
+    if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        system = next(
+            (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None
+        )
+        what = f"cannot be reached: {system}" if system else "broke the connection off"
+        raise _PassingError(wheel.fault(f"{wheel.host} {what}")) from error
+    raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it: requests and urllib3 put that into arguments, reasons and contexts."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        found = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        waiting.extend(item for item in found if isinstance(item, BaseException))
+
+
+_Fetch = Callable[[int, int], bytes]
+"""Bytes of the file from one position up to another."""
+
+
+class _SparseFile(io.RawIOBase):
+    """A file of which the end is at hand, and the rest is fetched when it is read."""
+
+    def __init__(self, start: int, held: bytes, fetch: _Fetch) -> None:
+        self._start = start
+        self._held = held
+        self._fetch = fetch
+        self._size = start + len(held)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("a position before the beginning of the file")
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        rest = max(0, self._size - self._position)
+        count = rest if size is None or size < 0 else min(size, rest)
+        if count and self._position < self._start:
+            self._reach(self._position)
+        begin = self._position - self._start
+        self._position += count
+        return self._held[begin : begin + count] if count else b""
+
+    def _reach(self, position: int) -> None:
+        if self._start - position > _WHOLE:
+            raise zipfile.BadZipFile("its list of files is longer than any")
+        start = position - position % _ROUND
+        self._held = self._fetch(start, self._start) + self._held
+        self._start = start
+
+
+def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[int, int]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {
+                item.filename: (item.CRC, item.file_size) for item in archive.infolist() if not item.is_dir()
+            }
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        ValueError,
+        struct.error,
+        OverflowError,
+        EOFError,
+    ) as error:
+        raise wheel.fault(
+            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}"
+        ) from error
+
+
+def _load(file: Path) -> WheelListing | None:
+    """The listing in this file of the cache; None if it is not there or damaged."""
+    try:
+        header, _, body = file.read_bytes().partition(b"\n")
+        if header.decode() != f"{_HEADER} {zlib.crc32(body):08x}":
+            return None
+        size, entries = json.loads(body)
+        return WheelListing(
+            size=int(size),
+            entries={str(path): (int(crc), int(length)) for path, (crc, length) in entries.items()},
+        )
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _store(file: Path, listing: WheelListing) -> None:
+    """Puts the listing there, whole or not at all; a cache that takes nothing is no fault."""
+    body = json.dumps([listing.size, dict(listing.entries)], separators=(",", ":")).encode()
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as part:
+                part.write(f"{_HEADER} {zlib.crc32(body):08x}\n".encode())
+                part.write(body)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -100,12 +100,17 @@ class Host:
     note: str | None = None
 
 
+def subdir() -> str | None:
+    """Conda's name of this machine's platform; None if conda has none that kgen knows."""
+    # Windows writes the machine in capitals.
+    return _SUBDIRS.get((platform.system(), platform.machine().lower()))
+
+
 def inspect() -> Host:
     """What this machine has; a machine without a GPU, or with a broken driver, is an answer and no error."""
     driver, gpus, notes = _nvidia()
     return Host(
-        # Windows writes the machine in capitals.
-        platform=_SUBDIRS.get((platform.system(), platform.machine().lower())),
+        platform=subdir(),
         glibc=_glibc(),
         driver=driver,
         gpus=gpus,

@@ -169,7 +169,6 @@ class _Chooser:
         self._platform = host.platform if known and host.platform else _FALLBACK_PLATFORM
         self._platform_known = known
         self.project = self._read_project(root)
-        # Read even if `--python` is given: a file that cannot be read would stop the next command.
         self._version_file = python_version_file(root) if python is None else None
 
     def entries(self) -> Iterator[_Entry]:
@@ -191,11 +190,9 @@ class _Chooser:
         yield _Entry(
             "platforms",
             _array([self._platform]),
-            "What is locked for, by conda's names. "
+            "The platforms to lock for, by conda's names. "
             + (
-                "This machine is the first."
-                if self._platform_known
-                else "This machine is of no kind that kgen knows."
+                "This is the machine's." if self._platform_known else "The machine's is none that kgen knows."
             ),
         )
 
@@ -214,31 +211,36 @@ class _Chooser:
             return entry, None if self._cuda == "auto" else int(self._cuda.partition(".")[0])
         if self._cpu:
             return _Entry("cpu", "true", f"{what} The CPU was asked of kgen init."), None
-        if not self._host.gpus:
-            note = f" ({self._host.note})" if self._host.note else ""
-            reason = f'No NVIDIA GPU was found here{note}; for one elsewhere, write cuda = "auto" in place of this.'
+        major, reason = self._best()
+        if major is None:
             return _Entry("cpu", "true", f"{what} {reason}"), None
-        gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.capability})" for gpu in self._host.gpus))
-        machine = f"driver {self._host.driver or 'of unknown version'} and {gpus}"
-        usable = [major for major in sorted(self._matrix.cuda_majors, reverse=True) if self._usable(major)]
-        if not usable:
-            reason = f"There is no CUDA that {machine} can use; `kgen doctor` says what would help."
-            return _Entry("cpu", "true", f"{what} {reason}"), None
+        return _Entry("cuda", f'"{major}"', f"{what} {reason}"), major
+
+    def _best(self) -> tuple[int | None, str]:
+        """The newest CUDA major for this machine and all backends, if there is one; and why it is that."""
         accelerated = [backend for backend in self._backends if backend.accelerated]
         if not accelerated:
-            return _Entry("cpu", "true", f"{what} None of these backends computes on a GPU."), None
-        shared = [major for major in usable if all(self._newest(one, major) for one in accelerated)]
+            return None, "None of these backends computes on a GPU."
+        usable = [major for major in sorted(self._matrix.cuda_majors, reverse=True) if self._usable(major)]
+        shared = [major for major in usable if all(self._newest(backend, major) for backend in accelerated)]
+        if not self._host.gpus:
+            note = f" ({self._host.note})" if self._host.note else ""
+            instead = f'; for one elsewhere, write cuda = "{shared[0]}" in place of this' if shared else ""
+            return None, f"No NVIDIA GPU was found here{note}{instead}."
+        gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.capability})" for gpu in self._host.gpus))
+        machine = f"driver {self._host.driver or 'of unknown version'} and {gpus}"
+        if not usable:
+            return None, f"There is no CUDA that {machine} can use; `kgen doctor` says what would help."
         if not shared:
-            reason = f"These backends have no build for {self._platform} on a CUDA that {machine} can use."
-            return _Entry("cpu", "true", f"{what} {reason}"), None
-        best = shared[0]
+            reason = f"On {self._platform} these backends have no build for a CUDA that {machine} can use."
+            return None, reason
         reason = f"The newest CUDA that {machine} can use"
-        missing = [one.name for one in accelerated if best != usable[0] and not self._newest(one, usable[0])]
-        if missing:
+        without = [backend.name for backend in accelerated if not self._newest(backend, usable[0])]
+        if without:
             reason += (
-                f" and all the backends have builds for ({', '.join(missing)}: none for {usable[0]} yet)"
+                f", and that all backends have builds for: for {usable[0]}, {', '.join(without)} has none"
             )
-        return _Entry("cuda", f'"{best}"', f"{what} {reason}."), best
+        return shared[0], f"{reason}."
 
     def _usable(self, major: int) -> bool:
         """Whether this machine's driver and each of its GPUs can run code of this CUDA."""
@@ -278,7 +280,7 @@ class _Chooser:
             yield _Entry(
                 "python",
                 f'"{chosen}"',
-                f"{what} The newest within requires-python that each backend's newest release has wheels for.",
+                f"{what} The newest in requires-python that each backend's newest release has wheels for.",
             )
 
     def _requires_python(self) -> SpecifierSet | None:

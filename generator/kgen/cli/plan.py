@@ -152,7 +152,7 @@ def _platforms(settings: Settings, accelerator: Accelerator, matrix: Compatibili
     """The platforms of the settings; else this machine's, unless it is one that CUDA does not run on."""
     if settings.platforms:
         return settings.platforms
-    here = host.inspect_platform()
+    here = host.subdir()
     first = next(iter(matrix.platforms))
     if here not in matrix.platforms:
         return (first,)

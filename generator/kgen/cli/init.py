@@ -225,7 +225,7 @@ class _Chooser:
         shared = [major for major in usable if all(self._newest(backend, major) for backend in accelerated)]
         if not self._host.gpus:
             note = f" ({self._host.note})" if self._host.note else ""
-            instead = f'; for one elsewhere, write cuda = "{shared[0]}" in place of this' if shared else ""
+            instead = f'; for one elsewhere, use cuda="{shared[0]}" instead' if shared else ""
             return None, f"No NVIDIA GPU was found here{note}{instead}."
         gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.capability})" for gpu in self._host.gpus))
         machine = f"driver {self._host.driver or 'of unknown version'} and {gpus}"

@@ -25,7 +25,7 @@ from kgen.matrix.records import parse_requirement
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import Exclusion, solve
-from kgen.solver.sharing import shared_libraries
+from kgen.solver.sharing import common_ceilings, shared_libraries
 from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
@@ -98,6 +98,7 @@ class Session:
         self._cancel = cancel
         self._report = report
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
+        self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
         """Lock every request; an outcome for each, in their order.
@@ -142,8 +143,12 @@ class Session:
         """Solve once ahead, to learn which CUDA libraries the environments can have in common."""
         answers = [solve(self._matrix, request) for request in requests]
         solved = [answer for answer in answers if isinstance(answer, Resolution)]
-        preferred = zip(solved, shared_libraries(solved), strict=True)
-        self._preferred = {answer.request: versions for answer, versions in preferred}
+        self._preferred = {
+            answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
+        }
+        self._ceilings = {
+            answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)
+        }
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +174,7 @@ class Session:
         platform = self._matrix.platforms[request.platform]
         exclusions: list[Exclusion] = []
         unfit: tuple[str, ...] = ()
+        ceilings = self._ceilings.get(request, ())
         reason = ""
         for _ in range(ROUNDS):
             self._report(request, "solving")
@@ -180,7 +186,10 @@ class Session:
             if answer.local:
                 answer = self._offered(answer, exclusions)
             self._report(request, "closing with uv")
-            closed = self._uv.close(answer, platform, constraints=(*constraints, *unfit), offline=offline)
+            closed = self._uv.close(answer, platform, constraints=(*constraints, *ceilings, *unfit), offline=offline)
+            if isinstance(closed, Unclosed) and ceilings:
+                ceilings = ()
+                continue
             if isinstance(closed, Unclosed):
                 reason = closed.reason
                 exclusion = self._learn(answer, closed)

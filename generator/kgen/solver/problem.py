@@ -368,8 +368,10 @@ class Problem:
                 needs += self._need(owner, expanded, source)
         for backend in self.request.backends:
             row = self.matrix.backends[backend]
-            if row.framework == owner and row.keras:
-                needs += self._need(owner, f"{KERAS}{row.keras}", row.provenance.source)
+            if row.framework != owner:
+                continue
+            for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
+                needs += self._need(owner, text, row.provenance.source)
         return tuple(needs)
 
     def _need(self, owner: str, text: str, source: str) -> list[Need]:

@@ -35,3 +35,28 @@ def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Ver
                 preferred[position][name] = taken
                 del waiting[position]
     return [dict(found) for found in preferred]
+
+
+def common_ceilings(resolutions: Sequence[Resolution]) -> list[tuple[str, ...]]:
+    """For each resolution, ceilings on libraries that are the resolver's to choose, as NumPy.
+
+    Where one environment needs an older version than the others would get, its newest is a ceiling for the others, so
+    that the resolver comes to the same version in all of them at once. A ceiling is a wish: without it, an environment
+    has another version, but is no worse.
+    """
+    groups: dict[tuple[str, str, str], dict[int, tuple[Version, ...]]] = {}
+    for position, resolution in enumerate(resolutions):
+        request = resolution.request
+        for name, allowed in resolution.allowed.items():
+            if name not in resolution.pinned and allowed:
+                groups.setdefault((request.platform, request.python, name), {})[position] = allowed
+    ceilings: list[list[str]] = [[] for _ in resolutions]
+    for (_, _, name), holders in sorted(groups.items()):
+        common = set.intersection(*(set(allowed) for allowed in holders.values()))
+        if not common:
+            continue
+        newest = max(common)
+        for position, allowed in holders.items():
+            if allowed[-1] > newest:
+                ceilings[position].append(f"{name}<={newest}")
+    return [tuple(found) for found in ceilings]

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import io
+import os
+import platform
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from kgen import host
+from kgen.errors import SettingsError
+from kgen.host import Gpu, Host
+from kgen.model.driver import DriverVersion
+
+
+class NVMLError(Exception):
+    pass
+
+
+class NVMLError_LibraryNotFound(NVMLError):  # noqa: N801, N818 - that is its name
+    pass
+
+
+@dataclass
+class FakeNvml:
+    """A machine as NVML sees it; an exception in place of a value is raised."""
+
+    driver: object = "580.65.06"
+    gpus: list[object] = field(default_factory=list)
+    start: Exception | None = None
+    count: object = None
+    stop: Exception | None = None
+    shutdowns: int = 0
+
+    def init(self) -> None:
+        if self.start:
+            raise self.start
+
+    def shutdown(self) -> None:
+        self.shutdowns += 1
+        if self.stop:
+            raise self.stop
+
+    def module(self) -> types.ModuleType:
+        module = types.ModuleType("pynvml")
+        functions: dict[str, object] = {
+            "NVMLError": NVMLError,
+            "NVMLError_LibraryNotFound": NVMLError_LibraryNotFound,
+            "nvmlInit": self.init,
+            "nvmlShutdown": self.shutdown,
+            "nvmlSystemGetDriverVersion": lambda: given(self.driver),
+            "nvmlDeviceGetCount": lambda: len(self.gpus) if self.count is None else given(self.count),
+            "nvmlDeviceGetHandleByIndex": lambda index: given(self.gpus[index]),
+            "nvmlDeviceGetName": lambda handle: given(handle[0]),
+            "nvmlDeviceGetCudaComputeCapability": lambda handle: given(handle[1]),
+            "nvmlDeviceGetMemoryInfo": lambda handle: types.SimpleNamespace(total=given(handle[2])),
+        }
+        for name, value in functions.items():
+            setattr(module, name, value)
+        return module
+
+
+def given(value: object) -> object:
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
+H200 = ("NVIDIA H200", (9, 0), 150_754_820_096)
+B200 = ("NVIDIA B200", (10, 0), 1)
+
+Install = Callable[[FakeNvml], FakeNvml]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    def install(nvml: FakeNvml) -> FakeNvml:
+        monkeypatch.setitem(sys.modules, "pynvml", nvml.module())
+        return nvml
+
+    return install
+
+
+def test_driver_and_gpus(install: Install) -> None:
+    nvml = install(FakeNvml(gpus=[H200, B200]))
+    found = host.inspect()
+    assert found.driver == DriverVersion("580.65.06")
+    assert found.gpus == (
+        Gpu(name="NVIDIA H200", capability=Version("9.0"), memory_bytes=150_754_820_096),
+        Gpu(name="NVIDIA B200", capability=Version("10.0"), memory_bytes=1),
+    )
+    assert found.note is None
+    assert nvml.shutdowns == 1
+
+
+@pytest.mark.parametrize(
+    ("nvml", "driver", "names", "note", "shutdowns"),
+    [
+        (FakeNvml(start=NVMLError_LibraryNotFound("gone")), None, [], None, 0),
+        (
+            FakeNvml(start=NVMLError("Driver/library version mismatch")),
+            None,
+            [],
+            "NVML is there and does not start: Driver/library version mismatch",
+            0,
+        ),
+        (FakeNvml(), "580.65.06", [], None, 1),
+        (
+            FakeNvml(driver="N/A", gpus=[H200]),
+            None,
+            ["NVIDIA H200"],
+            "NVML does not tell the driver's version: `N/A` is not a driver version such as 535.183 or 580.65.06",
+            1,
+        ),
+        (
+            FakeNvml(driver=NVMLError("Unknown Error"), count=NVMLError("Unknown Error")),
+            None,
+            [],
+            "NVML does not tell the driver's version: Unknown Error; "
+            "NVML does not tell how many GPUs there are: Unknown Error",
+            1,
+        ),
+        (
+            FakeNvml(gpus=[NVMLError("GPU is lost"), H200, ("x", NVMLError("Not Supported"), 1)]),
+            "580.65.06",
+            ["NVIDIA H200"],
+            "GPU 0 does not answer: GPU is lost; GPU 2 does not answer: Not Supported",
+            1,
+        ),
+        (
+            FakeNvml(gpus=[H200], stop=NVMLError("Uninitialized")),
+            "580.65.06",
+            ["NVIDIA H200"],
+            "NVML does not shut down: Uninitialized",
+            1,
+        ),
+    ],
+)
+def test_what_is_broken_is_a_note(
+    install: Install, nvml: FakeNvml, driver: str | None, names: list[str], note: str | None, shutdowns: int
+) -> None:
+    install(nvml)
+    found = host.inspect()
+    assert found.driver == (None if driver is None else DriverVersion(driver))
+    assert [gpu.name for gpu in found.gpus] == names
+    assert found.note == note
+    assert nvml.shutdowns == shutdowns
+
+
+def test_memory_that_is_not_told(install: Install) -> None:
+    install(FakeNvml(gpus=[("GB10", (12, 1), NVMLError("Not Supported"))]))
+    assert host.inspect().gpus == (Gpu(name="GB10", capability=Version("12.1"), memory_bytes=0),)
+
+
+def test_nvml_is_shut_down_whatever_happens(install: Install) -> None:
+    nvml = install(FakeNvml(driver=KeyboardInterruptLike()))
+    with pytest.raises(KeyboardInterruptLike):
+        host.inspect()
+    assert nvml.shutdowns == 1
+
+
+class KeyboardInterruptLike(Exception):  # noqa: N818 - it stands for one
+    pass
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    found = host.inspect()
+    assert (found.driver, found.gpus) == (None, ())
+    assert found.note == (
+        "the Python package nvidia-ml-py cannot be imported: import of pynvml halted; None in sys.modules"
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "subdir"),
+    [
+        ("Linux", "x86_64", "linux-64"),
+        ("Linux", "aarch64", "linux-aarch64"),
+        ("Darwin", "arm64", "osx-arm64"),
+        ("Darwin", "x86_64", None),
+        ("Windows", "AMD64", "win-64"),
+        ("Windows", "ARM64", None),
+        ("Linux", "riscv64", None),
+        ("", "", None),
+    ],
+)
+def test_platform(
+    monkeypatch: pytest.MonkeyPatch, install: Install, system: str, machine: str, subdir: str | None
+) -> None:
+    install(FakeNvml(start=NVMLError_LibraryNotFound()))
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert host.inspect().platform == subdir
+
+
+@pytest.mark.parametrize(
+    ("answer", "version"),
+    [
+        ("glibc 2.36", "2.36"),
+        ("glibc 2.17-317.el7", "2.17"),
+        ("musl 1.2", None),
+        (None, None),
+        (ValueError("unrecognized configuration name"), None),
+        (OSError(22, "Invalid argument"), None),
+    ],
+)
+def test_glibc(
+    monkeypatch: pytest.MonkeyPatch, install: Install, answer: object, version: str | None
+) -> None:
+    install(FakeNvml(start=NVMLError_LibraryNotFound()))
+    monkeypatch.setattr(os, "confstr", lambda _: given(answer))
+    assert host.inspect().glibc == (None if version is None else Version(version))
+
+
+def test_glibc_where_the_system_has_no_such_call(monkeypatch: pytest.MonkeyPatch, install: Install) -> None:
+    install(FakeNvml(start=NVMLError_LibraryNotFound()))
+    monkeypatch.delattr(os, "confstr")
+    assert host.inspect().glibc is None
+
+
+def test_this_machine_is_inspected_without_a_fault() -> None:
+    assert isinstance(host.inspect(), Host)
+
+
+def test_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGEN_TEST", "")
+    assert host.variable("KGEN_TEST") == ""
+    monkeypatch.delenv("KGEN_TEST")
+    assert host.variable("KGEN_TEST") is None
+
+
+def test_home_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert host.home() is None
+
+
+def test_is_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    closed = io.StringIO()
+    closed.close()
+    assert host.is_terminal(Terminal())
+    assert not host.is_terminal(io.StringIO())
+    assert not host.is_terminal(closed)
+    assert not host.is_terminal(None)
+
+
+@pytest.mark.parametrize(
+    ("content", "minor"),
+    [
+        (b"3.12", "3.12"),
+        (b"3.12.4\n", "3.12"),
+        (b"  3.12  \r\n3.11\r\n", "3.12"),
+        (b"# a comment\n\n3.10\n", "3.10"),
+        (b"\xef\xbb\xbf3.13\n", "3.13"),
+        (b"cpython@3.12\n", "3.12"),
+        (b"python3.11", "3.11"),
+        (b"CPython-3.12.1-linux-x86_64-gnu\n", "3.12"),
+        (b"3.15.0rc1\n", "3.15"),
+        (b"3.12-dev\n", "3.12"),
+        (b"", None),
+        (b"# nothing\n", None),
+    ],
+)
+def test_python_version_file(tmp_path: Path, content: bytes, minor: str | None) -> None:
+    (tmp_path / ".python-version").write_bytes(content)
+    assert host.python_version_file(tmp_path) == minor
+
+
+def test_no_python_version_file(tmp_path: Path) -> None:
+    assert host.python_version_file(tmp_path) is None
+    assert host.python_version_file(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"pypy@3.10\n", "asks for 'pypy@3.10'; the frameworks have wheels for CPython only"),
+        (b"PyPy3.10-7.3.12", "asks for 'PyPy3.10-7.3.12'; the frameworks have wheels for CPython only"),
+        (b"miniconda3-latest", "asks for 'miniconda3-latest'; the frameworks have wheels for CPython only"),
+        (b"system\n", "asks for 'system', which names no minor of CPython such as 3.12"),
+        (b"3", "asks for '3', which names no minor of CPython such as 3.12"),
+        (b"2.7.18", "asks for '2.7.18', which names no minor of CPython such as 3.12"),
+        (b"3.13t", "asks for '3.13t', which names no minor of CPython such as 3.12"),
+        (b">=3.12", "asks for '>=3.12', which names no minor of CPython such as 3.12"),
+        (b"\x1b[31m3.12", "asks for '\\x1b[31m3.12', which names no minor of CPython such as 3.12"),
+        (b"x" * 5000, f"asks for '{'x' * 60}…', which names no minor of CPython such as 3.12"),
+    ],
+)
+def test_python_version_file_that_asks_for_something_else(tmp_path: Path, content: bytes, says: str) -> None:
+    file = tmp_path / ".python-version"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        host.python_version_file(tmp_path)
+    assert caught.value.message == f"{file} {says}"
+    assert caught.value.hints == ("give the version with `--python 3.12`", "echo 3.12 > .python-version")
+
+
+def test_python_version_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / ".python-version"
+    file.write_bytes(b"\xff\xfe3\x00")
+    with pytest.raises(SettingsError) as caught:
+        host.python_version_file(tmp_path)
+    assert caught.value.message == f"{file} is not UTF-8 text"
+
+
+def test_python_version_file_that_is_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / ".python-version"
+    file.mkdir()
+    with pytest.raises(SettingsError) as caught:
+        host.python_version_file(tmp_path)
+    assert caught.value.message == f"{file} cannot be read: Is a directory"

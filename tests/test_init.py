@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import tomli
+from packaging.version import Version
+
+from kgen import settings
+from kgen.cli.init import write_settings
+from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.host import Gpu, Host
+from kgen.matrix import compatibility
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
+
+DEFAULT = ("tensorflow", "jax", "torch", "numpy")
+PLAIN = Host(platform="linux-64", glibc=Version("2.36"))
+
+
+@pytest.fixture(scope="module")
+def matrix() -> CompatibilityMatrix:
+    return compatibility.load(Path(__file__).parents[1] / "matrix")
+
+
+def machine(
+    driver: str | None, *gpus: str, platform: str | None = "linux-64", name: str = "NVIDIA X"
+) -> Host:
+    return Host(
+        platform=platform,
+        driver=None if driver is None else DriverVersion(driver),
+        gpus=tuple(Gpu(name=name, capability=Version(gpu), memory_bytes=1) for gpu in gpus),
+    )
+
+
+def test_a_machine_without_a_gpu(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    path, text = write_settings(tmp_path, PLAIN, matrix)
+    assert path == tmp_path / "kgen.toml"
+    assert path.read_bytes() == text.encode()
+    assert text == (
+        "# The backends; each gets an environment of its own. All there are: tensorflow, jax,\n"
+        "# torch, numpy, openvino.\n"
+        'backends = ["tensorflow", "jax", "torch", "numpy"]\n'
+        '# What is computed on. No NVIDIA GPU was found here; for one elsewhere, use cuda="12"\n'
+        "# instead.\n"
+        "cpu = true\n"
+        "# The platforms to lock for, by conda's names. This is the machine's.\n"
+        'platforms = ["linux-64"]\n'
+    )
+
+
+def test_a_machine_with_a_gpu(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nname = 'x'\n")
+    path, text = write_settings(tmp_path, machine("580.65.06", "9.0", name="NVIDIA H200"), matrix)
+    assert path == project
+    assert project.read_text() == "[project]\nname = 'x'\n\n" + text
+    assert text == (
+        "[tool.kgen]\n"
+        "# The backends; each gets an environment of its own. All there are: tensorflow, jax,\n"
+        "# torch, numpy, openvino.\n"
+        'backends = ["tensorflow", "jax", "torch", "numpy"]\n'
+        "# What is computed on. The newest CUDA that driver 580.65.06 and NVIDIA H200 (9.0) can\n"
+        "# use, and that all backends have builds for: for 13, tensorflow has none.\n"
+        'cuda = "12"\n'
+        "# The platforms to lock for, by conda's names. This is the machine's.\n"
+        'platforms = ["linux-64"]\n'
+    )
+    assert not (tmp_path / "kgen.toml").exists()
+
+
+MACHINES = {
+    "new": (machine("580.126", "9.0"), ["torch", "jax"], "13"),
+    "new, all": (machine("580.126", "9.0"), [], "12"),
+    "at the floor": (machine("580.65.06", "7.5"), ["jax"], "13"),
+    "below the floor": (machine("580.65.05", "7.5"), ["jax"], "12"),
+    "a branch alone": (machine("580", "7.5"), ["jax"], "13"),
+    "old driver": (machine("535.183", "9.0"), ["jax"], "12"),
+    "old gpu": (machine("580.126", "6.1"), ["jax"], "12"),
+    "one old gpu of two": (machine("580.126", "9.0", "6.1"), ["jax"], "12"),
+    "driver not told": (machine(None, "9.0"), ["jax"], "13"),
+    "too old a driver": (machine("390.48", "7.0"), ["jax"], None),
+    "only another backend": (machine("450.80.02", "7.0"), ["jax"], None),
+    "too old a gpu": (machine("470.57", "3.0"), ["torch"], None),
+    "no gpu": (machine("580.126"), ["jax"], None),
+    "nothing to accelerate": (machine("580.126", "9.0"), ["numpy", "openvino"], None),
+    "no build": (machine("580.126", "9.0", platform="win-64"), [], None),
+}
+
+
+@pytest.mark.parametrize("which", MACHINES)
+def test_the_cuda_of_a_machine(tmp_path: Path, matrix: CompatibilityMatrix, which: str) -> None:
+    host, backends, cuda = MACHINES[which]
+    write_settings(tmp_path, host, matrix, backends=backends)
+    found = settings.read(tmp_path, matrix)
+    assert (found.cuda, found.cpu) == (cuda, cuda is None)
+    assert found.backends == (tuple(backends) or DEFAULT)
+    assert found.platforms == (host.platform,)
+
+
+@pytest.mark.parametrize(
+    ("host", "backends", "reason"),
+    [
+        (machine("390.48", "7.0"), [], "There is no CUDA that driver 390.48 and NVIDIA X (7.0) can use;"),
+        (
+            machine("580.126", "9.0", platform="win-64"),
+            [],
+            "On win-64 these backends have no build for a CUDA that driver 580.126 and NVIDIA X (9.0) can use.",
+        ),
+        (
+            dataclasses.replace(PLAIN, note="NVML is there and does not start: mismatch"),
+            [],
+            "No NVIDIA GPU was found here (NVML is there and does not start: mismatch);",
+        ),
+        (
+            dataclasses.replace(PLAIN, platform="osx-arm64"),
+            [],
+            "No NVIDIA GPU was found here.",
+        ),
+        (machine("580.126", "9.0"), ["numpy"], "None of these backends computes on a GPU."),
+    ],
+)
+def test_why_it_is_the_cpu(
+    tmp_path: Path, matrix: CompatibilityMatrix, host: Host, backends: list[str], reason: str
+) -> None:
+    _, text = write_settings(tmp_path, host, matrix, backends=backends)
+    assert f"# What is computed on. {reason}" in text.replace("\n# ", " ").replace(
+        " What is computed on.", "\n# What is computed on."
+    ).replace("\n\n", "\n").replace("  ", " ")
+
+
+@pytest.mark.parametrize("platform", [None, "linux-riscv64"])
+def test_a_machine_of_no_known_kind(
+    tmp_path: Path, matrix: CompatibilityMatrix, platform: str | None
+) -> None:
+    _, text = write_settings(tmp_path, Host(platform=platform), matrix)
+    assert settings.read(tmp_path, matrix).platforms == ("linux-64",)
+    assert text.endswith(
+        "# The platforms to lock for, by conda's names. The machine's is none that kgen knows.\n"
+        'platforms = ["linux-64"]\n'
+    )
+
+
+def test_what_is_asked_for_wins(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    host = machine("580.126", "9.0")
+    (tmp_path / ".python-version").write_text("3.11")
+    write_settings(tmp_path, host, matrix, cuda="auto", backends=["torch", "jax", "torch"], python="3.12")
+    found = settings.read(tmp_path, matrix)
+    assert (found.cuda, found.cpu, found.python, found.backends) == ("auto", False, "3.12", ("torch", "jax"))
+
+
+def test_the_cpu_is_asked_for(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write_settings(tmp_path, machine("580.126", "9.0"), matrix, cpu=True)
+    found = settings.read(tmp_path, matrix)
+    assert (found.cuda, found.cpu) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cuda": "12", "cpu": True}, "--cuda and --cpu contradict each other"),
+        ({"cuda": "99"}, "--cuda: unknown CUDA `99`; known are 11, 12, 13"),
+        ({"python": "3.12.4"}, "--python: `3.12.4` names a patch release; give the minor, `3.12`"),
+        (
+            {"backends": ["jaks"]},
+            "unknown backend `jaks`; did you mean `jax`? Known are tensorflow, jax, torch, numpy, openvino",
+        ),
+        (
+            {"backends": ['x"]\ny = ["']},
+            'unknown backend `x"]\\ny = ["`; known are tensorflow, jax, torch, numpy, openvino',
+        ),
+    ],
+)
+def test_wrong_arguments(
+    tmp_path: Path, matrix: CompatibilityMatrix, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        write_settings(tmp_path, PLAIN, matrix, **arguments)  # type: ignore[arg-type]
+    assert caught.value.message == message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("requires", "backends", "python"),
+    [
+        (">=3.10", [], "3.13"),
+        (">=3.10,<3.13", [], "3.12"),
+        (">=3.12.3", ["jax"], "3.15"),
+        ("==3.12.*", [], "3.12"),
+        ("==3.12.4", [], "3.12"),
+        ("<3.9", [], None),
+        (">=4", [], None),
+        ("nonsense", [], None),
+        (None, [], None),
+    ],
+)
+def test_requires_python(
+    tmp_path: Path, matrix: CompatibilityMatrix, requires: str | None, backends: list[str], python: str | None
+) -> None:
+    line = "" if requires is None else f'requires-python = "{requires}"\n'
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\n{line}')
+    write_settings(tmp_path, PLAIN, matrix, backends=backends)
+    assert settings.read(tmp_path, matrix).python == python
+
+
+@pytest.mark.parametrize("text", ["project = 3\n", "[project]\nrequires-python = 3\n"])
+def test_requires_python_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    write_settings(tmp_path, PLAIN, matrix)
+    assert settings.read(tmp_path, matrix).python is None
+
+
+def test_python_version_file_is_read_each_time(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nrequires-python = ">=3.10"\n')
+    (tmp_path / ".python-version").write_text("3.11\n")
+    write_settings(tmp_path, PLAIN, matrix)
+    assert settings.read(tmp_path, matrix).python is None
+
+
+def test_python_version_file_that_cannot_be_used(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / ".python-version").write_text("pypy3.10")
+    with pytest.raises(SettingsError):
+        write_settings(tmp_path, PLAIN, matrix)
+    assert [path.name for path in tmp_path.iterdir()] == [".python-version"]
+    write_settings(tmp_path, PLAIN, matrix, python="3.12")
+
+
+PROJECTS = {
+    "empty": b"",
+    "no newline": b"[project]\nname = 'x'",
+    "newline": b"[project]\nname = 'x'\n",
+    "empty line": b"[project]\nname = 'x'\n\n",
+    "crlf": b"[project]\r\nname = 'x'\r\n",
+    "crlf, no newline": b"[project]\r\nname = 'x'",
+    "crlf, empty line": b"[project]\r\nname = 'x'\r\n\r\n",
+    "mixed": b"[project]\r\nname = 'x'\n# c\r\n",
+    "bom": b"\xef\xbb\xbf[project]\nname = 'x'\n",
+    "odd layout": b"  [ project ]  # c\n\tname='x'   # \xc3\xa9\n[tool . other]\na  =  [ 1,\n2 , ]\n",
+    "tool in pieces": b"[tool.a]\nx = 1\n[project]\nname = 'x'\n[tool.b.c]\ny = 1\n[[tool.d]]\nz = 1\n",
+    "tool by hand": b"[tool]\nx = 1\n",
+    "dotted": b"tool.a.x = 1\n",
+    "comment at the end": b"[tool.a]\n# end",
+    "text like the table": b'[a]\nx = """\n[tool.kgen]\n"""\n',
+}
+
+
+@pytest.mark.parametrize("which", PROJECTS)
+def test_a_project_keeps_every_byte(tmp_path: Path, matrix: CompatibilityMatrix, which: str) -> None:
+    before = PROJECTS[which]
+    project = tmp_path / "pyproject.toml"
+    project.write_bytes(before)
+    path, text = write_settings(tmp_path, machine("580.126", "9.0"), matrix)
+    after = project.read_bytes()
+    assert path == project
+    assert after.startswith(before)
+    added = after[len(before) :]
+    newline = b"\r\n" if b"\r\n" in before else b"\n"
+    assert added.lstrip(b"\r\n") == text.encode().replace(b"\n", newline)
+    gap = (before + added).removesuffix(added.lstrip(b"\r\n"))
+    assert not before or gap.replace(b"\r\n", b"\n").endswith(b"\n\n")
+    old, new = tomli.loads(before.decode("utf-8-sig")), tomli.loads(after.decode("utf-8-sig"))
+    del new["tool"]["kgen"]
+    assert {"tool": {}, **old} == new
+    assert settings.read(tmp_path, matrix).backends == DEFAULT
+
+
+@pytest.mark.parametrize("text", ["tool = { other = {} }\n", "tool = 3\n", "[[tool]]\nx = 1\n"])
+def test_a_project_that_takes_no_table(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text(text)
+    path, _ = write_settings(tmp_path, PLAIN, matrix)
+    assert path == tmp_path / "kgen.toml"
+    assert project.read_text() == text
+    assert settings.read(tmp_path, matrix).file == path
+
+
+@pytest.mark.parametrize(("name", "text"), [("kgen.toml", ""), ("pyproject.toml", "[tool.kgen]\n")])
+def test_settings_that_are_there_stay(
+    tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        write_settings(tmp_path, PLAIN, matrix)
+    assert caught.value.message == f"there are settings already, in {file}"
+    assert caught.value.hints == (f"edit {file}", "kgen lock --dry-run")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, text)]
+
+
+def test_written_once(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write_settings(tmp_path, PLAIN, matrix)
+    with pytest.raises(SettingsError):
+        write_settings(tmp_path, PLAIN, matrix)
+
+
+def test_a_broken_project(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project\n")
+    with pytest.raises(SettingsError) as caught:
+        write_settings(tmp_path, PLAIN, matrix)
+    assert caught.value.message.startswith(f"{project} is not valid TOML: ")
+    assert project.read_text() == "[project\n"
+
+
+@pytest.mark.parametrize("name", ['x"\ncpu = true\n#', "x\r\n[tool]", "\x1b[31m\0", "é\u2028x", " ", "#"])
+def test_a_gpu_with_an_odd_name_adds_no_line(tmp_path: Path, matrix: CompatibilityMatrix, name: str) -> None:
+    _, text = write_settings(tmp_path, machine("580.126", "9.0", name=name), matrix)
+    assert all(line.startswith("# ") for line in text.splitlines() if not line[0].isalpha())
+    assert settings.read(tmp_path, matrix).cuda == "12"
+    assert list(tomli.loads(text)) == ["backends", "cuda", "platforms"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    with pytest.raises(OutsideError):
+        write_settings(tmp_path / "gone", PLAIN, matrix)
+
+
+def test_a_linked_project_stays_a_link(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    real = tmp_path / "real.toml"
+    real.write_text("[project]\nname = 'x'\n")
+    link = tmp_path / "pyproject.toml"
+    link.symlink_to("real.toml")
+    write_settings(tmp_path, PLAIN, matrix)
+    assert link.is_symlink()
+    assert "[tool.kgen]" in real.read_text()
+
+
+@pytest.mark.parametrize("which", MACHINES)
+@pytest.mark.parametrize("into", ["kgen.toml", "pyproject.toml"])
+@pytest.mark.parametrize("cuda", [None, "12", "12.6", "auto"])
+@pytest.mark.parametrize("python", [None, "3.12"])
+def test_what_is_written_is_accepted(
+    tmp_path: Path, matrix: CompatibilityMatrix, which: str, into: str, cuda: str | None, python: str | None
+) -> None:
+    host, backends, _ = MACHINES[which]
+    if into == "pyproject.toml":
+        (tmp_path / into).write_text("[project]\nname = 'x'\nrequires-python = '>=3.11'\n")
+    path, text = write_settings(tmp_path, host, matrix, cuda=cuda, backends=backends, python=python)
+    found = settings.read(tmp_path, matrix)
+    assert path.name == into
+    assert found.file == path
+    assert text in path.read_text()
+    assert cuda is None or (found.cuda, found.cpu) == (cuda, False)
+    assert found.backends == (tuple(backends) or DEFAULT)

@@ -1,0 +1,562 @@
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from kgen import host, settings
+from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.matrix import compatibility
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
+from kgen.settings import JointEnvironment, Settings
+
+BACKENDS = "tensorflow, jax, torch, numpy, openvino"
+
+
+@pytest.fixture(scope="module")
+def matrix() -> CompatibilityMatrix:
+    return compatibility.load(Path(__file__).parents[1] / "matrix")
+
+
+def write(folder: Path, text: str, name: str = "kgen.toml") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode())
+    return file
+
+
+FULL = """
+backends = ["tensorflow", "jax"]
+cuda = "12.6"
+cpu = false
+python = "3.12"
+platforms = ["linux-64", "linux-aarch64"]
+keras = ">=3.10"
+dependencies = ["Scikit_Learn>=1.5"]
+portable = true
+installers = ["uv", "conda"]
+channels = ["conda-forge", "https://conda.example/main"]
+glibc = "2.28"
+driver = "535.183"
+gpu = ["8.0", "sm_90a"]
+require = ["torch==2.6.0"]
+exclude-newer = "2026-11-20"
+{0}
+[backend.jax]
+dependencies = ["optax"]
+[{1}environment.all]
+backends = ["tensorflow", "jax", "torch"]
+dependencies = ["rich"]
+"""
+
+
+def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    file = write(tmp_path, FULL.format("", ""))
+    assert settings.read(tmp_path, matrix) == Settings(
+        root=tmp_path,
+        file=file,
+        backends=("tensorflow", "jax"),
+        cuda="12.6",
+        cpu=False,
+        python="3.12",
+        platforms=("linux-64", "linux-aarch64"),
+        keras=SpecifierSet(">=3.10"),
+        dependencies=(Requirement("scikit-learn>=1.5"),),
+        portable=True,
+        installers=("uv", "conda"),
+        channels=("conda-forge", "https://conda.example/main"),
+        glibc=Version("2.28"),
+        driver=DriverVersion("535.183"),
+        gpu=(Version("8.0"), Version("9.0")),
+        require=(Requirement("torch==2.6.0"),),
+        exclude_newer=dt.date(2026, 11, 20),
+        backend_dependencies={"jax": (Requirement("optax"),)},
+        environments={
+            "all": JointEnvironment(
+                name="all", backends=("tensorflow", "jax", "torch"), dependencies=(Requirement("rich"),)
+            )
+        },
+    )
+
+
+def test_both_files_say_the_same(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "a", FULL.format("", ""))
+    text = "[project]\nname = 'x'\n[tool.kgen]" + FULL.format("", "tool.kgen.").replace(
+        "[backend", "[tool.kgen.backend"
+    )
+    write(tmp_path / "b", text, "pyproject.toml")
+    one, other = settings.read(tmp_path / "a", matrix), settings.read(tmp_path / "b", matrix)
+    assert other.file == tmp_path / "b" / "pyproject.toml"
+    assert dataclasses.replace(other, root=one.root, file=one.file) == one
+
+
+@pytest.mark.parametrize("text", [None, "[project]\nname = 'x'\n", "[tool.other]\nx = 1\n", "tool = 3\n"])
+def test_no_settings(tmp_path: Path, matrix: CompatibilityMatrix, text: str | None) -> None:
+    if text is not None:
+        write(tmp_path, text, "pyproject.toml")
+    assert settings.read(tmp_path, matrix) == Settings(root=tmp_path)
+    assert settings.locate(tmp_path) is None
+
+
+@pytest.mark.parametrize(("name", "text"), [("kgen.toml", ""), ("pyproject.toml", "[tool.kgen]")])
+def test_empty_settings_are_settings(
+    tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str
+) -> None:
+    file = write(tmp_path, "\ufeff" + text, name)
+    assert settings.read(tmp_path, matrix) == Settings(root=tmp_path, file=file)
+    assert settings.locate(tmp_path) == file
+
+
+def test_defaults() -> None:
+    default = Settings(root=Path())
+    assert default.installers == ("uv",)
+    assert default.channels == ("conda-forge",)
+    assert str(default.keras) == ""
+
+
+def test_two_files(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    own = write(tmp_path, "")
+    project = write(tmp_path, "[tool.kgen]\n", "pyproject.toml")
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == (
+        f"there are settings in {own} and in [tool.kgen] of {project}; kgen reads one of the two"
+    )
+    assert caught.value.hints == ("remove [tool.kgen] from pyproject.toml, or remove kgen.toml",)
+    assert caught.value.status is ExitStatus.USAGE
+
+
+KNOWN_PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
+NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('cudda = "12"', "cudda: unknown key; did you mean `cuda`?"),
+        ("exclude_newer = 1", "exclude_newer: unknown key; did you mean `exclude-newer`?"),
+        ("xyzzy = 1", "xyzzy: unknown key"),
+        ("[tool.kgen]", "tool: in kgen.toml the keys stand at the top, in no table `tool.kgen`"),
+        (
+            'backends = ["jxa"]',
+            f"backends[0]: unknown backend `jxa`; did you mean `jax`? Known are {BACKENDS}",
+        ),
+        ('backends = ["mlx9"]', f"backends[0]: unknown backend `mlx9`; known are {BACKENDS}"),
+        ('backends = ["JAX"]', f"backends[0]: unknown backend `JAX`; known are {BACKENDS}"),
+        ('backends = ["jax", "torch", "jax"]', "backends: `jax` is in it twice"),
+        ("backends = []", "backends: is empty"),
+        ('backends = "jax"', "backends: should be an array, is text"),
+        ("backends = [['jax']]", "backends[0]: should be text, is an array"),
+        ("backends = {}", "backends: should be an array, is a table"),
+        ("cuda = 12", "cuda: should be text, is a whole number; put quotes around it"),
+        ("cuda = 12.6", "cuda: should be text, is a number; put quotes around it"),
+        ("cuda = true", "cuda: should be text, is true or false"),
+        (
+            'cuda = "cuda12"',
+            "cuda: `cuda12` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+        ),
+        (
+            'cuda = "12.6.1"',
+            "cuda: `12.6.1` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+        ),
+        (
+            'cuda = "１２"',  # noqa: RUF001 - digits, but not ASCII ones
+            "cuda: `１２` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",  # noqa: RUF001
+        ),
+        ('cuda = "112"', "cuda: unknown CUDA `112`; known are 11, 12, 13"),
+        ('cuda = "12"\ncpu = true', "cpu: contradicts `cuda`; keep one of the two"),
+        ('cpu = "true"', "cpu: should be true or false, is text"),
+        ("cpu = 1", "cpu: should be true or false, is a whole number"),
+        ('python = "3.12.4"', "python: `3.12.4` names a patch release; give the minor, `3.12`"),
+        ('python = "3.99"', f"python: unknown Python `3.99`; known are {KNOWN_PYTHONS}"),
+        ('python = ">=3.11"', f"python: unknown Python `>=3.11`; known are {KNOWN_PYTHONS}"),
+        ("python = 3.10", "python: should be text, is a number; put quotes around it"),
+        (
+            'platforms = ["linux-amd64"]',
+            "platforms[0]: unknown platform `linux-amd64`; did you mean `linux-64`? "
+            "Known are linux-64, linux-aarch64, osx-arm64, win-64",
+        ),
+        ("platforms = []", "platforms: is empty"),
+        ('keras = "3.10"', "keras: `3.10` is no range of versions; for this version only, write ==3.10"),
+        ('keras = "new"', "keras: `new` is no range of versions such as >=3.10,<4"),
+        (
+            'dependencies = ["a b"]',
+            "dependencies[0]: `a b` is no requirement such as scikit-learn>=1.5",
+        ),
+        (
+            'dependencies = [1, "-e ."]',
+            "dependencies[0]: should be text, is a whole number; put quotes around it\n"
+            "kgen.toml: dependencies[1]: `-e .` is no requirement such as scikit-learn>=1.5",
+        ),
+        (
+            'dependencies = ["X @ https://user:secret@host/x.whl"]',
+            "dependencies[0]: `x` is wanted from a URL; locks pin files of an index only",
+        ),
+        (
+            'dependencies = ["git+https://user:secret@host/x"]',
+            "dependencies[0]: `git+https://…@host/x` is no requirement such as scikit-learn>=1.5",
+        ),
+        (
+            'require = ["torch @ file:///x.whl"]',
+            "require[0]: `torch` is wanted from a URL; locks pin files of an index only",
+        ),
+        ('portable = "yes"', "portable: should be true or false, is text"),
+        ('installers = ["pip"]', "installers[0]: unknown installer `pip`; known are uv, conda"),
+        (
+            'channels = ["https://user:secret@host/x"]',
+            "channels[0]: `https://…@host/x` holds credentials, which a lock would carry on; leave them to conda",
+        ),
+        (
+            'channels = ["https://host/t/tk-123/x"]',
+            "channels[0]: `https://host/t/…/x` holds credentials, which a lock would carry on; "
+            "leave them to conda",
+        ),
+        (
+            'channels = ["conda forge"]',
+            "channels[0]: `conda forge` is no channel such as conda-forge or https://conda.example/main",
+        ),
+        ("glibc = 2.28", "glibc: should be text, is a number; put quotes around it"),
+        ('glibc = "2.28.1"', "glibc: `2.28.1` is no version of glibc such as 2.28"),
+        ('driver = "R535"', "driver: `R535` is no driver version such as 535.183 or 580.65.06"),
+        ("gpu = [8.0]", "gpu[0]: should be text, is a number; put quotes around it"),
+        ('gpu = ["A100"]', f"gpu[0]: `A100` is no compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
+        ('gpu = ["12"]', f"gpu[0]: `12` is no compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
+        ('exclude-newer = "yesterday"', "exclude-newer: `yesterday` is no day such as 2026-11-20"),
+        ('exclude-newer = "2026-02-30"', "exclude-newer: `2026-02-30` is no day such as 2026-11-20"),
+        ('exclude-newer = "20261120"', "exclude-newer: `20261120` is no day such as 2026-11-20"),
+        (
+            'exclude-newer = "2026-11-20T00:00:00Z"',
+            "exclude-newer: `2026-11-20T00:00:00Z` is a moment; give the day alone, 2026-11-20",
+        ),
+        (
+            "exclude-newer = 2026-11-20T01:02:03Z",
+            "exclude-newer: `2026-11-20T01:02:03+00:00` is a moment; give the day alone, 2026-11-20",
+        ),
+        ("exclude-newer = 10:00:00", "exclude-newer: should be a date or text, is a time"),
+        (
+            "[backend.jaxx]",
+            f"backend.jaxx: unknown backend `jaxx`; did you mean `jax`? Known are {BACKENDS}",
+        ),
+        ("backend = 3", "backend: should be a table, is a whole number"),
+        ("backend.jax = 3", "backend.jax: should be a table, is a whole number"),
+        (
+            "[backend.jax]\ndependancies = []",
+            "backend.jax.dependancies: unknown key; did you mean `dependencies`?",
+        ),
+        ("[environment.all]", "environment.all.backends: is missing"),
+        ("[environment.all]\nbackends = []", "environment.all.backends: is empty"),
+        (
+            '[environment.all]\nbackends = ["jax"]',
+            "environment.all.backends: names one backend; a joint environment has at least 2",
+        ),
+        (
+            '[environment.all]\nbackends = ["jax", "jax"]',
+            "environment.all.backends: `jax` is in it twice",
+        ),
+        ("[environment.jax]", "environment.jax: the name is that of a backend"),
+        (
+            "[environment.x-cpu]",
+            "environment.x-cpu: the name ends like an accelerator, which kgen adds by itself",
+        ),
+        (
+            "[environment.jax-cuda12]",
+            "environment.jax-cuda12: the name ends like an accelerator, which kgen adds by itself",
+        ),
+        (
+            f"[environment.{'x' * 65}]",
+            f"environment.{'x' * 65}: the name is longer than 64 characters",
+        ),
+    ],
+)
+def test_a_fault(tmp_path: Path, matrix: CompatibilityMatrix, text: str, fault: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == f"kgen.toml: {fault}"
+    assert caught.value.hints == (f"edit {file}",)
+
+
+HOSTILE_NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "/x",
+    "a\\b",
+    "-a",
+    "a-",
+    "A",
+    "a_b",
+    "a b",
+    "é",
+    "a\n",
+    "~",
+    "a.b",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix, name: str) -> None:
+    key = '"' + name.replace("\\", "\\\\").replace("\n", "\\n") + '"'
+    write(tmp_path, f'[environment.{key}]\nbackends = ["jax", "torch"]')
+    shown = name if name in {"-a", "a-", "A", "a_b"} else key
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == (
+        f"kgen.toml: environment.{shown}: the name is not made of a-z, 0-9 and inner hyphens"
+    )
+    with pytest.raises(UsageError):
+        settings.check_name(name, matrix)
+
+
+def test_check_name(matrix: CompatibilityMatrix) -> None:
+    for name in ("all", "a", "1", "tf-and-jax", "cpu", "jax2"):
+        settings.check_name(name, matrix)
+    with pytest.raises(UsageError) as caught:
+        settings.check_name("jax", matrix)
+    assert caught.value.message == "--together: `jax` is that of a backend"
+    assert caught.value.hints == ("choose another, such as `--together all`",)
+
+
+def test_all_faults_at_once_with_the_file_and_the_path(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = "[tool.kgen]\ncudda = 12\npython = 3.12\n[tool.kgen.environment.a]\nbackends = ['jax', 'torsh']\n"
+    write(tmp_path, text, "pyproject.toml")
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message.splitlines() == [
+        "pyproject.toml: tool.kgen.python: should be text, is a number; put quotes around it",
+        "pyproject.toml: tool.kgen.environment.a.backends[1]: unknown backend `torsh`; did you mean `torch`? "
+        f"Known are {BACKENDS}",
+        "pyproject.toml: tool.kgen.cudda: unknown key; did you mean `cuda`?",
+    ]
+
+
+def test_a_table_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write(tmp_path, "[tool]\nkgen = 3\n", "pyproject.toml")
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == "pyproject.toml: tool.kgen: should be a table, is a whole number"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r'cuda = "\u001b[31m\u0007"', r'"\u001b]0;x\u0007" = 1', r'dependencies = ["x\u202e"]'],
+)
+def test_a_message_does_not_steer_a_terminal(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message.isprintable()
+
+
+def test_a_message_is_not_endless(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write(tmp_path, f'glibc = "{"9" * 100_000}"')
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == f"kgen.toml: glibc: `{'9' * 80}…` is no version of glibc such as 2.28"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a = 1\nb = = 2\n", "is not valid TOML: Invalid value (at line 2, column 5)"),
+        (b"a = 1\na = 2\n", "is not valid TOML: Cannot overwrite a value (at line 2, column 6)"),
+        (b"a = 2026-13-01", "is not valid TOML: Invalid date or datetime (at line 1, column 15)"),
+        (b"a = 1\n# \xff\n", "is not UTF-8 text (at line 2)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["kgen.toml", "pyproject.toml"])
+def test_a_file_that_is_no_toml(
+    tmp_path: Path, matrix: CompatibilityMatrix, name: str, content: bytes, says: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == f"{file} {says}"
+    assert caught.value.hints == (f"edit {file}",)
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "a = " + "9" * 10_000])
+def test_a_file_that_is_too_much_for_a_parser(
+    tmp_path: Path, matrix: CompatibilityMatrix, content: str
+) -> None:
+    file = write(tmp_path, content)
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    # The reason is in the words of Python, which change with its version.
+    assert caught.value.message.startswith((f"{file} is not valid TOML: ", "kgen.toml: a: unknown key"))
+
+
+@pytest.mark.parametrize("name", ["kgen.toml", "pyproject.toml"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, matrix: CompatibilityMatrix, name: str) -> None:
+    file = tmp_path / name
+    file.mkdir()
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == f"{file} cannot be read: Is a directory"
+    assert caught.value.hints == (f"ls -ld {file}",)
+
+
+def test_a_link_to_nothing_is_not_the_same_as_no_file(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    file = tmp_path / "kgen.toml"
+    file.symlink_to("gone")
+    assert settings.find_root(tmp_path) == tmp_path
+    with pytest.raises(SettingsError) as caught:
+        settings.read(tmp_path, matrix)
+    assert caught.value.message == f"{file} cannot be read: it is a link to nothing"
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    return tmp_path / "a" / "b" / "c"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("kgen.toml", ""),
+        ("pyproject.toml", "[tool.kgen]"),
+        ("pyproject.toml", "tool = { kgen = {} }"),
+        ("pyproject.toml", "[tool.kgen]\nbroken"),
+    ],
+)
+def test_find_root(deep: Path, name: str, text: str) -> None:
+    assert settings.find_root(deep) == deep
+    for folder in (deep.parents[2], deep.parents[0], deep):
+        write(folder, text, name)
+        assert settings.find_root(deep) == folder
+
+
+@pytest.mark.parametrize("text", ["[project]\nname = 'kgen'", "[tool.other]", "broken", "# kgen\n[tool]"])
+def test_find_root_passes_by_what_holds_no_settings(deep: Path, text: str) -> None:
+    write(deep.parent, text, "pyproject.toml")
+    write(deep.parents[2], "")
+    assert settings.find_root(deep) == deep.parents[2]
+
+
+def test_find_root_stops_at_a_file_that_it_cannot_read(deep: Path) -> None:
+    (deep.parent / "pyproject.toml").mkdir()
+    write(deep.parents[2], "")
+    assert settings.find_root(deep) == deep.parent
+
+
+def test_find_root_does_not_leave_the_repository(deep: Path) -> None:
+    write(deep.parents[2], "")
+    (deep.parent / ".git").write_text("gitdir: elsewhere")
+    assert settings.find_root(deep) == deep
+
+
+def test_find_root_does_not_leave_the_home_folder(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(deep.parents[2], "")
+    monkeypatch.setattr(host, "home", lambda: deep.parent)
+    assert settings.find_root(deep) == deep
+    monkeypatch.setattr(host, "home", lambda: deep.parents[2])
+    assert settings.find_root(deep) == deep.parents[2]
+
+
+def test_find_root_of_a_relative_folder(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(deep.parent, "")
+    monkeypatch.chdir(deep)
+    assert settings.find_root(Path()) == deep.parent
+
+
+@pytest.mark.parametrize(
+    ("text", "capability"),
+    [
+        ("8.0", "8.0"),
+        ("80", "8.0"),
+        ("sm_80", "8.0"),
+        ("sm80", "8.0"),
+        ("compute_89", "8.9"),
+        ("sm_90a", "9.0"),
+        ("9.0a", "9.0"),
+        ("sm_100", "10.0"),
+        ("12.0", "12.0"),
+        ("sm_120f", "12.0"),
+        ("121", "12.1"),
+    ],
+)
+def test_parse_gpu(text: str, capability: str) -> None:
+    assert settings.parse_gpu(text) == Version(capability)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "8", "8.", ".8", "0.8", "12", "2.1", "sm_", "sm_80 ", "sm_80\n", "8.00", "8.0.0", "1000", "H200"],
+)
+def test_parse_gpu_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match="is no compute capability"):
+        settings.parse_gpu(text)
+
+
+HOSTILE = [
+    "",
+    " ",
+    "\n",
+    "\0",
+    "\x1b[0m",
+    "../..",
+    "$(id)",
+    "'\"",
+    "9" * 10_000,
+    "é",
+    "-",
+    "--",
+    "12\n",
+    "3.12\n",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_parsers_refuse_with_a_short_printable_message(text: str, matrix: CompatibilityMatrix) -> None:
+    def bound(parse: Callable[[str, CompatibilityMatrix], str]) -> Callable[[str], object]:
+        return lambda text: parse(text, matrix)
+
+    parsers: list[Callable[[str], object]] = [
+        settings.parse_glibc,
+        settings.parse_gpu,
+        settings.parse_driver,
+        settings.parse_date,
+        settings.parse_installer,
+        bound(settings.parse_backend),
+        bound(settings.parse_platform),
+        bound(settings.parse_python),
+        bound(settings.parse_cuda),
+    ]
+    for parse in parsers:
+        if text == "9" * 10_000 or not text.isdecimal():
+            with pytest.raises(ValueError, match="^`|^unknown ") as caught:
+                parse(text)
+            assert str(caught.value).isprintable()
+            assert len(str(caught.value)) < 250
+
+
+def test_parsers_accept() -> None:
+    assert settings.parse_glibc("2.17") == Version("2.17")
+    assert settings.parse_driver("580") == DriverVersion("580")
+    assert settings.parse_date("2026-11-20") == dt.date(2026, 11, 20)
+    assert settings.parse_specifiers(">=3.10,<4") == SpecifierSet(">=3.10,<4")
+    assert settings.parse_requirement_flag("Torch==2.6.0") == Requirement("torch==2.6.0")
+    assert settings.parse_channel("https://conda.example/main") == "https://conda.example/main"
+
+
+def test_a_toml_date(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write(tmp_path, "exclude-newer = 2026-11-20")
+    assert settings.read(tmp_path, matrix).exclude_newer == dt.date(2026, 11, 20)
+
+
+def test_two_names_of_one_gpu(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    write(tmp_path, 'gpu = ["8.0", "sm_80"]')
+    assert settings.read(tmp_path, matrix).gpu == (Version("8.0"),)

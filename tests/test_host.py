@@ -65,6 +65,10 @@ class FakeNvml:
         return module
 
 
+def driver_problem(text: str) -> str:
+    return f"`{text}` is not a driver version such as 535.183 or 580.65.06"
+
+
 def given(value: object) -> object:
     if isinstance(value, Exception):
         raise value
@@ -99,57 +103,54 @@ def test_driver_and_gpus(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nvml", "driver", "names", "note", "shutdowns"),
+    ("nvml", "driver", "names", "note"),
     [
-        (FakeNvml(start=NVMLError_LibraryNotFound("gone")), None, [], None, 0),
+        (FakeNvml(start=NVMLError_LibraryNotFound("gone")), None, [], None),
         (
             FakeNvml(start=NVMLError("Driver/library version mismatch")),
             None,
             [],
             "NVML is there and does not start: Driver/library version mismatch",
-            0,
         ),
-        (FakeNvml(), "580.65.06", [], None, 1),
+        (FakeNvml(), "580.65.06", [], None),
         (
             FakeNvml(driver="N/A", gpus=[H200]),
             None,
             ["NVIDIA H200"],
-            "NVML does not tell the driver's version: `N/A` is not a driver version such as 535.183 or 580.65.06",
-            1,
+            f"NVML does not tell the driver's version: {driver_problem('N/A')}",
         ),
         (
             FakeNvml(driver=NVMLError("Unknown Error"), count=NVMLError("Unknown Error")),
             None,
             [],
-            "NVML does not tell the driver's version: Unknown Error; "
-            "NVML does not tell how many GPUs there are: Unknown Error",
-            1,
+            (
+                "NVML does not tell the driver's version: Unknown Error; "
+                "NVML does not tell how many GPUs there are: Unknown Error"
+            ),
         ),
         (
             FakeNvml(gpus=[NVMLError("GPU is lost"), H200, ("x", NVMLError("Not Supported"), 1)]),
             "580.65.06",
             ["NVIDIA H200"],
             "GPU 0 does not answer: GPU is lost; GPU 2 does not answer: Not Supported",
-            1,
         ),
         (
             FakeNvml(gpus=[H200], stop=NVMLError("Uninitialized")),
             "580.65.06",
             ["NVIDIA H200"],
             "NVML does not shut down: Uninitialized",
-            1,
         ),
     ],
 )
 def test_what_is_broken_is_a_note(
-    install: Install, nvml: FakeNvml, driver: str | None, names: list[str], note: str | None, shutdowns: int
+    install: Install, nvml: FakeNvml, driver: str | None, names: list[str], note: str | None
 ) -> None:
     install(nvml)
     found = host.inspect()
     assert found.driver == (None if driver is None else DriverVersion(driver))
     assert [gpu.name for gpu in found.gpus] == names
     assert found.note == note
-    assert nvml.shutdowns == shutdowns
+    assert nvml.shutdowns == (0 if nvml.start else 1)
 
 
 def test_memory_that_is_not_told(install: Install) -> None:
@@ -210,9 +211,7 @@ def test_platform(
         (OSError(22, "Invalid argument"), None),
     ],
 )
-def test_glibc(
-    monkeypatch: pytest.MonkeyPatch, install: Install, answer: object, version: str | None
-) -> None:
+def test_glibc(monkeypatch: pytest.MonkeyPatch, install: Install, answer: object, version: str | None) -> None:
     install(FakeNvml(start=NVMLError_LibraryNotFound()))
     monkeypatch.setattr(os, "confstr", lambda _: given(answer))
     assert host.inspect().glibc == (None if version is None else Version(version))

@@ -17,12 +17,17 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.settings import JointEnvironment, Settings
 
-BACKENDS = "tensorflow, jax, torch, numpy, openvino"
+MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
+# The matrix grows; what the messages are built of does not.
+BACKENDS = ", ".join(MATRIX.backends)
+PLATFORMS = ", ".join(MATRIX.platforms)
+PYTHONS = ", ".join(row.version for row in MATRIX.pythons)
+CUDAS = ", ".join(str(major) for major in sorted(MATRIX.cuda_majors))
 
 
 @pytest.fixture(scope="module")
 def matrix() -> CompatibilityMatrix:
-    return compatibility.load(Path(__file__).parents[1] / "matrix")
+    return MATRIX
 
 
 def write(folder: Path, text: str, name: str = "kgen.toml") -> Path:
@@ -107,9 +112,7 @@ def test_no_settings(tmp_path: Path, matrix: CompatibilityMatrix, text: str | No
 
 
 @pytest.mark.parametrize(("name", "text"), [("kgen.toml", ""), ("pyproject.toml", "[tool.kgen]")])
-def test_empty_settings_are_settings(
-    tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str
-) -> None:
+def test_empty_settings_are_settings(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str) -> None:
     file = write(tmp_path, "\ufeff" + text, name)
     assert settings.read(tmp_path, matrix) == Settings(root=tmp_path, file=file)
     assert settings.locate(tmp_path) == file
@@ -134,7 +137,7 @@ def test_two_files(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     assert caught.value.status is ExitStatus.USAGE
 
 
-KNOWN_PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
+CREDENTIALS = "holds credentials, which a lock would carry on; leave them to conda"
 NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
 
 
@@ -171,18 +174,17 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             'cuda = "１２"',  # noqa: RUF001 - digits, but not ASCII ones
             "cuda: `１２` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",  # noqa: RUF001
         ),
-        ('cuda = "112"', "cuda: unknown CUDA `112`; known are 11, 12, 13"),
+        ('cuda = "112"', f"cuda: unknown CUDA `112`; known are {CUDAS}"),
         ('cuda = "12"\ncpu = true', "cpu: contradicts `cuda`; keep one of the two"),
         ('cpu = "true"', "cpu: should be true or false, is text"),
         ("cpu = 1", "cpu: should be true or false, is a whole number"),
         ('python = "3.12.4"', "python: `3.12.4` names a patch release; give the minor, `3.12`"),
-        ('python = "3.99"', f"python: unknown Python `3.99`; known are {KNOWN_PYTHONS}"),
-        ('python = ">=3.11"', f"python: unknown Python `>=3.11`; known are {KNOWN_PYTHONS}"),
+        ('python = "3.99"', f"python: unknown Python `3.99`; known are {PYTHONS}"),
+        ('python = ">=3.11"', f"python: unknown Python `>=3.11`; known are {PYTHONS}"),
         ("python = 3.10", "python: should be text, is a number; put quotes around it"),
         (
             'platforms = ["linux-amd64"]',
-            "platforms[0]: unknown platform `linux-amd64`; did you mean `linux-64`? "
-            "Known are linux-64, linux-aarch64, osx-arm64, win-64",
+            f"platforms[0]: unknown platform `linux-amd64`; did you mean `linux-64`? Known are {PLATFORMS}",
         ),
         ("platforms = []", "platforms: is empty"),
         ('keras = "3.10"', "keras: `3.10` is no range of versions; for this version only, write ==3.10"),
@@ -193,8 +195,10 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ),
         (
             'dependencies = [1, "-e ."]',
-            "dependencies[0]: should be text, is a whole number; put quotes around it\n"
-            "kgen.toml: dependencies[1]: `-e .` is no requirement such as scikit-learn>=1.5",
+            (
+                "dependencies[0]: should be text, is a whole number; put quotes around it\n"
+                "kgen.toml: dependencies[1]: `-e .` is no requirement such as scikit-learn>=1.5"
+            ),
         ),
         (
             'dependencies = ["X @ https://user:secret@host/x.whl"]',
@@ -212,12 +216,11 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ('installers = ["pip"]', "installers[0]: unknown installer `pip`; known are uv, conda"),
         (
             'channels = ["https://user:secret@host/x"]',
-            "channels[0]: `https://…@host/x` holds credentials, which a lock would carry on; leave them to conda",
+            f"channels[0]: `https://…@host/x` {CREDENTIALS}",
         ),
         (
             'channels = ["https://host/t/tk-123/x"]',
-            "channels[0]: `https://host/t/…/x` holds credentials, which a lock would carry on; "
-            "leave them to conda",
+            f"channels[0]: `https://host/t/…/x` {CREDENTIALS}",
         ),
         (
             'channels = ["conda forge"]',
@@ -334,8 +337,10 @@ def test_all_faults_at_once_with_the_file_and_the_path(tmp_path: Path, matrix: C
         settings.read(tmp_path, matrix)
     assert caught.value.message.splitlines() == [
         "pyproject.toml: tool.kgen.python: should be text, is a number; put quotes around it",
-        "pyproject.toml: tool.kgen.environment.a.backends[1]: unknown backend `torsh`; did you mean `torch`? "
-        f"Known are {BACKENDS}",
+        (
+            "pyproject.toml: tool.kgen.environment.a.backends[1]: unknown backend `torsh`;"
+            f" did you mean `torch`? Known are {BACKENDS}"
+        ),
         "pyproject.toml: tool.kgen.cudda: unknown key; did you mean `cuda`?",
     ]
 
@@ -370,8 +375,7 @@ def test_a_message_is_not_endless(tmp_path: Path, matrix: CompatibilityMatrix) -
     [
         (b"a = 1\nb = = 2\n", "is not valid TOML: Invalid value (at line 2, column 5)"),
         (b"a = 1\na = 2\n", "is not valid TOML: Cannot overwrite a value (at line 2, column 6)"),
-        (b"a = 2026-13-01", "is not valid TOML: Invalid date or datetime (at line 1, column 15)"),
-        (b"a = 1\n# \xff\n", "is not UTF-8 text (at line 2)"),
+        (b"a = 1\r\n# \xff\n", "is not UTF-8 text (at line 2)"),
     ],
 )
 @pytest.mark.parametrize("name", ["kgen.toml", "pyproject.toml"])
@@ -387,9 +391,7 @@ def test_a_file_that_is_no_toml(
 
 
 @pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "a = " + "9" * 10_000])
-def test_a_file_that_is_too_much_for_a_parser(
-    tmp_path: Path, matrix: CompatibilityMatrix, content: str
-) -> None:
+def test_a_file_that_is_too_much_for_a_parser(tmp_path: Path, matrix: CompatibilityMatrix, content: str) -> None:
     file = write(tmp_path, content)
     with pytest.raises(SettingsError) as caught:
         settings.read(tmp_path, matrix)
@@ -537,7 +539,7 @@ def test_parsers_refuse_with_a_short_printable_message(text: str, matrix: Compat
     ]
     for parse in parsers:
         if text == "9" * 10_000 or not text.isdecimal():
-            with pytest.raises(ValueError, match="^`|^unknown ") as caught:
+            with pytest.raises(ValueError, match=r"^`|^unknown ") as caught:
                 parse(text)
             assert str(caught.value).isprintable()
             assert len(str(caught.value)) < 250

@@ -24,9 +24,7 @@ _SUBDIRS = {
     ("Windows", "amd64"): "win-64",
 }
 _PYTHON_VERSION = ".python-version"
-_MINOR = re.compile(
-    r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?"
-)
+_MINOR = re.compile(r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?")
 _OTHER_PYTHONS = (
     "pypy",
     "graalpy",
@@ -153,9 +151,7 @@ def python_version_file(folder: Path) -> str | None:
         problem = f"{path} asks for {shown}; the frameworks have wheels for CPython only"
     else:
         problem = f"{path} asks for {shown}, which names no minor of CPython such as 3.12"
-    raise SettingsError(
-        problem, hints=["give the version with `--python 3.12`", f"echo 3.12 > {_PYTHON_VERSION}"]
-    )
+    raise SettingsError(problem, hints=["give the version with `--python 3.12`", f"echo 3.12 > {_PYTHON_VERSION}"])
 
 
 def _glibc() -> Version | None:
@@ -212,7 +208,7 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
         # A GPU that has fallen off the bus must not hide the others.
         try:
             gpus.append(_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
-        except (nvml.NVMLError, ValueError) as error:  # noqa: PERF203 - the loop is short
+        except (nvml.NVMLError, ValueError) as error:
             notes.append(f"GPU {index} does not answer: {error}")
     return tuple(gpus)
 
@@ -224,6 +220,4 @@ def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
     except nvml.NVMLError:
         # Not supported where GPU and CPU share their memory.
         memory = 0
-    return Gpu(
-        name=str(nvml.nvmlDeviceGetName(handle)), capability=Version(f"{major}.{minor}"), memory_bytes=memory
-    )
+    return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), capability=Version(f"{major}.{minor}"), memory_bytes=memory)

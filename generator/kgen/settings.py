@@ -156,9 +156,7 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
         table = table.table("tool").table("kgen")
     settings = _Reader(matrix).settings(table, root, file)
     if faults:
-        raise SettingsError(
-            "\n".join(f"{file.name}: {_printable(fault)}" for fault in faults), hints=[f"edit {file}"]
-        )
+        raise SettingsError("\n".join(f"{file.name}: {_printable(fault)}" for fault in faults), hints=[f"edit {file}"])
     return settings
 
 
@@ -170,9 +168,7 @@ def check_name(name: str, matrix: CompatibilityMatrix) -> None:
     """
     problem = _name_problem(name, matrix)
     if problem is not None:
-        raise UsageError(
-            f"--together: `{_shown(name)}` {problem}", hints=["choose another, such as `--together all`"]
-        )
+        raise UsageError(f"--together: `{_shown(name)}` {problem}", hints=["choose another, such as `--together all`"])
 
 
 def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
@@ -243,9 +239,7 @@ def parse_channel(text: str) -> str:
         ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
     """
     if _CREDENTIALS.search(text):
-        raise ValueError(
-            f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda"
-        )
+        raise ValueError(f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if _CHANNEL.fullmatch(text) is None:
         raise ValueError(f"`{_shown(text)}` is no channel such as conda-forge or https://conda.example/main")
     return text
@@ -262,9 +256,7 @@ def parse_requirement_flag(text: str) -> Requirement:
     except ValueError:
         raise ValueError(f"`{_shown(text)}` is no requirement such as scikit-learn>=1.5") from None
     if requirement.url is not None:
-        raise ValueError(
-            f"`{_shown(requirement.name)}` is wanted from a URL; locks pin files of an index only"
-        )
+        raise ValueError(f"`{_shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
     return requirement
 
 
@@ -491,13 +483,9 @@ def _load(path: Path) -> dict[str, Any] | None:
         # Where a link leads nowhere, somebody meant something to be.
         if not path.is_symlink():
             return None
-        raise SettingsError(
-            f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]
-        ) from None
+        raise SettingsError(f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]) from None
     except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]
-        ) from error
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]) from error
     try:
         return tomli.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -505,9 +493,7 @@ def _load(path: Path) -> dict[str, Any] | None:
         raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
     except (ValueError, RecursionError) as error:
         # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
-        raise SettingsError(
-            f"{path} is not valid TOML: {_printable(str(error))}", hints=[f"edit {path}"]
-        ) from None
+        raise SettingsError(f"{path} is not valid TOML: {_printable(str(error))}", hints=[f"edit {path}"]) from None
 
 
 def _may_hold_settings(folder: Path) -> bool:
@@ -550,6 +536,5 @@ def _shown(text: str) -> str:
 def _printable(text: str) -> str:
     """The text without what would steer a terminal."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

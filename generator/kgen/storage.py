@@ -247,9 +247,7 @@ def _refuse_all_but_folder(target: Path) -> None:
             hints=[f"rm {shlex.quote(str(target))}"],
         )
     if _is_there(target) and not target.is_dir():
-        raise OutsideError(
-            f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"]
-        )
+        raise OutsideError(f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"])
 
 
 def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
@@ -284,9 +282,7 @@ def _sibling(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}{suffix}")
 
 
-def _stage(
-    staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Contents, kept: Iterable[str]
-) -> None:
+def _stage(staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Contents, kept: Iterable[str]) -> None:
     """Makes the new folder in full, and sees it safely onto the disk."""
     staged.mkdir()
     for name, content in sorted(files.items()):

@@ -122,9 +122,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
             for second, other in contents[index + 1 :]:
                 if one != other:
                     pairs.setdefault((first, second), []).append(path)
-    return sorted(
-        Overlap(first=first, second=second, paths=tuple(paths)) for (first, second), paths in pairs.items()
-    )
+    return sorted(Overlap(first=first, second=second, paths=tuple(paths)) for (first, second), paths in pairs.items())
 
 
 def _installed(listing: WheelListing) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -176,9 +174,7 @@ class _Wheel:
         if digest == self.sha256:
             return
         if kind.startswith("text/html"):
-            raise self.fault(
-                f"{self.host} answered with a web page, not with the wheel (is it a login page?)"
-            )
+            raise self.fault(f"{self.host} answered with a web page, not with the wheel (is it a login page?)")
         raise OutsideError(
             f"{self.filename} is not the file that the index names: sha256 {digest}, expected {self.sha256}",
             hints=[self.check],
@@ -301,9 +297,7 @@ class WheelReader:
                 wheel.verify(digest.hexdigest())
                 return WheelListing(size=file.tell(), entries=_entries(file, wheel))
         except OSError as error:
-            raise wheel.fault(
-                f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}"
-            ) from error
+            raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
 
     def _read_cached(self, wheel: _Wheel) -> WheelListing:
         if self._cache is None:
@@ -395,9 +389,7 @@ class WheelReader:
                 and "Range" not in response.request.headers,
                 kind=kind,
             )
-        match = re.fullmatch(
-            r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+)", response.headers.get("Content-Range", "").strip()
-        )
+        match = re.fullmatch(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+)", response.headers.get("Content-Range", "").strip())
         if match is None or encoded or response.status_code not in {206, 416}:
             return _Answer(size=None)
         start, last, size = (None if number is None else int(number) for number in match.groups())
@@ -483,9 +475,7 @@ def _refuse(error: requests.RequestException, wheel: _Wheel) -> NoReturn:
             f"the proxy on the way to {wheel.host} cannot be reached", "env | grep --ignore-case proxy"
         ) from error
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        system = next(
-            (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None
-        )
+        system = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         what = f"cannot be reached: {system}" if system else "broke the connection off"
         raise _PassingError(wheel.fault(f"{wheel.host} {what}")) from error
     raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
@@ -555,9 +545,7 @@ class _SparseFile(io.RawIOBase):
 def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[int, int]]:
     try:
         with zipfile.ZipFile(file) as archive:
-            return {
-                item.filename: (item.CRC, item.file_size) for item in archive.infolist() if not item.is_dir()
-            }
+            return {item.filename: (item.CRC, item.file_size) for item in archive.infolist() if not item.is_dir()}
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -566,9 +554,7 @@ def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[in
         OverflowError,
         EOFError,
     ) as error:
-        raise wheel.fault(
-            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}"
-        ) from error
+        raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
 
 
 def _load(file: Path) -> WheelListing | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import NoReturn
 
 from kgen.errors import UsageError
@@ -25,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, hints=[*hints, f"{self.prog} --help"])
 
 
-def parser(commands: Sequence[str] = ()) -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = _Parser(
         prog="kgen",
@@ -39,9 +38,7 @@ def parser(commands: Sequence[str] = ()) -> argparse.ArgumentParser:
     init.add_argument("backends", nargs="*", metavar="BACKEND", help="the backends of the project")
     _accelerator(init)
     init.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
-    solve = chosen.add_parser(
-        "solve", help="what fits? from the matrix alone, without network", allow_abbrev=False
-    )
+    solve = chosen.add_parser("solve", help="what fits? from the matrix alone, without network", allow_abbrev=False)
     _request(solve)
     lock = chosen.add_parser("lock", help="solve, lock and write locks/ and the hooks", allow_abbrev=False)
     _request(lock)
@@ -86,6 +83,9 @@ def _request(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
     command.add_argument(
-        "--upgrade-package", action="append", metavar="P", help="take the newest P, whatever the old lock has; repeatable"
+        "--upgrade-package",
+        action="append",
+        metavar="P",
+        help="take the newest P, whatever the old lock has; repeatable",
     )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")

@@ -40,9 +40,7 @@ class _Entry:
         """The comment, folded, and the key."""
         # A GPU's name is whatever its driver says; in a comment it must not begin a line of its own.
         plain = "".join(character for character in " ".join(self.comment.split()) if character.isprintable())
-        folded = textwrap.wrap(
-            plain, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-        )
+        folded = textwrap.wrap(plain, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         return [*folded, f"{self.key} = {self.value}"]
 
 
@@ -80,9 +78,7 @@ def write_settings(
     """
     there = locate(root)
     if there is not None:
-        raise SettingsError(
-            f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"]
-        )
+        raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
     chooser = _Chooser(root, host, matrix, cuda=cuda, cpu=cpu, backends=backends, python=python)
     body = "\n".join("\n".join(entry.lines) for entry in chooser.entries()) + "\n"
     project = root / PYPROJECT
@@ -159,9 +155,7 @@ class _Chooser:
         self._cpu = cpu
         self._named = bool(names)
         self._backends = [
-            backend
-            for backend in matrix.backends.values()
-            if (backend.name in names if names else backend.default)
+            backend for backend in matrix.backends.values() if (backend.name in names if names else backend.default)
         ]
         if names:
             self._backends.sort(key=lambda backend: names.index(backend.name))
@@ -191,9 +185,7 @@ class _Chooser:
             "platforms",
             _array([self._platform]),
             "The platforms to lock for, by conda's names. "
-            + (
-                "This is the machine's." if self._platform_known else "The machine's is none that kgen knows."
-            ),
+            + ("This is the machine's." if self._platform_known else "The machine's is none that kgen knows."),
         )
 
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
@@ -237,9 +229,7 @@ class _Chooser:
         reason = f"The newest CUDA that {machine} can use"
         without = [backend.name for backend in accelerated if not self._newest(backend, usable[0])]
         if without:
-            reason += (
-                f", and that all backends have builds for: for {usable[0]}, {', '.join(without)} has none"
-            )
+            reason += f", and that all backends have builds for: for {usable[0]}, {', '.join(without)} has none"
         return shared[0], f"{reason}."
 
     def _usable(self, major: int) -> bool:
@@ -256,14 +246,10 @@ class _Chooser:
         return next((release for release in releases if self._builds(release, backend, major)), None)
 
     def _builds(self, release: Release, backend: Backend, major: int | None) -> list[Build]:
-        if release.yanked is not None or release.known_bad is not None:
+        if release.yanked is not None or release.known_bad is not None or release.version.is_prerelease:
             return []
         wanted = major if backend.accelerated else None
-        return [
-            build
-            for build in release.builds
-            if build.cuda_major == wanted and self._platform in build.platforms
-        ]
+        return [build for build in release.builds if build.cuda_major == wanted and self._platform in build.platforms]
 
     def _python_entries(self, major: int | None) -> Iterator[_Entry]:
         what = "The Python of the environments."

@@ -21,6 +21,7 @@ from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.lockers import pylock, uv
+from kgen.lockers.lock import Lock
 from kgen.lockers.session import Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.request import EnvironmentRequest
@@ -108,9 +109,7 @@ def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[stage]}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
-        tasks = {
-            request: progress.add_task(_label(request), total=None, stage="waiting") for request in requests
-        }
+        tasks = {request: progress.add_task(_label(request), total=None, stage="waiting") for request in requests}
         yield lambda request, stage: progress.update(tasks[request], stage=stage)
 
 
@@ -155,12 +154,20 @@ def _write(
         written[environment] = storage.replace_folder(
             locks / environment,
             files,
-            owned=lambda path, every=every: bool(_HOOK.fullmatch(path) or (every and _PYLOCK.fullmatch(path))),
+            owned=_owned if every else _is_hook,
         )
     return written
 
 
-def _locked(outcome: Outcome) -> pylock.Lock:
+def _is_hook(path: str) -> bool:
+    return _HOOK.fullmatch(path) is not None
+
+
+def _owned(path: str) -> bool:
+    return _is_hook(path) or _PYLOCK.fullmatch(path) is not None
+
+
+def _locked(outcome: Outcome) -> Lock:
     assert outcome.lock is not None  # noqa: S101 - the caller has looked
     return outcome.lock
 
@@ -175,9 +182,7 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
     elif locked:
         rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
         console.result(
-            console.table(
-                ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows
-            )
+            console.table(("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows)
         )
     for outcome in outcomes:
         for note in outcome.notes:
@@ -185,23 +190,30 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
             console.say(f"warning: {outcome.request.environment}: {warning}")
     for outcome in outcomes:
-        if outcome.conflict is not None:
-            console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
-            console.hints(report.hints(outcome.conflict))
-        elif outcome.error is not None:
-            console.say("")
-            console.error(outcome.error)
+        _tell_failure(outcome)
     if len(locked) < len(outcomes):
         standing = "" if arguments.dry_run else "; an older lock of theirs stands as it was"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     elif not arguments.dry_run and not arguments.json:
-        first = locked[0].request
-        console.say(
-            f"\nnext: commit locks/; install with"
-            f" `uv pip sync locks/{first.environment}/{pylock.filename(first.platform)}`"
-            f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
-        )
+        _tell_next(locked[0].request)
+
+
+def _tell_failure(outcome: Outcome) -> None:
+    if outcome.conflict is not None:
+        console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
+        console.hints(report.hints(outcome.conflict))
+    elif outcome.error is not None:
+        console.say("")
+        console.error(outcome.error)
+
+
+def _tell_next(first: EnvironmentRequest) -> None:
+    console.say(
+        f"\nnext: commit locks/; install with"
+        f" `uv pip sync locks/{first.environment}/{pylock.filename(first.platform)}`"
+        f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
+    )
 
 
 def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:

@@ -82,22 +82,24 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
     changes: dict[str, object] = {}
     if arguments.cuda or arguments.cpu:
         changes |= {"cuda": arguments.cuda, "cpu": bool(arguments.cpu)}
-    for flag, parse in (
+    single: tuple[tuple[str, Callable[[str], object]], ...] = (
         ("python", lambda text: settings_module.parse_python(text, matrix)),
         ("glibc", settings_module.parse_glibc),
         ("driver", settings_module.parse_driver),
         ("keras", settings_module.parse_specifiers),
         ("exclude_newer", settings_module.parse_date),
-    ):
+    )
+    for flag, parse in single:
         text = getattr(arguments, flag)
         if text is not None:
             changes[flag] = _parsed(f"--{flag.replace('_', '-')}", text, parse)
-    for flag, key, parse in (
+    several: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         ("gpu", "gpu", settings_module.parse_gpu),
         ("require", "require", settings_module.parse_requirement_flag),
         ("dependency", "dependencies", settings_module.parse_requirement_flag),
         ("platform", "platforms", lambda text: settings_module.parse_platform(text, matrix)),
-    ):
+    )
+    for flag, key, parse in several:
         texts = getattr(arguments, flag)
         if texts:
             changes[key] = tuple(dict.fromkeys(_parsed(f"--{flag}", text, parse) for text in texts))
@@ -121,7 +123,7 @@ def _environments(
 ) -> list[JointEnvironment]:
     """The environments by name, each with its backends; a single backend is an environment of its own name."""
     named = tuple(dict.fromkeys(arguments.backends))
-    known = {**{name: None for name in matrix.backends}, **settings.environments}
+    known = {**dict.fromkeys(matrix.backends), **settings.environments}
     for name in named:
         if name not in known:
             near = nearest(name, known)
@@ -154,7 +156,7 @@ def _platforms(settings: Settings, accelerator: Accelerator, matrix: Compatibili
         return settings.platforms
     here = host.subdir()
     first = next(iter(matrix.platforms))
-    if here not in matrix.platforms:
+    if here is None or here not in matrix.platforms:
         return (first,)
     runs_cuda = matrix.platforms[here].glibc is not None
     return (here,) if accelerator == CPU or runs_cuda else (first,)
@@ -259,5 +261,3 @@ def _auto(
         "`--cuda auto`: no CUDA major serves every backend on this driver and these GPUs",
         hints=[f"`kgen solve --cuda {newest}` says what stands in the way", "or ask for fewer backends"],
     )
-
-

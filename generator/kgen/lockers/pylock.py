@@ -53,9 +53,9 @@ def render(lock: Lock, *, platform: Platform, revision: str, version: str, porta
     """
     resolution = lock.resolution
     request = resolution.request
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # noqa: S701 - TOML, no HTML; each value is quoted before it gets there
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )  # noqa: S701 - TOML, not HTML; every value is quoted before it gets there
+    )
     template = (resources.folder("templates") / "pylock.toml.j2").read_text(encoding="utf-8")
     text = environment.from_string(template).render(
         environment=request.environment,
@@ -68,9 +68,7 @@ def render(lock: Lock, *, platform: Platform, revision: str, version: str, porta
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
         },
-        why=[
-            {"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why
-        ],
+        why=[{"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why],
     )
     try:
         Pylock.from_dict(tomli.loads(text))

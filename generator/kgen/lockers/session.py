@@ -34,6 +34,9 @@ ROUNDS = 8
 """How often what uv could not close goes back to the solver."""
 
 _SHARING_ROUNDS = 3
+_PROBES = 4
+"""How many releases of a framework are asked for as builds that only an index of its own would have."""
+
 _CLOSERS = 4
 _READERS = 16
 
@@ -69,6 +72,25 @@ class _Closed:
     @property
     def versions(self) -> dict[str, Version]:
         return {name: wheel.version for name, wheel in self.wheels.items()}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lessons:
+    """What was learned in the rounds of one request.
+
+    Attributes:
+        ceilings: wishes for common versions; given up at the first refusal.
+        exclusions: what the solver must not pick.
+        unfit: constraints against versions that have no wheel for the target.
+        reason: the last refusal.
+        notes: the refusals in words.
+    """
+
+    ceilings: tuple[str, ...]
+    exclusions: list[Exclusion] = field(default_factory=list)
+    unfit: tuple[str, ...] = ()
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 class Session:
@@ -146,9 +168,7 @@ class Session:
         self._preferred = {
             answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
         }
-        self._ceilings = {
-            answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)
-        }
+        self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -171,47 +191,35 @@ class Session:
     def _close(
         self, request: EnvironmentRequest, notes: list[str], constraints: tuple[str, ...], *, offline: bool = False
     ) -> _Closed | Conflict:
-        platform = self._matrix.platforms[request.platform]
-        exclusions: list[Exclusion] = []
-        unfit: tuple[str, ...] = ()
-        ceilings = self._ceilings.get(request, ())
-        reason = ""
+        lessons = _Lessons(ceilings=self._ceilings.get(request, ()))
         for _ in range(ROUNDS):
             self._report(request, "solving")
-            answer = self._solve(request, exclusions)
+            answer = self._solve(request, lessons.exclusions)
             if isinstance(answer, Conflict):
-                if not exclusions:
+                if not lessons.exclusions:
                     return answer
                 break
             if answer.local:
-                answer = self._offered(answer, exclusions)
+                answer = self._offered(answer, lessons.exclusions)
             self._report(request, "closing with uv")
-            closed = self._uv.close(answer, platform, constraints=(*constraints, *ceilings, *unfit), offline=offline)
-            if isinstance(closed, Unclosed) and ceilings:
-                ceilings = ()
-                continue
+            closed = self._uv.close(
+                answer,
+                self._matrix.platforms[request.platform],
+                constraints=(*constraints, *lessons.ceilings, *lessons.unfit),
+                offline=offline,
+            )
             if isinstance(closed, Unclosed):
-                reason = closed.reason
-                exclusion = self._learn(answer, closed)
-                if exclusion is None:
+                if not self._learn(answer, closed, lessons):
                     break
-                exclusions.append(exclusion)
-                pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
-                notes.append(f"{pins} was set aside, uv could not close it: {reason}")
                 continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
+                notes += lessons.notes
                 return _Closed(answer, wheels)
-            for package in misfits:
-                reason = f"{package.name} {package.version} has no wheel for the target"
-                exclusion = self._exclusion(answer, {package.name: package.version or Version("0")})
-                if exclusion is not None:
-                    exclusions.append(exclusion)
-                else:
-                    unfit += (f"{package.name}!={package.version}",)
+            self._learn_misfits(answer, misfits, lessons)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
-            f" for\n{reason}",
+            f" for\n{lessons.reason}",
             hints=[
                 "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
                 "or choose another Python with `--python`",
@@ -226,21 +234,31 @@ class Session:
         """The newest resolution whose specially labelled builds (`torch==2.13.0+cpu`) uv's indexes really have."""
         request = answer.request
         platform = self._matrix.platforms[request.platform]
-        asked: set[str] = set()
         current: Resolution | Conflict = answer
-        while isinstance(current, Resolution):
+        offered: dict[str, Version] = {}
+        for attempt in range(_PROBES):
+            if not isinstance(current, Resolution):
+                break
             missing = None
             for name in current.local:
+                if offered.get(name) == current.packages[name]:
+                    continue
                 text = next(text for text in current.install if parse_requirement(text).name == name)
                 self._report(request, f"looking for {text}")
-                if not self._uv.offers(text, current, platform, offline=bool(asked)):
+                if not self._uv.offers(text, current, platform):
                     missing = name
                     break
-                asked.add(name)
             if missing is None:
                 return current
-            asked.add(missing)
-            exclusions.append(frozenset({(missing, current.packages[missing])}))
+            held = self._uv.beside_default_index(missing, current, platform) if attempt == 0 else None
+            if held is not None and held.local == current.local[missing]:
+                offered[missing] = Version(held.public)
+            exclusions += [
+                frozenset({(missing, release.version)})
+                for release in self._matrix.framework(missing).releases
+                if release.version == current.packages[missing]
+                or (held is not None and release.version > Version(held.public))
+            ]
             current = self._solve(request, exclusions)
         name, label = next(iter(answer.local.items()))
         title = self._matrix.framework(name).title
@@ -255,10 +273,30 @@ class Session:
             ],
         )
 
-    def _learn(self, answer: Resolution, unclosed: Unclosed) -> Exclusion | None:
-        """What to tell the solver: the pins that uv's explanation rests on."""
+    def _learn(self, answer: Resolution, unclosed: Unclosed, lessons: _Lessons) -> bool:
+        """Note what uv's refusal teaches; False if it teaches nothing that could be changed."""
+        if lessons.ceilings:
+            lessons.ceilings = ()
+            return True
+        lessons.reason = unclosed.reason
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
-        return self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
+        exclusion = self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
+        if exclusion is None:
+            return False
+        lessons.exclusions.append(exclusion)
+        pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
+        lessons.notes.append(f"{pins} was set aside, uv could not close it: {unclosed.reason}")
+        return True
+
+    def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], lessons: _Lessons) -> None:
+        """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
+        for package in misfits:
+            lessons.reason = f"{package.name} {package.version} has no wheel for the target"
+            exclusion = self._exclusion(answer, {package.name: package.version or Version("0")})
+            if exclusion is None:
+                lessons.unfit += (f"{package.name}!={package.version}",)
+            else:
+                lessons.exclusions.append(exclusion)
 
     def _exclusion(self, answer: Resolution, named: Mapping[str, Version]) -> Exclusion | None:
         found = set()
@@ -349,9 +387,7 @@ class Session:
 
     def _finish(self, pool: ThreadPoolExecutor, outcome: Outcome, found: _Closed) -> None:
         try:
-            listings = dict(
-                zip(found.wheels, self._all(pool, self._read, found.wheels.values()), strict=True)
-            )
+            listings = dict(zip(found.wheels, self._all(pool, self._read, found.wheels.values()), strict=True))
         except KgenError as error:
             outcome.error = error
             return
@@ -360,9 +396,7 @@ class Session:
             outcome.notes.append(
                 f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
             )
-        wheels = tuple(
-            dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items()
-        )
+        wheels = tuple(dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items())
         lock = Lock(resolution=found.resolution, wheels=wheels)
         faults = judge.faults(
             self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}
@@ -440,4 +474,3 @@ def _unshared(current: Sequence[_Closed]) -> list[str]:
                 parts = [f"{version} in {', '.join(names)}" for version, names in sorted(holders.items())]
                 told.append(f"{name} differs between environments, no version serves all: {'; '.join(parts)}")
     return told
-

@@ -105,12 +105,16 @@ class Uv:
             ],
         )  # fmt: skip
 
-    def offers(self, requirement: str, resolution: Resolution, platform: Platform, *, offline: bool) -> bool:
+    def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
-        arguments = ["--no-deps", "--python-version", resolution.request.python]
-        arguments += ["--python-platform", uv_platform(platform, resolution.request.glibc)]
-        arguments += [*_cutoff(resolution.request.cutoff), *(["--offline"] if offline else [])]
-        return isinstance(self._compile([requirement], [], arguments), Pylock)
+        return isinstance(self._compile([requirement], [], _alone(resolution, platform)), Pylock)
+
+    def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
+        """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
+        with tempfile.TemporaryDirectory(prefix="kgen-") as nothing:
+            arguments = [*_alone(resolution, platform), "--default-index", Path(nothing).as_uri()]
+            found = self._compile([name], [], arguments)
+        return found.packages[0].version if isinstance(found, Pylock) and found.packages else None
 
     def _compile(
         self, requirements: Sequence[str], constraints: Sequence[str], arguments: Sequence[str]
@@ -138,6 +142,15 @@ class Uv:
         raise _failure(reason)
 
 
+def _alone(resolution: Resolution, platform: Platform) -> list[str]:
+    """Arguments to ask for one package without what it needs."""
+    request = resolution.request
+    return [
+        "--no-deps", "--python-version", request.python,
+        "--python-platform", uv_platform(platform, request.glibc), *_cutoff(request.cutoff),
+    ]  # fmt: skip
+
+
 def _cutoff(cutoff: datetime.date | None) -> list[str]:
     """The whole day counts, in UTC, so that a lock does not depend on where it is made."""
     if cutoff is None:
@@ -146,7 +159,7 @@ def _cutoff(cutoff: datetime.date | None) -> list[str]:
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:
-    """uv's name of a target. Where uv does not know the glibc floor, the next newer; the lock is judged by the real one."""
+    """Uv's name of a target. Where uv does not know the glibc floor, the next newer; the lock is judged by the real one."""
     floor = glibc or platform.glibc
     if floor is None:
         return platform.uv
@@ -158,11 +171,13 @@ def _read(output: Path) -> Pylock:
     try:
         return Pylock.from_dict(tomli.loads(output.read_text(encoding="utf-8")))
     except (OSError, ValueError, PylockValidationError) as error:
-        raise OutsideError(f"uv wrote a lock that cannot be read: {error}", hints=["pip install --upgrade uv"]) from None
+        raise OutsideError(
+            f"uv wrote a lock that cannot be read: {error}", hints=["pip install --upgrade uv"]
+        ) from None
 
 
 def _reason(stderr: str) -> str:
-    """uv's own words without its warnings and decoration."""
+    """Uv's own words without its warnings and decoration."""
     kept = []
     for line in stderr.splitlines():
         text = line.strip()
@@ -175,7 +190,7 @@ def _reason(stderr: str) -> str:
 
 
 def _named(reason: str) -> dict[str, Version]:
-    named = {}
+    named: dict[str, Version] = {}
     for name, text in _PIN.findall(reason):
         try:
             named[canonicalize_name(name)] = Version(text.rstrip("."))
@@ -191,9 +206,13 @@ def _failure(reason: str) -> OutsideError:
     if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
         hint = "give uv the credentials of the index (`uv auth login`, or a netrc file), then lock again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
-        hint = "check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again"
+        hint = (
+            "check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again"
+        )
     elif "no space left" in lowered:
         hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
     else:
-        hint = "`uv pip compile` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
+        hint = (
+            "`uv pip compile` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
+        )
     return OutsideError(f"uv failed: {shown or 'it gave no reason'}", hints=[hint])

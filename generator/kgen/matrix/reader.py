@@ -70,8 +70,7 @@ def _provenance(row: Table) -> Provenance:
 def _glibc_by_platform(row: Table) -> dict[str, Version | None]:
     inner = row.table("platforms")
     return {
-        name: inner.parsed(name, _version) if text else None
-        for name, text in row.mapping("platforms", str).items()
+        name: inner.parsed(name, _version) if text else None for name, text in row.mapping("platforms", str).items()
     }
 
 
@@ -216,9 +215,7 @@ def read_library(row: Table, name: str) -> Library:
             except ValueError as error:
                 inner.fault(text, str(error))
                 continue
-            releases.append(
-                LibraryRelease(version=version, released=day, platforms=platforms, pythons=pythons)
-            )
+            releases.append(LibraryRelease(version=version, released=day, platforms=platforms, pythons=pythons))
         files.close()
     library = Library(
         name=name,

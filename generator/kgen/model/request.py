@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -41,7 +41,7 @@ class EnvironmentRequest:
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[Version, ...] = ()
-    keras: SpecifierSet = SpecifierSet()
+    keras: SpecifierSet = field(default_factory=SpecifierSet)
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()

@@ -188,15 +188,11 @@ class Problem:
             "platform_python_implementation": "CPython",
             "extra": "",
         }
-        self.frameworks = tuple(
-            dict.fromkeys(matrix.backends[backend].framework for backend in request.backends)
-        )
+        self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
         self._wishes = self._collect_wishes()
         self.variables: dict[str, Variable] = {}
         self.choices = tuple(self._choice(name) for name in (*self.frameworks, KERAS))
-        self.targets = frozenset(
-            need.package for choice in self.choices for needs in choice.needs for need in needs
-        )
+        self.targets = frozenset(need.package for choice in self.choices for needs in choice.needs for need in needs)
 
     @functools.cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -286,9 +282,7 @@ class Problem:
 
     @functools.cached_property
     def _cuda_capable(self) -> frozenset[str]:
-        return frozenset(
-            backend.framework for backend in self.matrix.backends.values() if backend.accelerated
-        )
+        return frozenset(backend.framework for backend in self.matrix.backends.values() if backend.accelerated)
 
     def _minor_fits(self, build: Build) -> bool:
         limit = self.request.accelerator.minor
@@ -344,8 +338,9 @@ class Problem:
                     (Unit(REQUEST, rule), Unit(choice.name, rule)),
                     mask_where(
                         choice.builds,
-                        lambda build, gpu=gpu: build is not None
-                        and (build.cuda_major is None or serves(build, gpu, driver, self.matrix)),
+                        lambda build, gpu=gpu: (
+                            build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
+                        ),
                     ),
                 )
             )
@@ -471,16 +466,12 @@ class Problem:
         if driver is not None:
             rows = [row for row in rows if driver.reaches(row.driver)]
             units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
-            reached = mask_where(
-                variable.versions, lambda version: any(contains(row.cudnn, version) for row in rows)
-            )
+            reached = mask_where(variable.versions, lambda version: any(contains(row.cudnn, version) for row in rows))
             variable.filters.append(Filter(units, reached))
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
             served = mask_where(
                 variable.versions,
-                lambda version, gpu=gpu: any(
-                    contains(row.cudnn, version) and contains(row.gpus, gpu) for row in rows
-                ),
+                lambda version, gpu=gpu: any(contains(row.cudnn, version) and contains(row.gpus, gpu) for row in rows),
             )
             variable.filters.append(Filter((Unit(REQUEST, rule), Unit(variable.name, rule)), served))

@@ -21,9 +21,20 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     """
     minors = [
         row.version
-        for row in matrix.pythons
+        for row in reversed(matrix.pythons)
         if not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
     ]
+    ceilings = [_ceiling(matrix, request) for request in requests]
+    for python in minors:
+        if all(
+            _frameworks(matrix, dataclasses.replace(request, python=python)) == ceiling
+            for request, ceiling in zip(requests, ceilings, strict=True)
+        ):
+            return python
+    return _compromise(matrix, requests, minors)
+
+
+def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
     gives = {
         python: [_frameworks(matrix, dataclasses.replace(request, python=python)) for request in requests]
         for python in minors
@@ -42,12 +53,26 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     return max(minors, key=worth)
 
 
+def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
+    """The newest version of each framework that each by itself could have on any Python: nothing can be better."""
+    problem = Problem(matrix, request)
+    return tuple(
+        max(
+            (
+                release.version
+                for release in matrix.framework(name).releases
+                if not release.version.is_prerelease and problem.build_of(name, release) is not None
+            ),
+            default=Version("0"),
+        )
+        for name in problem.frameworks
+    )
+
+
 def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
     """The versions of the request's frameworks, in its order; () if there is no solution."""
     problem = Problem(matrix, request)
     selection = select(problem)
     if selection is None:
         return ()
-    return tuple(
-        choice.versions[selection.chosen[choice.name]] for choice in problem.choices if choice.name != KERAS
-    )
+    return tuple(choice.versions[selection.chosen[choice.name]] for choice in problem.choices if choice.name != KERAS)

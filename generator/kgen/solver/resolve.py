@@ -67,9 +67,9 @@ def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection 
         }
         if positions:
             learned.add(frozenset(positions))
-    for positions in learned:
-        if len(positions) == 1:
-            ((name, position),) = positions
+    for single in learned:
+        if len(single) == 1:
+            ((name, position),) = single
             problem.variables[name].base &= ~(1 << position)
     joint = frozenset(positions for positions in learned if len(positions) > 1)
     return None if conflict.impossible(problem) is not None else search(problem, None, joint)
@@ -95,9 +95,7 @@ def resolution_of(
 ) -> Resolution:
     """The selection as versions, requirements for the locker, warnings and reasons."""
     choices = problem.choices
-    picked = {
-        choice.name: _build(choice, selection.chosen[choice.name]) for choice in choices
-    }
+    picked = {choice.name: _build(choice, selection.chosen[choice.name]) for choice in choices}
     packages = {choice.name: choice.versions[selection.chosen[choice.name]] for choice in choices}
     allowed = {
         name: tuple(v for position, v in enumerate(problem.variables[name].versions) if mask >> position & 1)
@@ -105,8 +103,7 @@ def resolution_of(
         if name not in packages
     }
     libraries = {
-        name: preferred[name] if preferred.get(name) in versions else versions[-1]
-        for name, versions in allowed.items()
+        name: preferred[name] if preferred.get(name) in versions else versions[-1] for name, versions in allowed.items()
     }
     install = [text for build in picked.values() for text in build.install]
     parts = {}
@@ -186,8 +183,7 @@ def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | N
             row for row in problem.matrix.cudnn
             if row.cuda == request.accelerator.cuda and contains(row.cudnn, cudnn)
         ]  # fmt: skip
-        for gpu in request.gpus:
-            floors.append(min(row.driver for row in rows if contains(row.gpus, gpu)))
+        floors += [min(row.driver for row in rows if contains(row.gpus, gpu)) for gpu in request.gpus]
         if rows and not request.gpus:
             floors.append(min(row.driver for row in rows))
     return max(floors, default=None)
@@ -234,7 +230,9 @@ def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
     joint = next((later for later in stable if unfit[later] is None), None)
     if joint is None:
         later = stable[0]
-        newest_of = f"newest build for {problem.request.accelerator}" if choice.builds[later] is None else "newest that fits"
+        newest_of = (
+            f"newest build for {problem.request.accelerator}" if choice.builds[later] is None else "newest that fits"
+        )
         return Reason(subject=subject, rule=f"{newest_of}: {choice.versions[later]} {unfit[later]}", source=source)
     for other in problem.choices:
         for theirs in other.needs[selection.chosen[other.name]]:

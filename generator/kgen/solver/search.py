@@ -27,7 +27,9 @@ class Selection:
 
 
 def search(
-    problem: Problem, active: frozenset[Unit] | None = None, learned: frozenset[frozenset[tuple[str, int]]] = frozenset()
+    problem: Problem,
+    active: frozenset[Unit] | None = None,
+    learned: frozenset[frozenset[tuple[str, int]]] = frozenset(),
 ) -> Selection | None:
     """The best selection while these units are active, or None if there is none.
 
@@ -37,13 +39,15 @@ def search(
         learned: sets of (package, position) that must not come together, found out after an earlier selection.
     """
     allowed = {name: variable.allowed(active) for name, variable in problem.variables.items()}
-    levels = [_candidates(problem, choice, allowed[choice.name], active, bool(learned)) for choice in problem.choices]
+    levels = [
+        _candidates(problem, choice, allowed[choice.name], active, every=bool(learned)) for choice in problem.choices
+    ]
     chosen: dict[str, int] = {}
 
     def descend(depth: int, masks: Mapping[str, int]) -> Selection | None:
         if depth == len(levels):
-            found = Selection(chosen=dict(chosen), masks=masks)
-            return None if _is_learned(found, learned) else found
+            complete = Selection(chosen=dict(chosen), masks=masks)
+            return None if _is_learned(complete, learned) else complete
         name = problem.choices[depth].name
         reachable = masks.get(name, -1)
         for position, needs in levels[depth]:
@@ -66,7 +70,7 @@ def search(
 
 
 def _candidates(
-    problem: Problem, choice: Choice, allowed: int, active: frozenset[Unit] | None, every: bool
+    problem: Problem, choice: Choice, allowed: int, active: frozenset[Unit] | None, *, every: bool
 ) -> list[tuple[int, tuple[tuple[str, int], ...]]]:
     """The candidates of one framework, newest first, with what they need.
 
@@ -80,9 +84,7 @@ def _candidates(
         if not allowed >> position & 1:
             continue
         needs = tuple(
-            (need.package, need.mask)
-            for need in choice.needs[position]
-            if active is None or need.unit in active
+            (need.package, need.mask) for need in choice.needs[position] if active is None or need.unit in active
         )
         if distinct or needs not in seen:
             seen.add(needs)

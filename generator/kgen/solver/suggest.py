@@ -101,9 +101,7 @@ def _short(version: Version) -> str:
 
 def _keras(problem: Problem) -> Iterator[Change]:
     if problem.request.keras:
-        yield f"without `--keras '{problem.request.keras}'`", dataclasses.replace(
-            problem.request, keras=SpecifierSet()
-        )
+        yield f"without `--keras '{problem.request.keras}'`", dataclasses.replace(problem.request, keras=SpecifierSet())
 
 
 def _cutoff(problem: Problem) -> Iterator[Change]:

@@ -1,0 +1,103 @@
+"""The `kgen` command as its users meet it: a process of its own, and what it says with the accidents filtered out."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CUTOFF = "2026-11-20"
+"""The day whose answers the tests expect; later rows of the matrix change nothing in them."""
+
+PYTHON = "3.11"
+"""The Python whose answers the tests expect."""
+
+LOCK = ("lock", "--python", PYTHON, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+SOLVE = ("solve", *LOCK[1:])
+
+_SECONDS = 120
+_FILTERS = (
+    (re.compile(r"127\.0\.0\.1:\d+"), "[INDEX]"),
+    (re.compile(r" +\d+\.\d s(?= )"), "  [TIME]"),
+    (re.compile(r"\b\d+(\.\d+)? [kMG]?B\b"), "[SIZE]"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command has answered; `stdout` and `stderr` are filtered."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kgen:
+    """Runs `kgen` in a folder.
+
+    Attributes:
+        folder: where it runs.
+        temporary: the folder that is called `[TEMP]` in what it says.
+        environment: the whole environment that it gets.
+    """
+
+    folder: Path
+    temporary: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def __call__(
+        self, *arguments: str, cwd: Path | None = None, timeout: float = _SECONDS, **environment: str
+    ) -> Result:
+        """Runs it to its end."""
+        done = subprocess.run(
+            self.words(*arguments),
+            capture_output=True,
+            check=False,
+            cwd=cwd or self.folder,
+            env=self.env(**environment),
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=timeout,
+        )
+        return Result(done.returncode, self.filtered(done.stdout), self.filtered(done.stderr))
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Starts it, in a process group of its own."""
+        return subprocess.Popen(
+            self.words(*arguments),
+            cwd=self.folder,
+            env=self.env(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+
+    @staticmethod
+    def words(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "kgen", *arguments]
+
+    def env(self, **environment: str) -> dict[str, str]:
+        """The environment of a run; an empty value takes a variable out."""
+        merged = {**self.environment, **environment}
+        return {name: value for name, value in merged.items() if value}
+
+    def filtered(self, text: str) -> str:
+        text = text.replace(str(self.temporary), "[TEMP]")
+        for pattern, replacement in _FILTERS:
+            text = pattern.sub(replacement, text)
+        return text
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content; folders too, as they must not be left over either."""
+    return {
+        path.relative_to(folder).as_posix(): b"" if path.is_dir() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+    }

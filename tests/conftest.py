@@ -1,0 +1,150 @@
+"""What every test can rely on: a fixed environment, no way out to the network, and an index of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgen import resources
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+
+# The modules beside this one are `tests.…` for mypy and for Python alike.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.command import PYTHON, Kgen
+from tests.index import Index, serving
+from tests.wheelhouse import Wheelhouse
+
+_FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
+_FOREIGN_NAMES = frozenset({"COLORTERM", "COLUMNS", "LINES", "LANGUAGE", "NO_COLOR", "VIRTUAL_ENV"})
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+_NOBODY = "http://127.0.0.1:9"
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(_FOREIGN) or name in _FOREIGN_NAMES or name.lower() in _PROXIES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The same environment on every machine, in which nothing leads out of it; gives the one from outside."""
+    outside = dict(os.environ)
+    home = tmp_path_factory.mktemp("home")
+    caches = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(_is_foreign, outside):
+            patch.delenv(name)
+        for name, value in {
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_CONFIG_DIRS": str(home / "no-config"),
+            "XDG_DATA_HOME": str(home / "data"),
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "TZ": "UTC",
+            "NO_COLOR": "1",
+            "KGEN_CACHE_DIR": str(caches / "kgen"),
+            "UV_CACHE_DIR": str(caches / "uv"),
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_DEFAULT_INDEX": f"{_NOBODY}/simple",
+            "UV_HTTP_RETRIES": "0",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_INDEX_URL": f"{_NOBODY}/simple",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "HTTP_PROXY": _NOBODY,
+            "HTTPS_PROXY": _NOBODY,
+            "ALL_PROXY": _NOBODY,
+            "NO_PROXY": "127.0.0.1,localhost",
+        }.items():
+            patch.setenv(name, value)
+        yield outside
+
+
+@pytest.fixture(autouse=True)
+def _network(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _environment: Mapping[str, str]
+) -> None:
+    """Only a test marked `network` gets out, and sees the settings of the machine for it."""
+    if request.node.get_closest_marker("network") is not None:
+        for name in filter(_is_foreign, list(os.environ)):
+            monkeypatch.delenv(name)
+        for name in filter(_is_foreign, _environment):
+            monkeypatch.setenv(name, _environment[name])
+        return
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(self: socket.socket, address: Any) -> None:  # noqa: ANN401 - as in typeshed
+        _refuse_foreign(address)
+        connect(self, address)
+
+    def guarded_ex(self: socket.socket, address: Any) -> int:  # noqa: ANN401 - as in typeshed
+        _refuse_foreign(address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+def _refuse_foreign(address: object) -> None:
+    if not isinstance(address, tuple):
+        return  # a socket in the file system
+    host = str(address[0])
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return
+    pytest.fail(f"a connection to {host}, in a test that is not marked `network`")
+
+
+@pytest.fixture(scope="session")
+def matrix() -> CompatibilityMatrix:
+    return load(resources.folder("matrix"))
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(matrix: CompatibilityMatrix) -> Wheelhouse:
+    """Every wheel that the matrix speaks of; to be copied by who changes it."""
+    return Wheelhouse(matrix, [PYTHON, f"{sys.version_info.major}.{sys.version_info.minor}"])
+
+
+@pytest.fixture(scope="session")
+def healthy(wheelhouse: Wheelhouse) -> Iterator[Index]:
+    """An index where all is well; its answers may be in uv's cache."""
+    with serving(wheelhouse) as index:
+        yield index
+
+
+@pytest.fixture
+def index(wheelhouse: Wheelhouse) -> Iterator[Index]:
+    """An index of the test's own, to be told to misbehave and to have its wheels changed."""
+    with serving(wheelhouse.copy()) as index:
+        yield index
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kgen(project: Path, tmp_path: Path, healthy: Index) -> Kgen:
+    """The command in an empty folder, with the healthy index."""
+    return Kgen(folder=project, temporary=tmp_path, environment={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+
+
+@pytest.fixture
+def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
+    """The command in an empty folder, with the test's own index and caches in which nothing is yet."""
+    caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
+    environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}
+    return Kgen(folder=project, temporary=tmp_path, environment=environment)

@@ -1,0 +1,1 @@
+"""Laws of the solver, checked on small matrices that hypothesis makes up."""

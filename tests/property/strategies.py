@@ -1,0 +1,417 @@
+"""Small matrices and requests: a plain model of them, its TOML text, and hypothesis strategies.
+
+The model knows nothing of kgen's records, so that :mod:`reference` can judge the solver independently. Frameworks are
+`alpha` and `beta` (they have CUDA builds), `gamma` (as NumPy: a backend for the CPU that others need) and `keras`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+PYTHONS = ("3.11", "3.12")
+PLATFORMS = ("linux-64", "osx-arm64")
+DEFAULT_GLIBC = "2.28"
+MAJOR_DRIVERS = {11: "450.80", 12: "525.60.13"}
+MAJOR_GPUS = {11: ("3.5", "9.0"), 12: ("5.0", "99.0")}
+TOOLKIT_DRIVERS = {"11.0": "450.80", "12.0": "525.60.13", "12.1": None, "12.2": "535.54"}
+"""Toolkit -> the driver that it came with; None where the matrix does not know."""
+RUNTIME_FLOORS = {"11.0": 1, "12.0": 3, "12.2": 5}
+"""Toolkit -> the first version of `runtime`, whose name states no CUDA."""
+GPUS = ("5.0", "7.0", "7.5", "8.6", "9.0")
+DRIVERS = ("440.1", "450", "450.80", "525", "525.60.13", "535.54", "560.1")
+GLIBCS = ("2.17", "2.28", "2.31")
+UV_GLIBCS = GLIBCS
+ACCELERATED = ("alpha", "beta")
+DAYS = ("2024-01-01", "2024-02-01", "2024-03-01")
+_CHECKED = 'source = "made up"\nchecked = 2024-01-01\n'
+
+
+@dataclass(frozen=True, order=True)
+class V:
+    """A version: a number, perhaps the release candidate of it."""
+
+    number: int
+    final: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.number}" if self.final else f"{self.number}rc1"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Comparisons that must all hold."""
+
+    parts: tuple[tuple[str, V], ...]
+
+    def __str__(self) -> str:
+        return ",".join(f"{operator}{version}" for operator, version in self.parts)
+
+
+@dataclass(frozen=True)
+class Need:
+    package: str
+    range: Range
+    python: str | None = None
+    """The only Python that it is needed on."""
+
+    def __str__(self) -> str:
+        marker = f' ; python_version == "{self.python}"' if self.python else ""
+        return f"{self.package}{self.range}{marker}"
+
+
+@dataclass(frozen=True)
+class Build:
+    cuda: str | None
+    pythons: tuple[str, ...]
+    platforms: tuple[tuple[str, str], ...]
+    requires: tuple[Need, ...]
+    adds: tuple[Need, ...] = ()
+    sass: tuple[str, ...] = ()
+    ptx: tuple[str, ...] = ()
+    fails_below: str | None = None
+
+
+@dataclass(frozen=True)
+class Release:
+    version: V
+    day: str
+    doubt: str | None
+    """`yanked` or `known-bad`."""
+    builds: tuple[Build, ...]
+
+
+@dataclass(frozen=True)
+class LibraryRelease:
+    version: V
+    day: str
+    platforms: tuple[tuple[str, str], ...]
+    pythons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    name: str
+    role: str
+    cuda: int | None
+    releases: tuple[LibraryRelease, ...]
+
+
+@dataclass(frozen=True)
+class CudnnRow:
+    cuda: int
+    cudnn: Range
+    gpus: tuple[str, str]
+    driver: str
+
+
+@dataclass(frozen=True)
+class Model:
+    frameworks: Mapping[str, tuple[Release, ...]]
+    libraries: tuple[Library, ...]
+    cudnn: tuple[CudnnRow, ...]
+    keras: Mapping[str, Range | None]
+    """Backend -> the Keras that has it."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, as :class:`kgen.model.request.EnvironmentRequest` says it."""
+
+    backends: tuple[str, ...]
+    cuda: int | None
+    minor: int | None
+    python: str
+    platform: str
+    glibc: str | None
+    driver: str | None
+    gpus: tuple[str, ...]
+    keras: Range | None
+    requirements: tuple[Need, ...]
+    cutoff: str | None
+
+
+# -- as TOML -----------------------------------------------------------------------------------------------------------
+
+
+def files(model: Model, shuffle: random.Random | None = None) -> dict[str, str]:
+    """The model as matrix files; with `shuffle`, the rows of each file and the files in any order."""
+
+    def mixed(rows: Sequence[str]) -> str:
+        found = list(rows)
+        if shuffle is not None:
+            shuffle.shuffle(found)
+        return "\n".join(found)
+
+    found = {f"{name}.toml": _framework(name, releases, mixed) for name, releases in model.frameworks.items()}
+    found["backends.toml"] = mixed([_backend(name, wanted) for name, wanted in model.keras.items()])
+    found["libraries.toml"] = mixed([_library(library, mixed) for library in model.libraries])
+    found["cudnn.toml"] = mixed([_cudnn(row) for row in model.cudnn])
+    found["cuda.toml"] = mixed([_major(major) for major in MAJOR_DRIVERS] + [_toolkit(v) for v in TOOLKIT_DRIVERS])
+    found["python.toml"] = mixed(
+        [f'[[python]]\nversion = "{python}"\nreleased = 2022-01-01\n{_CHECKED}' for python in PYTHONS]
+    )
+    found["platforms.toml"] = mixed([_platform(name) for name in PLATFORMS])
+    names = list(found)
+    if shuffle is not None:
+        shuffle.shuffle(names)
+    return {name: found[name] for name in names}
+
+
+def _texts(values: Sequence[object]) -> str:
+    return json.dumps([str(value) for value in values])
+
+
+def _glibcs(platforms: Sequence[tuple[str, str]]) -> str:
+    return "{ " + ", ".join(f'{name} = "{glibc}"' for name, glibc in platforms) + " }"
+
+
+def _framework(name: str, releases: Sequence[Release], mixed: object) -> str:
+    assert callable(mixed)
+    rows = []
+    for release in releases:
+        row = f'[[release]]\nversion = "{release.version}"\nreleased = {release.day}\n'
+        if release.doubt is not None:
+            row += f'{release.doubt} = "for a reason"\n'
+        rows.append(row + mixed([_build(name, release, build) for build in release.builds]))
+    return f'[project]\nname = "{name}"\ntitle = "{name.title()}"\n\n{mixed(rows)}'
+
+
+def _build(name: str, release: Release, build: Build) -> str:
+    adds = ", ".join(f'{{ requires = {json.dumps(str(need))}, source = "seen" }}' for need in build.adds)
+    lines = ["[[release.build]]"]
+    lines += [f'cuda = "{build.cuda}"'] if build.cuda else []
+    lines += [
+        f"pythons = {_texts(build.pythons)}",
+        f"platforms = {_glibcs(build.platforms)}",
+        f'install = ["{name}=={release.version}"]',
+        f"requires = {_texts(build.requires)}",
+        f"adds = [{adds}]",
+        f"sass = {_texts(build.sass)}",
+        f"ptx = {_texts(build.ptx)}",
+    ]
+    if build.fails_below is not None:
+        lines.append(f'gpu-fails = [{{ gpu = "<{build.fails_below}", reason = "seen", source = "seen" }}]')
+    return "\n".join(lines) + "\n" + _CHECKED
+
+
+def _backend(name: str, keras: Range | None) -> str:
+    accelerated = "true" if name in ACCELERATED else "false"
+    row = f'[{name}]\nframework = "{name}"\ndefault = true\naccelerated = {accelerated}\n'
+    row += f'keras = "{keras}"\n' if keras else ""
+    return row + _CHECKED
+
+
+def _library(library: Library, mixed: object) -> str:
+    assert callable(mixed)
+    row = f'[{library.name}]\nrole = "{library.role}"\n'
+    row += f"cuda = {library.cuda}\n" if library.cuda is not None else ""
+    groups = [
+        f"[[{library.name}.files]]\nplatforms = {_glibcs(release.platforms)}\npythons = {_texts(release.pythons)}\n"
+        f'[{library.name}.files.releases]\n"{release.version}" = {release.day}\n'
+        for release in library.releases
+    ]
+    return row + _CHECKED + mixed(groups)
+
+
+def _cudnn(row: CudnnRow) -> str:
+    return (
+        f'[[support]]\ncuda = "{row.cuda}"\ncudnn = "{row.cudnn}"\ngpu = ">={row.gpus[0]},<{row.gpus[1]}"\n'
+        f'driver = "{row.driver}"\n{_CHECKED}'
+    )
+
+
+def _major(major: int) -> str:
+    first, end = MAJOR_GPUS[major]
+    return (
+        f'[[major]]\nversion = "{major}"\ndriver = "{MAJOR_DRIVERS[major]}"\ngpu = ">={first},<{end}"\n{_CHECKED}'
+    )
+
+
+def _toolkit(version: str) -> str:
+    driver = TOOLKIT_DRIVERS[version]
+    row = f'[[toolkit]]\nversion = "{version}"\n' + (f'driver = "{driver}"\n' if driver else "") + _CHECKED
+    if version in RUNTIME_FLOORS:
+        row += f'[toolkit.extras]\nruntime = "runtime=={RUNTIME_FLOORS[version]}.*"\n'
+    return row
+
+
+def _platform(name: str) -> str:
+    linux = name.startswith("linux")
+    row = f'[{name}]\nmachine = "{name}"\nsys-platform = "{name[:5]}"\nplatform-system = "X"\nos-name = "posix"\n'
+    row += f'glibc = "{DEFAULT_GLIBC}"\nuv-glibc = {_texts(UV_GLIBCS)}\n' if linux else ""
+    return row + f'uv = "{name}"\n{_CHECKED}'
+
+
+# -- strategies --------------------------------------------------------------------------------------------------------
+
+numbers = st.integers(1, 5)
+ranges = st.one_of(
+    st.builds(lambda op, n: Range(((op, V(n)),)), st.sampled_from([">=", ">=", "<=", "==", "==", "!=", "<"]), numbers),
+    st.builds(lambda low, high: Range(((">=", V(low)), ("<", V(high)))), numbers, numbers),
+)
+
+
+def _subset(values: Sequence[str], least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[str, ...]]:
+    chosen = st.lists(st.sampled_from(values), min_size=least, max_size=most, unique=True)
+    return chosen.map(lambda found: tuple(value for value in values if value in found))
+
+
+_pythons = st.sampled_from([PYTHONS, PYTHONS, PYTHONS, PYTHONS[:1], PYTHONS[1:]])
+_platforms = st.sampled_from(
+    [
+        (("linux-64", "2.17"),),
+        (("linux-64", "2.17"), ("osx-arm64", "")),
+        (("linux-64", "2.28"),),
+        (("linux-64", "2.31"), ("osx-arm64", "")),
+        (("linux-64", ""),),
+    ]
+)
+
+
+def _needs(packages: Sequence[str]) -> st.SearchStrategy[tuple[Need, ...]]:
+    need = st.builds(Need, st.sampled_from(packages), ranges, st.sampled_from([None, None, None, *PYTHONS]))
+    return st.lists(need, max_size=2).map(tuple)
+
+
+def _builds(name: str) -> st.SearchStrategy[tuple[Build, ...]]:
+    shared = ["plain"] if name in {"gamma", "keras"} else ["plain", "gamma", "keras"]
+    cpu = st.builds(Build, st.none(), _pythons, _platforms, _needs(shared), _needs(shared))
+    if name not in ACCELERATED:
+        return cpu.map(lambda build: (build,))
+
+    def with_cuda(versions: Sequence[str]) -> st.SearchStrategy[Build]:
+        major = versions[0].split(".")[0]
+        packages = [f"dnn-cu{major}", f"dnn-cu{major}", f"nccl-cu{major}", "runtime", "keras", "gamma"]
+        return st.builds(
+            Build,
+            st.sampled_from(versions),
+            _pythons,
+            _platforms,
+            st.lists(
+                st.builds(Need, st.sampled_from(packages), ranges), min_size=1, max_size=3
+            ).map(tuple),
+            _needs(shared),
+            _subset(("5.0", "7.0", "8.0", "9.0")),
+            _subset(("7.0", "9.0"), most=1),
+            st.sampled_from([None, None, None, "7.5"]),
+        )
+
+    eleven = with_cuda(["11.0"])
+    twelve = with_cuda(["12.0", "12.1", "12.2"])
+    return st.one_of(
+        twelve.map(lambda build: (build,)),
+        st.tuples(twelve, cpu),
+        st.tuples(eleven, twelve),
+        st.tuples(cpu, eleven),
+        st.tuples(twelve, eleven, cpu),
+    )
+
+
+@st.composite
+def _releases(draw: st.DrawFn, name: str, most: int) -> tuple[Release, ...]:
+    chosen = draw(st.lists(numbers, min_size=1, max_size=most, unique=True))
+    found = []
+    for position, number in enumerate(sorted(chosen)):
+        odd = draw(st.sampled_from([None, None, None, None, "yanked", "known-bad", "rc"]))
+        found.append(
+            Release(
+                version=V(number, final=odd != "rc"),
+                day=DAYS[min(position, len(DAYS) - 1)],
+                doubt=None if odd == "rc" else odd,
+                builds=draw(_builds(name)),
+            )
+        )
+    return tuple(found)
+
+
+@st.composite
+def _libraries(draw: st.DrawFn) -> tuple[Library, ...]:
+    found = []
+    for name, role, cuda in (
+        ("dnn-cu11", "cudnn", 11),
+        ("dnn-cu12", "cudnn", 12),
+        ("nccl-cu11", "nccl", 11),
+        ("nccl-cu12", "nccl", 12),
+        ("runtime", "runtime", None),
+        ("plain", "plain", None),
+    ):
+        chosen = sorted(draw(st.lists(numbers, min_size=2, max_size=5, unique=True)))
+        releases = tuple(
+            LibraryRelease(
+                version=V(number),
+                day=DAYS[min(position, len(DAYS) - 1)],
+                platforms=draw(_platforms),
+                pythons=draw(st.sampled_from([(), (), PYTHONS, PYTHONS[:1]])),
+            )
+            for position, number in enumerate(chosen)
+        )
+        found.append(Library(name, role, cuda, releases))
+    return tuple(found)
+
+
+_cudnn_rows = st.lists(
+    st.builds(
+        CudnnRow,
+        st.sampled_from([11, 12, 12]),
+        ranges,
+        st.sampled_from([("3.5", "9.0"), ("5.0", "99.0"), ("5.0", "99.0"), ("7.5", "99.0")]),
+        st.sampled_from(["450.80", "525.60.13", "535.54"]),
+    ),
+    min_size=2,
+    max_size=4,
+).map(tuple)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """A small matrix."""
+    return Model(
+        frameworks={
+            "alpha": draw(_releases("alpha", 4)),
+            "beta": draw(_releases("beta", 4)),
+            "gamma": draw(_releases("gamma", 3)),
+            "keras": draw(_releases("keras", 3)),
+        },
+        libraries=draw(_libraries()),
+        cudnn=draw(_cudnn_rows),
+        keras={name: draw(st.sampled_from([None, None, Range(((">=", V(2)),))])) for name in ("alpha", "beta", "gamma")},
+    )
+
+
+_PACKAGES = ("alpha", "beta", "gamma", "keras", "dnn-cu12", "nccl-cu12", "runtime", "plain")
+requirements = st.builds(
+    Need,
+    st.sampled_from(_PACKAGES),
+    st.one_of(ranges, st.builds(lambda n: Range((("==", V(n, final=False)),)), numbers)),
+    st.sampled_from([None, None, None, "3.11"]),
+)
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> Ask:
+    """A request."""
+    cuda, minor = draw(st.sampled_from([(12, None), (12, None), (12, None), (12, 0), (12, 1), (11, None), (None, None)]))
+    return Ask(
+        backends=tuple(draw(st.permutations(["alpha", "beta", "gamma"])))[: draw(st.integers(1, 3))],
+        cuda=cuda,
+        minor=minor,
+        python=draw(st.sampled_from(PYTHONS)),
+        platform=draw(st.sampled_from(["linux-64", "linux-64", "linux-64", "osx-arm64"])),
+        glibc=draw(st.sampled_from([None, None, *GLIBCS])),
+        driver=draw(st.sampled_from([None, None, *DRIVERS])),
+        gpus=draw(_subset(GPUS, most=2)) if draw(st.booleans()) else (),
+        keras=draw(st.one_of(st.none(), st.none(), ranges)),
+        requirements=tuple(draw(st.lists(requirements, max_size=2))),
+        cutoff=draw(st.sampled_from([None, None, None, *DAYS[:2]])),
+    )
+
+
+def without(ask: Ask, **changes: object) -> Ask:
+    """The request with something else in it."""
+    return dataclasses.replace(ask, **changes)  # type: ignore[arg-type]

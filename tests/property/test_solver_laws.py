@@ -1,0 +1,260 @@
+"""The laws that the solver keeps whatever the matrix says, on small matrices that hypothesis makes up.
+
+The examples are the same on each run. To look further: `KGEN_LAWS=2000 pytest tests/property`, which also draws new ones.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import re
+
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver import conflict as conflicts
+from kgen.solver import report
+from kgen.solver.problem import REQUEST, Problem
+from kgen.solver.resolve import solve
+from kgen.solver.search import search
+
+from . import reference
+from .strategies import ACCELERATED, PLATFORMS, Ask, Model, Need, Range, V, asks, files, models, numbers, without
+
+_MORE = os.environ.get("KGEN_LAWS")
+laws = settings(
+    max_examples=int(_MORE or 150),
+    derandomize=_MORE is None,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+
+
+def matrix_of(model: Model, shuffle: random.Random | None = None) -> CompatibilityMatrix:
+    return CompatibilityMatrix(files(model, shuffle))
+
+
+def request_of(ask: Ask) -> EnvironmentRequest:
+    return EnvironmentRequest(
+        name="joint",
+        backends=ask.backends,
+        accelerator=Accelerator(cuda=ask.cuda, minor=ask.minor),
+        python=ask.python,
+        platform=ask.platform,
+        glibc=Version(ask.glibc) if ask.glibc and ask.platform.startswith("linux") else None,
+        driver=DriverVersion(ask.driver) if ask.driver else None,
+        gpus=tuple(map(Version, ask.gpus)),
+        keras=SpecifierSet(str(ask.keras or "")),
+        requirements=tuple(Requirement(str(need)) for need in ask.requirements),
+        cutoff=datetime.date.fromisoformat(ask.cutoff) if ask.cutoff else None,
+    )
+
+
+def answer(model: Model, ask: Ask) -> Resolution | Conflict:
+    return solve(matrix_of(model), request_of(ask))
+
+
+def read(version: Version) -> V:
+    return V(version.major, final=not version.is_prerelease)
+
+
+def taken(resolution: Resolution) -> dict[str, V]:
+    return {name: read(version) for name, version in (*resolution.packages.items(), *resolution.libraries.items())}
+
+
+@laws
+@given(models(), asks())
+def test_an_answer_keeps_every_rule_and_none_is_better(model: Model, ask: Ask) -> None:
+    found = answer(model, ask)
+    best = reference.best(model, ask)
+    event("solved" if best else "refused")
+    if best is None:
+        assert isinstance(found, Conflict)
+        return
+    versions, libraries = best
+    assert isinstance(found, Resolution)
+    assert {name: read(version) for name, version in found.packages.items()} == versions
+    assert {name: [read(v) for v in allowed] for name, allowed in found.allowed.items()} == libraries
+    assert {name: read(version) for name, version in found.libraries.items()} == {n: v[-1] for n, v in libraries.items()}
+    assert len([name for name in found.libraries if name.startswith("dnn")]) <= 1
+    for other, _ in reference.solutions(model, ask):
+        assert other == versions or any(other[name] < version for name, version in versions.items())
+
+
+@laws
+@given(models(), asks(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_files_does_not_matter(model: Model, ask: Ask, shuffle: random.Random) -> None:
+    found, again = (solve(matrix, request_of(ask)) for matrix in (matrix_of(model), matrix_of(model, shuffle)))
+    assert type(found) is type(again)
+    if isinstance(found, Resolution) and isinstance(again, Resolution):
+        assert report.solution_data(found) == report.solution_data(again)
+        assert found.install == again.install
+    elif isinstance(found, Conflict) and isinstance(again, Conflict):
+        assert report.conflict_data(found) == report.conflict_data(again)
+
+
+@laws
+@given(
+    models(),
+    asks(),
+    st.sampled_from(["alpha", "beta", "gamma", "keras", "plain", "runtime", "nccl-cu12", "dnn-cu12"]),
+    st.sampled_from([">=", "<=", "!=", "<"]),
+    numbers,
+)
+def test_a_further_requirement_never_helps(model: Model, ask: Ask, package: str, operator: str, number: int) -> None:
+    more = Need(package, Range(((operator, V(number)),)))
+    found = answer(model, without(ask, requirements=(*ask.requirements, more)))
+    if isinstance(found, Resolution):
+        before = answer(model, ask)
+        assert isinstance(before, Resolution)
+        order = reference.order(ask)
+        assert [before.packages[name] for name in order] >= [found.packages[name] for name in order]
+
+
+@laws
+@given(models(), asks())
+def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> None:
+    request = request_of(ask)
+    matrix = matrix_of(model)
+    problem = Problem(matrix, request)
+    found = solve(matrix, request)
+    assume(isinstance(found, Conflict))
+    assert isinstance(found, Conflict)
+    assert found.causes
+    if conflicts.impossible(problem) is not None:
+        assert reference.best(model, without(ask, requirements=(), keras=None, glibc="99.0", driver=None, gpus=(), cutoff=None)) is None
+        return
+    units = conflicts.minimal_units(problem)
+    assert search(problem, units) is None
+    for unit in units:
+        assert search(problem, units - {unit}) is not None
+    # of what the user asked, only what is named plays a part
+    named = {unit.rule for unit in units if unit.owner == REQUEST}
+    rest = without(
+        ask,
+        driver=ask.driver if "driver" in named else None,
+        gpus=tuple(gpu for gpu in ask.gpus if f"gpu {gpu}" in named),
+        cutoff=ask.cutoff if "cutoff" in named else None,
+        glibc=ask.glibc if "glibc" in named else "99.0",
+        keras=ask.keras if f"keras{SpecifierSet(str(ask.keras or ''))}" in named else None,
+        requirements=tuple(need for need in ask.requirements if str(Requirement(str(need))) in named),
+    )
+    assert reference.best(model, rest) is None
+    for cause in found.causes:
+        assert cause.subject.strip()
+        assert cause.requires.strip()
+        assert cause.source.strip()
+
+
+@laws
+@given(models(), asks())
+def test_every_suggestion_works_as_typed(model: Model, ask: Ask) -> None:
+    found = answer(model, ask)
+    assume(isinstance(found, Conflict))
+    assert isinstance(found, Conflict)
+    assert len({suggestion.change for suggestion in found.suggestions}) == len(found.suggestions)
+    for suggestion in found.suggestions:
+        event(re.sub(r"'.*'|[\d.]+", "X", suggestion.change))
+        outcomes = [[reference.best(model, one) for one in several] for several in typed(ask, suggestion.change)]
+        gives = [
+            {name: str(version) for one in several if one for name, version in one[0].items() if name in ask.backends}
+            for several in outcomes
+            if all(several)
+        ]
+        assert dict(suggestion.gives) in gives
+
+
+def typed(ask: Ask, change: str) -> list[list[Ask]]:
+    """What the user may mean who types the change: the environments of each reading."""
+    if change.startswith("an environment for each backend"):
+        return [[alone(ask, backend) for backend in ask.backends]]
+    if match := re.fullmatch(r"--require '(\w[\w-]*)(\W.*)'", change):
+        name, wanted = match.groups()
+        operator, number = re.fullmatch(r"([<>=!]+)(\d+(?:rc1)?)", wanted).groups()  # type: ignore[union-attr]
+        need = Need(name, Range(((operator, V(int(number.removesuffix("rc1")), final="rc" not in number)),)))
+        return [
+            [without(ask, requirements=(*ask.requirements[:position], *ask.requirements[position + 1 :], need))]
+            for position, old in enumerate(ask.requirements)
+            if old.package == name
+        ]
+    if change.startswith("without `--keras"):
+        return [[without(ask, keras=None)]]
+    if change == "without `--exclude-newer`":
+        return [[without(ask, cutoff=None)]]
+    if match := re.fullmatch(r"without `--gpu (.*)`", change):
+        return [[without(ask, gpus=tuple(gpu for gpu in ask.gpus if gpu != match[1]))]]
+    if change == "--cpu":
+        return [[without(ask, cuda=None, minor=None, gpus=(), driver=None)]]
+    if match := re.fullmatch(r"--cuda (\d+)", change):
+        return [[without(ask, cuda=int(match[1]), minor=None)]]
+    match = re.fullmatch(r"--(python|glibc|driver|platform) (\S+)", change)
+    assert match, change
+    assert match[1] != "platform" or match[2] in PLATFORMS
+    return [[without(ask, **{match[1]: match[2]})]]
+
+
+def alone(ask: Ask, backend: str) -> Ask:
+    others = {*ask.backends} - {backend}
+    accelerated = backend in ACCELERATED
+    return without(
+        ask,
+        backends=(backend,),
+        cuda=ask.cuda if accelerated else None,
+        minor=ask.minor if accelerated else None,
+        driver=ask.driver if accelerated else None,
+        gpus=ask.gpus if accelerated else (),
+        requirements=tuple(need for need in ask.requirements if need.package not in others),
+    )
+
+
+@laws
+@given(models(), asks(), st.data())
+def test_preferred_versions_are_taken_where_they_fit(model: Model, ask: Ask, data: st.DataObject) -> None:
+    matrix, request = matrix_of(model), request_of(ask)
+    plain = solve(matrix, request)
+    assume(isinstance(plain, Resolution) and plain.libraries)
+    assert isinstance(plain, Resolution)
+    preferred = {
+        name: Version(str(data.draw(numbers, label=name))) for name in [*plain.libraries, "keras", "nobody"]
+    }
+    found = solve(matrix, request, preferred=preferred)
+    assert isinstance(found, Resolution)
+    assert found.packages == plain.packages
+    assert found.allowed == plain.allowed
+    for name, version in found.libraries.items():
+        assert version == (preferred[name] if preferred[name] in plain.allowed[name] else plain.libraries[name])
+
+
+@laws
+@given(models(), asks(), st.data())
+def test_what_was_learned_is_never_answered_again(model: Model, ask: Ask, data: st.DataObject) -> None:
+    matrix, request = matrix_of(model), request_of(ask)
+    exclusions: list[frozenset[tuple[str, Version]]] = []
+    preferred = {name: Version("3") for name in ("plain", "runtime", "nccl-cu12", "dnn-cu12")}
+    before: Resolution | None = None
+    for _ in range(4):
+        found = solve(matrix, request, exclusions=exclusions, preferred=preferred)
+        if not isinstance(found, Resolution):
+            event(f"refused after {len(exclusions)}")
+            # what no longer fits was given before, or never fitted
+            assert found.causes
+            break
+        versions = {**found.packages, **found.libraries}
+        order = reference.order(ask)
+        if before is not None:
+            assert [before.packages[name] for name in order] >= [found.packages[name] for name in order]
+        for exclusion in exclusions:
+            assert not all(versions.get(name) == version for name, version in exclusion)
+        chosen = data.draw(st.lists(st.sampled_from(sorted(versions)), min_size=1, max_size=2, unique=True))
+        exclusions.append(frozenset((name, versions[name]) for name in chosen))
+        before = found

@@ -1,0 +1,302 @@
+"""Tiny wheels, valid in every respect but that they hold next to nothing.
+
+:class:`Wheelhouse` fabricates the wheels that the matrix speaks of: the same names, versions, tags, days and
+requirements as the real ones, with the extras that bring the CUDA libraries, and beside them the ordinary
+packages that the real ones need. A wheel is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import functools
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build, Release
+
+PLATFORM = "linux-64"
+_EXTRA = re.compile(r"extra == [\"']([^\"']+)[\"']")
+_LONG_AGO = dt.date(2020, 1, 1)
+_EPOCH = (2020, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel: what it says of itself, and the files that it owns."""
+
+    name: str
+    version: str
+    tag: str = "py3-none-any"
+    requires: tuple[str, ...] = ()
+    requires_python: str | None = ">=3.9"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    uploaded: dt.date = _LONG_AGO
+
+    @property
+    def stem(self) -> str:
+        return f"{self.name.replace('-', '_')}-{self.version}"
+
+    @property
+    def filename(self) -> str:
+        return f"{self.stem}-{self.tag}.whl"
+
+    @property
+    def metadata(self) -> bytes:
+        lines = ["Metadata-Version: 2.1", f"Name: {self.name}", f"Version: {self.version}"]
+        if self.requires_python is not None:
+            lines.append(f"Requires-Python: {self.requires_python}")
+        extras = dict.fromkeys(extra for text in self.requires for extra in _EXTRA.findall(text))
+        lines += [f"Provides-Extra: {extra}" for extra in extras]
+        lines += [f"Requires-Dist: {text}" for text in self.requires]
+        return ("\n".join(lines) + "\n").encode()
+
+    @functools.cached_property
+    def content(self) -> bytes:
+        module = self.name.replace("-", "_")
+        tags = "".join(f"Tag: {tag}\n" for tag in _expanded(self.tag))
+        pure = "true" if self.tag.endswith("-any") else "false"
+        info = f"{self.stem}.dist-info"
+        files = {
+            **(self.files or {f"{module}/__init__.py": f"# {self.filename}\n".encode()}),
+            f"{info}/METADATA": self.metadata,
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: {pure}\n{tags}".encode(),
+        }
+        record = "".join(f"{path},sha256={_record(data)},{len(data)}\n" for path, data in files.items())
+        files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for path, data in files.items():
+                archive.writestr(zipfile.ZipInfo(path, _EPOCH), data)
+        return buffer.getvalue()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def _expanded(tag: str) -> list[str]:
+    pythons, abis, platforms = tag.split("-")
+    return [
+        f"{python}-{abi}-{platform}"
+        for python in pythons.split(".")
+        for abi in abis.split(".")
+        for platform in platforms.split(".")
+    ]
+
+
+def _record(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+_ORDINARY: Mapping[str, tuple[str, ...]] = {
+    "absl-py": (),
+    "filelock": (),
+    "fsspec": (),
+    "jinja2": ("markupsafe>=0.1",),
+    "markdown-it-py": ("mdurl>=0.1",),
+    "markupsafe": (),
+    "mdurl": (),
+    "mpmath": (),
+    "namex": (),
+    "networkx": (),
+    "openvino-telemetry": (),
+    "opt-einsum": (),
+    "packaging": (),
+    "protobuf": (),
+    "pygments": (),
+    "rich": ("markdown-it-py>=0.1", "pygments>=0.1"),
+    "setuptools": (),
+    "six": (),
+    "sympy": ("mpmath>=0.1",),
+    "typing-extensions": (),
+    "wrapt": (),
+}
+"""What the matrix does not follow: package -> its requirements. There is one version of each."""
+
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "jax": ("opt-einsum",),
+    "keras": ("absl-py", "namex", "packaging", "rich"),
+    "openvino": ("openvino-telemetry>=0.1",),
+    "tensorflow": ("absl-py>=0.1", "protobuf>=0.1", "setuptools", "six>=0.1", "typing-extensions", "wrapt"),
+    "tensorflow-cpu": ("absl-py>=0.1", "protobuf>=0.1", "setuptools", "six>=0.1", "typing-extensions", "wrapt"),
+    "torch": ("filelock", "fsspec", "jinja2", "networkx", "sympy>=0.1", "typing-extensions>=0.1"),
+    "optree": ("typing-extensions",),
+    "h5py": ("numpy>=1.21",),
+    "scipy": ("numpy>=1.21",),
+    "ml-dtypes": ("numpy>=1.21",),
+}
+"""What is needed besides what the matrix says."""
+
+_ORDINARY_VERSION = "0.1.2"
+
+
+class Wheelhouse:
+    """Every wheel there is, by the name of its package, for these Pythons on linux-64."""
+
+    def __init__(self, matrix: CompatibilityMatrix, pythons: Iterable[str]) -> None:
+        self._matrix = matrix
+        self._pythons = tuple(dict.fromkeys(pythons))
+        self._own: dict[str, list[Wheel]] = {}
+        self._cache: dict[str, list[Wheel]] = {}
+
+    def copy(self) -> Wheelhouse:
+        """Another one that shares the wheels made so far and can be changed by itself."""
+        other = Wheelhouse(self._matrix, self._pythons)
+        other._cache = self._cache
+        other._own = {name: list(wheels) for name, wheels in self._own.items()}
+        return other
+
+    def put(self, *wheels: Wheel) -> None:
+        """Adds wheels; a package of theirs that the matrix has consists of nothing else from now on."""
+        for wheel in wheels:
+            self._own.setdefault(canonicalize_name(wheel.name), []).append(wheel)
+
+    def remove(self, name: str, version: str) -> None:
+        """Takes a release out."""
+        self._own[name] = [wheel for wheel in self.wheels(name) if wheel.version != version]
+
+    def wheels(self, name: str) -> list[Wheel]:
+        """The wheels of a package, none of them with a local version."""
+        if name in self._own:
+            return self._own[name]
+        if name not in self._cache:
+            self._cache[name] = list(self._made(name))
+        return self._cache[name]
+
+    def local(self, name: str, version: str) -> Wheel:
+        """The wheel of a release that only the framework's own index has, as torch 2.13.0+cpu."""
+        release = next(row for row in self._matrix.framework(name).releases if str(row.version) == version)
+        build = next(row for row in release.builds if row.local is not None and PLATFORM in row.platforms)
+        return self._wheel(name, f"{version}+{build.local}", release, build, self._pythons[0])
+
+    def _made(self, name: str) -> Iterator[Wheel]:
+        if name in _ORDINARY:
+            yield Wheel(name=name, version=_ORDINARY_VERSION, requires=_ORDINARY[name])
+        elif (library := self._matrix.library(name)) is not None:
+            for row in library.releases:
+                if PLATFORM in row.platforms:
+                    pythons = [python for python in self._pythons if python in row.pythons]
+                    tags = [_tag(python, row.platforms[PLATFORM]) for python in pythons]
+                    tags = tags if row.pythons else [_tag(None, row.platforms[PLATFORM])]
+                    yield from self._library(name, row.version, row.released, tags)
+        else:
+            yield from self._framework(name)
+
+    def _library(self, name: str, version: Version, released: dt.date, tags: list[str]) -> Iterator[Wheel]:
+        requires: list[str] = list(_NEEDED.get(name, ()))
+        for toolkit in self._matrix.toolkits if name == "cuda-toolkit" else ():
+            if toolkit.version == version:
+                requires += [_extra(text, extra) for extra, texts in toolkit.extras.items() for text in texts]
+        files = {}
+        if name.startswith("nvidia-"):
+            # In the folder of its library, whatever the CUDA: wheels of two CUDA majors share it.
+            folder = re.sub(r"^nvidia-|-cu\d\d$", "", name).replace("-", "_")
+            content = f"{name} {version}".encode()
+            files = {"nvidia/__init__.py": b"", f"nvidia/{folder}/lib/lib{folder}.so": content}
+        for tag in tags:
+            yield Wheel(
+                name=name,
+                version=str(version),
+                tag=tag,
+                requires=tuple(requires),
+                files=files,
+                uploaded=released,
+            )
+
+    def _framework(self, name: str) -> Iterator[Wheel]:
+        """The wheels of a framework, or of a package that a framework's build installs."""
+        for framework in self._matrix.framework_names:
+            if framework == name or name.startswith((f"{framework}-", f"{framework}lib")):
+                for release in self._matrix.framework(framework).releases:
+                    yield from self._release(name, release)
+
+    def _release(self, name: str, release: Release) -> Iterator[Wheel]:
+        builds = [row for row in release.builds if PLATFORM in row.platforms and row.local is None]
+        holding = [row for row in builds if any(Requirement(text).name == name for text in row.install)]
+        if not holding:
+            return
+        build = holding[0]
+        texts = [Requirement(text) for text in build.install if Requirement(text).name == name]
+        version = next((s.version for s in texts[0].specifier if s.operator == "=="), None)
+        if version is None or "*" in version:
+            return
+        for python in self._pythons:
+            if python in build.pythons:
+                yield self._wheel(name, version, release, build, python, holding)
+                if self._pure(name, build):
+                    return
+
+    @staticmethod
+    def _pure(name: str, build: Build) -> bool:
+        return build.platforms[PLATFORM] is None or name == "jax"
+
+    def _wheel(
+        self,
+        name: str,
+        version: str,
+        release: Release,
+        build: Build,
+        python: str,
+        holding: Iterable[Build] = (),
+    ) -> Wheel:
+        requires = list(_NEEDED.get(name, ()))
+        if name in self._matrix.framework_names or name.startswith("tensorflow"):
+            requires += [text for text in build.requires if not _is_cuda(text)]
+            requires += [text for row in holding for text in self._extras(name, row)]
+            if all("[" not in text for text in build.install):
+                requires += [text for text in build.requires if _is_cuda(text)]
+            if name == "jax":
+                requires.append(f"jaxlib=={version}")
+        elif name.endswith("-plugin"):
+            requires.append(f"{name.removesuffix('plugin')}pjrt=={version}")
+            requires += [_extra(text, "with-cuda") for text in build.requires if _is_cuda(text)]
+        glibc = build.platforms[PLATFORM]
+        return Wheel(
+            name=name,
+            version=version,
+            tag="py3-none-any" if self._pure(name, build) else _tag(python, glibc),
+            requires=tuple(dict.fromkeys(requires)),
+            uploaded=release.released,
+        )
+
+    @staticmethod
+    def _extras(name: str, build: Build) -> list[str]:
+        """What the extra that a build is installed by brings: the plugin of JAX, or the libraries themselves."""
+        requirements = [Requirement(text) for text in build.install]
+        own = next(row for row in requirements if row.name == name)
+        plugin = next((row for row in requirements if row.name.endswith("-plugin")), None)
+        found = []
+        for extra in own.extras:
+            if plugin is not None:
+                found.append(_extra(f"{plugin.name}[with-cuda]{plugin.specifier}", extra))
+            else:
+                found += [_extra(text, extra) for text in build.requires if _is_cuda(text)]
+        return found
+
+
+def _extra(text: str, extra: str) -> str:
+    requirement, _, marker = text.partition(";")
+    condition = f"({marker.strip()}) and " if marker else ""
+    return f'{requirement.strip()}; {condition}extra == "{extra}"'
+
+
+def _is_cuda(text: str) -> bool:
+    return text.startswith(("nvidia-", "cuda-", "triton"))
+
+
+def _tag(python: str | None, glibc: Version | None) -> str:
+    platform = "any" if glibc is None else f"manylinux_{glibc.major}_{glibc.minor}_x86_64"
+    if python is None:
+        return f"py3-none-{platform}"
+    cpython = f"cp{python.replace('.', '')}"
+    return f"{cpython}-{cpython}-{platform}"

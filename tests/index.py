@@ -25,7 +25,7 @@ class Behaviour:
 
     Attributes:
         fault: the fault; None if all is well.
-        at: the paths that have it: a regular expression that is searched for.
+        at: what has it: a regular expression that is searched for in the asking program and the path.
     """
 
     fault: Fault | None = None
@@ -47,7 +47,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         behaviour = index.behaviour
         with index.guard:
             behaviour.asked.append(self.path)
-        fault = behaviour.fault if re.search(behaviour.at, self.path) else None
+        agent = self.headers.get("User-Agent", "")
+        fault = behaviour.fault if re.search(behaviour.at, f"{agent} {self.path}") else None
         if fault == "hang":
             index.hanging.set()
             index.closing.wait(60)

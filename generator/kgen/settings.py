@@ -372,7 +372,7 @@ class _Reader:
 
     def _backends(self, section: Table) -> dict[str, tuple[Requirement, ...]]:
         found = {}
-        for name in section.keys():  # noqa: SIM118 - a Table is no mapping
+        for name in section:
             key = _key(name)
             try:
                 self._backend(name)
@@ -386,7 +386,7 @@ class _Reader:
 
     def _environments(self, section: Table) -> dict[str, JointEnvironment]:
         found = {}
-        for name in section.keys():  # noqa: SIM118 - a Table is no mapping
+        for name in section:
             problem = _name_problem(name, self._matrix)
             if problem is not None:
                 section.fault(_key(name), f"the name {problem}")

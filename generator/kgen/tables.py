@@ -78,7 +78,7 @@ class Table:
         """Whether the value at `key` is an array."""
         return type(self._data.get(key)) is list
 
-    def keys(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str]:
         """The keys of the table, in file order."""
         return iter(self._data)
 
@@ -140,7 +140,7 @@ class Table:
     def mapping(self, key: str, kind: type[T]) -> dict[str, T]:
         """The table at `key` as name -> value of one kind."""
         inner = self.table(key)
-        found = {name: inner.get(name, kind) for name in inner.keys()}  # noqa: SIM118 - a Table is no mapping
+        found = {name: inner.get(name, kind) for name in inner}
         return {name: value for name, value in found.items() if value is not None}
 
     def close(self) -> None:

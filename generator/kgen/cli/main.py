@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from kgen import __version__
 from kgen.cli import arguments, console
@@ -22,6 +24,8 @@ _COMMANDS = {
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; returns its exit status, and prints no traceback for a fault that is no bug of kgen."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         parser = arguments.parser()
         parsed = parser.parse_args(argv)
@@ -36,11 +40,16 @@ def run(argv: Sequence[str]) -> int:
     except KgenError as error:
         console.error(error)
         return error.status
-    except KeyboardInterrupt:
-        console.say("interrupted; nothing was written, the locks are as they were")
-        return ExitStatus.INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        console.say("interrupted; no lock is half-written")
+        return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
         # whoever read our output has seen enough; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.DONE
     return status
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Whoever ends kgen otherwise than by ctrl-C gets the same orderly end: no child process stays behind."""
+    raise KeyboardInterrupt(number)

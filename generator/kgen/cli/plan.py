@@ -77,10 +77,10 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
 
 def merge(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
     """The settings with the flags over them."""
-    if arguments.cuda and arguments.cpu:
+    if arguments.cuda is not None and arguments.cpu:
         raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
     changes: dict[str, object] = {}
-    if arguments.cuda or arguments.cpu:
+    if arguments.cuda is not None or arguments.cpu:
         changes |= {"cuda": arguments.cuda, "cpu": bool(arguments.cpu)}
     single: tuple[tuple[str, Callable[[str], object]], ...] = (
         ("python", lambda text: settings_module.parse_python(text, matrix)),

@@ -66,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
+    """What uv closed: the resolution, the constraints that were given besides, and the wheel of each package."""
+
     resolution: Resolution
+    constraints: tuple[str, ...]
     wheels: Mapping[str, LockedWheel]
 
     @property
@@ -82,7 +85,7 @@ class _Lessons:
         ceilings: wishes for common versions; given up at the first refusal.
         exclusions: what the solver must not pick.
         unfit: constraints against versions that have no wheel for the target.
-        reason: the last refusal.
+        reason: the first refusal, which is about the versions that one would expect.
         notes: the refusals in words.
     """
 
@@ -175,7 +178,7 @@ class Session:
     def _close_timed(self, outcome: Outcome) -> _Closed | None:
         started = time.monotonic()
         try:
-            found = self._close(outcome.request, outcome.notes, ())
+            found = self._close(outcome.request, outcome.notes)
         except Cancelled:
             return None
         except KgenError as error:
@@ -188,9 +191,7 @@ class Session:
             return None
         return found
 
-    def _close(
-        self, request: EnvironmentRequest, notes: list[str], constraints: tuple[str, ...], *, offline: bool = False
-    ) -> _Closed | Conflict:
+    def _close(self, request: EnvironmentRequest, notes: list[str]) -> _Closed | Conflict:
         lessons = _Lessons(ceilings=self._ceilings.get(request, ()))
         for _ in range(ROUNDS):
             self._report(request, "solving")
@@ -202,12 +203,8 @@ class Session:
             if answer.local:
                 answer = self._offered(answer, lessons.exclusions)
             self._report(request, "closing with uv")
-            closed = self._uv.close(
-                answer,
-                self._matrix.platforms[request.platform],
-                constraints=(*constraints, *lessons.ceilings, *lessons.unfit),
-                offline=offline,
-            )
+            constraints = (*lessons.ceilings, *lessons.unfit)
+            closed = self._uv.close(answer, self._matrix.platforms[request.platform], constraints=constraints)
             if isinstance(closed, Unclosed):
                 if not self._learn(answer, closed, lessons):
                     break
@@ -215,7 +212,7 @@ class Session:
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
                 notes += lessons.notes
-                return _Closed(answer, wheels)
+                return _Closed(answer, constraints, wheels)
             self._learn_misfits(answer, misfits, lessons)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
@@ -278,20 +275,23 @@ class Session:
         if lessons.ceilings:
             lessons.ceilings = ()
             return True
-        lessons.reason = unclosed.reason
+        lessons.reason = lessons.reason or unclosed.cause
+        if any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages):
+            return False
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
         exclusion = self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
         if exclusion is None:
             return False
         lessons.exclusions.append(exclusion)
         pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
-        lessons.notes.append(f"{pins} was set aside, uv could not close it: {unclosed.reason}")
+        environment = answer.request.environment
+        lessons.notes.append(f"{environment}: {pins} was set aside, uv could not close it: {unclosed.cause}")
         return True
 
     def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], lessons: _Lessons) -> None:
         """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
         for package in misfits:
-            lessons.reason = f"{package.name} {package.version} has no wheel for the target"
+            lessons.reason = lessons.reason or f"{package.name} {package.version} has no wheel for the target"
             exclusion = self._exclusion(answer, {package.name: package.version or Version("0")})
             if exclusion is None:
                 lessons.unfit += (f"{package.name}!={package.version}",)
@@ -356,7 +356,7 @@ class Session:
             if not changes:
                 break
             held.update(changes)
-            closed = self._all(pool, lambda item: self._reclose(ready[item[0]][0], item[1]), changes)
+            closed = self._all(pool, lambda item: self._reclose(*ready[item[0]], item[1]), changes)
             for (position, _), found in zip(changes, closed, strict=True):
                 if found is not None:
                     current[position] = found
@@ -365,20 +365,28 @@ class Session:
             outcomes[0].notes.append(text)
         return list(zip(outcomes, current, strict=True))
 
-    def _reclose(self, outcome: Outcome, constraints: tuple[str, ...]) -> _Closed | None:
-        """Close again with these versions; from uv's cache first, which has seen all of them a moment ago."""
+    def _reclose(self, outcome: Outcome, first: _Closed, versions: tuple[str, ...]) -> _Closed | None:
+        """Close the same resolution with these versions; None if that cannot be.
+
+        From uv's cache first, which has seen all of them a moment ago.
+        """
+        answer, constraints = first.resolution, (*first.constraints, *versions)
+        platform = self._matrix.platforms[outcome.request.platform]
         started = time.monotonic()
         self._report(outcome.request, "sharing versions")
         try:
             for offline in (True, False):
                 try:
-                    found = self._close(outcome.request, [], constraints, offline=offline)
+                    closed = self._uv.close(answer, platform, constraints=constraints, offline=offline)
                 except OutsideError:
                     if self._cancel.is_set():
                         return None
                     continue
-                if isinstance(found, _Closed):
-                    return found
+                if isinstance(closed, Unclosed):
+                    continue
+                wheels, misfits = self._choose(answer, closed)
+                if not misfits:
+                    return _Closed(answer, constraints, wheels)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -397,7 +405,7 @@ class Session:
                 f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
             )
         wheels = tuple(dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items())
-        lock = Lock(resolution=found.resolution, wheels=wheels)
+        lock = Lock(resolution=_as_locked(found), wheels=wheels)
         faults = judge.faults(
             self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}
         )
@@ -416,6 +424,14 @@ class Session:
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
     return " ".join(b.name for b in matrix.backends.values() if b.default and b.name not in request.backends)
+
+
+def _as_locked(found: _Closed) -> Resolution:
+    """The resolution with the versions that uv chose where the choice was uv's."""
+    free = {name: found.versions[name] for name in found.resolution.libraries if name in found.versions}
+    for name in found.resolution.pinned:
+        free.pop(name, None)
+    return dataclasses.replace(found.resolution, libraries={**found.resolution.libraries, **free})
 
 
 def _group(found: _Closed) -> tuple[str, str]:
@@ -469,8 +485,8 @@ def _unshared(current: Sequence[_Closed]) -> list[str]:
                 for name, version in found.versions.items():
                     taken.setdefault(name, {}).setdefault(version, []).append(found.resolution.request.environment)
         for name, holders in sorted(taken.items()):
-            pinned = any(name in found.resolution.pinned for found in current)
-            if len(holders) > 1 and not pinned:
+            chosen = all(name in _decided(found) for found in current if name in found.versions)
+            if len(holders) > 1 and not chosen:
                 parts = [f"{version} in {', '.join(names)}" for version, names in sorted(holders.items())]
                 told.append(f"{name} differs between environments, no version serves all: {'; '.join(parts)}")
     return told

@@ -22,6 +22,11 @@ from kgen.matrix.records import Platform
 from kgen.model.resolution import Resolution
 
 _NO_SOLUTION = 1
+_PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
+_REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
+_SHOWN = 400
+"""So much of what uv says is shown: a few lines, not a wall."""
+
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
 _TEMPLATE_SETTINGS = ("--color", "never", "--no-progress")
 
@@ -37,6 +42,11 @@ class Unclosed:
 
     named: Mapping[str, Version]
     reason: str
+
+    @property
+    def cause(self) -> str:
+        """The facts that the explanation rests on, without the reasoning."""
+        return _bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
 
 
 def find() -> str:
@@ -136,6 +146,9 @@ class Uv:
             )  # fmt: skip
             if done.status == 0:
                 return _read(output)
+        refused = _REFUSED.search(done.stderr)
+        if refused:  # to uv that is a package which does not exist, and only a hint says why
+            raise _failure(refused[1])
         reason = _reason(done.stderr)
         if done.status == _NO_SOLUTION and "No solution found" in done.stderr:
             return Unclosed(named=_named(reason), reason=reason)
@@ -159,7 +172,10 @@ def _cutoff(cutoff: datetime.date | None) -> list[str]:
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:
-    """Uv's name of a target. Where uv does not know the glibc floor, the next newer; the lock is judged by the real one."""
+    """uv's name of a target.
+
+    Where uv does not know the glibc floor, the next newer one; the lock is judged by the real one.
+    """
     floor = glibc or platform.glibc
     if floor is None:
         return platform.uv
@@ -199,10 +215,13 @@ def _named(reason: str) -> dict[str, Version]:
     return named
 
 
+def _bounded(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+
+
 def _failure(reason: str) -> OutsideError:
     """What uv met that is no matter of versions, with what to do about it."""
     lowered = reason.lower()
-    shown = reason if len(reason) <= 600 else reason[:600] + " …"  # noqa: PLR2004 - a screenful, not a wall
     if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
         hint = "give uv the credentials of the index (`uv auth login`, or a netrc file), then lock again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
@@ -215,4 +234,4 @@ def _failure(reason: str) -> OutsideError:
         hint = (
             "`uv pip compile` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
         )
-    return OutsideError(f"uv failed: {shown or 'it gave no reason'}", hints=[hint])
+    return OutsideError(f"uv failed: {_bounded(reason) or 'it gave no reason'}", hints=[hint])

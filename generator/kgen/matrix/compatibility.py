@@ -194,7 +194,7 @@ class CompatibilityMatrix:
             "cudnn.toml": reader.read_cudnn,
             "libraries.toml": lambda file: [
                 reader.read_library(file.table(name), name)
-                for name in file.keys()  # noqa: SIM118
+                for name in file
             ],
         }
         backends = everything.get("backends.toml", {})

@@ -93,7 +93,7 @@ def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
 def read_platforms(file: Table) -> dict[str, Platform]:
     """`platforms.toml`: the target platforms by conda's name."""
     platforms = {}
-    for name in file.keys():
+    for name in file:
         row = file.table(name)
         platforms[name] = Platform(
             name=name,
@@ -115,7 +115,7 @@ def read_platforms(file: Table) -> dict[str, Platform]:
 def read_backends(file: Table) -> dict[str, Backend]:
     """`backends.toml`: the backends in the order of the file, which is their order everywhere."""
     backends = {}
-    for name in file.keys():
+    for name in file:
         row = file.table(name)
         backends[name] = Backend(
             name=name,
@@ -250,7 +250,7 @@ def read_cuda(file: Table) -> tuple[dict[int, CudaMajor], tuple[Toolkit, ...]]:
                 version=row.parsed("version", _version, required=True) or _ZERO,
                 released=row.get("released", datetime.date),
                 driver=row.parsed("driver", DriverVersion),
-                extras={extra: _extra(extras, extra) for extra in extras.keys()},  # noqa: SIM118
+                extras={extra: _extra(extras, extra) for extra in extras},
                 provenance=_provenance(row),
             )
         )

@@ -1,4 +1,4 @@
-"""The same CUDA libraries in environments that stand side by side, so that switching backend changes only the backend."""
+"""The same libraries in environments that stand side by side: switching backend changes only the backend."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The `kgen` command as its users meet it: a process of its own, and what it says with the accidents filtered out."""
+"""The `kgen` command as its users meet it: a process of its own; what it says, without the accidents."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -49,6 +50,10 @@ class Kgen:
     folder: Path
     temporary: Path
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def at(self, url: str) -> Kgen:
+        """The same with another index."""
+        return dataclasses.replace(self, environment={**self.environment, "UV_DEFAULT_INDEX": url})
 
     def __call__(
         self, *arguments: str, cwd: Path | None = None, timeout: float = _SECONDS, **environment: str

@@ -139,7 +139,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def kgen(project: Path, tmp_path: Path, healthy: Index) -> Kgen:
     """The command in an empty folder, with the healthy index."""
-    return Kgen(folder=project, temporary=tmp_path, environment={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+    return Kgen(folder=project, temporary=tmp_path).at(healthy.url)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import html
 import http.server
 import re
@@ -76,10 +77,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(200, f"<!DOCTYPE html><html><body>{page}</body></html>".encode())
 
     def _file(self, index: Index, filename: str, *, ranges: bool) -> None:
+        about = filename.endswith(".metadata")
+        filename = filename.removesuffix(".metadata")
         name, *_ = parse_wheel_filename(filename)
         with index.guard:
             found = [wheel for wheel in index.wheelhouse.wheels(name) if wheel.filename == filename]
-            content = found[0].content if found else b""
+            content = b"" if not found else found[0].metadata if about else found[0].content
         if not found:
             self._send(404, b"")
             return
@@ -116,6 +119,7 @@ def _link(wheel: Wheel, *, wrong: bool) -> str:
     python = f' data-requires-python="{html.escape(wheel.requires_python)}"' if wheel.requires_python else ""
     return (
         f'<a href="/files/{wheel.filename.replace("+", "%2B")}#sha256={digest}"{python}'
+        f' data-core-metadata="sha256={hashlib.sha256(wheel.metadata).hexdigest()}"'
         f' data-upload-time="{wheel.uploaded.isoformat()}T12:00:00Z">{wheel.filename}</a>\n'
     )
 

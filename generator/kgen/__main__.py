@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+_SIGNALLED = 128
+"""An exit status above this says which signal ended the run."""
 
 
 def main() -> int:
@@ -15,7 +19,13 @@ def main() -> int:
         return 0
     from kgen.cli.main import run  # noqa: PLC0415
 
-    return run(arguments)
+    status = run(arguments)
+    if status > _SIGNALLED:
+        # Nobody waits for a thread that sits in a read of the network.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

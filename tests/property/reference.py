@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 
-from .strategies import (
+from tests.property.strategies import (
     ACCELERATED,
     DEFAULT_GLIBC,
     MAJOR_DRIVERS,

@@ -11,8 +11,11 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hypothesis import strategies as st
+
+T = TypeVar("T")
 
 PYTHONS = ("3.11", "3.12")
 PLATFORMS = ("linux-64", "osx-arm64")
@@ -251,137 +254,140 @@ def _platform(name: str) -> str:
 # -- strategies --------------------------------------------------------------------------------------------------------
 
 numbers = st.integers(1, 5)
-ranges = st.one_of(
-    st.builds(lambda op, n: Range(((op, V(n)),)), st.sampled_from([">=", ">=", "<=", "==", "==", "!=", "<"]), numbers),
-    st.builds(lambda low, high: Range(((">=", V(low)), ("<", V(high)))), numbers, numbers),
+_OPERATORS = (">=", ">=", "<=", "==", "==", "!=", "<")
+_SPREAD: Sequence[tuple[tuple[str, str], ...]] = (
+    (("linux-64", "2.17"),),
+    (("linux-64", "2.17"), ("osx-arm64", "")),
+    (("linux-64", "2.28"),),
+    (("linux-64", "2.31"), ("osx-arm64", "")),
+    (("linux-64", ""),),
 )
 
 
-def _subset(values: Sequence[str], least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[str, ...]]:
-    chosen = st.lists(st.sampled_from(values), min_size=least, max_size=most, unique=True)
-    return chosen.map(lambda found: tuple(value for value in values if value in found))
+class _Dice:
+    """Draws a model from a seed: hypothesis would need a second for what this does in a millisecond."""
 
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - it makes up test data
 
-_pythons = st.sampled_from([PYTHONS, PYTHONS, PYTHONS, PYTHONS[:1], PYTHONS[1:]])
-_platforms = st.sampled_from(
-    [
-        (("linux-64", "2.17"),),
-        (("linux-64", "2.17"), ("osx-arm64", "")),
-        (("linux-64", "2.28"),),
-        (("linux-64", "2.31"), ("osx-arm64", "")),
-        (("linux-64", ""),),
-    ]
-)
+    def one(self, values: Sequence[T]) -> T:
+        return self._random.choice(values)
 
+    def some(self, values: Sequence[T], least: int, most: int) -> list[T]:
+        """Different ones, in their order."""
+        chosen = self._random.sample(range(len(values)), self._random.randint(least, min(most, len(values))))
+        return [values[position] for position in sorted(chosen)]
 
-def _needs(packages: Sequence[str]) -> st.SearchStrategy[tuple[Need, ...]]:
-    need = st.builds(Need, st.sampled_from(packages), ranges, st.sampled_from([None, None, None, *PYTHONS]))
-    return st.lists(need, max_size=2).map(tuple)
+    def range(self) -> Range:
+        if self.one((True, False, False, False)):
+            return Range(((">=", V(self.one(range(1, 4)))), ("<", V(self.one(range(3, 6))))))
+        return Range(((self.one(_OPERATORS), V(self.one(range(1, 6)))),))
 
+    def pythons(self) -> tuple[str, ...]:
+        return self.one((PYTHONS, PYTHONS, PYTHONS, PYTHONS[:1], PYTHONS[1:]))
 
-def _builds(name: str) -> st.SearchStrategy[tuple[Build, ...]]:
-    shared = ["plain"] if name in {"gamma", "keras"} else ["plain", "gamma", "keras"]
-    cpu = st.builds(Build, st.none(), _pythons, _platforms, _needs(shared), _needs(shared))
-    if name not in ACCELERATED:
-        return cpu.map(lambda build: (build,))
+    def needs(self, packages: Sequence[str], least: int, most: int, *, markers: bool) -> tuple[Need, ...]:
+        return tuple(
+            Need(self.one(packages), self.range(), self.one((None, None, None, *PYTHONS)) if markers else None)
+            for _ in range(self._random.randint(least, most))
+        )
 
-    def with_cuda(versions: Sequence[str]) -> st.SearchStrategy[Build]:
+    def cpu_build(self, name: str) -> Build:
+        shared = ["plain"] if name in {"gamma", "keras"} else ["plain", "gamma", "keras"]
+        return Build(
+            cuda=None,
+            pythons=self.pythons(),
+            platforms=self.one(_SPREAD),
+            requires=self.needs(shared, 0, 1, markers=True),
+            adds=self.needs(shared, 0, 1, markers=True),
+        )
+
+    def cuda_build(self, versions: Sequence[str]) -> Build:
         major = versions[0].split(".")[0]
-        packages = [f"dnn-cu{major}", f"dnn-cu{major}", f"nccl-cu{major}", "runtime", "keras", "gamma"]
-        return st.builds(
-            Build,
-            st.sampled_from(versions),
-            _pythons,
-            _platforms,
-            st.lists(
-                st.builds(Need, st.sampled_from(packages), ranges), min_size=1, max_size=3
-            ).map(tuple),
-            _needs(shared),
-            _subset(("5.0", "7.0", "8.0", "9.0")),
-            _subset(("7.0", "9.0"), most=1),
-            st.sampled_from([None, None, None, "7.5"]),
+        own = [f"dnn-cu{major}", f"dnn-cu{major}", f"nccl-cu{major}", "runtime", "keras", "gamma"]
+        return Build(
+            cuda=self.one(versions),
+            pythons=self.pythons(),
+            platforms=self.one(_SPREAD),
+            requires=self.needs(own, 1, 3, markers=False),
+            adds=self.needs(["plain", "gamma", "keras"], 0, 1, markers=True),
+            sass=tuple(self.some(("5.0", "7.0", "8.0", "9.0"), 0, 3)),
+            ptx=tuple(self.some(("7.0", "9.0"), 0, 1)),
+            fails_below=self.one((None, None, None, "7.5")),
         )
 
-    eleven = with_cuda(["11.0"])
-    twelve = with_cuda(["12.0", "12.1", "12.2"])
-    return st.one_of(
-        twelve.map(lambda build: (build,)),
-        st.tuples(twelve, cpu),
-        st.tuples(eleven, twelve),
-        st.tuples(cpu, eleven),
-        st.tuples(twelve, eleven, cpu),
-    )
+    def builds(self, name: str) -> tuple[Build, ...]:
+        if name not in ACCELERATED:
+            return (self.cpu_build(name),)
+        kinds = self.one((("12",), ("12",), ("12", "cpu"), ("11", "12"), ("cpu", "11"), ("12", "11", "cpu")))
+        toolkits = {"11": ["11.0"], "12": ["12.0", "12.1", "12.2"]}
+        return tuple(self.cpu_build(name) if kind == "cpu" else self.cuda_build(toolkits[kind]) for kind in kinds)
 
-
-@st.composite
-def _releases(draw: st.DrawFn, name: str, most: int) -> tuple[Release, ...]:
-    chosen = draw(st.lists(numbers, min_size=1, max_size=most, unique=True))
-    found = []
-    for position, number in enumerate(sorted(chosen)):
-        odd = draw(st.sampled_from([None, None, None, None, "yanked", "known-bad", "rc"]))
-        found.append(
-            Release(
-                version=V(number, final=odd != "rc"),
-                day=DAYS[min(position, len(DAYS) - 1)],
-                doubt=None if odd == "rc" else odd,
-                builds=draw(_builds(name)),
+    def releases(self, name: str, most: int) -> tuple[Release, ...]:
+        found = []
+        for position, number in enumerate(self.some(range(1, 6), 1, most)):
+            odd = self.one((None, None, None, None, None, "yanked", "known-bad", "rc"))
+            found.append(
+                Release(
+                    version=V(number, final=odd != "rc"),
+                    day=DAYS[min(position, len(DAYS) - 1)],
+                    doubt=None if odd == "rc" else odd,
+                    builds=self.builds(name),
+                )
             )
+        return tuple(found)
+
+    def library(self, name: str, role: str, cuda: int | None) -> Library:
+        releases = [
+            LibraryRelease(
+                version=V(number),
+                day=DAYS[min(position, len(DAYS) - 1)],
+                platforms=self.one(_SPREAD),
+                pythons=self.one(((), (), (), PYTHONS, PYTHONS[:1])),
+            )
+            for position, number in enumerate(self.some(range(1, 6), 2, 5))
+        ]
+        return Library(name, role, cuda, tuple(releases))
+
+    def cudnn_row(self) -> CudnnRow:
+        return CudnnRow(
+            cuda=self.one((11, 12, 12)),
+            cudnn=self.range(),
+            gpus=self.one((("3.5", "9.0"), ("5.0", "99.0"), ("5.0", "99.0"), ("7.5", "99.0"))),
+            driver=self.one(("450.80", "525.60.13", "535.54")),
         )
-    return tuple(found)
 
 
-@st.composite
-def _libraries(draw: st.DrawFn) -> tuple[Library, ...]:
-    found = []
-    for name, role, cuda in (
+def _model(seed: int, most: int) -> Model:
+    dice = _Dice(seed)
+    libraries = (
         ("dnn-cu11", "cudnn", 11),
         ("dnn-cu12", "cudnn", 12),
         ("nccl-cu11", "nccl", 11),
         ("nccl-cu12", "nccl", 12),
         ("runtime", "runtime", None),
         ("plain", "plain", None),
-    ):
-        chosen = sorted(draw(st.lists(numbers, min_size=2, max_size=5, unique=True)))
-        releases = tuple(
-            LibraryRelease(
-                version=V(number),
-                day=DAYS[min(position, len(DAYS) - 1)],
-                platforms=draw(_platforms),
-                pythons=draw(st.sampled_from([(), (), PYTHONS, PYTHONS[:1]])),
-            )
-            for position, number in enumerate(chosen)
-        )
-        found.append(Library(name, role, cuda, releases))
-    return tuple(found)
-
-
-_cudnn_rows = st.lists(
-    st.builds(
-        CudnnRow,
-        st.sampled_from([11, 12, 12]),
-        ranges,
-        st.sampled_from([("3.5", "9.0"), ("5.0", "99.0"), ("5.0", "99.0"), ("7.5", "99.0")]),
-        st.sampled_from(["450.80", "525.60.13", "535.54"]),
-    ),
-    min_size=2,
-    max_size=4,
-).map(tuple)
-
-
-@st.composite
-def models(draw: st.DrawFn) -> Model:
-    """A small matrix."""
-    return Model(
-        frameworks={
-            "alpha": draw(_releases("alpha", 4)),
-            "beta": draw(_releases("beta", 4)),
-            "gamma": draw(_releases("gamma", 3)),
-            "keras": draw(_releases("keras", 3)),
-        },
-        libraries=draw(_libraries()),
-        cudnn=draw(_cudnn_rows),
-        keras={name: draw(st.sampled_from([None, None, Range(((">=", V(2)),))])) for name in ("alpha", "beta", "gamma")},
     )
+    return Model(
+        frameworks={name: dice.releases(name, most) for name in ("alpha", "beta", "gamma", "keras")},
+        libraries=tuple(dice.library(*library) for library in libraries),
+        cudnn=tuple(dice.cudnn_row() for _ in range(dice.one((2, 3, 4)))),
+        keras={name: dice.one((None, None, Range(((">=", V(2)),)))) for name in ("alpha", "beta", "gamma")},
+    )
+
+
+models = st.builds(_model, st.integers(0, 2**32), st.integers(1, 4))
+"""Small matrices."""
+
+ranges = st.one_of(
+    st.builds(lambda op, n: Range(((op, V(n)),)), st.sampled_from(_OPERATORS), numbers),
+    st.builds(lambda low, high: Range(((">=", V(low)), ("<", V(high)))), numbers, numbers),
+)
+
+
+def _subset(values: Sequence[str], most: int) -> st.SearchStrategy[tuple[str, ...]]:
+    chosen = st.lists(st.sampled_from(values), max_size=most, unique=True)
+    return chosen.map(lambda found: tuple(value for value in values if value in found))
 
 
 _PACKAGES = ("alpha", "beta", "gamma", "keras", "dnn-cu12", "nccl-cu12", "runtime", "plain")

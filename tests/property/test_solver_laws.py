@@ -10,7 +10,7 @@ import os
 import random
 import re
 
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -27,8 +27,8 @@ from kgen.solver.problem import REQUEST, Problem
 from kgen.solver.resolve import solve
 from kgen.solver.search import search
 
-from . import reference
-from .strategies import ACCELERATED, PLATFORMS, Ask, Model, Need, Range, V, asks, files, models, numbers, without
+from tests.property import reference
+from tests.property.strategies import ACCELERATED, PLATFORMS, Ask, Model, Need, Range, V, asks, files, models, numbers, without
 
 _MORE = os.environ.get("KGEN_LAWS")
 laws = settings(
@@ -36,6 +36,7 @@ laws = settings(
     derandomize=_MORE is None,
     database=None,
     deadline=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 
@@ -73,7 +74,7 @@ def taken(resolution: Resolution) -> dict[str, V]:
 
 
 @laws
-@given(models(), asks())
+@given(models, asks())
 def test_an_answer_keeps_every_rule_and_none_is_better(model: Model, ask: Ask) -> None:
     found = answer(model, ask)
     best = reference.best(model, ask)
@@ -92,7 +93,7 @@ def test_an_answer_keeps_every_rule_and_none_is_better(model: Model, ask: Ask) -
 
 
 @laws
-@given(models(), asks(), st.randoms(use_true_random=False))
+@given(models, asks(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_files_does_not_matter(model: Model, ask: Ask, shuffle: random.Random) -> None:
     found, again = (solve(matrix, request_of(ask)) for matrix in (matrix_of(model), matrix_of(model, shuffle)))
     assert type(found) is type(again)
@@ -105,7 +106,7 @@ def test_the_order_of_rows_and_files_does_not_matter(model: Model, ask: Ask, shu
 
 @laws
 @given(
-    models(),
+    models,
     asks(),
     st.sampled_from(["alpha", "beta", "gamma", "keras", "plain", "runtime", "nccl-cu12", "dnn-cu12"]),
     st.sampled_from([">=", "<=", "!=", "<"]),
@@ -122,7 +123,7 @@ def test_a_further_requirement_never_helps(model: Model, ask: Ask, package: str,
 
 
 @laws
-@given(models(), asks())
+@given(models, asks())
 def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> None:
     request = request_of(ask)
     matrix = matrix_of(model)
@@ -157,7 +158,7 @@ def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> N
 
 
 @laws
-@given(models(), asks())
+@given(models, asks())
 def test_every_suggestion_works_as_typed(model: Model, ask: Ask) -> None:
     found = answer(model, ask)
     assume(isinstance(found, Conflict))
@@ -218,7 +219,7 @@ def alone(ask: Ask, backend: str) -> Ask:
 
 
 @laws
-@given(models(), asks(), st.data())
+@given(models, asks(), st.data())
 def test_preferred_versions_are_taken_where_they_fit(model: Model, ask: Ask, data: st.DataObject) -> None:
     matrix, request = matrix_of(model), request_of(ask)
     plain = solve(matrix, request)
@@ -236,7 +237,7 @@ def test_preferred_versions_are_taken_where_they_fit(model: Model, ask: Ask, dat
 
 
 @laws
-@given(models(), asks(), st.data())
+@given(models, asks(), st.data())
 def test_what_was_learned_is_never_answered_again(model: Model, ask: Ask, data: st.DataObject) -> None:
     matrix, request = matrix_of(model), request_of(ask)
     exclusions: list[frozenset[tuple[str, Version]]] = []

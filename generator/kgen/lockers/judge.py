@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from kgen.lockers.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import parse_requirement
 from kgen.wheels import WheelListing, overlaps
 
 _CUDA_SUFFIX = re.compile(r"^nvidia-.*-cu(?P<major>\d\d)$")
@@ -32,10 +33,11 @@ def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, Wheel
 
 def _wrong_versions(lock: Lock) -> Iterator[str]:
     resolution = lock.resolution
+    installed = {parse_requirement(text).name for text in resolution.install}
     for name, version in resolution.packages.items():
         locked = lock.versions.get(name)
         if locked is None:
-            if name in resolution.parts.values():
+            if name not in installed:  # its distribution has another name here: tensorflow-cpu
                 continue
             yield f"{name} {version} was decided on, and the lock has none"
         elif locked.public != version.public:

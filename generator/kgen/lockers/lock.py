@@ -95,6 +95,6 @@ def best_wheel(package: Package, supported: Mapping[tags.Tag, int]) -> PackageWh
             continue
         ranks = [supported[tag] for tag in wheel_tags if tag in supported]
         if ranks:
-            # of equal tags the higher build number wins, as in the wheel specification
-            ranked.append((min(ranks), tuple(-part if isinstance(part, int) else part for part in build), wheel))
-    return min(ranked, key=lambda item: item[:2])[2] if ranked else None
+            # of equal tags the higher build number wins, and none is the lowest, as in the wheel specification
+            ranked.append((-min(ranks), build, wheel))
+    return max(ranked, key=lambda item: item[:2])[2] if ranked else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 import tomli
-from packaging.pylock import Pylock
+from packaging.pylock import Pylock, PylockValidationError
 
 from kgen import resources
 from kgen.errors import JudgementError
@@ -72,7 +72,7 @@ def render(lock: Lock, *, platform: Platform, revision: str, version: str, porta
     )
     try:
         Pylock.from_dict(tomli.loads(text))
-    except ValueError as error:
+    except (ValueError, PylockValidationError) as error:
         raise JudgementError(f"{request.environment}: the lock would not be valid: {error}") from error
     return text
 

@@ -85,7 +85,8 @@ class _Lessons:
         ceilings: wishes for common versions; given up at the first refusal.
         exclusions: what the solver must not pick.
         unfit: constraints against versions that have no wheel for the target.
-        reason: the first refusal, which is about the versions that one would expect.
+        reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
+            the versions that one would expect.
         notes: the refusals in words.
     """
 
@@ -138,12 +139,16 @@ class Session:
                 closed = self._all(pool, self._close_timed, outcomes)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
                 shared = self._share(pool, ready)
-            with ThreadPoolExecutor(_READERS) as pool:
+            readers = ThreadPoolExecutor(_READERS)
+            try:
                 for outcome, found in shared:
                     started = time.monotonic()
                     self._report(outcome.request, "reading file lists")
-                    self._finish(pool, outcome, found)
+                    self._finish(readers, outcome, found)
                     outcome.seconds += time.monotonic() - started
+            finally:
+                # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+                readers.shutdown(wait=False, cancel_futures=True)
         except KeyboardInterrupt:
             self._cancel.set()
             raise
@@ -275,13 +280,13 @@ class Session:
         if lessons.ceilings:
             lessons.ceilings = ()
             return True
-        lessons.reason = lessons.reason or unclosed.cause
-        if any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages):
-            return False
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
         exclusion = self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
-        if exclusion is None:
+        nowhere = any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages)
+        if exclusion is None or nowhere:
+            lessons.reason = unclosed.cause
             return False
+        lessons.reason = lessons.reason or unclosed.cause
         lessons.exclusions.append(exclusion)
         pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
         environment = answer.request.environment

@@ -172,7 +172,7 @@ def _cutoff(cutoff: datetime.date | None) -> list[str]:
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:
-    """uv's name of a target.
+    """Uv's name of a target.
 
     Where uv does not know the glibc floor, the next newer one; the lock is judged by the real one.
     """

@@ -128,9 +128,9 @@ class CompatibilityMatrix:
 
     def expand(self, requirement_text: str) -> tuple[str, ...]:
         """The requirements behind a requirement on the CUDA toolkit's meta package; () for any other."""
-        requirement = parse_requirement(requirement_text)
-        if requirement.name != _META_PACKAGE:
+        if not requirement_text.startswith(_META_PACKAGE):
             return ()
+        requirement = parse_requirement(requirement_text)
         pinned = [toolkit for toolkit in self.toolkits if toolkit.version in requirement.specifier]
         if not pinned:
             return ()
@@ -192,10 +192,7 @@ class CompatibilityMatrix:
             "backends.toml": reader.read_backends,
             "cuda.toml": reader.read_cuda,
             "cudnn.toml": reader.read_cudnn,
-            "libraries.toml": lambda file: [
-                reader.read_library(file.table(name), name)
-                for name in file
-            ],
+            "libraries.toml": lambda file: [reader.read_library(file.table(name), name) for name in file],
         }
         backends = everything.get("backends.toml", {})
         frameworks = [row.get("framework", "") for row in backends.values() if isinstance(row, dict)]

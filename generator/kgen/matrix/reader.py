@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -32,6 +33,7 @@ _ZERO = Version("0")
 _NO_DRIVER = DriverVersion("000")
 
 
+@functools.cache
 def _version(text: str) -> Version:
     try:
         return Version(text)
@@ -148,7 +150,7 @@ def _read_build(row: Table) -> Build:
         add.close()
     build = Build(
         cuda=row.parsed("cuda", lambda text: str(_version(text))),
-        pythons=row.parsed_texts("pythons", _minor),
+        pythons=row.texts("pythons"),
         platforms=_glibc_by_platform(row),
         install=row.texts("install"),
         requires=row.texts("requires"),
@@ -206,7 +208,7 @@ def read_library(row: Table, name: str) -> Library:
     releases = []
     for files in row.tables("files"):
         platforms = _glibc_by_platform(files)
-        pythons = files.parsed_texts("pythons", _minor)
+        pythons = files.texts("pythons")
         published = files.mapping("releases", datetime.date)
         inner = files.table("releases")
         for text, day in published.items():

@@ -82,12 +82,21 @@ def _barren_cause(problem: Problem, choice: Choice) -> Cause:
         if not (release.yanked or release.version.is_prerelease)
         for build in builds_on(request.platform, release)
     ]
-    usable = [(release, build) for release, build in zip(choice.releases, choice.builds, strict=True) if build]
+    built = [(release, build) for release, build in zip(choice.releases, choice.builds, strict=True) if build]
+    usable = [(release, build) for release, build in built if problem.is_sound(choice.name, release)]
     if usable:
         return Cause(
             subject=f"{choice.name} {span([release.version for release, _ in usable], choice.versions)}",
             requires="python " + _by_value([(r, _pythons(b)) for r, b in usable], choice.versions),
             source=_source([build for _, build in usable]),
+        )
+    if built:
+        return Cause(
+            subject=f"{choice.name} {span([release.version for release, _ in built], choice.versions)}",
+            requires=_by_value(
+                [(release, f"to be avoided: {_doubt(release)}") for release, _ in built], choice.versions
+            ),
+            source=_source([build for _, build in built]),
         )
     if not on_platform:
         return Cause(
@@ -100,6 +109,10 @@ def _barren_cause(problem: Problem, choice: Choice) -> Cause:
         requires=_by_value([(release, describe_build(build)) for release, build in on_platform], choice.versions),
         source=_source([build for _, build in on_platform]),
     )
+
+
+def _doubt(release: Release) -> str:
+    return f"yanked ({release.yanked})" if release.yanked else release.known_bad or "a pre-release"
 
 
 def _distinct(releases: Sequence[Release]) -> list[Version]:
@@ -177,8 +190,6 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
 
 
 def _framework_fact(problem: Problem, rule: str, release: Release, build: Build) -> str:
-    if rule == "sound":
-        return f"to be avoided ({release.yanked or release.known_bad or 'a pre-release'})"
     if rule == "glibc":
         return f"glibc >={build.platforms[problem.platform.name]}"
     if rule == "driver" and build.cuda_major is not None:
@@ -234,5 +245,5 @@ def _library_fact(problem: Problem, unit: Unit) -> Cause:
 def unit_text(problem: Problem, unit: Unit) -> str:
     """A unit in a few words: `driver 570.124`, `--require torch==2.6.0`."""
     if unit.owner != REQUEST:
-        return "its own record" if unit.rule == "sound" else f"{unit.owner} ({unit.rule})"
+        return f"{unit.owner} ({unit.rule})"
     return _wish(problem, unit).requires

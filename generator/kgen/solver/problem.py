@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -23,6 +24,8 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Build, LibraryRelease, Release, parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+
+T = TypeVar("T")
 
 CUDNN = "cudnn"
 RUNTIME = "runtime"
@@ -113,19 +116,35 @@ def contains(specifiers: SpecifierSet, version: Version) -> bool:
 
 def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
     """The bits of the versions, sorted oldest first, that a range holds."""
-    every = (1 << len(versions)) - 1
-    mask = every
+    mask = (1 << len(versions)) - 1
     for specifier in specifiers:
-        exact = "*" not in specifier.version and specifier.operator in {">=", "<=", "=="}
-        bound = Version(specifier.version) if exact else None
-        if bound is None or bound.local is not None:
-            mask &= mask_where(versions, lambda version, one=specifier: one.contains(version, prereleases=True))
-            continue
-        # the three comparisons that nearly all requirements are made of need no look at every version
+        mask &= _bounded(specifier, versions)
+    return mask
+
+
+def _bounded(specifier: Specifier, versions: Sequence[Version]) -> int:
+    """The bits of one comparison: by bisection where its bounds are plain, which spares a look at every version."""
+    operator, text = specifier.operator, specifier.version
+    every = (1 << len(versions)) - 1
+    if operator == "==" and text.endswith(".*"):
+        *lead, last = text.removesuffix(".*").split(".")
+        if last.isdecimal():
+            first, beyond = ".".join([*lead, last]), ".".join([*lead, str(int(last) + 1)])
+            return _below(f"{beyond}.dev0", versions) & ~_below(f"{first}.dev0", versions)
+    elif operator in {"==", ">=", "<=", "<"} and "+" not in text:
+        bound = Version(text)
         below = (1 << bisect_left(versions, bound)) - 1
         up_to = (1 << bisect_right(versions, bound)) - 1
-        mask &= {">=": every & ~below, "<=": up_to, "==": up_to & ~below}[specifier.operator]
-    return mask
+        if operator != "<":
+            return {">=": every & ~below, "<=": up_to, "==": up_to & ~below}[operator]
+        if not (bound.is_prerelease or bound.is_postrelease):
+            # "<2.0" holds no pre-release of 2.0, though these sort before it
+            return below & _below(f"{bound.base_version}.dev0", versions)
+    return mask_where(versions, lambda version: specifier.contains(version, prereleases=True))
+
+
+def _below(text: str, versions: Sequence[Version]) -> int:
+    return (1 << bisect_left(versions, Version(text))) - 1
 
 
 def spell(specifiers: SpecifierSet) -> str:
@@ -172,6 +191,26 @@ def ptx_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | Non
     return None if toolkit is None else toolkit.driver
 
 
+class _Known:
+    """What is the same for every request that is put to one matrix, worked out once.
+
+    A refusal is explained by solving dozens of requests that differ in one point each.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What `find` gives, which must depend on nothing but the matrix and the key."""
+        if key not in self._found:
+            self._found[key] = find()
+        found: T = self._found[key]
+        return found
+
+
+_known: WeakKeyDictionary[CompatibilityMatrix, _Known] = WeakKeyDictionary()
+
+
 class Problem:
     """One request put to the matrix."""
 
@@ -180,6 +219,7 @@ class Problem:
         self.matrix = matrix
         self.request = request
         self.platform = matrix.platforms[request.platform]
+        self._known = _known.setdefault(matrix, _Known())
         self._markers = {
             **self.platform.markers,
             "python_version": request.python,
@@ -292,6 +332,7 @@ class Problem:
         releases = self.matrix.framework(name).releases
         builds = [self.build_of(name, release) for release in releases]
         base = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
+        base &= mask_where(releases, lambda release: self.is_sound(name, release))
         local = [None if build is None else build.local for build in builds]
         choice = Choice(
             name=name,
@@ -307,13 +348,6 @@ class Problem:
         self.variables[name] = choice
         self._apply_wishes(choice, local)
         self._apply_cutoff(choice, [release.released for release in releases])
-        wishes = self.wishes(name)
-
-        def sound(release: Release) -> bool:
-            doubtful = release.yanked or release.known_bad or release.version.is_prerelease
-            return not doubtful or any(pins(wish, release.version) for wish in wishes)
-
-        choice.filters.append(Filter((Unit(name, "sound"),), mask_where(releases, sound)))
         if self.platform.glibc is not None:
             units = (Unit(REQUEST, "glibc"), Unit(name, "glibc"))
             fits = mask_where(
@@ -323,6 +357,11 @@ class Problem:
             choice.filters.append(Filter(units, fits))
         self._apply_hardware(choice)
         return choice
+
+    def is_sound(self, framework: str, release: Release) -> bool:
+        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned."""
+        doubtful = release.yanked or release.known_bad or release.version.is_prerelease
+        return not doubtful or any(pins(wish, release.version) for wish in self.wishes(framework))
 
     def _apply_hardware(self, choice: Choice) -> None:
         driver = self.request.driver
@@ -351,39 +390,38 @@ class Problem:
         return driver.reaches(self.matrix.cuda_majors[build.cuda_major].driver)
 
     def _needs(self, owner: str, build: Build) -> tuple[Need, ...]:
-        needs = []
+        request = self.request
+        marked = any(";" in text for text in (*build.requires, *build.adds))
+        # a build is one object of the matrix, which outlives what is remembered of it
+        key = ("needs", id(build), request.platform, request.python if marked else "", request.backends)
+        needs = self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
+        for need in needs:
+            if need.package not in self.variables:
+                self._variable(need.package)
+        return needs
+
+    def _collect_needs(self, owner: str, build: Build) -> Iterator[Need]:
         rows = [(text, build.provenance.source) for text in build.requires]
         rows += build.adds.items()
         for text, source in rows:
             requirement = parse_requirement(text)
-            if requirement.marker is not None and not requirement.marker.evaluate(self._markers):
-                continue
-            needs += self._need(owner, text, source)
-            for expanded in self.matrix.expand(text):
-                needs += self._need(owner, expanded, source)
+            if requirement.marker is None or requirement.marker.evaluate(self._markers):
+                for one in (text, *self.matrix.expand(text)):
+                    yield from self._need(owner, one, source)
         for backend in self.request.backends:
             row = self.matrix.backends[backend]
-            if row.framework != owner:
-                continue
-            for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
-                needs += self._need(owner, text, row.provenance.source)
-        return tuple(needs)
+            if row.framework == owner:
+                for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
+                    yield from self._need(owner, text, row.provenance.source)
 
-    def _need(self, owner: str, text: str, source: str) -> list[Need]:
+    def _need(self, owner: str, text: str, source: str) -> Iterator[Need]:
         requirement = parse_requirement(text)
-        package = requirement.name
-        mask = self._need_mask(package, text)
-        if mask is None:
-            return []
-        return [Need(Unit(owner, f"needs {package}"), package, mask, spell(requirement.specifier), source)]
-
-    @functools.cache  # noqa: B019 - lives as long as its problem
-    def _need_mask(self, package: str, text: str) -> int | None:
-        variable = self._variable(package)
-        if variable is None:
-            return None
-        specifiers = parse_requirement(text).specifier
-        return mask_of(specifiers, variable.versions)
+        variable = self._variable(requirement.name)
+        if variable is not None:
+            mask, spelled = self._known.once(
+                text, lambda: (mask_of(requirement.specifier, variable.versions), spell(requirement.specifier))
+            )
+            yield Need(Unit(owner, f"needs {requirement.name}"), requirement.name, mask, spelled, source)
 
     # -- libraries -------------------------------------------------------------------------------------------------
 
@@ -402,7 +440,10 @@ class Problem:
         variable = Variable(
             name=package,
             versions=[release.version for release in library.releases],
-            base=mask_where(library.releases, lambda release: self._library_fits(package, release)),
+            base=self._known.once(
+                ("fits", package, self.request.platform, self.request.python, self.request.accelerator),
+                lambda: mask_where(library.releases, lambda release: self._library_fits(package, release)),
+            ),
         )
         self.variables[package] = variable
         self._apply_wishes(variable)
@@ -457,7 +498,10 @@ class Problem:
 
     def _apply_library_glibc(self, variable: Variable, releases: Sequence[LibraryRelease]) -> None:
         units = (Unit(REQUEST, "glibc"), Unit(variable.name, "glibc"))
-        fits = mask_where(releases, lambda release: self._glibc_fits(release.platforms.get(self.platform.name)))
+        fits = self._known.once(
+            ("glibc", variable.name, self.request.platform, self.request.glibc),
+            lambda: mask_where(releases, lambda release: self._glibc_fits(release.platforms.get(self.platform.name))),
+        )
         variable.filters.append(Filter(units, fits))
 
     def _apply_cudnn(self, variable: Variable) -> None:

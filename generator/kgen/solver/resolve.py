@@ -270,6 +270,9 @@ def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
         return f"is built for {' and '.join(dict.fromkeys(map(conflict.describe_build, others)))}"
     if request.python not in build.pythons:
         return f"has no wheel for Python {request.python}"
+    release = choice.releases[position]
+    if not problem.is_sound(choice.name, release):
+        return f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
     for units, mask in choice.filters:
         if not mask >> position & 1:
             return f"is kept out by {conflict.unit_text(problem, units[0])}"

@@ -1,0 +1,128 @@
+"""Measures kgen as whole processes, beside uv doing the same by hand, in one run on one machine.
+
+    python benchmarks/run.py solve            # no network
+    python benchmarks/run.py lock             # the index that uv is configured for
+
+Prints medians and ratios; judges nothing. The commands of a round follow each other, so that a machine (or an index)
+whose speed drifts slows all of them alike. `kgen` and `uv` are those beside the interpreter that runs this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+KGEN = str(BIN / "kgen")
+UV = shutil.which("uv", path=str(BIN)) or "uv"
+PYTHON = "3.12"
+TOGETHER = ("solve", "tensorflow", "jax", "torch", "--together", "all", "--cuda", "12", "--python", PYTHON)
+SOLVES: dict[str, tuple[str, ...]] = {
+    "python -c pass": (sys.executable, "-c", "pass"),
+    "kgen --version": (KGEN, "--version"),
+    "solve, one backend": (KGEN, "solve", "torch", "--cuda", "12", "--python", PYTHON),
+    "solve, one backend, Python left open": (KGEN, "solve", "torch", "--cuda", "12"),
+    "solve, three together": (KGEN, *TOGETHER),
+    "refusal, TensorFlow and torch 2.6": (
+        KGEN, "solve", "tensorflow", "torch", "--together", "all", "--cuda", "12", "--python", "3.11",
+        "--require", "torch==2.6.0",
+    ),
+    "refusal, three and TensorFlow 2.21": (KGEN, *TOGETHER, "--require", "tensorflow==2.21.0"),
+    "refusal, no wheel for Python 3.14": (KGEN, *TOGETHER[:-1], "3.14"),
+}  # fmt: skip
+REQUESTS: dict[str, str] = {
+    "tensorflow": "keras tensorflow[and-cuda]",
+    "jax": "keras jax[cuda12]",
+    "torch": "keras torch<2.11",
+    "numpy": "keras numpy scipy jax",
+}
+"""What a user would write by hand; `<2.11` is what they have to know for CUDA 12."""
+
+
+def timed(command: Sequence[str], *, cwd: Path, text: str | None = None) -> float:
+    """Seconds of one whole process; its output is read and thrown away."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        input=text,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode not in {0, 3}:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+    return seconds
+
+
+def solve(rounds: int) -> None:
+    """`kgen solve` and `kgen --version` against an interpreter that does nothing."""
+    taken: dict[str, list[float]] = {name: [] for name in SOLVES}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds + 1):
+            for name, command in SOLVES.items():
+                taken[name].append(timed(command, cwd=Path(folder)))
+    for name, seconds in taken.items():
+        counted = sorted(seconds[1:])
+        print(
+            f"{name:<40} {statistics.median(counted) * 1000:7.0f} ms  ({counted[0] * 1000:.0f}-{counted[-1] * 1000:.0f})"
+        )
+
+
+def lock(rounds: int) -> None:
+    """`kgen lock --cuda 12` against `uv pip compile --generate-hashes` of the same four, one after the other."""
+    whole: list[float] = []
+    each: dict[str, list[float]] = {name: [] for name in REQUESTS}
+    for round_ in range(rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = timed([KGEN, "lock", "--cuda", "12", "--python", PYTHON], cwd=Path(folder))
+            alone = {
+                name: timed(
+                    [
+                        UV, "pip", "compile", "-", "--generate-hashes", "--quiet", "--output-file", f"{name}.txt",
+                        "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28",
+                    ],
+                    cwd=Path(folder),
+                    text=request.replace(" ", "\n"),
+                )
+                for name, request in REQUESTS.items()
+            }  # fmt: skip
+        if round_ > 0:  # the first one warms the caches
+            whole.append(seconds)
+            for name, one in alone.items():
+                each[name].append(one)
+    sums = [sum(seconds) for seconds in zip(*each.values(), strict=True)]
+    slowest = [max(seconds) for seconds in zip(*each.values(), strict=True)]
+    print(
+        f"kgen lock --cuda 12, four backends       {statistics.median(whole):6.2f} s  ({min(whole):.2f}-{max(whole):.2f})"
+    )
+    for name, taken in each.items():
+        print(f"uv pip compile, {name:<24} {statistics.median(taken):6.2f} s  ({min(taken):.2f}-{max(taken):.2f})")
+    for what, others in (("their sum", sums), ("the slowest of them", slowest)):
+        ratios = [ours / theirs for ours, theirs in zip(whole, others, strict=True)]
+        print(
+            f"kgen / {what:<33} {statistics.median(ratios):6.2f}    ({min(ratios):.2f}-{max(ratios):.2f}), round by round"
+        )
+
+
+def main() -> None:
+    """Run what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("solve", "lock"))
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
+    arguments = parser.parse_args()
+    {"solve": solve, "lock": lock}[arguments.what](arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Laws of the solver, checked on small matrices that hypothesis makes up."""

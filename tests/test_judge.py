@@ -1,0 +1,203 @@
+"""kgen.lockers.judge: every fault that makes a lock unfit, found in locks made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+
+import pytest
+from packaging.version import Version
+
+from kgen.lockers.judge import faults
+from kgen.lockers.lock import Lock, LockedWheel
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
+from kgen.wheels import WheelListing
+from tests.command import PYTHON
+
+CUDA12 = Accelerator(cuda=12)
+
+
+def resolution(matrix: CompatibilityMatrix, *backends: str, accelerator: Accelerator = CUDA12) -> Resolution:
+    name = backends[0] if len(backends) == 1 else "all"
+    answer = solve(
+        matrix,
+        EnvironmentRequest(
+            name=name,
+            backends=backends,
+            accelerator=accelerator,
+            python=PYTHON,
+            platform="linux-64",
+        ),
+    )
+    assert isinstance(answer, Resolution)
+    return answer
+
+
+def wheel(name: str, version: str | Version) -> LockedWheel:
+    stem = f"{name.replace('-', '_')}-{version}"
+    return LockedWheel(
+        name=name,
+        version=Version(str(version)),
+        filename=f"{stem}-py3-none-any.whl",
+        url=f"https://files.test/{stem}-py3-none-any.whl",
+        sha256="0" * 64,
+        size=1,
+        requires_python=None,
+    )
+
+
+def lock_of(answer: Resolution, *more: LockedWheel, without: str = "") -> Lock:
+    """The lock that the resolution asks for, with these wheels over it and one package left out."""
+    found = {name: wheel(name, version) for name, version in {**answer.packages, **answer.libraries}.items()}
+    found |= {one.name: one for one in more}
+    found.pop(without, None)
+    return Lock(resolution=answer, wheels=tuple(found[name] for name in sorted(found)))
+
+
+def judged(
+    matrix: CompatibilityMatrix, lock: Lock, **contents: dict[str, bytes]
+) -> tuple[str, ...]:
+    listings = {
+        name.replace("_", "-"): WheelListing(
+            size=1, entries={path: (zlib.crc32(data), len(data)) for path, data in files.items()}
+        )
+        for name, files in contents.items()
+    }
+    return faults(matrix, lock, listings)
+
+
+@pytest.fixture(name="jax", scope="module")
+def _jax(matrix: CompatibilityMatrix) -> Resolution:
+    return resolution(matrix, "jax")
+
+
+@pytest.mark.parametrize("backends", [("tensorflow",), ("jax",), ("torch",), ("tensorflow", "jax", "torch")])
+def test_what_was_decided_is_fit(matrix: CompatibilityMatrix, backends: tuple[str, ...]) -> None:
+    assert judged(matrix, lock_of(resolution(matrix, *backends))) == ()
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch", "numpy", "openvino"])
+def test_the_cpu_is_fit(matrix: CompatibilityMatrix, backend: str) -> None:
+    assert judged(matrix, lock_of(resolution(matrix, backend, accelerator=CPU))) == ()
+
+
+def test_the_local_label_of_a_decided_version_is_the_locks_own(matrix: CompatibilityMatrix) -> None:
+    answer = resolution(matrix, "torch", accelerator=CPU)
+    assert judged(matrix, lock_of(answer, wheel("torch", f"{answer.packages['torch']}+cpu"))) == ()
+
+
+def test_another_framework_version(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    assert judged(matrix, lock_of(jax, wheel("jax", "0.0.1"))) == (
+        f"jax {jax.packages['jax']} was decided on, and the lock has 0.0.1",
+    )
+
+
+def test_no_framework(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    assert judged(matrix, lock_of(jax, without="jax")) == (
+        f"jax {jax.packages['jax']} was decided on, and the lock has none",
+    )
+
+
+def test_another_version_of_a_pinned_library(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    assert judged(matrix, lock_of(jax, wheel("nvidia-cudnn-cu12", "9.1.0.70"))) == (
+        f"nvidia-cudnn-cu12 {jax.libraries['nvidia-cudnn-cu12']} was decided on, and the lock has 9.1.0.70",
+    )
+
+
+def test_another_numpy_is_the_resolvers_own_choice(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    assert judged(matrix, lock_of(jax, wheel("numpy", "2.0.2"))) == ()
+
+
+@pytest.mark.parametrize("name", ["nvidia-nccl-cu12", "nvidia-cudnn-cu12", "nvidia-cuda-nvcc-cu12"])
+def test_an_incomplete_cuda_build(matrix: CompatibilityMatrix, jax: Resolution, name: str) -> None:
+    assert judged(matrix, lock_of(jax, without=name)) == (
+        f"the chosen builds need {name}, and the lock has none: it would not be complete",
+    )
+
+
+def test_another_cuda_by_its_suffix(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    assert judged(matrix, lock_of(jax, wheel("nvidia-nccl-cu13", "2.30.7"))) == (
+        "nvidia-nccl-cu13 2.30.7 is of CUDA 13, in an environment for CUDA 12",
+    )
+
+
+def test_another_cuda_by_the_suffix_of_a_package_that_the_matrix_does_not_follow(
+    matrix: CompatibilityMatrix, jax: Resolution
+) -> None:
+    assert matrix.library("nvidia-dali-cu13") is None
+    assert judged(matrix, lock_of(jax, wheel("nvidia-dali-cu13", "1.51"), wheel("nvidia-dali-cu12", "1.51"))) == (
+        "nvidia-dali-cu13 1.51 is of CUDA 13, in an environment for CUDA 12",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("nvidia-cublas", "13.1.0.3"), ("nvidia-cufft", "12.0.0.61")]
+)
+def test_another_cuda_by_its_version(
+    matrix: CompatibilityMatrix, jax: Resolution, name: str, version: str
+) -> None:
+    """CUDA 13's cuFFT has major version 12, and none of its packages has a suffix."""
+    assert judged(matrix, lock_of(jax, wheel(name, version))) == (
+        f"{name} {version} is of CUDA 13, in an environment for CUDA 12",
+    )
+
+
+def test_another_cuda_from_the_other_side(matrix: CompatibilityMatrix) -> None:
+    jax = resolution(matrix, "jax", accelerator=Accelerator(cuda=13))
+    assert judged(matrix, lock_of(jax, wheel("nvidia-cublas-cu12", "12.8.4.1"))) == (
+        "nvidia-cublas-cu12 12.8.4.1 is of CUDA 12, in an environment for CUDA 13",
+    )
+
+
+def test_two_cudnn(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    found = judged(matrix, lock_of(jax, wheel("nvidia-cudnn-cu13", "9.26.0.51")))
+    assert found == (
+        "nvidia-cudnn-cu13 9.26.0.51 is of CUDA 13, in an environment for CUDA 12",
+        f"there are several cuDNN in it: nvidia-cudnn-cu12 {jax.libraries['nvidia-cudnn-cu12']}"
+        " and nvidia-cudnn-cu13 9.26.0.51",
+    )
+
+
+def test_two_cudnn_for_the_cpu(matrix: CompatibilityMatrix) -> None:
+    numpy = resolution(matrix, "numpy", accelerator=CPU)
+    more = wheel("nvidia-cudnn-cu12", "9.10.2.21"), wheel("nvidia-cudnn-cu13", "9.26.0.51")
+    assert judged(matrix, lock_of(numpy, *more)) == (
+        "there are several cuDNN in it: nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.26.0.51",
+    )
+
+
+def test_a_cpu_build_for_cuda(matrix: CompatibilityMatrix) -> None:
+    torch = resolution(matrix, "torch")
+    version = torch.packages["torch"]
+    assert judged(matrix, lock_of(torch, wheel("torch", f"{version}+cpu"))) == (
+        f"torch {version}+cpu is a CPU build, in an environment for CUDA 12",
+    )
+
+
+def test_two_owners_of_one_path(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    found = judged(
+        matrix,
+        lock_of(jax),
+        nvidia_cudnn_cu12={"nvidia/__init__.py": b"", "nvidia/cudnn/a.so": b"12", "nvidia/cudnn/b.so": b"12"},
+        nvidia_other={"nvidia/__init__.py": b"", "nvidia/cudnn/a.so": b"13", "nvidia/cudnn/b.so": b"13"},
+        third={"nvidia/cudnn/b.so": b"12"},
+    )
+    assert found == (
+        "nvidia-cudnn-cu12 and nvidia-other both own nvidia/cudnn/a.so and 1 more, with different content",
+        "nvidia-other and third both own nvidia/cudnn/b.so, with different content",
+    )
+
+
+def test_every_fault_is_named(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    lock = lock_of(jax, wheel("jax", "0.0.1"), wheel("nvidia-cublas", "13.1.0.3"), without="nvidia-nccl-cu12")
+    assert len(judged(matrix, lock, first={"a": b"1"}, second={"a": b"2"})) == 4
+
+
+def test_sizes(jax: Resolution) -> None:
+    lock = lock_of(jax)
+    assert lock.size == len(lock.wheels)
+    assert dataclasses.replace(lock, wheels=(dataclasses.replace(lock.wheels[0], size=None),)).size is None

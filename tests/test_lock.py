@@ -1,0 +1,513 @@
+"""`kgen lock` as a whole: a process, a real uv, an index on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from packaging.markers import Marker
+from packaging.pylock import Pylock
+
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result, tree
+from tests.index import Index
+from tests.wheelhouse import Wheel, Wheelhouse
+
+HOOKS = [f"{place}/kgen.{shell}" for place in ("activate.d", "deactivate.d") for shell in ("fish", "ps1", "sh")]
+FILES = [*HOOKS, "pylock.linux-64.toml"]
+ENVIRONMENTS = ["jax-cuda12", "numpy-cpu", "tensorflow-cuda12", "torch-cuda12"]
+CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
+NEXT = """
+next: commit locks/; install with `uv pip sync locks/{0}/pylock.linux-64.toml` \
+and select the backend with `. locks/{0}/activate.d/kgen.sh`
+"""
+
+
+def read(folder: Path, environment: str) -> dict[str, Any]:
+    path = folder / "locks" / environment / "pylock.linux-64.toml"
+    return tomli.loads(path.read_text(encoding="utf-8"))
+
+
+def versions(folder: Path, environment: str) -> dict[str, str]:
+    return {package["name"]: package["version"] for package in read(folder, environment)["packages"]}
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def states(result: Result) -> dict[str, str]:
+    """Environment -> the last column of the table."""
+    rows = [line.split() for line in result.stdout.splitlines()[1:]]
+    return {row[0]: row[-1] for row in rows}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    found = [(path, path.lstat()) for path in [folder, *folder.rglob("*")]]
+    return {path.relative_to(folder).as_posix(): (status.st_ino, status.st_mtime_ns) for path, status in found}
+
+
+class TestFourBackends:
+    """`kgen lock --cuda 12` in an empty folder."""
+
+    @pytest.fixture(scope="class", name="locked")
+    @staticmethod
+    def _locked(tmp_path_factory: pytest.TempPathFactory, healthy: Index) -> tuple[Kgen, Result]:
+        temporary = tmp_path_factory.mktemp("locked")
+        kgen = Kgen(folder=temporary, temporary=temporary).at(healthy.url)
+        return kgen, kgen(*LOCK, "--cuda", "12")
+
+    def test_what_it_says(self, locked: tuple[Kgen, Result]) -> None:
+        assert locked[1] == Result(
+            0,
+            """\
+environment        frameworks                       CUDA  cuDNN      packages  download  time   lock
+tensorflow-cuda12  tensorflow 2.21.0, keras 3.15.1  12.8  9.10.2.21  30        [SIZE]  [TIME]  written
+jax-cuda12         jax 0.10.2, keras 3.15.1         12.8  9.10.2.21  31        [SIZE]  [TIME]  written
+torch-cuda12       torch 2.10.0, keras 3.15.1       12.8  9.10.2.21  38        [SIZE]  [TIME]  written
+numpy-cpu          numpy 2.4.6, keras 3.15.1        -     -          17        [SIZE]  [TIME]  written
+""",
+            NEXT.format("tensorflow-cuda12"),
+        )
+
+    def test_what_it_writes(self, locked: tuple[Kgen, Result]) -> None:
+        expected = [f"locks/{environment}/{file}" for environment in ENVIRONMENTS for file in FILES]
+        assert files(locked[0].folder) == expected
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_each_lock_keeps_its_promises(
+        self, locked: tuple[Kgen, Result], healthy: Index, environment: str
+    ) -> None:
+        lock = read(locked[0].folder, environment)
+        parsed = Pylock.from_dict(lock)
+        assert str(parsed.lock_version) == "1.0"
+        assert parsed.environments == [Marker("sys_platform == 'linux' and platform_machine == 'x86_64'")]
+        assert str(parsed.requires_python) == f"=={PYTHON}.*"
+        assert parsed.created_by == "kgen"
+        names = [package.name for package in parsed.packages]
+        assert names == sorted(set(names))
+        for package in parsed.packages:
+            served = {wheel.filename: wheel for wheel in healthy.wheelhouse.wheels(package.name)}
+            assert package.wheels is not None
+            assert len(package.wheels) == 1
+            (wheel,) = package.wheels
+            found = served[wheel.filename]
+            assert str(package.version) == found.version
+            assert wheel.url == f"{healthy.url.removesuffix('/simple')}/files/{wheel.filename}"
+            assert wheel.size == len(found.content)
+            assert wheel.hashes == {"sha256": found.sha256}
+            assert wheel.upload_time is None
+            assert (package.sdist, package.archive, package.vcs, package.directory) == (None,) * 4
+            assert (package.marker, package.index, package.dependencies) == (None, None, None)
+
+    @pytest.mark.parametrize("environment", ENVIRONMENTS)
+    def test_each_lock_says_what_was_decided(self, locked: tuple[Kgen, Result], environment: str) -> None:
+        lock = read(locked[0].folder, environment)
+        decided = lock["tool"]["kgen"]
+        assert decided["environment"] == environment
+        assert decided["python"] == PYTHON
+        assert decided["exclude-newer"] == CUTOFF
+        assert re.fullmatch("[0-9a-f]{16}", decided["matrix"])
+        locked_versions = {package["name"]: package["version"] for package in lock["packages"]}
+        for table in ("packages", "libraries"):
+            for name, version in decided[table].items():
+                assert locked_versions[name] == version
+        assert decided["size"] == sum(wheel["size"] for package in lock["packages"] for wheel in package["wheels"])
+        if environment == "numpy-cpu":
+            assert not {"cuda", "cudnn", "driver"} & set(decided)
+            assert not any(name.startswith("nvidia") for name in locked_versions)
+        else:
+            assert decided["cudnn"] == locked_versions["nvidia-cudnn-cu12"]
+            assert not any(re.search("cu1[13]", name) for name in locked_versions)
+
+    def test_what_is_shared_has_one_version(self, locked: tuple[Kgen, Result]) -> None:
+        taken: dict[str, set[str]] = {}
+        for environment in ENVIRONMENTS:
+            for name, version in versions(locked[0].folder, environment).items():
+                taken.setdefault(name, set()).add(version)
+        different = {name for name, found in taken.items() if len(found) > 1}
+        # torch pins its NCCL, and TensorFlow needs a newer one
+        assert different == {"nvidia-nccl-cu12"}
+
+    def test_again_nothing_changes(self, locked: tuple[Kgen, Result]) -> None:
+        kgen, first = locked
+        before = stamps(kgen.folder / "locks")
+        again = kgen(*LOCK, "--cuda", "12")
+        assert again == Result(0, first.stdout.replace("written", "unchanged"), first.stderr)
+        after = stamps(kgen.folder / "locks")
+        assert {**after, ".": None} == {**before, ".": None}
+        assert after["."][0] == before["."][0]
+
+    def test_another_machine_gets_the_same_bytes(self, locked: tuple[Kgen, Result], tmp_path: Path) -> None:
+        kgen, _ = locked
+        other, home = tmp_path / "other" / "below", tmp_path / "home"
+        other.mkdir(parents=True)
+        home.mkdir()
+        result = kgen(
+            *(*LOCK, "numpy", "torch", "jax", "tensorflow", "--cuda", "12"),
+            cwd=other,
+            HOME=str(home),
+            KGEN_CACHE_DIR=str(home / "kgen"),
+            PYTHONHASHSEED="7",
+            LC_ALL="C",
+            TZ="Asia/Tokyo",
+        )
+        assert result.status == 0, result.stderr
+        assert tree(other / "locks") == tree(kgen.folder / "locks")
+
+    def test_upgrading_one_package_changes_only_that(self, locked: tuple[Kgen, Result], tmp_path: Path) -> None:
+        kgen, _ = locked
+        older = ("--require", "scipy<1.16", "--dependency", "absl-py")
+        assert kgen(*LOCK, "jax", *older, cwd=tmp_path).status == 0
+        before = versions(tmp_path, "jax-cpu")
+        held = kgen(*LOCK, "jax", "--dependency", "absl-py", "--upgrade-package", "absl-py", cwd=tmp_path)
+        assert held.status == 0, held.stderr
+        assert versions(tmp_path, "jax-cpu") == before
+        moved = kgen(*LOCK, "jax", "--dependency", "absl-py", "--upgrade-package", "SciPy", cwd=tmp_path)
+        assert moved.status == 0, moved.stderr
+        after = versions(tmp_path, "jax-cpu")
+        assert before["scipy"].startswith("1.15.")
+        assert after == {**before, "scipy": versions(kgen.folder, "jax-cuda12")["scipy"]}
+
+
+class TestForms:
+    def test_portable_names_no_host(self, kgen: Kgen, project: Path) -> None:
+        assert kgen(*LOCK, "numpy", "--portable").status == 0
+        text = (project / "locks/numpy-cpu/pylock.linux-64.toml").read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "127.0.0.1" not in text
+        wheels = [package.wheels[0] for package in Pylock.from_dict(tomli.loads(text)).packages if package.wheels]
+        assert all(wheel.url is None and wheel.path and "/" not in wheel.path for wheel in wheels)
+        assert all(wheel.hashes and wheel.size for wheel in wheels)
+        (project / "kgen.toml").write_text("portable = true\n")
+        assert states(kgen(*LOCK, "numpy")) == {"numpy-cpu": "unchanged"}
+
+    def test_a_dry_run_writes_nothing(self, kgen: Kgen, project: Path) -> None:
+        assert kgen(*LOCK, "numpy", "--dry-run") == Result(
+            0,
+            """\
+environment  frameworks                 CUDA  cuDNN  packages  download  time   lock
+numpy-cpu    numpy 2.4.6, keras 3.15.1  -     -      17        [SIZE]  [TIME]  not written
+""",
+            CPU_NOTE,
+        )
+        assert files(project) == []
+        assert not (project / "locks").exists()
+
+    def test_as_data(self, kgen: Kgen, project: Path) -> None:
+        result = kgen(*LOCK, "jax", "numpy", "--cuda", "12", "--json")
+        assert (result.status, result.stderr) == (0, "")
+        jax, numpy = json.loads(result.stdout)["environments"]
+        assert set(jax) == {
+            *("environment", "python", "platform", "accelerator", "cuda", "cudnn", "driver", "packages"),
+            *("libraries", "warnings", "why", "locked", "size", "seconds", "changed", "notes"),
+        }
+        assert (jax["environment"], jax["accelerator"], jax["changed"]) == ("jax-cuda12", "cuda12", True)
+        assert jax["locked"] == versions(project, "jax-cuda12")
+        assert jax["size"] == read(project, "jax-cuda12")["tool"]["kgen"]["size"]
+        assert {**jax["locked"], **jax["libraries"]} == jax["locked"]
+        assert (numpy["environment"], numpy["cuda"], numpy["cudnn"]) == ("numpy-cpu", None, None)
+        again = json.loads(kgen(*LOCK, "numpy", "--json", "--dry-run").stdout)["environments"]
+        assert again[0]["changed"] is None
+
+    def test_no_settings_and_no_flag(self, kgen: Kgen, project: Path) -> None:
+        """The four backends for the CPU; torch has no CPU build on this index, and that is said."""
+        result = kgen(*LOCK)
+        assert result == Result(
+            4,
+            """\
+environment     frameworks                       CUDA  cuDNN  packages  download  time   lock
+tensorflow-cpu  tensorflow 2.21.0, keras 3.15.1  -     -      18        [SIZE]  [TIME]  written
+jax-cpu         jax 0.10.2, keras 3.15.1         -     -      17        [SIZE]  [TIME]  written
+numpy-cpu       numpy 2.4.6, keras 3.15.1        -     -      17        [SIZE]  [TIME]  written
+""",
+            f"""\
+{CPU_NOTE}
+error: torch-cpu: PyTorch for the CPU on linux-64 needs a CPU build (`torch==…+cpu`), and no index or folder that uv \
+is configured for has one for Python 3.11; the plain wheels of the Python package index are CUDA builds
+
+hint: name PyTorch's own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again
+hint: or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for
+hint: or lock the other backends: kgen lock tensorflow jax numpy
+
+not locked: torch-cpu; an older lock of theirs stands as it was
+""",
+        )
+        assert {path.name for path in (project / "locks").iterdir()} == {"tensorflow-cpu", "jax-cpu", "numpy-cpu"}
+
+    def test_a_folder_with_the_cpu_build(self, kgen: Kgen, project: Path, wheelhouse: Wheelhouse) -> None:
+        links = project / "wheels"
+        links.mkdir()
+        wheel = wheelhouse.local("torch", "2.13.0")
+        (links / wheel.filename).write_bytes(wheel.content)
+        result = kgen(*LOCK, "torch", UV_FIND_LINKS=str(links))
+        assert result.status == 0, result.stderr
+        locked = {package["name"]: package for package in read(project, "torch-cpu")["packages"]}
+        assert locked["torch"]["version"] == "2.13.0+cpu"
+        assert locked["torch"]["wheels"][0]["hashes"] == {"sha256": wheel.sha256}
+        assert "torch 2.13.0" in result.stdout
+        assert not any(name.startswith("nvidia") for name in locked)
+
+    def test_openvino(self, kgen: Kgen, project: Path) -> None:
+        assert states(kgen(*LOCK, "openvino", "--cuda", "12")) == {"openvino-cpu": "written"}
+        assert versions(project, "openvino-cpu")["openvino"] == "2026.4.1"
+
+    def test_a_day_is_honoured_by_solver_and_uv_alike(self, kgen: Kgen, project: Path, healthy: Index) -> None:
+        assert kgen(*LOCK[:-1], "2025-10-01", "jax", "--cuda", "12").status == 0
+        for name, version in versions(project, "jax-cuda12").items():
+            wheel = next(wheel for wheel in healthy.wheelhouse.wheels(name) if wheel.version == version)
+            assert wheel.uploaded.isoformat() <= "2025-10-01"
+
+
+class TestJoint:
+    def test_by_flag_and_by_settings(self, kgen: Kgen, project: Path) -> None:
+        flags = ("tensorflow", "jax", "torch", "--together", "all", "--cuda", "12")
+        assert kgen(*LOCK, *flags) == Result(
+            0,
+            """\
+environment  frameworks                                                 CUDA  cuDNN      packages  download  time   lock
+all-cuda12   tensorflow 2.20.0, jax 0.10.2, torch 2.10.0, keras 3.15.1  12.8  9.10.2.21  50        [SIZE]  [TIME]  \
+written
+""",
+            NEXT.format("all-cuda12"),
+        )
+        locked = versions(project, "all-cuda12")
+        assert {"tensorflow", "jax", "jax-cuda12-plugin", "torch", "triton"} <= set(locked)
+        assert not any(re.search("cu1[13]", name) for name in locked)
+        (project / "kgen.toml").write_text(
+            f'cuda = "12"\npython = "{PYTHON}"\nplatforms = ["linux-64"]\nexclude-newer = {CUTOFF}\n'
+            'backends = ["numpy"]\n[environment.all]\nbackends = ["tensorflow", "jax", "torch"]\n'
+        )
+        assert states(kgen("lock", "all")) == {"all-cuda12": "unchanged"}
+        assert states(kgen("lock")) == {"numpy-cpu": "written", "all-cuda12": "unchanged"}
+
+    def test_cuda_13(self, kgen: Kgen, project: Path) -> None:
+        assert states(kgen(*LOCK, "jax", "torch", "--together", "two", "--cuda", "13")) == {"two-cuda13": "written"}
+        locked = versions(project, "two-cuda13")
+        assert locked["nvidia-cudnn-cu13"] == "9.26.0.51"
+        assert not any("cu12" in name for name in locked)
+
+    def test_refused(self, kgen: Kgen, project: Path) -> None:
+        result = kgen(*LOCK, "tensorflow", "torch", "--together", "both", "--cuda", "13")
+        assert (result.status, result.stdout) == (3, "")
+        assert result.stderr.startswith("\nerror: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n")
+        assert result.stderr.endswith("\nnot locked: both-cuda13; an older lock of theirs stands as it was\n")
+        assert files(project) == []
+
+
+class TestDependencies:
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _demo(index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="demo", version="1.0"), Wheel(name="demo", version="2.0"))
+
+    def test_one_version_for_all(self, kgen_alone: Kgen, project: Path) -> None:
+        (project / "pyproject.toml").write_text(
+            '[tool.kgen]\ndependencies = ["demo"]\n[tool.kgen.backend.jax]\ndependencies = ["demo<2", "six"]\n'
+        )
+        result = kgen_alone(*LOCK, "jax", "numpy")
+        assert (result.status, result.stderr) == (0, CPU_NOTE + NEXT.format("jax-cpu"))
+        jax, numpy = versions(project, "jax-cpu"), versions(project, "numpy-cpu")
+        assert (jax["demo"], numpy["demo"]) == ("1.0", "1.0")
+        assert "six" in jax
+        assert "six" not in numpy
+        assert read(project, "jax-cpu")["tool"]["kgen"]["dependencies"] == ["demo", "demo<2", "six"]
+
+    def test_no_version_for_all(self, kgen_alone: Kgen, project: Path) -> None:
+        (project / "kgen.toml").write_text(
+            '[backend.numpy]\ndependencies = ["demo>=2"]\n[backend.jax]\ndependencies = ["demo<2"]\n'
+        )
+        result = kgen_alone(*LOCK, "jax", "numpy", "--json")
+        assert result.status == 0
+        note = "demo differs between environments, no version serves all: 1.0 in jax-cpu; 2.0 in numpy-cpu"
+        assert result.stderr == f"{CPU_NOTE}note: {note}\n"
+        jax, numpy = json.loads(result.stdout)["environments"]
+        assert (jax["locked"]["demo"], numpy["locked"]["demo"]) == ("1.0", "2.0")
+        # what could not be shared has cost nobody a framework
+        assert (jax["packages"]["jax"], numpy["packages"]["numpy"]) == ("0.10.2", "2.4.6")
+
+    def test_one_that_brings_another_cuda(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        more = ("nvidia-cublas>=13", "nvidia-cudnn-cu13<9.26.1")
+        index.wheelhouse.put(Wheel(name="brings-more", version="1.0", requires=more))
+        result = kgen_alone(*LOCK, "torch", "--cuda", "12", "--dependency", "brings-more")
+        cublas = max(
+            (wheel for wheel in index.wheelhouse.wheels("nvidia-cublas") if wheel.uploaded.isoformat() <= CUTOFF),
+            key=lambda wheel: tuple(map(int, wheel.version.split("."))),
+        ).version
+        assert result == Result(
+            4,
+            "",
+            f"""
+error: torch-cuda12: the lock that uv closed is not fit to be written
+  nvidia-cublas {cublas} is of CUDA 13, in an environment for CUDA 12
+  nvidia-cudnn-cu13 9.26.0.51 is of CUDA 13, in an environment for CUDA 12
+  there are several cuDNN in it: nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.26.0.51
+  nvidia-cublas and nvidia-cublas-cu12 both own nvidia/cublas/lib/libcublas.so, with different content
+  nvidia-cudnn-cu12 and nvidia-cudnn-cu13 both own nvidia/cudnn/lib/libcudnn.so, with different content
+
+hint: look at `dependencies`: one of them brings these in
+
+not locked: torch-cuda12; an older lock of theirs stands as it was
+""",
+        )
+        assert files(project) == []
+
+    def test_one_that_narrows_what_the_matrix_follows(self, kgen_alone: Kgen, project: Path) -> None:
+        assert kgen_alone(*LOCK, "jax", "--dependency", "numpy<2.3").status == 0
+        assert versions(project, "jax-cpu")["numpy"].startswith("2.2.")
+
+    def test_one_that_does_not_exist(self, kgen_alone: Kgen, project: Path) -> None:
+        assert kgen_alone(*LOCK, "numpy", "--dependency", "no-such-thing") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
+no-such-thing was not found in the package registry and you require no-such-thing
+
+hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
+hint: or choose another Python with `--python`
+
+not locked: numpy-cpu; an older lock of theirs stands as it was
+""",
+        )
+        assert files(project) == []
+
+
+class TestWhatUvCannotClose:
+    def test_goes_back_to_the_solver(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.remove("jaxlib", "0.10.2")
+        result = kgen_alone(*LOCK, "jax")
+        assert result.status == 0
+        assert versions(project, "jax-cpu")["jax"] == "0.10.1"
+        assert result.stderr == (
+            f"{CPU_NOTE}note: jax-cpu: jax 0.10.2 was set aside, uv could not close it:"
+            f" there is no version of jaxlib==0.10.2 and you require jaxlib==0.10.2\n{NEXT.format('jax-cpu')}"
+        )
+
+    def test_a_library_that_is_missing(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        assert kgen_alone(*LOCK, "jax", "--cuda", "12").status == 0
+        newest = versions(project, "jax-cuda12")["nvidia-cudnn-cu12"]
+        index.wheelhouse.remove("nvidia-cudnn-cu12", newest)
+        result = kgen_alone(*LOCK, "jax", "--cuda", "12")
+        assert result.status == 0, result.stderr
+        assert f"nvidia-cudnn-cu12 {newest} was set aside" in result.stderr
+        after = versions(project, "jax-cuda12")
+        assert after["jax"] == "0.10.2"
+        assert after["nvidia-cudnn-cu12"] != newest
+
+    def test_rounds_are_bounded(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        """A wheel that every jaxlib needs is nowhere: that is learned about one release after the other."""
+        for wheel in list(index.wheelhouse.wheels("jaxlib")):
+            index.wheelhouse.remove("jaxlib", wheel.version)
+            changed = Wheel(
+                name="jaxlib",
+                version=wheel.version,
+                tag=wheel.tag,
+                requires=("missing>=2",),
+                uploaded=wheel.uploaded,
+            )
+            index.wheelhouse.put(changed)
+        index.wheelhouse.put(Wheel(name="missing", version="1.0"))
+        result = kgen_alone(*LOCK, "jax")
+        assert result == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: jax-cpu: what the matrix allows could not be closed from the index that uv is configured for
+only missing==1.0 is available and jaxlib>=0.10.2 depends on missing>=2; you require jaxlib==0.10.2
+
+hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
+hint: or choose another Python with `--python`
+
+not locked: jax-cpu; an older lock of theirs stands as it was
+""",
+        )
+        asked = [path for path in index.behaviour.asked if path.startswith("/files/jaxlib")]
+        assert 2 <= len({*asked}) <= 8
+        assert files(project) == []
+
+    def test_a_framework_that_the_index_does_not_have(self, kgen_alone: Kgen, index: Index) -> None:
+        for wheel in list(index.wheelhouse.wheels("keras")):
+            index.wheelhouse.remove("keras", wheel.version)
+        result = kgen_alone(*LOCK, "numpy")
+        assert result.status == 4
+        assert "\nkeras was not found in the package registry and you require keras==3.15.1\n" in result.stderr
+        assert index.behaviour.asked.count("/simple/keras/") == 1
+
+
+class TestInstalled:
+    """The locks are installed as they stand, by the installers that people have."""
+
+    @pytest.fixture(name="installed")
+    @staticmethod
+    def _installed(kgen: Kgen, project: Path, tmp_path: Path) -> tuple[Path, Path]:
+        """The lock, and a fresh environment of this Python."""
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        result = kgen("lock", "jax", "--cuda", "12", "--python", python, "--platform", "linux-64")
+        assert result.status == 0, result.stderr
+        venv = tmp_path / "venv"
+        self_made = [sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, str(venv)]
+        subprocess.run(self_made, check=True, env=kgen.env())
+        return project / "locks/jax-cuda12/pylock.linux-64.toml", venv
+
+    @staticmethod
+    def _has(venv: Path, lock: Path) -> None:
+        script = "import importlib.metadata as m; print(*(f'{d.name} {d.version}' for d in m.distributions()), sep=',')"
+        python = venv / "bin" / "python"
+        done = subprocess.run([python, "-I", "-c", script], check=True, capture_output=True, text=True)
+        found = {pair.replace("_", "-") for pair in done.stdout.strip().split(",")}
+        packages = tomli.loads(lock.read_text(encoding="utf-8"))["packages"]
+        assert found == {f"{package['name']} {package['version']}" for package in packages}
+        assert len(found) > 20
+
+    def test_by_uv(self, kgen: Kgen, installed: tuple[Path, Path], index: Index) -> None:
+        lock, venv = installed
+        words = [sys.executable, "-m", "uv", "pip", "sync", "--python", str(venv), str(lock)]
+        # An index that has nothing of it: the files are where the lock says.
+        done = subprocess.run(
+            words, check=False, capture_output=True, text=True, env=kgen.env(UV_DEFAULT_INDEX=f"{index.url}/no")
+        )
+        assert done.returncode == 0, done.stderr
+        self._has(venv, lock)
+
+    def test_uv_refuses_another_file(self, kgen: Kgen, installed: tuple[Path, Path], tmp_path: Path) -> None:
+        lock, venv = installed
+        text = lock.read_text(encoding="utf-8")
+        changed = tmp_path / lock.name
+        changed.write_text(re.sub(r'sha256 = "[0-9a-f]{8}', 'sha256 = "00000000', text), encoding="utf-8")
+        words = [sys.executable, "-m", "uv", "pip", "sync", "--python", str(venv), str(changed)]
+        env = kgen.env(UV_CACHE_DIR=str(tmp_path / "cache"))
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=env)
+        assert done.returncode != 0
+        assert "Hash mismatch" in done.stderr
+
+    def test_by_pip(self, kgen: Kgen, installed: tuple[Path, Path]) -> None:
+        """As `pip install --requirement pylock.toml` where this pip can; by URL and hash, which is the same, elsewhere."""
+        lock, venv = installed
+        requirements = venv / "requirements.txt"
+        requirements.write_text("".join(_requirements(tomli.loads(lock.read_text(encoding="utf-8"))["packages"])))
+        version = subprocess.run(
+            [sys.executable, "-m", "pip", "--version"], check=False, capture_output=True, text=True
+        ).stdout.split()
+        if not version:
+            pytest.skip("pip is not installed")
+        source = lock if tuple(map(int, version[1].split(".")[:2])) >= (26, 1) else requirements
+        words = [sys.executable, "-m", "pip", "--python", str(venv), "install", "--no-deps", "-r", str(source)]
+        if source == requirements:
+            words.append("--require-hashes")
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=kgen.env())
+        assert done.returncode == 0, done.stderr
+        self._has(venv, lock)
+
+
+def _requirements(packages: Iterable[dict[str, Any]]) -> list[str]:
+    rows = [(package["name"], package["wheels"][0]) for package in packages]
+    return [f"{name} @ {wheel['url']} --hash=sha256:{wheel['hashes']['sha256']}\n" for name, wheel in rows]

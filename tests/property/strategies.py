@@ -256,8 +256,7 @@ def _platform(name: str) -> str:
 numbers = st.integers(1, 5)
 _OPERATORS = (">=", ">=", "<=", "==", "==", "!=", "<")
 _SPREAD: Sequence[tuple[tuple[str, str], ...]] = (
-    (("linux-64", "2.17"),),
-    (("linux-64", "2.17"), ("osx-arm64", "")),
+    *[(("linux-64", "2.17"), ("osx-arm64", ""))] * 4,
     (("linux-64", "2.28"),),
     (("linux-64", "2.31"), ("osx-arm64", "")),
     (("linux-64", ""),),
@@ -279,12 +278,14 @@ class _Dice:
         return [values[position] for position in sorted(chosen)]
 
     def range(self) -> Range:
-        if self.one((True, False, False, False)):
-            return Range(((">=", V(self.one(range(1, 4)))), ("<", V(self.one(range(3, 6))))))
-        return Range(((self.one(_OPERATORS), V(self.one(range(1, 6)))),))
+        operator = self.one((">=", ">=", ">=", "<=", "<=", "<", "!=", "==", "", ""))
+        if not operator:
+            return Range(((">=", V(self.one((1, 2, 3)))), ("<", V(self.one((4, 5))))))
+        most_loose = {">=": (1, 1, 2, 3), "<=": (3, 4, 5), "<": (4, 5)}
+        return Range(((operator, V(self.one(most_loose.get(operator, range(1, 6))))),))
 
     def pythons(self) -> tuple[str, ...]:
-        return self.one((PYTHONS, PYTHONS, PYTHONS, PYTHONS[:1], PYTHONS[1:]))
+        return self.one((*[PYTHONS] * 6, PYTHONS[:1], PYTHONS[1:]))
 
     def needs(self, packages: Sequence[str], least: int, most: int, *, markers: bool) -> tuple[Need, ...]:
         return tuple(
@@ -309,7 +310,7 @@ class _Dice:
             cuda=self.one(versions),
             pythons=self.pythons(),
             platforms=self.one(_SPREAD),
-            requires=self.needs(own, 1, 3, markers=False),
+            requires=self.needs(own, 1, 2, markers=False),
             adds=self.needs(["plain", "gamma", "keras"], 0, 1, markers=True),
             sass=tuple(self.some(("5.0", "7.0", "8.0", "9.0"), 0, 3)),
             ptx=tuple(self.some(("7.0", "9.0"), 0, 1)),
@@ -319,14 +320,14 @@ class _Dice:
     def builds(self, name: str) -> tuple[Build, ...]:
         if name not in ACCELERATED:
             return (self.cpu_build(name),)
-        kinds = self.one((("12",), ("12",), ("12", "cpu"), ("11", "12"), ("cpu", "11"), ("12", "11", "cpu")))
+        kinds = self.one((("12",), ("12", "cpu"), ("12", "cpu"), ("11", "12"), ("cpu", "11"), ("12", "11", "cpu")))
         toolkits = {"11": ["11.0"], "12": ["12.0", "12.1", "12.2"]}
         return tuple(self.cpu_build(name) if kind == "cpu" else self.cuda_build(toolkits[kind]) for kind in kinds)
 
     def releases(self, name: str, most: int) -> tuple[Release, ...]:
         found = []
-        for position, number in enumerate(self.some(range(1, 6), 1, most)):
-            odd = self.one((None, None, None, None, None, "yanked", "known-bad", "rc"))
+        for position, number in enumerate(self.some(range(1, 6), min(2, most), most)):
+            odd = self.one((*[None] * 9, "yanked", "known-bad", "rc"))
             found.append(
                 Release(
                     version=V(number, final=odd != "rc"),
@@ -345,7 +346,7 @@ class _Dice:
                 platforms=self.one(_SPREAD),
                 pythons=self.one(((), (), (), PYTHONS, PYTHONS[:1])),
             )
-            for position, number in enumerate(self.some(range(1, 6), 2, 5))
+            for position, number in enumerate(self.some(range(1, 6), 3, 5))
         ]
         return Library(name, role, cuda, tuple(releases))
 
@@ -376,18 +377,13 @@ def _model(seed: int, most: int) -> Model:
     )
 
 
-models = st.builds(_model, st.integers(0, 2**32), st.integers(1, 4))
+models = st.builds(_model, st.integers(0, 2**32), st.sampled_from([4, 3, 2, 1]))
 """Small matrices."""
 
 ranges = st.one_of(
     st.builds(lambda op, n: Range(((op, V(n)),)), st.sampled_from(_OPERATORS), numbers),
     st.builds(lambda low, high: Range(((">=", V(low)), ("<", V(high)))), numbers, numbers),
 )
-
-
-def _subset(values: Sequence[str], most: int) -> st.SearchStrategy[tuple[str, ...]]:
-    chosen = st.lists(st.sampled_from(values), max_size=most, unique=True)
-    return chosen.map(lambda found: tuple(value for value in values if value in found))
 
 
 _PACKAGES = ("alpha", "beta", "gamma", "keras", "dnn-cu12", "nccl-cu12", "runtime", "plain")
@@ -402,20 +398,35 @@ requirements = st.builds(
 @st.composite
 def asks(draw: st.DrawFn) -> Ask:
     """A request."""
-    cuda, minor = draw(st.sampled_from([(12, None), (12, None), (12, None), (12, 0), (12, 1), (11, None), (None, None)]))
-    return Ask(
-        backends=tuple(draw(st.permutations(["alpha", "beta", "gamma"])))[: draw(st.integers(1, 3))],
+    wishes = {
+        "cuda": st.sampled_from([(12, 0), (12, 1), (11, None), (None, None)]),
+        "python": st.just("3.11"),
+        "platform": st.just("osx-arm64"),
+        "glibc": st.sampled_from(GLIBCS),
+        "driver": st.sampled_from(DRIVERS),
+        "gpus": st.lists(st.sampled_from(GPUS), min_size=1, max_size=2, unique=True).map(tuple),
+        "keras": ranges,
+        "requirements": st.lists(requirements, min_size=1, max_size=2).map(tuple),
+        "cutoff": st.sampled_from(DAYS[:2]),
+    }
+    several = st.lists(st.sampled_from([*wishes, "requirements", "gpus", "driver"]), max_size=4, unique=True)
+    said = {name: draw(wishes[name], label=name) for name in draw(several, label="wishes")}
+    cuda, minor = said.pop("cuda", (12, None))
+    order = draw(st.permutations(["alpha", "beta", "gamma"]))
+    plain = Ask(
+        backends=tuple(order[: draw(st.sampled_from([1, 2, 2, 3]))]),
         cuda=cuda,
         minor=minor,
-        python=draw(st.sampled_from(PYTHONS)),
-        platform=draw(st.sampled_from(["linux-64", "linux-64", "linux-64", "osx-arm64"])),
-        glibc=draw(st.sampled_from([None, None, *GLIBCS])),
-        driver=draw(st.sampled_from([None, None, *DRIVERS])),
-        gpus=draw(_subset(GPUS, most=2)) if draw(st.booleans()) else (),
-        keras=draw(st.one_of(st.none(), st.none(), ranges)),
-        requirements=tuple(draw(st.lists(requirements, max_size=2))),
-        cutoff=draw(st.sampled_from([None, None, None, *DAYS[:2]])),
+        python="3.12",
+        platform="linux-64",
+        glibc=None,
+        driver=None,
+        gpus=(),
+        keras=None,
+        requirements=(),
+        cutoff=None,
     )
+    return without(plain, **said)
 
 
 def without(ask: Ask, **changes: object) -> Ask:

@@ -59,7 +59,7 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
     return {
         "version": str(release.version),
         "released": release.released.isoformat(),
-        "cuda": build.cuda or "cpu",
+        "cuda": build.cuda or ("cpu" if build.local is None else f"+{build.local}"),
         "cudnn": roles.get("cudnn", ""),
         "nccl": roles.get("nccl", ""),
         "numpy": roles.get("numpy", ""),

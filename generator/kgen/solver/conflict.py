@@ -157,7 +157,7 @@ def _cause(problem: Problem, unit: Unit, units: frozenset[Unit]) -> Cause:
         for position, build in enumerate(variable.builds)
         if build is not None and allowed >> position & 1
     ]
-    texts = [(release, _framework_fact(problem, unit.rule, release, build)) for release, build in held]
+    texts = [(release, _framework_fact(problem, unit.rule, build)) for release, build in held]
     return Cause(
         subject=f"{unit.owner} {span([release.version for release, _ in held], variable.versions)}",
         requires=_by_value(texts, variable.versions),
@@ -189,7 +189,7 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
     return Cause(subject=REQUEST, requires=values.get(unit.rule, unit.rule), source=source)
 
 
-def _framework_fact(problem: Problem, rule: str, release: Release, build: Build) -> str:
+def _framework_fact(problem: Problem, rule: str, build: Build) -> str:
     if rule == "glibc":
         return f"glibc >={build.platforms[problem.platform.name]}"
     if rule == "driver" and build.cuda_major is not None:
@@ -199,9 +199,9 @@ def _framework_fact(problem: Problem, rule: str, release: Release, build: Build)
 
 
 def served_gpus(build: Build) -> str:
-    """What a build serves, as a person would say it: `7.0, 7.5, 8.0, 9.0+PTX`."""
-    names = [str(sass) for sass in build.sass if sass not in build.ptx]
-    names += [f"{ptx}+PTX" for ptx in build.ptx]
+    """What a build serves, as a person would say it: `7.0, 7.5, 8.0, 9.0+PTX`, or `PTX 9.0` without machine code."""
+    names = [f"{sass}+PTX" if sass in build.ptx else str(sass) for sass in build.sass]
+    names += [f"PTX {ptx}" for ptx in build.ptx if ptx not in build.sass]
     served = ", ".join(names) or "unknown architectures"
     failing = "".join(f", not {failure.gpus}" for failure in build.gpu_failures)
     return f"compute capability {served}{failing}"

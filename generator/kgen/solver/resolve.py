@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from packaging.version import Version
@@ -261,23 +261,24 @@ def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
 
 def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
     """What keeps a release out by itself; None if only its company does."""
+    return next(_obstacles(problem, choice, position), None)
+
+
+def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]:
     request = problem.request
-    build = choice.builds[position]
+    release, build = choice.releases[position], choice.builds[position]
     if build is None:
-        others = conflict.builds_on(request.platform, choice.releases[position])
-        if not others:
-            return f"has no wheel for {request.platform}"
-        return f"is built for {' and '.join(dict.fromkeys(map(conflict.describe_build, others)))}"
+        others = list(dict.fromkeys(map(conflict.describe_build, conflict.builds_on(request.platform, release))))
+        yield f"is built for {' and '.join(others)}" if others else f"has no wheel for {request.platform}"
+        return
     if request.python not in build.pythons:
-        return f"has no wheel for Python {request.python}"
-    release = choice.releases[position]
+        yield f"has no wheel for Python {request.python}"
     if not problem.is_sound(choice.name, release):
-        return f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
+        yield f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
     for units, mask in choice.filters:
         if not mask >> position & 1:
-            return f"is kept out by {conflict.unit_text(problem, units[0])}"
+            yield f"is kept out by {conflict.unit_text(problem, units[0])}"
     for need in choice.needs[position]:
         variable = problem.variables.get(need.package)
         if variable is not None and not variable.allowed(None) & need.mask:
-            return f"needs {problem.role(need.package)} {need.text}, of which no release fits"
-    return None
+            yield f"needs {problem.role(need.package)} {need.text}, of which no release fits"

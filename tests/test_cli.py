@@ -1,0 +1,679 @@
+"""The command line: what it answers to wrong calls, to a world that fails, and to being interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kgen import __version__, resources
+from kgen.cli.main import run
+from kgen.lockers import uv
+from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
+from tests.index import Fault, Index
+from tests.wheelhouse import Wheel
+
+CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
+PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
+NOT_LOCKED = "\nnot locked: numpy-cpu; an older lock of theirs stands as it was\n"
+NETWORK_HINT = (
+    "hint: check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again\n"
+)
+
+
+@pytest.fixture(name="old")
+def _old(project: Path) -> Iterator[dict[str, bytes]]:
+    """A lock from before; whatever goes wrong, it is there afterwards, to the byte, and nothing is beside it."""
+    for name, content in {"numpy-cpu/pylock.linux-64.toml": "old\n", "jax-cuda12/activate.d/kgen.sh": "#\n"}.items():
+        path = project / "locks" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    before = tree(project / "locks")
+    yield before
+    assert tree(project / "locks") == before
+
+
+@pytest.fixture(name="inside")
+def _inside(
+    kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Inside]:
+    """The command in this process, for worlds that only a monkeypatch can make."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.chdir(project)
+    for name, value in kgen.environment.items():
+        monkeypatch.setenv(name, value)
+    yield Inside(kgen, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+class Inside:
+    def __init__(self, kgen: Kgen, capsys: pytest.CaptureFixture[str]) -> None:
+        self._kgen = kgen
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Result:
+        status = run(arguments)
+        out, err = self._capsys.readouterr()
+        return Result(int(status), self._kgen.filtered(out), self._kgen.filtered(err))
+
+
+class TestTalk:
+    def test_version(self, kgen: Kgen) -> None:
+        for flag in ("--version", "-V"):
+            assert kgen(flag) == Result(0, f"kgen {__version__}\n", "")
+
+    def test_without_command(self, kgen: Kgen) -> None:
+        result = kgen()
+        assert (result.status, result.stdout) == (2, "")
+        assert result.stderr == kgen("--help").stdout
+        assert result.stderr.startswith("usage: kgen [-h] [-V] COMMAND ...\n")
+
+    @pytest.mark.parametrize("command", [(), ("init",), ("solve",), ("lock",), ("matrix",), ("matrix", "show")])
+    def test_help(self, kgen: Kgen, command: tuple[str, ...]) -> None:
+        result = kgen(*command, "--help")
+        assert (result.status, result.stderr) == (0, "")
+        assert result.stdout.startswith(" ".join(["usage: kgen", *command]))
+
+    def test_a_reader_who_has_seen_enough(self, kgen: Kgen) -> None:
+        words = f"'{sys.executable}' -m kgen matrix show | head -1; echo ${{PIPESTATUS[0]}}"
+        bash = ["bash", "-c", words]
+        done = subprocess.run(bash, check=False, capture_output=True, text=True, cwd=kgen.folder, env=kgen.env())
+        assert (done.stdout, done.stderr) == ("tensorflow\n0\n", "")
+
+    @pytest.mark.parametrize("framework", ["tensorflow", "jax", "torch", "numpy", "openvino", "keras", "cuda", "cudnn"])
+    def test_matrix_show(self, inside: Inside, framework: str) -> None:
+        result = inside("matrix", "show", framework)
+        lines = result.stdout.splitlines()
+        assert (result.status, lines[0]) == (0, framework)
+        assert result.stderr.startswith("\nmatrix ")
+        data = inside("matrix", "show", framework, "--json")
+        rows = json.loads(data.stdout)["facts"][framework]
+        assert (data.status, data.stderr, len(rows)) == (0, "", len(lines) - 2)
+        assert all(row["source"] and row["checked"] for row in rows)
+        assert json.loads(data.stdout)["revision"] in result.stderr
+
+    def test_progress_only_on_a_terminal(self, kgen: Kgen) -> None:
+        status, screen = on_terminal(kgen, *LOCK, "numpy")
+        assert status == 0
+        assert "numpy-cpu (linux-64)" in screen
+        assert "closing with uv" in screen
+        piped = kgen(*LOCK, "numpy")
+        assert "closing" not in piped.stdout + piped.stderr
+        assert "\x1b" not in piped.stdout + piped.stderr
+
+    def test_colour_is_respected(self, kgen: Kgen) -> None:
+        """Without NO_COLOR a terminal gets colours; with it none (what moves the cursor is no colour)."""
+        assert "\x1b[3" not in on_terminal(kgen, *LOCK, "numpy")[1]
+        assert "\x1b[3" in on_terminal(kgen, *LOCK, "numpy", NO_COLOR="")[1]
+
+
+def on_terminal(kgen: Kgen, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Runs it with stderr on a terminal."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        kgen.words(*arguments),
+        cwd=kgen.folder,
+        env=kgen.env(TERM="xterm-256color", COLUMNS="100", **environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    ) as child:
+        os.close(follower)
+        screen = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(leader, 65536):
+                screen += chunk
+        os.close(leader)
+        return child.wait(), screen.decode()
+
+
+class TestSolve:
+    def test_several(self, inside: Inside) -> None:
+        assert inside(*SOLVE, "jax", "numpy", "--cuda", "12") == Result(
+            0,
+            """\
+jax-cuda12: Python 3.11, linux-64, CUDA 12.9, cuDNN 9.28.0.42, driver 525.60.13 or newer
+  keras              3.15.1      newest release
+  jax                0.10.2      newest that fits: 0.11.0 has no wheel for Python 3.11
+  jaxlib             0.10.2
+  jax-cuda12-plugin  0.10.2
+  jax-cuda12-pjrt    0.10.2
+
+numpy-cpu: Python 3.11, linux-64
+  keras  3.15.1      newest release
+  numpy  2.4.6       newest that fits: 2.5.0 has no wheel for Python 3.11
+""",
+            "",
+        )
+
+    def test_one_as_data(self, inside: Inside) -> None:
+        result = inside(*SOLVE, "jax", "--cuda", "12", "--json")
+        assert (result.status, result.stderr) == (0, "")
+        data = json.loads(result.stdout)
+        assert list(data) == ["solution"]
+        assert data["solution"]["environment"] == "jax-cuda12"
+        assert data["solution"]["packages"]["jax"] == "0.10.2"
+
+    def test_several_as_data(self, inside: Inside) -> None:
+        data = json.loads(inside(*SOLVE, "jax", "numpy", "--cuda", "12", "--json").stdout)
+        assert [row["environment"] for row in data["solutions"]] == ["jax-cuda12", "numpy-cpu"]
+        assert list(data) == ["solutions"]
+
+    CONFLICT = (
+        "error: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n"
+        "  you asked for CUDA 13 (--cuda)\n"
+    )
+
+    def test_conflict(self, inside: Inside, project: Path) -> None:
+        words = (*SOLVE, "tensorflow", "torch", "--together", "both", "--cuda", "13")
+        result = inside(*words)
+        assert (result.status, result.stdout) == (3, "")
+        assert result.stderr.startswith("error: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n")
+        assert "\n\nhint: --cuda 12 gives tensorflow 2.20.0, torch 2.10.0\n" in result.stderr
+        data = inside(*words, "--json")
+        assert data.status == 3
+        assert data.stderr == result.stderr
+        conflict = json.loads(data.stdout)["conflict"]
+        assert conflict["message"] == "no stable TensorFlow is built for CUDA 13 on linux-64"
+        assert all(set(cause) == {"subject", "requires", "source"} for cause in conflict["causes"])
+        assert {"change": "--cuda 12", "gives": {"tensorflow": "2.20.0", "torch": "2.10.0"}} in conflict["suggestions"]
+        assert list(project.iterdir()) == []
+
+    def test_a_conflict_among_several(self, inside: Inside) -> None:
+        result = inside(*SOLVE, "tensorflow", "jax", "--cuda", "13", "--json")
+        data = json.loads(result.stdout)
+        assert result.status == 3
+        assert [row["environment"] for row in data["solutions"]] == ["jax-cuda13"]
+        assert [row["environment"] for row in data["conflicts"]] == ["tensorflow-cuda13"]
+
+
+WRONG_CALLS: dict[tuple[str, ...], str] = {
+    ("lock", "jaxx"): "`jaxx` is no backend\n\nhint: did you mean `jax`?",
+    ("lock", "../numpy"): (
+        "`../numpy` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino"
+    ),
+    ("lock", "--cuda", "banana"): (
+        "`banana` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`"
+    ),
+    ("lock", "--cuda", ""): "`` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`",
+    ("lock", "--cuda", "14"): (
+        "CUDA `14` is not in the matrix\n\n"
+        "hint: the majors are 11, 12, 13; a minor limits how new the toolkit may be: --cuda 12.6"
+    ),
+    ("lock", "--cuda", "12", "--cpu"): "`--cuda` and `--cpu` contradict each other\n\nhint: give one of them",
+    ("lock", "--python", "2.7"): f"--python: unknown Python `2.7`; known are {PYTHONS}",
+    ("lock", "--python", "3.11.4"): "--python: `3.11.4` names a patch release; give the minor, `3.11`",
+    ("lock", "--platform", "linux"): (
+        "--platform: unknown platform `linux`; did you mean `linux-64`?"
+        " Known are linux-64, linux-aarch64, osx-arm64, win-64"
+    ),
+    ("lock", "--glibc", "3"): "--glibc: `3` is no version of glibc such as 2.28",
+    ("lock", "--driver", "new"): "--driver: `new` is no driver version such as 535.183 or 580.65.06",
+    ("lock", "--gpu", "H100"): (
+        "--gpu: `H100` is no compute capability such as 8.0 or sm_80;"
+        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+    ),
+    ("lock", "--keras", "three"): "--keras: `three` is no range of versions such as >=3.10,<4",
+    ("lock", "--require", "torch=2"): "--require: `torch=2` is no requirement such as scikit-learn>=1.5",
+    ("lock", "--dependency", "a @ https://u:p@a.test/a.whl"): (
+        "--dependency: `a` is wanted from a URL; locks pin files of an index only"
+    ),
+    ("lock", "--exclude-newer", "yesterday"): "--exclude-newer: `yesterday` is no day such as 2026-11-20",
+    ("lock", "jax", "torch", "--together", "../evil"): (
+        "--together: `../evil` is not made of a-z, 0-9 and inner hyphens\n\n"
+        "hint: choose another, such as `--together all`"
+    ),
+    ("lock", "jax", "torch", "--together", "jax"): (
+        "--together: `jax` is that of a backend\n\nhint: choose another, such as `--together all`"
+    ),
+    ("lock", "jax", "--together", "all"): (
+        "`--together all` needs at least two backends\n\nhint: kgen lock tensorflow jax torch --together all"
+    ),
+    ("lock", "--conda"): (
+        "conda locks are not in this version of kgen\n\n"
+        "hint: leave out `--conda`, `--channel` and `installers`: the wheels are locked without them"
+    ),
+    ("matrix", "show", "torchh"): "`torchh` is not in the matrix\n\nhint: did you mean `torch`?",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG_CALLS, ids=" ".join)
+@pytest.mark.usefixtures("old")
+def test_wrong_calls(inside: Inside, arguments: tuple[str, ...]) -> None:
+    assert inside(*arguments) == Result(2, "", f"error: {WRONG_CALLS[arguments]}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("lokc",), ("lock", "--cudaa", "12"), ("lock", "--cuda"), ("matrix",), ("matrix", "refrehs")]
+)
+@pytest.mark.usefixtures("old")
+def test_calls_that_do_not_parse(inside: Inside, arguments: tuple[str, ...]) -> None:
+    """The middle of these texts is argparse's, which differs between Pythons."""
+    result = inside(*arguments)
+    assert (result.status, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.endswith(" --help\n")
+    assert "\n\nhint: kgen" in result.stderr
+
+
+WRONG_SETTINGS = {
+    "cudaa = '12'\n": "kgen.toml: cudaa: unknown key, did you mean `cuda`?",
+    "cuda = 12\n": "kgen.toml: cuda: an integer where a string is expected",
+}
+
+
+class TestSettings:
+    def test_unknown_key(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
+        del old
+        (project / "kgen.toml").write_text('cudaa = "12"\n[backend.jaxx]\n')
+        result = inside("lock")
+        assert (result.status, result.stdout) == (2, "")
+        first, second, *rest = result.stderr.splitlines()
+        assert first.startswith("error: kgen.toml: ")
+        assert second.startswith("kgen.toml: ")
+        assert "cudaa" in result.stderr
+        assert "did you mean `cuda`?" in result.stderr
+        assert "did you mean `jax`?" in result.stderr
+        assert rest == ["", "hint: edit [TEMP]/project/kgen.toml"]
+
+    def test_two_files(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
+        del old
+        (project / "kgen.toml").write_text("")
+        (project / "pyproject.toml").write_text("[tool.kgen]\n")
+        assert inside("lock") == Result(
+            2,
+            "",
+            "error: there are settings in [TEMP]/project/kgen.toml and in [tool.kgen] of"
+            " [TEMP]/project/pyproject.toml; kgen reads one of the two\n\n"
+            "hint: remove [tool.kgen] from pyproject.toml, or remove kgen.toml\n",
+        )
+
+    def test_an_environment_that_is_a_path(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
+        del old
+        (project / "kgen.toml").write_text('[environment."../../evil"]\nbackends = ["jax", "torch"]\n')
+        result = inside("lock")
+        assert result.status == 2
+        assert '"../../evil": the name is not made of a-z, 0-9 and inner hyphens' in result.stderr
+
+    def test_a_wrong_python_version_file(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
+        del old
+        (project / ".python-version").write_text("3.7\n")
+        result = inside("lock", "numpy")
+        assert result == Result(
+            2, "", f"error: Python `3.7` is not in the matrix\n\nhint: give one of {PYTHONS}\n"
+        )
+
+    def test_flags_win(self, inside: Inside, project: Path) -> None:
+        (project / "kgen.toml").write_text('cuda = "12"\npython = "3.12"\nbackends = ["torch"]\n')
+        data = json.loads(inside(*SOLVE, "jax", "--cpu", "--json").stdout)["solution"]
+        assert (data["environment"], data["python"]) == ("jax-cpu", PYTHON)
+
+    def test_init_then_lock(self, kgen: Kgen, project: Path) -> None:
+        result = kgen("init", "numpy", "--cpu", "--python", PYTHON)
+        assert (result.status, result.stderr) == (0, "\nwritten to kgen.toml; next: kgen lock\n")
+        assert (project / "kgen.toml").read_text() == result.stdout
+        again = kgen("init")
+        assert again == Result(
+            2,
+            "",
+            "error: there are settings already, in [TEMP]/project/kgen.toml\n\n"
+            "hint: edit [TEMP]/project/kgen.toml\nhint: kgen lock --dry-run\n",
+        )
+        assert kgen("lock", *LOCK[3:]).status == 0
+        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+
+
+class TestNoSolution:
+    def test_a_requirement_that_excludes_every_release(self, kgen: Kgen, old: dict[str, bytes]) -> None:
+        del old
+        assert kgen(*LOCK, "numpy", "--require", "numpy==99") == Result(
+            3,
+            "",
+            f"""\
+{CPU_NOTE}
+error: numpy-cpu: there is no NumPy for the CPU and Python 3.11 that fits the request
+  you asked for numpy==99 (--require)
+
+hint: --require 'numpy==2.4.6' gives numpy 2.4.6
+{NOT_LOCKED}""",
+        )
+
+    def test_the_others_are_locked(self, kgen: Kgen, project: Path) -> None:
+        result = kgen(*LOCK, "tensorflow", "numpy", "--cuda", "13", "--json")
+        assert result.status == 3
+        assert result.stderr.endswith("\nnot locked: tensorflow-cuda13; an older lock of theirs stands as it was\n")
+        conflict, numpy = json.loads(result.stdout)["environments"]
+        assert conflict["environment"] == "tensorflow-cuda13"
+        assert conflict["conflict"]["causes"]
+        assert numpy["changed"] is True
+        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+
+    def test_no_lock_to_upgrade(self, inside: Inside) -> None:
+        assert inside(*LOCK, "jax", "--upgrade-package", "numpy") == Result(
+            2,
+            "",
+            f"{CPU_NOTE}error: `--upgrade-package`: jax-cpu has no lock for linux-64 yet\n\nhint: kgen lock jax\n",
+        )
+
+    def test_a_lock_of_nobody_to_upgrade(self, inside: Inside, old: dict[str, bytes]) -> None:
+        del old
+        result = inside(*LOCK, "numpy", "--upgrade-package", "numpy")
+        assert (result.status, result.stdout) == (2, "")
+        where = "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml"
+        assert result.stderr.startswith(f"{CPU_NOTE}error: {where}: not a lock of kgen: ")
+        assert result.stderr.endswith("\n\nhint: kgen lock\n")
+
+
+@pytest.mark.usefixtures("old")
+class TestIndex:
+    """Old locks stand, whatever the index does."""
+
+    def test_unreachable(self, kgen: Kgen) -> None:
+        result = kgen(*LOCK, "numpy", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
+        assert result == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ error sending request for url \
+(http://[INDEX]/simple/numpy/) client error (Connect) tcp connect error Connection refused (os error 111)
+
+{NETWORK_HINT}{NOT_LOCKED}""",
+        )
+
+    def test_500(self, kgen_alone: Kgen, index: Index) -> None:
+        index.misbehave("500")
+        assert kgen_alone(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ HTTP status server error (500 Internal Server Error) \
+for url (http://[INDEX]/simple/numpy/)
+
+{NETWORK_HINT}{NOT_LOCKED}""",
+        )
+
+    def test_slow(self, kgen_alone: Kgen, index: Index) -> None:
+        """Uv's own timeout ends it."""
+        index.misbehave("hang")
+        assert kgen_alone(*LOCK, "numpy", UV_HTTP_TIMEOUT="1") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ error sending request for url \
+(http://[INDEX]/simple/numpy/) operation timed out
+
+{NETWORK_HINT}{NOT_LOCKED}""",
+        )
+
+    def test_credentials_are_missing(self, kgen_alone: Kgen, index: Index) -> None:
+        index.misbehave("401")
+        assert kgen_alone(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: uv failed: An index URL (http://[INDEX]/simple) could not be queried due to a lack of valid authentication \
+credentials (401 Unauthorized)
+
+hint: give uv the credentials of the index (`uv auth login`, or a netrc file), then lock again
+{NOT_LOCKED}""",
+        )
+
+    def test_html_that_is_no_index(self, kgen_alone: Kgen, index: Index) -> None:
+        index.misbehave("html")
+        assert kgen_alone(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
+there is no version of numpy==2.4.6 and you require numpy==2.4.6
+
+hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
+hint: or choose another Python with `--python`
+{NOT_LOCKED}""",
+        )
+
+    def test_a_wrong_hash(self, kgen_alone: Kgen, index: Index) -> None:
+        index.misbehave("wrong hash", at="/simple/absl-py/")
+        (wheel,) = index.wheelhouse.wheels("absl-py")
+        assert kgen_alone(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: {wheel.filename} is not the file that the index names: sha256 {wheel.sha256}, expected {"0" * 64}
+
+hint: curl --silent --show-error --location http://[INDEX]/files/{wheel.filename} | sha256sum
+{NOT_LOCKED}""",
+        )
+
+    @pytest.mark.parametrize("fault", ["500", "hang up"])
+    def test_files_cannot_be_had(self, kgen_alone: Kgen, index: Index, fault: Fault) -> None:
+        index.misbehave(fault, at=r"^kgen.*/rich-")
+        (wheel,) = index.wheelhouse.wheels("rich")
+        said = {"500": "[INDEX] answered 500 Internal Server Error", "hang up": "[INDEX] broke the connection off"}
+        assert kgen_alone(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"""\
+{CPU_NOTE}
+error: {wheel.filename}: {said[fault]}
+
+hint: curl --head --location http://[INDEX]/files/{wheel.filename}
+{NOT_LOCKED}""",
+        )
+
+
+def test_an_index_without_ranges(kgen_alone: Kgen, index: Index, project: Path) -> None:
+    index.misbehave("no ranges", at="/files/")
+    assert kgen_alone(*LOCK, "numpy").status == 0
+    assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
+
+
+def test_passwords_are_not_shown(kgen_alone: Kgen, index: Index) -> None:
+    index.misbehave("500")
+    secret = index.url.replace("http://", "http://user:se-cr-et@")
+    result = kgen_alone(*LOCK, "numpy", UV_DEFAULT_INDEX=secret)
+    assert result.status == 4
+    assert "se-cr-et" not in result.stdout + result.stderr
+
+
+@pytest.mark.usefixtures("old")
+class TestUv:
+    """The resolver is missing or beside itself."""
+
+    def test_missing(self, inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "uv", None)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert inside(*LOCK, "numpy") == Result(
+            4,
+            "",
+            f"{CPU_NOTE}error: uv was not found: kgen needs it to close and hash a lock\n\nhint: pip install uv\n",
+        )
+
+    def test_the_one_on_the_path(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setitem(sys.modules, "uv", None)
+        program = tmp_path / "uv"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert uv.find() == str(program)
+
+    GARBAGE = (
+        ("echo 'thread main panicked' >&2; exit 101", "uv failed: thread main panicked"),
+        ("exit 2", "uv failed: it gave no reason"),
+        ("kill -9 $$", "uv failed: it gave no reason"),
+        ("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 2", f"uv failed: {'x' * 400} …"),
+        ("printf '\\033[2Jerror: \\377\\n' >&2; exit 2", None),
+        ("exit 0", None),
+        ("echo '<html>' > \"$out\"", None),
+        ("echo 'lock-version = \"2.0\"' > \"$out\"", None),
+        ("printf 'lock-version = \"1.0\"\\ncreated-by = \"uv\"\\npackages = 1\\n' > \"$out\"", None),
+        ("printf 'lock-version = \"1.0\"\\ncreated-by = \"uv\"\\npackages = []\\n' > \"$out\"", None),
+    )
+
+    @pytest.mark.parametrize(("script", "error"), GARBAGE, ids=[script for script, _ in GARBAGE])
+    def test_failing(
+        self, inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, error: str | None
+    ) -> None:
+        program = tmp_path / "uv"
+        find = 'while [ $# -gt 0 ]; do [ "$1" = --output-file ] && out=$2; shift; done'
+        program.write_text(f"#!/bin/sh\n{find}\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(uv, "find", lambda: str(program))
+        result = inside(*LOCK, "numpy")
+        assert (result.status, result.stdout) == (4, "")
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr) < 2000
+        assert result.stderr.startswith(f"{CPU_NOTE}\nerror: {error or ''}")
+        assert result.stderr.endswith(NOT_LOCKED)
+        assert "\x1b" not in result.stderr
+        assert "\nhint: " in result.stderr
+
+
+@pytest.mark.usefixtures("old")
+def test_a_damaged_matrix(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    copy = tmp_path / "matrix"
+    shutil.copytree(resources.folder("matrix"), copy)
+    folder = resources.folder
+    monkeypatch.setattr(resources, "folder", lambda name: copy if name == "matrix" else folder(name))
+    jax = (copy / "jax.toml").read_text(encoding="utf-8")
+    (copy / "jax.toml").write_text(jax.replace("[[release]]", "[[release", 1), encoding="utf-8")
+    for command in (LOCK, SOLVE):
+        result = inside(*command, "jax")
+        assert (result.status, result.stdout) == (2, "")
+        assert "error: the compatibility matrix has " in result.stderr
+        assert "jax.toml: " in result.stderr
+        assert result.stderr.endswith(
+            "\n\nhint: reinstall kgen, or undo the last edit of the matrix file that is named\n"
+        )
+    (copy / "jax.toml").write_bytes(b"\xff")
+    assert inside(*SOLVE, "jax").stderr.startswith("error: the compatibility matrix has 1 fault:\n  jax.toml: ")
+
+
+class TestDisk:
+    def test_locks_is_a_file(self, kgen: Kgen, project: Path) -> None:
+        (project / "locks").write_text("mine")
+        result = kgen(*LOCK, "numpy")
+        assert (result.status, result.stdout) == (4, "")
+        assert result.stderr.startswith(f"{CPU_NOTE}error: [TEMP]/project/locks cannot be locked: ")
+        assert (project / "locks").read_text() == "mine"
+
+    def test_another_at_the_same_time(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
+        index.misbehave("hang")
+        with busy(kgen_alone, index) as first:
+            assert kgen_alone(*LOCK, "jax") == Result(
+                4,
+                "",
+                f"{CPU_NOTE}error: another `kgen lock` is at work in [TEMP]/project/locks\n\n"
+                "hint: wait for it to end, or end it\n",
+            )
+            assert kgen_alone(*SOLVE, "jax").status == 0
+            first.send_signal(signal.SIGINT)
+            assert first.wait(20) == 130
+        assert list(project.iterdir()) == []
+
+    @pytest.mark.parametrize("trouble", ["full", "read-only"])
+    def test_full_or_read_only(self, kgen: Kgen, project: Path, old: dict[str, bytes], trouble: str) -> None:
+        """On a filesystem of its own, in a mount namespace of its own."""
+        if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+            pytest.skip("needs to be allowed to mount")
+        size = {"full": "36k", "read-only": "1m"}[trouble]
+        after = project.parent / "after"
+        script = (
+            'set -e; cp -a locks ../held; mount -t tmpfs -o "size=$1" tmpfs locks; cp -a ../held/. locks;'
+            ' [ "$2" = full ] || mount -o remount,ro locks;'
+            ' shift 2; set +e; "$@"; status=$?; cp -a locks "$AFTER"; exit $status'
+        )
+        words = ["unshare", "-m", "sh", "-c", script, "sh", size, trouble, *kgen.words(*LOCK, "numpy")]
+        done = subprocess.run(
+            words, check=False, capture_output=True, text=True, cwd=project, env=kgen.env(AFTER=str(after))
+        )
+        said = {"full": "No space left on device", "read-only": "Read-only file system"}[trouble]
+        assert (done.returncode, done.stdout) == (4, ""), done.stderr
+        assert f"error: {project}/locks" in done.stderr
+        assert said in done.stderr
+        assert tree(after) == old
+
+
+# --- interrupted -----------------------------------------------------------------------------------------------------
+
+
+def family(mark: str) -> list[int]:
+    """The processes that carry this mark in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal() and mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+@contextlib.contextmanager
+def busy(kgen: Kgen, index: Index, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A `kgen lock` that has got as far as to hang in the index."""
+    mark = str(kgen.temporary)
+    with kgen.start(*(arguments or (*LOCK, "numpy", "jax")), MARK=mark) as child:
+        try:
+            assert index.hanging.wait(30)
+            yield child
+        finally:
+            for number in family(f"MARK={mark}"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize(
+        ("number", "group"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGHUP, True)]
+    )
+    @pytest.mark.usefixtures("old")
+    def test_while_uv_is_at_work(self, kgen_alone: Kgen, index: Index, number: signal.Signals, *, group: bool) -> None:
+        index.misbehave("hang")
+        with busy(kgen_alone, index) as child:
+            mark = f"MARK={kgen_alone.temporary}"
+            assert len(family(mark)) > 1
+            started = time.monotonic()
+            os.killpg(child.pid, number) if group else child.send_signal(number)
+            out, err = child.communicate(timeout=20)
+            assert time.monotonic() - started < 5
+            assert (child.returncode, out) == (128 + number, "")
+            assert err == f"{CPU_NOTE}interrupted; no lock is half-written\n"
+            assert family(mark) == []
+
+    @pytest.mark.usefixtures("old")
+    def test_while_files_are_read(self, kgen_alone: Kgen, index: Index) -> None:
+        """Nobody waits for a server that says nothing."""
+        index.misbehave("hang", at=r"^kgen")
+        with busy(kgen_alone, index) as child:
+            started = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=20)
+            assert time.monotonic() - started < 5
+            assert (child.returncode, err) == (130, f"{CPU_NOTE}interrupted; no lock is half-written\n")
+
+    def test_killed_then_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
+        index.misbehave("hang")
+        with busy(kgen_alone, index) as child:
+            child.kill()
+            child.wait()
+        assert {path.name for path in (project / "locks").iterdir()} <= {".kgen.lock"}
+        index.behaviour.fault = None
+        index.wheelhouse.put(Wheel(name="demo", version="1"))
+        assert kgen_alone(*LOCK, "numpy", "--dependency", "demo").status == 0
+        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]

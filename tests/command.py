@@ -23,6 +23,7 @@ SOLVE = ("solve", *LOCK[1:])
 _SECONDS = 120
 _FILTERS = (
     (re.compile(r"127\.0\.0\.1:\d+"), "[INDEX]"),
+    (re.compile(r"/simple/[a-z0-9-]+/"), "/simple/[PACKAGE]/"),  # uv asks for many at once
     (re.compile(r" +\d+\.\d s(?= )"), "  [TIME]"),
     (re.compile(r"\b\d+(\.\d+)? [kMG]?B\b"), "[SIZE]"),
 )

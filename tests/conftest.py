@@ -70,9 +70,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
 
 
 @pytest.fixture(autouse=True)
-def _network(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _environment: Mapping[str, str]
-) -> None:
+def _network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _environment: Mapping[str, str]) -> None:
     """Only a test marked `network` gets out, and sees the settings of the machine for it."""
     if request.node.get_closest_marker("network") is not None:
         for name in filter(_is_foreign, list(os.environ)):

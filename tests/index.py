@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from packaging.utils import parse_wheel_filename
-
 from tests.wheelhouse import Wheel, Wheelhouse
 
 Fault = Literal["500", "401", "html", "hang", "hang up", "wrong hash", "no ranges"]
@@ -97,9 +96,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {"Accept-Ranges": "bytes", "Content-Range": f"bytes {start}-{end - 1}/{size}"}
         self._send(206, content[start:end], "application/octet-stream", headers)
 
-    def _send(
-        self, status: int, body: bytes, kind: str = "text/html", headers: dict[str, str] | None = None
-    ) -> None:
+    def _send(self, status: int, body: bytes, kind: str = "text/html", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)

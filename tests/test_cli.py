@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -15,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
+from tests.index import Fault, Index
+from tests.wheelhouse import Wheel
 
 from kgen import __version__, resources
 from kgen.cli.main import run
 from kgen.lockers import uv
-from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
-from tests.index import Fault, Index
-from tests.wheelhouse import Wheel
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
@@ -89,7 +91,9 @@ class TestTalk:
         words = f"'{sys.executable}' -m kgen matrix show | head -1; echo ${{PIPESTATUS[0]}}"
         bash = ["bash", "-c", words]
         done = subprocess.run(bash, check=False, capture_output=True, text=True, cwd=kgen.folder, env=kgen.env())
-        assert (done.stdout, done.stderr) == ("tensorflow\n0\n", "")
+        assert done.stdout == "tensorflow\n0\n"
+        # Whether it gets as far as to its last word is a matter of buffers.
+        assert done.stderr == "" or done.stderr.startswith("\nmatrix ")
 
     @pytest.mark.parametrize("framework", ["tensorflow", "jax", "torch", "numpy", "openvino", "keras", "cuda", "cudnn"])
     def test_matrix_show(self, inside: Inside, framework: str) -> None:
@@ -170,11 +174,6 @@ numpy-cpu: Python 3.11, linux-64
         assert [row["environment"] for row in data["solutions"]] == ["jax-cuda12", "numpy-cpu"]
         assert list(data) == ["solutions"]
 
-    CONFLICT = (
-        "error: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n"
-        "  you asked for CUDA 13 (--cuda)\n"
-    )
-
     def test_conflict(self, inside: Inside, project: Path) -> None:
         words = (*SOLVE, "tensorflow", "torch", "--together", "both", "--cuda", "13")
         result = inside(*words)
@@ -200,9 +199,7 @@ numpy-cpu: Python 3.11, linux-64
 
 WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "jaxx"): "`jaxx` is no backend\n\nhint: did you mean `jax`?",
-    ("lock", "../numpy"): (
-        "`../numpy` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino"
-    ),
+    ("lock", "../evil"): "`../evil` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino",
     ("lock", "--cuda", "banana"): (
         "`banana` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`"
     ),
@@ -267,12 +264,6 @@ def test_calls_that_do_not_parse(inside: Inside, arguments: tuple[str, ...]) -> 
     assert "\n\nhint: kgen" in result.stderr
 
 
-WRONG_SETTINGS = {
-    "cudaa = '12'\n": "kgen.toml: cudaa: unknown key, did you mean `cuda`?",
-    "cuda = 12\n": "kgen.toml: cuda: an integer where a string is expected",
-}
-
-
 class TestSettings:
     def test_unknown_key(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
         del old
@@ -310,9 +301,7 @@ class TestSettings:
         del old
         (project / ".python-version").write_text("3.7\n")
         result = inside("lock", "numpy")
-        assert result == Result(
-            2, "", f"error: Python `3.7` is not in the matrix\n\nhint: give one of {PYTHONS}\n"
-        )
+        assert result == Result(2, "", f"error: Python `3.7` is not in the matrix\n\nhint: give one of {PYTHONS}\n")
 
     def test_flags_win(self, inside: Inside, project: Path) -> None:
         (project / "kgen.toml").write_text('cuda = "12"\npython = "3.12"\nbackends = ["torch"]\n')
@@ -386,8 +375,8 @@ class TestIndex:
             "",
             f"""\
 {CPU_NOTE}
-error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ error sending request for url \
-(http://[INDEX]/simple/numpy/) client error (Connect) tcp connect error Connection refused (os error 111)
+error: uv failed: Failed to fetch: http://[INDEX]/simple/[PACKAGE]/ error sending request for url \
+(http://[INDEX]/simple/[PACKAGE]/) client error (Connect) tcp connect error Connection refused (os error 111)
 
 {NETWORK_HINT}{NOT_LOCKED}""",
         )
@@ -399,8 +388,8 @@ error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ error sending re
             "",
             f"""\
 {CPU_NOTE}
-error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ HTTP status server error (500 Internal Server Error) \
-for url (http://[INDEX]/simple/numpy/)
+error: uv failed: Failed to fetch: http://[INDEX]/simple/[PACKAGE]/ HTTP status server error (500 Internal Server Error) \
+for url (http://[INDEX]/simple/[PACKAGE]/)
 
 {NETWORK_HINT}{NOT_LOCKED}""",
         )
@@ -413,8 +402,8 @@ for url (http://[INDEX]/simple/numpy/)
             "",
             f"""\
 {CPU_NOTE}
-error: uv failed: Failed to fetch: http://[INDEX]/simple/numpy/ error sending request for url \
-(http://[INDEX]/simple/numpy/) operation timed out
+error: uv failed: Failed to fetch: http://[INDEX]/simple/[PACKAGE]/ error sending request for url \
+(http://[INDEX]/simple/[PACKAGE]/) operation timed out
 
 {NETWORK_HINT}{NOT_LOCKED}""",
         )
@@ -435,15 +424,17 @@ hint: give uv the credentials of the index (`uv auth login`, or a netrc file), t
 
     def test_html_that_is_no_index(self, kgen_alone: Kgen, index: Index) -> None:
         index.misbehave("html")
-        assert kgen_alone(*LOCK, "numpy") == Result(
+        result = kgen_alone(*LOCK, "numpy")
+        missing = r"there is no version of (keras|numpy)==[0-9.]+ and you require \1==[0-9.]+"
+        assert dataclasses.replace(result, stderr=re.sub(missing, "[MISSING]", result.stderr)) == Result(
             4,
             "",
             f"""\
 {CPU_NOTE}
 error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
-there is no version of numpy==2.4.6 and you require numpy==2.4.6
+[MISSING]
 
-hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
+hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
 hint: or choose another Python with `--python`
 {NOT_LOCKED}""",
         )
@@ -522,9 +513,9 @@ class TestUv:
         ("printf '\\033[2Jerror: \\377\\n' >&2; exit 2", None),
         ("exit 0", None),
         ("echo '<html>' > \"$out\"", None),
-        ("echo 'lock-version = \"2.0\"' > \"$out\"", None),
-        ("printf 'lock-version = \"1.0\"\\ncreated-by = \"uv\"\\npackages = 1\\n' > \"$out\"", None),
-        ("printf 'lock-version = \"1.0\"\\ncreated-by = \"uv\"\\npackages = []\\n' > \"$out\"", None),
+        ('echo \'lock-version = "2.0"\' > "$out"', None),
+        ('printf \'lock-version = "1.0"\\ncreated-by = "uv"\\npackages = 1\\n\' > "$out"', None),
+        ('printf \'lock-version = "1.0"\\ncreated-by = "uv"\\npackages = []\\n\' > "$out"', None),
     )
 
     @pytest.mark.parametrize(("script", "error"), GARBAGE, ids=[script for script, _ in GARBAGE])
@@ -640,7 +631,8 @@ def busy(kgen: Kgen, index: Index, *arguments: str) -> Iterator[subprocess.Popen
 
 class TestInterrupted:
     @pytest.mark.parametrize(
-        ("number", "group"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGHUP, True)]
+        ("number", "group"),
+        [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGHUP, True)],
     )
     @pytest.mark.usefixtures("old")
     def test_while_uv_is_at_work(self, kgen_alone: Kgen, index: Index, number: signal.Signals, *, group: bool) -> None:

@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 from packaging.version import Version
+from tests.command import PYTHON
 
 from kgen.lockers.judge import faults
 from kgen.lockers.lock import Lock, LockedWheel
@@ -16,7 +17,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.solver.resolve import solve
 from kgen.wheels import WheelListing
-from tests.command import PYTHON
 
 CUDA12 = Accelerator(cuda=12)
 
@@ -58,9 +58,7 @@ def lock_of(answer: Resolution, *more: LockedWheel, without: str = "") -> Lock:
     return Lock(resolution=answer, wheels=tuple(found[name] for name in sorted(found)))
 
 
-def judged(
-    matrix: CompatibilityMatrix, lock: Lock, **contents: dict[str, bytes]
-) -> tuple[str, ...]:
+def judged(matrix: CompatibilityMatrix, lock: Lock, **contents: dict[str, bytes]) -> tuple[str, ...]:
     listings = {
         name.replace("_", "-"): WheelListing(
             size=1, entries={path: (zlib.crc32(data), len(data)) for path, data in files.items()}
@@ -134,12 +132,8 @@ def test_another_cuda_by_the_suffix_of_a_package_that_the_matrix_does_not_follow
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "version"), [("nvidia-cublas", "13.1.0.3"), ("nvidia-cufft", "12.0.0.61")]
-)
-def test_another_cuda_by_its_version(
-    matrix: CompatibilityMatrix, jax: Resolution, name: str, version: str
-) -> None:
+@pytest.mark.parametrize(("name", "version"), [("nvidia-cublas", "13.1.0.3"), ("nvidia-cufft", "12.0.0.61")])
+def test_another_cuda_by_its_version(matrix: CompatibilityMatrix, jax: Resolution, name: str, version: str) -> None:
     """CUDA 13's cuFFT has major version 12, and none of its packages has a suffix."""
     assert judged(matrix, lock_of(jax, wheel(name, version))) == (
         f"{name} {version} is of CUDA 13, in an environment for CUDA 12",

@@ -14,7 +14,6 @@ import pytest
 import tomli
 from packaging.markers import Marker
 from packaging.pylock import Pylock
-
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result, tree
 from tests.index import Index
 from tests.wheelhouse import Wheel, Wheelhouse
@@ -81,9 +80,7 @@ numpy-cpu          numpy 2.4.6, keras 3.15.1        -     -          17        [
         assert files(locked[0].folder) == expected
 
     @pytest.mark.parametrize("environment", ENVIRONMENTS)
-    def test_each_lock_keeps_its_promises(
-        self, locked: tuple[Kgen, Result], healthy: Index, environment: str
-    ) -> None:
+    def test_each_lock_keeps_its_promises(self, locked: tuple[Kgen, Result], healthy: Index, environment: str) -> None:
         lock = read(locked[0].folder, environment)
         parsed = Pylock.from_dict(lock)
         assert str(parsed.lock_version) == "1.0"
@@ -371,7 +368,7 @@ not locked: torch-cuda12; an older lock of theirs stands as it was
 error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
 no-such-thing was not found in the package registry and you require no-such-thing
 
-hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
+hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
 hint: or choose another Python with `--python`
 
 not locked: numpy-cpu; an older lock of theirs stands as it was

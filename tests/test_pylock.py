@@ -157,9 +157,7 @@ def test_the_portable_form_names_no_host(matrix: CompatibilityMatrix) -> None:
 
 
 def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
-    request = EnvironmentRequest(
-        name="numpy", backends=("numpy",), accelerator=CPU, python="3.12", platform="linux-64"
-    )
+    request = EnvironmentRequest(name="numpy", backends=("numpy",), accelerator=CPU, python="3.12", platform="linux-64")
     resolution = dataclasses.replace(
         RESOLUTION, request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
     )
@@ -244,7 +242,10 @@ def chosen(matrix: CompatibilityMatrix, *tags: str, platform: str = "linux-64", 
     ("tags", "best"),
     [
         (("py3-none-any", "cp312-cp312-manylinux_2_28_x86_64"), "cp312-cp312-manylinux_2_28_x86_64"),
-        (("cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_28_x86_64"), "cp312-cp312-manylinux_2_28_x86_64"),
+        (
+            ("cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_28_x86_64"),
+            "cp312-cp312-manylinux_2_28_x86_64",
+        ),
         (("cp312-cp312-manylinux2014_x86_64", "cp39-abi3-manylinux_2_28_x86_64"), "cp312-cp312-manylinux2014_x86_64"),
         (("cp311-cp311-manylinux_2_28_x86_64", "cp312-cp312-musllinux_1_2_x86_64"), None),
         (("cp312-cp312-manylinux_2_31_x86_64", "cp312-cp312-linux_x86_64"), "cp312-cp312-linux_x86_64"),

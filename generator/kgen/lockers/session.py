@@ -6,6 +6,7 @@ What uv cannot close goes back to the solver as something learned, a bounded num
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 ROUNDS = 8
 """How often what uv could not close goes back to the solver."""
+
+_ABSENT = re.compile(r"there is no version of |was not found in the package registry")
 
 _SHARING_ROUNDS = 3
 _PROBES = 4
@@ -223,7 +226,9 @@ class Session:
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
             f" for\n{lessons.reason}",
             hints=[
-                "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
+                "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
+                if _ABSENT.search(lessons.reason)
+                else "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
                 "or choose another Python with `--python`",
             ],
         )

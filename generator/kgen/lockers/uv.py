@@ -202,7 +202,8 @@ def _reason(stderr: str) -> str:
         for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
             text = text.removeprefix(lead).strip()
         kept.append(text)
-    return " ".join(kept)
+    # what an index has written may hold what steers a terminal
+    return "".join(character if character.isprintable() else " " for character in " ".join(kept))
 
 
 def _named(reason: str) -> dict[str, Version]:

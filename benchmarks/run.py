@@ -74,9 +74,8 @@ def solve(rounds: int) -> None:
                 taken[name].append(timed(command, cwd=Path(folder)))
     for name, seconds in taken.items():
         counted = sorted(seconds[1:])
-        print(
-            f"{name:<40} {statistics.median(counted) * 1000:7.0f} ms  ({counted[0] * 1000:.0f}-{counted[-1] * 1000:.0f})"
-        )
+        low, high = counted[0] * 1000, counted[-1] * 1000
+        print(f"{name:<40} {statistics.median(counted) * 1000:7.0f} ms  ({low:.0f}-{high:.0f})")
 
 
 def lock(rounds: int) -> None:
@@ -103,16 +102,15 @@ def lock(rounds: int) -> None:
                 each[name].append(one)
     sums = [sum(seconds) for seconds in zip(*each.values(), strict=True)]
     slowest = [max(seconds) for seconds in zip(*each.values(), strict=True)]
-    print(
-        f"kgen lock --cuda 12, four backends       {statistics.median(whole):6.2f} s  ({min(whole):.2f}-{max(whole):.2f})"
-    )
+    _row("kgen lock --cuda 12, four backends", whole, "s")
     for name, taken in each.items():
-        print(f"uv pip compile, {name:<24} {statistics.median(taken):6.2f} s  ({min(taken):.2f}-{max(taken):.2f})")
+        _row(f"uv pip compile, {name}", taken, "s")
     for what, others in (("their sum", sums), ("the slowest of them", slowest)):
-        ratios = [ours / theirs for ours, theirs in zip(whole, others, strict=True)]
-        print(
-            f"kgen / {what:<33} {statistics.median(ratios):6.2f}    ({min(ratios):.2f}-{max(ratios):.2f}), round by round"
-        )
+        _row(f"kgen / {what}, round by round", [ours / theirs for ours, theirs in zip(whole, others, strict=True)], " ")
+
+
+def _row(what: str, values: Sequence[float], unit: str) -> None:
+    print(f"{what:<45} {statistics.median(values):6.2f} {unit}  ({min(values):.2f}-{max(values):.2f})")
 
 
 def main() -> None:

@@ -114,9 +114,7 @@ SHELLS = [
         + HOSTILE_IFS
         + ALIASES,
     ),
-    Shell(
-        label="bash-posix", program="bash", arguments=("--norc", "--noprofile"), prelude="set -eu -o posix\n"
-    ),
+    Shell(label="bash-posix", program="bash", arguments=("--norc", "--noprofile"), prelude="set -eu -o posix\n"),
     Shell(label="zsh", program="zsh", arguments=("-f",)),
     Shell(
         label="zsh-strict",
@@ -225,10 +223,7 @@ class Session:
         done = subprocess.run(
             [self.program, *self.shell.arguments, str(script)],
             cwd=self.root / "here",
-            env={
-                os.fsencode(name): os.fsencode(value)
-                for name, value in (base | dict(environment or {})).items()
-            },
+            env={os.fsencode(name): os.fsencode(value) for name, value in (base | dict(environment or {})).items()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -422,9 +417,7 @@ def test_out_of_order_the_lower_activation_waits_for_the_upper_one(session: Sess
     session.deactivate(*TORCH)
     session.dump()
     before, torch, torch_alone, after = session.run({"KERAS_BACKEND": "numpy"})
-    assert torch_alone == {
-        name: value for name, value in torch.items() if name != "_KGEN_SAVED_1__KGEN_OWNER"
-    }
+    assert torch_alone == {name: value for name, value in torch.items() if name != "_KGEN_SAVED_1__KGEN_OWNER"}
     assert after == before
 
 
@@ -479,9 +472,7 @@ def test_a_depth_that_is_none_counts_as_nothing_and_is_never_evaluated(session: 
 
 @all_shells
 def test_a_forged_record_runs_nothing(session: Session) -> None:
-    names = (
-        "$(touch pwned):exported `touch pwned`:unset A;touch:local 1:unset :exported X=$(touch:unset G:odd "
-    )
+    names = "$(touch pwned):exported `touch pwned`:unset A;touch:local 1:unset :exported X=$(touch:unset G:odd "
     session.deactivate(*JAX)
     session.dump()
     forged = {
@@ -534,11 +525,7 @@ def test_nothing_is_left_behind_in_the_shell(session: Session) -> None:
             "fish": "begin; set; set --show | string match -r '^[$].*: set in.*'; functions -a -n; end",
             "pwsh": "Get-ChildItem Variable:, Function: | ForEach-Object Name",
         }[session.shell.program]
-        return (
-            f"{{ {command} }} | Set-Content {target}"
-            if session.shell.suffix == "ps1"
-            else f"{command} > {target}"
-        )
+        return f"{{ {command} }} | Set-Content {target}" if session.shell.suffix == "ps1" else f"{command} > {target}"
 
     session.lines.append(list_all("warm up"))
     session.lines.append(list_all("before"))
@@ -566,9 +553,7 @@ def test_while_active_only_the_record_is_left_in_the_shell(session: Session) -> 
         f"Get-Variable | ForEach-Object Name > {seen}" if session.shell.suffix == "ps1" else f"\\set > {seen}"
     )
     session.run()
-    names = set(
-        re.findall(r"^'?(\w*KGEN\w*|depth|names?|value)\b", (session.root / "seen").read_text(), re.MULTILINE)
-    )
+    names = set(re.findall(r"^'?(\w*KGEN\w*|depth|names?|value)\b", (session.root / "seen").read_text(), re.MULTILINE))
     assert all(re.fullmatch(r"KGEN_ENVIRONMENT|KGEN_SHLVL|_KGEN_SAVED_1_.*", name) for name in names)
 
 
@@ -668,9 +653,7 @@ def test_golden_files(case: str) -> None:
         for path, content in rendered.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-    golden = {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    golden = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert golden == rendered
 
 
@@ -699,9 +682,7 @@ def test_shells_can_read_the_files(command: list[str], tmp_path: Path) -> None:
     ]:
         for phase in ("activate", "deactivate"):
             path = session.hook(phase, environment, variables)
-            done = subprocess.run(
-                [session.program, command[1], path], capture_output=True, check=False, timeout=60
-            )
+            done = subprocess.run([session.program, command[1], path], capture_output=True, check=False, timeout=60)
             assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
@@ -711,23 +692,17 @@ def test_shellcheck_finds_nothing(dialect: str, tmp_path: Path) -> None:
     if program is None:
         pytest.skip("shellcheck is not installed")
     paths = []
-    for number, (environment, variables) in enumerate(
-        [*GOLDEN_CASES.items(), ("two", TORCH[1]), ("none", {})]
-    ):
+    for number, (environment, variables) in enumerate([*GOLDEN_CASES.items(), ("two", TORCH[1]), ("none", {})]):
         for path, text in render_hooks(environment, variables).items():
             if path.endswith(".sh"):
                 paths.append(tmp_path / f"{number}-{path.replace('/', '-')}")
                 paths[-1].write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [program, "-s", dialect, *paths], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([program, "-s", dialect, *paths], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(("environment", "variables"), checked_environments())
-def test_the_files_are_whole_and_no_comment_is_broken_out_of(
-    environment: str, variables: Mapping[str, str]
-) -> None:
+def test_the_files_are_whole_and_no_comment_is_broken_out_of(environment: str, variables: Mapping[str, str]) -> None:
     hooks = render_hooks(environment, variables)
     assert list(hooks) == [
         f"{phase}.d/kgen.{suffix}" for phase in ("activate", "deactivate") for suffix in ("sh", "fish", "ps1")
@@ -745,9 +720,7 @@ def test_the_order_of_the_variables_does_not_matter() -> None:
     assert render_hooks("x", variables) == render_hooks("x", dict(reversed(variables.items())))
 
 
-@pytest.mark.parametrize(
-    "name", ["", "1A", "A-B", "A B", "A=B", "A\n", "$(touch pwned)", "\u00c4", "A;B", "A\0"]
-)
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "A\n", "$(touch pwned)", "\u00c4", "A;B", "A\0"])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"^not the name of an environment variable: "):
         render_hooks("x", {name: "1"})

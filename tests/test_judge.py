@@ -148,11 +148,11 @@ def test_another_cuda_from_the_other_side(matrix: CompatibilityMatrix) -> None:
 
 
 def test_two_cudnn(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    cudnn = jax.libraries["nvidia-cudnn-cu12"]
     found = judged(matrix, lock_of(jax, wheel("nvidia-cudnn-cu13", "9.26.0.51")))
     assert found == (
         "nvidia-cudnn-cu13 9.26.0.51 is of CUDA 13, in an environment for CUDA 12",
-        f"there are several cuDNN in it: nvidia-cudnn-cu12 {jax.libraries['nvidia-cudnn-cu12']}"
-        " and nvidia-cudnn-cu13 9.26.0.51",
+        f"there are several cuDNN in it: nvidia-cudnn-cu12 {cudnn} and nvidia-cudnn-cu13 9.26.0.51",
     )
 
 

@@ -487,7 +487,7 @@ class TestInstalled:
         assert "Hash mismatch" in done.stderr
 
     def test_by_pip(self, kgen: Kgen, installed: tuple[Path, Path]) -> None:
-        """As `pip install --requirement pylock.toml` where this pip can; by URL and hash, which is the same, elsewhere."""
+        """By `pip install --requirement pylock.toml` where this pip can; elsewhere by the same URLs and hashes."""
         lock, venv = installed
         requirements = venv / "requirements.txt"
         requirements.write_text("".join(_requirements(tomli.loads(lock.read_text(encoding="utf-8"))["packages"])))

@@ -1,75 +1,133 @@
-import os, signal, sys, threading, time, subprocess
+"""The one place that starts programs: what comes back, and that nothing it started outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
+
 import pytest
+
 from kgen.errors import Cancelled, OutsideError
 from kgen.process import run
-PY=sys.executable
-def alive(pid):
-    try: os.kill(pid,0)
-    except ProcessLookupError: return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")",1)[1].split()[0] != "Z"
-def test_basic(tmp_path):
-    d=run([PY,"-c","import sys,os;print(os.environ['A'],os.getcwd());sys.stderr.write('ü\\n');sys.stdout.buffer.write(b'\\xff');sys.exit(3)"],env={"A":"b"},cwd=tmp_path)
-    assert d.status==3 and d.stdout==f"b {tmp_path}\n\ufffd" and d.stderr=="ü\n"
-def test_stdin_big():
-    text="x"*5_000_000
-    d=run([PY,"-c","import sys; s=sys.stdin.read(); sys.stderr.write(s); print(len(s))"],stdin=text)
-    assert d.stdout=="5000000\n" and len(d.stderr)==5000000
-def test_stdin_unread(): assert run(["true"],stdin="x"*5_000_000).status==0
-def test_no_stdin(): assert run(["cat"]).stdout=="" 
-def test_empty_stdin(): assert run(["cat"],stdin="").stdout==""
-def test_signal(): assert run(["sh","-c","kill -9 $$"]).status==-9
-def test_missing(tmp_path):
-    for a in (["nonexistent-prog"],[str(tmp_path/"x")],[str(tmp_path)]):
-        with pytest.raises(OutsideError) as c: run(a)
-        print(c.value.message,c.value.hints)
-    f=tmp_path/"noexec"; f.write_text("#!/bin/sh\n")
-    with pytest.raises(OutsideError,match="permission denied"): run([str(f)])
-    f.chmod(0o755); f.write_text("#!/no/such/interp\n")
-    with pytest.raises(OutsideError,match="interpreter"): run([str(f)])
-    f.write_text("garbage")
-    with pytest.raises(OutsideError,match="Exec format"): run([str(f)])
-    with pytest.raises(OutsideError,match="no folder"): run(["true"],cwd=tmp_path/"none")
-def test_timeout():
-    t=time.monotonic()
-    with pytest.raises(OutsideError,match="0.2 s"): run(["sleep","60"],timeout=.2)
-    assert time.monotonic()-t<1
-def test_stubborn(tmp_path):
-    f=tmp_path/"pids"
-    code=f"trap '' TERM; (trap '' TERM; echo $$ >> {f}; while :; do sleep 1; done) & echo $! >> {f}; while :; do sleep 1; done"
-    t=time.monotonic()
-    with pytest.raises(OutsideError): run(["sh","-c",code],timeout=.3)
-    assert 2<time.monotonic()-t<3.5
-    time.sleep(.05)
-    assert not any(alive(int(p)) for p in f.read_text().split())
-def test_background_left(tmp_path):
-    t=time.monotonic()
-    d=run(["sh","-c","sleep 50 & echo $!"])
-    assert time.monotonic()-t<1.5
-    time.sleep(.05); assert not alive(int(d.stdout))
-def test_setsid_away():
-    t=time.monotonic(); d=run(["sh","-c","setsid sleep 4 & echo hi; sleep 0.2"]); assert d.stdout=="hi\n" and time.monotonic()-t<3
-def test_cancel(tmp_path):
-    c=threading.Event(); out=[]
-    def work():
-        try: run(["sleep","60"],cancel=c)
-        except Cancelled as e: out.append(e)
-    ts=[threading.Thread(target=work) for _ in range(8)]
-    [t.start() for t in ts]; time.sleep(.2); t0=time.monotonic(); c.set(); [t.join() for t in ts]
-    assert len(out)==8 and time.monotonic()-t0<1
-    with pytest.raises(Cancelled): run(["true"],cancel=c)
-def test_latency():
-    t=time.monotonic(); [run(["true"]) for _ in range(20)]; print((time.monotonic()-t)/20); assert time.monotonic()-t<1
-def test_ctrl_c(tmp_path):
-    code=f"""
-import sys; sys.path.insert(0,{str(Path('generator'))!r})
-from kgen.process import run
-try: run(["sh","-c","echo $$ > {tmp_path}/pid; sleep 60"])
-except KeyboardInterrupt: print("KI")
-"""
-    p=subprocess.Popen([PY,"-c",code],stdout=subprocess.PIPE,text=True)
-    while not (tmp_path/"pid").exists() or not (tmp_path/"pid").read_text(): time.sleep(.02)
-    p.send_signal(signal.SIGINT); out=p.communicate(timeout=5)[0]
-    assert out=="KI\n"; assert not alive(int((tmp_path/"pid").read_text()))
-def test_fds():
-    n=len(os.listdir("/proc/self/fd")); [run(["true"],stdin="x") for _ in range(10)]; assert len(os.listdir("/proc/self/fd"))==n
+
+LARGE = 3_000_000
+SLEEPER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def _pid_in(path: Path) -> int:
+    """The pid that a child writes into a file once it runs."""
+    for _ in range(500):
+        if path.exists() and path.read_text():
+            return int(path.read_text())
+        time.sleep(0.02)
+    pytest.fail("the child never came up")
+
+
+def test_gives_status_both_streams_environment_and_folder(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; print(os.environ['A'], os.getcwd()); sys.stdout.flush();"
+        "sys.stderr.write('ü\\n'); sys.stdout.buffer.write(b'\\xff'); sys.exit(3)"
+    )
+    done = run([sys.executable, "-c", script], env={"A": "b"}, cwd=tmp_path)
+    assert (done.status, done.stdout, done.stderr) == (3, f"b {tmp_path}\n\ufffd", "ü\n")
+
+
+def test_large_streams_do_not_block_each_other() -> None:
+    script = "import sys; text = sys.stdin.read(); sys.stderr.write(text); print(len(text))"
+    done = run([sys.executable, "-c", script], stdin="x" * LARGE)
+    assert done.stdout == f"{LARGE}\n"
+    assert len(done.stderr) == LARGE
+
+
+def test_input_that_nobody_reads_is_no_fault() -> None:
+    assert run(["true"], stdin="x" * LARGE).status == 0
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_without_input_there_is_none_to_wait_for(text: str | None) -> None:
+    assert run(["cat"], stdin=text).stdout == ""
+
+
+def test_death_by_a_signal_is_told() -> None:
+    assert run(["sh", "-c", "kill -9 $$"]).status == -signal.SIGKILL
+
+
+def test_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("#!/bin/sh\n")
+    for program in ("kgen-has-no-such-program", str(tmp_path / "missing"), str(tmp_path), str(plain)):
+        with pytest.raises(OutsideError) as caught:
+            run([program])
+        assert program in caught.value.message
+        assert caught.value.hints
+
+
+def test_timeout_ends_the_whole_family(tmp_path: Path) -> None:
+    child = tmp_path / "pid"
+    script = f'"{sys.executable}" -c "{SLEEPER}" "{child}" & wait'
+    with pytest.raises(OutsideError):
+        run(["sh", "-c", script], timeout=2)
+    assert not _alive(_pid_in(child))
+
+
+def test_cancel_from_another_thread_ends_the_whole_family(tmp_path: Path) -> None:
+    child = tmp_path / "pid"
+    cancel = threading.Event()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run([sys.executable, "-c", SLEEPER, str(child)], cancel=cancel)
+        except Cancelled as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    pid = _pid_in(child)
+    cancel.set()
+    thread.join(10)
+    assert len(raised) == 1
+    assert not _alive(pid)
+
+
+def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+    child = tmp_path / "pid"
+    stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
+    with pytest.raises(OutsideError):
+        run([sys.executable, "-c", stubborn, str(child)], timeout=1.5)
+    assert not _alive(_pid_in(child))
+
+
+def test_ctrl_c_leaves_no_child(tmp_path: Path) -> None:
+    child = tmp_path / "pid"
+    script = f"from kgen.process import run; import sys; run([sys.executable, '-c', {SLEEPER!r}, {str(child)!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, start_new_session=True)
+    pid = _pid_in(child)
+    parent.send_signal(signal.SIGINT)
+    _, stderr = parent.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in stderr
+    assert not _alive(pid)
+
+
+def test_no_file_descriptor_is_left_open() -> None:
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("no /proc here")
+    run(["true"])
+    before = len(os.listdir(folder))  # noqa: PTH208 - iterdir would hold one itself
+    for _ in range(20):
+        run(["true"], stdin="x")
+    assert len(os.listdir(folder)) == before  # noqa: PTH208

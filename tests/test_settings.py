@@ -171,8 +171,8 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             "cuda: `12.6.1` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
         ),
         (
-            'cuda = "１２"',  # noqa: RUF001 - digits, but not ASCII ones
-            "cuda: `１２` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",  # noqa: RUF001
+            'cuda = "１２"',
+            "cuda: `１２` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
         ),
         ('cuda = "112"', f"cuda: unknown CUDA `112`; known are {CUDAS}"),
         ('cuda = "12"\ncpu = true', "cpu: contradicts `cuda`; keep one of the two"),

@@ -463,9 +463,7 @@ class TestReplaceFolder:
     def test_disk_full(self, tmp_path: Path) -> None:
         with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=256k", "none") as place:
             put(place / "env", OLD | KEPT)
-            with pytest.raises(
-                OutsideError, match="env cannot be written: No space left on device"
-            ) as caught:
+            with pytest.raises(OutsideError, match="env cannot be written: No space left on device") as caught:
                 replace_folder(place / "env", {**NEW, "zz": bytes(1_000_000)}, owned=owned)
             assert caught.value.hints == (f"df -h {place}",)
             assert contents(place / "env") == OLD | KEPT

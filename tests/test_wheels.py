@@ -286,9 +286,7 @@ class TestNoRanges:
         assert listing.size == len(LARGE)
         assert listing.complete
 
-    def test_a_list_longer_than_any(
-        self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_list_longer_than_any(self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wheels, "_WHOLE", 200_000)
         assert "longer than any" in refusal(reader, index, "many.whl").message
 
@@ -388,9 +386,7 @@ class TestFaults:
             assert "geheim" not in caught.value.message + "".join(caught.value.hints)
         assert index.headers[0]["authorization"].startswith("Basic ")
 
-    def test_netrc(
-        self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
+    def test_netrc(self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password word\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
         read(reader, index, "large.whl")
@@ -521,9 +517,7 @@ def test_certificates_are_those_of_the_caller(tmp_path: Path, monkeypatch: pytes
     ]:
         with WheelReader(cache=None, certificates=value) as reader:
             session = reader._session()
-            settings = session.merge_environment_settings(
-                "https://x.example", {}, stream=True, verify=None, cert=None
-            )
+            settings = session.merge_environment_settings("https://x.example", {}, stream=True, verify=None, cert=None)
             assert settings["verify"] == expected
 
 

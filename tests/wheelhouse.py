@@ -177,7 +177,7 @@ class Wheelhouse:
         """The wheel of a release that only the framework's own index has, as torch 2.13.0+cpu."""
         release = next(row for row in self._matrix.framework(name).releases if str(row.version) == version)
         build = next(row for row in release.builds if row.local is not None and PLATFORM in row.platforms)
-        return self._wheel(name, f"{version}+{build.local}", release, build, self._pythons[0])
+        return self._wheel(name, f"{version}+{build.local}", release, build, python=self._pythons[0])
 
     def _made(self, name: str) -> Iterator[Wheel]:
         if name in _ORDINARY:
@@ -232,7 +232,7 @@ class Wheelhouse:
             return
         for python in self._pythons:
             if python in build.pythons:
-                yield self._wheel(name, version, release, build, python, holding)
+                yield self._wheel(name, version, release, build, python=python, holding=holding)
                 if self._pure(name, build):
                     return
 
@@ -246,6 +246,7 @@ class Wheelhouse:
         version: str,
         release: Release,
         build: Build,
+        *,
         python: str,
         holding: Iterable[Build] = (),
     ) -> Wheel:

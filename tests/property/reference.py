@@ -104,7 +104,9 @@ def sound(ask: Ask, framework: str, release: Release) -> bool:
     """Doubtful releases only if one is pinned."""
     if release.version.final and release.doubt is None:
         return True
-    pinned = [("==", release.version) in said.parts and holds(said, release.version) for said in said_of(ask, framework)]
+    pinned = [
+        ("==", release.version) in said.parts and holds(said, release.version) for said in said_of(ask, framework)
+    ]
     return any(pinned)
 
 
@@ -150,7 +152,9 @@ def library_usable(model: Model, ask: Ask, library: Library, release: LibraryRel
         return False
     if library.name == "runtime" and ask.cuda is not None and ask.minor is not None:
         later = [
-            floor for toolkit, floor in RUNTIME_FLOORS.items() if pair(toolkit)[0] == ask.cuda and pair(toolkit)[1] > ask.minor
+            floor
+            for toolkit, floor in RUNTIME_FLOORS.items()
+            if pair(toolkit)[0] == ask.cuda and pair(toolkit)[1] > ask.minor
         ]
         if later and version.number >= min(later):
             return False

@@ -231,9 +231,7 @@ def _cudnn(row: CudnnRow) -> str:
 
 def _major(major: int) -> str:
     first, end = MAJOR_GPUS[major]
-    return (
-        f'[[major]]\nversion = "{major}"\ndriver = "{MAJOR_DRIVERS[major]}"\ngpu = ">={first},<{end}"\n{_CHECKED}'
-    )
+    return f'[[major]]\nversion = "{major}"\ndriver = "{MAJOR_DRIVERS[major]}"\ngpu = ">={first},<{end}"\n{_CHECKED}'
 
 
 def _toolkit(version: str) -> str:
@@ -426,7 +424,8 @@ def asks(draw: st.DrawFn) -> Ask:
         requirements=(),
         cutoff=None,
     )
-    return without(plain, **said)
+    found = without(plain, **said)
+    return found if found.platform.startswith("linux") else without(found, glibc=None)
 
 
 def without(ask: Ask, **changes: object) -> Ask:

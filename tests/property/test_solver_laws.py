@@ -28,7 +28,20 @@ from kgen.solver.resolve import solve
 from kgen.solver.search import search
 
 from tests.property import reference
-from tests.property.strategies import ACCELERATED, PLATFORMS, Ask, Model, Need, Range, V, asks, files, models, numbers, without
+from tests.property.strategies import (
+    ACCELERATED,
+    PLATFORMS,
+    Ask,
+    Model,
+    Need,
+    Range,
+    V,
+    asks,
+    files,
+    models,
+    numbers,
+    without,
+)
 
 _MORE = os.environ.get("KGEN_LAWS")
 laws = settings(
@@ -86,7 +99,9 @@ def test_an_answer_keeps_every_rule_and_none_is_better(model: Model, ask: Ask) -
     assert isinstance(found, Resolution)
     assert {name: read(version) for name, version in found.packages.items()} == versions
     assert {name: [read(v) for v in allowed] for name, allowed in found.allowed.items()} == libraries
-    assert {name: read(version) for name, version in found.libraries.items()} == {n: v[-1] for n, v in libraries.items()}
+    assert {name: read(version) for name, version in found.libraries.items()} == {
+        n: v[-1] for n, v in libraries.items()
+    }
     assert len([name for name in found.libraries if name.startswith("dnn")]) <= 1
     for other, _ in reference.solutions(model, ask):
         assert other == versions or any(other[name] < version for name, version in versions.items())
@@ -133,7 +148,12 @@ def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> N
     assert isinstance(found, Conflict)
     assert found.causes
     if conflicts.impossible(problem) is not None:
-        assert reference.best(model, without(ask, requirements=(), keras=None, glibc="99.0", driver=None, gpus=(), cutoff=None)) is None
+        assert (
+            reference.best(
+                model, without(ask, requirements=(), keras=None, glibc="99.0", driver=None, gpus=(), cutoff=None)
+            )
+            is None
+        )
         return
     units = conflicts.minimal_units(problem)
     assert search(problem, units) is None
@@ -225,9 +245,7 @@ def test_preferred_versions_are_taken_where_they_fit(model: Model, ask: Ask, dat
     plain = solve(matrix, request)
     assume(isinstance(plain, Resolution) and plain.libraries)
     assert isinstance(plain, Resolution)
-    preferred = {
-        name: Version(str(data.draw(numbers, label=name))) for name in [*plain.libraries, "keras", "nobody"]
-    }
+    preferred = {name: Version(str(data.draw(numbers, label=name))) for name in [*plain.libraries, "keras", "nobody"]}
     found = solve(matrix, request, preferred=preferred)
     assert isinstance(found, Resolution)
     assert found.packages == plain.packages

@@ -366,7 +366,7 @@ class Session:
             if not changes:
                 break
             held.update(changes)
-            closed = self._all(pool, lambda item: self._reclose(*ready[item[0]], item[1]), changes)
+            closed = self._all(pool, lambda item: self._reclose(ready[item[0]][0], current[item[0]], item[1]), changes)
             for (position, _), found in zip(changes, closed, strict=True):
                 if found is not None:
                     current[position] = found

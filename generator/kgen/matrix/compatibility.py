@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 KERAS = "keras"
 _META_PACKAGE = "cuda-toolkit"
+_VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
+"""Roles of packages whose own version is that of CUDA."""
 
 
 class CompatibilityMatrix:
@@ -167,7 +169,7 @@ class CompatibilityMatrix:
         if floors:
             reached = [major for (major, _), floor in floors.items() if floor <= version]
             return max(reached, default=min(floors)[0] - 1)
-        return version.major if library.role in {_META_PACKAGE, "bindings"} else None
+        return version.major if library.role in _VERSIONED_AS_CUDA else None
 
     def minor_bound(self, package: str, major: int, minor: int) -> Version | None:
         """The first version of a library that is too new for CUDA `major.minor`; None if none is known to be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from packaging.version import Version
@@ -10,7 +10,7 @@ from packaging.version import Version
 from kgen.matrix.compatibility import KERAS
 from kgen.matrix.records import Build, Release
 from kgen.model.resolution import Cause
-from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit
+from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, ptx_driver, spell
 from kgen.solver.search import search
 
 _REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}
@@ -41,6 +41,7 @@ def causes(problem: Problem) -> tuple[Cause, ...]:
         return (_barren_cause(problem, barren),)
     units = minimal_units(problem)
     found = [_cause(problem, unit, units) for unit in units]
+    found += [fact for unit in units if unit.owner == REQUEST for fact in _lonely(problem, unit)]
     return tuple(sorted(found, key=lambda cause: (cause.subject != REQUEST, cause.subject, cause.requires)))
 
 
@@ -71,7 +72,8 @@ def describe_build(build: Build) -> str:
 def builds_on(platform: str, release: Release) -> list[Build]:
     """The builds of a release on a platform, without the CPU ones where there are others."""
     builds = [build for build in release.builds if platform in build.platforms]
-    return [build for build in builds if build.cuda is not None] or builds
+    with_cuda = [build for build in builds if build.cuda is not None]
+    return sorted(with_cuda, key=lambda build: Version(build.cuda or "0"), reverse=True) or builds
 
 
 def _barren_cause(problem: Problem, choice: Choice) -> Cause:
@@ -189,13 +191,44 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
     return Cause(subject=REQUEST, requires=values.get(unit.rule, unit.rule), source=source)
 
 
+def _lonely(problem: Problem, unit: Unit) -> Iterator[Cause]:
+    """The facts behind a wish that no candidate of a framework meets: what the releases it names are for."""
+    for name, variable in problem.variables.items():
+        mask = next((mask for units, mask in variable.filters if units == (unit,)), None)
+        if mask is None or mask & variable.base or name not in problem.matrix.framework_names:
+            continue
+        releases = problem.matrix.framework(name).releases
+        if unit.rule == "cutoff":
+            fitting = [release for position, release in enumerate(releases) if variable.base >> position & 1]
+            first = min(fitting, key=lambda release: release.released)
+            rows = [(first, f"a cut-off of {first.released} or later")]
+        else:
+            named = [release for position, release in enumerate(releases) if mask >> position & 1]
+            rows = [(release, _purpose(problem, name, release)) for release in named]
+        if rows:
+            yield Cause(
+                subject=f"{name} {span([release.version for release, _ in rows], variable.versions)}",
+                requires=_by_value(rows, variable.versions),
+                source=_source([problem.build_of(name, release) or release.builds[0] for release, _ in rows]),
+            )
+
+
+def _purpose(problem: Problem, name: str, release: Release) -> str:
+    platform, build = problem.request.platform, problem.build_of(name, release)
+    if build is None:
+        others = dict.fromkeys(map(describe_build, builds_on(platform, release)))
+        return " and ".join(others) or f"a platform other than {platform}"
+    return f"python {_pythons(build)}" if problem.is_sound(name, release) else f"to be avoided: {_doubt(release)}"
+
+
 def _framework_fact(problem: Problem, rule: str, build: Build) -> str:
     if rule == "glibc":
         return f"glibc >={build.platforms[problem.platform.name]}"
     if rule == "driver" and build.cuda_major is not None:
         major = problem.matrix.cuda_majors[build.cuda_major]
         return f"driver >={major.driver} (CUDA {build.cuda_major})"
-    return f"a GPU of {served_gpus(build)}"
+    floor = ptx_driver(build, problem.matrix) if build.ptx and problem.request.driver is not None else None
+    return f"a GPU of {served_gpus(build)}" + (f" (PTX from driver {floor})" if floor else "")
 
 
 def served_gpus(build: Build) -> str:
@@ -203,7 +236,7 @@ def served_gpus(build: Build) -> str:
     names = [f"{sass}+PTX" if sass in build.ptx else str(sass) for sass in build.sass]
     names += [f"PTX {ptx}" for ptx in build.ptx if ptx not in build.sass]
     served = ", ".join(names) or "unknown architectures"
-    failing = "".join(f", not {failure.gpus}" for failure in build.gpu_failures)
+    failing = "".join(f", not {spell(failure.gpus)}" for failure in build.gpu_failures)
     return f"compute capability {served}{failing}"
 
 
@@ -233,9 +266,14 @@ def _library_fact(problem: Problem, unit: Unit) -> Cause:
     source = library.provenance.source if library else unit.owner
     accelerator = problem.request.accelerator
     if role == CUDNN and (unit.rule == "driver" or unit.rule.startswith("gpu ")):
-        rows = [row for row in problem.matrix.cudnn if row.cuda == accelerator.cuda]
-        texts = [f"{role} {row.cudnn} serves GPUs {row.gpus} from driver {row.driver}" for row in rows]
-        return Cause(subject=unit.owner, requires="; ".join(texts), source=rows[-1].provenance.source)
+        rows = sorted(
+            (spell(row.cudnn), spell(row.gpus), row.driver, row.provenance.source)
+            for row in problem.matrix.cudnn
+            if row.cuda == accelerator.cuda
+        )
+        texts = [f"{cudnn} serves GPUs {gpus} from driver {driver}" for cudnn, gpus, driver, _ in rows]
+        text = "; ".join(texts) or f"none is known to serve {accelerator}"
+        return Cause(subject=unit.owner, requires=f"{role}: {text}", source=rows[-1][-1] if rows else source)
     fits = variable.allowed(frozenset({unit, Unit(REQUEST, unit.rule)}))
     kept = [version for position, version in enumerate(variable.versions) if fits >> position & 1]
     text = f"at most {kept[-1]}" if kept else "no release"

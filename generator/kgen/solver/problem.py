@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import Build, LibraryRelease, Release, parse_requirement
+from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release, parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 
@@ -191,6 +191,11 @@ def ptx_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | Non
     return None if toolkit is None else toolkit.driver
 
 
+def _newness(build: Build) -> tuple[Version, tuple[str, ...]]:
+    """The build for the newest toolkit stands for its release, in whatever order the rows are."""
+    return (Version(build.cuda or "0"), build.install)
+
+
 class _Known:
     """What is the same for every request that is put to one matrix, worked out once.
 
@@ -317,8 +322,8 @@ class Problem:
                 else build.cuda_major == accelerator.cuda and self._minor_fits(build)
             )
         ]
-        for_python = [build for build in builds if self.request.python in build.pythons]
-        return next(iter(for_python or builds), None)
+        found = [build for build in builds if self.request.python in build.pythons] or builds
+        return max(found, key=_newness) if len(found) > 1 else next(iter(found), None)
 
     @functools.cached_property
     def _cuda_capable(self) -> frozenset[str]:
@@ -372,17 +377,20 @@ class Problem:
             )
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
-            choice.filters.append(
-                Filter(
-                    (Unit(REQUEST, rule), Unit(choice.name, rule)),
-                    mask_where(
-                        choice.builds,
-                        lambda build, gpu=gpu: (
-                            build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
-                        ),
-                    ),
-                )
-            )
+            units = (Unit(REQUEST, rule), Unit(choice.name, rule))
+            choice.filters.append(Filter(units, self._serving(choice, gpu, None)))
+            if driver is not None:
+                # PTX that this driver cannot compile is the driver's doing as well
+                units = (*units, Unit(REQUEST, "driver"))
+                choice.filters.append(Filter(units, self._serving(choice, gpu, driver)))
+
+    def _serving(self, choice: Choice, gpu: Version, driver: DriverVersion | None) -> int:
+        return mask_where(
+            choice.builds,
+            lambda build: (
+                build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
+            ),
+        )
 
     def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
         if build is None or build.cuda_major is None:
@@ -456,21 +464,23 @@ class Problem:
     def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
         """A framework that is no backend of this request but that others need, as NumPy."""
         builds = [
-            next((build for build in release.builds if self.request.platform in build.platforms), None)
+            # whoever only needs it does not ask for CUDA
+            min(
+                (
+                    build
+                    for build in release.builds
+                    if self.request.platform in build.platforms and self.request.python in build.pythons
+                ),
+                key=_newness,
+                default=None,
+            )
             for release in releases
         ]
         variable = Variable(
             name=package,
             versions=[release.version for release in releases],
-            base=mask_where(
-                zip(releases, builds, strict=True),
-                lambda pair: (
-                    pair[1] is not None
-                    and self.request.python in pair[1].pythons
-                    and not pair[0].yanked
-                    and not pair[0].version.is_prerelease
-                ),
-            ),
+            base=mask_where(builds, lambda build: build is not None)
+            & mask_where(releases, lambda release: self.is_sound(package, release)),
         )
         self.variables[package] = variable
         self._apply_wishes(variable)
@@ -507,15 +517,18 @@ class Problem:
     def _apply_cudnn(self, variable: Variable) -> None:
         rows = [row for row in self.matrix.cudnn if row.cuda == self.request.accelerator.cuda]
         driver = self.request.driver
+        reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
+
+        def covered(by: Sequence[CudnnSupport]) -> int:
+            return mask_where(variable.versions, lambda version: any(contains(row.cudnn, version) for row in by))
+
         if driver is not None:
-            rows = [row for row in rows if driver.reaches(row.driver)]
             units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
-            reached = mask_where(variable.versions, lambda version: any(contains(row.cudnn, version) for row in rows))
-            variable.filters.append(Filter(units, reached))
+            variable.filters.append(Filter(units, covered(reached)))
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
-            served = mask_where(
-                variable.versions,
-                lambda version, gpu=gpu: any(contains(row.cudnn, version) and contains(row.gpus, gpu) for row in rows),
-            )
-            variable.filters.append(Filter((Unit(REQUEST, rule), Unit(variable.name, rule)), served))
+            units = (Unit(REQUEST, rule), Unit(variable.name, rule))
+            variable.filters.append(Filter(units, covered([row for row in rows if contains(row.gpus, gpu)])))
+            if driver is not None:
+                units = (*units, Unit(REQUEST, "driver"))
+                variable.filters.append(Filter(units, covered([row for row in reached if contains(row.gpus, gpu)])))

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import Build, parse_requirement
+from kgen.matrix.records import Build, Release, parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Reason, Resolution
 from kgen.solver import conflict, suggest
-from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, contains, has_sass, ptx_driver
+from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, contains, has_sass, newest, ptx_driver
 from kgen.solver.search import Selection, search
 
 Exclusion = frozenset[tuple[str, Version]]
@@ -37,7 +37,12 @@ def solve(
     problem = Problem(matrix, request)
     selection = select(problem, exclusions)
     if selection is not None:
-        return resolution_of(problem, selection, preferred)
+        resolution = resolution_of(problem, selection, preferred)
+        taken = {**resolution.packages, **resolution.libraries}.items()
+        if any(exclusion <= taken for exclusion in exclusions):
+            # what was learned outweighs what is preferred
+            return resolution_of(problem, selection)
+        return resolution
     found = conflict.causes(problem)
     return Conflict(
         request=request,
@@ -192,15 +197,13 @@ def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | N
 def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) -> list[str]:
     found = []
     request = problem.request
+    for name, mask in selection.masks.items():
+        # only what is pinned is doubtful, and then there is no other
+        if name in problem.matrix.framework_names:
+            found += _doubts(name, problem.matrix.framework(name).releases[newest(mask)])
     for choice in problem.choices:
         release = choice.releases[selection.chosen[choice.name]]
         title = problem.matrix.framework(choice.name).title
-        if release.yanked:
-            found.append(f"{choice.name} {release.version} was yanked: {release.yanked}")
-        if release.known_bad:
-            found.append(f"{choice.name} {release.version} is to be avoided: {release.known_bad}")
-        if release.version.is_prerelease:
-            found.append(f"{choice.name} {release.version} is a pre-release, taken because it was asked for")
         build = picked[choice.name]
         if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
             found.append(f"which GPUs {title} {release.version} serves is not known; it was not checked")
@@ -211,6 +214,17 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
             f"keras {version} is TensorFlow's own Keras of that day, not multi-backend Keras:"
             " `KERAS_BACKEND` does nothing in it"
         )
+    return found
+
+
+def _doubts(name: str, release: Release) -> list[str]:
+    found = []
+    if release.yanked:
+        found.append(f"{name} {release.version} was yanked: {release.yanked}")
+    if release.known_bad:
+        found.append(f"{name} {release.version} is to be avoided: {release.known_bad}")
+    if release.version.is_prerelease:
+        found.append(f"{name} {release.version} is a pre-release, taken because it was asked for")
     return found
 
 

@@ -186,4 +186,5 @@ def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
 def _platforms(problem: Problem) -> Iterator[Change]:
     for platform in problem.matrix.platforms:
         if platform != problem.request.platform:
-            yield f"--platform {platform}", dataclasses.replace(problem.request, platform=platform, glibc=None)
+            glibc = problem.request.glibc if problem.matrix.platforms[platform].glibc is not None else None
+            yield f"--platform {platform}", dataclasses.replace(problem.request, platform=platform, glibc=glibc)

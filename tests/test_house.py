@@ -1,0 +1,83 @@
+"""The house rules: types, lint, the one-way layers, modules that import alone, and what must not be committed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "generator" / "kgen"
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT / "generator").with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
+# spelled so that this file does not hold them itself
+FOREIGN = re.compile(
+    r"py[p]i\.org|python[h]osted\.org|d[e]bian\.org|npm[j]s\.(org|com)|/roo[t]/|/wor[k]/|/op[t]/(wheels|pypi)"
+)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ("mypy",),
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("lint-imports",),
+    ],
+    ids=" ".join,
+)
+def test_linter(tool: tuple[str, ...]) -> None:
+    program = Path(sys.executable).parent / tool[0]
+    done = _run(str(program), *tool[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_imports_alone() -> None:
+    """In an interpreter of its own and with warnings as errors, so no module leans on who imported what before."""
+    check = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for loaded in [module for module in sys.modules if module.split(".")[0] == "kgen"]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+"""
+    done = _run(
+        sys.executable, "-W", "error", "-c", check, *(name for name in MODULES if not name.endswith("__main__"))
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_committed_names_an_index_host_or_a_path_of_one_machine() -> None:
+    listed = _run("git", "ls-files", "-co", "--exclude-standard")
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    found = []
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if not path.is_file() or path.suffix in {".png", ".whl"}:
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if FOREIGN.search(line):
+                found.append(f"{name}:{number}: {line.strip()[:120]}")
+    assert not found, "\n".join(found)
+
+
+def test_a_backend_is_data() -> None:
+    """No module branches on the name of a backend."""
+    branch = re.compile(r"""(==|!=|\bin\b)\s*[({\[]?["'](tensorflow|jax|torch|numpy|openvino)["']""")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in PACKAGE.rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if branch.search(line)
+    ]
+    assert not found

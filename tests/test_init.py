@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -194,12 +193,12 @@ def test_the_cuda_of_a_machine(tmp_path: Path, matrix: CompatibilityMatrix, whic
             "On win-64 these backends have no build for a CUDA that driver 580.126",
         ),
         (
-            dataclasses.replace(PLAIN, note="NVML is there and does not start: mismatch"),
+            PLAIN._replace(note="NVML is there and does not start: mismatch"),
             [],
             "No NVIDIA GPU was found here (NVML is there and does not start: mismatch);",
         ),
         (
-            dataclasses.replace(PLAIN, platform="osx-arm64"),
+            PLAIN._replace(platform="osx-arm64"),
             [],
             "No NVIDIA GPU was found here.",
         ),

@@ -72,7 +72,6 @@ def test_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
         with pytest.raises(OutsideError) as caught:
             run([program])
         assert program in caught.value.message
-        assert caught.value.hints
 
 
 def test_timeout_ends_the_whole_family(tmp_path: Path) -> None:

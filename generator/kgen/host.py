@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from packaging.version import Version
 
@@ -63,8 +62,7 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
+class Gpu(NamedTuple):
     """An NVIDIA GPU.
 
     Attributes:
@@ -79,8 +77,7 @@ class Gpu:
     memory_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(NamedTuple):
     """This machine.
 
     Attributes:

@@ -6,7 +6,6 @@ Used for the matrix and for the user's settings; knows the meaning of neither.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -27,6 +26,8 @@ _KINDS: Mapping[type, str] = {
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, if any is close."""
+    import difflib  # noqa: PLC0415 - only a mistake pays for it
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 

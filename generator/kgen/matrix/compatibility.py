@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -51,6 +50,8 @@ class CompatibilityMatrix:
     @functools.cached_property
     def revision(self) -> str:
         """A digest of the facts, the same on every machine: of all files' bytes by name."""
+        import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
+
         digest = hashlib.sha256()
         for name in sorted(self._files):
             text = self._files[name].encode()

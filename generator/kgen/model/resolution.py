@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from packaging.version import Version
 
@@ -11,8 +12,7 @@ from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(NamedTuple):
     """Why something is as it is: what it is about, the rule, and where the fact is from."""
 
     subject: str
@@ -56,8 +56,7 @@ class Resolution:
     why: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(NamedTuple):
     """One of the facts or wishes that exclude each other.
 
     Attributes:
@@ -71,8 +70,7 @@ class Cause:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
+class Suggestion(NamedTuple):
     """A change to the request that was solved and works.
 
     Attributes:
@@ -84,8 +82,7 @@ class Suggestion:
     gives: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
+class Conflict(NamedTuple):
     """Why there is no solution.
 
     Attributes:

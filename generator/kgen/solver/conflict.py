@@ -193,9 +193,10 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
 
 def _lonely(problem: Problem, unit: Unit) -> Iterator[Cause]:
     """The facts behind a wish that no candidate of a framework meets: what the releases it names are for."""
+    about = problem.frameworks if unit.rule == "cutoff" else problem.matrix.framework_names
     for name, variable in problem.variables.items():
         mask = next((mask for units, mask in variable.filters if units == (unit,)), None)
-        if mask is None or mask & variable.base or name not in problem.matrix.framework_names:
+        if mask is None or mask & variable.base or not variable.base or name not in about:
             continue
         releases = problem.matrix.framework(name).releases
         if unit.rule == "cutoff":

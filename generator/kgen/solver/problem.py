@@ -381,8 +381,8 @@ class Problem:
             choice.filters.append(Filter(units, self._serving(choice, gpu, None)))
             if driver is not None:
                 # PTX that this driver cannot compile is the driver's doing as well
-                units = (*units, Unit(REQUEST, "driver"))
-                choice.filters.append(Filter(units, self._serving(choice, gpu, driver)))
+                with_driver = (*units, Unit(REQUEST, "driver"))
+                choice.filters.append(Filter(with_driver, self._serving(choice, gpu, driver)))
 
     def _serving(self, choice: Choice, gpu: Version, driver: DriverVersion | None) -> int:
         return mask_where(
@@ -530,5 +530,5 @@ class Problem:
             units = (Unit(REQUEST, rule), Unit(variable.name, rule))
             variable.filters.append(Filter(units, covered([row for row in rows if contains(row.gpus, gpu)])))
             if driver is not None:
-                units = (*units, Unit(REQUEST, "driver"))
-                variable.filters.append(Filter(units, covered([row for row in reached if contains(row.gpus, gpu)])))
+                with_driver = (*units, Unit(REQUEST, "driver"))
+                variable.filters.append(Filter(with_driver, covered([row for row in reached if contains(row.gpus, gpu)])))

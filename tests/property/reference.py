@@ -110,23 +110,22 @@ def sound(ask: Ask, framework: str, release: Release) -> bool:
     return any(pinned)
 
 
-def usable(model: Model, ask: Ask, framework: str, release: Release) -> Build | None:
+def usable(ask: Ask, framework: str, release: Release) -> Build | None:
     """The build of a release that passes every rule that concerns it alone."""
     build = build_for(ask, framework, release)
-    if build is None or not sound(ask, framework, release):
+    if build is None:
         return None
-    if not all(holds(said, release.version) for said in said_of(ask, framework)):
-        return None
-    if ask.cutoff is not None and release.day > ask.cutoff:
-        return None
-    if not glibc_fits(ask, dict(build.platforms)[ask.platform]):
-        return None
+    passes = [
+        sound(ask, framework, release),
+        all(holds(said, release.version) for said in said_of(ask, framework)),
+        ask.cutoff is None or release.day <= ask.cutoff,
+        glibc_fits(ask, dict(build.platforms)[ask.platform]),
+    ]
     if build.cuda is not None:
-        if ask.driver is not None and not driver_at_least(ask.driver, MAJOR_DRIVERS[pair(build.cuda)[0]]):
-            return None
-        if not all(serves(build, gpu, ask.driver) for gpu in ask.gpus):
-            return None
-    return build
+        floor = MAJOR_DRIVERS[pair(build.cuda)[0]]
+        passes.append(ask.driver is None or driver_at_least(ask.driver, floor))
+        passes += [serves(build, gpu, ask.driver) for gpu in ask.gpus]
+    return build if all(passes) else None
 
 
 def library_cuda(library: Library, version: V) -> int | None:
@@ -138,43 +137,43 @@ def library_cuda(library: Library, version: V) -> int | None:
 
 def library_usable(model: Model, ask: Ask, library: Library, release: LibraryRelease) -> bool:
     """Whether a release of a library passes every rule that concerns it alone."""
-    version = release.version
-    if ask.platform not in dict(release.platforms) or not glibc_fits(ask, dict(release.platforms)[ask.platform]):
-        return False
-    if release.pythons and ask.python not in release.pythons:
-        return False
-    if ask.cutoff is not None and release.day > ask.cutoff:
-        return False
-    if not all(holds(said, version) for said in said_of(ask, library.name)):
-        return False
-    major = library_cuda(library, version)
-    if ask.cuda is not None and major not in {None, ask.cuda}:
-        return False
-    if library.name == "runtime" and ask.cuda is not None and ask.minor is not None:
-        later = [
-            floor
-            for toolkit, floor in RUNTIME_FLOORS.items()
-            if pair(toolkit)[0] == ask.cuda and pair(toolkit)[1] > ask.minor
-        ]
-        if later and version.number >= min(later):
-            return False
-    if library.role == "cudnn" and (ask.driver is not None or ask.gpus):
-        rows = [row for row in model.cudnn if row.cuda == ask.cuda and holds(row.cudnn, version)]
-        if ask.driver is not None:
-            rows = [row for row in rows if driver_at_least(ask.driver, row.driver)]
+    platforms = dict(release.platforms)
+    return (
+        ask.platform in platforms
+        and glibc_fits(ask, platforms[ask.platform])
+        and (not release.pythons or ask.python in release.pythons)
+        and (ask.cutoff is None or release.day <= ask.cutoff)
+        and all(holds(said, release.version) for said in said_of(ask, library.name))
+        and (ask.cuda is None or library_cuda(library, release.version) in {None, ask.cuda})
+        and (library.name != "runtime" or runtime_fits(ask, release.version))
+        and (library.role != "cudnn" or cudnn_fits(model, ask, release.version))
+    )
+
+
+def runtime_fits(ask: Ask, version: V) -> bool:
+    """Whether the runtime is of no newer toolkit than the request allows."""
+    if ask.cuda is None or ask.minor is None:
+        return True
+    toolkits = {pair(toolkit): floor for toolkit, floor in RUNTIME_FLOORS.items()}
+    later = [floor for (major, minor), floor in toolkits.items() if major == ask.cuda and minor > ask.minor]
+    return all(version.number < floor for floor in later)
+
+
+def cudnn_fits(model: Model, ask: Ask, version: V) -> bool:
+    """Whether the driver and each GPU that is named has a row that knows of this cuDNN."""
+    rows = [row for row in model.cudnn if row.cuda == ask.cuda and holds(row.cudnn, version)]
+    if ask.driver is not None:
+        rows = [row for row in rows if driver_at_least(ask.driver, row.driver)]
         if not rows:
             return False
-        for gpu in ask.gpus:
-            if not any(pair(row.gpus[0]) <= pair(gpu) < pair(row.gpus[1]) for row in rows):
-                return False
-    return True
+    return all(any(pair(row.gpus[0]) <= pair(gpu) < pair(row.gpus[1]) for row in rows) for gpu in ask.gpus)
 
 
 def versions_of(model: Model, ask: Ask, package: str) -> list[V]:
     """The versions of something needed that pass every rule that concerns them alone, oldest first."""
     if package in model.frameworks:
         # needed and not asked for: the same rules, whatever GPU and driver there are
-        return [r.version for r in model.frameworks[package] if usable(model, ask, package, r) is not None]
+        return [r.version for r in model.frameworks[package] if usable(ask, package, r) is not None]
     library = next(library for library in model.libraries if library.name == package)
     return [r.version for r in library.releases if library_usable(model, ask, library, r)]
 
@@ -191,7 +190,7 @@ def together(model: Model, ask: Ask, chosen: Mapping[str, Release]) -> dict[str,
     """Package -> the versions that serve all chosen releases; None if some need is not met."""
     found: dict[str, list[V]] = {}
     for framework, release in chosen.items():
-        build = usable(model, ask, framework, release)
+        build = usable(ask, framework, release)
         if build is None:
             return None
         for need in needs_of(model, ask, framework, build):

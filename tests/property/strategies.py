@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
 T = TypeVar("T")
+Mixed = Callable[[Sequence[str]], str]
 
 PYTHONS = ("3.11", "3.12")
 PLATFORMS = ("linux-64", "osx-arm64")
@@ -174,8 +175,7 @@ def _glibcs(platforms: Sequence[tuple[str, str]]) -> str:
     return "{ " + ", ".join(f'{name} = "{glibc}"' for name, glibc in platforms) + " }"
 
 
-def _framework(name: str, releases: Sequence[Release], mixed: object) -> str:
-    assert callable(mixed)
+def _framework(name: str, releases: Sequence[Release], mixed: Mixed) -> str:
     rows = []
     for release in releases:
         row = f'[[release]]\nversion = "{release.version}"\nreleased = {release.day}\n'
@@ -210,8 +210,7 @@ def _backend(name: str, keras: Range | None) -> str:
     return row + _CHECKED
 
 
-def _library(library: Library, mixed: object) -> str:
-    assert callable(mixed)
+def _library(library: Library, mixed: Mixed) -> str:
     row = f'[{library.name}]\nrole = "{library.role}"\n'
     row += f"cuda = {library.cuda}\n" if library.cuda is not None else ""
     groups = [

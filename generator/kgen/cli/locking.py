@@ -10,12 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kgen import __version__, host, resources, storage, wheels
+from kgen import __version__, host, resources, storage
 from kgen.cli import console, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
@@ -27,6 +28,9 @@ from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.solver import report
+
+if TYPE_CHECKING:
+    from kgen.wheels import WheelReader
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
 _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
@@ -87,15 +91,19 @@ def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> 
 
 def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
     cancel = threading.Event()
-    program = uv.find()
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR"))
-    certificates = host.variable("SSL_CERT_FILE")
-    with (
-        wheels.WheelReader(cache=cache, cancel=cancel, certificates=certificates) as reader,
-        _progress(requests) as told,
-    ):
-        locker = uv.Uv(program, root=planned.settings.root, cancel=cancel)
-        return Session(matrix, locker, reader, cancel=cancel, report=told).lock(requests)
+
+    def open_reader() -> WheelReader:
+        from kgen import wheels  # noqa: PLC0415 - slow to import; called while uv is at work
+
+        return wheels.WheelReader(
+            cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
+            cancel=cancel,
+            certificates=host.variable("SSL_CERT_FILE"),
+        )
+
+    locker = uv.Uv(uv.find(), root=planned.settings.root, cancel=cancel)
+    with _progress(requests) as told:
+        return Session(matrix, locker, open_reader, cancel=cancel, report=told).lock(requests)
 
 
 @contextlib.contextmanager

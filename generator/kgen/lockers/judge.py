@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kgen.lockers.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import parse_requirement
-from kgen.wheels import WheelListing, overlaps
+
+if TYPE_CHECKING:
+    from kgen.wheels import WheelListing
 
 _CUDA_SUFFIX = re.compile(r"^nvidia-.*-cu(?P<major>\d\d)$")
 
@@ -89,6 +92,8 @@ def _cpu_builds(lock: Lock) -> Iterator[str]:
 
 
 def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[str]:
+    from kgen.wheels import overlaps  # noqa: PLC0415 - slow to import; by now it has been, while uv was at work
+
     for overlap in overlaps(listings):
         count = len(overlap.paths)
         more = f" and {count - 1} more" if count > 1 else ""

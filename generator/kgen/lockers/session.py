@@ -5,6 +5,7 @@ What uv cannot close goes back to the solver as something learned, a bounded num
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import threading
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
@@ -27,7 +28,9 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
-from kgen.wheels import WheelListing, WheelReader
+
+if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
+    from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
 
@@ -107,7 +110,7 @@ class Session:
         self,
         matrix: CompatibilityMatrix,
         uv: Uv,
-        reader: WheelReader,
+        open_reader: Callable[[], WheelReader],
         *,
         cancel: threading.Event,
         report: Reporter = lambda _request, _stage: None,
@@ -117,17 +120,18 @@ class Session:
         Args:
             matrix: the facts.
             uv: the resolver.
-            reader: reads sizes and file lists of wheels.
+            open_reader: gives what reads sizes and file lists of wheels.
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
         """
         self._matrix = matrix
         self._uv = uv
-        self._reader = reader
+        self._open_reader = open_reader
         self._cancel = cancel
         self._report = report
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
+        self._conflicts: Mapping[EnvironmentRequest, Conflict] = {}
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
         """Lock every request; an outcome for each, in their order.
@@ -138,28 +142,36 @@ class Session:
         outcomes = [Outcome(request=request) for request in requests]
         self._prefer(requests)
         try:
-            with ThreadPoolExecutor(_CLOSERS) as pool:
-                closed = self._all(pool, self._close_timed, outcomes)
+            with contextlib.ExitStack() as stack, ThreadPoolExecutor(_CLOSERS) as pool:
+                closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
+                # opened while uv waits for the index: what it takes to read wheels is slow to import
+                reader = stack.enter_context(self._open_reader())
+                closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
-                shared = self._share(pool, ready)
-            readers = ThreadPoolExecutor(_READERS)
-            try:
-                for outcome, found in shared:
-                    started = time.monotonic()
-                    self._report(outcome.request, "reading file lists")
-                    self._finish(readers, outcome, found)
-                    outcome.seconds += time.monotonic() - started
-            finally:
-                # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
-                readers.shutdown(wait=False, cancel_futures=True)
+                self._finish_all(reader, self._share(pool, ready))
         except KeyboardInterrupt:
             self._cancel.set()
             raise
         return outcomes
 
+    def _finish_all(self, reader: WheelReader, shared: Sequence[tuple[Outcome, _Closed]]) -> None:
+        pool = ThreadPoolExecutor(_READERS)
+        try:
+            for outcome, found in shared:
+                started = time.monotonic()
+                self._report(outcome.request, "reading file lists")
+                self._finish(pool, reader, outcome, found)
+                outcome.seconds += time.monotonic() - started
+        finally:
+            # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+            pool.shutdown(wait=False, cancel_futures=True)
+
     def _all(self, pool: ThreadPoolExecutor, work: Callable[..., T], items: Iterable[object]) -> list[T]:
-        """The results of `work` on each item; ctrl-C ends what is under way instead of waiting for it."""
-        futures: list[Future[T]] = [pool.submit(work, item) for item in items]
+        """The results of `work` on each item."""
+        return self._results([pool.submit(work, item) for item in items])
+
+    def _results(self, futures: Sequence[Future[T]]) -> list[T]:
+        """What the futures give; ctrl-C ends what is under way instead of waiting for it."""
         try:
             waiting = set(futures)
             while waiting:
@@ -179,6 +191,7 @@ class Session:
         self._preferred = {
             answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
         }
+        self._conflicts = {answer.request: answer for answer in answers if isinstance(answer, Conflict)}
         self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
 
     # -- closing ---------------------------------------------------------------------------------------------------
@@ -234,6 +247,8 @@ class Session:
         )
 
     def _solve(self, request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Resolution | Conflict:
+        if request in self._conflicts:
+            return self._conflicts[request]
         preferred = self._preferred.get(request, {})
         return solve(self._matrix, request, exclusions=exclusions, preferred=preferred)
 
@@ -403,9 +418,12 @@ class Session:
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, pool: ThreadPoolExecutor, outcome: Outcome, found: _Closed) -> None:
+    def _finish(self, pool: ThreadPoolExecutor, reader: WheelReader, outcome: Outcome, found: _Closed) -> None:
+        def read(wheel: LockedWheel) -> WheelListing:
+            return reader.read(wheel.url, filename=wheel.filename, sha256=wheel.sha256)
+
         try:
-            listings = dict(zip(found.wheels, self._all(pool, self._read, found.wheels.values()), strict=True))
+            listings = dict(zip(found.wheels, self._all(pool, read, found.wheels.values()), strict=True))
         except KgenError as error:
             outcome.error = error
             return
@@ -427,9 +445,6 @@ class Session:
             )
             return
         outcome.lock = lock
-
-    def _read(self, wheel: LockedWheel) -> WheelListing:
-        return self._reader.read(wheel.url, filename=wheel.filename, sha256=wheel.sha256)
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

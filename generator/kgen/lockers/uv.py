@@ -96,17 +96,22 @@ class Uv:
             OutsideError: uv, the index or the network failed.
         """
         request = resolution.request
-        requirements = [*resolution.install, *map(str, request.dependencies)]
-        pinned = [f"{name}=={resolution.libraries[name]}" for name in resolution.pinned]
+        # The libraries are needed by what is installed anyway; named here, uv asks for all of them at once, instead of
+        # one after the other as it comes upon them, and most of its time is waiting for the index.
+        libraries = [
+            f"{name}=={version}" if name in resolution.pinned else name
+            for name, version in resolution.libraries.items()
+        ]
+        requirements = [*resolution.install, *libraries, *map(str, request.dependencies)]
         decided = {*resolution.packages, *resolution.pinned}
-        pinned += [
+        wishes = [
             str(wish)
             for wish in (*request.requirements, *request.held)
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
         return self._compile(
             requirements,
-            [*pinned, *constraints],
+            [*wishes, *constraints],
             [
                 "--python-version", request.python,
                 "--python-platform", uv_platform(platform, request.glibc),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS
 from kgen.matrix.records import Build, Release
 from kgen.model.resolution import Cause
-from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, ptx_driver, spell
+from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, contains, ptx_driver, spell
 from kgen.solver.search import search
 
 _REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}
@@ -228,6 +229,9 @@ def _framework_fact(problem: Problem, rule: str, build: Build) -> str:
     if rule == "driver" and build.cuda_major is not None:
         major = problem.matrix.cuda_majors[build.cuda_major]
         return f"driver >={major.driver} (CUDA {build.cuda_major})"
+    gpus = SpecifierSet() if build.cuda_major is None else problem.matrix.cuda_majors[build.cuda_major].gpus
+    if not contains(gpus, Version(rule.removeprefix("gpu "))):
+        return f"a GPU of compute capability {spell(gpus)} (CUDA {build.cuda_major})"
     floor = ptx_driver(build, problem.matrix) if build.ptx and problem.request.driver is not None else None
     return f"a GPU of {served_gpus(build)}" + (f" (PTX from driver {floor})" if floor else "")
 
@@ -244,6 +248,9 @@ def served_gpus(build: Build) -> str:
 def _need(problem: Problem, choice: Choice, unit: Unit, allowed: int) -> Cause:
     package = unit.rule.removeprefix("needs ")
     role = problem.role(package)
+    request, needed = problem.request, problem.variables.get(package)
+    lacking = needed is not None and not needed.base
+    nowhere = f", of which none fits Python {request.python} on {request.platform}" if lacking else ""
     rows = []
     source = ""
     for position, needs in enumerate(choice.needs):
@@ -251,7 +258,7 @@ def _need(problem: Problem, choice: Choice, unit: Unit, allowed: int) -> Cause:
             continue
         texts = list(dict.fromkeys(need.text for need in needs if need.package == package))
         if texts:
-            rows.append((choice.releases[position], f"{role} {','.join(texts)}"))
+            rows.append((choice.releases[position], f"{role} {','.join(texts)}".strip() + nowhere))
             source = next(need.source for need in needs if need.package == package)
     return Cause(
         subject=f"{choice.name} {span([release.version for release, _ in rows], choice.versions)}",
@@ -285,4 +292,6 @@ def unit_text(problem: Problem, unit: Unit) -> str:
     """A unit in a few words: `driver 570.124`, `--require torch==2.6.0`."""
     if unit.owner != REQUEST:
         return f"{unit.owner} ({unit.rule})"
+    if unit.rule == "cutoff":
+        return f"--exclude-newer {problem.request.cutoff}"
     return _wish(problem, unit).requires

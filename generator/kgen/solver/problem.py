@@ -387,9 +387,7 @@ class Problem:
     def _serving(self, choice: Choice, gpu: Version, driver: DriverVersion | None) -> int:
         return mask_where(
             choice.builds,
-            lambda build: (
-                build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
-            ),
+            lambda build: build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix)),
         )
 
     def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
@@ -531,4 +529,6 @@ class Problem:
             variable.filters.append(Filter(units, covered([row for row in rows if contains(row.gpus, gpu)])))
             if driver is not None:
                 with_driver = (*units, Unit(REQUEST, "driver"))
-                variable.filters.append(Filter(with_driver, covered([row for row in reached if contains(row.gpus, gpu)])))
+                variable.filters.append(
+                    Filter(with_driver, covered([row for row in reached if contains(row.gpus, gpu)]))
+                )

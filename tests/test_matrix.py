@@ -1,0 +1,347 @@
+"""Reading the matrix: every fault at once with its place, and what the real matrix promises."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import kgen
+from kgen.errors import ExitStatus, MatrixError
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix.records import Build, Provenance, Release, parse_requirement
+from kgen.solver.problem import contains
+
+SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
+DAY = datetime.date(2024, 1, 1)
+
+
+def small() -> dict[str, Any]:
+    """A matrix without a fault, as the tables of its files."""
+    build = {"pythons": ["3.12"], "platforms": {"linux-64": ""}, "install": ["keras==3.0"], **SEEN}
+    cuda = {
+        "cuda": "12.8",
+        "pythons": ["3.12"],
+        "platforms": {"linux-64": "2.28"},
+        "install": ["torch==2.0"],
+        "requires": ["nvidia-nccl-cu12>=2"],
+        **SEEN,
+    }
+    platform = {"machine": "x", "sys-platform": "linux", "platform-system": "Linux", "os-name": "posix", "uv": "x"}
+    return {
+        "python.toml": {"python": [{"version": "3.12", "released": DAY, **SEEN}]},
+        "platforms.toml": {"linux-64": {**platform, "glibc": "2.28", **SEEN}},
+        "backends.toml": {"torch": {"framework": "torch", "accelerated": True, **SEEN}},
+        "cuda.toml": {
+            "major": [{"version": "12", "driver": "525.60.13", "gpu": ">=5.0", **SEEN}],
+            "toolkit": [{"version": "12.8.0", "driver": "570.26", "extras": {"nccl": "nvidia-nccl-cu12==2.*"}, **SEEN}],
+        },
+        "cudnn.toml": {
+            "support": [{"cuda": "12", "cudnn": ">=9", "gpu": ">=7.5", "driver": "525.60.13", **SEEN}],
+        },
+        "libraries.toml": {
+            "nvidia-nccl-cu12": {
+                "role": "nccl",
+                "cuda": 12,
+                "files": [{"platforms": {"linux-64": "2.17"}, "releases": {"2.1": DAY}}],
+                **SEEN,
+            }
+        },
+        "keras.toml": {
+            "project": {"name": "keras", "title": "Keras"},
+            "release": [{"version": "3.0", "released": DAY, "build": [build]}],
+        },
+        "torch.toml": {
+            "project": {"name": "torch", "title": "PyTorch"},
+            "release": [{"version": "2.0", "released": DAY, "build": [cuda]}],
+        },
+    }
+
+
+def texts(tables: Mapping[str, Any]) -> dict[str, str]:
+    return {name: table if isinstance(table, str) else tomlkit.dumps(table) for name, table in tables.items()}
+
+
+def faults(tables: Mapping[str, Any]) -> list[str]:
+    with pytest.raises(MatrixError) as caught:
+        CompatibilityMatrix(texts(tables)).check()
+    assert caught.value.status is ExitStatus.USAGE
+    return list(caught.value.faults)
+
+
+def test_a_sound_matrix() -> None:
+    matrix = CompatibilityMatrix(texts(small()))
+    matrix.check()
+    assert matrix.framework_names == ("torch", "keras")
+    assert matrix.library("nvidia-nccl-cu13") is None
+
+
+def test_all_faults_at_once() -> None:
+    tables = small()
+    tables["python.toml"]["python"][0]["version"] = 3.12
+    tables["platforms.toml"]["linux-64"]["glibc"] = "two"
+    tables["backends.toml"]["torch"]["acelerated"] = tables["backends.toml"]["torch"].pop("accelerated")
+    tables["cuda.toml"]["major"][0]["driver"] = "new"
+    tables["cuda.toml"]["major"][0]["gpu"] = "5 and up"
+    tables["cudnn.toml"]["support"][0]["cuda"] = "12.8"
+    tables["libraries.toml"]["nvidia-nccl-cu12"]["cuda"] = "12"
+    tables["libraries.toml"]["nvidia-nccl-cu12"]["files"][0]["releases"] = {"2.1": "monday", "x": DAY}
+    tables["keras.toml"]["project"]["name"] = "kears"
+    tables["keras.toml"]["release"].append(dict(tables["keras.toml"]["release"][0]))
+    build = tables["torch.toml"]["release"][0]["build"][0]
+    build["sass"] = ["8.0", 9.0, "new"]
+    build["gpu-fails"] = [{"gpu": "<5.2", "why": "x", "source": "y"}]
+    build["adds"] = [{"requires": "numpy >>1", "source": "y"}]
+    build["platforms"] = {}
+    del build["source"]
+    tables["torch.toml"]["relaese"] = []
+    with pytest.raises(MatrixError) as caught:
+        CompatibilityMatrix(texts(tables)).check()
+    assert caught.value.message == (
+        "the compatibility matrix has 20 faults:\n"
+        "  python.python[0].version: should be text, is a number; put quotes around it\n"
+        "  platforms.linux-64.glibc: `two` is not a version\n"
+        "  backends.torch.accelerated: is missing\n"
+        "  backends.torch.acelerated: unknown key; did you mean `accelerated`?\n"
+        "  cuda.major[0].driver: `new` is not a driver version such as 535.183 or 580.65.06\n"
+        "  cuda.major[0].gpu: `5 and up` is not a range of versions\n"
+        "  cudnn.support[0].cuda: `12.8` is not a whole number\n"
+        "  libraries.nvidia-nccl-cu12.files[0].releases.2.1: should be a date, is text\n"
+        "  libraries.nvidia-nccl-cu12.files[0].releases.x: `x` is not a version\n"
+        "  libraries.nvidia-nccl-cu12.cuda: should be a whole number, is text\n"
+        "  torch.release[0].build[0].gpu-fails[0].reason: is missing\n"
+        "  torch.release[0].build[0].gpu-fails[0].why: unknown key\n"
+        "  torch.release[0].build[0].adds[0].requires: `numpy >>1` is not a requirement: Expected semicolon (after name"
+        " with no version specifier) or end\n"
+        "  torch.release[0].build[0].sass[1]: should be text, is a number; put quotes around it\n"
+        "  torch.release[0].build[0].sass[2]: `new` is not a version\n"
+        "  torch.release[0].build[0].source: is missing\n"
+        "  torch.release[0].build[0].platforms: is empty\n"
+        "  torch.relaese: unknown key; did you mean `release`?\n"
+        "  keras.project.name: should be `keras`, as the file is called\n"
+        "  keras.release[1].version: 3.0 is there twice"
+    )
+    assert len(caught.value.faults) == 20
+    assert caught.value.hints == ("reinstall kgen, or undo the last edit of the matrix file that is named",)
+
+
+def test_a_question_to_one_file_reports_the_faults_of_all() -> None:
+    tables = small()
+    tables["python.toml"]["python"][0]["verison"] = "3.12"
+    tables["keras.toml"]["project"]["title"] = 3
+    with pytest.raises(MatrixError) as caught:
+        CompatibilityMatrix(texts(tables)).framework("keras")
+    assert caught.value.faults == (
+        "python.python[0].verison: unknown key; did you mean `version`?",
+        "keras.project.title: should be text, is a whole number; put quotes around it",
+    )
+
+
+def test_damaged_toml() -> None:
+    tables = small()
+    tables["keras.toml"] = "[project\n"
+    tables["cudnn.toml"] = "support = 1"
+    found = faults(tables)
+    # tomli's words for it differ between its versions
+    assert re.fullmatch(r"keras\.toml: .*\(at line 1, column 9\)", found[0])
+    assert "cudnn.support: should be an array, is a whole number" in found
+
+
+def test_a_missing_file() -> None:
+    tables = small()
+    del tables["keras.toml"], tables["cudnn.toml"]
+    assert faults(tables) == ["cudnn.toml: the file is missing", "keras.toml: the file is missing"]
+    with pytest.raises(MatrixError, match=r"keras\.toml: the file is missing"):
+        CompatibilityMatrix(texts(tables)).framework("keras")
+
+
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    (tmp_path / "keras.toml").write_bytes(b"\xff")
+    with pytest.raises(MatrixError, match=r"keras\.toml: 'utf-8' codec"):
+        load(tmp_path)
+
+
+def test_faults_between_files() -> None:
+    tables = small()
+    build = tables["torch.toml"]["release"][0]["build"][0]
+    build["platforms"] = {"linux-46": "2.28"}
+    build["cuda"] = "13.0"
+    build["requires"] = ["nvidia-ncll-cu12>=2", "nvidia-nccl-cu12 >= two"]
+    tables["cuda.toml"]["toolkit"][0]["extras"]["nccl"] = "=="
+    assert faults(tables) == [
+        "torch.release[2.0].build[0].platforms.linux-46: unknown platform",
+        "torch.release[2.0].build[0].cuda: no CUDA 13 in cuda.toml",
+        "torch.release[2.0].build[0].requires: `nvidia-ncll-cu12` is in no matrix file",
+        (
+            "torch.release[2.0].build[0].requires: `nvidia-nccl-cu12 >= two` is not a requirement: Expected semicolon"
+            " (after name with no version specifier) or end"
+        ),
+        (
+            "cuda.toolkit[12.8.0].extras.nccl: `==` is not a requirement: Expected package name at the start of dependency"
+            " specifier"
+        ),
+    ]
+
+
+def test_the_revision_is_of_the_bytes_of_all_files() -> None:
+    files = texts(small())
+    revision = CompatibilityMatrix(files).revision
+    assert re.fullmatch(r"[0-9a-f]{16}", revision)
+    assert CompatibilityMatrix(dict(reversed(files.items()))).revision == revision
+    assert CompatibilityMatrix({**files, "keras.toml": files["keras.toml"] + "\n"}).revision != revision
+
+
+# -- the real one ------------------------------------------------------------------------------------------------------
+
+
+def test_the_real_matrix_is_sound(matrix: CompatibilityMatrix) -> None:
+    matrix.check()
+    assert {"tensorflow", "jax", "torch", "numpy", "openvino"} <= matrix.backends.keys()
+    for name in matrix.framework_names:
+        versions = [release.version for release in matrix.framework(name).releases]
+        assert versions == sorted(versions)
+
+
+def provenances(matrix: CompatibilityMatrix) -> Iterator[tuple[str, Provenance]]:
+    rows: dict[str, Iterable[Any]] = {
+        "python": matrix.pythons,
+        "platforms": matrix.platforms.values(),
+        "backends": matrix.backends.values(),
+        "major": matrix.cuda_majors.values(),
+        "toolkit": matrix.toolkits,
+        "cudnn": matrix.cudnn,
+        "libraries": [matrix.library(name) for name in matrix.library_names],
+    }
+    for name, found in rows.items():
+        yield from ((f"{name}[{position}]", row.provenance) for position, row in enumerate(found))
+    for name, release, position, build in every_build(matrix):
+        yield f"{name} {release.version} build {position}", build.provenance
+
+
+def test_every_row_says_its_source_and_the_day(matrix: CompatibilityMatrix) -> None:
+    found = dict(provenances(matrix))
+    assert len(found) > 500
+    assert [place for place, row in found.items() if len(row.source.strip()) < 5] == []
+    assert [place for place, row in found.items() if not DAY < row.checked < datetime.date(2100, 1, 1)] == []
+    for name, release, _, build in every_build(matrix):
+        sources = [*build.adds.values(), *(failure.source for failure in build.gpu_failures)]
+        assert all(source.strip() for source in sources), f"{name} {release.version}"
+
+
+UNRELEASED: Mapping[str, str] = {}
+"""`torch 2.0.0 linux-64 3.8: nvidia-nccl-cu11==2.14.3` -> why the index really lacks it."""
+
+
+def every_build(matrix: CompatibilityMatrix) -> Iterator[tuple[str, Release, int, Build]]:
+    for name in matrix.framework_names:
+        for release in matrix.framework(name).releases:
+            for position, build in enumerate(release.builds):
+                yield name, release, position, build
+
+
+def test_every_exact_pin_was_released_for_its_platform(matrix: CompatibilityMatrix) -> None:
+    lacking = set()
+    for name, release, _, build in every_build(matrix):
+        for platform in build.platforms:
+            markers = {**matrix.platforms[platform].markers, "extra": ""}
+            for python in build.pythons:
+                markers |= {"python_version": python, "python_full_version": f"{python}.0"}
+                for requirement in pins(matrix, build, markers):
+                    if not is_released(matrix, requirement, platform):
+                        lacking.add(f"{name} {release.version} {platform}: {requirement}")
+    assert lacking == UNRELEASED.keys()
+
+
+def pins(matrix: CompatibilityMatrix, build: Build, markers: Mapping[str, str]) -> Iterator[Requirement]:
+    for text in (*build.requires, *build.adds):
+        requirement = parse_requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate(dict(markers)):
+            for one in (requirement, *map(parse_requirement, matrix.expand(text))):
+                if any(specifier.operator == "==" for specifier in one.specifier):
+                    yield one
+
+
+def is_released(matrix: CompatibilityMatrix, requirement: Requirement, platform: str) -> bool:
+    library = matrix.library(requirement.name)
+    if library is None:
+        released = matrix.framework(requirement.name).releases
+        return any(contains(requirement.specifier, release.version) for release in released)
+    return any(
+        contains(requirement.specifier, release.version) and platform in release.platforms
+        for release in library.releases
+    )
+
+
+def test_no_build_is_there_twice(matrix: CompatibilityMatrix) -> None:
+    """For one accelerator, platform and Python a release has one build, but for those of an index of its own."""
+    twice = []
+    for name in matrix.framework_names:
+        for release in matrix.framework(name).releases:
+            seen: set[tuple[object, ...]] = set()
+            for build in release.builds:
+                keys = {(build.cuda_major, build.local, p, v) for p in build.platforms for v in build.pythons}
+                twice += [f"{name} {release.version}: {key}" for key in sorted(seen & keys, key=str)]
+                seen |= keys
+    assert twice == []
+
+
+def test_what_is_built_for_cuda_says_what_it_needs_of_it(matrix: CompatibilityMatrix) -> None:
+    """No build for CUDA is without its cuDNN, and none without its GPUs."""
+    for name, release, position, build in every_build(matrix):
+        if build.cuda is None:
+            continue
+        where = f"{name} {release.version} build {position}"
+        known = {parse_requirement(text).name for text in (*build.requires, *build.adds)}
+        assert f"nvidia-cudnn-cu{build.cuda_major}" in known, where
+        assert build.sass, where
+        assert matrix.toolkit(Version(build.cuda)) is not None, where
+        assert {name.rpartition("-cu")[2] for name in known if re.search(r"-cu\d+$", name)} <= {str(build.cuda_major)}
+
+
+# -- code and data -----------------------------------------------------------------------------------------------------
+
+VERSION = re.compile(r"[\w\[\].-]*[<>=!~]{0,2}\d+(\.\d+)+([.\w*]*)|.*(-cu|cuda)1\d.*")
+ALLOWED = {
+    ("__init__.py", "0.1.0"),  # kgen's own
+    ("lockers/lock.py", "2.17"),  # what the old names of manylinux stand for, by the PEPs that define them
+    ("lockers/lock.py", "2.12"),
+    ("lockers/lock.py", "2.5"),
+    ("matrix/reader.py", "0.0"),  # stands for a version that could not be read
+    ("settings.py", "3.0"),  # the first compute capability that CUDA still had
+}
+
+
+def literals(path: Path) -> Iterator[object]:
+    """The literals of a file, without docstrings."""
+    tree = ast.parse(path.read_text())
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    seconds = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.keyword)) and node.value is not None
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Constant) and isinstance(part.value, float)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in alone | seconds:
+            yield node.value
+
+
+def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:
+    folder = Path(kgen.__file__).parent
+    found = {
+        (path.relative_to(folder).as_posix(), str(value))
+        for path in folder.rglob("*.py")
+        for value in literals(path)
+        # a sentence may give an example; what is a version as a whole decides something
+        if isinstance(value, float) or (isinstance(value, str) and VERSION.fullmatch(value))
+    }
+    assert found == ALLOWED

@@ -1,0 +1,239 @@
+"""The rules of the solver one by one: each file in scenarios/ is a small matrix, a request and the whole answer.
+
+A scenario names the rows that its rule is about; what a row must have and the rule does not care for is filled in here.
+A new one is written without `[expected]`, and `KGEN_ACCEPT=1 pytest tests/test_scenarios.py` writes the answer below, to
+be read and judged before it is committed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+import tomlkit
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
+from kgen.solver import report
+from kgen.solver.resolve import solve
+
+FOLDER = Path(__file__).parent / "scenarios"
+SCENARIOS = sorted(path for path in FOLDER.glob("*/*.toml") if path.parent.name != "_base")
+ACCEPT = "KGEN_ACCEPT" in os.environ  # the fixtures clear the environment
+DAY = datetime.date(2024, 1, 1)
+TITLES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch", "numpy": "NumPy", "openvino": "OpenVINO"}
+KINDS = {
+    "newer": r"--require '[\w-]+>=.*'",
+    "older": r"--require '[\w-]+==.*'",
+    "keras": r"without `--keras .*`",
+    "cutoff": r"without `--exclude-newer`",
+    "python": r"--python .*",
+    "glibc": r"--glibc .*",
+    "cuda": r"--cuda .*",
+    "driver": r"--driver .*",
+    "gpu": r"without `--gpu .*`",
+    "apart": r"an environment for each backend.*",
+    "platform": r"--platform .*",
+    "cpu": r"--cpu",
+}
+"""Kind of a suggestion -> how it reads."""
+CAUSES = {
+    "required": r"request \| .* \| --require",
+    "keras": r"request \| .* \| --keras",
+    "dependency": r"request \| .* \| dependencies",
+    "held": r"request \| .* \| the lock that is there",
+    "driver": r"request \| driver .* \| --driver",
+    "gpu": r"request \| gpu .* \| --gpu",
+    "glibc": r"request \| glibc .* \| --glibc",
+    "assumed glibc": r"request \| glibc .* \| the floor of .*",
+    "cutoff": r"request \| nothing published after .* \| --exclude-newer",
+    "need": r"\w+ [\w., -]+ \| [\w-]+ [<>=!].* \| .*",
+    "framework's driver": r"\w+ [\w., -]+ \| driver .* \| .*",
+    "framework's GPUs": r"\w+ [\w., -]+ \| a GPU of .* \| .*",
+    "framework's glibc": r"\w+ [\w., -]+ \| glibc .* \| .*",
+    "framework's python": r"\w+ [\w., -]+ \| python .* \| .*",
+    "framework's CUDA": r"\w+ [\w., -]+ \| CUDA .* \| .*",
+    "framework on the CPU": r"\w+ [\w., -]+ \| .*the CPU only.* \| .*",
+    "framework's platform": r"\w+ \| a platform other than .* \| .*",
+    "framework's day": r"\w+ [\w., -]+ \| a cut-off of .* \| .*",
+    "doubtful": r"\w+ [\w., -]+ \| to be avoided: .* \| .*",
+    "library's glibc": r"nvidia-[\w-]+ \| glibc: .* \| .*",
+    "cuDNN's GPUs": r"nvidia-cudnn-[\w-]+ \| cudnn: .* serves GPUs .* \| .*",
+    "no cuDNN": r"nvidia-cudnn-[\w-]+ \| cudnn: none is known to serve .* \| .*",
+}
+"""Kind of a cause -> how it reads, as subject | requires | source."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    return tomli.loads(path.read_text())
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are laid over each other; anything else is replaced."""
+    found = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            found[key] = merged(below[key], above[key])
+    return found
+
+
+def with_base(scenario: dict[str, Any]) -> dict[str, Any]:
+    base = scenario.pop("base", None)
+    return merged(with_base(read(FOLDER / "_base" / f"{base}.toml")), scenario) if base else scenario
+
+
+def matrix_of(scenario: Mapping[str, Any], seen: str) -> CompatibilityMatrix:
+    """The rows of a scenario as the files of a matrix."""
+    seen_there = {"source": seen, "checked": DAY}
+    frameworks: Mapping[str, Any] = scenario["frameworks"]
+    files: dict[str, Any] = {
+        "platforms": {name: {"uv": name, **row, **seen_there} for name, row in scenario["platforms"].items()},
+        "python": {
+            "python": [{"version": f"3.{minor}", "released": DAY, **seen_there} for minor in range(10, 15)],
+        },
+        "backends": {
+            name: {"framework": name, **row, **seen_there}
+            for name, row in scenario["backends"].items()
+            if name in frameworks
+        },
+        "cuda": {
+            kind: [{"version": version, **seen_there, **row} for version, row in rows.items()]
+            for kind, rows in scenario["cuda"].items()
+        },
+        "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
+        "libraries": {name: _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
+    }
+    for name, releases in frameworks.items():
+        files[name] = {
+            "project": {"name": name, "title": TITLES.get(name, name.title())},
+            "release": [_release(name, version, row, seen_there) for version, row in releases.items()],
+        }
+    return CompatibilityMatrix({f"{name}.toml": tomlkit.dumps(file) for name, file in files.items()})
+
+
+def _library(row: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+    groups = row.get("files", [{key: row[key] for key in ("releases", "platforms", "pythons") if key in row}])
+    kept = {key: value for key, value in row.items() if key not in {"files", "releases", "platforms", "pythons"}}
+    everywhere = {"linux-64": "2.17", "linux-aarch64": "2.17", "osx-arm64": ""}
+    return {
+        **kept,
+        **seen,
+        "files": [
+            {
+                "platforms": everywhere,
+                **group,
+                "releases": group["releases"]
+                if isinstance(group["releases"], dict)
+                else dict.fromkeys(group["releases"], DAY),
+            }
+            for group in groups
+        ],
+    }
+
+
+def _release(name: str, version: str, row: Any, seen: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - TOML
+    rows = row if isinstance(row, list) else [row]
+    own = {key: rows[0][key] for key in ("released", "yanked", "known-bad") if key in rows[0]}
+    plain: dict[str, Any] = {
+        "pythons": ["3.11", "3.12", "3.13"],
+        "platforms": {"linux-64": "2.17"},
+        "install": [f"{name}=={version}"],
+    }
+    builds = [{**plain, **{key: value for key, value in build.items() if key not in own}, **seen} for build in rows]
+    return {"version": version, "released": DAY, **own, "build": builds}
+
+
+def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
+    known = set(EnvironmentRequest.__dataclass_fields__) | {"accelerator"}
+    assert not set(asked) - known, f"no such wish: {set(asked) - known}"
+    several = {key: tuple(map(Requirement, asked.get(key, ()))) for key in ("requirements", "dependencies", "held")}
+    return EnvironmentRequest(
+        name=asked.get("name", asked["backends"][0] if len(asked["backends"]) == 1 else "all"),
+        backends=tuple(asked["backends"]),
+        accelerator=Accelerator.parse(asked.get("accelerator", "12")),
+        python=asked.get("python", "3.12"),
+        platform=asked.get("platform", "linux-64"),
+        glibc=Version(asked["glibc"]) if "glibc" in asked else None,
+        driver=DriverVersion(asked["driver"]) if "driver" in asked else None,
+        gpus=tuple(map(Version, asked.get("gpus", ()))),
+        keras=SpecifierSet(asked.get("keras", "")),
+        cutoff=asked.get("cutoff"),
+        requirements=several["requirements"],
+        dependencies=several["dependencies"],
+        held=several["held"],
+    )
+
+
+def answer(scenario: Mapping[str, Any], seen: str) -> dict[str, Any]:
+    """The answer as `[expected]` holds it."""
+    matrix = matrix_of(scenario, seen)
+    matrix.check()
+    found = solve(matrix, request_of(scenario["request"]))
+    if isinstance(found, Resolution):
+        data = report.solution_data(found)
+        kept = {key: data[key] for key in ("packages", "libraries", "cuda", "cudnn", "driver", "warnings") if data[key]}
+        if found.local:
+            kept["local"] = dict(found.local)
+        return {**kept, "why": [reason["rule"] for reason in data["why"]]}
+    data = report.conflict_data(found)
+    return {
+        "message": data["message"],
+        "causes": [" | ".join(cause.values()) for cause in data["causes"]],
+        "suggestions": {suggestion["change"]: suggestion["gives"] for suggestion in data["suggestions"]},
+    }
+
+
+def scenario_name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=scenario_name)
+def test_scenario(path: Path) -> None:
+    scenario = with_base(read(path))
+    expected = scenario.pop("expected", None)
+    found = answer(scenario, "seen")
+    if expected is None and ACCEPT:
+        accept(path, found)
+        expected = found
+    assert found == expected
+    if "suggestions" in found:
+        # a mapping compares in any order, and the order is the answer's
+        assert list(found["suggestions"]) == list(expected["suggestions"])
+
+
+def accept(path: Path, found: Mapping[str, Any]) -> None:
+    document = tomlkit.table()
+    for key, value in found.items():
+        item = tomlkit.item(value)
+        if isinstance(value, list) and len(value) > 1:
+            item.multiline(multiline=True)
+        document.add(key, item)
+    path.write_text(f"{path.read_text().rstrip()}\n\n{tomlkit.dumps({'expected': document})}")
+
+
+def expected_of(key: str) -> Iterator[str]:
+    for path in SCENARIOS:
+        yield from read(path).get("expected", {}).get(key, ())
+
+
+@pytest.mark.parametrize(("key", "kinds"), [("suggestions", KINDS), ("causes", CAUSES)])
+def test_every_kind_has_a_scenario(key: str, kinds: Mapping[str, str]) -> None:
+    texts = list(expected_of(key))
+    assert [kind for kind, pattern in kinds.items() if not any(re.fullmatch(pattern, text) for text in texts)] == []
+    assert [text for text in texts if not any(re.fullmatch(pattern, text) for pattern in kinds.values())] == []
+
+
+def test_a_scenario_says_what_it_is_about() -> None:
+    assert [path.name for path in SCENARIOS if not path.read_text().startswith("# ")] == []

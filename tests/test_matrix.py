@@ -185,8 +185,8 @@ def test_faults_between_files() -> None:
             " (after name with no version specifier) or end"
         ),
         (
-            "cuda.toolkit[12.8.0].extras.nccl: `==` is not a requirement: Expected package name at the start of dependency"
-            " specifier"
+            "cuda.toolkit[12.8.0].extras.nccl: `==` is not a requirement: Expected package name at the start of"
+            " dependency specifier"
         ),
     ]
 

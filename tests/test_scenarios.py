@@ -1,8 +1,8 @@
 """The rules of the solver one by one: each file in scenarios/ is a small matrix, a request and the whole answer.
 
 A scenario names the rows that its rule is about; what a row must have and the rule does not care for is filled in here.
-A new one is written without `[expected]`, and `KGEN_ACCEPT=1 pytest tests/test_scenarios.py` writes the answer below, to
-be read and judged before it is committed.
+A new one is written without `[expected]`, and `KGEN_ACCEPT=1 pytest tests/test_scenarios.py` writes the answer below,
+to be read and judged before it is committed.
 """
 
 from __future__ import annotations

@@ -401,14 +401,18 @@ def asks(draw: st.DrawFn) -> Ask:
         "platform": st.just("osx-arm64"),
         "glibc": st.sampled_from(GLIBCS),
         "driver": st.sampled_from(DRIVERS),
+        "machine": st.tuples(st.sampled_from(DRIVERS), st.sampled_from(GPUS)),
         "gpus": st.lists(st.sampled_from(GPUS), min_size=1, max_size=2, unique=True).map(tuple),
         "keras": ranges,
         "requirements": st.lists(requirements, min_size=1, max_size=2).map(tuple),
         "cutoff": st.sampled_from(DAYS[:2]),
     }
-    several = st.lists(st.sampled_from([*wishes, "requirements", "gpus", "driver"]), max_size=3, unique=True)
+    several = st.lists(st.sampled_from([*wishes, "requirements", "machine", "machine"]), max_size=3, unique=True)
     said = {name: draw(wishes[name], label=name) for name in draw(several, label="wishes")}
     cuda, minor = said.pop("cuda", (12, None))
+    if "machine" in said:
+        said["driver"], gpu = said.pop("machine")
+        said["gpus"] = (gpu,)
     order = draw(st.permutations(["alpha", "beta", "gamma"]))
     plain = Ask(
         backends=tuple(order[: draw(st.sampled_from([1, 2, 2, 3]))]),

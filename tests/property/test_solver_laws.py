@@ -264,6 +264,8 @@ def test_what_was_learned_is_never_answered_again(model: Model, ask: Ask, data: 
         found = solve(matrix, request, exclusions=exclusions, preferred=preferred)
         if not isinstance(found, Resolution):
             event(f"refused after {len(exclusions)}")
+            assert found.causes
+            assert not exclusions or len(found.causes) == len(exclusions)
             break
         versions = {**found.packages, **found.libraries}
         order = reference.order(ask)

@@ -11,7 +11,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Build, Release, parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Conflict, Reason, Resolution
+from kgen.model.resolution import Cause, Conflict, Reason, Resolution
 from kgen.solver import conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, contains, has_sass, newest, ptx_driver
 from kgen.solver.search import Selection, search
@@ -43,12 +43,31 @@ def solve(
             # what was learned outweighs what is preferred
             return resolution_of(problem, selection)
         return resolution
+    if exclusions:
+        return _exhausted(request, exclusions)
     found = conflict.causes(problem)
     return Conflict(
         request=request,
         message=conflict_message(problem),
         causes=found,
         suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
+    )
+
+
+def _exhausted(request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Conflict:
+    """The matrix allowed it, and what was learned since does not."""
+    return Conflict(
+        request=request,
+        message=f"nothing is left of what the matrix allows for {request.environment}",
+        causes=tuple(
+            Cause(
+                subject=" with ".join(f"{name} {version}" for name, version in sorted(exclusion)),
+                requires="what the resolver did not find",
+                source="the resolver",
+            )
+            for exclusion in exclusions
+        ),
+        suggestions=(),
     )
 
 

@@ -141,17 +141,18 @@ class Session:
         """
         outcomes = [Outcome(request=request) for request in requests]
         self._prefer(requests)
-        try:
-            with contextlib.ExitStack() as stack, ThreadPoolExecutor(_CLOSERS) as pool:
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(_CLOSERS) as pool:
+            try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
                 # opened while uv waits for the index: what it takes to read wheels is slow to import
                 reader = stack.enter_context(self._open_reader())
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
                 self._finish_all(reader, self._share(pool, ready))
-        except KeyboardInterrupt:
-            self._cancel.set()
-            raise
+            except KeyboardInterrupt:
+                # before the pool is left, which waits for what is under way
+                self._cancel.set()
+                raise
         return outcomes
 
     def _finish_all(self, reader: WheelReader, shared: Sequence[tuple[Outcome, _Closed]]) -> None:

@@ -17,7 +17,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Conflict, Resolution
+from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.solver.python import best_python
 from kgen.solver.resolve import solve
 
@@ -280,3 +280,20 @@ def test_the_python_that_nobody_names(matrix: CompatibilityMatrix) -> None:
     assert best_python(matrix, requests) == "3.13"
     assert best_python(matrix, [request_of("tensorflow jax torch --cuda 12")]) == "3.13"
     assert best_python(matrix, [request_of("tensorflow --cuda 11")]) == "3.11"
+
+
+def test_a_python_that_nobody_asked_for_does_not_stand_in_the_way(matrix: CompatibilityMatrix) -> None:
+    """Torch for CUDA 13 is best on a Python that Torch for CUDA 12 never had; the driver is what was asked about."""
+    request = EnvironmentRequest(
+        name="torch",
+        backends=("torch",),
+        accelerator=Accelerator(cuda=13),
+        python=matrix.pythons[-1].version,
+        python_open=True,
+        platform="linux-64",
+        driver=DriverVersion("570.124"),
+        cutoff=CUTOFF,
+    )
+    answer = solve(matrix, request)
+    assert isinstance(answer, Conflict)
+    assert answer.suggestions[0] == Suggestion(change="--cuda 12", gives={"torch": "2.10.0"})

@@ -233,7 +233,7 @@ hint: name PyTorch's own CPU index in uv's configuration, as an `[[index]]` of u
 hint: or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for
 hint: or lock the other backends: kgen lock tensorflow jax numpy
 
-not locked: torch-cpu; an older lock of theirs stands as it was
+not locked: torch-cpu; what is there of it was left as it is
 """,
         )
         assert {path.name for path in (project / "locks").iterdir()} == {"tensorflow-cpu", "jax-cpu", "numpy-cpu"}
@@ -294,7 +294,7 @@ written
         result = kgen(*LOCK, "tensorflow", "torch", "--together", "both", "--cuda", "13")
         assert (result.status, result.stdout) == (3, "")
         assert result.stderr.startswith("\nerror: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n")
-        assert result.stderr.endswith("\nnot locked: both-cuda13; an older lock of theirs stands as it was\n")
+        assert result.stderr.endswith("\nnot locked: both-cuda13; what is there of it was left as it is\n")
         assert files(project) == []
 
 
@@ -350,7 +350,7 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
 
 hint: look at `dependencies`: one of them brings these in
 
-not locked: torch-cuda12; an older lock of theirs stands as it was
+not locked: torch-cuda12; what is there of it was left as it is
 """,
         )
         assert files(project) == []
@@ -371,7 +371,7 @@ no-such-thing was not found in the package registry and you require no-such-thin
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
 hint: or choose another Python with `--python`
 
-not locked: numpy-cpu; an older lock of theirs stands as it was
+not locked: numpy-cpu; what is there of it was left as it is
 """,
         )
         assert files(project) == []
@@ -424,7 +424,7 @@ only missing==1.0 is available and jaxlib>=0.10.2 depends on missing>=2; you req
 hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
 hint: or choose another Python with `--python`
 
-not locked: jax-cpu; an older lock of theirs stands as it was
+not locked: jax-cpu; what is there of it was left as it is
 """,
         )
         asked = [path for path in index.behaviour.asked if path.startswith("/files/jaxlib")]

@@ -197,14 +197,22 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
             console.say(f"warning: {outcome.request.environment}: {warning}")
+    # an index that is down is down for every environment, and once is enough to say so
+    failures: dict[str, Outcome] = {}
     for outcome in outcomes:
+        failures.setdefault(_failure_text(outcome), outcome)
+    for outcome in failures.values():
         _tell_failure(outcome)
     if len(locked) < len(outcomes):
-        standing = "" if arguments.dry_run else "; an older lock of theirs stands as it was"
+        standing = "" if arguments.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     elif not arguments.dry_run and not arguments.json:
         _tell_next(locked[0].request)
+
+
+def _failure_text(outcome: Outcome) -> str:
+    return outcome.request.environment if outcome.error is None else outcome.error.message
 
 
 def _tell_failure(outcome: Outcome) -> None:

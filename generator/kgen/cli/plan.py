@@ -65,13 +65,14 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
         for environment in environments
         for platform in _platforms(settings, accelerator, matrix)
     ]
-    python = settings.python or host.python_version_file(root) or best_python(matrix, drafts)
+    asked = settings.python or host.python_version_file(root)
+    python = asked or best_python(matrix, drafts)
     if python not in (row.version for row in matrix.pythons):
         raise UsageError(
             f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
-    requests = tuple(dataclasses.replace(draft, python=python) for draft in drafts)
+    requests = tuple(dataclasses.replace(draft, python=python, python_open=asked is None) for draft in drafts)
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
 
 

@@ -22,6 +22,7 @@ class EnvironmentRequest:
         backends: the backends that must work in it, the most important first.
         accelerator: CUDA (a major, perhaps with the newest minor allowed) or the CPU.
         python: the CPython minor, as `3.12`.
+        python_open: whether the Python was chosen for the user, so that it may change with what they change.
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
         driver: the NVIDIA driver of the target machine; None if unknown.
@@ -38,6 +39,7 @@ class EnvironmentRequest:
     accelerator: Accelerator
     python: str
     platform: str
+    python_open: bool = False
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[Version, ...] = ()

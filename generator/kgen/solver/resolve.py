@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -72,10 +73,14 @@ def _exhausted(request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> 
 
 
 def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolution | None:
-    """The best resolution of a request, or None."""
-    problem = Problem(matrix, request)
-    selection = None if conflict.impossible(problem) else search(problem)
-    return None if selection is None else resolution_of(problem, selection)
+    """The best resolution of a request, on whatever Python if that is open, or None."""
+    others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
+    for python in dict.fromkeys([request.python, *others]):
+        problem = Problem(matrix, dataclasses.replace(request, python=python))
+        selection = select(problem)
+        if selection is not None:
+            return resolution_of(problem, selection)
+    return None
 
 
 def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection | None:

@@ -111,6 +111,8 @@ def _cutoff(problem: Problem) -> Iterator[Change]:
 
 def _pythons(problem: Problem) -> Iterator[Change]:
     """The nearest older Python first: it is the smaller step; then newer ones."""
+    if problem.request.python_open:
+        return
     minors = [row.version for row in problem.matrix.pythons]
     here = minors.index(problem.request.python) if problem.request.python in minors else len(minors)
     for python in (*reversed(minors[:here]), *minors[here + 1 :]):

@@ -43,7 +43,9 @@ _SHARING_ROUNDS = 3
 _PROBES = 4
 """How many releases of a framework are asked for as builds that only an index of its own would have."""
 
-_CLOSERS = 4
+CLOSERS = 4
+"""How many environments are closed at a time."""
+
 _READERS = 16
 
 Reporter = Callable[[EnvironmentRequest, str], None]
@@ -141,7 +143,7 @@ class Session:
         """
         outcomes = [Outcome(request=request) for request in requests]
         self._prefer(requests)
-        with contextlib.ExitStack() as stack, ThreadPoolExecutor(_CLOSERS) as pool:
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(CLOSERS) as pool:
             try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
                 # opened while uv waits for the index: what it takes to read wheels is slow to import

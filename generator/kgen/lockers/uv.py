@@ -70,8 +70,19 @@ def find() -> str:
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
-    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
-        """Use this program; its configuration is looked for from the project's root on."""
+    def __init__(self, program: str, *, root: Path, cancel: threading.Event, downloads: int | None = None) -> None:
+        """Use this program; its configuration is looked for from the project's root on.
+
+        Args:
+            program: the path of uv.
+            root: the project's root.
+            cancel: set it to end what is under way.
+            downloads: how many requests one uv may have in flight; None for uv's own choice, or the user's. Several
+                that each take the default overrun an index, whose answers then stall for seconds.
+        """
+        self._environment = {"UV_PYTHON_DOWNLOADS": "never"}
+        if downloads is not None:
+            self._environment["UV_CONCURRENT_DOWNLOADS"] = str(downloads)
         self._program = program
         self._root = root
         self._cancel = cancel
@@ -145,7 +156,7 @@ class Uv:
                     "--only-binary", ":all:", *_TEMPLATE_SETTINGS, *arguments,
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
-                env={"UV_PYTHON_DOWNLOADS": "never"},
+                env=self._environment,
                 cwd=self._root,
                 cancel=self._cancel,
             )  # fmt: skip

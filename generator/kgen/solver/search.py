@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kgen.solver.problem import Choice, Problem, Unit, newest
+from kgen.solver.problem import Choice, Problem, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,8 @@ def search(
 
     def descend(depth: int, masks: Mapping[str, int]) -> Selection | None:
         if depth == len(levels):
-            complete = Selection(chosen=dict(chosen), masks=masks)
-            return None if _is_learned(complete, learned) else complete
+            permitted = _without_learned(chosen, masks, learned)
+            return None if permitted is None else Selection(chosen=dict(chosen), masks=permitted)
         name = problem.choices[depth].name
         reachable = masks.get(name, -1)
         for position, needs in levels[depth]:
@@ -92,9 +92,27 @@ def _candidates(
     return found
 
 
-def _is_learned(selection: Selection, learned: frozenset[frozenset[tuple[str, int]]]) -> bool:
-    if not learned:
-        return False
-    taken = {*selection.chosen.items()}
-    taken |= {(name, newest(mask)) for name, mask in selection.masks.items()}
-    return any(excluded <= taken for excluded in learned)
+def _without_learned(
+    chosen: Mapping[str, int], masks: Mapping[str, int], learned: frozenset[frozenset[tuple[str, int]]]
+) -> Mapping[str, int] | None:
+    """The masks without what must not come together with the chosen releases; None if that cannot be avoided.
+
+    Of an exclusion that names libraries, one gives way to another of its versions.
+    """
+    narrowed = dict(masks)
+    for excluded in sorted(learned, key=sorted):
+        if any(chosen.get(name, position) != position for name, position in excluded):
+            continue
+        libraries = sorted((name, position) for name, position in excluded if name in narrowed and name not in chosen)
+        if any(name not in narrowed and name not in chosen for name, _ in excluded):
+            continue
+        if any(not narrowed[name] >> position & 1 for name, position in libraries):
+            continue
+        for name, position in libraries:
+            rest = narrowed[name] & ~(1 << position)
+            if rest:
+                narrowed[name] = rest
+                break
+        else:
+            return None
+    return narrowed

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from kgen import resources
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.records import Build, Release, parse_requirement
-from kgen.solver.conflict import served_gpus
+from kgen.solver.conflict import pythons_of, served_gpus
 from kgen.solver.problem import spell
 from kgen.tables import nearest
 
@@ -63,7 +63,7 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "cudnn": roles.get("cudnn", ""),
         "nccl": roles.get("nccl", ""),
         "numpy": roles.get("numpy", ""),
-        "python": _range(build.pythons),
+        "python": pythons_of(build),
         "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
         "gpus": served_gpus(build).removeprefix("compute capability ") if build.cuda else "",
         "yanked": release.yanked,
@@ -74,10 +74,6 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "source": build.provenance.source,
         "checked": build.provenance.checked.isoformat(),
     }
-
-
-def _range(pythons: Sequence[str]) -> str:
-    return pythons[0] if len(pythons) == 1 else f"{pythons[0]}-{pythons[-1]}" if pythons else ""
 
 
 def _cuda(matrix: CompatibilityMatrix) -> Facts:

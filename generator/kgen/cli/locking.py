@@ -118,7 +118,7 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
 @contextlib.contextmanager
 def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
     """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
-    if not sys.stderr.isatty():
+    if not host.is_terminal(sys.stderr):
         yield lambda _request, _stage: None
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it

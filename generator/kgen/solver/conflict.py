@@ -90,7 +90,7 @@ def _barren_cause(problem: Problem, choice: Choice) -> Cause:
     if usable:
         return Cause(
             subject=f"{choice.name} {span([release.version for release, _ in usable], choice.versions)}",
-            requires="python " + _by_value([(r, _pythons(b)) for r, b in usable], choice.versions),
+            requires="python " + _by_value([(r, pythons_of(b)) for r, b in usable], choice.versions),
             source=_source([build for _, build in usable]),
         )
     if built:
@@ -122,8 +122,9 @@ def _distinct(releases: Sequence[Release]) -> list[Version]:
     return list(dict.fromkeys(release.version for release in releases))
 
 
-def _pythons(build: Build) -> str:
-    return build.pythons[0] if len(build.pythons) == 1 else f"{build.pythons[0]}-{build.pythons[-1]}"
+def pythons_of(build: Build) -> str:
+    """The Pythons that a build has wheels for: `3.9-3.13`."""
+    return "-".join(dict.fromkeys((*build.pythons[:1], *build.pythons[-1:])))
 
 
 def _by_value(rows: Sequence[tuple[Release, str]], every: Sequence[Version], most: int = 4) -> str:
@@ -220,7 +221,7 @@ def _purpose(problem: Problem, name: str, release: Release) -> str:
     if build is None:
         others = dict.fromkeys(map(describe_build, builds_on(platform, release)))
         return " and ".join(others) or f"a platform other than {platform}"
-    return f"python {_pythons(build)}" if problem.is_sound(name, release) else f"to be avoided: {_doubt(release)}"
+    return f"python {pythons_of(build)}" if problem.is_sound(name, release) else f"to be avoided: {_doubt(release)}"
 
 
 def _framework_fact(problem: Problem, rule: str, build: Build) -> str:

@@ -21,9 +21,8 @@ from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
 from tests.index import Fault, Index
 from tests.wheelhouse import Wheel
 
-from kgen import __version__, resources
+from kgen import __version__, resources, uvtool
 from kgen.cli.main import run
-from kgen.lockers import uv
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
@@ -494,7 +493,8 @@ class TestUv:
         assert inside(*LOCK, "numpy") == Result(
             4,
             "",
-            f"{CPU_NOTE}error: uv was not found: kgen needs it to close and hash a lock\n\nhint: pip install uv\n",
+            f"{CPU_NOTE}error: uv was not found: kgen needs it to close a lock and to install one\n\n"
+            "hint: pip install uv\n",
         )
 
     def test_the_one_on_the_path(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -503,7 +503,7 @@ class TestUv:
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert uv.find() == str(program)
+        assert uvtool.find() == str(program)
 
     GARBAGE = (
         ("echo 'thread main panicked' >&2; exit 101", "uv failed: thread main panicked"),
@@ -526,7 +526,7 @@ class TestUv:
         find = 'while [ $# -gt 0 ]; do [ "$1" = --output-file ] && out=$2; shift; done'
         program.write_text(f"#!/bin/sh\n{find}\n{script}\n")
         program.chmod(0o755)
-        monkeypatch.setattr(uv, "find", lambda: str(program))
+        monkeypatch.setattr(uvtool, "find", lambda: str(program))
         result = inside(*LOCK, "numpy")
         assert (result.status, result.stdout) == (4, "")
         assert "Traceback" not in result.stderr

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import os
-import platform
 import sys
 import types
 from collections.abc import Callable
@@ -195,8 +194,7 @@ def test_platform(
     monkeypatch: pytest.MonkeyPatch, install: Install, system: str, machine: str, subdir: str | None
 ) -> None:
     install(FakeNvml(start=NVMLError_LibraryNotFound()))
-    monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(os, "uname", lambda: types.SimpleNamespace(sysname=system, machine=machine))
     assert host.inspect().platform == subdir
 
 

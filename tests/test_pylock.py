@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from kgen import lockfiles
 from kgen.errors import ExitStatus, JudgementError
 from kgen.lockers import pylock
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
@@ -107,6 +108,9 @@ jax = "0.9.0"
 [tool.kgen.libraries]
 "nvidia-cudnn-cu12" = "9.10.2.21"
 
+[tool.kgen.variables]
+KERAS_BACKEND = "jax"
+
 [[tool.kgen.why]]
 subject = "jax 0.9.0"
 rule = "newest"
@@ -118,6 +122,7 @@ def rendered(matrix: CompatibilityMatrix, lock: Lock = LOCK, *, portable: bool =
     return pylock.render(
         lock,
         platform=matrix.platforms["linux-64"],
+        variables={"KERAS_BACKEND": "jax"},
         revision="0123456789abcdef",
         version="0.1.0",
         portable=portable,
@@ -168,6 +173,7 @@ def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
         "kgen": "0.1.0",
         "environment": "numpy-cpu",
         "backends": ["numpy"],
+        "variables": {"KERAS_BACKEND": "jax"},
         "accelerator": "cpu",
         "python": "3.12",
         "platform": "linux-64",
@@ -221,7 +227,7 @@ def test_what_is_no_lock_is_not_returned(matrix: CompatibilityMatrix) -> None:
 )
 def test_markers(matrix: CompatibilityMatrix, platform: str, marker: str) -> None:
     assert pylock.marker(matrix.platforms[platform]) == marker
-    assert pylock.filename(platform) == f"pylock.{platform}.toml"
+    assert lockfiles.filename(platform) == f"pylock.{platform}.toml"
 
 
 # --- which wheel -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kgen import host, settings
+from kgen import host, project, settings
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.matrix import compatibility
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -108,14 +108,14 @@ def test_no_settings(tmp_path: Path, matrix: CompatibilityMatrix, text: str | No
     if text is not None:
         write(tmp_path, text, "pyproject.toml")
     assert settings.read(tmp_path, matrix) == Settings(root=tmp_path)
-    assert settings.locate(tmp_path) is None
+    assert project.locate(tmp_path) is None
 
 
 @pytest.mark.parametrize(("name", "text"), [("kgen.toml", ""), ("pyproject.toml", "[tool.kgen]")])
 def test_empty_settings_are_settings(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str) -> None:
     file = write(tmp_path, "\ufeff" + text, name)
     assert settings.read(tmp_path, matrix) == Settings(root=tmp_path, file=file)
-    assert settings.locate(tmp_path) == file
+    assert project.locate(tmp_path) == file
 
 
 def test_defaults() -> None:
@@ -412,7 +412,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, matrix: CompatibilityMatrix,
 def test_a_link_to_nothing_is_not_the_same_as_no_file(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     file = tmp_path / "kgen.toml"
     file.symlink_to("gone")
-    assert settings.find_root(tmp_path) == tmp_path
+    assert project.find_root(tmp_path) == tmp_path
     with pytest.raises(SettingsError) as caught:
         settings.read(tmp_path, matrix)
     assert caught.value.message == f"{file} cannot be read: it is a link to nothing"
@@ -435,43 +435,43 @@ def deep(tmp_path: Path) -> Path:
     ],
 )
 def test_find_root(deep: Path, name: str, text: str) -> None:
-    assert settings.find_root(deep) == deep
+    assert project.find_root(deep) == deep
     for folder in (deep.parents[2], deep.parents[0], deep):
         write(folder, text, name)
-        assert settings.find_root(deep) == folder
+        assert project.find_root(deep) == folder
 
 
 @pytest.mark.parametrize("text", ["[project]\nname = 'kgen'", "[tool.other]", "broken", "# kgen\n[tool]"])
 def test_find_root_passes_by_what_holds_no_settings(deep: Path, text: str) -> None:
     write(deep.parent, text, "pyproject.toml")
     write(deep.parents[2], "")
-    assert settings.find_root(deep) == deep.parents[2]
+    assert project.find_root(deep) == deep.parents[2]
 
 
 def test_find_root_stops_at_a_file_that_it_cannot_read(deep: Path) -> None:
     (deep.parent / "pyproject.toml").mkdir()
     write(deep.parents[2], "")
-    assert settings.find_root(deep) == deep.parent
+    assert project.find_root(deep) == deep.parent
 
 
 def test_find_root_does_not_leave_the_repository(deep: Path) -> None:
     write(deep.parents[2], "")
     (deep.parent / ".git").write_text("gitdir: elsewhere")
-    assert settings.find_root(deep) == deep
+    assert project.find_root(deep) == deep
 
 
 def test_find_root_does_not_leave_the_home_folder(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(deep.parents[2], "")
     monkeypatch.setattr(host, "home", lambda: deep.parent)
-    assert settings.find_root(deep) == deep
+    assert project.find_root(deep) == deep
     monkeypatch.setattr(host, "home", lambda: deep.parents[2])
-    assert settings.find_root(deep) == deep.parents[2]
+    assert project.find_root(deep) == deep.parents[2]
 
 
 def test_find_root_of_a_relative_folder(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(deep.parent, "")
     monkeypatch.chdir(deep)
-    assert settings.find_root(Path()) == deep.parent
+    assert project.find_root(Path()) == deep.parent
 
 
 @pytest.mark.parametrize(

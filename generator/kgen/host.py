@@ -6,15 +6,16 @@ The only module that reads the process's environment. Nothing here judges what i
 from __future__ import annotations
 
 import os
-import platform
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
-
-from packaging.version import Version
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from kgen.errors import SettingsError
-from kgen.model.driver import DriverVersion
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+    from kgen.model.driver import DriverVersion
 
 _SUBDIRS = {
     ("Linux", "x86_64"): "linux-64",
@@ -23,7 +24,7 @@ _SUBDIRS = {
     ("Windows", "amd64"): "win-64",
 }
 _PYTHON_VERSION = ".python-version"
-_MINOR = re.compile(r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?")
+_MINOR = r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?"
 _OTHER_PYTHONS = (
     "pypy",
     "graalpy",
@@ -97,8 +98,8 @@ class Host(NamedTuple):
 
 def subdir() -> str | None:
     """Conda's name of this machine's platform; None if conda has none that kgen knows."""
-    # Windows writes the machine in capitals.
-    return _SUBDIRS.get((platform.system(), platform.machine().lower()))
+    system = os.uname()
+    return _SUBDIRS.get((system.sysname, system.machine.lower()))
 
 
 def inspect() -> Host:
@@ -140,7 +141,7 @@ def python_version_file(folder: Path) -> str | None:
     asked = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), None)
     if asked is None:
         return None
-    match = _MINOR.fullmatch(asked.lower())
+    match = re.fullmatch(_MINOR, asked.lower())
     if match is not None:
         return match["minor"]
     shown = repr(asked if len(asked) <= _SHOWN else asked[:_SHOWN] + "…")
@@ -158,6 +159,8 @@ def _glibc() -> Version | None:
     except (AttributeError, ValueError, OSError):
         # Windows has no such function; macOS and musl do not know the name.
         return None
+    from packaging.version import Version  # noqa: PLC0415 - most of kgen needs of this module what is light
+
     # A distribution may have added to the number.
     match = re.match(r"glibc ([0-9]+\.[0-9]+)", text)
     return None if match is None else Version(match[1])
@@ -187,6 +190,8 @@ def _nvidia() -> tuple[DriverVersion | None, tuple[Gpu, ...], list[str]]:
 
 
 def _driver(nvml: Any, notes: list[str]) -> DriverVersion | None:  # noqa: ANN401 - it has no types
+    from kgen.model.driver import DriverVersion  # noqa: PLC0415 - as above
+
     try:
         return DriverVersion(nvml.nvmlSystemGetDriverVersion())
     except (nvml.NVMLError, ValueError) as error:
@@ -211,6 +216,8 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
 
 
 def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
+    from packaging.version import Version  # noqa: PLC0415 - as above
+
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     try:
         memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)

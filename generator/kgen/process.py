@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
-import shlex
-import shutil
 import signal
-import subprocess
-import threading
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
 from kgen.errors import Cancelled, OutsideError
+
+if TYPE_CHECKING:
+    import selectors
+    import subprocess
+    import threading
 
 _GRACE = 2.0
 """Seconds between asking a family of processes to end and ending it."""
@@ -31,8 +31,7 @@ _TICK = 0.05
 _CHUNK = 65536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(NamedTuple):
     """A program that has ended by itself, with whatever status.
 
     Attributes:
@@ -86,12 +85,43 @@ def run(
         while child.poll() is None:
             _refuse_if_set(cancel, program)
             if deadline is not None and time.monotonic() >= deadline:
+                import shlex  # noqa: PLC0415 - as shutil below
+
                 raise OutsideError(
                     f"`{program}` did not end within {timeout:g} s and was stopped: {shlex.join(words)}",
                     hints=["run that line by hand to see what it waits for"],
                 )
             pipes.move(_TICK)
     return Completed(args=words, status=child.returncode, stdout=pipes.stdout, stderr=pipes.stderr)
+
+
+def replace(args: Sequence[str], *, env: Mapping[str, str | None], cwd: Path | None = None) -> NoReturn:
+    """Makes this process the program: its exit status, its signals and its terminal are the program's own.
+
+    Args:
+        args: the program, looked up on PATH if its name has no slash, and its arguments.
+        env: additions to the environment; None takes a variable out.
+        cwd: the folder that it starts in.
+
+    Raises:
+        OutsideError: the program is missing or cannot be executed.
+    """
+    words = tuple(args)
+    environment = {**os.environ, **{name: value for name, value in env.items() if value is not None}}
+    for name in (name for name, value in env.items() if value is None):
+        environment.pop(name, None)
+    # Python ignores these, and a program inherits what is ignored: `yes | head` would complain.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError):
+            stream.flush()
+    try:
+        if cwd is not None:
+            os.chdir(cwd)
+        os.execvpe(words[0], words, environment)
+    except OSError as error:
+        raise _start_fault(words[0], error, cwd=cwd, path=environment.get("PATH")) from error
 
 
 def _refuse_if_set(cancel: threading.Event | None, program: str) -> None:
@@ -102,6 +132,8 @@ def _refuse_if_set(cancel: threading.Event | None, program: str) -> None:
 def _start(
     words: tuple[str, ...], *, env: Mapping[str, str] | None, cwd: Path | None, has_input: bool
 ) -> subprocess.Popen[bytes]:
+    import subprocess  # noqa: PLC0415 - `replace` does without it
+
     environment = {**os.environ, **(env or {})}
     try:
         return subprocess.Popen(
@@ -119,6 +151,9 @@ def _start(
 
 
 def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | None) -> OutsideError:
+    import shlex  # noqa: PLC0415 - only a fault pays for it
+    import shutil  # noqa: PLC0415
+
     if cwd is not None and not cwd.is_dir():
         return OutsideError(f"{cwd} is no folder that `{program}` could be started in")
     if not isinstance(error, FileNotFoundError):
@@ -191,6 +226,8 @@ class _Pipes:
     """The three pipes to a program, none of which ever blocks; closed at the end of the `with` block."""
 
     def __init__(self, child: subprocess.Popen[bytes], text: str | None) -> None:
+        import selectors  # noqa: PLC0415 - as subprocess
+
         self._child = child
         self._input = memoryview((text or "").encode("utf-8", "surrogateescape"))
         self._selector = selectors.DefaultSelector()
@@ -227,7 +264,9 @@ class _Pipes:
     def move(self, seconds: float) -> None:
         """Moves what can be moved; waits so long for something to move, or for the child's end."""
         if not self._selector.get_map():
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
+
+            with contextlib.suppress(TimeoutExpired):
                 self._child.wait(seconds)
             return
         for key, _ in self._selector.select(seconds):

@@ -15,24 +15,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import tomli
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from kgen import host
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import parse_requirement
 from kgen.model.driver import DriverVersion
+from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
 T = TypeVar("T")
 
-KGEN_TOML = "kgen.toml"
-PYPROJECT = "pyproject.toml"
 INSTALLERS = ("uv", "conda")
 
 _SHOWN = 80
@@ -93,6 +90,7 @@ class Settings:
         exclude_newer: nothing published after this day is used.
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
+        envs: the folder of the environments on disk, relative to `root` or absolute.
     """
 
     root: Path
@@ -114,31 +112,7 @@ class Settings:
     exclude_newer: dt.date | None = None
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
     environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
-
-
-def find_root(start: Path) -> Path:
-    """The project's folder: the nearest one, from `start` upwards, that holds settings; else `start` itself.
-
-    The search does not leave the repository or the home folder. A file that cannot be understood and may hold
-    settings ends it too, so that :func:`read` says what is wrong with it instead of kgen going on without it.
-    """
-    start = start.resolve()
-    home = host.home()
-    for folder in (start, *start.parents):
-        if _may_hold_settings(folder):
-            return folder
-        if folder == home or _exists(folder / ".git"):
-            break
-    return start
-
-
-def locate(root: Path) -> Path | None:
-    """The file in this folder that holds the settings; None if none does.
-
-    Raises:
-        SettingsError: two files hold settings, or one that might cannot be read.
-    """
-    return _locate(root)[0]
+    envs: Path = ENVS
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -147,7 +121,7 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
     Raises:
         SettingsError: with every fault, each with the file's name and the key's dotted path.
     """
-    file, data = _locate(root)
+    file, data = load(root)
     if file is None:
         return Settings(root=root)
     faults: list[str] = []
@@ -156,7 +130,7 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
         table = table.table("tool").table("kgen")
     settings = _Reader(matrix).settings(table, root, file)
     if faults:
-        raise SettingsError("\n".join(f"{file.name}: {_printable(fault)}" for fault in faults), hints=[f"edit {file}"])
+        raise SettingsError("\n".join(f"{file.name}: {printable(fault)}" for fault in faults), hints=[f"edit {file}"])
     return settings
 
 
@@ -362,6 +336,7 @@ class _Reader:
             exclude_newer=_day(table, "exclude-newer"),
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
+            envs=table.parsed("envs", parse_envs) or ENVS,
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -452,76 +427,6 @@ def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
     return None
 
 
-def _locate(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
-    """The file that holds the settings, and what is in it."""
-    own, project = root / KGEN_TOML, root / PYPROJECT
-    own_data, project_data = _load(own), _load(project)
-    in_project = project_data is not None and _has_table(project_data)
-    if own_data is not None:
-        if in_project:
-            raise SettingsError(
-                f"there are settings in {own} and in [tool.kgen] of {project}; kgen reads one of the two",
-                hints=[f"remove [tool.kgen] from {PYPROJECT}, or remove {KGEN_TOML}"],
-            )
-        return own, own_data
-    if project_data is not None and in_project:
-        return project, project_data
-    return None, {}
-
-
-def _has_table(data: Mapping[str, Any]) -> bool:
-    """Whether `tool.kgen` is there; whether it is a table is found out when it is read."""
-    tool = data.get("tool")
-    return isinstance(tool, dict) and "kgen" in tool
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    """The TOML file; None if there is none."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        # Where a link leads nowhere, somebody meant something to be.
-        if not path.is_symlink():
-            return None
-        raise SettingsError(f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]) from None
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]) from error
-    try:
-        return tomli.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
-    except (ValueError, RecursionError) as error:
-        # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
-        raise SettingsError(f"{path} is not valid TOML: {_printable(str(error))}", hints=[f"edit {path}"]) from None
-
-
-def _may_hold_settings(folder: Path) -> bool:
-    if _exists(folder / KGEN_TOML):
-        return True
-    project = folder / PYPROJECT
-    try:
-        content = project.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    if b"kgen" not in content:
-        return False
-    try:
-        return _has_table(tomli.loads(content.decode("utf-8-sig")))
-    except (ValueError, RecursionError):
-        return b"tool.kgen" in content
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
 def _key(name: str) -> str:
     """A name as a TOML key."""
     return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
@@ -530,11 +435,4 @@ def _key(name: str) -> str:
 def _shown(text: str) -> str:
     """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
     hidden = _CREDENTIALS.sub(lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
-    return _printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")
-
-
-def _printable(text: str) -> str:
-    """The text without what would steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+    return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")

@@ -134,18 +134,49 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(locks: Path) -> Iterator[None]:
+def staged_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which takes its place when the `with` block ends; left by an error, it goes.
+
+    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one, as with
+    :func:`replace_folder`; a killed run's leftovers are removed by the next one. What is in the folder is not
+    seen safely onto the disk: it is to be something that can be made again. To be called under
+    :func:`exclusive`.
+
+    Raises:
+        OutsideError: that was impossible; the old folder stands.
+    """
+    with _faults(target, "cannot be written"):
+        _refuse_all_but_folder(target)
+        _settle(target)
+        staged = _sibling(target, _NEW)
+        staged.mkdir()
+    try:
+        yield staged
+        with _faults(target, "cannot be written"):
+            _swap(staged, target)
+    finally:
+        with contextlib.suppress(OSError):
+            _settle(target)
+
+
+@contextlib.contextmanager
+def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Holds the project: within the `with` block nobody else is inside such a block for the same folder.
 
     The kernel keeps the lock and releases it when the process ends, however that happens. The lock's file is
     removed at the end; only a killed process leaves it behind, which blocks nobody. Creates the folder if it
     is not there, and removes it at the end if it did so and nothing was written into it.
 
+    Args:
+        locks: the folder.
+        who: the command that the other one is said to be.
+        wait: called once if another process is inside, which is then waited for; None to raise at once.
+
     Raises:
         OutsideError: another process is inside, or the folder cannot be written.
     """
     with _faults(locks, "cannot be locked"):
-        handle, created = _acquire(locks)
+        handle, created = _acquire(locks, who, wait)
     try:
         yield
     finally:
@@ -158,9 +189,10 @@ def exclusive(locks: Path) -> Iterator[None]:
                 locks.rmdir()
 
 
-def _acquire(locks: Path) -> tuple[int, bool]:
+def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[int, bool]:
     """The locked handle, and whether the folder had to be created."""
     created = False
+    told = False
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileExistsError):
             locks.mkdir()
@@ -171,14 +203,18 @@ def _acquire(locks: Path) -> tuple[int, bool]:
             # Whoever had created the folder has just removed it.
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if told else fcntl.LOCK_NB))
             if os.fstat(handle).st_nlink:
                 return handle, created
         except BlockingIOError:
             os.close(handle)
-            raise OutsideError(
-                f"another `kgen lock` is at work in {locks}", hints=["wait for it to end, or end it"]
-            ) from None
+            if wait is None:
+                raise OutsideError(
+                    f"another `{who}` is at work in {locks}", hints=["wait for it to end, or end it"]
+                ) from None
+            wait()
+            told = True
+            continue
         except BaseException:
             os.close(handle)
             raise
@@ -404,8 +440,14 @@ def _remove(path: Path) -> None:
         return
     if mode & stat.S_IRWXU != stat.S_IRWXU:
         path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
-    for entry in list(path.iterdir()):
-        _remove(entry)
+    with os.scandir(path) as entries:
+        inside = list(entries)
+    for entry in inside:
+        # an environment has tens of thousands of files, and only folders take a second look
+        if entry.is_dir(follow_symlinks=False):
+            _remove(Path(entry.path))
+        else:
+            Path(entry.path).unlink()
     path.rmdir()
 
 

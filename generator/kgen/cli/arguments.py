@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from kgen.errors import UsageError
 from kgen.tables import nearest
 
-_INVALID_CHOICE = re.compile(r"argument (?P<what>\w+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)")
+_INVALID_CHOICE = r"argument (?P<what>\w+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
+_ENVIRONMENT = "a locked environment, or its backend where that is locked once"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
 
@@ -23,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
             near = nearest(wrong.split("=")[0], self._option_string_actions)
             message = f"`{self.prog}` has no argument `{wrong}`"
             hints += [f"did you mean `{near}`?"] if near else []
-        choice = _INVALID_CHOICE.fullmatch(message)
+        choice = re.fullmatch(_INVALID_CHOICE, message)
         if choice is not None:
             known = re.findall(r"[a-z]+", choice["known"])
             message = f"`{self.prog}` has no {choice['what'].lower()} `{choice['wrong']}`"
@@ -32,8 +34,12 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, hints=[*hints, f"{self.prog} --help"])
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of this command line.
+
+    All commands are known to it, and the arguments of the one that is called: declaring those of all would take longer
+    than some commands do.
+    """
     top = _Parser(
         prog="kgen",
         description="One reproducible, GPU-proven Keras environment per backend.",
@@ -42,24 +48,73 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     chosen = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    init = chosen.add_parser("init", help="write the settings, from what this machine has", allow_abbrev=False)
-    init.add_argument("backends", nargs="*", metavar="BACKEND", help="the backends of the project")
-    _accelerator(init)
-    init.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
-    solve = chosen.add_parser("solve", help="what fits? from the matrix alone, without network", allow_abbrev=False)
-    _request(solve)
-    lock = chosen.add_parser("lock", help="solve, lock and write locks/ and the hooks", allow_abbrev=False)
-    _request(lock)
-    lock.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
-    lock.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
-    lock.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
-    lock.add_argument("--dry-run", action="store_true", help="do everything but write")
-    matrix = chosen.add_parser("matrix", help="the compatibility facts", allow_abbrev=False)
-    actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
+    called = next((word for word in argv if not word.startswith("-")), None)
+    for name, (text, declare) in _COMMANDS.items():
+        command = chosen.add_parser(name, help=text, allow_abbrev=False)
+        if name == called:
+            declare(command)
+    return top
+
+
+def _init(command: argparse.ArgumentParser) -> None:
+    command.add_argument("backends", nargs="*", metavar="BACKEND", help="the backends of the project")
+    _accelerator(command)
+    command.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
+
+
+def _lock(command: argparse.ArgumentParser) -> None:
+    _request(command)
+    command.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
+    command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
+    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
+    command.add_argument("--dry-run", action="store_true", help="do everything but write")
+
+
+def _sync(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--all", action="store_true", help="every environment that is locked for this platform")
+    command.add_argument("--reinstall", action="store_true", help="make it anew, whatever it looks like")
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
+    _envs(command)
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    _entered(command)
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command with its arguments")
+
+
+def _shell(command: argparse.ArgumentParser) -> None:
+    _activate(command)
+    command.add_argument("--jupyter", action="store_true", help="install a kernel for Jupyter instead of a shell")
+
+
+def _activate(command: argparse.ArgumentParser) -> None:
+    _entered(command)
+    command.add_argument("--shell", metavar="SHELL", help="sh, bash, zsh, fish, pwsh; else the one you are in")
+
+
+def _entered(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environment", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--no-sync", action="store_true", help="do not make the environment if it is not there")
+    _envs(command)
+
+
+def _envs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--envs", metavar="DIR", help="the folder of the environments; .kgen/envs without it")
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--installed", action="store_true", help="is what is on disk what the lock says?")
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
+    _envs(command)
+
+
+def _matrix(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
-    return top
 
 
 def _accelerator(command: argparse.ArgumentParser) -> None:
@@ -97,3 +152,17 @@ def _request(command: argparse.ArgumentParser) -> None:
         help="take the newest P, whatever the old lock has; repeatable",
     )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
+
+
+_COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "init": ("write the settings, from what this machine has", _init),
+    "solve": ("what fits? from the matrix alone, without network", _request),
+    "lock": ("solve, lock and write locks/ and the hooks", _lock),
+    "check": ("is what is there what it should be?", _check),
+    "sync": ("the environment on disk, exactly as locked", _sync),
+    "run": ("a command in the environment", _run),
+    "shell": ("a shell in the environment", _shell),
+    "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
+    "matrix": ("the compatibility facts", _matrix),
+}
+"""Command -> what it is for, and what declares its arguments."""

@@ -18,7 +18,8 @@ from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Backend, Build, Release
-from kgen.settings import KGEN_TOML, PYPROJECT, locate, parse_backend, parse_cuda, parse_python
+from kgen.project import KGEN_TOML, PYPROJECT, locate
+from kgen.settings import parse_backend, parse_cuda, parse_python
 from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"

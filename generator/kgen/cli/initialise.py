@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import host, resources, settings
+from kgen import host, resources
 from kgen.cli import console
 from kgen.cli.init import write_settings
 from kgen.errors import ExitStatus
 from kgen.matrix.compatibility import load
+from kgen.project import find_root
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Write the settings and say where."""
     matrix = load(resources.folder("matrix"))
     path, text = write_settings(
-        settings.find_root(Path.cwd()),
+        find_root(Path.cwd()),
         host.inspect(),
         matrix,
         cuda=arguments.cuda,

@@ -16,7 +16,7 @@ import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kgen import __version__, host, resources, storage
+from kgen import __version__, host, lockfiles, resources, storage, uvtool
 from kgen.cli import console, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
@@ -27,6 +27,7 @@ from kgen.lockers.session import CLOSERS, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
+from kgen.project import LOCKS
 from kgen.solver import report
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     _refuse_conda(arguments, planned)
     for note in planned.notes:
         console.say(f"note: {note}")
-    locks = planned.settings.root / "locks"
+    locks = planned.settings.root / LOCKS
     requests = planned.requests
     if arguments.upgrade_package:
         requests = tuple(_held(request, locks, arguments.upgrade_package) for request in requests)
@@ -69,7 +70,7 @@ def _refuse_conda(arguments: argparse.Namespace, planned: Plan) -> None:
 
 def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> EnvironmentRequest:
     """The request with every version of the lock that is there held, but for the packages to upgrade."""
-    path = locks / request.environment / pylock.filename(request.platform)
+    path = locks / request.environment / lockfiles.filename(request.platform)
     try:
         locked = tomli.loads(path.read_text(encoding="utf-8"))
         versions = {package["name"]: package["version"] for package in locked["packages"]}
@@ -106,7 +107,7 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
 
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None or len(requests) == 1
     locker = uv.Uv(
-        uv.find(),
+        uvtool.find(),
         root=planned.settings.root,
         cancel=cancel,
         downloads=None if chosen else max(1, _IN_FLIGHT // min(len(requests), CLOSERS)),
@@ -152,18 +153,19 @@ def _write(
     for environment, members in environments.items():
         if any(outcome.lock is None for outcome in members):
             continue
+        backend = matrix.backends[members[0].request.backends[0]]
         files = {}
         for outcome in members:
             platform = matrix.platforms[outcome.request.platform]
             text = pylock.render(
                 _locked(outcome),
                 platform=platform,
+                variables=backend.environment,
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
             )
-            files[pylock.filename(platform.name)] = text.encode()
-        backend = matrix.backends[members[0].request.backends[0]]
+            files[lockfiles.filename(platform.name)] = text.encode()
         hooks = render_hooks(environment, backend.environment)
         files |= {path: text.encode() for path, text in hooks.items()}
         # locks of platforms that a flag left out this time stay; those that the settings dropped go
@@ -236,7 +238,7 @@ def _tell_failure(outcome: Outcome) -> None:
 def _tell_next(first: EnvironmentRequest) -> None:
     console.say(
         f"\nnext: commit locks/; install with"
-        f" `uv pip sync locks/{first.environment}/{pylock.filename(first.platform)}`"
+        f" `uv pip sync locks/{first.environment}/{lockfiles.filename(first.platform)}`"
         f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
     )
 

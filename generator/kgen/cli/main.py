@@ -17,6 +17,8 @@ _COMMANDS = {
     "init": "kgen.cli.initialise",
     "solve": "kgen.cli.solving",
     "lock": "kgen.cli.locking",
+    "check": "kgen.cli.checking",
+    **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "matrix": "kgen.cli.facts",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""
@@ -27,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        parser = arguments.parser()
+        parser = arguments.parser(argv)
         parsed = parser.parse_args(argv)
         if parsed.version:
             console.result(f"kgen {__version__}")

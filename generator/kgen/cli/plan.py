@@ -17,6 +17,7 @@ from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
 from kgen.solver.python import best_python
@@ -55,7 +56,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
         UsageError: a flag is wrong, or flags contradict each other.
         SettingsError: the settings are wrong.
     """
-    root = settings_module.find_root(folder)
+    root = find_root(folder)
     settings = merge(settings_module.read(root, matrix), arguments, matrix)
     environments = _environments(arguments, settings, matrix)
     notes: list[str] = []

@@ -1,4 +1,4 @@
-"""A lock as PEP 751 text, and back. The form is kgen's own: one wheel a package, no dates, nothing of this machine."""
+"""A lock as PEP 751 text. The form is kgen's own: one wheel a package, no dates, nothing of this machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from packaging.pylock import Pylock, PylockValidationError
 from kgen import resources
 from kgen.errors import JudgementError
 from kgen.lockers.lock import Lock, LockedWheel
+from kgen.lockfiles import SCHEMA
 from kgen.matrix.records import Platform
-
-SCHEMA = 1
-
-
-def filename(platform: str) -> str:
-    """The name of the lock of a platform: `pylock.linux-64.toml`."""
-    return f"pylock.{platform}.toml"
 
 
 def toml_text(value: str) -> str:
@@ -38,11 +32,14 @@ def _toml(value: object) -> str:
     return toml_text(str(value))
 
 
-def render(lock: Lock, *, platform: Platform, revision: str, version: str, portable: bool) -> str:
+def render(
+    lock: Lock, *, platform: Platform, variables: Mapping[str, str], revision: str, version: str, portable: bool
+) -> str:
     """The text of a lock.
 
     Args:
         lock: the lock.
+        variables: what selects its backend in a process's environment.
         platform: its platform.
         revision: the revision of the matrix that it was solved with.
         version: kgen's version.
@@ -67,6 +64,7 @@ def render(lock: Lock, *, platform: Platform, revision: str, version: str, porta
         tables={
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
+            "variables": {name: _toml(value) for name, value in variables.items()},
         },
         why=[{"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why],
     )

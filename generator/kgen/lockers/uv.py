@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,15 +19,12 @@ from kgen import process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
 from kgen.model.resolution import Resolution
+from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
 _NO_SOLUTION = 1
 _PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
 _REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
-_SHOWN = 400
-"""So much of what uv says is shown: a few lines, not a wall."""
-
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
-_TEMPLATE_SETTINGS = ("--color", "never", "--no-progress")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +42,7 @@ class Unclosed:
     @property
     def cause(self) -> str:
         """The facts that the explanation rests on, without the reasoning."""
-        return _bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
-
-
-def find() -> str:
-    """The uv to use: the one that came with kgen, else the first on the PATH.
-
-    Raises:
-        OutsideError: there is none.
-    """
-    try:
-        from uv import find_uv_bin  # noqa: PLC0415 - the package is only needed here
-
-        return str(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        pass
-    found = shutil.which("uv")
-    if found is None:
-        raise OutsideError("uv was not found: kgen needs it to close and hash a lock", hints=["pip install uv"])
-    return found
+        return bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
 
 
 class Uv:
@@ -80,7 +58,7 @@ class Uv:
             downloads: how many requests one uv may have in flight; None for uv's own choice, or the user's. Several
                 that each take the default overrun an index, whose answers then stall for seconds.
         """
-        self._environment = {"UV_PYTHON_DOWNLOADS": "never"}
+        self._environment = dict(ENVIRONMENT)
         if downloads is not None:
             self._environment["UV_CONCURRENT_DOWNLOADS"] = str(downloads)
         self._program = program
@@ -153,7 +131,7 @@ class Uv:
                 [
                     self._program, "pip", "compile", "-", "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
-                    "--only-binary", ":all:", *_TEMPLATE_SETTINGS, *arguments,
+                    "--only-binary", ":all:", *PLAIN, *arguments,
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
                 env=self._environment,
@@ -164,11 +142,11 @@ class Uv:
                 return _read(output)
         refused = _REFUSED.search(done.stderr)
         if refused:  # to uv that is a package which does not exist, and only a hint says why
-            raise _failure(refused[1])
-        reason = _reason(done.stderr)
+            raise failure(refused[1], "lock")
+        reason = words(done.stderr)
         if done.status == _NO_SOLUTION and "No solution found" in done.stderr:
             return Unclosed(named=_named(reason), reason=reason)
-        raise _failure(reason)
+        raise failure(reason, "lock")
 
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:
@@ -208,20 +186,6 @@ def _read(output: Path) -> Pylock:
         ) from None
 
 
-def _reason(stderr: str) -> str:
-    """Uv's own words without its warnings and decoration."""
-    kept = []
-    for line in stderr.splitlines():
-        text = line.strip()
-        if not text or text.startswith(("warning:", "Resolved ", "hint:")):
-            continue
-        for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
-            text = text.removeprefix(lead).strip()
-        kept.append(text)
-    # what an index has written may hold what steers a terminal
-    return "".join(character if character.isprintable() else " " for character in " ".join(kept))
-
-
 def _named(reason: str) -> dict[str, Version]:
     named: dict[str, Version] = {}
     for name, text in _PIN.findall(reason):
@@ -230,25 +194,3 @@ def _named(reason: str) -> dict[str, Version]:
         except InvalidVersion:
             continue
     return named
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
-
-
-def _failure(reason: str) -> OutsideError:
-    """What uv met that is no matter of versions, with what to do about it."""
-    lowered = reason.lower()
-    if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
-        hint = "give uv the credentials of the index (`uv auth login`, or a netrc file), then lock again"
-    elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
-        hint = (
-            "check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again"
-        )
-    elif "no space left" in lowered:
-        hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
-    else:
-        hint = (
-            "`uv pip compile` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
-        )
-    return OutsideError(f"uv failed: {_bounded(reason) or 'it gave no reason'}", hints=[hint])

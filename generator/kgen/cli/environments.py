@@ -1,0 +1,352 @@
+"""`kgen sync`, `run`, `shell` and `activate`: the environment on disk, and ways into it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from kgen import host, lockfiles, process, project
+from kgen.cli import console
+from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
+from kgen.installers import environment as environments
+from kgen.installers.environment import Source
+from kgen.lockfiles import LockedEnvironment
+
+_NOT_FOUND = 127
+"""The exit status that shells give for a program that is not there."""
+
+_SHARE = "share/kgen"
+
+
+class Synced(NamedTuple):
+    """An environment after a sync: what it is made from, whether it had to be made, and in how many seconds."""
+
+    source: Source
+    made: bool
+    seconds: float
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """The command that was called."""
+    commands: Mapping[str, Callable[[argparse.Namespace], ExitStatus]] = {
+        "sync": _sync,
+        "run": _run,
+        "shell": _shell,
+        "activate": _activate,
+    }
+    return commands[arguments.command](arguments)
+
+
+def find(name: str, envs: str | None) -> Source:
+    """The environment of this name for this machine, as it should be on disk.
+
+    Args:
+        name: its name, or that of its backend if that is locked once.
+        envs: the folder of the environments; None for that of the settings.
+
+    Raises:
+        UsageError: there is no such environment, or it is not locked for this platform.
+        SettingsError: the settings or the lock cannot be read.
+    """
+    root = project.find_root(Path.cwd())
+    return _source(root, lockfiles.choose(root, name), envs)
+
+
+def _source(root: Path, chosen: LockedEnvironment, envs: str | None) -> Source:
+    lock = lockfiles.lock_of(chosen, host.subdir())
+    if envs is None:
+        folder = project.envs(root)
+    else:
+        try:
+            folder = Path.cwd() / project.parse_envs(envs)
+        except ValueError as error:
+            raise UsageError(f"--envs: {error}") from None
+    try:
+        return environments.source(chosen, lock, folder)
+    except OSError as error:
+        raise SettingsError(f"{lock} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
+
+
+def realised(name: str, arguments: argparse.Namespace) -> Source:
+    """The environment of this name, on disk as locked; it is made if it is not, unless `--no-sync` was given.
+
+    Raises:
+        KgenError: there is no such environment, or it could not be made.
+    """
+    source = find(name, arguments.envs)
+    if environments.is_whole(source):
+        return source
+    if getattr(arguments, "no_sync", False):
+        raise OutsideError(
+            f"{source.environment.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
+            hints=[f"kgen sync {source.environment.name}"],
+        )
+    synced = sync(source)
+    console.say(f"{source.environment.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
+    return source
+
+
+def sync(source: Source, *, again: bool = False) -> Synced:
+    """Make an environment be what its lock says; does nothing if it is.
+
+    Args:
+        source: what it is made from.
+        again: make it anew even if it seems to be whole, and compare every file with its hash.
+
+    Raises:
+        KgenError: the lock is damaged, or the environment could not be made.
+    """
+    started = time.monotonic()
+    if not again and environments.is_whole(source):
+        return Synced(source, made=False, seconds=time.monotonic() - started)
+    # what follows takes seconds anyway; a run that finds its environment whole does not pay for it
+    from kgen import storage, uvtool  # noqa: PLC0415
+    from kgen.emitters.activation import render_activation  # noqa: PLC0415
+    from kgen.installers.sync import Uv, realise  # noqa: PLC0415
+
+    name = source.environment.name
+    missing = environments.missing_hooks(source)
+    if missing:
+        raise SettingsError(
+            f"{source.environment.folder / missing[0]} is missing: the environment could not select its backend",
+            hints=["kgen lock"],
+        )
+    lock = lockfiles.read(source.lock)
+    root = source.environment.folder.parent.parent
+    envs = source.prefix.parent
+    _prepare(envs, root)
+    guard = envs / f".{name}.kgen-sync"
+    waiting = f"waiting for another `kgen sync` of {name}"
+    with (
+        contextlib.ExitStack() as after,
+        storage.exclusive(guard, who="kgen sync", wait=lambda: console.say(waiting)),
+    ):
+        # a killed run leaves it behind, and only who creates it removes it
+        after.callback(_remove_empty, guard)
+        if not again and environments.is_whole(source):
+            return Synced(source, made=False, seconds=time.monotonic() - started)
+        gone = environments.gained(source.prefix)
+        with _progress(name) as report:
+            realise(
+                source,
+                lock,
+                Uv(uvtool.find(), root=root),
+                thorough=again,
+                files=lambda: render_activation(
+                    name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks
+                ),
+                report=report,
+            )
+    if gone:
+        console.say(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")
+        console.say("note: to keep a package, add it to `dependencies` in the settings and lock again")
+    return Synced(source, made=True, seconds=time.monotonic() - started)
+
+
+def _prepare(envs: Path, root: Path) -> None:
+    """The folder of the environments, which git is told to ignore."""
+    try:
+        envs.mkdir(parents=True, exist_ok=True)
+        inside = envs.is_relative_to(root)
+        own = root / envs.relative_to(root).parts[0] if inside else envs
+        ignore = own / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
+    except OSError as error:
+        raise OutsideError(
+            f"{envs} cannot be written: {error.strerror or error}",
+            hints=["name another folder with `--envs`, or `envs` in the settings"],
+        ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def _progress(name: str) -> Iterator[Callable[[str], None]]:
+    """A line with the stage where stderr is a terminal; silence elsewhere."""
+    if not host.is_terminal(sys.stderr):
+        yield lambda _stage: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+
+    with Console(stderr=True).status(name) as status:
+        yield lambda stage: status.update(f"{name}: {stage}")
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+# -- sync --------------------------------------------------------------------------------------------------------------
+
+
+def _sync(arguments: argparse.Namespace) -> ExitStatus:
+    root = project.find_root(Path.cwd())
+    sources = [_source(root, chosen, arguments.envs) for chosen in _chosen(root, arguments)]
+    done = []
+    for source in sources:
+        synced = sync(source, again=arguments.reinstall)
+        done.append(synced)
+        if not arguments.json:
+            state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"
+            console.say(f"{source.environment.name}: {state}")
+    if arguments.json:
+        console.data({"environments": [_data(synced) for synced in done]})
+    else:
+        for source in sources:
+            console.result(str(source.prefix))
+        first = sources[0].environment.name
+        console.say(f'\nnext: kgen run {first} -- python …, kgen shell {first}, or eval "$(kgen activate {first})"')
+    return ExitStatus.DONE
+
+
+def _chosen(root: Path, arguments: argparse.Namespace) -> list[LockedEnvironment]:
+    names: Sequence[str] = arguments.environments
+    if names and arguments.all:
+        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
+    known = lockfiles.environments(root)
+    here = host.subdir() or ""
+    if arguments.all or (not names and len(known) == 1):
+        fitting = [one for one in known if here in one.platforms]
+        if not fitting:
+            raise UsageError(f"nothing in {root / project.LOCKS} is locked for {here}", hints=["kgen lock"])
+        return fitting
+    if not names:
+        listed = ", ".join(one.name for one in known)
+        raise UsageError(
+            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
+            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
+        )
+    return list({one.name: one for one in (lockfiles.choose(root, name) for name in names)}.values())
+
+
+def _data(synced: Synced) -> dict[str, object]:
+    record = environments.read_record(synced.source.prefix)
+    return {
+        "environment": synced.source.environment.name,
+        "prefix": str(synced.source.prefix),
+        "python": None if record is None else record.python,
+        "lock": f"sha256:{synced.source.digest}",
+        "changed": synced.made,
+        "seconds": round(synced.seconds, 3),
+    }
+
+
+# -- run, shell, activate ----------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> NoReturn:
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    if not words:
+        raise UsageError(
+            f"what is to run in {arguments.environment}?",
+            hints=[f"kgen run {arguments.environment} -- python train.py"],
+        )
+    source = realised(arguments.environment, arguments)
+    entered = _entered(source)
+    if "/" not in words[0] and shutil.which(words[0], path=entered["PATH"]) is None:
+        console.error(
+            OutsideError(
+                f"there is no program `{words[0]}` in {source.environment.name} nor on PATH",
+                hints=["`dependencies` in the settings brings a package into every environment"],
+            )
+        )
+        sys.stderr.flush()
+        raise SystemExit(_NOT_FOUND)
+    process.replace(["/bin/sh", str(source.prefix / _SHARE / "run.sh"), *words], env=entered)
+
+
+def _entered(source: Source) -> dict[str, str | None]:
+    """What is different in the environment of a process that runs in this environment, but for the hooks."""
+    path = host.variable("PATH")
+    return {
+        "VIRTUAL_ENV": str(source.prefix),
+        "VIRTUAL_ENV_PROMPT": source.environment.name,
+        "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
+        "PYTHONHOME": None,
+    }
+
+
+def _activate(arguments: argparse.Namespace) -> ExitStatus:
+    suffix = _SUFFIXES[_which_shell(arguments.shell)[0]]
+    source = realised(arguments.environment, arguments)
+    console.result((source.prefix / _SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
+    if host.is_terminal(sys.stdout):
+        way = f"kgen activate {arguments.environment} | source" if suffix == "fish" else None
+        console.hints([way or f'eval "$(kgen activate {arguments.environment})"'])
+    return ExitStatus.DONE
+
+
+_SUFFIXES = {
+    **dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"), "sh"),
+    "fish": "fish",
+    **dict.fromkeys(("pwsh", "powershell"), "ps1"),
+}
+"""Shell -> the suffix of its activation."""
+
+
+def _which_shell(asked: str | None) -> tuple[str, str]:
+    """The name of a shell that kgen knows, and the program: the one asked for, the one kgen was called from, $SHELL."""
+    if asked is not None:
+        name = Path(asked).name
+        if name not in _SUFFIXES:
+            raise UsageError(
+                f"--shell: kgen knows no shell `{name}`", hints=[f"known are {', '.join(sorted(_SUFFIXES))}"]
+            )
+        return name, asked
+    import shellingham  # noqa: PLC0415 - looks at the processes above this one
+
+    with contextlib.suppress(shellingham.ShellDetectionFailure, OSError):
+        name, program = shellingham.detect_shell()
+        if name in _SUFFIXES:
+            return name, program
+    program = host.variable("SHELL") or "/bin/sh"
+    name = Path(program).name
+    return (name, program) if name in _SUFFIXES else ("sh", "/bin/sh")
+
+
+def _shell(arguments: argparse.Namespace) -> ExitStatus:
+    if not arguments.jupyter:
+        _enter(realised(arguments.environment, arguments), *_which_shell(arguments.shell))
+    from kgen.cli import jupyter  # noqa: PLC0415 - rarely asked for
+
+    return jupyter.install(realised(arguments.environment, arguments))
+
+
+def _enter(source: Source, name: str, program: str) -> NoReturn:
+    """Become a shell that reads the user's own files first and then enters the environment."""
+    share = source.prefix / _SHARE
+    script = share / f"activate.{_SUFFIXES[name]}"
+    added: dict[str, str | None] = {}
+    if name == "bash":
+        words = [program, "--rcfile", str(share / "bash/bashrc"), "-i"]
+    elif name == "zsh":
+        added = {"_KGEN_OLD_ZDOTDIR": host.variable("ZDOTDIR"), "ZDOTDIR": str(share / "zsh")}
+        words = [program, "-i"]
+    elif name == "fish":
+        words = [program, "--interactive", "--init-command", f"source {_fish_quoted(script)}"]
+    elif _SUFFIXES[name] == "ps1":
+        words = [program, "-NoExit", "-File", str(script)]
+    else:
+        added = {"_KGEN_OLD_ENV": host.variable("ENV"), "ENV": str(share / "sh/shrc")}
+        words = [program, "-i"]
+    if not host.is_terminal(sys.stdin):
+        # with `-i` a shell without a terminal would complain about job control
+        console.say("note: stdin is no terminal: the shell reads its commands from there")
+    process.replace(words, env=added)
+
+
+def _fish_quoted(path: Path) -> str:
+    from kgen.emitters.quoting import quote_fish  # noqa: PLC0415 - only fish needs it
+
+    return quote_fish(str(path))

@@ -1,0 +1,87 @@
+"""What an environment on disk has beside its packages, so that it selects its backend by itself.
+
+Three ways lead into an environment. Its interpreter, used directly, reads `_kgen_environment` at its start, which
+sets only what is not set. `bin/activate` puts its programs first on PATH. `kgen activate` and `kgen shell` run the
+hooks of its lock besides.
+"""
+
+from __future__ import annotations
+
+import pprint
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from types import MappingProxyType
+
+import jinja2
+
+from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
+from kgen.resources import folder
+
+SHARE = "share/kgen"
+"""The folder of kgen's own files in an environment."""
+
+MODULE = "_kgen_environment"
+HOOKED_SHELLS = ("sh", "fish", "ps1")
+
+_READ_BY_SHELLS = {"bash/bashrc": "bashrc", "sh/shrc": "shrc", "zsh/.zshenv": "zshenv", "zsh/.zshrc": "zshrc"}
+
+_QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"sh": quote_sh, "fish": quote_fish, "ps1": quote_powershell},
+)
+
+
+def render_activation(
+    environment: str,
+    *,
+    prefix: PurePath,
+    python: str,
+    variables: Mapping[str, str],
+    hooks: Mapping[str, str],
+) -> dict[str, str]:
+    """The text of every file, by its path in the environment.
+
+    Args:
+        environment: its name.
+        prefix: where it will be, absolute.
+        python: the minor of its interpreter, as `3.12`.
+        variables: what selects its backend in a process's environment.
+        hooks: the hooks of its lock, by their paths in the folder of the lock.
+
+    Raises:
+        ValueError: a text holds NUL.
+    """
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder("templates") / "activation"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - shells, not HTML: each value is quoted for its shell below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    site = f"lib/python{python}/site-packages"
+    texts = {
+        f"{site}/{MODULE}.py": templates.get_template("selection.py.j2").render(
+            label=environment, variables=pprint.pformat(dict(sorted(variables.items())), width=100)
+        ),
+        f"{site}/{MODULE}.pth": f"import {MODULE}\n",
+    }
+    for suffix in HOOKED_SHELLS:
+        quote = _QUOTING[suffix]
+        template = templates.get_template(f"activate.{suffix}.j2")
+        values = {
+            "label": environment,
+            "prompt": quote(environment),
+            "prefix": quote(str(prefix)),
+            "bin": quote(str(prefix / "bin")),
+        }
+        both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
+        plain = "activate" if suffix == "sh" else f"activate.{suffix}"
+        texts[f"bin/{plain}"] = template.render(**values, hooks=None)
+        texts[f"{SHARE}/activate.{suffix}"] = template.render(**values, hooks=both)
+    share = prefix / SHARE
+    for place, name in _READ_BY_SHELLS.items():
+        texts[f"{SHARE}/{place}"] = templates.get_template(f"{name}.j2").render(
+            label=environment, script=quote_sh(str(share / "activate.sh")), zdotdir=quote_sh(str(share / "zsh"))
+        )
+    texts[f"{SHARE}/run.sh"] = hooks["activate.d/kgen.sh"].rstrip("\n") + '\nexec "$@"\n'
+    return texts

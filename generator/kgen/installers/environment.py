@@ -1,0 +1,181 @@
+"""An environment on disk: where it is, and whether it is whole and of this lock.
+
+What kgen has installed is written down in the environment's record, the last file of a sync. Without a record, or
+with one of another lock, an environment is not whole, whatever else is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kgen import __version__
+from kgen.lockfiles import LockedEnvironment, digest
+
+RECORD = "share/kgen/environment.json"
+SOURCE = "share/kgen/source"
+_SCHEMA = 1
+_HOOKS = tuple(f"{phase}.d/kgen.{suffix}" for phase in ("activate", "deactivate") for suffix in ("sh", "fish", "ps1"))
+
+
+class Source(NamedTuple):
+    """What an environment is made from.
+
+    Attributes:
+        environment: the locked environment.
+        lock: its lock for this platform.
+        content: what is in the lock.
+        hooks: path in the folder of the lock -> the hook's text, for those that are there.
+        prefix: where the environment is to be.
+    """
+
+    environment: LockedEnvironment
+    lock: Path
+    content: bytes
+    hooks: Mapping[str, str]
+    prefix: Path
+
+    @property
+    def state(self) -> bytes:
+        """All that the environment depends on, as one text; kept in it and compared, which is quicker than a digest."""
+        parts = (f"kgen {__version__}", str(self.prefix), *(f"{name}\n{text}" for name, text in self.hooks.items()))
+        return "\n\n".join(parts).encode("utf-8", "surrogateescape") + b"\n\n" + self.content
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the lock."""
+        return digest(self.content)
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.prefix / "bin/python"
+
+
+def source(environment: LockedEnvironment, lock: Path, envs: Path) -> Source:
+    """Reads what an environment is made from, no deeper than it takes to notice a change.
+
+    Raises:
+        OSError: the lock cannot be read.
+    """
+    hooks = {}
+    for name in _HOOKS:
+        try:
+            hooks[name] = (environment.folder / name).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            continue
+    return Source(
+        environment=environment,
+        lock=lock,
+        content=lock.read_bytes(),
+        hooks=hooks,
+        prefix=envs / environment.name,
+    )
+
+
+def missing_hooks(of: Source) -> list[str]:
+    """The hooks that should be beside the lock and are not."""
+    return [name for name in _HOOKS if name not in of.hooks]
+
+
+class Record(NamedTuple):
+    """What kgen has installed.
+
+    Attributes:
+        lock: the sha256 of the lock.
+        python: the full version of the interpreter, as `3.12.11`.
+        installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD.
+        own: path in the environment -> digest, of the files that belong to no package.
+    """
+
+    lock: str
+    python: str
+    installed: Mapping[str, tuple[str, int, int]]
+    own: Mapping[str, str]
+
+
+def read_record(prefix: Path) -> Record | None:
+    """The record of the environment in this folder; None if there is none that can be understood."""
+    try:
+        data: Any = json.loads((prefix / RECORD).read_bytes())
+        if data["schema"] != _SCHEMA:
+            return None
+        return Record(
+            lock=str(data["lock"]),
+            python=str(data["python"]),
+            installed={name: (str(sha), int(size), int(time)) for name, (sha, size, time) in data["installed"].items()},
+            own={str(name): str(sha) for name, sha in data["own"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def record_text(record: Record) -> str:
+    """The record as it is written."""
+    data = {
+        "schema": _SCHEMA,
+        "lock": record.lock,
+        "python": record.python,
+        "installed": {name: list(facts) for name, facts in sorted(record.installed.items())},
+        "own": dict(sorted(record.own.items())),
+    }
+    return json.dumps(data, indent=1) + "\n"
+
+
+def site_packages(prefix: Path) -> Path | None:
+    """Where the packages of the environment in this folder are; None if it has no such folder."""
+    return next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), None)
+
+
+def installed(site: Path) -> dict[str, tuple[str, int, int]]:
+    """What is installed: folder of metadata -> digest, size and time of modification of its RECORD."""
+    found = {}
+    for folder in site.glob("*.dist-info"):
+        record = folder / "RECORD"
+        try:
+            facts = record.stat()
+            found[folder.name] = (digest(record.read_bytes()), facts.st_size, facts.st_mtime_ns)
+        except OSError:
+            found[folder.name] = ("", 0, 0)
+    return found
+
+
+def is_whole(of: Source) -> bool:
+    """Whether the environment is there, was made of exactly this, and has not lost or gained a package since.
+
+    Files are looked at by name only; :mod:`kgen.installers.verify` looks into them.
+    """
+    try:
+        if (of.prefix / SOURCE).read_bytes() != of.state:
+            return False
+    except OSError:
+        return False
+    record = read_record(of.prefix)
+    if record is None or not of.python.exists():
+        return False
+    site = site_packages(of.prefix)
+    return site is not None and set(record.installed) == _metadata_folders(site) and _untouched(site, record)
+
+
+def gained(prefix: Path) -> list[str]:
+    """The packages that somebody has added to the environment since kgen made it, as `name-version`."""
+    record, site = read_record(prefix), site_packages(prefix)
+    if record is None or site is None:
+        return []
+    return sorted(name.removesuffix(".dist-info") for name in _metadata_folders(site) - set(record.installed))
+
+
+def _metadata_folders(site: Path) -> set[str]:
+    return {path.name for path in site.glob("*.dist-info")}
+
+
+def _untouched(site: Path, record: Record) -> bool:
+    try:
+        facts: Iterable[tuple[int, int]] = [
+            ((found := (site / name / "RECORD").stat()).st_size, found.st_mtime_ns) for name in record.installed
+        ]
+    except OSError:
+        return False
+    return all(seen == (size, time) for seen, (_, size, time) in zip(facts, record.installed.values(), strict=True))

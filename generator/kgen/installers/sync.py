@@ -1,0 +1,171 @@
+"""Realises a lock: a new environment, exactly as locked, in the place of the one that was there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kgen import process, storage, uvtool
+from kgen.errors import OutsideError
+from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
+from kgen.installers.verify import changed_files
+from kgen.lockfiles import digest
+from kgen.model.lockfile import Lockfile
+
+_NO_INTERPRETER = "No interpreter found"
+
+
+class Uv:
+    """uv as the installer. Speaks its command line; what it may install is in the lock."""
+
+    def __init__(self, program: str, *, root: Path) -> None:
+        """Use this program; its configuration is looked for from the project's root on."""
+        self._program = program
+        self._root = root
+
+    def create(self, prefix: Path, *, python: str, prompt: str) -> None:
+        """Makes an empty virtual environment that may be moved, in an empty folder.
+
+        Raises:
+            OutsideError: there is no such interpreter, or uv failed.
+        """
+        done = self._run(
+            "venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python", f"cpython@{python}"
+        )
+        if done.status == 0:
+            return
+        reason = uvtool.words(done.stderr)
+        if _NO_INTERPRETER in reason:
+            raise OutsideError(
+                f"{prompt} is locked for CPython {python}, and uv finds none on this machine",
+                hints=[
+                    f"uv python install {python}",
+                    "or install it with the system's package manager or pyenv; uv finds it on PATH",
+                ],
+            )
+        raise uvtool.failure(reason, "sync")
+
+    def install(self, lock: Lockfile, prefix: Path, *, anew: Sequence[str] = ()) -> None:
+        """Installs every file of the lock, each by its hash, and nothing else.
+
+        By name and hash first: that takes a file from uv's cache, or from whatever index uv is configured for,
+        also where the lock names another. What no index offers is fetched from where the lock says, if it does.
+
+        Args:
+            lock: the lock.
+            prefix: the environment.
+            anew: packages that are fetched again: what uv's cache has of them is thrown away.
+
+        Raises:
+            OutsideError: a file cannot be had, has another hash, or does not fit this machine.
+        """
+        python = str(prefix / "bin/python")
+        again = [word for name in anew for word in ("--reinstall-package", name)]
+        if anew:
+            self._run("cache", "clean", *anew)
+        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            requirements = Path(folder, "requirements.txt")
+            requirements.write_text(
+                "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in lock.files),
+                encoding="utf-8",
+            )
+            by_hash = ["--require-hashes", "--only-binary", ":all:", str(requirements)]
+            done = self._run("pip", "sync", "--python", python, *again, *by_hash)
+            if done.status != 0 and all(file.url for file in lock.files):
+                done = self._run("pip", "sync", "--python", python, *again, str(lock.path))
+        if done.status != 0:
+            raise _install_failure(lock, uvtool.words(done.stderr))
+
+    def _run(self, *arguments: str) -> process.Completed:
+        return process.run(
+            [self._program, *arguments, *uvtool.PLAIN],
+            env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": ""},
+            cwd=self._root,
+        )
+
+
+def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
+    shown = uvtool.bounded(reason)
+    lowered = reason.lower()
+    if "hash mismatch" in lowered or ("hash" in lowered and "does not match" in lowered):
+        return OutsideError(
+            f"{lock.environment}: a file has another hash than the lock, and was not installed: {shown}",
+            hints=[
+                "see whether the lock came as it was committed: `git status locks/`",
+                "if it did, the index serves another file under that name: tell its maintainers",
+            ],
+        )
+    if "no solution found" in lowered or "no matching distribution" in lowered:
+        return OutsideError(
+            f"{lock.environment}: the index that uv is configured for does not offer a locked file: {shown}",
+            hints=[
+                "configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS), then sync again"
+            ],
+        )
+    failure = uvtool.failure(reason, "sync")
+    return OutsideError(f"{lock.environment} was not installed: {failure.message}", hints=failure.hints)
+
+
+def realise(
+    of: Source,
+    lock: Lockfile,
+    uv: Uv,
+    *,
+    thorough: bool,
+    files: Callable[[], Mapping[str, str]],
+    report: Callable[[str], None],
+) -> None:
+    """Makes the environment anew and puts it in its place.
+
+    The one that was there stands until the new one is whole, and stays if that fails. To be called under
+    :func:`kgen.storage.exclusive`.
+
+    Args:
+        of: what it is made from.
+        lock: the lock, read.
+        uv: the installer.
+        thorough: whether every file is compared with its hash afterwards. An installer links files to those of its
+            cache, so that editing one in an environment damages the cache too, and every environment made from it.
+        files: gives what is beside the packages: path in the environment -> text.
+        report: called with each stage.
+
+    Raises:
+        OutsideError: that was impossible; what was there stands.
+    """
+    with storage.staged_folder(of.prefix) as staged:
+        report("looking for an interpreter")
+        uv.create(staged, python=lock.python, prompt=lock.environment)
+        report("installing")
+        uv.install(lock, staged)
+        if thorough:
+            report("comparing every file")
+            damaged = sorted({path.package.split()[0] for path in changed_files(staged) if path.package})
+            if damaged:
+                report("fetching again what was damaged in uv's cache")
+                uv.install(lock, staged, anew=damaged)
+        report("finishing")
+        own = {}
+        for name, text in files().items():
+            path = staged / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = text.encode("utf-8", "surrogateescape")
+            path.write_bytes(content)
+            own[name] = digest(content)
+        site = site_packages(staged)
+        if site is None:
+            raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
+        for path in sorted([*site.glob("*.py"), *site.glob("*.pth")]):
+            if path.name.startswith("_virtualenv"):
+                own[path.relative_to(staged).as_posix()] = digest(path.read_bytes())
+        record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
+        (staged / SOURCE).write_bytes(of.state)
+        (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _python_version(prefix: Path) -> str:
+    for line in (prefix / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() in {"version_info", "version"}:
+            return value.strip()
+    return ""

@@ -1,0 +1,164 @@
+"""Does what is on disk equal the lock, file by file?
+
+A wheel's RECORD names each of its files with its sha256, and kgen's own record has the digest of each RECORD from the
+moment of the sync, so that a file cannot be changed together with its line.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
+from kgen.model.lockfile import Lockfile
+
+Kind = Literal["added", "changed", "removed"]
+
+_BLOCK = 1 << 20
+_NORMAL = re.compile(r"[-_.]+")
+_BYTECODE = "__pycache__"
+_STANDARD = re.compile(r"python[0-9.]*|pydoc\.bat|(?:de)?activate(?:\.[a-z0-9]+|_this\.py)?", re.IGNORECASE)
+"""What uv puts into `bin` of an empty environment."""
+
+
+class Difference(NamedTuple):
+    """Something on disk that is not as locked.
+
+    Attributes:
+        kind: what happened to it.
+        path: the file, relative to the environment.
+        package: whose it is, as `jax 0.12.0.1`; None if no package's.
+    """
+
+    kind: Kind
+    path: str
+    package: str | None
+
+
+def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
+    """Everything in the environment that is not as locked, sorted by path.
+
+    What Python itself leaves behind (`__pycache__`) is no difference.
+    """
+    prefix = of.prefix
+    record, site = read_record(prefix), site_packages(prefix)
+    if site is None:
+        return (Difference("removed", ".", None),)
+    found = {*_packages(prefix, site, lock, record), *changed_files(prefix)}
+    own = {} if record is None else record.own
+    for path, sha in own.items():
+        actual = _sha256(prefix / path)
+        if actual is None or actual.hex() != sha:
+            found.add(Difference("removed" if actual is None else "changed", path, None))
+    known = {*_expected(prefix, site), *own, RECORD, SOURCE}
+    found |= {Difference("added", path, None) for path in _files(prefix) if path not in known}
+    return tuple(sorted(found, key=lambda one: (one.path, one.kind)))
+
+
+def changed_files(prefix: Path) -> tuple[Difference, ...]:
+    """The files of packages that are missing, or are not what the RECORD of their package says."""
+    site = site_packages(prefix)
+    if site is None:
+        return ()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        compared = pool.map(lambda item: _compare(prefix, item[0], *item[1]), _expected(prefix, site).items())
+        return tuple(difference for difference in compared if difference is not None)
+
+
+def _expected(prefix: Path, site: Path) -> dict[str, tuple[str, str]]:
+    """Every file of every package: path -> its digest, if there is one, and the package."""
+    return {
+        path: (sha, name) for folder, name in _folders(site).items() for path, sha in _recorded(prefix, site, folder)
+    }
+
+
+def _folders(site: Path) -> dict[str, str]:
+    """Folder of metadata -> the package, as `name version`."""
+    named = {}
+    for folder in sorted(site.glob("*.dist-info")):
+        name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+        named[folder.name] = _label(name, version)
+    return named
+
+
+def _label(name: str, version: str) -> str:
+    return f"{_NORMAL.sub('-', name).lower()} {version}"
+
+
+def _packages(prefix: Path, site: Path, lock: Lockfile, record: Record | None) -> Iterator[Difference]:
+    """Packages that are there and should not be, or the other way round, or whose RECORD has changed."""
+    # as the file spells them, which is how the folder of metadata is called
+    wanted = {_label(*file.filename.split("-")[:2]) for file in lock.files}
+    present = _folders(site)
+    inside = site.relative_to(prefix).as_posix()
+    for folder, name in present.items():
+        if name not in wanted:
+            yield Difference("added", f"{inside}/{folder}", name)
+    for name in sorted(wanted - set(present.values())):
+        yield Difference("removed", inside, name)
+    if record is not None:
+        now = installed(site)
+        for folder, (sha, _, _) in record.installed.items():
+            if folder in now and now[folder][0] != sha:
+                yield Difference("changed", f"{inside}/{folder}/RECORD", present[folder])
+
+
+def _recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]]:
+    """The files that a package's RECORD names, relative to the environment, each with its digest or nothing."""
+    try:
+        lines = list(csv.reader((site / folder / "RECORD").read_text(encoding="utf-8").splitlines()))
+    except (OSError, ValueError, csv.Error):
+        return
+    inside = site.relative_to(prefix)
+    for row in lines:
+        if row:
+            path = os.path.normpath(inside / PurePosixPath(row[0]))
+            yield path, row[1] if len(row) > 1 else ""
+
+
+def _compare(prefix: Path, path: str, sha: str, package: str) -> Difference | None:
+    if PurePosixPath(path).parent.name == _BYTECODE:
+        return None
+    actual = _sha256(prefix / path) if sha or not (prefix / path).exists() else b""
+    if actual is None:
+        return Difference("removed", path, package)
+    algorithm, _, value = sha.partition("=")
+    if algorithm != "sha256":
+        return None
+    same = base64.urlsafe_b64encode(actual).rstrip(b"=").decode() == value
+    return None if same else Difference("changed", path, package)
+
+
+def _sha256(path: Path) -> bytes | None:
+    hashed = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                hashed.update(block)
+    except OSError:
+        return None
+    return hashed.digest()
+
+
+def _files(prefix: Path) -> Iterator[str]:
+    """Every file of packages and programs, but for those that a virtual environment has by itself."""
+    for top in ("lib", "bin", "share", "etc", "include"):
+        for folder, folders, names in os.walk(prefix / top):
+            if _BYTECODE in folders:
+                folders.remove(_BYTECODE)
+            inside = Path(folder).relative_to(prefix).as_posix()
+            for name in names:
+                if inside != "bin" or not _STANDARD.fullmatch(name):
+                    yield f"{inside}/{name}"
+
+
+def summary(found: tuple[Difference, ...]) -> Mapping[str, int]:
+    """How many differences of each kind."""
+    return {kind: sum(one.kind == kind for one in found) for kind in ("added", "changed", "removed")}

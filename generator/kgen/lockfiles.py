@@ -1,0 +1,188 @@
+"""The locks of a project on disk: which environments there are, by which names, and what is in a lock.
+
+Reads kgen's own form only, and says what is wrong where a file has another: whoever has edited a lock by hand
+should hear of it before something is installed from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import tomli
+
+from kgen.errors import SettingsError, UsageError
+from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.project import LOCKS
+from kgen.tables import Table, nearest
+
+SCHEMA = 1
+"""The form of `[tool.kgen]` in a lock."""
+
+# Texts, not compiled: a run that finds its environment whole needs two of them.
+_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
+_ACCELERATOR = r"-(?:cpu|cuda[0-9]+)"
+_SHA256 = r"[0-9a-f]{64}"
+_WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+class LockedEnvironment(NamedTuple):
+    """A folder of `locks/`.
+
+    Attributes:
+        name: its name, as `jax-cuda12`.
+        folder: where it is.
+        platforms: platform -> its lock.
+    """
+
+    name: str
+    folder: Path
+    platforms: Mapping[str, Path]
+
+
+def filename(platform: str) -> str:
+    """The name of the lock of a platform: `pylock.linux-64.toml`."""
+    return f"pylock.{platform}.toml"
+
+
+def environments(root: Path) -> tuple[LockedEnvironment, ...]:
+    """Every environment that the project has a lock of, sorted by name."""
+    found = []
+    try:
+        folders = sorted((root / LOCKS).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise SettingsError(f"{root / LOCKS} cannot be read: {error.strerror or error}") from error
+    for folder in folders:
+        if re.fullmatch(_NAME, folder.name) and folder.is_dir():
+            files = {match["platform"]: path for path in folder.iterdir() if (match := re.fullmatch(_FILE, path.name))}
+            if files:
+                found.append(LockedEnvironment(name=folder.name, folder=folder, platforms=dict(sorted(files.items()))))
+    return tuple(found)
+
+
+def choose(root: Path, name: str) -> LockedEnvironment:
+    """The environment of this name, or the only one that it names without its accelerator: `jax`.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    known = {environment.name: environment for environment in environments(root)}
+    if name in known:
+        return known[name]
+    if not known:
+        raise UsageError(f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"])
+    short = [one for one in known if re.fullmatch(re.escape(name) + _ACCELERATOR, one)]
+    if len(short) == 1:
+        return known[short[0]]
+    if short:
+        raise UsageError(f"`{name}` is locked more than once: {', '.join(short)}", hints=["give one of these names"])
+    backends = {re.sub(_ACCELERATOR + "$", "", one): one for one in known}
+    near = nearest(name, [*known, *backends])
+    raise UsageError(
+        f"there is no locked environment `{name}` in {root / LOCKS}",
+        hints=[
+            f"did you mean `{backends.get(near, near)}`?" if near else f"locked are {', '.join(known)}",
+            "kgen lock",
+        ],
+    )
+
+
+def lock_of(environment: LockedEnvironment, platform: str | None) -> Path:
+    """The lock of an environment for a platform.
+
+    Raises:
+        UsageError: it is not locked for that platform.
+    """
+    path = environment.platforms.get(platform or "")
+    if path is None:
+        raise UsageError(
+            f"{environment.name} is locked for {', '.join(environment.platforms)}, and this machine is"
+            f" {platform or 'of a platform that kgen does not know'}",
+            hints=[f"kgen lock --platform {platform}"] if platform else [],
+        )
+    return path
+
+
+def digest(content: bytes) -> str:
+    """What identifies a lock: the sha256 of its bytes."""
+    import hashlib  # noqa: PLC0415 - loads OpenSSL
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def read(path: Path) -> Lockfile:
+    """The lock in this file.
+
+    Raises:
+        SettingsError: it cannot be read, or has not the form that kgen writes; with every fault.
+    """
+    try:
+        content = path.read_bytes()
+        data = tomli.loads(content.decode())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", hints=["kgen lock"]) from None
+    faults: list[str] = []
+    lock = _lockfile(Table(data, "", faults), path, digest(content))
+    if faults:
+        listed = "\n".join(f"{path}: {fault}" for fault in faults)
+        raise SettingsError(listed, hints=["`kgen lock` writes it again, from the settings"])
+    return lock
+
+
+def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
+    kgen = top.table("tool").table("kgen")
+    schema = kgen.get("schema", int, required=True)
+    if schema is not None and schema != SCHEMA:
+        kgen.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
+    environment = kgen.text("environment")
+    if environment != path.parent.name:
+        kgen.fault("environment", f"is `{environment}`, and the folder is {path.parent.name}")
+    variables = kgen.mapping("variables", str)
+    for name in variables:
+        if not re.fullmatch(_VARIABLE, name):
+            kgen.fault("variables", f"`{name}` is not the name of an environment variable")
+    return Lockfile(
+        path=path,
+        digest=sha256,
+        environment=environment,
+        backends=kgen.texts("backends"),
+        accelerator=kgen.text("accelerator"),
+        python=kgen.text("python"),
+        platform=kgen.text("platform"),
+        cuda=kgen.get("cuda", str),
+        cudnn=kgen.get("cudnn", str),
+        driver=(kgen.get("driver", str) or "").removeprefix(">=") or None,
+        packages=kgen.mapping("packages", str),
+        libraries=kgen.mapping("libraries", str),
+        variables=variables,
+        files=tuple(_files(top.tables("packages"))),
+    )
+
+
+def _files(packages: Iterable[Table]) -> Iterable[LockedFile]:
+    import urllib.parse  # noqa: PLC0415 - a run that finds its environment whole reads no lock
+
+    for package in packages:
+        name, version = package.text("name"), package.text("version")
+        wheels = list(package.tables("wheels"))
+        if len(wheels) != 1:
+            package.fault("wheels", f"has {len(wheels)} files; kgen locks one")
+            continue
+        wheel = wheels[0]
+        url = wheel.get("url", str)
+        place = wheel.get("path", str, required=url is None) or url or ""
+        file = urllib.parse.unquote(place.rpartition("/")[2])
+        if not re.fullmatch(_WHEEL, file):
+            wheel.fault("url" if url else "path", f"`{file}` is not the name of a wheel")
+        sha256 = wheel.table("hashes").text("sha256")
+        if not re.fullmatch(_SHA256, sha256):
+            wheel.fault("hashes.sha256", "is no sha256")
+        yield LockedFile(name=name, version=version, filename=file, url=url, sha256=sha256, size=wheel.get("size", int))

@@ -1,0 +1,69 @@
+"""A lock as it is read back from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class LockedFile(NamedTuple):
+    """The one file of a package.
+
+    Attributes:
+        name: the project's normalised name.
+        version: its version, as the lock spells it.
+        filename: the wheel's file name.
+        url: where to fetch it; None in a portable lock.
+        sha256: its digest, in hexadecimal.
+        size: its size in bytes; None where the lock does not say.
+    """
+
+    name: str
+    version: str
+    filename: str
+    url: str | None
+    sha256: str
+    size: int | None
+
+
+class Lockfile(NamedTuple):
+    """The lock of one environment on one platform.
+
+    Attributes:
+        path: where it was read.
+        digest: the sha256 of its bytes, in hexadecimal; whatever depends on the lock is tied to it.
+        environment: the environment's name.
+        backends: its backends, the most important first.
+        accelerator: `cpu`, or as `cuda12`.
+        python: the CPython minor, as `3.12`.
+        platform: conda's name of the platform.
+        cuda: the CUDA runtime as major.minor; None on the CPU.
+        cudnn: the cuDNN; None on the CPU.
+        driver: the oldest driver that serves it, as `525.60.13`; None on the CPU.
+        packages: the frameworks, their parts and Keras: name -> version decided on.
+        libraries: the CUDA libraries and what else the matrix follows: name -> version decided on.
+        variables: what a process must find in its environment for the backend to be selected.
+        files: every file, sorted by name.
+    """
+
+    path: Path
+    digest: str
+    environment: str
+    backends: tuple[str, ...]
+    accelerator: str
+    python: str
+    platform: str
+    cuda: str | None
+    cudnn: str | None
+    driver: str | None
+    packages: Mapping[str, str]
+    libraries: Mapping[str, str]
+    variables: Mapping[str, str]
+    files: tuple[LockedFile, ...]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download; None if the size of a file is not known."""
+        sizes = [file.size for file in self.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)

@@ -1,0 +1,161 @@
+"""Where a project is, and which file holds its settings; read without judging them.
+
+Kept light: `kgen run` needs no more than this to find an environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from kgen import host
+from kgen.errors import SettingsError
+
+KGEN_TOML = "kgen.toml"
+PYPROJECT = "pyproject.toml"
+LOCKS = "locks"
+ENVS = Path(".kgen/envs")
+"""The folder of the environments on disk, unless the settings name another."""
+
+
+def find_root(start: Path) -> Path:
+    """The project's folder: the nearest one, from `start` upwards, that holds settings; else `start` itself.
+
+    The search does not leave the repository or the home folder. A file that cannot be understood and may hold
+    settings ends it too, so that :func:`load` says what is wrong with it instead of kgen going on without it.
+    """
+    start = start.resolve()
+    home = host.home()
+    for folder in (start, *start.parents):
+        if _may_hold_settings(folder):
+            return folder
+        if folder == home or _exists(folder / ".git"):
+            break
+    return start
+
+
+def locate(root: Path) -> Path | None:
+    """The file in this folder that holds the settings; None if none does.
+
+    Raises:
+        SettingsError: two files hold settings, or one that might cannot be read.
+    """
+    return load(root)[0]
+
+
+def load(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
+    """The file in this folder that holds the settings, and all that is in that file.
+
+    Raises:
+        SettingsError: two files hold settings, or one that might cannot be read.
+    """
+    own, project = root / KGEN_TOML, root / PYPROJECT
+    own_data, project_data = _read(own), _read(project)
+    in_project = project_data is not None and _has_table(project_data)
+    if own_data is not None:
+        if in_project:
+            raise SettingsError(
+                f"there are settings in {own} and in [tool.kgen] of {project}; kgen reads one of the two",
+                hints=[f"remove [tool.kgen] from {PYPROJECT}, or remove {KGEN_TOML}"],
+            )
+        return own, own_data
+    if project_data is not None and in_project:
+        return project, project_data
+    return None, {}
+
+
+def envs(root: Path) -> Path:
+    """The folder in which the project's environments are, absolute.
+
+    Raises:
+        SettingsError: the settings cannot be read, or name no folder.
+    """
+    file, data = load(root)
+    table = data if file is None or file.name == KGEN_TOML else data["tool"]["kgen"]
+    named = table.get("envs") if isinstance(table, Mapping) else None
+    if named is None:
+        return root / ENVS
+    try:
+        return root / parse_envs(named)
+    except ValueError as error:
+        raise SettingsError(f"{file}: envs: {error}", hints=[f"edit {file}"]) from None
+
+
+def parse_envs(text: object) -> Path:
+    """The folder of the environments; `~` is the home folder.
+
+    Raises:
+        ValueError: this is no folder.
+    """
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(f"should be a folder, such as {ENVS}")
+    path = Path(text)
+    if path.parts[:1] == ("~",):
+        home = host.home()
+        if home is None:
+            raise ValueError("`~` stands for no folder here: there is no home folder")
+        path = home.joinpath(*path.parts[1:])
+    return path
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _has_table(data: Mapping[str, Any]) -> bool:
+    """Whether `tool.kgen` is there; whether it is a table is found out when it is read."""
+    tool = data.get("tool")
+    return isinstance(tool, dict) and "kgen" in tool
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The TOML file; None if there is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        # Where a link leads nowhere, somebody meant something to be.
+        if not path.is_symlink():
+            return None
+        raise SettingsError(f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]) from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]) from error
+    try:
+        return tomli.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
+    except (ValueError, RecursionError) as error:
+        # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
+        raise SettingsError(f"{path} is not valid TOML: {printable(str(error))}", hints=[f"edit {path}"]) from None
+
+
+def _may_hold_settings(folder: Path) -> bool:
+    if _exists(folder / KGEN_TOML):
+        return True
+    project = folder / PYPROJECT
+    try:
+        content = project.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    if b"kgen" not in content:
+        return False
+    try:
+        return _has_table(tomli.loads(content.decode("utf-8-sig")))
+    except (ValueError, RecursionError):
+        return b"tool.kgen" in content
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""What every use of uv has in common: where it is, how it is called, and what its failures mean."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from kgen.errors import OutsideError
+
+ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never"})
+"""Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
+
+PLAIN = ("--color", "never", "--no-progress")
+
+_SHOWN = 400
+"""So much of what uv says is shown: a few lines, not a wall."""
+
+
+def find() -> str:
+    """The uv to use: the one that came with kgen, else the first on the PATH.
+
+    Raises:
+        OutsideError: there is none.
+    """
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415 - the package is only needed here
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        pass
+    found = shutil.which("uv")
+    if found is None:
+        raise OutsideError(
+            "uv was not found: kgen needs it to close a lock and to install one", hints=["pip install uv"]
+        )
+    return found
+
+
+def words(stderr: str) -> str:
+    """Uv's own words without its warnings and decoration."""
+    kept = []
+    for line in stderr.splitlines():
+        text = line.strip()
+        if not text or text.startswith(("warning:", "Resolved ", "hint:")):
+            continue
+        for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
+            text = text.removeprefix(lead).strip()
+        kept.append(text)
+    # what an index has written may hold what steers a terminal
+    return "".join(character if character.isprintable() else " " for character in " ".join(kept))
+
+
+def bounded(text: str) -> str:
+    """As much of the text as a person reads."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+
+
+def failure(reason: str, command: str) -> OutsideError:
+    """What uv met that is no matter of versions, with what to do about it.
+
+    Args:
+        reason: uv's words.
+        command: kgen's command, `lock` or `sync`.
+    """
+    lowered = reason.lower()
+    if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
+        hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
+    elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
+        hint = (
+            "check the network and the index that uv is configured for"
+            f" (`uv.toml`, UV_DEFAULT_INDEX), then {command} again"
+        )
+    elif "no space left" in lowered:
+        hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
+    else:
+        done = {"lock": "uv pip compile", "sync": "uv pip sync"}[command]
+        hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
+    return OutsideError(f"uv failed: {bounded(reason) or 'it gave no reason'}", hints=[hint])

@@ -44,6 +44,11 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def variables() -> dict[str, str]:
+    """Every environment variable of this process."""
+    return dict(os.environ)
+
+
 def home() -> Path | None:
     """The user's home folder; None if there is no telling."""
     try:

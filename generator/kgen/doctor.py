@@ -1,0 +1,476 @@
+"""What on a machine will break a locked environment, each with the command that mends it.
+
+Looks at facts that others have gathered and starts nothing, so that every finding can be had from written-down facts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.host import Gpu, Host
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build
+from kgen.model.driver import DriverVersion
+from kgen.model.lockfile import Lockfile
+from kgen.solver.problem import contains, serves
+from kgen.surroundings import Library, Surroundings
+
+VARIABLES = ("KERAS_[A-Z_]+", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
+"""Patterns of the variables whose place in start-up files is worth knowing."""
+
+_SELECTS = "KERAS_BACKEND"
+_ALIKE = 0.85
+"""From here on a variable's name counts as misspelt: `KERAS_BACKEDN` has 0.92, `KERAS_HOME` 0.61."""
+
+_ON_DISK = (2, 4)
+"""An environment takes so many times its download: wheels of CUDA libraries twice, pure Python four times."""
+
+_GPU_FLAGS = {
+    "docker": "docker run --gpus all …",
+    "podman": "podman run --device nvidia.com/gpu=all …",
+    "apptainer": "apptainer exec --nv …",
+    "kubernetes": "kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1",
+}
+_INSTALL_DRIVER = {
+    "ubuntu": "sudo ubuntu-drivers install",
+    "debian": "sudo apt-get install nvidia-driver",
+    "fedora": "sudo dnf install akmod-nvidia",
+    "arch": "sudo pacman -S nvidia",
+}
+_DEFAULTS = {"floatx": "float32", "image_data_format": "channels_last"}
+
+
+class Finding(NamedTuple):
+    """Something that breaks environments, or may.
+
+    Attributes:
+        fault: whether it breaks something that is locked; else it is worth knowing.
+        environments: the environments that it concerns; none if it concerns all.
+        what: what is wrong.
+        where: where that was seen.
+        why: why it matters.
+        mend: the next thing to type.
+    """
+
+    fault: bool
+    environments: tuple[str, ...]
+    what: str
+    where: str
+    why: str
+    mend: str
+
+
+class Patient(NamedTuple):
+    """A locked environment.
+
+    Attributes:
+        lock: its lock.
+        prefix: where it is on disk, or would be.
+        whole: whether it is there.
+        interpreter: whether this machine has a CPython of its minor; None if that was not looked for.
+        free: the bytes that may be written where it is, or would be; None if there is no telling.
+    """
+
+    lock: Lockfile
+    prefix: Path
+    whole: bool
+    interpreter: bool | None
+    free: int | None
+
+
+class SystemLibrary(NamedTuple):
+    """A CUDA library that may be on a machine beside the locked one.
+
+    Attributes:
+        title: what people call it, as `cuDNN`.
+        packages: the packages of which one carries it.
+    """
+
+    title: str
+    packages: tuple[str, ...]
+
+
+def examine(
+    machine: Host,
+    around: Surroundings,
+    patients: Sequence[Patient],
+    matrix: CompatibilityMatrix,
+    libraries: Mapping[str, SystemLibrary],
+) -> tuple[Finding, ...]:
+    """Every finding, the faults first.
+
+    Args:
+        machine: the driver and the GPUs.
+        around: what surrounds the environments.
+        patients: the environments.
+        matrix: what serves which GPU.
+        libraries: stem of a shared library, as `libcudnn` -> what it is.
+    """
+    accelerated = [one for one in patients if one.lock.accelerator != "cpu"]
+    found = [
+        *_driver(machine, around, accelerated),
+        *_gpus(machine, accelerated, matrix),
+        *_hidden(around, accelerated),
+        *_stubs(around, accelerated),
+        *_other_libraries(around, accelerated, libraries),
+        *_keras_settings(around, patients),
+        *_backend_variables(around, patients),
+        *_python_variables(around, patients),
+        *_interpreters(patients),
+        *_disk(patients),
+    ]
+    return tuple(sorted(_merged(found), key=lambda finding: not finding.fault))
+
+
+def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
+    """What is the same but for the environment, once."""
+    environments: dict[Finding, list[str]] = {}
+    for finding in found:
+        environments.setdefault(finding._replace(environments=()), []).extend(finding.environments)
+    for finding, names in environments.items():
+        yield finding._replace(environments=tuple(dict.fromkeys(names)))
+
+
+def _backends(lock: Lockfile) -> str:
+    """The words that `kgen lock` takes for what this lock holds."""
+    if len(lock.backends) == 1:
+        return lock.backends[0]
+    return f"{' '.join(lock.backends)} --together {lock.environment.rpartition('-')[0]}"
+
+
+# -- the GPU and its driver --------------------------------------------------------------------------------------------
+
+
+def _driver(machine: Host, around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    for patient in patients:
+        lock = patient.lock
+        names = (lock.environment,)
+        if machine.note is not None:
+            yield Finding(
+                True,
+                names,
+                f"NVIDIA's driver does not answer: {machine.note}",
+                "NVML",
+                "no framework will see the GPU",
+                "nvidia-smi; if it says the same, reboot: the kernel's module and the libraries may be of two versions",
+            )
+        if machine.driver is None:
+            if machine.note is None:
+                yield _no_driver(around, names)
+            continue
+        if lock.driver is not None and not machine.driver.reaches(DriverVersion(lock.driver)):
+            yield Finding(
+                True,
+                names,
+                f"the driver {machine.driver} is older than {lock.driver}, which CUDA {lock.cuda} needs",
+                "NVML",
+                "CUDA will not start (`CUDA driver version is insufficient`), and some frameworks then train on the"
+                " CPU without a word",
+                f"kgen lock {_backends(lock)} --cuda auto --driver {machine.driver}   # or: {_newer_driver(around)}",
+            )
+        if not machine.gpus and machine.note is None:
+            yield Finding(
+                True, names, "the driver shows no GPU", "NVML", "there is nothing to run on", "nvidia-smi --list-gpus"
+            )
+
+
+def _no_driver(around: Surroundings, names: tuple[str, ...]) -> Finding:
+    why = "the environment will train on the CPU, or not at all"
+    if around.container in _GPU_FLAGS:
+        return Finding(
+            True,
+            names,
+            "the container was started without a GPU: NVIDIA's driver is not in it",
+            f"NVML, in a container ({around.container})",
+            why,
+            _GPU_FLAGS[around.container],
+        )
+    if around.gpu_hardware:
+        return Finding(
+            True, names, "there is an NVIDIA GPU, and no driver for it", "the PCI bus, NVML", why, _newer_driver(around)
+        )
+    return Finding(
+        True,
+        names,
+        "this machine has no NVIDIA GPU",
+        "NVML" if around.gpu_hardware is None else "the PCI bus, NVML",
+        why,
+        "run it on a machine that has one, or lock for this one: kgen lock --cpu",
+    )
+
+
+def _newer_driver(around: Surroundings) -> str:
+    if around.container is not None:
+        return "update the driver of the machine that runs the container"
+    known = next((_INSTALL_DRIVER[name] for name in around.distribution if name in _INSTALL_DRIVER), None)
+    return known or "install a newer driver from NVIDIA or your distribution"
+
+
+def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatrix) -> Iterator[Finding]:
+    for patient in patients:
+        lock = patient.lock
+        for gpu in dict.fromkeys(machine.gpus):
+            mend = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
+            named = f"{gpu.name} (compute capability {gpu.capability})"
+            for name, build in _builds(lock, matrix):
+                if not serves(build, gpu.capability, machine.driver, matrix):
+                    yield Finding(
+                        True,
+                        (lock.environment,),
+                        f"{name} {lock.packages[name]} has no code for the {named}",
+                        f"NVML; the matrix: {build.provenance.source}",
+                        "its first kernel will fail: `no kernel image is available for execution on the device`",
+                        mend,
+                    )
+            yield from _cudnn(lock, gpu, named, mend, matrix)
+
+
+def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
+    """The builds of the lock's frameworks for its CUDA, where the matrix has them."""
+    for name, version in lock.packages.items():
+        if name not in matrix.framework_names:
+            continue
+        for release in matrix.framework(name).releases:
+            if release.version == Version(Version(version).public):
+                yield from (
+                    (name, build) for build in release.builds if f"cuda{build.cuda_major}" == lock.accelerator
+                )
+
+
+def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
+    if lock.cudnn is None:
+        return
+    rows = [
+        row
+        for row in matrix.cudnn
+        if f"cuda{row.cuda}" == lock.accelerator and contains(row.cudnn, Version(lock.cudnn))
+    ]
+    if rows and not any(contains(row.gpus, gpu.capability) for row in rows):
+        yield Finding(
+            True,
+            (lock.environment,),
+            f"cuDNN {lock.cudnn} does not serve the {named}",
+            f"NVML; the matrix: {rows[0].provenance.source}",
+            "the first convolution will fail, though the GPU is listed",
+            mend,
+        )
+
+
+def _hidden(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    value = around.variables.get("CUDA_VISIBLE_DEVICES")
+    if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))) and patients:
+        yield Finding(
+            True,
+            tuple(one.lock.environment for one in patients),
+            f"CUDA_VISIBLE_DEVICES={value} hides every GPU",
+            "the environment of this process",
+            "the frameworks will train on the CPU without a word",
+            "unset CUDA_VISIBLE_DEVICES",
+        )
+
+
+# -- libraries ---------------------------------------------------------------------------------------------------------
+
+
+def _stubs(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    first = next((library for library in around.libraries if library.stem == "libcuda"), None)
+    if first is not None and first.stub:
+        for patient in patients:
+            yield Finding(
+                True,
+                (patient.lock.environment,),
+                "the loader finds a stub of libcuda before the driver's own",
+                f"{first.path} (by {first.via})",
+                "it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
+                _without(first, around),
+            )
+
+
+def _other_libraries(
+    around: Surroundings, patients: Sequence[Patient], libraries: Mapping[str, SystemLibrary]
+) -> Iterator[Finding]:
+    for patient in patients:
+        locked = {file.name: file.version for file in patient.lock.files}
+        seen = set()
+        for library in around.libraries:
+            known = libraries.get(library.stem)
+            if known is None or library.stub or library.stem in seen:
+                continue
+            seen.add(library.stem)
+            package = next((name for name in known.packages if name in locked), None)
+            if package is None or library.version is None or _agree(library.version, locked[package]):
+                continue
+            forced = library.via != "ldconfig"
+            yield Finding(
+                forced,
+                (patient.lock.environment,),
+                f"{known.title} {library.version} is offered, and {known.title} {locked[package]} is locked",
+                f"{library.path} (by {library.via})",
+                f"{library.via} goes before the environment's own libraries: a framework may load the wrong one"
+                if forced
+                else "a library that a framework opens by name alone may come from there",
+                _without(library, around),
+            )
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two versions are the same as far as both tell."""
+    return all(left == right for left, right in zip(one.split("."), other.split("."), strict=False))
+
+
+def _without(library: Library, around: Surroundings) -> str:
+    """The command after which the loader no longer finds the library there."""
+    if library.via == "ldconfig":
+        return (
+            f"grep -rl {shlex.quote(str(Path(library.path).parent))} /etc/ld.so.conf /etc/ld.so.conf.d"
+            "   # take that line out if nothing else needs it, then: sudo ldconfig"
+        )
+    if library.via == "LD_PRELOAD":
+        return "unset LD_PRELOAD" + _place("LD_PRELOAD", around)
+    folder = str(Path(library.path).parent)
+    kept = [one for one in around.variables.get("LD_LIBRARY_PATH", "").split(":") if one and one != folder]
+    text = f"export LD_LIBRARY_PATH={shlex.quote(':'.join(kept))}" if kept else "unset LD_LIBRARY_PATH"
+    return text + _place("LD_LIBRARY_PATH", around)
+
+
+def _place(variable: str, around: Surroundings) -> str:
+    """Where a start-up file sets the variable, as a comment behind a command."""
+    places = around.set_in.get(variable, ())
+    return f"   # and for good: {', '.join(places)}" if places else ""
+
+
+# -- Keras's settings --------------------------------------------------------------------------------------------------
+
+
+def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    if around.keras is None:
+        return
+    path = around.keras.path
+    edit = f"edit {shlex.quote(str(path))}"
+    if around.keras.values is None:
+        yield Finding(
+            False,
+            (),
+            "Keras's settings are not JSON",
+            str(path),
+            "Keras ignores them without a word",
+            f"python3 -m json.tool {shlex.quote(str(path))}",
+        )
+        return
+    for key, usual in _DEFAULTS.items():
+        value = around.keras.values.get(key, usual)
+        if value != usual:
+            yield Finding(
+                True,
+                tuple(one.lock.environment for one in patients),
+                f"Keras's settings have {key} = {value!r}; without them it is {usual!r}",
+                str(path),
+                "every environment on this machine computes otherwise than the same lock elsewhere",
+                edit,
+            )
+    chosen = around.keras.values.get("backend")
+    others = [one for one in patients if chosen is not None and one.lock.backends[0] != chosen]
+    if others:
+        yield Finding(
+            False,
+            tuple(one.lock.environment for one in others),
+            f"Keras's settings choose the backend {chosen!r}",
+            str(path),
+            f"kgen's environments select theirs by {_SELECTS}, which wins; a Python of another kind follows the file",
+            edit,
+        )
+
+
+def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    # inside an active environment the hook has put the user's own choice aside
+    active = "KGEN_ENVIRONMENT" in around.variables
+    chosen = around.variables.get(f"_KGEN_SAVED_1_{_SELECTS}" if active else _SELECTS)
+    for patient in patients:
+        backend = patient.lock.variables.get(_SELECTS, patient.lock.backends[0])
+        if chosen is not None and chosen != backend:
+            yield Finding(
+                True,
+                (patient.lock.environment,),
+                f"{_SELECTS}={chosen} is set for everything that is started here",
+                "the environment of this process",
+                f"{patient.prefix / 'bin/python'}, used directly, will run on {chosen} and not on {backend}",
+                f"unset {_SELECTS}" + _place(_SELECTS, around),
+            )
+    for name in sorted({*around.variables, *around.set_in}):
+        alike = difflib.SequenceMatcher(None, name, _SELECTS).ratio()
+        if name != _SELECTS and alike >= _ALIKE and not name.startswith("_KGEN_"):
+            places = around.set_in.get(name, ())
+            yield Finding(
+                True,
+                (),
+                f"{name} is set; Keras reads {_SELECTS}",
+                ", ".join(places) or "the environment of this process",
+                "the choice of a backend has no effect",
+                f"sed -i 's/{name}/{_SELECTS}/' {places[0].rpartition(':')[0]}" if places else f"unset {name}",
+            )
+
+
+# -- Python ------------------------------------------------------------------------------------------------------------
+
+
+def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+    for patient in patients:
+        names = {re.sub(r"[-_.]+", "_", file.name): file.name for file in patient.lock.files}
+        for folder in filter(None, around.variables.get("PYTHONPATH", "").split(":")):
+            shadowed = sorted(names[name] for name in names if (Path(folder) / name / "__init__.py").is_file())
+            if shadowed:
+                yield Finding(
+                    True,
+                    (patient.lock.environment,),
+                    f"PYTHONPATH has another {', '.join(shadowed)}",
+                    folder,
+                    "it goes before what is installed in the environment",
+                    "unset PYTHONPATH" + _place("PYTHONPATH", around),
+                )
+    if around.variables.get("PYTHONHOME"):
+        yield Finding(
+            True,
+            (),
+            f"PYTHONHOME={around.variables['PYTHONHOME']} is set",
+            "the environment of this process",
+            "the interpreter of an environment, used directly, takes its standard library from there and fails",
+            "unset PYTHONHOME" + _place("PYTHONHOME", around),
+        )
+
+
+def _interpreters(patients: Sequence[Patient]) -> Iterator[Finding]:
+    for patient in patients:
+        if patient.interpreter is False and not patient.whole:
+            yield Finding(
+                True,
+                (patient.lock.environment,),
+                f"there is no CPython {patient.lock.python} on this machine",
+                "PATH and uv's own interpreters",
+                "the environment cannot be made",
+                f"uv python install {patient.lock.python}",
+            )
+
+
+def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
+    for patient in patients:
+        size = patient.lock.size
+        if patient.whole or size is None or patient.free is None:
+            continue
+        least, most = (factor * size for factor in _ON_DISK)
+        if patient.free < most:
+            yield Finding(
+                patient.free < least,
+                (patient.lock.environment,),
+                f"{patient.free / 1e9:.1f} GB are free, and the environment takes {least / 1e9:.1f} to"
+                f" {most / 1e9:.1f} GB",
+                str(patient.prefix.parent),
+                "the environment may not fit",
+                f"kgen sync {patient.lock.environment} --envs /a/larger/disk   # or: uv cache prune",
+            )

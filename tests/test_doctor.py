@@ -1,0 +1,378 @@
+"""What the doctor finds, from written-down facts; and the command on this very machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+from tests.command import LOCK, Kgen
+
+from kgen import doctor, surroundings
+from kgen.doctor import Finding, Patient, SystemLibrary
+from kgen.host import Gpu, Host
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
+from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.surroundings import KerasSettings, Library, Surroundings
+
+H100 = Gpu(name="NVIDIA H100", capability=Version("9.0"), memory_bytes=80_000_000_000)
+V100 = Gpu(name="Tesla V100", capability=Version("7.0"), memory_bytes=16_000_000_000)
+MACHINE = Host(platform="linux-64", glibc=Version("2.36"), driver=DriverVersion("580.65.06"), gpus=(H100,))
+AROUND = Surroundings(
+    variables={},
+    libraries=(),
+    keras=None,
+    container=None,
+    gpu_hardware=True,
+    distribution=("debian",),
+    set_in={},
+)
+LIBRARIES = {
+    "libcudnn": SystemLibrary("cuDNN", ("nvidia-cudnn-cu11", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")),
+    "libcudart": SystemLibrary("CUDA", ("nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime")),
+}
+
+
+def file(name: str, version: str) -> LockedFile:
+    return LockedFile(
+        name=name, version=version, filename=f"{name}-{version}-py3-none-any.whl", url=None, sha256="0" * 64, size=10**9
+    )
+
+
+JAX = Lockfile(
+    path=Path("locks/jax-cuda12/pylock.linux-64.toml"),
+    digest="0" * 64,
+    environment="jax-cuda12",
+    backends=("jax",),
+    accelerator="cuda12",
+    python="3.12",
+    platform="linux-64",
+    cuda="12.8",
+    cudnn="9.10.2.21",
+    driver="525.60.13",
+    packages={"keras": "3.15.1", "jax": "0.12.0.1"},
+    libraries={},
+    variables={"KERAS_BACKEND": "jax"},
+    files=(
+        file("jax", "0.12.0.1"),
+        file("keras", "3.15.1"),
+        file("nvidia-cudnn-cu12", "9.10.2.21"),
+        file("nvidia-cuda-runtime-cu12", "12.8.90"),
+    ),
+)
+CPU = JAX._replace(environment="jax-cpu", accelerator="cpu", cuda=None, cudnn=None, driver=None)
+PATIENT = Patient(lock=JAX, prefix=Path("/p/.kgen/envs/jax-cuda12"), whole=True, interpreter=None, free=10**12)
+
+
+def found(
+    matrix: CompatibilityMatrix, *, machine: Host = MACHINE, patient: Patient = PATIENT, **around: object
+) -> list[Finding]:
+    surrounded = AROUND._replace(**around)  # type: ignore[arg-type]
+    return list(doctor.examine(machine, surrounded, [patient], matrix, LIBRARIES))
+
+
+def only(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def test_a_machine_on_which_all_is_well(matrix: CompatibilityMatrix) -> None:
+    assert found(matrix) == []
+
+
+class TestDriver:
+    def test_too_old(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(found(matrix, machine=MACHINE._replace(driver=DriverVersion("470.223.02"))))
+        assert finding.fault
+        assert finding.what == "the driver 470.223.02 is older than 525.60.13, which CUDA 12.8 needs"
+        assert finding.mend == (
+            "kgen lock jax --cuda auto --driver 470.223.02   # or: sudo apt-get install nvidia-driver"
+        )
+
+    def test_none_for_a_gpu_that_is_there(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=())))
+        assert finding.what == "there is an NVIDIA GPU, and no driver for it"
+        assert finding.mend == "sudo apt-get install nvidia-driver"
+
+    def test_no_gpu_at_all(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), gpu_hardware=False))
+        assert finding.what == "this machine has no NVIDIA GPU"
+        assert finding.fault
+
+    @pytest.mark.parametrize(
+        ("container", "mend"),
+        [
+            ("docker", "docker run --gpus all …"),
+            ("podman", "podman run --device nvidia.com/gpu=all …"),
+            ("apptainer", "apptainer exec --nv …"),
+        ],
+    )
+    def test_a_container_without_the_gpu(self, matrix: CompatibilityMatrix, container: str, mend: str) -> None:
+        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), container=container))
+        assert finding.what == "the container was started without a GPU: NVIDIA's driver is not in it"
+        assert finding.mend == mend
+
+    def test_that_does_not_answer(self, matrix: CompatibilityMatrix) -> None:
+        note = "NVML is there and does not start: Driver/library version mismatch"
+        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=(), note=note)))
+        assert finding.what == f"NVIDIA's driver does not answer: {note}"
+        assert finding.mend.startswith("nvidia-smi; ")
+
+    def test_without_a_gpu_behind_it(self, matrix: CompatibilityMatrix) -> None:
+        assert only(found(matrix, machine=MACHINE._replace(gpus=()))).what == "the driver shows no GPU"
+
+    def test_an_environment_for_the_cpu_needs_none(self, matrix: CompatibilityMatrix) -> None:
+        patient = PATIENT._replace(lock=CPU)
+        assert found(matrix, machine=Host(), patient=patient, gpu_hardware=False) == []
+
+
+class TestGpu:
+    def test_one_that_the_build_has_no_code_for(self, matrix: CompatibilityMatrix) -> None:
+        old = Gpu(name="Tesla K80", capability=Version("3.7"), memory_bytes=0)
+        findings = found(matrix, machine=MACHINE._replace(gpus=(old,)))
+        assert [one.what for one in findings] == [
+            "jax 0.12.0.1 has no code for the Tesla K80 (compute capability 3.7)",
+            "cuDNN 9.10.2.21 does not serve the Tesla K80 (compute capability 3.7)",
+        ]
+        assert findings[0].mend == "kgen lock jax --cuda auto --gpu 3.7"
+
+    def test_cudnn_has_dropped_it(self, matrix: CompatibilityMatrix) -> None:
+        lock = JAX._replace(cudnn="9.13.1.26")
+        findings = found(matrix, machine=MACHINE._replace(gpus=(V100,)), patient=PATIENT._replace(lock=lock))
+        assert "cuDNN 9.13.1.26 does not serve the Tesla V100 (compute capability 7.0)" in [
+            one.what for one in findings
+        ]
+
+    def test_two_of_a_kind_are_named_once(self, matrix: CompatibilityMatrix) -> None:
+        lock = JAX._replace(cudnn="9.13.1.26")
+        findings = found(matrix, machine=MACHINE._replace(gpus=(V100, V100)), patient=PATIENT._replace(lock=lock))
+        assert len(findings) == len({one.what for one in findings})
+
+    @pytest.mark.parametrize("value", ["", "-1", "NoDevFiles"])
+    def test_hidden(self, matrix: CompatibilityMatrix, value: str) -> None:
+        finding = only(found(matrix, variables={"CUDA_VISIBLE_DEVICES": value}))
+        assert finding.what == f"CUDA_VISIBLE_DEVICES={value} hides every GPU"
+
+    def test_one_of_several_is_not_hidden(self, matrix: CompatibilityMatrix) -> None:
+        assert found(matrix, variables={"CUDA_VISIBLE_DEVICES": "0"}) == []
+
+
+class TestLibraries:
+    CUDNN = Library("libcudnn", "9.8.0", "/opt/cudnn/lib/libcudnn.so.9", "LD_LIBRARY_PATH")
+
+    def test_another_cudnn_by_the_environment(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(
+            found(
+                matrix,
+                libraries=(self.CUDNN,),
+                variables={"LD_LIBRARY_PATH": "/opt/cudnn/lib:/opt/mine"},
+                set_in={"LD_LIBRARY_PATH": ("/home/u/.bashrc:7",)},
+            )
+        )
+        assert finding.fault
+        assert finding.what == "cuDNN 9.8.0 is offered, and cuDNN 9.10.2.21 is locked"
+        assert finding.where == "/opt/cudnn/lib/libcudnn.so.9 (by LD_LIBRARY_PATH)"
+        assert finding.mend == "export LD_LIBRARY_PATH=/opt/mine   # and for good: /home/u/.bashrc:7"
+
+    def test_another_cuda_by_the_loaders_cache_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
+        library = Library("libcudart", "11.8.89", "/usr/local/cuda/lib64/libcudart.so.11.0", "ldconfig")
+        finding = only(found(matrix, libraries=(library,)))
+        assert not finding.fault
+        assert finding.what == "CUDA 11.8.89 is offered, and CUDA 12.8.90 is locked"
+        assert finding.mend.startswith("grep -rl /usr/local/cuda/lib64 /etc/ld.so.conf")
+
+    @pytest.mark.parametrize("version", ["9.10.2", "9", None])
+    def test_the_same_as_far_as_it_tells(self, matrix: CompatibilityMatrix, version: str | None) -> None:
+        assert found(matrix, libraries=(self.CUDNN._replace(version=version),)) == []
+
+    def test_only_the_first_counts(self, matrix: CompatibilityMatrix) -> None:
+        same = self.CUDNN._replace(version="9.10.2")
+        assert found(matrix, libraries=(same, self.CUDNN)) == []
+
+    def test_a_stub_first(self, matrix: CompatibilityMatrix) -> None:
+        stub = Library("libcuda", None, "/usr/local/cuda/lib64/stubs/libcuda.so", "LD_LIBRARY_PATH")
+        real = Library("libcuda", "580.65.06", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", "ldconfig")
+        variables = {"LD_LIBRARY_PATH": "/usr/local/cuda/lib64/stubs"}
+        finding = only(found(matrix, libraries=(stub, real), variables=variables))
+        assert finding.what == "the loader finds a stub of libcuda before the driver's own"
+        assert finding.mend == "unset LD_LIBRARY_PATH"
+        assert found(matrix, libraries=(real, stub), variables=variables) == []
+
+
+class TestKeras:
+    PATH = Path("/home/u/.keras/keras.json")
+
+    def settings(self, matrix: CompatibilityMatrix, values: Mapping[str, object] | None) -> list[Finding]:
+        return found(matrix, keras=KerasSettings(self.PATH, values))
+
+    def test_the_usual_ones(self, matrix: CompatibilityMatrix) -> None:
+        usual = {"backend": "jax", "floatx": "float32", "image_data_format": "channels_last", "epsilon": 1e-7}
+        assert self.settings(matrix, usual) == []
+
+    @pytest.mark.parametrize(("key", "value"), [("floatx", "float16"), ("image_data_format", "channels_first")])
+    def test_what_changes_numbers(self, matrix: CompatibilityMatrix, key: str, value: str) -> None:
+        finding = only(self.settings(matrix, {key: value}))
+        assert finding.fault
+        assert f"{key} = {value!r}" in finding.what
+        assert finding.where == str(self.PATH)
+
+    def test_another_backend_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(self.settings(matrix, {"backend": "theano"}))
+        assert not finding.fault
+        assert finding.what == "Keras's settings choose the backend 'theano'"
+
+    def test_no_json(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(self.settings(matrix, None))
+        assert finding.what == "Keras's settings are not JSON"
+        assert finding.mend == f"python3 -m json.tool {self.PATH}"
+
+    def test_a_backend_set_for_everything(self, matrix: CompatibilityMatrix) -> None:
+        finding = only(
+            found(
+                matrix,
+                variables={"KERAS_BACKEND": "torch"},
+                set_in={"KERAS_BACKEND": ("/home/u/.profile:3", "/etc/environment:1")},
+            )
+        )
+        assert finding.fault
+        assert finding.what == "KERAS_BACKEND=torch is set for everything that is started here"
+        assert finding.mend == "unset KERAS_BACKEND   # and for good: /home/u/.profile:3, /etc/environment:1"
+
+    def test_the_one_of_an_active_environment_is_its_hooks(self, matrix: CompatibilityMatrix) -> None:
+        active = {"KERAS_BACKEND": "torch", "KGEN_ENVIRONMENT": "torch-cpu"}
+        assert found(matrix, variables=active) == []
+        aside = {**active, "_KGEN_SAVED_1_KERAS_BACKEND": "theano"}
+        assert only(found(matrix, variables=aside)).what.startswith("KERAS_BACKEND=theano is set")
+
+    @pytest.mark.parametrize("name", ["KERAS_BACKEDN", "KERAS_BACKENDS", "KERAS_BACKED", "KERA_BACKEND"])
+    def test_misspelt(self, matrix: CompatibilityMatrix, name: str) -> None:
+        finding = only(found(matrix, variables={name: "jax"}, set_in={name: ("/home/u/.bashrc:12",)}))
+        assert finding.fault
+        assert finding.what == f"{name} is set; Keras reads KERAS_BACKEND"
+        assert finding.mend == f"sed -i 's/{name}/KERAS_BACKEND/' /home/u/.bashrc"
+
+    @pytest.mark.parametrize("name", ["KERAS_HOME", "KERAS_TORCH_DEVICE", "KERAS_BACKEND"])
+    def test_other_names_are_not(self, matrix: CompatibilityMatrix, name: str) -> None:
+        assert found(matrix, variables={name: "jax"}) == []
+
+
+class TestPython:
+    def test_a_path_that_shadows(self, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+        (tmp_path / "keras").mkdir()
+        (tmp_path / "keras/__init__.py").touch()
+        finding = only(found(matrix, variables={"PYTHONPATH": f"/nowhere:{tmp_path}"}))
+        assert (finding.what, finding.where) == ("PYTHONPATH has another keras", str(tmp_path))
+
+    def test_a_path_that_does_not(self, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+        assert found(matrix, variables={"PYTHONPATH": str(tmp_path)}) == []
+
+    def test_home(self, matrix: CompatibilityMatrix) -> None:
+        assert only(found(matrix, variables={"PYTHONHOME": "/opt/python"})).what == "PYTHONHOME=/opt/python is set"
+
+    def test_no_interpreter(self, matrix: CompatibilityMatrix) -> None:
+        missing = PATIENT._replace(interpreter=False)
+        assert found(matrix, patient=missing) == []
+        finding = only(found(matrix, patient=missing._replace(whole=False)))
+        assert (finding.what, finding.mend) == ("there is no CPython 3.12 on this machine", "uv python install 3.12")
+
+
+class TestDisk:
+    @pytest.mark.parametrize(("free", "fault"), [(7_900_000_000, True), (15_900_000_000, False)])
+    def test_too_little(self, matrix: CompatibilityMatrix, free: int, *, fault: bool) -> None:
+        finding = only(found(matrix, patient=PATIENT._replace(free=free, whole=False)))
+        assert finding.fault is fault
+        assert finding.what == f"{free / 1e9:.1f} GB are free, and the environment takes 8.0 to 16.0 GB"
+
+    def test_what_is_there_has_its_place(self, matrix: CompatibilityMatrix) -> None:
+        assert found(matrix, patient=PATIENT._replace(free=0)) == []
+
+
+def test_what_concerns_several_is_said_once(matrix: CompatibilityMatrix) -> None:
+    other = PATIENT._replace(lock=JAX._replace(environment="other-cuda12"))
+    machine = MACHINE._replace(driver=None, gpus=())
+    findings = doctor.examine(machine, AROUND, [PATIENT, other], matrix, LIBRARIES)
+    assert [one.environments for one in findings] == [("jax-cuda12", "other-cuda12")]
+
+
+class TestSurroundings:
+    def test_libraries_by_the_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "libcudnn.so.9.8.0").touch()
+        (tmp_path / "libcudnn.so.9").symlink_to("libcudnn.so.9.8.0")
+        (tmp_path / "libcudnn.so").symlink_to("libcudnn.so.9")
+        (tmp_path / "stubs").mkdir()
+        (tmp_path / "stubs/libcuda.so").touch()
+        monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere:{tmp_path}:{tmp_path / 'stubs'}")
+        monkeypatch.setenv("LD_PRELOAD", f"{tmp_path}/libcudart.so.12")
+        seen = [one for one in surroundings.gather(()).libraries if one.via != "ldconfig"]
+        assert seen == [
+            Library("libcudart", "12", f"{tmp_path}/libcudart.so.12", "LD_PRELOAD"),
+            Library("libcudnn", "9.8.0", f"{tmp_path}/libcudnn.so", "LD_LIBRARY_PATH"),
+            Library("libcuda", None, f"{tmp_path}/stubs/libcuda.so", "LD_LIBRARY_PATH"),
+        ]
+        assert seen[-1].stub
+        assert not seen[0].stub
+
+    @pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
+    def test_libraries_by_the_loaders_cache(self) -> None:
+        cached = [one for one in surroundings.gather(()).libraries if one.via == "ldconfig"]
+        assert any(one.stem == "libc" and os.path.exists(one.path) for one in cached)
+
+    def test_kerass_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        assert surroundings.gather(()).keras is None
+        (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+        assert surroundings.gather(()).keras == KerasSettings(tmp_path / "keras.json", {"backend": "jax"})
+        (tmp_path / "keras.json").write_text("{")
+        assert surroundings.gather(()).keras == KerasSettings(tmp_path / "keras.json", None)
+
+    def test_where_a_variable_is_set(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / ".bashrc").write_text("# KERAS_BACKEND=no\n\nexport KERAS_BACKEDN=jax\n")
+        (tmp_path / ".config/fish").mkdir(parents=True)
+        (tmp_path / ".config/fish/config.fish").write_text("set -gx KERAS_BACKEND torch\n")
+        places = surroundings.gather(doctor.VARIABLES).set_in
+        assert places["KERAS_BACKEDN"] == (f"{tmp_path.resolve()}/.bashrc:3",)
+        assert places["KERAS_BACKEND"] == (f"{tmp_path.resolve()}/.config/fish/config.fish:1",)
+
+    def test_free_space_where_the_folder_is_not_there_yet(self, tmp_path: Path) -> None:
+        free = surroundings.free_bytes(tmp_path / "a/b/c")
+        assert free is not None
+        assert abs(free - shutil.disk_usage(tmp_path).free) < 1_000_000_000
+
+
+class TestCommand:
+    """On this machine; what it has or lacks of a GPU is not for the test to say."""
+
+    def test_text_and_data(self, kgen: Kgen, tmp_path: Path) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        home = tmp_path / "home"
+        (home / ".keras").mkdir(parents=True)
+        (home / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
+        (home / ".bashrc").write_text("export KERAS_BACKEDN=jax\n")
+        spoilt = {"HOME": str(home), "KERAS_BACKEND": "torch"}
+        done = kgen("doctor", "numpy", **spoilt)
+        assert done.status == 1
+        assert done.stdout.endswith("numpy-cpu: 3 faults\n")
+        assert "fault: Keras's settings have floatx = 'float64'; without them it is 'float32'\n" in done.stdout
+        assert "  where: [TEMP]/home/.keras/keras.json\n" in done.stdout
+        assert "fault: KERAS_BACKEDN is set; Keras reads KERAS_BACKEND\n" in done.stdout
+        assert "  mend:  sed -i 's/KERAS_BACKEDN/KERAS_BACKEND/' [TEMP]/home/.bashrc\n" in done.stdout
+        assert "note: Keras's settings choose the backend 'jax'\n" in done.stdout
+        data = json.loads(kgen("doctor", "numpy", "--json", **spoilt).stdout)
+        assert [one["fault"] for one in data["findings"]] == [True, True, True, False]
+        assert data["machine"]["platform"].startswith("linux-")
+
+    def test_all_is_well(self, kgen: Kgen, tmp_path: Path) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        done = kgen("doctor", HOME=str(tmp_path))
+        assert done.status == 0
+        assert done.stdout.endswith("\n\nnumpy-cpu: nothing here will break it\n")
+
+    def test_nothing_locked(self, kgen: Kgen) -> None:
+        done = kgen("doctor")
+        assert done.stderr == "error: nothing in [TEMP]/project is locked for this machine\n\nhint: kgen lock\n"

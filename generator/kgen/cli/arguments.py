@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     lock.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
     lock.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
     lock.add_argument("--dry-run", action="store_true", help="do everything but write")
+    _validate(chosen.add_parser("validate", help="train in an environment, and leave a receipt", allow_abbrev=False))
     matrix = chosen.add_parser("matrix", help="the compatibility facts", allow_abbrev=False)
     actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
@@ -65,6 +66,23 @@ def parser() -> argparse.ArgumentParser:
 def _accelerator(command: argparse.ArgumentParser) -> None:
     command.add_argument("--cuda", metavar="V", help="CUDA major or major.minor, or auto")
     command.add_argument("--cpu", action="store_true", default=None, help="for the CPU")
+
+
+def _validate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environments", nargs="*", metavar="ENV", help="environments of locks/; all without any")
+    command.add_argument(
+        "--device",
+        choices=("gpu", "cpu", "auto"),
+        default="auto",
+        help="where to train; auto: the GPU where the lock is for one and one is there",
+    )
+    command.add_argument("--python", metavar="PATH", help="the interpreter of an environment that kgen did not make")
+    command.add_argument(
+        "--no-lock", action="store_true", help="with --python: compare with no lock, leave no receipt; ENV is a backend"
+    )
+    command.add_argument("--timeout", metavar="S", type=float, default=900.0, help="seconds for each (default 900)")
+    command.add_argument("--list", action="store_true", help="what is proven where; runs nothing")
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
 def _request(command: argparse.ArgumentParser) -> None:

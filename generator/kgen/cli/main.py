@@ -17,6 +17,7 @@ _COMMANDS = {
     "init": "kgen.cli.initialise",
     "solve": "kgen.cli.solving",
     "lock": "kgen.cli.locking",
+    "validate": "kgen.cli.validating",
     "matrix": "kgen.cli.facts",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""

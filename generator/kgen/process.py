@@ -73,9 +73,11 @@ def run(
         timeout: seconds after which it is ended.
         cancel: set by another thread to have the program ended. A KeyboardInterrupt arrives in the main
             thread only, which then tells the others in this way.
+        keep: about so many bytes are kept of the end of each stream, where a program may print without end.
 
     Raises:
-        OutsideError: the program is missing, cannot be executed, or did not end in time.
+        TimedOut: it did not end in time; holds what it had said until then.
+        OutsideError: the program is missing, or cannot be executed.
         Cancelled: `cancel` was set.
     """
     words = tuple(args)

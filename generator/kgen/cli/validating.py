@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     reports = [_Report(target=target) for target in targets]
     with _progress(targets) as told:
         for report in reports:
-            _validate(report, arguments, matrix, root, machine, told(report.target))
+            _validate(report, arguments=arguments, matrix=matrix, root=root, machine=machine, told=told(report.target))
     _tell(reports, arguments, root)
     return _status(reports)
 
@@ -188,7 +188,8 @@ def _asked(names: Sequence[str], locks: Path, machine: Host) -> list[Locked]:
             found.append(locked)
         elif names:
             raise UsageError(
-                f"{name} has no lock for {platform}", hints=[f"kgen lock {name.partition('-')[0]} --platform {platform}"]
+                f"{name} has no lock for {platform}",
+                hints=[f"kgen lock {name.partition('-')[0]} --platform {platform}"],
             )
     if not found:
         raise UsageError(f"there is no lock for {platform} in {locks}", hints=["kgen lock"])
@@ -203,9 +204,7 @@ def _environment(name: str, there: Sequence[str]) -> str:
     if len(of_name) == 1:
         return of_name[0]
     if of_name:
-        raise UsageError(
-            f"`{name}` is locked for several accelerators", hints=[f"name one of {', '.join(of_name)}"]
-        )
+        raise UsageError(f"`{name}` is locked for several accelerators", hints=[f"name one of {', '.join(of_name)}"])
     near = nearest(name, there)
     hints = [f"did you mean `{near}`?"] if near else [f"locked are {', '.join(there)}"] if there else ["kgen lock"]
     raise UsageError(f"there is no environment `{name}` in locks/", hints=hints)
@@ -241,6 +240,7 @@ def _foreign(path: Path, variables: Mapping[str, str]) -> Realised:
 
 def _validate(
     report: _Report,
+    *,
     arguments: argparse.Namespace,
     matrix: CompatibilityMatrix,
     root: Path,
@@ -297,11 +297,15 @@ def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | 
     }
 
 
+def _silent(_target: _Target) -> Reporter:
+    return lambda _stage: None
+
+
 @contextlib.contextmanager
 def _progress(targets: Sequence[_Target]) -> Iterator[Callable[[_Target], Reporter]]:
     """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
     if not host.is_terminal(sys.stderr):
-        yield lambda _target: lambda _stage: None
+        yield _silent
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -354,12 +358,12 @@ def _tell_one(report: _Report) -> None:
                 console.say(f"  {cause}")
             for quote in verdict.diagnosis.quotes:
                 console.say(f"  | {quote}")
-            console.hints(verdict.diagnosis.hints or _HINTS[verdict.fault].format(environment=name))
+            console.hints(verdict.diagnosis.hints or [_HINTS[verdict.fault].format(environment=name)])
     differences = next((v.differences for v in report.verdicts.values() if v.differences), ())
     if differences:
         console.say(f"\nnote: {name}: what is installed is not what is locked:")
-    for one in differences:
-        console.say(f"  {one.package} {one.locked} is locked, {one.installed or 'none'} is installed")
+    for pin in differences:
+        console.say(f"  {pin.package} {pin.locked} is locked, {pin.installed or 'none'} is installed")
     for one in dict.fromkeys(m for v in report.verdicts.values() for m in v.mismatches if not m.judged):
         console.say(f"note: {name}: {one.title} {one.loaded} was loaded ({one.path}); {one.package} is {one.wanted}")
     if report.stands:
@@ -369,7 +373,18 @@ def _tell_one(report: _Report) -> None:
         console.error(report.error)
 
 
-_HINTS: Mapping[Fault, tuple[str, ...]] = {}
+_HINTS: Mapping[Fault, str] = {
+    Fault.INSTALL: "kgen sync {environment}",
+    Fault.IMPORT: "kgen sync {environment}",
+    Fault.BACKEND: "unset KERAS_BACKEND",
+    Fault.NO_DEVICE: "nvidia-smi",
+    Fault.FAILS: "`kgen validate {environment} --json` has all that it told; `--timeout S` gives it longer",
+    Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
+    Fault.ELSEWHERE: "nvidia-smi",
+    Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
+    Fault.NUMBERS: "kgen sync {environment}, and run it once more; then it is worth a report to the framework",
+}
+"""What to type where the diagnosis has nothing better."""
 
 
 def _tell_apart(reports: Sequence[_Report]) -> None:

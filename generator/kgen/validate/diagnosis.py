@@ -39,6 +39,9 @@ class Diagnosis(NamedTuple):
     hints: tuple[str, ...] = ()
 
 
+NOTHING = Diagnosis()
+
+
 def diagnose(
     fault: str,
     *,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgen.validate import pins, reference
-from kgen.validate.diagnosis import Diagnosis, diagnose
+from kgen.validate.diagnosis import NOTHING, Diagnosis, diagnose
 from kgen.validate.pins import Difference, Mismatch
 from kgen.validate.reference import TOLERANCES, Distance
 from kgen.validate.running import Observation, Subject
@@ -69,7 +69,7 @@ class Verdict:
     outcome: Outcome
     fault: Fault | None = None
     message: str
-    diagnosis: Diagnosis = Diagnosis()
+    diagnosis: Diagnosis = NOTHING
     result: Mapping[str, Any]
     distance: Distance | None = None
     differences: tuple[Difference, ...] = ()
@@ -99,7 +99,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
         fault, message = _of_result(subject, result, wrong, distance)
     else:
         fault, message = _of_failure(subject, observation)
-    diagnosis = Diagnosis()
+    diagnosis = NOTHING
     if fault is not None:
         diagnosis = diagnose(
             fault.value,

@@ -113,7 +113,9 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
         "built": result["built"],
         "placed": result["device"]["placed"],
         "proof": result["proof"],
-        "libraries": [{key: value for key, value in library.items() if key != "file"} for library in result["libraries"]],
+        "libraries": [
+            {key: value for key, value in library.items() if key != "file"} for library in result["libraries"]
+        ],
         "mismatches": [
             {"library": one.title, "loaded": one.loaded, "package": one.package, "version": one.wanted}
             for one in verdict.mismatches
@@ -149,9 +151,8 @@ def write(locked: Locked, data: Mapping[str, Any]) -> Path | None:
     """
     path = path_of(locked, data["device"])
     old = _load(path)
-    if old is not None and old["lock"] == data["lock"] and old["verdict"] == Outcome.PASSED.value:
-        if old["installed"]["as_locked"] and not data["installed"]["as_locked"]:
-            return None
+    if old is not None and _is_stronger(old, data):
+        return None
     try:
         path.parent.mkdir(exist_ok=True)
     except OSError as error:
@@ -160,6 +161,11 @@ def write(locked: Locked, data: Mapping[str, Any]) -> Path | None:
         ) from error
     storage.write_file(path, render(data))
     return path
+
+
+def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    proven = old["lock"] == new["lock"] and old["verdict"] == Outcome.PASSED.value
+    return bool(proven and old["installed"]["as_locked"] and not new["installed"]["as_locked"])
 
 
 def find(folder: Path) -> tuple[Receipt, ...]:

@@ -42,7 +42,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
         losses=1e-4,
         weights=1e-4,
         outputs=1e-5,
-        reason="float32 with other orders of summation and transformed convolutions; TF32 rounds at 5e-4 and is off by more",
+        reason="float32 in other orders of summation, and transformed convolutions; TF32 rounds at 5e-4 and would show",
     ),
 }
 """Kind of device -> tolerance."""

@@ -11,7 +11,7 @@ _LONGEST = 4000
 _FRAMES = 6
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - nothing has gone wrong in the step itself
     """The step has found a fault by itself; `kind` says which, and `facts` what belongs to it."""
 
     def __init__(self, kind, message, **facts):

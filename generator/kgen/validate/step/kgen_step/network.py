@@ -75,8 +75,7 @@ class Trainer:
             "contract": "training",
             "losses": self._losses,
             "weights": {
-                name: [float(value) for value in weight.ravel()]
-                for (name, _, _), weight in zip(task.SHAPES, weights)
+                name: [float(value) for value in weight.ravel()] for (name, _, _), weight in zip(task.SHAPES, weights)
             },
         }
 

@@ -49,7 +49,7 @@ def _stages(spec, backend, events):
     with events.stage("import"):
         keras = importlib.import_module(spec["import"])
         _refuse_other_backend(keras, spec)
-        from kgen_step import network, task  # noqa: PLC0415 - NumPy must be imported where its failure can be told
+        from kgen_step import network, task
     with events.stage("device"):
         device = dict(backend.device(spec["device"]), kind=spec["device"])
         events.tell("device", device=device, built=backend.built())

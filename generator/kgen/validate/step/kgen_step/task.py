@@ -47,10 +47,10 @@ _GRAIN = 1024
 def arrays(seed=SEED):
     """Gives (weights, images, labels) as float32.
 
-    weights: a list like SHAPES; images: (BATCHES, BATCH, SIDE, SIDE, CHANNELS); labels: one-hot, (BATCHES, BATCH, CLASSES).
+    weights: a list like SHAPES; images: (BATCHES, BATCH, SIDE, SIDE, CHANNELS); labels: one-hot, the same with CLASSES.
     An image is the pattern of its class with half as much noise on it, so that there is something to learn.
     """
-    draw = random.Random(seed).random
+    draw = random.Random(seed).random  # noqa: S311 - no secret
 
     def block(shape, largest):
         count = 1

@@ -25,7 +25,7 @@ def hold(environ, device, _folder):
 
 def device(kind):
     """The first device; that of another kind is told with what JAX noted when its plugins failed."""
-    import jax  # noqa: PLC0415
+    import jax
 
     found = jax.devices()[0]
     if _kind(found) != kind:
@@ -37,7 +37,7 @@ def device(kind):
 def built():
     """The versions that the CUDA plugin was built with; nothing for a CPU build."""
     try:
-        from jax._src.lib import cuda_versions  # noqa: PLC0415
+        from jax._src.lib import cuda_versions
 
         numbers = cuda_versions.cuda_runtime_build_version(), cuda_versions.cudnn_build_version()
     except Exception:  # noqa: BLE001 - no public interface; what it says is told beside the libraries, not judged
@@ -62,7 +62,7 @@ def places(array):
 
 def prove(_function, _watch, _folder):
     """The program called after Keras's `train_step` among all that the client holds."""
-    import jax  # noqa: PLC0415
+    import jax
 
     texts = []
     programs = jax.devices()[0].client.live_executables()

@@ -9,7 +9,7 @@ MODULES = ("jax",)
 WATCHED = ()
 
 
-def hold(environ, device, _folder):
+def hold(environ, _device, _folder):
     """Keras's NumPy backend imports JAX for shapes; it needs no GPU for that."""
     environ["JAX_PLATFORMS"] = "cpu"
 

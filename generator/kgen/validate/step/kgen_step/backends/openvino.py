@@ -9,7 +9,7 @@ MODULES = ("openvino",)
 WATCHED = ()
 
 
-def hold(environ, device, folder):
+def hold(_environ, _device, _folder):
     """Nothing to settle."""
 
 

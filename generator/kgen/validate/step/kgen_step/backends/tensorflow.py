@@ -43,7 +43,7 @@ def hold(environ, device, folder):
 
 def device(kind):
     """The first GPU, or the CPU."""
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     if kind == _CPU:
         return {"name": None, "capability": None}
@@ -62,7 +62,7 @@ def device(kind):
 
 def built():
     """What the build says; a CPU build has neither."""
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     info = tf.sysconfig.get_build_info()
     found = {"cuda": info.get("cuda_version"), "cudnn": info.get("cudnn_version")}

@@ -31,7 +31,7 @@ def hold(environ, device, folder):
 
 def device(kind):
     """The first GPU, or the CPU."""
-    import torch  # noqa: PLC0415
+    import torch
 
     if kind == _CPU:
         return {"name": None, "capability": None}
@@ -46,7 +46,7 @@ def device(kind):
 
 def built():
     """What the build says; a CPU build has neither."""
-    import torch  # noqa: PLC0415
+    import torch
 
     # cuDNN is asked only where CUDA is: without a GPU the question would load it.
     found = {"cuda": torch.version.cuda}
@@ -62,9 +62,9 @@ def compile_options():
 
 def watch():
     """Has inductor show each graph that it is about to make a program of."""
-    import torch  # noqa: PLC0415
-    import torch._dynamo  # noqa: PLC0415
-    import torch._inductor.config as settings  # noqa: PLC0415
+    import torch
+    import torch._dynamo
+    import torch._inductor.config as settings
 
     graphs = []
     torch._dynamo.config.suppress_errors = False  # noqa: SLF001 - the only switch there is
@@ -96,7 +96,7 @@ def places(array):
 
 def prove(_function, watch, _folder):
     """The graphs that inductor compiled, and how many of them hold a convolution."""
-    from torch._dynamo.utils import counters  # noqa: PLC0415
+    from torch._dynamo.utils import counters
 
     names = [name for graph in watch for name in graph if "convolution" in name]
     found = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_a_machine_on_which_all_is_well(matrix: CompatibilityMatrix) -> None:
 class TestDriver:
     def test_too_old(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=DriverVersion("470.223.02"))))
-        assert finding.fault
+        assert finding.kind == "fault"
         assert finding.what == "the driver 470.223.02 is older than 525.60.13, which CUDA 12.8 needs"
         assert finding.mend == (
             "kgen lock jax --cuda auto --driver 470.223.02   # or: sudo apt-get install nvidia-driver"
@@ -102,7 +102,7 @@ class TestDriver:
     def test_no_gpu_at_all(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), gpu_hardware=False))
         assert finding.what == "this machine has no NVIDIA GPU"
-        assert finding.fault
+        assert finding.kind == "fault"
 
     @pytest.mark.parametrize(
         ("container", "mend"),
@@ -174,7 +174,7 @@ class TestLibraries:
                 set_in={"LD_LIBRARY_PATH": ("/home/u/.bashrc:7",)},
             )
         )
-        assert finding.fault
+        assert finding.kind == "fault"
         assert finding.what == "cuDNN 9.8.0 is offered, and cuDNN 9.10.2.21 is locked"
         assert finding.where == "/opt/cudnn/lib/libcudnn.so.9 (by LD_LIBRARY_PATH)"
         assert finding.mend == "export LD_LIBRARY_PATH=/opt/mine   # and for good: /home/u/.bashrc:7"
@@ -182,7 +182,7 @@ class TestLibraries:
     def test_another_cuda_by_the_loaders_cache_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
         library = Library("libcudart", "11.8.89", "/usr/local/cuda/lib64/libcudart.so.11.0", "ldconfig")
         finding = only(found(matrix, libraries=(library,)))
-        assert not finding.fault
+        assert finding.kind == "note"
         assert finding.what == "CUDA 11.8.89 is offered, and CUDA 12.8.90 is locked"
         assert finding.mend.startswith("grep -rl /usr/local/cuda/lib64 /etc/ld.so.conf")
 
@@ -217,13 +217,13 @@ class TestKeras:
     @pytest.mark.parametrize(("key", "value"), [("floatx", "float16"), ("image_data_format", "channels_first")])
     def test_what_changes_numbers(self, matrix: CompatibilityMatrix, key: str, value: str) -> None:
         finding = only(self.settings(matrix, {key: value}))
-        assert finding.fault
+        assert finding.kind == "fault"
         assert f"{key} = {value!r}" in finding.what
         assert finding.where == str(self.PATH)
 
     def test_another_backend_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
         finding = only(self.settings(matrix, {"backend": "theano"}))
-        assert not finding.fault
+        assert finding.kind == "note"
         assert finding.what == "Keras's settings choose the backend 'theano'"
 
     def test_no_json(self, matrix: CompatibilityMatrix) -> None:
@@ -239,7 +239,7 @@ class TestKeras:
                 set_in={"KERAS_BACKEND": ("/home/u/.profile:3", "/etc/environment:1")},
             )
         )
-        assert finding.fault
+        assert finding.kind == "fault"
         assert finding.what == "KERAS_BACKEND=torch is set for everything that is started here"
         assert finding.mend == "unset KERAS_BACKEND   # and for good: /home/u/.profile:3, /etc/environment:1"
 
@@ -252,7 +252,7 @@ class TestKeras:
     @pytest.mark.parametrize("name", ["KERAS_BACKEDN", "KERAS_BACKENDS", "KERAS_BACKED", "KERA_BACKEND"])
     def test_misspelt(self, matrix: CompatibilityMatrix, name: str) -> None:
         finding = only(found(matrix, variables={name: "jax"}, set_in={name: ("/home/u/.bashrc:12",)}))
-        assert finding.fault
+        assert finding.kind == "fault"
         assert finding.what == f"{name} is set; Keras reads KERAS_BACKEND"
         assert finding.mend == f"sed -i 's/{name}/KERAS_BACKEND/' /home/u/.bashrc"
 
@@ -285,7 +285,7 @@ class TestDisk:
     @pytest.mark.parametrize(("free", "fault"), [(7_900_000_000, True), (15_900_000_000, False)])
     def test_too_little(self, matrix: CompatibilityMatrix, free: int, *, fault: bool) -> None:
         finding = only(found(matrix, patient=PATIENT._replace(free=free, whole=False)))
-        assert finding.fault is fault
+        assert (finding.kind == "fault") is fault
         assert finding.what == f"{free / 1e9:.1f} GB are free, and the environment takes 8.0 to 16.0 GB"
 
     def test_what_is_there_has_its_place(self, matrix: CompatibilityMatrix) -> None:
@@ -320,7 +320,7 @@ class TestSurroundings:
     @pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
     def test_libraries_by_the_loaders_cache(self) -> None:
         cached = [one for one in surroundings.gather(()).libraries if one.via == "ldconfig"]
-        assert any(one.stem == "libc" and os.path.exists(one.path) for one in cached)
+        assert any(one.stem == "libc" and Path(one.path).exists() for one in cached)
 
     def test_kerass_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -354,8 +354,8 @@ class TestCommand:
         (home / ".keras").mkdir(parents=True)
         (home / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
         (home / ".bashrc").write_text("export KERAS_BACKEDN=jax\n")
-        spoilt = {"HOME": str(home), "KERAS_BACKEND": "torch"}
-        done = kgen("doctor", "numpy", **spoilt)
+        kgen = dataclasses.replace(kgen, environment={**kgen.environment, "HOME": str(home), "KERAS_BACKEND": "torch"})
+        done = kgen("doctor", "numpy")
         assert done.status == 1
         assert done.stdout.endswith("numpy-cpu: 3 faults\n")
         assert "fault: Keras's settings have floatx = 'float64'; without them it is 'float32'\n" in done.stdout
@@ -363,8 +363,8 @@ class TestCommand:
         assert "fault: KERAS_BACKEDN is set; Keras reads KERAS_BACKEND\n" in done.stdout
         assert "  mend:  sed -i 's/KERAS_BACKEDN/KERAS_BACKEND/' [TEMP]/home/.bashrc\n" in done.stdout
         assert "note: Keras's settings choose the backend 'jax'\n" in done.stdout
-        data = json.loads(kgen("doctor", "numpy", "--json", **spoilt).stdout)
-        assert [one["fault"] for one in data["findings"]] == [True, True, True, False]
+        data = json.loads(kgen("doctor", "numpy", "--json").stdout)
+        assert [one["kind"] for one in data["findings"]] == ["fault", "fault", "fault", "note"]
         assert data["machine"]["platform"].startswith("linux-")
 
     def test_all_is_well(self, kgen: Kgen, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from packaging.version import Version
 
@@ -51,7 +51,7 @@ class Finding(NamedTuple):
     """Something that breaks environments, or may.
 
     Attributes:
-        fault: whether it breaks something that is locked; else it is worth knowing.
+        kind: `fault` if it breaks something that is locked, `note` if it is worth knowing.
         environments: the environments that it concerns; none if it concerns all.
         what: what is wrong.
         where: where that was seen.
@@ -59,7 +59,7 @@ class Finding(NamedTuple):
         mend: the next thing to type.
     """
 
-    fault: bool
+    kind: Literal["fault", "note"]
     environments: tuple[str, ...]
     what: str
     where: str
@@ -126,7 +126,7 @@ def examine(
         *_interpreters(patients),
         *_disk(patients),
     ]
-    return tuple(sorted(_merged(found), key=lambda finding: not finding.fault))
+    return tuple(sorted(_merged(found), key=lambda finding: finding.kind))
 
 
 def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
@@ -154,7 +154,7 @@ def _driver(machine: Host, around: Surroundings, patients: Sequence[Patient]) ->
         names = (lock.environment,)
         if machine.note is not None:
             yield Finding(
-                True,
+                "fault",
                 names,
                 f"NVIDIA's driver does not answer: {machine.note}",
                 "NVML",
@@ -167,7 +167,7 @@ def _driver(machine: Host, around: Surroundings, patients: Sequence[Patient]) ->
             continue
         if lock.driver is not None and not machine.driver.reaches(DriverVersion(lock.driver)):
             yield Finding(
-                True,
+                "fault",
                 names,
                 f"the driver {machine.driver} is older than {lock.driver}, which CUDA {lock.cuda} needs",
                 "NVML",
@@ -177,7 +177,12 @@ def _driver(machine: Host, around: Surroundings, patients: Sequence[Patient]) ->
             )
         if not machine.gpus and machine.note is None:
             yield Finding(
-                True, names, "the driver shows no GPU", "NVML", "there is nothing to run on", "nvidia-smi --list-gpus"
+                "fault",
+                names,
+                "the driver shows no GPU",
+                "NVML",
+                "there is nothing to run on",
+                "nvidia-smi --list-gpus",
             )
 
 
@@ -185,7 +190,7 @@ def _no_driver(around: Surroundings, names: tuple[str, ...]) -> Finding:
     why = "the environment will train on the CPU, or not at all"
     if around.container in _GPU_FLAGS:
         return Finding(
-            True,
+            "fault",
             names,
             "the container was started without a GPU: NVIDIA's driver is not in it",
             f"NVML, in a container ({around.container})",
@@ -194,10 +199,15 @@ def _no_driver(around: Surroundings, names: tuple[str, ...]) -> Finding:
         )
     if around.gpu_hardware:
         return Finding(
-            True, names, "there is an NVIDIA GPU, and no driver for it", "the PCI bus, NVML", why, _newer_driver(around)
+            "fault",
+            names,
+            "there is an NVIDIA GPU, and no driver for it",
+            "the PCI bus, NVML",
+            why,
+            _newer_driver(around),
         )
     return Finding(
-        True,
+        "fault",
         names,
         "this machine has no NVIDIA GPU",
         "NVML" if around.gpu_hardware is None else "the PCI bus, NVML",
@@ -222,7 +232,7 @@ def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatri
             for name, build in _builds(lock, matrix):
                 if not serves(build, gpu.capability, machine.driver, matrix):
                     yield Finding(
-                        True,
+                        "fault",
                         (lock.environment,),
                         f"{name} {lock.packages[name]} has no code for the {named}",
                         f"NVML; the matrix: {build.provenance.source}",
@@ -239,9 +249,7 @@ def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, 
             continue
         for release in matrix.framework(name).releases:
             if release.version == Version(Version(version).public):
-                yield from (
-                    (name, build) for build in release.builds if f"cuda{build.cuda_major}" == lock.accelerator
-                )
+                yield from ((name, build) for build in release.builds if f"cuda{build.cuda_major}" == lock.accelerator)
 
 
 def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
@@ -254,7 +262,7 @@ def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: Compatibilit
     ]
     if rows and not any(contains(row.gpus, gpu.capability) for row in rows):
         yield Finding(
-            True,
+            "fault",
             (lock.environment,),
             f"cuDNN {lock.cudnn} does not serve the {named}",
             f"NVML; the matrix: {rows[0].provenance.source}",
@@ -267,7 +275,7 @@ def _hidden(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Findi
     value = around.variables.get("CUDA_VISIBLE_DEVICES")
     if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))) and patients:
         yield Finding(
-            True,
+            "fault",
             tuple(one.lock.environment for one in patients),
             f"CUDA_VISIBLE_DEVICES={value} hides every GPU",
             "the environment of this process",
@@ -284,7 +292,7 @@ def _stubs(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Findin
     if first is not None and first.stub:
         for patient in patients:
             yield Finding(
-                True,
+                "fault",
                 (patient.lock.environment,),
                 "the loader finds a stub of libcuda before the driver's own",
                 f"{first.path} (by {first.via})",
@@ -309,7 +317,7 @@ def _other_libraries(
                 continue
             forced = library.via != "ldconfig"
             yield Finding(
-                forced,
+                "fault" if forced else "note",
                 (patient.lock.environment,),
                 f"{known.title} {library.version} is offered, and {known.title} {locked[package]} is locked",
                 f"{library.path} (by {library.via})",
@@ -353,10 +361,10 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
     if around.keras is None:
         return
     path = around.keras.path
-    edit = f"edit {shlex.quote(str(path))}"
+    edit = f"${{EDITOR:-vi}} {shlex.quote(str(path))}"
     if around.keras.values is None:
         yield Finding(
-            False,
+            "note",
             (),
             "Keras's settings are not JSON",
             str(path),
@@ -368,7 +376,7 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
         value = around.keras.values.get(key, usual)
         if value != usual:
             yield Finding(
-                True,
+                "fault",
                 tuple(one.lock.environment for one in patients),
                 f"Keras's settings have {key} = {value!r}; without them it is {usual!r}",
                 str(path),
@@ -379,7 +387,7 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
     others = [one for one in patients if chosen is not None and one.lock.backends[0] != chosen]
     if others:
         yield Finding(
-            False,
+            "note",
             tuple(one.lock.environment for one in others),
             f"Keras's settings choose the backend {chosen!r}",
             str(path),
@@ -396,7 +404,7 @@ def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Ite
         backend = patient.lock.variables.get(_SELECTS, patient.lock.backends[0])
         if chosen is not None and chosen != backend:
             yield Finding(
-                True,
+                "fault",
                 (patient.lock.environment,),
                 f"{_SELECTS}={chosen} is set for everything that is started here",
                 "the environment of this process",
@@ -408,7 +416,7 @@ def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Ite
         if name != _SELECTS and alike >= _ALIKE and not name.startswith("_KGEN_"):
             places = around.set_in.get(name, ())
             yield Finding(
-                True,
+                "fault",
                 (),
                 f"{name} is set; Keras reads {_SELECTS}",
                 ", ".join(places) or "the environment of this process",
@@ -427,7 +435,7 @@ def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iter
             shadowed = sorted(names[name] for name in names if (Path(folder) / name / "__init__.py").is_file())
             if shadowed:
                 yield Finding(
-                    True,
+                    "fault",
                     (patient.lock.environment,),
                     f"PYTHONPATH has another {', '.join(shadowed)}",
                     folder,
@@ -436,7 +444,7 @@ def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iter
                 )
     if around.variables.get("PYTHONHOME"):
         yield Finding(
-            True,
+            "fault",
             (),
             f"PYTHONHOME={around.variables['PYTHONHOME']} is set",
             "the environment of this process",
@@ -449,7 +457,7 @@ def _interpreters(patients: Sequence[Patient]) -> Iterator[Finding]:
     for patient in patients:
         if patient.interpreter is False and not patient.whole:
             yield Finding(
-                True,
+                "fault",
                 (patient.lock.environment,),
                 f"there is no CPython {patient.lock.python} on this machine",
                 "PATH and uv's own interpreters",
@@ -466,7 +474,7 @@ def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
         least, most = (factor * size for factor in _ON_DISK)
         if patient.free < most:
             yield Finding(
-                patient.free < least,
+                "fault" if patient.free < least else "note",
                 (patient.lock.environment,),
                 f"{patient.free / 1e9:.1f} GB are free, and the environment takes {least / 1e9:.1f} to"
                 f" {most / 1e9:.1f} GB",

@@ -7,7 +7,7 @@ type next. Only :mod:`kgen.cli` renders them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class ExitStatus(enum.IntEnum):
@@ -67,6 +67,24 @@ class OutsideError(KgenError):
     """Something outside kgen failed: the network, uv, an interpreter, the disk."""
 
     status = ExitStatus.OUTSIDE
+
+
+class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
+    """A program did not end in time, and was ended."""
+
+    def __init__(self, message: str, *, hints: Iterable[str] = (), heard: Callable[[], tuple[str, str]]) -> None:
+        super().__init__(message, hints=hints)
+        self._heard = heard
+
+    @property
+    def stdout(self) -> str:
+        """What it had written there until its end."""
+        return self._heard()[0]
+
+    @property
+    def stderr(self) -> str:
+        """The same of the other stream."""
+        return self._heard()[1]
 
 
 class Cancelled(OutsideError):  # noqa: N818 - it is no fault

@@ -57,6 +57,21 @@ def home() -> Path | None:
         return None
 
 
+def pyenv_interpreters(minor: str) -> list[Path]:
+    """CPythons of this minor that pyenv has, the newest patch first.
+
+    uv looks on PATH, where pyenv shows those of its chosen versions only and stands in the way of others with programs
+    that fail.
+    """
+    root = os.environ.get("PYENV_ROOT")
+    place = Path(root) if root else (home() or Path("/nonexistent")) / ".pyenv"
+    found = place.glob(f"versions/{minor}.*/bin/python{minor}")
+    patches = {path: re.fullmatch(rf"{re.escape(minor)}\.(\d+)", path.parents[1].name) for path in found}
+    return sorted(
+        (path for path, match in patches.items() if match), key=lambda p: -int(p.parents[1].name.split(".")[2])
+    )
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person reads from, or types into, this stream.
 

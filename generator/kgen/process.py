@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
-from kgen.errors import Cancelled, OutsideError
+from kgen.errors import Cancelled, OutsideError, TimedOut
 
 if TYPE_CHECKING:
     import selectors
@@ -55,6 +55,7 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     cancel: threading.Event | None = None,
+    keep: int | None = None,
 ) -> Completed:
     """Runs a program to its end and returns what it said; any exit status is an answer, not an error.
 
@@ -71,9 +72,11 @@ def run(
         timeout: seconds after which it is ended.
         cancel: set by another thread to have the program ended. A KeyboardInterrupt arrives in the main
             thread only, which then tells the others in this way.
+        keep: about so many bytes are kept of the end of each stream, where a program may print without end.
 
     Raises:
-        OutsideError: the program is missing, cannot be executed, or did not end in time.
+        TimedOut: it did not end in time; holds what it had said until then.
+        OutsideError: the program is missing, or cannot be executed.
         Cancelled: `cancel` was set.
     """
     words = tuple(args)
@@ -81,15 +84,16 @@ def run(
     _refuse_if_set(cancel, program)
     deadline = None if timeout is None else time.monotonic() + timeout
     child = _start(words, env=env, cwd=cwd, has_input=stdin is not None)
-    with _Pipes(child, stdin) as pipes, _family_of(child, pipes):
+    with _Pipes(child, stdin, keep) as pipes, _family_of(child, pipes):
         while child.poll() is None:
             _refuse_if_set(cancel, program)
             if deadline is not None and time.monotonic() >= deadline:
                 import shlex  # noqa: PLC0415 - as shutil below
 
-                raise OutsideError(
+                raise TimedOut(
                     f"`{program}` did not end within {timeout:g} s and was stopped: {shlex.join(words)}",
                     hints=["run that line by hand to see what it waits for"],
+                    heard=lambda: (pipes.stdout, pipes.stderr),
                 )
             pipes.move(_TICK)
     return Completed(args=words, status=child.returncode, stdout=pipes.stdout, stderr=pipes.stderr)
@@ -225,10 +229,11 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
 class _Pipes:
     """The three pipes to a program, none of which ever blocks; closed at the end of the `with` block."""
 
-    def __init__(self, child: subprocess.Popen[bytes], text: str | None) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], text: str | None, keep: int | None) -> None:
         import selectors  # noqa: PLC0415 - as subprocess
 
         self._child = child
+        self._keep = keep
         self._input = memoryview((text or "").encode("utf-8", "surrogateescape"))
         self._selector = selectors.DefaultSelector()
         self._heard: dict[int, bytearray] = {}
@@ -278,7 +283,10 @@ class _Pipes:
     def _hear(self, key: selectors.SelectorKey) -> None:
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(key.fd, _CHUNK):
-                self._heard[key.fd] += chunk
+                heard = self._heard[key.fd]
+                heard += chunk
+                if self._keep is not None and len(heard) > 2 * self._keep:
+                    del heard[: -self._keep]
             self._selector.unregister(key.fileobj)
 
     def _say(self, key: selectors.SelectorKey) -> None:

@@ -5,6 +5,7 @@ Every fact says where it is from, so that whoever is told of it can go there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -174,10 +175,8 @@ def _in_cache() -> Iterator[Library]:
 def _version(path: Path) -> str | None:
     """The longest version among the names that the file has: `libcudnn.so.9` is a link to `libcudnn.so.9.10.2`."""
     names = [path.name]
-    try:
+    with contextlib.suppress(OSError, RuntimeError):
         names.append(path.resolve().name)
-    except (OSError, RuntimeError):
-        pass
     matches = [match["version"] for name in names if (match := re.fullmatch(_LIBRARY, name)) and match["version"]]
     return max(matches, key=len, default=None)
 

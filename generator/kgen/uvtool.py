@@ -6,12 +6,16 @@ import shutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from kgen import host, process
 from kgen.errors import OutsideError
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never"})
 """Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
 
 PLAIN = ("--color", "never", "--no-progress")
+
+_SECONDS = 60
+"""So long uv may look for an interpreter; it asks each one that it finds."""
 
 _SHOWN = 400
 """So much of what uv says is shown: a few lines, not a wall."""
@@ -35,6 +39,24 @@ def find() -> str:
             "uv was not found: kgen needs it to close a lock and to install one", hints=["pip install uv"]
         )
     return found
+
+
+def lacks_interpreter(reason: str) -> bool:
+    """Whether uv's words mean that it has found no interpreter of the kind that it was asked for."""
+    return "No interpreter found" in reason or "Failed to inspect Python interpreter" in reason
+
+
+def find_interpreter(program: str, minor: str) -> str | None:
+    """A CPython of this minor as uv finds it, or else pyenv's; None if there is none.
+
+    Raises:
+        OutsideError: uv cannot be started.
+    """
+    asked = [program, "python", "find", "--system", "--no-project", f"cpython@{minor}", *PLAIN]
+    done = process.run(asked, env=ENVIRONMENT, timeout=_SECONDS)
+    if done.status == 0:
+        return done.stdout.strip()
+    return next(map(str, host.pyenv_interpreters(minor)), None)
 
 
 def words(stderr: str) -> str:

@@ -110,6 +110,12 @@ def _check(command: argparse.ArgumentParser) -> None:
     _envs(command)
 
 
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
+    _envs(command)
+
+
 def _matrix(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
@@ -120,6 +126,23 @@ def _matrix(command: argparse.ArgumentParser) -> None:
 def _accelerator(command: argparse.ArgumentParser) -> None:
     command.add_argument("--cuda", metavar="V", help="CUDA major or major.minor, or auto")
     command.add_argument("--cpu", action="store_true", default=None, help="for the CPU")
+
+
+def _validate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("environments", nargs="*", metavar="ENV", help="environments of locks/; all without any")
+    command.add_argument(
+        "--device",
+        choices=("gpu", "cpu", "auto"),
+        default="auto",
+        help="where to train; auto: the GPU where the lock is for one and one is there",
+    )
+    command.add_argument("--python", metavar="PATH", help="the interpreter of an environment that kgen did not make")
+    command.add_argument(
+        "--no-lock", action="store_true", help="with --python: compare with no lock, leave no receipt; ENV is a backend"
+    )
+    command.add_argument("--timeout", metavar="S", type=float, default=900.0, help="seconds for each (default 900)")
+    command.add_argument("--list", action="store_true", help="what is proven where; runs nothing")
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
 def _request(command: argparse.ArgumentParser) -> None:
@@ -159,6 +182,8 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "solve": ("what fits? from the matrix alone, without network", _request),
     "lock": ("solve, lock and write locks/ and the hooks", _lock),
     "check": ("is what is there what it should be?", _check),
+    "validate": ("train in an environment, and leave a receipt", _validate),
+    "doctor": ("what on this machine will break a GPU environment", _doctor),
     "sync": ("the environment on disk, exactly as locked", _sync),
     "run": ("a command in the environment", _run),
     "shell": ("a shell in the environment", _shell),

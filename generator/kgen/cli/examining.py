@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import doctor, host, lockfiles, process, project, resources, surroundings, uvtool
+from kgen import doctor, host, lockfiles, project, resources, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find
 from kgen.doctor import Finding, Patient
@@ -29,14 +29,15 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     machine = host.inspect()
     around = surroundings.gather(doctor.VARIABLES)
     known = {
-        f"lib{stem}": doctor.SystemLibrary(row.title, tuple(row.packages)) for stem, row in pins.libraries().items()
+        f"lib{stem}": doctor.SystemLibrary(row["title"], tuple(row["packages"]))
+        for stem, row in pins.libraries().items()
     }
     found = doctor.examine(machine, around, patients, load(resources.folder("matrix")), known)
     if arguments.json:
         console.data({"machine": _machine(machine), "findings": [finding._asdict() for finding in found]})
     else:
         console.result(_text(found, patients, machine))
-    return ExitStatus.CHECK_FAILED if any(finding.fault for finding in found) else ExitStatus.DONE
+    return ExitStatus.CHECK_FAILED if any(finding.kind == "fault" for finding in found) else ExitStatus.DONE
 
 
 def _patients(names: Sequence[str], envs: str | None) -> list[Patient]:
@@ -60,9 +61,8 @@ def _patients(names: Sequence[str], envs: str | None) -> list[Patient]:
 
 
 def _has_interpreter(minor: str) -> bool | None:
-    words = [uvtool.find(), "python", "find", "--system", "--no-project", f"cpython@{minor}", *uvtool.PLAIN]
     try:
-        return process.run(words, env=uvtool.ENVIRONMENT, timeout=60).status == 0
+        return uvtool.find_interpreter(uvtool.find(), minor) is not None
     except KgenError:
         return None
 
@@ -84,13 +84,13 @@ def _text(found: Sequence[Finding], patients: Sequence[Patient], machine: host.H
         concerned = ", ".join(finding.environments) or "every environment"
         lines += [
             "",
-            f"{'fault' if finding.fault else 'note'}: {finding.what}",
+            f"{finding.kind}: {finding.what}",
             f"  in:    {concerned}",
             f"  where: {finding.where}",
             f"  why:   {finding.why}",
             f"  mend:  {finding.mend}",
         ]
-    faults = sum(finding.fault for finding in found)
+    faults = sum(finding.kind == "fault" for finding in found)
     examined = ", ".join(one.lock.environment for one in patients)
     summary = f"{faults} fault{'s' if faults != 1 else ''}" if faults else "nothing here will break it"
     return "\n".join([*lines, "", f"{examined}: {summary}"])

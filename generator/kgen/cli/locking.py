@@ -219,7 +219,7 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     elif not arguments.dry_run and not arguments.json:
-        _tell_next(locked[0].request)
+        _tell_next([outcome.request for outcome in locked])
 
 
 def _failure_text(outcome: Outcome) -> str:
@@ -235,11 +235,11 @@ def _tell_failure(outcome: Outcome) -> None:
         console.error(outcome.error)
 
 
-def _tell_next(first: EnvironmentRequest) -> None:
+def _tell_next(requests: Sequence[EnvironmentRequest]) -> None:
+    here = next((request.environment for request in requests if request.platform == host.subdir()), None)
     console.say(
-        f"\nnext: commit locks/; install with"
-        f" `uv pip sync locks/{first.environment}/{lockfiles.filename(first.platform)}`"
-        f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
+        "\nnext: commit locks/"
+        + (f"; `kgen shell {here}` enters the environment, `kgen validate {here}` trains in it" if here else "")
     )
 
 

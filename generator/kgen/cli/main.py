@@ -19,6 +19,8 @@ _COMMANDS = {
     "lock": "kgen.cli.locking",
     "check": "kgen.cli.checking",
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
+    "validate": "kgen.cli.validating",
+    "doctor": "kgen.cli.examining",
     "matrix": "kgen.cli.facts",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""

@@ -6,14 +6,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kgen import process, storage, uvtool
+from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
 from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
 from kgen.installers.verify import changed_files
 from kgen.lockfiles import digest
 from kgen.model.lockfile import Lockfile
-
-_NO_INTERPRETER = "No interpreter found"
 
 
 class Uv:
@@ -30,13 +28,17 @@ class Uv:
         Raises:
             OutsideError: there is no such interpreter, or uv failed.
         """
-        done = self._run(
-            "venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python", f"cpython@{python}"
-        )
+        words = ("venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python")
+        done = self._run(*words, f"cpython@{python}")
+        reason = uvtool.words(done.stderr)
+        if done.status != 0 and uvtool.lacks_interpreter(reason):
+            for interpreter in host.pyenv_interpreters(python):
+                done = self._run(*words, str(interpreter), "--allow-existing")
+                if done.status == 0:
+                    break
         if done.status == 0:
             return
-        reason = uvtool.words(done.stderr)
-        if _NO_INTERPRETER in reason:
+        if uvtool.lacks_interpreter(reason):
             raise OutsideError(
                 f"{prompt} is locked for CPython {python}, and uv finds none on this machine",
                 hints=[

@@ -1,0 +1,514 @@
+"""`kgen validate`: train in locked environments, say how that went, leave receipts."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kgen import host, project, resources, storage
+from kgen.cli import console
+from kgen.errors import ExitStatus, KgenError, OutsideError, UsageError
+from kgen.host import Host
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.tables import nearest
+from kgen.validate import locked as locks_module
+from kgen.validate import receipts, reference
+from kgen.validate.judge import Fault, Outcome, Verdict, judge, skipped
+from kgen.validate.locked import Locked
+from kgen.validate.running import Subject, observe
+
+Reporter = Callable[[str], None]
+
+_ENVS = Path(".kgen", "envs")
+_NO_GPU = "no GPU here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realised:
+    """An environment on disk.
+
+    Attributes:
+        interpreter: its Python.
+        variables: what activation sets.
+    """
+
+    interpreter: Path
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """What one line of the table is about.
+
+    Attributes:
+        name: the environment, or the backend where there is no lock.
+        locked: its lock; None with `--no-lock`.
+        backends: the backends to train with, one after the other.
+        device: `cpu` or `gpu`.
+        note: what is to be said beside the device on every line.
+        skip: why nothing is run; None if something is.
+    """
+
+    name: str
+    locked: Locked | None
+    backends: tuple[str, ...]
+    device: str
+    note: str | None = None
+    skip: str | None = None
+
+    @property
+    def where(self) -> str:
+        return self.device if self.note is None else f"{self.device} ({self.note})"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Report:
+    """What came of a target.
+
+    Attributes:
+        target: the target.
+        verdicts: backend -> its verdict.
+        error: why nothing could be run.
+        receipt: where the receipt is.
+        stands: whether a stronger receipt was left in place.
+    """
+
+    target: _Target
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    error: KgenError | None = None
+    receipt: Path | None = None
+    stands: bool = False
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Validate what was asked, one environment after the other."""
+    matrix = load(resources.folder("matrix"))
+    root = project.find_root(Path.cwd())
+    locks = root / "locks"
+    _refuse_contradictions(arguments)
+    if arguments.list:
+        return _list(locks, arguments)
+    machine = host.inspect()
+    targets = _targets(arguments, matrix, locks, machine)
+    if machine.note is not None:
+        console.say(f"note: {machine.note}")
+    reports = [_Report(target=target) for target in targets]
+    with _progress(targets) as told:
+        for report in reports:
+            _validate(report, arguments=arguments, matrix=matrix, root=root, machine=machine, told=told(report.target))
+    _tell(reports, arguments, root)
+    return _status(reports)
+
+
+def _refuse_contradictions(arguments: argparse.Namespace) -> None:
+    if not (math.isfinite(arguments.timeout) and arguments.timeout > 0):
+        raise UsageError("`--timeout` is not a number of seconds", hints=["leave it out, or give one such as 900"])
+    if arguments.no_lock and arguments.python is None:
+        raise UsageError(
+            "`--no-lock` is for an environment that kgen did not make",
+            hints=["kgen validate --no-lock --python PATH BACKEND"],
+        )
+    if arguments.python is not None and len(arguments.environments) != 1:
+        raise UsageError(
+            "`--python` needs the one environment that it is compared with",
+            hints=["kgen validate --python PATH ENV", "kgen validate --no-lock --python PATH BACKEND"],
+        )
+
+
+# -- what to validate --------------------------------------------------------------------------------------------------
+
+
+def _targets(
+    arguments: argparse.Namespace, matrix: CompatibilityMatrix, locks: Path, machine: Host
+) -> tuple[_Target, ...]:
+    if arguments.no_lock:
+        name = arguments.environments[0]
+        row = matrix.backends.get(name)
+        if row is None:
+            near = nearest(name, matrix.backends)
+            raise UsageError(
+                f"`{name}` is no backend",
+                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.backends)}"],
+            )
+        return (_aimed(name, None, (name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+    return tuple(
+        _aimed(
+            locked.environment,
+            locked,
+            locked.backends,
+            accelerated=locked.accelerated,
+            asked=arguments.device,
+            machine=machine,
+        )
+        for locked in _asked(arguments.environments, locks, machine)
+    )
+
+
+def _aimed(
+    name: str,
+    locked: Locked | None,
+    backends: tuple[str, ...],
+    *,
+    accelerated: bool,
+    asked: str,
+    machine: Host,
+) -> _Target:
+    """The target on the device that is asked for, or that `auto` comes to."""
+    note = skip = None
+    device = asked
+    if asked == "auto":
+        device = "gpu" if accelerated and machine.gpus else "cpu"
+        note = _NO_GPU if device == "cpu" and accelerated else None
+    elif asked == "gpu" and not accelerated:
+        skip = "it is for the CPU"
+    elif asked == "gpu" and not machine.gpus:
+        skip = _NO_GPU
+    return _Target(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
+
+
+def _asked(names: Sequence[str], locks: Path, machine: Host) -> list[Locked]:
+    """The locks of these environments, or of all, for this machine's platform."""
+    platform = machine.platform
+    if platform is None:
+        raise OutsideError("kgen does not know this machine's platform, so it has no lock for it")
+    there = sorted(path.name for path in locks.iterdir() if path.is_dir()) if locks.is_dir() else []
+    there = [name for name in there if not name.startswith(".")]
+    found = []
+    for name in dict.fromkeys(_environment(name, there) for name in names) if names else there:
+        locked = locks_module.read(locks / name, platform)
+        if locked is not None:
+            found.append(locked)
+        elif names:
+            raise UsageError(
+                f"{name} has no lock for {platform}",
+                hints=[f"kgen lock {name.partition('-')[0]} --platform {platform}"],
+            )
+    if not found:
+        raise UsageError(f"there is no lock for {platform} in {locks}", hints=["kgen lock"])
+    return found
+
+
+def _environment(name: str, there: Sequence[str]) -> str:
+    """The folder that a name means: its own, or the only one of that name with an accelerator."""
+    if name in there:
+        return name
+    of_name = [folder for folder in there if folder.rpartition("-")[0] == name]
+    if len(of_name) == 1:
+        return of_name[0]
+    if of_name:
+        raise UsageError(f"`{name}` is locked for several accelerators", hints=[f"name one of {', '.join(of_name)}"])
+    near = nearest(name, there)
+    hints = [f"did you mean `{near}`?"] if near else [f"locked are {', '.join(there)}"] if there else ["kgen lock"]
+    raise UsageError(f"there is no environment `{name}` in locks/", hints=hints)
+
+
+def realised(root: Path, locked: Locked, variables: Mapping[str, str]) -> Realised:
+    """The environment of a lock on disk.
+
+    Raises:
+        KgenError: it is not there.
+    """
+    interpreter = root / _ENVS / locked.environment / "bin" / "python"
+    if not interpreter.exists():
+        raise OutsideError(
+            f"{locked.environment} is not on disk: there is no {interpreter.relative_to(root)}",
+            hints=[f"kgen sync {locked.environment}"],
+        )
+    return Realised(interpreter=interpreter, variables=variables)
+
+
+def _foreign(path: Path, variables: Mapping[str, str]) -> Realised:
+    """An environment that kgen did not make: what its caller has set stands."""
+    interpreter = path / "bin" / "python" if path.is_dir() else path
+    if not interpreter.exists():
+        raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {path}"])
+    missing = {name: value for name, value in variables.items() if host.variable(name) is None}
+    # Not resolved: a virtual environment's interpreter is known by its own path.
+    return Realised(interpreter=interpreter.absolute(), variables=missing)
+
+
+# -- doing it ----------------------------------------------------------------------------------------------------------
+
+
+def _validate(
+    report: _Report,
+    *,
+    arguments: argparse.Namespace,
+    matrix: CompatibilityMatrix,
+    root: Path,
+    machine: Host,
+    told: Reporter,
+) -> None:
+    target = report.target
+    locked = target.locked
+    if target.skip is not None:
+        report.verdicts = {backend: skipped(target.skip) for backend in target.backends}
+        told(target.skip)
+        return
+    try:
+        for backend in target.backends:
+            variables = matrix.backends[backend].environment
+            if arguments.python is not None or locked is None:
+                place = _foreign(Path(arguments.python), variables)
+            else:
+                place = realised(root, locked, variables)
+            subject = Subject(
+                name=target.name,
+                backend=backend,
+                device=target.device,
+                interpreter=place.interpreter,
+                variables=place.variables,
+                timeout=arguments.timeout,
+            )
+            verdict = judge(subject, observe(subject, told), {} if locked is None else locked.packages)
+            report.verdicts[backend] = verdict
+            told(verdict.outcome.value)
+        if locked is not None:
+            data = receipts.compose(
+                locked, _device(target, report, machine), report.verdicts, today=dt.datetime.now(dt.timezone.utc).date()
+            )
+            with storage.exclusive(locked.folder.parent):
+                report.receipt = receipts.write(locked, data)
+            report.stands = report.receipt is None
+    except KgenError as error:
+        report.error = error
+        told("not run")
+
+
+def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | None]:
+    """The device as a receipt names it; what the framework could not tell, the driver tells."""
+    if target.device == "cpu":
+        return {"kind": "cpu", "name": None, "capability": None, "driver": None}
+    told: Mapping[str, Any] = next((v.result["device"] for v in report.verdicts.values() if v.result), {})
+    gpu = machine.gpus[0] if machine.gpus else None
+    return {
+        "kind": "gpu",
+        "name": told.get("name") or (gpu.name if gpu else None),
+        "capability": told.get("capability") or (str(gpu.capability) if gpu else None),
+        "driver": None if machine.driver is None else str(machine.driver),
+    }
+
+
+def _silent(_target: _Target) -> Reporter:
+    return lambda _stage: None
+
+
+@contextlib.contextmanager
+def _progress(targets: Sequence[_Target]) -> Iterator[Callable[[_Target], Reporter]]:
+    """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
+    if not host.is_terminal(sys.stderr):
+        yield _silent
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[stage]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+        tasks = {
+            target.name: progress.add_task(f"{target.name} on {target.where}", total=None, start=False, stage="waiting")
+            for target in targets
+        }
+
+        def reporter(target: _Target) -> Reporter:
+            task = tasks[target.name]
+            progress.start_task(task)
+
+            def report(stage: str) -> None:
+                progress.update(task, stage=stage)
+                if stage in {outcome.value for outcome in Outcome}:
+                    progress.stop_task(task)
+
+            return report
+
+        yield reporter
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def _tell(reports: Sequence[_Report], arguments: argparse.Namespace, root: Path) -> None:
+    if arguments.json:
+        console.data({"environments": [_data(report, root) for report in reports]})
+    else:
+        rows = [row for report in reports for row in _rows(report)]
+        headings = ("environment", "backend", "device", "verdict", "found", "off by", "first step", "step")
+        console.result(console.table(headings, rows))
+    for report in reports:
+        _tell_one(report)
+    _tell_apart(reports)
+
+
+def _tell_one(report: _Report) -> None:
+    """What the table has no room for."""
+    name = report.target.name
+    for backend, verdict in report.verdicts.items():
+        if verdict.outcome is Outcome.FAILED:
+            assert verdict.fault is not None  # noqa: S101 - a failure has one
+            what = name if backend == name.rpartition("-")[0] or backend == name else f"{name}, {backend}"
+            console.say(f"\nerror: {what} {verdict.fault.value} on {report.target.where}: {verdict.message}")
+            for cause in verdict.diagnosis.causes:
+                console.say(f"  {cause}")
+            for quote in verdict.diagnosis.quotes:
+                console.say(f"  | {quote}")
+            console.hints(verdict.diagnosis.hints or [_HINTS[verdict.fault].format(environment=name)])
+    differences = next((v.differences for v in report.verdicts.values() if v.differences), ())
+    if differences:
+        console.say(f"\nnote: {name}: what is installed is not what is locked:")
+    for pin in differences:
+        console.say(f"  {pin.package} {pin.locked} is locked, {pin.installed or 'none'} is installed")
+    for one in dict.fromkeys(m for v in report.verdicts.values() for m in v.mismatches if not m.judged):
+        console.say(f"note: {name}: {one.title} {one.loaded} was loaded ({one.path}); {one.package} is {one.wanted}")
+    if report.stands:
+        console.say(f"note: {name}: the receipt that is there stands: it is of what is locked, and this run was not")
+    if report.error is not None:
+        console.say("")
+        console.error(report.error)
+
+
+_HINTS: Mapping[Fault, str] = {
+    Fault.INSTALL: "kgen sync {environment}",
+    Fault.IMPORT: "kgen sync {environment}",
+    Fault.BACKEND: "unset KERAS_BACKEND",
+    Fault.NO_DEVICE: "nvidia-smi",
+    Fault.FAILS: "`kgen validate {environment} --json` has all that it told; `--timeout S` gives it longer",
+    Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
+    Fault.ELSEWHERE: "nvidia-smi",
+    Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
+    Fault.NUMBERS: "kgen sync {environment}, and run it once more; then it is worth a report to the framework",
+}
+"""What to type where the diagnosis has nothing better."""
+
+
+def _tell_apart(reports: Sequence[_Report]) -> None:
+    """How far the backends that trained are from each other."""
+    trained = [
+        (f"{report.target.name}/{backend}", verdict.result["losses"])
+        for report in reports
+        for backend, verdict in report.verdicts.items()
+        if verdict.outcome is Outcome.PASSED and verdict.result.get("losses")
+    ]
+    pairs = list(itertools.combinations(trained, 2))
+    if pairs:
+        far, one, other = max((reference.apart(a[1], b[1]), a[0], b[0]) for a, b in pairs)
+        console.say(f"\n{len(trained)} trajectories agree to {far:.1e}, the two farthest apart are {one} and {other}")
+
+
+def _rows(report: _Report) -> Iterator[tuple[str, ...]]:
+    target = report.target
+    if report.error is not None:
+        yield (target.name, "-", target.where, "not run", "see below", "-", "-", "-")
+    for backend, verdict in report.verdicts.items():
+        seconds = verdict.result.get("seconds", {})
+        yield (
+            target.name,
+            backend,
+            target.where,
+            verdict.outcome.value,
+            verdict.fault.value if verdict.fault is not None else verdict.message,
+            _off(verdict),
+            f"{seconds['compile']:.2f} s" if seconds else "-",
+            f"{seconds['step'] * 1000:.1f} ms" if seconds else "-",
+        )
+
+
+def _off(verdict: Verdict) -> str:
+    distance = verdict.distance
+    values = () if distance is None else (distance.losses, distance.outputs)
+    return next((f"{value:.1e}" for value in values if value is not None), "-")
+
+
+def _data(report: _Report, root: Path) -> dict[str, Any]:
+    target = report.target
+    data: dict[str, Any] = {
+        "environment": target.name,
+        "device": target.device,
+        "note": target.note,
+        "receipt": None if report.receipt is None else report.receipt.relative_to(root).as_posix(),
+        "steps": [_step_data(backend, verdict) for backend, verdict in report.verdicts.items()],
+    }
+    if report.error is not None:
+        data["error"] = {"message": report.error.message, "hints": list(report.error.hints)}
+    return data
+
+
+def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
+    distance = verdict.distance
+    return {
+        "backend": backend,
+        "verdict": verdict.outcome.value,
+        "fault": None if verdict.fault is None else verdict.fault.value,
+        "message": verdict.message,
+        "causes": list(verdict.diagnosis.causes),
+        "quotes": list(verdict.diagnosis.quotes),
+        "hints": list(verdict.diagnosis.hints),
+        "differences": [one._asdict() for one in verdict.differences],
+        "mismatches": [one._asdict() for one in verdict.mismatches],
+        "distance": {
+            name: value if math.isfinite(value) else str(value)
+            for name in ("losses", "weights", "outputs")
+            if distance is not None and (value := getattr(distance, name)) is not None
+        },
+        "seconds": round(verdict.seconds, 3),
+        "result": {key: value for key, value in verdict.result.items() if key not in {"weights", "event"}},
+    }
+
+
+def _list(locks: Path, arguments: argparse.Namespace) -> ExitStatus:
+    """What is proven where."""
+    folders = sorted(path for path in locks.iterdir() if path.is_dir()) if locks.is_dir() else []
+    there = [path.name for path in folders if not path.name.startswith(".")]
+    names = [_environment(name, there) for name in arguments.environments] or there
+    found = [(name, receipt) for name in names for receipt in receipts.find(locks / name)]
+    if arguments.json:
+        console.data(
+            {
+                "receipts": [
+                    {
+                        "environment": name,
+                        "path": receipt.path.relative_to(locks.parent).as_posix(),
+                        "current": not receipt.stale,
+                        **receipt.data,
+                    }
+                    for name, receipt in found
+                ]
+            }
+        )
+        return ExitStatus.DONE
+    rows = [_list_row(name, receipt) for name, receipt in found]
+    if rows:
+        console.result(console.table(("environment", "device", "driver", "verdict", "date", "lock", "installed"), rows))
+    bare = [name for name in names if name not in {row[0] for row in rows}]
+    if bare:
+        console.say(f"not proven anywhere: {', '.join(bare)}")
+        console.hints(["kgen validate"])
+    return ExitStatus.DONE
+
+
+def _list_row(name: str, receipt: receipts.Receipt) -> tuple[str, ...]:
+    data = receipt.data
+    return (
+        name,
+        receipt.device,
+        data["device"]["driver"] or "-",
+        data["verdict"],
+        data["date"],
+        "changed since" if receipt.stale else "this one",
+        "as locked" if data["installed"]["as_locked"] else "otherwise",
+    )
+
+
+def _status(reports: Sequence[_Report]) -> ExitStatus:
+    """0 only if all of it passed."""
+    errors = [report.error.status for report in reports if report.error is not None]
+    if errors:
+        return errors[0]
+    passed = all(v.outcome is Outcome.PASSED for report in reports for v in report.verdicts.values())
+    return ExitStatus.DONE if passed else ExitStatus.CHECK_FAILED

@@ -1,0 +1,201 @@
+"""What a run of the step told -> a verdict. Decides on data alone; starts nothing, reads nothing."""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kgen.validate import pins, reference
+from kgen.validate.diagnosis import NOTHING, Diagnosis, diagnose
+from kgen.validate.pins import Difference, Mismatch
+from kgen.validate.reference import TOLERANCES, Distance
+from kgen.validate.running import Observation, Subject
+
+
+class Outcome(enum.Enum):
+    """The three verdicts."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Fault(enum.Enum):
+    """How an environment fails, told apart."""
+
+    INSTALL = "will not install"
+    IMPORT = "will not import"
+    BACKEND = "selects another backend"
+    NO_DEVICE = "imports without the device"
+    FAILS = "compiles and fails"
+    NOT_COMPILED = "is not compiled"
+    ELSEWHERE = "runs on another device"
+    LIBRARIES = "loads other libraries"
+    NUMBERS = "runs with wrong numbers"
+
+
+_STAGES = {
+    "start": Fault.IMPORT,
+    "import": Fault.IMPORT,
+    "device": Fault.NO_DEVICE,
+    "build": Fault.FAILS,
+    "compile": Fault.FAILS,
+    "steps": Fault.FAILS,
+    "proof": Fault.FAILS,
+    "libraries": Fault.FAILS,
+}
+"""What it means to fail in a stage of the step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The verdict on one backend of one environment on one device.
+
+    Attributes:
+        outcome: passed, failed or skipped.
+        fault: how it failed; None if it did not.
+        message: in a sentence, what was found; the reason of a skip.
+        diagnosis: why, if it failed.
+        result: the step's own result; empty if it had none.
+        distance: how far from the reference; None if there was nothing to compare.
+        differences: pins of the lock that are not kept.
+        mismatches: libraries of other versions than their packages.
+        seconds: how long the step took as a whole.
+    """
+
+    outcome: Outcome
+    fault: Fault | None = None
+    message: str
+    diagnosis: Diagnosis = NOTHING
+    result: Mapping[str, Any]
+    distance: Distance | None = None
+    differences: tuple[Difference, ...] = ()
+    mismatches: tuple[Mismatch, ...] = ()
+    seconds: float = 0.0
+
+
+def skipped(reason: str) -> Verdict:
+    """The verdict where nothing was run."""
+    return Verdict(outcome=Outcome.SKIPPED, message=reason, result={})
+
+
+def judge(subject: Subject, observation: Observation, locked: Mapping[str, str]) -> Verdict:
+    """The verdict on a run.
+
+    Args:
+        subject: what was run.
+        observation: what it told.
+        locked: normalised name -> version of the lock; empty without one.
+    """
+    result = observation.last("result")
+    installed = observation.last("installed").get("installed", {})
+    loaded = result.get("libraries") or observation.last("libraries").get("libraries", ())
+    wrong = pins.mismatches(loaded, installed, locked)
+    distance = reference.distance(result) if result else None
+    if result:
+        fault, message = _of_result(subject, result, wrong, distance)
+    else:
+        fault, message = _of_failure(subject, observation)
+    diagnosis = NOTHING
+    if fault is not None:
+        diagnosis = diagnose(
+            fault.value,
+            environment=subject.name,
+            output=observation.output,
+            failure=observation.last("failed"),
+            watched=observation.last("started").get("watched", {}),
+            missing=observation.last("libraries").get("missing", ()),
+        )
+        told = tuple(_mismatch_text(one) for one in wrong if one.judged)
+        diagnosis = diagnosis._replace(causes=(*told, *diagnosis.causes))
+    return Verdict(
+        outcome=Outcome.PASSED if fault is None else Outcome.FAILED,
+        fault=fault,
+        message=message,
+        diagnosis=diagnosis,
+        result=result,
+        distance=distance,
+        differences=pins.differences(locked, installed) if installed else (),
+        mismatches=wrong,
+        seconds=observation.seconds,
+    )
+
+
+def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]:
+    """What it means that there is no result."""
+    failed = observation.last("failed")
+    stage = failed.get("stage") or observation.stage or "start"
+    fault = Fault.BACKEND if failed.get("kind") == "wrong-backend" else _STAGES[stage]
+    if observation.status is None:
+        return fault, f"did not end within {subject.timeout:g} s; it was in the stage `{stage}`"
+    if not failed:
+        return fault, f"ended by {_end(observation.status)} in the stage `{stage}`"
+    if fault is Fault.BACKEND:
+        facts = failed["facts"]
+        set_to = facts.get("variable")
+        by = f"KERAS_BACKEND is `{set_to}`" if set_to is not None else "KERAS_BACKEND is not set"
+        return fault, f"Keras runs on `{facts['found']}`, and this environment is for `{facts['wanted']}`; {by}"
+    errors = failed.get("errors") or [{"type": "Error", "message": ""}]
+    # The innermost cause is what a person looks for; the outermost may be Keras's wrapping of it.
+    first = errors[0]
+    text = first["message"].strip().splitlines()
+    said = f"{first['type']}: {text[0]}" if text else first["type"]
+    return fault, said if failed.get("kind") is None else (text[0] if text else first["type"])
+
+
+def _end(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _of_result(
+    subject: Subject, result: Mapping[str, Any], wrong: tuple[Mismatch, ...], distance: Distance | None
+) -> tuple[Fault | None, str]:
+    """What a result means: where it ran, whether it was compiled, what was loaded, and the numbers, in this order."""
+    proof = result["proof"]
+    places = result["device"]["placed"]
+    kind = f"{subject.device}:"
+    asked = {what: places.get(what, []) for what in ("weights", "outputs")}
+    astray = sorted({place for found in asked.values() for place in found if not place.startswith(kind)})
+    # XLA's program says itself what it is for, and may hand a loss back in the host's memory.
+    if proof.get("target") == subject.device:
+        astray = [place for place in astray if place in asked["weights"]]
+    if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
+        where = ", ".join(astray) or proof.get("target") or "nowhere that could be told"
+        return Fault.ELSEWHERE, f"the step's arrays were on {where}, not on the {subject.device}"
+    training = result["contract"] == "training"
+    if training and not proof["convolutions"]:
+        instead = "; ".join(str(proof[key]) for key in ("instead", "because") if key in proof)
+        return Fault.NOT_COMPILED, "no convolution in what was compiled" + (f": {instead}" if instead else "")
+    if any(one.judged for one in wrong):
+        return Fault.LIBRARIES, _mismatch_text(next(one for one in wrong if one.judged))
+    tolerance = TOLERANCES[subject.device]
+    if distance is None or not distance.within(tolerance):
+        return Fault.NUMBERS, _distance_text(distance, result)
+    if not training:
+        return None, f"forward pass only: Keras cannot train on {subject.backend}"
+    return None, f"{proof['convolutions']} convolutions compiled by {proof['compiler']}"
+
+
+def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:
+    if distance is None:
+        return "there are no numbers"
+    if distance.outputs is not None:
+        return f"outputs are off by {distance.outputs:.2g}"
+    losses = ", ".join(f"{float(loss):.6g}" for loss in result.get("losses", ()))
+    wanted = ", ".join(f"{loss:.6g}" for loss in reference.load()["losses"])
+    return (
+        f"losses are off by {distance.losses:.2g} and weights by {distance.weights:.2g}: "
+        f"{losses or 'none'}; the reference has {wanted}"
+    )
+
+
+def _mismatch_text(one: Mismatch) -> str:
+    return f"{one.title} {one.loaded} was loaded ({one.path}), and {one.package} is {one.wanted}"

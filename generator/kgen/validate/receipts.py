@@ -1,0 +1,213 @@
+"""What is left of a validation: `locks/<env>/receipts/<device>.json`, tied to the lock by its digest.
+
+A receipt says nothing of the machine that others could not have: no user, no host, no path of a person's home. Its
+form is `receipt.schema.json`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgen import __version__, storage
+from kgen.errors import OutsideError, SettingsError
+from kgen.validate import locked as locks
+from kgen.validate.judge import Outcome, Verdict
+from kgen.validate.locked import Locked
+from kgen.validate.reference import TOLERANCES
+
+SCHEMA = 1
+FOLDER = "receipts"
+_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receipt on disk.
+
+    Attributes:
+        path: its file.
+        data: what is in it.
+        stale: whether the lock has changed since, or is gone.
+    """
+
+    path: Path
+    data: Mapping[str, Any]
+    stale: bool
+
+    @property
+    def device(self) -> str:
+        """What it was proved on, for people."""
+        device = self.data["device"]
+        return str(device["name"] or device["kind"])
+
+
+def device_name(kind: str, name: str | None) -> str:
+    """The name of a receipt's file without its ending: `cpu`, `nvidia-h200`, or `gpu` for one without a name."""
+    return kind if kind == "cpu" or not name else _SLUG.sub("-", name.lower()).strip("-")
+
+
+def compose(
+    locked: Locked,
+    device: Mapping[str, str | None],
+    verdicts: Mapping[str, Verdict],
+    *,
+    today: dt.date,
+) -> dict[str, Any]:
+    """The content of a receipt.
+
+    Args:
+        locked: the lock.
+        device: kind, name, capability, driver.
+        verdicts: backend -> its verdict; none of them skipped.
+        today: the day.
+    """
+    differences = {row for verdict in verdicts.values() for row in verdict.differences}
+    passed = all(verdict.outcome is Outcome.PASSED for verdict in verdicts.values())
+    return {
+        "schema": SCHEMA,
+        "environment": locked.environment,
+        "platform": locked.platform,
+        "lock": {"file": locked.file, "sha256": locked.sha256},
+        "device": dict(device),
+        "verdict": (Outcome.PASSED if passed else Outcome.FAILED).value,
+        "date": today.isoformat(),
+        "kgen": __version__,
+        "installed": {
+            "as_locked": not differences,
+            "differences": [dict(row._asdict()) for row in sorted(differences, key=lambda row: row.package)],
+        },
+        "steps": [_step(backend, verdict, str(device["kind"])) for backend, verdict in verdicts.items()],
+    }
+
+
+def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
+    result = verdict.result
+    row: dict[str, Any] = {
+        "backend": backend,
+        "verdict": verdict.outcome.value,
+        "fault": None if verdict.fault is None else verdict.fault.value,
+        # What the framework printed is not in it: it may name paths and people.
+        "causes": list(verdict.diagnosis.causes),
+    }
+    if not result:
+        return row
+    tolerance = TOLERANCES[kind]
+    distance = verdict.distance
+    measured = {
+        name: (value if math.isfinite(value) else str(value))
+        for name in ("losses", "weights", "outputs")
+        if distance is not None and (value := getattr(distance, name)) is not None
+    }
+    row |= {
+        "contract": result["contract"],
+        "step": result["step"],
+        "python": result["python"],
+        "versions": result["versions"],
+        "built": result["built"],
+        "placed": result["device"]["placed"],
+        "proof": result["proof"],
+        "libraries": [
+            {key: value for key, value in library.items() if key != "file"} for library in result["libraries"]
+        ],
+        "mismatches": [
+            {"library": one.title, "loaded": one.loaded, "package": one.package, "version": one.wanted}
+            for one in verdict.mismatches
+        ],
+        "held": result["held"],
+        "seconds": result["seconds"],
+        "losses": result.get("losses", []),
+        "distance": measured,
+        "tolerance": {**{name: getattr(tolerance, name) for name in measured}, "reason": tolerance.reason},
+    }
+    return row
+
+
+def render(data: Mapping[str, Any]) -> bytes:
+    """The text of a receipt: the same for the same content."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def path_of(locked: Locked, device: Mapping[str, str | None]) -> Path:
+    """Where the receipt of this lock and device belongs."""
+    return locked.folder / FOLDER / f"{device_name(str(device['kind']), device['name'])}.json"
+
+
+def write(locked: Locked, data: Mapping[str, Any]) -> Path | None:
+    """Writes a receipt, in place of an older one for the same device.
+
+    Returns:
+        Its path; None if a stronger one stands: of the same lock, passed, with exactly what is locked, while this one
+        is of an environment that was something else.
+
+    Raises:
+        OutsideError: that was impossible; what was there stands.
+    """
+    path = path_of(locked, data["device"])
+    old = _load(path)
+    if old is not None and _is_stronger(old, data):
+        return None
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutsideError(
+            f"{path.parent} cannot be created: {error.strerror or error}", hints=[f"ls -ld {path.parent.parent}"]
+        ) from error
+    storage.write_file(path, render(data))
+    return path
+
+
+def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    proven = old["lock"] == new["lock"] and old["verdict"] == Outcome.PASSED.value
+    return bool(proven and old["installed"]["as_locked"] and not new["installed"]["as_locked"])
+
+
+def find(folder: Path) -> tuple[Receipt, ...]:
+    """The receipts of an environment's folder, by device.
+
+    Raises:
+        SettingsError: one of them is no receipt.
+    """
+    return tuple(_found(folder))
+
+
+def stale(folder: Path) -> tuple[Receipt, ...]:
+    """Those receipts of an environment's folder that are older than its lock: their digest is another.
+
+    Raises:
+        SettingsError: one of them is no receipt.
+    """
+    return tuple(receipt for receipt in find(folder) if receipt.stale)
+
+
+def _found(folder: Path) -> Iterator[Receipt]:
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        data = _load(path)
+        if data is not None:
+            now = locks.digest(folder, str(data["lock"]["file"]))
+            yield Receipt(path=path, data=data, stale=now != data["lock"]["sha256"])
+
+
+def _load(path: Path) -> Mapping[str, Any] | None:
+    try:
+        data = json.loads(path.read_bytes())
+        shape: Sequence[object] = (
+            data["lock"]["file"], data["lock"]["sha256"], data["device"]["kind"], data["device"]["name"],
+            data["verdict"], data["date"], data["installed"]["as_locked"], data["steps"],
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from error
+    except (ValueError, KeyError, TypeError):
+        shape = ()
+        data = None
+    if not shape or not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise SettingsError(f"{path} is no receipt of this version of kgen", hints=[f"rm {path}"])
+    return data

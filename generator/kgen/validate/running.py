@@ -1,0 +1,155 @@
+"""Runs the training step with an environment's interpreter, and gathers what it told, however it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kgen import process
+from kgen.errors import TimedOut
+
+STEP = Path(__file__).parent / "step"
+"""The program. It is data to kgen, which never imports it."""
+
+_KEPT = 1 << 20
+"""Bytes of each stream that are kept: what a framework printed last is what tells."""
+
+_TICK = 0.2
+"""Seconds between two looks at the stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is to be validated.
+
+    Attributes:
+        name: what people call it, for messages.
+        backend: the backend that Keras must come up with.
+        device: `cpu` or `gpu`.
+        interpreter: the environment's Python.
+        variables: what the environment's activation sets.
+        timeout: seconds.
+        module: the package to train with.
+    """
+
+    name: str
+    backend: str
+    device: str
+    interpreter: Path
+    variables: Mapping[str, str]
+    timeout: float
+    module: str = "keras"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a run of the step told.
+
+    Attributes:
+        events: its events in order; a line that was cut short is left out.
+        status: its exit status, minus the signal's number if one ended it; None if it ran out of time.
+        output: the end of what it printed, stdout before stderr.
+        seconds: how long it took.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    status: int | None
+    output: str
+    seconds: float
+
+    def last(self, event: str) -> Mapping[str, Any]:
+        """The last event of this kind; empty if there is none."""
+        return next((one for one in reversed(self.events) if one.get("event") == event), {})
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that began last and did not end; None if the step had not begun, or came to its end."""
+        begun = None
+        for event in self.events:
+            if event.get("event") == "begin":
+                begun = event.get("stage")
+            elif event.get("event") == "end":
+                begun = None
+        return begun
+
+
+def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
+    """Runs the step to its end, or ends it with all its children when its time is over.
+
+    Args:
+        subject: what to run.
+        report: told the name of each stage, from another thread.
+
+    Raises:
+        OutsideError: the interpreter is missing or cannot be executed.
+    """
+    with tempfile.TemporaryDirectory(prefix="kgen-validate-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        events, spec, own = folder / "events.jsonl", folder / "spec.json", folder / "own"
+        own.mkdir()
+        values = {
+            "backend": subject.backend,
+            "import": subject.module,
+            "device": subject.device,
+            "folder": str(own),
+            "timeout": subject.timeout,
+        }
+        spec.write_text(json.dumps(values), encoding="utf-8")
+        started = time.monotonic()
+        with _following(events, report):
+            try:
+                done = process.run(
+                    [str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
+                    env=subject.variables,
+                    timeout=subject.timeout,
+                    keep=_KEPT,
+                )
+                status: int | None = done.status
+                output = done.stdout + done.stderr
+            except TimedOut as error:
+                status, output = None, error.stdout + error.stderr
+        return Observation(
+            events=tuple(_read(events)), status=status, output=output, seconds=time.monotonic() - started
+        )
+
+
+def _read(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        # Whoever was killed while writing leaves half a line.
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                yield event
+
+
+@contextlib.contextmanager
+def _following(path: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Reports each stage while the block runs."""
+    over = threading.Event()
+
+    def follow() -> None:
+        told = None
+        while not over.wait(_TICK):
+            begun = [event.get("stage") for event in _read(path) if event.get("event") == "begin"]
+            if begun and begun[-1] != told:
+                told = begun[-1]
+                report(str(told))
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,13 @@
+"""What differs from backend to backend: a module for each, called as `KERAS_BACKEND` is. All have the same shape.
+
+TRAINS                  whether Keras can train on it
+MODULES                 modules whose versions count
+WATCHED                 environment variables that can turn it aside; told if they are set
+hold(environ, device, folder)   sets what must stand before the framework is imported
+device(kind)            settles its switches, gives {name, capability} of the device; raises Refused without one
+built()                 what it says that it was built for: {cuda, cudnn}
+compile_options()       what Keras's `compile` is told to have the training step compiled
+watch()                 begins to listen to its compiler, just before the first step
+places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
+prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}
+"""

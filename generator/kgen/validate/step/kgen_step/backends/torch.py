@@ -1,0 +1,124 @@
+"""PyTorch: dynamo and inductor, through `torch.compile`."""
+
+import os
+
+from kgen_step import libraries
+from kgen_step.events import Refused
+
+TRAINS = True
+MODULES = ("torch", "triton")
+WATCHED = (
+    "KERAS_TORCH_DEVICE",
+    "TORCHDYNAMO_DISABLE",
+    "TORCH_COMPILE_DISABLE",
+    "TORCHDYNAMO_SUPPRESS_ERRORS",
+    "CXX",
+    "CC",
+)
+
+_CPU = "cpu"
+_SHOWN = 8
+
+
+def hold(environ, device, folder):
+    """A step that is really compiled: its caches are empty, and what fails in the compiler fails."""
+    environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(folder, "inductor")
+    environ["TRITON_CACHE_DIR"] = os.path.join(folder, "triton")
+    if device == _CPU:
+        environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        environ["KERAS_TORCH_DEVICE"] = "cpu"
+
+
+def device(kind):
+    """The first GPU, or the CPU."""
+    import torch
+
+    if kind == _CPU:
+        return {"name": None, "capability": None}
+    if not torch.cuda.is_available():
+        raise Refused("no-device", "PyTorch sees no GPU", reasons=_reasons(torch), **libraries.driver())
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    properties = torch.cuda.get_device_properties(0)
+    return {"name": properties.name, "capability": "{}.{}".format(properties.major, properties.minor)}
+
+
+def built():
+    """What the build says; a CPU build has neither."""
+    import torch
+
+    # cuDNN is asked only where CUDA is: without a GPU the question would load it.
+    found = {"cuda": torch.version.cuda}
+    if torch.version.cuda and torch.cuda.is_available():
+        found["cudnn"] = libraries.cudnn_version(torch.backends.cudnn.version())
+    return {name: version for name, version in found.items() if version}
+
+
+def compile_options():
+    """Inductor, explicitly: `auto` is no compilation."""
+    return {"jit_compile": True}
+
+
+def watch():
+    """Has inductor show each graph that it is about to make a program of."""
+    import torch
+    import torch._dynamo
+    import torch._inductor.config as settings
+
+    graphs = []
+    torch._dynamo.config.suppress_errors = False  # noqa: SLF001 - the only switch there is
+    settings.post_grad_custom_post_pass = _Listener(graphs)
+    return graphs
+
+
+class _Listener:
+    """A pass of inductor's that changes nothing."""
+
+    def __init__(self, graphs):
+        self._graphs = graphs
+
+    def __call__(self, graph):
+        self._graphs.append([str(node.target) for node in graph.nodes if node.op == "call_function"])
+
+    def uuid(self):
+        """No cache knows what was compiled with this."""
+
+
+def places(array):
+    """The device of a tensor: `cuda:0` is `gpu:0`."""
+    found = getattr(array, "device", None)
+    kind = getattr(found, "type", None)
+    if kind is None:
+        return []
+    return ["{}:{}".format("gpu" if kind == "cuda" else kind, found.index or 0)]
+
+
+def prove(_function, watch, _folder):
+    """The graphs that inductor compiled, and how many of them hold a convolution."""
+    from torch._dynamo.utils import counters
+
+    names = [name for graph in watch for name in graph if "convolution" in name]
+    found = {
+        "compiler": "inductor",
+        "programs": len(watch),
+        "instructions": sum(len(graph) for graph in watch),
+        "convolutions": len(names),
+        "convolution_names": sorted(set(names))[:_SHOWN],
+        "graphs_with_convolution": sum(any("convolution" in name for name in graph) for graph in watch),
+        "frames": {name: int(count) for name, count in sorted(counters["frames"].items())},
+        "aot": {name: int(count) for name, count in sorted(counters["aot_autograd"].items())},
+    }
+    if not watch:
+        found["instead"] = "inductor was given no graph"
+    return found
+
+
+def _reasons(torch):
+    if torch.version.cuda is None:
+        return ["this PyTorch is a build without CUDA: {}".format(torch.__version__)]
+    try:
+        torch.cuda.init()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
+        return [str(error)]
+    return []

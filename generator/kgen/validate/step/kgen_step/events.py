@@ -1,0 +1,73 @@
+"""What happens, as JSON lines in a file of its own: nothing that a framework prints can get between them."""
+
+import contextlib
+import json
+import math
+import os
+import time
+import traceback
+
+_LONGEST = 4000
+_FRAMES = 6
+
+
+class Refused(Exception):  # noqa: N818 - nothing has gone wrong in the step itself
+    """The step has found a fault by itself; `kind` says which, and `facts` what belongs to it."""
+
+    def __init__(self, kind, message, **facts):
+        super().__init__(message)
+        self.kind = kind
+        self.facts = facts
+
+
+class Events:
+    """Appends events to a file; each is written at once, so that the last one survives whatever comes next."""
+
+    def __init__(self, path):
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.seconds = {}
+
+    def tell(self, event, **fields):
+        """Appends one event."""
+        line = json.dumps(plain(dict(fields, event=event)), sort_keys=True, allow_nan=False) + "\n"
+        rest = line.encode("ascii")
+        while rest:
+            rest = rest[os.write(self._handle, rest) :]
+
+    @contextlib.contextmanager
+    def stage(self, name):
+        """Tells the beginning and the end of a stage, with its seconds, or how it failed."""
+        self.tell("begin", stage=name)
+        started = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            self._fail(name, error)
+            raise
+        self.seconds[name] = time.perf_counter() - started
+        self.tell("end", stage=name, seconds=round(self.seconds[name], 6))
+
+    def _fail(self, stage, error):
+        chain = []
+        cause = error
+        while cause is not None and len(chain) < _FRAMES:
+            chain.append({"type": type(cause).__name__, "message": str(cause)[:_LONGEST]})
+            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        frames = [
+            {"file": os.path.basename(frame.filename), "line": frame.lineno, "name": frame.name}
+            for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        ]
+        kind = getattr(error, "kind", None) if isinstance(error, Refused) else None
+        facts = error.facts if isinstance(error, Refused) else {}
+        self.tell("failed", stage=stage, kind=kind, errors=chain, frames=frames, facts=facts)
+
+
+def plain(value):
+    """The value as strict JSON has it: a number that is none becomes the text `nan`, `inf` or `-inf`."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,118 @@
+"""The network in the words that Keras has had since 2.2, and its training and prediction one batch at a time."""
+
+import numpy
+
+from kgen_step import task
+
+
+def build(keras, weights, options):
+    """Gives the model with these weights.
+
+    options: further arguments of `compile`; None for a model that is not to be trained.
+    """
+    layers = keras.layers
+    # Zeros, as the weights are set anyway: random ones are dozens of programs to compile for some backends.
+    plain = {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
+    images = layers.Input(shape=(task.SIDE, task.SIDE, task.CHANNELS))
+    kernel = (task.KERNEL, task.KERNEL)
+    values = layers.Conv2D(task.FILTERS, kernel, activation="relu", **plain)(images)
+    values = layers.Conv2D(task.FILTERS, kernel, activation="relu", **plain)(values)
+    values = layers.Flatten()(values)
+    values = layers.Dense(task.HIDDEN, activation="relu", **plain)(values)
+    values = layers.Dense(task.CLASSES, activation="softmax", **plain)(values)
+    model = keras.models.Model(images, values)
+    model.set_weights(weights)
+    if options is not None:
+        # The rate goes by position: its name was `lr` once.
+        optimizer = keras.optimizers.SGD(task.RATE, momentum=task.MOMENTUM)
+        model.compile(loss="categorical_crossentropy", optimizer=optimizer, **options)
+    return model
+
+
+class Trainer:
+    """Trains step by step; keeps what came out of the compiled function, to ask where it lives."""
+
+    steps = task.STEPS
+
+    def __init__(self, model, images, labels):
+        self._model = model
+        self._batches = list(zip(images, labels))
+        self._losses = []
+        self._result = None
+        self.function = None
+
+    def step(self, number):
+        """Trains on one batch."""
+        images, labels = self._batches[number % task.BATCHES]
+        loss = self._model.train_on_batch(images, labels)
+        self._losses.append(float(numpy.ravel(numpy.asarray(loss))[0]))
+        if self.function is None:
+            self._observe()
+
+    def _observe(self):
+        """Once it is made, looks at what the function returns before Keras makes plain numbers of it."""
+        function = self.function = self._model.train_function
+
+        def observed(*arguments, **named):
+            self._result = function(*arguments, **named)
+            return self._result
+
+        self._model.train_function = observed
+
+    def arrays(self):
+        """The weights and the optimiser's state after training, and the last outputs of the training function."""
+        state = self._model.optimizer.variables
+        return {
+            "weights": [getattr(variable, "value", variable) for variable in self._model.trainable_weights],
+            "state": [getattr(variable, "value", variable) for variable in (state() if callable(state) else state)],
+            "outputs": list(_leaves(self._result)),
+        }
+
+    def values(self):
+        """What the judge compares."""
+        weights = [numpy.asarray(weight) for weight in self._model.get_weights()]
+        return {
+            "contract": "training",
+            "losses": self._losses,
+            "weights": {
+                name: [float(value) for value in weight.ravel()] for (name, _, _), weight in zip(task.SHAPES, weights)
+            },
+        }
+
+
+class Predictor:
+    """For a backend that cannot train: the outputs of a forward pass."""
+
+    steps = 3
+    function = None
+
+    def __init__(self, model, images):
+        self._model = model
+        self._images = images
+        self._outputs = None
+
+    def step(self, _):
+        """Predicts the first batch."""
+        self._outputs = self._model.predict_on_batch(self._images[0])
+
+    def arrays(self):
+        """The outputs."""
+        return {"outputs": [self._outputs]}
+
+    def values(self):
+        """What the judge compares."""
+        return {
+            "contract": "forward",
+            "outputs": [[float(value) for value in row] for row in numpy.asarray(self._outputs)],
+        }
+
+
+def _leaves(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            for leaf in _leaves(item):
+                yield leaf
+    elif value is not None:
+        yield value

@@ -1,0 +1,120 @@
+"""The stages of the step, one after the other. Each begins and ends with an event."""
+
+import faulthandler
+import importlib
+import os
+import platform
+import statistics
+import sys
+import time
+
+from kgen_step import VERSION, installed, libraries
+from kgen_step.events import Events, Refused
+
+_BEFORE_TIMEOUT = 1.5
+"""Seconds before the caller's timeout at which every thread's position is written to stderr."""
+
+_SETTINGS = '{"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}\n'
+"""Keras's own defaults, in place of whatever the user's keras.json says; the backend is not chosen here."""
+
+
+def run(spec, backend, path):
+    """Runs the step; returns the exit status. `backend` is the module of that name in `backends`."""
+    events = Events(path)
+    faulthandler.enable()
+    timeout = spec.get("timeout")
+    if timeout:
+        faulthandler.dump_traceback_later(max(timeout - _BEFORE_TIMEOUT, timeout / 2), exit=False)
+    try:
+        result = _stages(spec, backend, events)
+    except BaseException as error:  # noqa: BLE001 - it was told; the interpreter's own report would say it once more
+        events.tell("libraries", libraries=libraries.loaded(), missing=libraries.missing())
+        return error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    events.tell("result", **result)
+    return 0
+
+
+def _stages(spec, backend, events):
+    with events.stage("start"):
+        before = dict(os.environ)
+        _settle(spec)
+        backend.hold(os.environ, spec["device"], spec["folder"])
+        watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
+        held = {name: value for name, value in os.environ.items() if before.get(name) != value}
+        held = {name: value.replace(spec["folder"], "$FOLDER") for name, value in held.items()}
+        events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
+        events.tell("installed", installed=installed.distributions())
+    with events.stage("import"):
+        keras = importlib.import_module(spec["import"])
+        _refuse_other_backend(keras, spec)
+        from kgen_step import network, task
+    with events.stage("device"):
+        device = dict(backend.device(spec["device"]), kind=spec["device"])
+        events.tell("device", device=device, built=backend.built())
+    with events.stage("build"):
+        weights, images, labels = task.arrays()
+        model = network.build(keras, weights, backend.compile_options() if backend.TRAINS else None)
+    runner = network.Trainer(model, images, labels) if backend.TRAINS else network.Predictor(model, images)
+    with events.stage("compile"):
+        watch = backend.watch()
+        runner.step(0)
+    with events.stage("steps"):
+        steps = []
+        for number in range(1, runner.steps):
+            started = time.perf_counter()
+            runner.step(number)
+            steps.append(time.perf_counter() - started)
+    with events.stage("proof"):
+        placed = {
+            what: sorted({place for array in arrays for place in backend.places(array)})
+            for what, arrays in runner.arrays().items()
+        }
+        proof = backend.prove(runner.function, watch, spec["folder"])
+    with events.stage("libraries"):
+        found = libraries.loaded()
+    return dict(
+        runner.values(),
+        step=VERSION,
+        backend=spec["backend"],
+        python=platform.python_version(),
+        versions=dict(_versions(backend.MODULES), **{spec["import"]: keras.__version__}),
+        device=dict(device, placed=placed),
+        built=backend.built(),
+        proof=proof,
+        libraries=found,
+        held=held,
+        seconds={
+            "import": round(events.seconds["import"], 4),
+            "compile": round(events.seconds["compile"], 4),
+            "step": round(statistics.median(steps), 6),
+        },
+    )
+
+
+def _settle(spec):
+    """What holds for every backend: Keras's settings are not the user's, and nothing is written among them."""
+    with open(os.path.join(spec["folder"], "keras.json"), "w", encoding="utf-8") as file:
+        file.write(_SETTINGS)
+    os.environ["KERAS_HOME"] = spec["folder"]
+    # NVIDIA's libraries then compute float32 in float32, whatever a framework's switches say.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
+def _refuse_other_backend(keras, spec):
+    found = keras.backend.backend()
+    if found != spec["backend"]:
+        raise Refused(
+            "wrong-backend",
+            "Keras runs on {}, not on {}".format(found, spec["backend"]),
+            wanted=spec["backend"],
+            found=found,
+            variable=os.environ.get("KERAS_BACKEND"),
+        )
+
+
+def _versions(names):
+    modules = {name: sys.modules.get(name) for name in ("numpy", *names)}
+    found = {name: getattr(module, "__version__", None) for name, module in modules.items()}
+    return {name: str(version) for name, version in found.items() if version is not None}

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -721,3 +722,41 @@ class TestJupyter:
         assert spec["argv"][0] == str(prefix(kgen) / "bin/python")
         assert spec["display_name"] == "numpy-cpu (project)"
         assert spec["env"]["KERAS_BACKEND"] == "numpy"
+
+    @pytest.mark.network
+    @pytest.mark.frameworks
+    def test_a_notebook_runs_in_the_environment(self, project: Path, tmp_path: Path) -> None:
+        """A kernel started by Jupyter's own client, from the spec alone."""
+        jupyter = {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+        kgen = Kgen(folder=project, temporary=tmp_path, environment={**os.environ, **jupyter})
+        wanted = [word for name in ("ipykernel", "jupyter-client") for word in ("--dependency", name)]
+        assert kgen(*LOCK, "numpy", *wanted).status == 0
+        written = kgen("shell", "numpy", "--jupyter", timeout=600)
+        assert written.status == 0, written.stderr
+        text = """
+            import os, sys
+            from jupyter_client.manager import start_new_kernel
+            del os.environ["KERAS_BACKEND"]
+            manager, client = start_new_kernel(kernel_name="kgen-project-numpy-cpu", startup_timeout=120)
+            client.execute_interactive(
+                "import os, sys, keras; print(keras.backend.backend(), os.environ['KGEN_ENVIRONMENT'], sys.prefix)",
+                output_hook=lambda message: print(message["content"].get("text", ""), end=""), timeout=120,
+            )
+            manager.shutdown_kernel(now=True)
+        """
+        told = kgen("run", "numpy", "--", "python", "-c", textwrap.dedent(text))
+        assert told.stdout.splitlines() == [f"numpy numpy-cpu [TEMP]/project/{ENVS}/numpy-cpu"], told.stderr
+
+
+@pytest.mark.network
+@pytest.mark.frameworks
+def test_the_real_index(project: Path, tmp_path: Path) -> None:
+    """Real wheels: with folders of data, scripts and entry points; every file as its RECORD says."""
+    kgen = Kgen(folder=project, temporary=tmp_path)
+    assert kgen(*LOCK, "jax", "--portable").status == 0
+    assert kgen("sync", "jax", timeout=600).status == 0
+    assert kgen("check", "--installed", "jax").stdout == "jax-cpu: every file is as locked\n"
+    text = "import keras; print(keras.backend.backend())"
+    assert kgen("run", "jax", "--", "python", "-c", text, KERAS_BACKEND="torch").stdout == "jax\n"
+    assert kgen("run", "jax", "--", "f2py", "-v").status == 0
+    assert kgen("check", "--installed", "jax").status == 0

@@ -23,8 +23,7 @@ FILES = [*HOOKS, "pylock.linux-64.toml"]
 ENVIRONMENTS = ["jax-cuda12", "numpy-cpu", "tensorflow-cuda12", "torch-cuda12"]
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 NEXT = """
-next: commit locks/; install with `uv pip sync locks/{0}/pylock.linux-64.toml` \
-and select the backend with `. locks/{0}/activate.d/kgen.sh`
+next: commit locks/; `kgen shell {0}` enters the environment, `kgen validate {0}` trains in it
 """
 
 

@@ -32,6 +32,8 @@ _ALIKE = 0.85
 _ON_DISK = (2, 4)
 """An environment takes so many times its download: wheels of CUDA libraries twice, pure Python four times."""
 
+_GB = 10**9
+
 _GPU_FLAGS = {
     "docker": "docker run --gpus all …",
     "podman": "podman run --device nvidia.com/gpu=all …",
@@ -476,8 +478,8 @@ def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
             yield Finding(
                 "fault" if patient.free < least else "note",
                 (patient.lock.environment,),
-                f"{patient.free / 1e9:.1f} GB are free, and the environment takes {least / 1e9:.1f} to"
-                f" {most / 1e9:.1f} GB",
+                f"{patient.free / _GB:.1f} GB are free, and the environment takes {least / _GB:.1f} to"
+                f" {most / _GB:.1f} GB",
                 str(patient.prefix.parent),
                 "the environment may not fit",
                 f"kgen sync {patient.lock.environment} --envs /a/larger/disk   # or: uv cache prune",

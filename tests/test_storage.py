@@ -200,11 +200,16 @@ def drive_moments(base: Path, way: str) -> dict[str, int]:
     dice = random.Random(way)  # noqa: S311
     counts = {"old": 0, "new": 0}
     for _ in range(120):
+        # how long a disk takes changes from moment to moment where others are at work
+        started = time.perf_counter()
+        replace_folder(target, NEW, owned=owned)
+        replace_folder(target, OLD, owned=owned)
+        longest = 2 * (time.perf_counter() - started)
         child = os.fork()
         if child == 0:
             for files in itertools.cycle((NEW, OLD)):
                 replace_folder(target, files, owned=owned)
-        time.sleep(dice.uniform(0, 0.01))
+        time.sleep(dice.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         if way == "exchange":

@@ -23,7 +23,7 @@ _SUBDIRS = {
     ("Windows", "amd64"): "win-64",
 }
 _PYTHON_VERSION = ".python-version"
-_MINOR = re.compile(r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?")
+_MINOR = r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?"
 _OTHER_PYTHONS = (
     "pypy",
     "graalpy",
@@ -140,7 +140,7 @@ def python_version_file(folder: Path) -> str | None:
     asked = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), None)
     if asked is None:
         return None
-    match = _MINOR.fullmatch(asked.lower())
+    match = re.fullmatch(_MINOR, asked.lower())
     if match is not None:
         return match["minor"]
     shown = repr(asked if len(asked) <= _SHOWN else asked[:_SHOWN] + "…")

@@ -9,7 +9,7 @@ from typing import NoReturn
 from kgen.errors import UsageError
 from kgen.tables import nearest
 
-_INVALID_CHOICE = re.compile(r"argument (?P<what>\w+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)")
+_INVALID_CHOICE = r"argument (?P<what>\w+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
 
@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
             near = nearest(wrong.split("=")[0], self._option_string_actions)
             message = f"`{self.prog}` has no argument `{wrong}`"
             hints += [f"did you mean `{near}`?"] if near else []
-        choice = _INVALID_CHOICE.fullmatch(message)
+        choice = re.fullmatch(_INVALID_CHOICE, message)
         if choice is not None:
             known = re.findall(r"[a-z]+", choice["known"])
             message = f"`{self.prog}` has no {choice['what'].lower()} `{choice['wrong']}`"

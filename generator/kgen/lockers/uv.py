@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,9 @@ _SHOWN = 400
 
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
 _TEMPLATE_SETTINGS = ("--color", "never", "--no-progress")
+_INTERPRETER = ("--python", sys.executable) if sys.executable else ()
+"""The one that runs kgen. Wheels alone need none, but uv would look for one like the target's, and what it tries on the
+way (the shims of version managers) may take it longer than all the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +157,7 @@ class Uv:
                 [
                     self._program, "pip", "compile", "-", "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
-                    "--only-binary", ":all:", *_TEMPLATE_SETTINGS, *arguments,
+                    "--only-binary", ":all:", *_INTERPRETER, *_TEMPLATE_SETTINGS, *arguments,
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
                 env=self._environment,

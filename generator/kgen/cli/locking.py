@@ -16,7 +16,7 @@ import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kgen import __version__, host, resources, storage
+from kgen import __version__, host, resources, storage, templates
 from kgen.cli import console, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
@@ -96,8 +96,10 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
     cancel = threading.Event()
 
     def open_reader() -> WheelReader:
-        from kgen import wheels  # noqa: PLC0415 - slow to import; called while uv is at work
+        # called while uv is at work: what is slow to import or to prepare is seen to now
+        from kgen import wheels  # noqa: PLC0415
 
+        templates.prepare()
         return wheels.WheelReader(
             cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
             cancel=cancel,

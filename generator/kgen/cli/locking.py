@@ -23,7 +23,7 @@ from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
-from kgen.lockers.session import CLOSERS, Outcome, Reporter, Session
+from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
@@ -31,9 +31,6 @@ from kgen.solver import report
 
 if TYPE_CHECKING:
     from kgen.wheels import WheelReader
-
-_IN_FLIGHT = 24
-"""Requests to the index in flight at a time, over all environments: about half of what one uv would take by itself."""
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
 _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
@@ -106,15 +103,13 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None or len(requests) == 1
-    locker = uv.Uv(
-        uv.find(),
-        root=planned.settings.root,
-        cancel=cancel,
-        downloads=None if chosen else max(1, _IN_FLIGHT // min(len(requests), CLOSERS)),
-    )
+    locker = uv.Uv(uv.find(), root=planned.settings.root, cancel=cancel)
+    chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
-        return Session(matrix, locker, open_reader, cancel=cancel, report=told).lock(requests)
+        session = Session(
+            matrix, locker, open_reader, cancel=cancel, report=told, in_flight=None if chosen else IN_FLIGHT
+        )
+        return session.lock(requests)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,10 @@ _PROBES = 4
 CLOSERS = 4
 """How many environments are closed at a time."""
 
+IN_FLIGHT = 24
+"""Requests to the index in flight at a time, over all environments: about half of what one uv takes by itself. Several
+that take as many each overrun an index, whose answers then stall for seconds."""
+
 _READERS = 16
 
 Reporter = Callable[[EnvironmentRequest, str], None]
@@ -149,6 +153,7 @@ class Session:
         *,
         cancel: threading.Event,
         report: Reporter = lambda _request, _stage: None,
+        in_flight: int | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -158,12 +163,15 @@ class Session:
             open_reader: gives what reads sizes and file lists of wheels.
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
+            in_flight: how many requests to the index there may be at a time; None leaves it to uv.
         """
         self._matrix = matrix
         self._uv = uv
         self._open_reader = open_reader
         self._cancel = cancel
         self._report = report
+        self._in_flight = in_flight
+        self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
@@ -222,6 +230,8 @@ class Session:
             answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
         }
         self._ahead = {answer.request: answer for answer in answers}
+        if self._in_flight is not None and len(solved) > 1:
+            self._shares = _shares(solved, self._in_flight)
         self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
 
     # -- closing ---------------------------------------------------------------------------------------------------
@@ -255,7 +265,12 @@ class Session:
                 answer = self._offered(answer, lessons.exclusions)
             self._report(request, "closing with uv")
             constraints = (*lessons.ceilings, *lessons.unfit)
-            closed = self._uv.close(answer, self._matrix.platforms[request.platform], constraints=constraints)
+            closed = self._uv.close(
+                answer,
+                self._matrix.platforms[request.platform],
+                constraints=constraints,
+                in_flight=self._shares.get(request),
+            )
             if isinstance(closed, Unclosed):
                 if not self._learn(answer, closed, lessons):
                     break
@@ -485,6 +500,16 @@ class Session:
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
     return " ".join(b.name for b in matrix.backends.values() if b.default and b.name not in request.backends)
+
+
+def _shares(solved: Sequence[Resolution], in_flight: int) -> dict[EnvironmentRequest, int]:
+    """How many requests each environment may have in flight: more where there is more to ask for, so that all end soon.
+
+    As many as are closed at a time, whichever these are, keep within the sum.
+    """
+    sizes = {answer.request: len(answer.install) + len(answer.libraries) for answer in solved}
+    largest = sum(sorted(sizes.values())[-CLOSERS:])
+    return {request: max(1, in_flight * size // largest) for request, size in sizes.items()}
 
 
 def _as_locked(found: _Closed) -> Resolution:

@@ -74,19 +74,14 @@ def find() -> str:
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
-    def __init__(self, program: str, *, root: Path, cancel: threading.Event, downloads: int | None = None) -> None:
+    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
         """Use this program; its configuration is looked for from the project's root on.
 
         Args:
             program: the path of uv.
             root: the project's root.
             cancel: set it to end what is under way.
-            downloads: how many requests one uv may have in flight; None for uv's own choice, or the user's. Several
-                that each take the default overrun an index, whose answers then stall for seconds.
         """
-        self._environment = {"UV_PYTHON_DOWNLOADS": "never"}
-        if downloads is not None:
-            self._environment["UV_CONCURRENT_DOWNLOADS"] = str(downloads)
         self._program = program
         self._root = root
         self._cancel = cancel
@@ -98,6 +93,7 @@ class Uv:
         *,
         constraints: Sequence[str] = (),
         offline: bool = False,
+        in_flight: int | None = None,
     ) -> Pylock | Unclosed:
         """Close a resolution for its Python and platform, wheels only.
 
@@ -106,6 +102,7 @@ class Uv:
             platform: the target.
             constraints: versions that other environments use.
             offline: answer from uv's cache alone.
+            in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
 
         Raises:
             OutsideError: uv, the index or the network failed.
@@ -133,6 +130,7 @@ class Uv:
                 *_cutoff(request.cutoff),
                 *(["--offline"] if offline else []),
             ],
+            in_flight,
         )  # fmt: skip
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
@@ -147,7 +145,11 @@ class Uv:
         return found.packages[0].version if isinstance(found, Pylock) and found.packages else None
 
     def _compile(
-        self, requirements: Sequence[str], constraints: Sequence[str], arguments: Sequence[str]
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        arguments: Sequence[str],
+        in_flight: int | None = None,
     ) -> Pylock | Unclosed:
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
@@ -160,7 +162,10 @@ class Uv:
                     "--only-binary", ":all:", *_INTERPRETER, *_TEMPLATE_SETTINGS, *arguments,
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
-                env=self._environment,
+                env={
+                    "UV_PYTHON_DOWNLOADS": "never",
+                    **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
+                },
                 cwd=self._root,
                 cancel=self._cancel,
             )  # fmt: skip

@@ -40,20 +40,18 @@ def small() -> dict[str, Any]:
         "python.toml": {"python": [{"version": "3.12", "released": DAY, **SEEN}]},
         "platforms.toml": {"linux-64": {**platform, "glibc": "2.28", **SEEN}},
         "backends.toml": {"torch": {"framework": "torch", "accelerated": True, **SEEN}},
-        "cuda.toml": {
-            "major": [{"version": "12", "driver": "525.60.13", "gpu": ">=5.0", **SEEN}],
+        "cuda.toml": {"major": [{"version": "12", "driver": "525.60.13", "gpu": ">=5.0", **SEEN}]},
+        "toolkits.toml": {
             "toolkit": [{"version": "12.8.0", "driver": "570.26", "extras": {"nccl": "nvidia-nccl-cu12==2.*"}, **SEEN}],
         },
         "cudnn.toml": {
             "support": [{"cuda": "12", "cudnn": ">=9", "gpu": ">=7.5", "driver": "525.60.13", **SEEN}],
         },
-        "libraries.toml": {
-            "nvidia-nccl-cu12": {
-                "role": "nccl",
-                "cuda": 12,
-                "files": [{"platforms": {"linux-64": "2.17"}, "releases": {"2.1": DAY}}],
-                **SEEN,
-            }
+        "libraries/nvidia-nccl-cu12.toml": {
+            "role": "nccl",
+            "cuda": 12,
+            "files": [{"platforms": {"linux-64": "2.17"}, "releases": {"2.1": DAY}}],
+            **SEEN,
         },
         "keras.toml": {
             "project": {"name": "keras", "title": "Keras"},
@@ -92,8 +90,8 @@ def test_all_faults_at_once() -> None:
     tables["cuda.toml"]["major"][0]["driver"] = "new"
     tables["cuda.toml"]["major"][0]["gpu"] = "5 and up"
     tables["cudnn.toml"]["support"][0]["cuda"] = "12.8"
-    tables["libraries.toml"]["nvidia-nccl-cu12"]["cuda"] = "12"
-    tables["libraries.toml"]["nvidia-nccl-cu12"]["files"][0]["releases"] = {"2.1": "monday", "x": DAY}
+    tables["libraries/nvidia-nccl-cu12.toml"]["cuda"] = "12"
+    tables["libraries/nvidia-nccl-cu12.toml"]["files"][0]["releases"] = {"2.1": "monday", "x": DAY}
     tables["keras.toml"]["project"]["name"] = "kears"
     tables["keras.toml"]["release"].append(dict(tables["keras.toml"]["release"][0]))
     build = tables["torch.toml"]["release"][0]["build"][0]
@@ -166,7 +164,7 @@ def test_a_missing_file() -> None:
 def test_an_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "keras.toml").write_bytes(b"\xff")
     with pytest.raises(MatrixError, match=r"keras\.toml: 'utf-8' codec"):
-        load(tmp_path)
+        load(tmp_path).check()
 
 
 def test_faults_between_files() -> None:
@@ -175,7 +173,7 @@ def test_faults_between_files() -> None:
     build["platforms"] = {"linux-46": "2.28"}
     build["cuda"] = "13.0"
     build["requires"] = ["nvidia-ncll-cu12>=2", "nvidia-nccl-cu12 >= two"]
-    tables["cuda.toml"]["toolkit"][0]["extras"]["nccl"] = "=="
+    tables["toolkits.toml"]["toolkit"][0]["extras"]["nccl"] = "=="
     assert faults(tables) == [
         "torch.release[2.0].build[0].platforms.linux-46: unknown platform",
         "torch.release[2.0].build[0].cuda: no CUDA 13 in cuda.toml",
@@ -185,7 +183,7 @@ def test_faults_between_files() -> None:
             " (after name with no version specifier) or end"
         ),
         (
-            "cuda.toolkit[12.8.0].extras.nccl: `==` is not a requirement: Expected package name at the start of"
+            "toolkits.toolkit[12.8.0].extras.nccl: `==` is not a requirement: Expected package name at the start of"
             " dependency specifier"
         ),
     ]

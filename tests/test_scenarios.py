@@ -108,12 +108,16 @@ def matrix_of(scenario: Mapping[str, Any], seen: str) -> CompatibilityMatrix:
             for name, row in scenario["backends"].items()
             if name in frameworks
         },
-        "cuda": {
-            kind: [{"version": version, **seen_there, **row} for version, row in rows.items()]
-            for kind, rows in scenario["cuda"].items()
+        **{
+            file: {
+                kind: [
+                    {"version": version, **seen_there, **row} for version, row in scenario["cuda"].get(kind, {}).items()
+                ]
+            }
+            for file, kind in (("cuda", "major"), ("toolkits", "toolkit"))
         },
         "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
-        "libraries": {name: _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
+        **{f"libraries/{name}": _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
     }
     for name, releases in frameworks.items():
         files[name] = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -34,18 +33,19 @@ INSTALLERS = ("uv", "conda")
 
 _SHOWN = 80
 """So much of a wrong value is shown; a settings file may hold anything."""
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_CUDA = re.compile(r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?")
-_GLIBC = re.compile(r"2\.(?:0|[1-9][0-9]{0,2})")
-_GPU = re.compile(r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?")
+# as text: most questions ask for few of them, and compiling all costs a run some milliseconds
+_BARE_KEY = r"[A-Za-z0-9_-]+"
+_CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
+_GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
+_GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
 _OLDEST_GPU = Version("3.0")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*", re.DOTALL)
-_PATCH = re.compile(r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*")
-_CREDENTIALS = re.compile(r"://[^/@\s]*@|/t/[^/\s]+")
-_CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-_ACCELERATOR = re.compile(r".*-(?:cpu|cuda[0-9]*)")
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
+_PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
+_CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
+_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
+_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
 _LONGEST_NAME = 64
 _JOINT = 2
 """Backends that it takes to make a joint environment."""
@@ -172,7 +172,7 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     known = [row.version for row in matrix.pythons]
     if text in known:
         return text
-    patch = _PATCH.fullmatch(text)
+    patch = re.fullmatch(_PATCH, text)
     if patch is not None and patch["minor"] in known:
         raise ValueError(f"`{_shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
     raise ValueError(f"unknown Python `{_shown(text)}`; known are {', '.join(known)}")
@@ -187,7 +187,7 @@ def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
     if text == "auto":
         return text
     majors = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
-    match = _CUDA.fullmatch(text)
+    match = re.fullmatch(_CUDA, text)
     if match is None:
         raise ValueError(
             f"`{_shown(text)}` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
@@ -212,9 +212,9 @@ def parse_channel(text: str) -> str:
     Raises:
         ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
     """
-    if _CREDENTIALS.search(text):
+    if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
-    if _CHANNEL.fullmatch(text) is None:
+    if re.fullmatch(_CHANNEL, text) is None:
         raise ValueError(f"`{_shown(text)}` is no channel such as conda-forge or https://conda.example/main")
     return text
 
@@ -257,7 +257,7 @@ def parse_glibc(text: str) -> Version:
     Raises:
         ValueError: it is none.
     """
-    if _GLIBC.fullmatch(text) is None:
+    if re.fullmatch(_GLIBC, text) is None:
         raise ValueError(f"`{_shown(text)}` is no version of glibc such as 2.28")
     return Version(text)
 
@@ -280,7 +280,7 @@ def parse_gpu(text: str) -> Version:
     Raises:
         ValueError: it is none.
     """
-    match = _GPU.fullmatch(text)
+    match = re.fullmatch(_GPU, text)
     if match is not None:
         capability = Version(f"{match['major']}.{match['minor']}")
         # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
@@ -298,10 +298,10 @@ def parse_date(text: str) -> dt.date:
     Raises:
         ValueError: it is none. A moment is refused: the matrix knows the day of a release and no more.
     """
-    moment = _MOMENT.fullmatch(text)
+    moment = re.fullmatch(_MOMENT, text)
     if moment is not None:
         raise ValueError(f"`{_shown(text)}` is a moment; give the day alone, {moment['day']}")
-    if _DAY.fullmatch(text) is not None:
+    if re.fullmatch(_DAY, text) is not None:
         with contextlib.suppress(ValueError):
             return dt.date.fromisoformat(text)
     raise ValueError(f"`{_shown(text)}` is no day such as 2026-11-20")
@@ -416,23 +416,27 @@ def _known(text: str, known: tuple[str, ...], what: str) -> str:
 
 def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
     """Why an environment may not have this name, as the rest of a sentence."""
-    if _NAME.fullmatch(name) is None:
+    if re.fullmatch(_NAME, name) is None:
         return "is not made of a-z, 0-9 and inner hyphens"
     if len(name) > _LONGEST_NAME:
         return f"is longer than {_LONGEST_NAME} characters"
     if name in matrix.backends:
         return "is that of a backend"
-    if _ACCELERATOR.fullmatch(name) is not None:
+    if re.fullmatch(_ACCELERATOR, name) is not None:
         return "ends like an accelerator, which kgen adds by itself"
     return None
 
 
 def _key(name: str) -> str:
     """A name as a TOML key."""
-    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    if re.fullmatch(_BARE_KEY, name):
+        return name
+    import json  # noqa: PLC0415 - only such a name pays for it
+
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _shown(text: str) -> str:
     """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
-    hidden = _CREDENTIALS.sub(lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
+    hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
     return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")

@@ -20,7 +20,6 @@ import fcntl
 import functools
 import os
 import re
-import secrets
 import shlex
 import shutil
 import stat
@@ -454,7 +453,7 @@ def _remove(path: Path) -> None:
 def _temporary(place: Path) -> tuple[Path, int]:
     """A new file beside this one, open, and locked as a sign that its maker is alive."""
     for _ in range(_ATTEMPTS):
-        path = place.with_name(f".{place.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+        path = place.with_name(f".{place.name}.{os.urandom(4).hex()}{_TEMPORARY}")
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with contextlib.suppress(OSError):
             # In vain where locks are unknown; nobody there can tell that it has no owner either.

@@ -154,9 +154,10 @@ def files(model: Model, shuffle: random.Random | None = None) -> dict[str, str]:
 
     found = {f"{name}.toml": _framework(name, releases, mixed) for name, releases in model.frameworks.items()}
     found["backends.toml"] = mixed([_backend(name, wanted) for name, wanted in model.keras.items()])
-    found["libraries.toml"] = mixed([_library(library, mixed) for library in model.libraries])
+    found |= {f"libraries/{library.name}.toml": _library(library, mixed) for library in model.libraries}
     found["cudnn.toml"] = mixed([_cudnn(row) for row in model.cudnn])
-    found["cuda.toml"] = mixed([_major(major) for major in MAJOR_DRIVERS] + [_toolkit(v) for v in TOOLKIT_DRIVERS])
+    found["cuda.toml"] = mixed([_major(major) for major in MAJOR_DRIVERS])
+    found["toolkits.toml"] = mixed([_toolkit(version) for version in TOOLKIT_DRIVERS])
     found["python.toml"] = mixed(
         [f'[[python]]\nversion = "{python}"\nreleased = 2022-01-01\n{_CHECKED}' for python in PYTHONS]
     )
@@ -211,11 +212,11 @@ def _backend(name: str, keras: Range | None) -> str:
 
 
 def _library(library: Library, mixed: Mixed) -> str:
-    row = f'[{library.name}]\nrole = "{library.role}"\n'
+    row = f'role = "{library.role}"\n'
     row += f"cuda = {library.cuda}\n" if library.cuda is not None else ""
     groups = [
-        f"[[{library.name}.files]]\nplatforms = {_glibcs(release.platforms)}\npythons = {_texts(release.pythons)}\n"
-        f'[{library.name}.files.releases]\n"{release.version}" = {release.day}\n'
+        f"[[files]]\nplatforms = {_glibcs(release.platforms)}\npythons = {_texts(release.pythons)}\n"
+        f'[files.releases]\n"{release.version}" = {release.day}\n'
         for release in library.releases
     ]
     return row + _CHECKED + mixed(groups)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +13,8 @@ _STEP = 1000
 
 def data(value: object) -> None:
     """Print a result as JSON on stdout."""
+    import json  # noqa: PLC0415 - only who wants data pays for it
+
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

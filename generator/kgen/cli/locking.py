@@ -16,14 +16,14 @@ import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kgen import __version__, host, lockfiles, resources, storage, uvtool
+from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
 from kgen.cli import console, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
-from kgen.lockers.session import CLOSERS, Outcome, Reporter, Session
+from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
@@ -32,9 +32,6 @@ from kgen.solver import report
 
 if TYPE_CHECKING:
     from kgen.wheels import WheelReader
-
-_IN_FLIGHT = 24
-"""Requests to the index in flight at a time, over all environments: about half of what one uv would take by itself."""
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
 _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
@@ -97,23 +94,23 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
     cancel = threading.Event()
 
     def open_reader() -> WheelReader:
-        from kgen import wheels  # noqa: PLC0415 - slow to import; called while uv is at work
+        # called while uv is at work: what is slow to import or to prepare is seen to now
+        from kgen import wheels  # noqa: PLC0415
 
+        templates.prepare("hooks/", "pylock")
         return wheels.WheelReader(
             cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None or len(requests) == 1
-    locker = uv.Uv(
-        uvtool.find(),
-        root=planned.settings.root,
-        cancel=cancel,
-        downloads=None if chosen else max(1, _IN_FLIGHT // min(len(requests), CLOSERS)),
-    )
+    locker = uv.Uv(uvtool.find(), root=planned.settings.root, cancel=cancel)
+    chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
-        return Session(matrix, locker, open_reader, cancel=cancel, report=told).lock(requests)
+        session = Session(
+            matrix, locker, open_reader, cancel=cancel, report=told, in_flight=None if chosen else IN_FLIGHT
+        )
+        return session.lock(requests)
 
 
 @contextlib.contextmanager

@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import MappingProxyType
 
-import jinja2
-
 from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
-from kgen.resources import folder
+from kgen.templates import render
 
 SHARE = "share/kgen"
 """The folder of kgen's own files in an environment."""
@@ -50,24 +48,18 @@ def render_activation(
     Raises:
         ValueError: a text holds NUL.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder("templates") / "activation"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - shells, not HTML: each value is quoted for its shell below
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     site = f"lib/python{python}/site-packages"
     texts = {
-        f"{site}/{MODULE}.py": templates.get_template("selection.py.j2").render(
-            label=environment, variables=pprint.pformat(dict(sorted(variables.items())), width=100)
+        f"{site}/{MODULE}.py": render(
+            "activation/selection.py.j2",
+            label=environment,
+            variables=pprint.pformat(dict(sorted(variables.items())), width=100),
         ),
         f"{site}/{MODULE}.pth": f"import {MODULE}\n",
     }
     for suffix in HOOKED_SHELLS:
         quote = _QUOTING[suffix]
-        template = templates.get_template(f"activate.{suffix}.j2")
+        template = f"activation/activate.{suffix}.j2"
         values = {
             "label": environment,
             "prompt": quote(environment),
@@ -76,12 +68,15 @@ def render_activation(
         }
         both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
         plain = "activate" if suffix == "sh" else f"activate.{suffix}"
-        texts[f"bin/{plain}"] = template.render(**values, hooks=None)
-        texts[f"{SHARE}/activate.{suffix}"] = template.render(**values, hooks=both)
+        texts[f"bin/{plain}"] = render(template, **values, hooks=None)
+        texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
     share = prefix / SHARE
     for place, name in _READ_BY_SHELLS.items():
-        texts[f"{SHARE}/{place}"] = templates.get_template(f"{name}.j2").render(
-            label=environment, script=quote_sh(str(share / "activate.sh")), zdotdir=quote_sh(str(share / "zsh"))
+        texts[f"{SHARE}/{place}"] = render(
+            f"activation/{name}.j2",
+            label=environment,
+            script=quote_sh(str(share / "activate.sh")),
+            zdotdir=quote_sh(str(share / "zsh")),
         )
     texts[f"{SHARE}/run.sh"] = hooks["activate.d/kgen.sh"].rstrip("\n") + '\nexec "$@"\n'
     return texts

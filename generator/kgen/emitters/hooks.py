@@ -10,10 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import jinja2
-
+from kgen import templates
 from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
-from kgen.resources import folder
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STACK = re.compile(r"_KGEN_.*|KGEN_SHLVL|KGEN_ENVIRONMENT")
@@ -37,16 +35,9 @@ def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, st
         raise ValueError("an environment without a name can have no hooks")
     for name in variables:
         _refuse_unfit(name)
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder("templates") / "hooks"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - shells, not HTML: each value is quoted for its shell below
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     return {
-        f"{phase}.d/kgen.{suffix}": templates.get_template(f"{phase}.{suffix}.j2").render(
+        f"{phase}.d/kgen.{suffix}": templates.render(
+            f"hooks/{phase}.{suffix}.j2",
             label=_in_a_comment(environment),
             environment=quote(environment),
             variables=[(name, quote(variables[name])) for name in sorted(variables)],

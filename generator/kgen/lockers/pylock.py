@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import tomli
 from packaging.pylock import Pylock, PylockValidationError
 
-from kgen import resources
+from kgen import templates
 from kgen.errors import JudgementError
 from kgen.lockers.lock import Lock, LockedWheel
 from kgen.lockfiles import SCHEMA
@@ -50,11 +49,8 @@ def render(
     """
     resolution = lock.resolution
     request = resolution.request
-    environment = jinja2.Environment(  # noqa: S701 - TOML, no HTML; each value is quoted before it gets there
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    template = (resources.folder("templates") / "pylock.toml.j2").read_text(encoding="utf-8")
-    text = environment.from_string(template).render(
+    text = templates.render(
+        "pylock.toml.j2",
         environment=request.environment,
         platform=request.platform,
         marker=toml_text(marker(platform)),

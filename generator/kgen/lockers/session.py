@@ -10,10 +10,10 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, final
 
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
@@ -45,6 +45,10 @@ _PROBES = 4
 
 CLOSERS = 4
 """How many environments are closed at a time."""
+
+IN_FLIGHT = 24
+"""Requests to the index in flight at a time, over all environments: about half of what one uv takes by itself. Several
+that take as many each overrun an index, whose answers then stall for seconds."""
 
 _READERS = 16
 
@@ -105,6 +109,39 @@ class _Lessons:
     notes: list[str] = field(default_factory=list)
 
 
+@final
+class _Listings:
+    """The file lists of wheels, each read once, by several threads; a context manager."""
+
+    def __init__(self, reader: WheelReader) -> None:
+        self._reader = reader
+        self._pool = ThreadPoolExecutor(_READERS)
+        self._lock = threading.Lock()
+        self._asked: dict[LockedWheel, Future[WheelListing]] = {}
+
+    def __enter__(self) -> _Listings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def of(self, wheel: LockedWheel) -> Future[WheelListing]:
+        """The list of a wheel, which somebody may have asked for before."""
+        with self._lock:
+            if wheel not in self._asked:
+                self._asked[wheel] = self._pool.submit(
+                    self._reader.read, wheel.url, filename=wheel.filename, sha256=wheel.sha256
+                )
+            return self._asked[wheel]
+
+    def read_ahead(self, closing: Future[_Closed | None]) -> None:
+        """Ask for what was closed; whoever needs it will hear of what fails."""
+        found = None if closing.cancelled() or closing.exception() else closing.result()
+        for wheel in found.wheels.values() if found else ():
+            self.of(wheel)
+
+
 class Session:
     """One run of the locker over several requests."""
 
@@ -116,6 +153,7 @@ class Session:
         *,
         cancel: threading.Event,
         report: Reporter = lambda _request, _stage: None,
+        in_flight: int | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -125,15 +163,18 @@ class Session:
             open_reader: gives what reads sizes and file lists of wheels.
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
+            in_flight: how many requests to the index there may be at a time; None leaves it to uv.
         """
         self._matrix = matrix
         self._uv = uv
         self._open_reader = open_reader
         self._cancel = cancel
         self._report = report
+        self._in_flight = in_flight
+        self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
-        self._conflicts: Mapping[EnvironmentRequest, Conflict] = {}
+        self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
         """Lock every request; an outcome for each, in their order.
@@ -147,31 +188,25 @@ class Session:
             try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
                 # opened while uv waits for the index: what it takes to read wheels is slow to import
-                reader = stack.enter_context(self._open_reader())
+                listings = stack.enter_context(_Listings(stack.enter_context(self._open_reader())))
+                for future in closing:
+                    # what one environment holds is read while uv is at work on the others
+                    future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
-                self._finish_all(reader, self._share(pool, ready))
+                self._finish_all(listings, self._share(pool, ready))
             except KeyboardInterrupt:
                 # before the pool is left, which waits for what is under way
                 self._cancel.set()
                 raise
         return outcomes
 
-    def _finish_all(self, reader: WheelReader, shared: Sequence[tuple[Outcome, _Closed]]) -> None:
-        pool = ThreadPoolExecutor(_READERS)
-        try:
-            for outcome, found in shared:
-                started = time.monotonic()
-                self._report(outcome.request, "reading file lists")
-                self._finish(pool, reader, outcome, found)
-                outcome.seconds += time.monotonic() - started
-        finally:
-            # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _all(self, pool: ThreadPoolExecutor, work: Callable[..., T], items: Iterable[object]) -> list[T]:
-        """The results of `work` on each item."""
-        return self._results([pool.submit(work, item) for item in items])
+    def _finish_all(self, listings: _Listings, shared: Sequence[tuple[Outcome, _Closed]]) -> None:
+        for outcome, found in shared:
+            started = time.monotonic()
+            self._report(outcome.request, "reading file lists")
+            self._finish(listings, outcome, found)
+            outcome.seconds += time.monotonic() - started
 
     def _results(self, futures: Sequence[Future[T]]) -> list[T]:
         """What the futures give; ctrl-C ends what is under way instead of waiting for it."""
@@ -194,7 +229,9 @@ class Session:
         self._preferred = {
             answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
         }
-        self._conflicts = {answer.request: answer for answer in answers if isinstance(answer, Conflict)}
+        self._ahead = {answer.request: answer for answer in answers}
+        if self._in_flight is not None and len(solved) > 1:
+            self._shares = _shares(solved, self._in_flight)
         self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
 
     # -- closing ---------------------------------------------------------------------------------------------------
@@ -228,7 +265,12 @@ class Session:
                 answer = self._offered(answer, lessons.exclusions)
             self._report(request, "closing with uv")
             constraints = (*lessons.ceilings, *lessons.unfit)
-            closed = self._uv.close(answer, self._matrix.platforms[request.platform], constraints=constraints)
+            closed = self._uv.close(
+                answer,
+                self._matrix.platforms[request.platform],
+                constraints=constraints,
+                in_flight=self._shares.get(request),
+            )
             if isinstance(closed, Unclosed):
                 if not self._learn(answer, closed, lessons):
                     break
@@ -250,9 +292,12 @@ class Session:
         )
 
     def _solve(self, request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Resolution | Conflict:
-        if request in self._conflicts:
-            return self._conflicts[request]
+        ahead = self._ahead.get(request)
+        if isinstance(ahead, Conflict):
+            return ahead
         preferred = self._preferred.get(request, {})
+        if ahead is not None and not exclusions and preferred.items() <= ahead.libraries.items():
+            return ahead  # it has what is preferred as it is
         return solve(self._matrix, request, exclusions=exclusions, preferred=preferred)
 
     def _offered(self, answer: Resolution, exclusions: list[Exclusion]) -> Resolution:
@@ -384,7 +429,12 @@ class Session:
             if not changes:
                 break
             held.update(changes)
-            closed = self._all(pool, lambda item: self._reclose(ready[item[0]][0], current[item[0]], item[1]), changes)
+            closed = self._results(
+                [
+                    pool.submit(self._reclose, ready[position][0], current[position], texts)
+                    for position, texts in changes
+                ]
+            )
             for (position, _), found in zip(changes, closed, strict=True):
                 if found is not None:
                     current[position] = found
@@ -421,12 +471,10 @@ class Session:
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, pool: ThreadPoolExecutor, reader: WheelReader, outcome: Outcome, found: _Closed) -> None:
-        def read(wheel: LockedWheel) -> WheelListing:
-            return reader.read(wheel.url, filename=wheel.filename, sha256=wheel.sha256)
-
+    def _finish(self, reading: _Listings, outcome: Outcome, found: _Closed) -> None:
         try:
-            listings = dict(zip(found.wheels, self._all(pool, read, found.wheels.values()), strict=True))
+            read = self._results([reading.of(wheel) for wheel in found.wheels.values()])
+            listings = dict(zip(found.wheels, read, strict=True))
         except KgenError as error:
             outcome.error = error
             return
@@ -452,6 +500,16 @@ class Session:
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
     return " ".join(b.name for b in matrix.backends.values() if b.default and b.name not in request.backends)
+
+
+def _shares(solved: Sequence[Resolution], in_flight: int) -> dict[EnvironmentRequest, int]:
+    """How many requests each environment may have in flight: more where there is more to ask for, so that all end soon.
+
+    As many as are closed at a time, whichever these are, keep within the sum.
+    """
+    sizes = {answer.request: len(answer.install) + len(answer.libraries) for answer in solved}
+    largest = sum(sorted(sizes.values())[-CLOSERS:])
+    return {request: max(1, in_flight * size // largest) for request, size in sizes.items()}
 
 
 def _as_locked(found: _Closed) -> Resolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ _NO_SOLUTION = 1
 _PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
 _REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
+_INTERPRETER = ("--python", sys.executable) if sys.executable else ()
+"""The one that runs kgen. Wheels alone need none, but uv would look for one like the target's, and what it tries on the
+way (the shims of version managers) may take it longer than all the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +52,14 @@ class Unclosed:
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
-    def __init__(self, program: str, *, root: Path, cancel: threading.Event, downloads: int | None = None) -> None:
+    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
         """Use this program; its configuration is looked for from the project's root on.
 
         Args:
             program: the path of uv.
             root: the project's root.
             cancel: set it to end what is under way.
-            downloads: how many requests one uv may have in flight; None for uv's own choice, or the user's. Several
-                that each take the default overrun an index, whose answers then stall for seconds.
         """
-        self._environment = dict(ENVIRONMENT)
-        if downloads is not None:
-            self._environment["UV_CONCURRENT_DOWNLOADS"] = str(downloads)
         self._program = program
         self._root = root
         self._cancel = cancel
@@ -72,6 +71,7 @@ class Uv:
         *,
         constraints: Sequence[str] = (),
         offline: bool = False,
+        in_flight: int | None = None,
     ) -> Pylock | Unclosed:
         """Close a resolution for its Python and platform, wheels only.
 
@@ -80,6 +80,7 @@ class Uv:
             platform: the target.
             constraints: versions that other environments use.
             offline: answer from uv's cache alone.
+            in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
 
         Raises:
             OutsideError: uv, the index or the network failed.
@@ -107,6 +108,7 @@ class Uv:
                 *_cutoff(request.cutoff),
                 *(["--offline"] if offline else []),
             ],
+            in_flight,
         )  # fmt: skip
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
@@ -121,7 +123,11 @@ class Uv:
         return found.packages[0].version if isinstance(found, Pylock) and found.packages else None
 
     def _compile(
-        self, requirements: Sequence[str], constraints: Sequence[str], arguments: Sequence[str]
+        self,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        arguments: Sequence[str],
+        in_flight: int | None = None,
     ) -> Pylock | Unclosed:
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
@@ -131,10 +137,13 @@ class Uv:
                 [
                     self._program, "pip", "compile", "-", "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
-                    "--only-binary", ":all:", *PLAIN, *arguments,
+                    "--only-binary", ":all:", *_INTERPRETER, *PLAIN, *arguments,
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
-                env=self._environment,
+                env={
+                    **ENVIRONMENT,
+                    **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
+                },
                 cwd=self._root,
                 cancel=self._cancel,
             )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,8 @@ from kgen.tables import Table
 T = TypeVar("T")
 
 KERAS = "keras"
+_LIBRARIES = "libraries/"
+_TOOLKITS = "toolkits.toml"
 _META_PACKAGE = "cuda-toolkit"
 _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
 """Roles of packages whose own version is that of CUDA."""
@@ -38,14 +40,14 @@ _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
 class CompatibilityMatrix:
     """Facts about frameworks, CUDA and cuDNN; nothing in it depends on a request.
 
-    A file is read and judged when it is first needed, so that a question about one framework pays for one file. When
-    one is found damaged, all are read, and every fault of every file is reported together.
+    A file is read and judged when it is first needed, so that a question about one framework pays for its file and
+    those of the libraries that it needs. When one is found damaged, all are read, and every fault of every file is
+    reported together.
     """
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        """A matrix of file name -> TOML text; :func:`load` reads them from a folder."""
+        """A matrix of file name -> TOML text; :func:`load` gives that of a folder."""
         self._files = files
-        self._libraries: dict[str, Library] = {}
 
     @functools.cached_property
     def revision(self) -> str:
@@ -54,7 +56,7 @@ class CompatibilityMatrix:
 
         digest = hashlib.sha256()
         for name in sorted(self._files):
-            text = self._files[name].encode()
+            text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
 
@@ -74,18 +76,14 @@ class CompatibilityMatrix:
         return self._read("backends.toml", reader.read_backends)
 
     @functools.cached_property
-    def _cuda(self) -> tuple[Mapping[int, CudaMajor], tuple[Toolkit, ...]]:
-        return self._read("cuda.toml", reader.read_cuda)
-
-    @property
     def cuda_majors(self) -> Mapping[int, CudaMajor]:
         """The CUDA generations by major."""
-        return self._cuda[0]
+        return self._read("cuda.toml", reader.read_cuda)
 
-    @property
+    @functools.cached_property
     def toolkits(self) -> tuple[Toolkit, ...]:
         """The releases of the CUDA toolkit, oldest first."""
-        return self._cuda[1]
+        return self._read(_TOOLKITS, reader.read_toolkits)
 
     @functools.cached_property
     def cudnn(self) -> tuple[CudnnSupport, ...]:
@@ -93,13 +91,10 @@ class CompatibilityMatrix:
         return self._read("cudnn.toml", reader.read_cudnn)
 
     @functools.cached_property
-    def _library_tables(self) -> Mapping[str, Any]:
-        return self._parse("libraries.toml", [])
-
-    @property
     def library_names(self) -> tuple[str, ...]:
         """The libraries that the matrix follows."""
-        return tuple(self._library_tables)
+        files = sorted(file for file in self._files if file.startswith(_LIBRARIES))
+        return tuple(file.removeprefix(_LIBRARIES).removesuffix(".toml") for file in files)
 
     @functools.cached_property
     def framework_names(self) -> tuple[str, ...]:
@@ -109,19 +104,13 @@ class CompatibilityMatrix:
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def framework(self, name: str) -> Framework:
         """The framework of this name, which must be one of :attr:`framework_names`."""
-        return self._read(f"{name}.toml", lambda file: reader.read_framework(file, name))
+        return self._read(f"{name}.toml", lambda table: reader.read_framework(table, name))
 
+    @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def library(self, name: str) -> Library | None:
         """The library of this name; None if the matrix does not follow it."""
-        if name not in self._library_tables:
-            return None
-        if name not in self._libraries:
-            faults: list[str] = []
-            row = Table(self._library_tables, "libraries", faults).table(name)
-            self._libraries[name] = reader.read_library(row, name)
-            if faults:
-                self.check()
-        return self._libraries[name]
+        file = f"{_LIBRARIES}{name}.toml"
+        return self._read(file, lambda table: reader.read_library(table, name)) if file in self._files else None
 
     def toolkit(self, version: Version) -> Toolkit | None:
         """The newest toolkit whose version starts with these numbers: `12.8` finds 12.8.1."""
@@ -144,6 +133,8 @@ class CompatibilityMatrix:
     def _toolkit_floors(self, package: str) -> Mapping[tuple[int, int], Version]:
         """(major, minor) of the toolkits that ship a library -> its first version in that minor."""
         floors: dict[tuple[int, int], Version] = {}
+        if package not in self._text(_TOOLKITS):  # most are not, and the file is long
+            return floors
         for toolkit in self.toolkits:
             minor = (toolkit.version.major, toolkit.version.minor)
             for text in chain.from_iterable(toolkit.extras.values()):
@@ -194,19 +185,21 @@ class CompatibilityMatrix:
             "platforms.toml": reader.read_platforms,
             "backends.toml": reader.read_backends,
             "cuda.toml": reader.read_cuda,
+            _TOOLKITS: reader.read_toolkits,
             "cudnn.toml": reader.read_cudnn,
-            "libraries.toml": lambda file: [reader.read_library(file.table(name), name) for name in file],
         }
+        for name in self.library_names:
+            file = f"{_LIBRARIES}{name}.toml"
+            readers[file] = lambda table, name=name: reader.read_library(table, name)  # type: ignore[misc]
         backends = everything.get("backends.toml", {})
         frameworks = [row.get("framework", "") for row in backends.values() if isinstance(row, dict)]
         for name in dict.fromkeys([*frameworks, KERAS]):
-            readers[f"{name}.toml"] = lambda file, name=name: reader.read_framework(file, name)  # type: ignore[misc]
-        records: dict[str, object] = {}
+            readers[f"{name}.toml"] = lambda table, name=name: reader.read_framework(table, name)  # type: ignore[misc]
         for name, read in readers.items():
             if name not in self._files:
                 faults.append(f"{name}: the file is missing")
             else:
-                records[name] = read(Table(everything[name], name.removesuffix(".toml"), faults))
+                read(Table(everything[name], _path(name), faults))
         if not faults:
             faults.extend(self._cross_faults())
         if faults:
@@ -227,7 +220,7 @@ class CompatibilityMatrix:
                     try:
                         parse_requirement(text)
                     except ValueError as error:
-                        faults.append(f"cuda.toolkit[{toolkit.version}].extras.{extra}: {error}")
+                        faults.append(f"toolkits.toolkit[{toolkit.version}].extras.{extra}: {error}")
         return faults
 
     def _build_faults(self, build: Build, known: set[str]) -> list[str]:
@@ -244,33 +237,57 @@ class CompatibilityMatrix:
                 faults.append(f"requires: `{requirement.name}` is in no matrix file")
         return faults
 
-    def _parse(self, name: str, faults: list[str]) -> Mapping[str, Any]:
+    def _text(self, name: str) -> str:
         try:
-            return tomli.loads(self._files[name])
+            return self._files[name]
         except KeyError:
             raise MatrixError([f"{name}: the file is missing"]) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise MatrixError([f"{name}: {error}"]) from None
+
+    def _parse(self, name: str, faults: list[str]) -> Mapping[str, Any]:
+        text = self._text(name)
+        try:
+            return tomli.loads(text)
         except tomli.TOMLDecodeError as error:
             faults.append(f"{name}: {error}")
             return {}
 
     def _read(self, name: str, read: Callable[[Table], T]) -> T:
         faults: list[str] = []
-        records = read(Table(self._parse(name, faults), name.removesuffix(".toml"), faults))
+        records = read(Table(self._parse(name, faults), _path(name), faults))
         if faults:
             self.check()
         return records
 
 
-def load(folder: Path) -> CompatibilityMatrix:
-    """The matrix in a folder of TOML files.
+def _path(file: str) -> str:
+    """The beginning of the dotted paths of a file's keys."""
+    return file.removesuffix(".toml").replace("/", ".")
 
-    Raises:
-        MatrixError: a file cannot be read.
-    """
-    files = {}
-    for path in sorted(folder.glob("*.toml")):
+
+class _Folder(Mapping[str, str]):
+    """The TOML files below a folder, each read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, name: str) -> str:
         try:
-            files[path.name] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MatrixError([f"{path.name}: {error}"]) from None
-    return CompatibilityMatrix(files)
+            return (self._folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise KeyError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        return (self._folder / str(name)).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.toml")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def load(folder: Path) -> CompatibilityMatrix:
+    """The matrix in a folder of TOML files."""
+    return CompatibilityMatrix(_Folder(folder))

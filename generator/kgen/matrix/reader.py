@@ -203,10 +203,10 @@ def read_framework(file: Table, name: str) -> Framework:
     return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)))
 
 
-def read_library(row: Table, name: str) -> Library:
-    """One table of `libraries.toml`."""
+def read_library(file: Table, name: str) -> Library:
+    """A library's own file."""
     releases = []
-    for files in row.tables("files"):
+    for files in file.tables("files"):
         platforms = _glibc_by_platform(files)
         pythons = files.texts("pythons")
         published = files.mapping("releases", datetime.date)
@@ -221,18 +221,18 @@ def read_library(row: Table, name: str) -> Library:
         files.close()
     library = Library(
         name=name,
-        role=row.text("role"),
-        cuda=row.get("cuda", int),
+        role=file.text("role"),
+        cuda=file.get("cuda", int),
         releases=tuple(sorted(releases, key=lambda release: release.version)),
-        provenance=_provenance(row),
+        provenance=_provenance(file),
     )
-    row.mapping("yanked", str)
-    row.close()
+    file.mapping("yanked", str)
+    file.close()
     return library
 
 
-def read_cuda(file: Table) -> tuple[dict[int, CudaMajor], tuple[Toolkit, ...]]:
-    """`cuda.toml`: the majors, and the toolkits oldest first."""
+def read_cuda(file: Table) -> dict[int, CudaMajor]:
+    """`cuda.toml`: the generations by major."""
     majors = {}
     for row in file.tables("major"):
         major = row.parsed("version", _number, required=True) or 0
@@ -243,6 +243,12 @@ def read_cuda(file: Table) -> tuple[dict[int, CudaMajor], tuple[Toolkit, ...]]:
             provenance=_provenance(row),
         )
         row.close()
+    file.close()
+    return majors
+
+
+def read_toolkits(file: Table) -> tuple[Toolkit, ...]:
+    """`toolkits.toml`: the releases of the CUDA toolkit, oldest first."""
     toolkits = []
     for row in file.tables("toolkit"):
         extras = row.table("extras")
@@ -258,7 +264,7 @@ def read_cuda(file: Table) -> tuple[dict[int, CudaMajor], tuple[Toolkit, ...]]:
         )
         row.close()
     file.close()
-    return majors, tuple(sorted(toolkits, key=lambda toolkit: toolkit.version))
+    return tuple(sorted(toolkits, key=lambda toolkit: toolkit.version))
 
 
 def _extra(extras: Table, name: str) -> tuple[str, ...]:

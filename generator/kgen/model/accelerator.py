@@ -10,7 +10,7 @@ from kgen.errors import UsageError
 _CUDA = re.compile(r"(?P<major>\d+)(?:\.(?P<minor>\d+))?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """A CUDA major, optionally with the newest minor that is allowed; or the CPU.
 

@@ -397,9 +397,11 @@ class Problem:
 
     def _needs(self, owner: str, build: Build) -> tuple[Need, ...]:
         request = self.request
-        marked = any(";" in text for text in (*build.requires, *build.adds))
         # a build is one object of the matrix, which outlives what is remembered of it
-        key = ("needs", id(build), request.platform, request.python if marked else "", request.backends)
+        marked = self._known.once(
+            ("marked", id(build)), lambda: any(";" in text for text in (*build.requires, *build.adds))
+        )
+        key = ("needs", id(build), request.platform, request.python if marked else "", self._backends_of(owner))
         needs = self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
         for need in needs:
             if need.package not in self.variables:
@@ -414,11 +416,15 @@ class Problem:
             if requirement.marker is None or requirement.marker.evaluate(self._markers):
                 for one in (text, *self.matrix.expand(text)):
                     yield from self._need(owner, one, source)
-        for backend in self.request.backends:
+        for backend in self._backends_of(owner):
             row = self.matrix.backends[backend]
-            if row.framework == owner:
-                for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
-                    yield from self._need(owner, text, row.provenance.source)
+            for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
+                yield from self._need(owner, text, row.provenance.source)
+
+    def _backends_of(self, framework: str) -> tuple[str, ...]:
+        """The backends of the request that a framework implements."""
+        rows = self.matrix.backends
+        return tuple(backend for backend in self.request.backends if rows[backend].framework == framework)
 
     def _need(self, owner: str, text: str, source: str) -> Iterator[Need]:
         requirement = parse_requirement(text)
@@ -443,13 +449,16 @@ class Problem:
         library = self.matrix.library(package)
         if library is None:
             return None
+        installable = self._known.once(
+            ("installable", package, self.request.platform, self.request.python),
+            lambda: mask_where(library.releases, self._is_installable),
+        )
+        of_cuda = self._known.once(
+            ("of cuda", package, self.request.accelerator),
+            lambda: mask_where(library.releases, lambda release: self._is_of_cuda(package, release.version)),
+        )
         variable = Variable(
-            name=package,
-            versions=[release.version for release in library.releases],
-            base=self._known.once(
-                ("fits", package, self.request.platform, self.request.python, self.request.accelerator),
-                lambda: mask_where(library.releases, lambda release: self._library_fits(package, release)),
-            ),
+            name=package, versions=[release.version for release in library.releases], base=installable & of_cuda
         )
         self.variables[package] = variable
         self._apply_wishes(variable)
@@ -490,19 +499,23 @@ class Problem:
         variable.filters.append(Filter(units, fits))
         return variable
 
-    def _library_fits(self, package: str, release: LibraryRelease) -> bool:
+    def _is_installable(self, release: LibraryRelease) -> bool:
         if self.request.platform not in release.platforms or release.version.is_prerelease:
             return False
-        if release.pythons and self.request.python not in release.pythons:
-            return False
+        return not release.pythons or self.request.python in release.pythons
+
+    def _is_of_cuda(self, package: str, version: Version) -> bool:
+        """Whether a version of a library may stand beside the CUDA of the request."""
         accelerator = self.request.accelerator
-        major = self.matrix.cuda_major_of(package, release.version)
-        if major is not None and accelerator.cuda is not None and major != accelerator.cuda:
+        if accelerator.cuda is None:
+            return True
+        major = self.matrix.cuda_major_of(package, version)
+        if major is not None and major != accelerator.cuda:
             return False
-        if accelerator.cuda is None or accelerator.minor is None:
+        if accelerator.minor is None:
             return True
         bound = self.matrix.minor_bound(package, accelerator.cuda, accelerator.minor)
-        return bound is None or release.version < bound
+        return bound is None or version < bound
 
     def _apply_library_glibc(self, variable: Variable, releases: Sequence[LibraryRelease]) -> None:
         units = (Unit(REQUEST, "glibc"), Unit(variable.name, "glibc"))

@@ -203,9 +203,9 @@ def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | N
         if build.cuda_major is None:
             continue
         floors.append(problem.matrix.cuda_majors[build.cuda_major].driver)
-        by_ptx = [gpu for gpu in request.gpus if not has_sass(build, gpu) and build.ptx]
-        floor = ptx_driver(build, problem.matrix)
-        if by_ptx and floor is not None:
+        by_ptx = build.ptx and any(not has_sass(build, gpu) for gpu in request.gpus)
+        floor = ptx_driver(build, problem.matrix) if by_ptx else None
+        if floor is not None:
             floors.append(floor)
     if cudnn is not None:
         rows = [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-_MOST = 3
+_MOST = 4
 """So many causes are said; the first fit best."""
 
 _QUOTED = 6
@@ -66,13 +66,18 @@ def diagnose(
     rows = _rows()
     for package in dict.fromkeys(row["package"] for row in missing):
         files = [Path(row["file"]).name for row in missing if row["package"] == package]
-        causes.append(f"{files[0]} of {package} is not on disk" + (f", and {len(files) - 1} more" if files[1:] else ""))
+        causes.append(
+            f"{files[0]} of {package.replace('_', '-')} is not on disk"
+            + (f", and {len(files) - 1} more" if files[1:] else "")
+        )
         hints.append(f"kgen sync {environment}")
     facts = failure.get("facts", {})
     for cause, hint in (*_of_driver(facts.get("driver"), rows["driver"]), *_of_variables(fault, watched, rows)):
         causes.append(cause)
         hints.append(hint)
-    errors = [f"{error['type']}: {error['message']}" for error in failure.get("errors", ())]
+    # What the step refused by itself is said already.
+    raised = [] if failure.get("kind") else failure.get("errors", ())
+    errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
     for row in rows["log"]:

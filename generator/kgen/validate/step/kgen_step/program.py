@@ -43,7 +43,13 @@ def _stages(spec, backend, events):
         backend.hold(os.environ, spec["device"], spec["folder"])
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
         held = {name: value for name, value in os.environ.items() if before.get(name) != value}
-        held = {name: value.replace(spec["folder"], "$FOLDER") for name, value in held.items()}
+        # Told without what is of this machine: the folder, and what the user had in it before.
+        held = {
+            name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(
+                spec["folder"], "$FOLDER"
+            )
+            for name, value in held.items()
+        }
         events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions())
     with events.stage("import"):

@@ -20,7 +20,7 @@ from kgen.validate.running import STEP
 _FILES = sorted(STEP.rglob("*.py"))
 
 
-def _run(program: str) -> Any:
+def _run(program: str) -> Any:  # noqa: ANN401 - whatever it prints
     """What a program says as JSON that may import the step's own modules, which kgen never does."""
     words = [sys.executable, "-B", "-c", f"import sys, json; sys.path.append({str(STEP)!r})\n{program}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -161,7 +161,7 @@ def _interpreter(minor: str, outside: Mapping[str, str]) -> str | None:
 
 
 @pytest.mark.parametrize("minor", [f"3.{number}" for number in range(6, 15)])
-def test_the_step_starts_on_every_python(minor: str, tmp_path: Path, _environment: Mapping[str, str]) -> None:
+def test_the_step_starts_on_every_python(minor: str, tmp_path: Path, _environment: Mapping[str, str]) -> None:  # noqa: PT019
     """On those that are here: without Keras it comes as far as the import, and tells it."""
     python = _interpreter(minor, _environment)
     if python is None:

@@ -60,8 +60,8 @@ def checked(path: Path) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(text)
     jsonschema.validate(data, _SCHEMA)
     assert receipts.render(data).decode() == text
-    for secret in (str(Path.home()), os.environ["HOME"], os.uname().nodename, "/tmp/", str(path.parents[3])):  # noqa: S108
-        assert secret == "/" or secret not in text, secret
+    for local in (str(Path.home()), os.environ["HOME"], os.uname().nodename, "/tmp/", str(path.parents[3])):  # noqa: S108
+        assert local == "/" or local not in text, local
     return data
 
 
@@ -73,7 +73,12 @@ def validate(kgen: Kgen, project: Path) -> Kgen:
 
 
 def fake(command: Kgen, *arguments: str, **environment: str) -> Result:
-    return command("validate", "--python", sys.executable, *arguments, **environment)
+    return within(command, environment)("validate", "--python", sys.executable, *arguments)
+
+
+def within(command: Kgen, environment: Mapping[str, str]) -> Kgen:
+    """The command with more in its environment."""
+    return dataclasses.replace(command, environment=command.env(**environment))
 
 
 def test_forward_pass_passes_and_leaves_a_receipt(validate: Kgen, project: Path) -> None:
@@ -294,9 +299,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_skipped(
     lock(project, "jax-cuda12")
     done = validate("validate", "--device", "gpu", environment)
     assert done.status == 1
-    assert done.stdout.splitlines()[1].split(None, 4)[3:] == ["skipped", f"{reason}{' ' * 3}-       -           -"] or (
-        "skipped" in done.stdout and reason in done.stdout
-    )
+    assert f"skipped  {reason}" in done.stdout
     assert not list(project.rglob("receipts"))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import Kgen, Result
-from tests.test_validate import FAKES, checked, driver
+from tests.test_validate import checked, driver, within
 
 from kgen.lockers.uv import find
 
@@ -76,7 +76,7 @@ class World:
 
     def validate(self, *arguments: str, **environment: str) -> Result:
         """`kgen validate`."""
-        return self.kgen("validate", *arguments, timeout=_LONG, **environment)
+        return within(self.kgen, environment)("validate", *arguments, timeout=_LONG)
 
 
 def _link(source: str, target: str) -> None:
@@ -115,7 +115,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, _environment: Mapping[str, s
 
 
 @pytest.fixture
-def project(world: World, tmp_path: Path) -> Callable[[str], Kgen]:
+def project(world: World, tmp_path: Path) -> Callable[..., Kgen]:
     """The command in a project of the test's own, with one of the locks."""
 
     def make(name: str, environment: str | None = None) -> Kgen:
@@ -130,11 +130,11 @@ def project(world: World, tmp_path: Path) -> Callable[[str], Kgen]:
         (folder / "pylock.linux-64.toml").write_text(text, encoding="utf-8")
         return dataclasses.replace(world.kgen, folder=tmp_path / "project", temporary=tmp_path)
 
-    return make  # type: ignore[return-value]
+    return make
 
 
 def run(command: Kgen, place: Path, *arguments: str, **environment: str) -> Result:
-    return command("validate", "--python", str(place), *arguments, timeout=_LONG, **environment)
+    return within(command, environment)("validate", "--python", str(place), *arguments, timeout=_LONG)
 
 
 # -- what must pass ----------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def test_wrong_numbers(world: World, project: Callable[[str], Kgen], tmp_path: P
     place = world.broken("jax-cpu", tmp_path / "broken")
     source = place / f"lib/python{_PYTHON}/site-packages/keras/src/optimizers/sgd.py"
     text = source.read_text(encoding="utf-8")
-    assert "ops.cast(self.momentum, m.dtype)" in text or "self.momentum" in text
+    assert "self.momentum = momentum" in text
     source.unlink()
     source.write_text(text.replace("self.momentum = momentum", "self.momentum = momentum * 1.001"), encoding="utf-8")
     done = run(project("jax-cpu"), place, "jax")
@@ -306,6 +306,3 @@ def test_a_cuda_environment_without_a_gpu_is_validated_on_the_cpu(project: Calla
     done = run(project("jax-cpu", "jax-cuda12"), plugin, "jax")
     assert done.status == 0, done.stderr
     assert "jax-cuda12   jax      cpu (no GPU here)  passed" in done.stdout
-
-
-assert FAKES.is_dir()

@@ -287,7 +287,7 @@ def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | 
     """The device as a receipt names it; what the framework could not tell, the driver tells."""
     if target.device == "cpu":
         return {"kind": "cpu", "name": None, "capability": None, "driver": None}
-    told = next((v.result["device"] for v in report.verdicts.values() if v.result), {})
+    told: Mapping[str, Any] = next((v.result["device"] for v in report.verdicts.values() if v.result), {})
     gpu = machine.gpus[0] if machine.gpus else None
     return {
         "kind": "gpu",

@@ -80,14 +80,16 @@ def diagnose(
     errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
+    known: list[str] = []
     for row in rows["log"]:
         match = re.search(row["pattern"], text)
         if match is not None:
+            known.append(_line(text, match.start()))
             causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
             hints.append(row.get("hint", "").format(environment=environment))
     return Diagnosis(
         causes=tuple(dict.fromkeys(causes))[:_MOST],
-        quotes=_quotes(errors, reasons, output),
+        quotes=_quotes([*reasons, *known[:_MOST]], errors, output),
         hints=tuple(dict.fromkeys(hint for hint in hints if hint))[:_MOST],
     )
 
@@ -119,10 +121,15 @@ def _of_variables(
             yield row["says"].format(value), f"unset {row['name']}"
 
 
-def _quotes(errors: Sequence[str], reasons: Sequence[str], output: str) -> tuple[str, ...]:
-    """The framework's own lines: what it raised, and the last lines of its log that tell something."""
+def _line(text: str, place: int) -> str:
+    """The line around a place of a text."""
+    return text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
+
+
+def _quotes(known: Sequence[str], errors: Sequence[str], output: str) -> tuple[str, ...]:
+    """The framework's own lines: those that were understood, what it raised, and the last of its log that tell."""
     log = [line for line in output.splitlines() if _TELLING.search(line) and not _NOISE.search(line)]
-    lines = [*reasons, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
+    lines = [*known, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
     return tuple(dict.fromkeys(_shown(line) for line in lines if line.strip()))[: _QUOTED + 2]
 
 

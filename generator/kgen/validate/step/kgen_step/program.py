@@ -121,6 +121,6 @@ def _refuse_other_backend(keras, spec):
 
 
 def _versions(names):
-    modules = {name: sys.modules.get(name) for name in ("numpy", *names)}
+    modules = {name: sys.modules.get(name) for name in [*names, "numpy"]}
     found = {name: getattr(module, "__version__", None) for name, module in modules.items()}
     return {name: str(version) for name, version in found.items() if version is not None}

@@ -2,6 +2,7 @@
 
     python benchmarks/run.py solve            # no network
     python benchmarks/run.py lock             # the index that uv is configured for
+    python benchmarks/run.py validate         # the same; installs JAX and TensorFlow for the CPU in a temporary folder
 
 Prints medians and ratios; judges nothing. The commands of a round follow each other, so that a machine (or an index)
 whose speed drifts slows all of them alike. `kgen` and `uv` are those beside the interpreter that runs this.
@@ -45,6 +46,10 @@ REQUESTS: dict[str, str] = {
     "numpy": "keras numpy scipy jax",
 }
 """What a user would write by hand; `<2.11` is what they have to know for CUDA 12."""
+
+
+TRAINED = ("jax", "tensorflow")
+BARE = Path(__file__).with_name("bare_step.py")
 
 
 def timed(command: Sequence[str], *, cwd: Path, text: str | None = None) -> float:
@@ -109,6 +114,31 @@ def lock(rounds: int) -> None:
         _row(f"kgen / {what}, round by round", [ours / theirs for ours, theirs in zip(whole, others, strict=True)], " ")
 
 
+def validate(rounds: int) -> None:
+    """`kgen validate ENV` against the same steps written by hand, run by the same interpreter."""
+    bare: dict[str, list[float]] = {}
+    ours: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        timed([KGEN, "lock", *TRAINED, "--cpu", "--python", "3.11"], cwd=root)
+        for backend in TRAINED:
+            place = root / ".kgen" / "envs" / f"{backend}-cpu"
+            timed([UV, "venv", "--python", "3.11", str(place)], cwd=root)
+            lock = root / "locks" / f"{backend}-cpu" / "pylock.linux-64.toml"
+            timed([UV, "pip", "sync", "--python", str(place), str(lock)], cwd=root)
+        for _ in range(rounds + 1):
+            for backend in TRAINED:
+                python = str(root / ".kgen" / "envs" / f"{backend}-cpu" / "bin" / "python")
+                words = ["env", f"KERAS_BACKEND={backend}", "CUDA_VISIBLE_DEVICES=-1", python, str(BARE)]
+                bare.setdefault(backend, []).append(timed(words, cwd=root))
+                ours.setdefault(backend, []).append(timed([KGEN, "validate", backend], cwd=root))
+    for backend in TRAINED:  # the first round writes byte code
+        _row(f"bare script, {backend}", bare[backend][1:], "s")
+        _row(f"kgen validate {backend}", ours[backend][1:], "s")
+        ratios = [a / b for a, b in zip(ours[backend][1:], bare[backend][1:], strict=True)]
+        _row("kgen / bare, round by round", ratios, " ")
+
+
 def _row(what: str, values: Sequence[float], unit: str) -> None:
     print(f"{what:<45} {statistics.median(values):6.2f} {unit}  ({min(values):.2f}-{max(values):.2f})")
 
@@ -116,10 +146,10 @@ def _row(what: str, values: Sequence[float], unit: str) -> None:
 def main() -> None:
     """Run what was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("solve", "lock"))
+    parser.add_argument("what", choices=("solve", "lock", "validate"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
     arguments = parser.parse_args()
-    {"solve": solve, "lock": lock}[arguments.what](arguments.rounds)
+    {"solve": solve, "lock": lock, "validate": validate}[arguments.what](arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def test_pytorch_without_a_compiler(world: World, project: Callable[[str], Kgen]
 def test_an_unknown_flag_of_xla(world: World, project: Callable[[str], Kgen]) -> None:
     done = run(project("jax-cpu"), world.environment("jax-cpu"), "jax", XLA_FLAGS="--xla_no_such_flag=1")
     assert done.status == 1
-    assert "XLA does not know a flag of XLA_FLAGS and ends the process: --xla_no_such_flag=1" in done.stderr
+    assert "XLA does not know a flag of XLA_FLAGS and ends the process: --xla_no_such_flag" in done.stderr
 
 
 def test_wrong_numbers(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:

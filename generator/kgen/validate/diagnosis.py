@@ -14,6 +14,8 @@ _MOST = 4
 """So many causes are said; the first fit best."""
 
 _QUOTED = 6
+_HEADER = "(most recent call first):"
+_FRAMES = 2
 _WIDEST = 240
 _TELLING = re.compile(
     r"(?i)error|fail|cannot|could not|unable|not found|no such|missing|insufficient|incompatib|mismatch|warning"
@@ -129,6 +131,10 @@ def _line(text: str, place: int) -> str:
 def _quotes(known: Sequence[str], errors: Sequence[str], output: str) -> tuple[str, ...]:
     """The framework's own lines: those that were understood, what it raised, and the last of its log that tell."""
     log = [line for line in output.splitlines() if _TELLING.search(line) and not _NOISE.search(line)]
+    if _HEADER in output:
+        # Where Python was when the process crashed or ran out of time; the main thread comes last.
+        frames = output.rpartition(_HEADER)[2].splitlines()[1 : 1 + _FRAMES]
+        log += [frame for frame in frames if frame.lstrip().startswith("File ")]
     lines = [*known, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
     return tuple(dict.fromkeys(_shown(line) for line in lines if line.strip()))[: _QUOTED + 2]
 

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "generator" / "kgen"
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / "generator").with_suffix("").parts).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
+    if "step" not in path.parts  # another interpreter's program, which kgen never imports
 )
 # spelled so that this file does not hold them itself
 FOREIGN = re.compile(

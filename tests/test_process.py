@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kgen.errors import Cancelled, OutsideError
+from kgen.errors import Cancelled, OutsideError, TimedOut
 from kgen.process import run
 
 LARGE = 3_000_000
@@ -130,3 +130,13 @@ def test_no_file_descriptor_is_left_open() -> None:
     for _ in range(20):
         run(["true"], stdin="x")
     assert len(os.listdir(folder)) == before  # noqa: PTH208
+
+
+def test_what_was_said_before_the_time_was_over_is_kept() -> None:
+    program = (
+        "import sys, time; print('here', flush=True); print('x' * 10**6, file=sys.stderr, flush=True); time.sleep(60)"
+    )
+    with pytest.raises(TimedOut) as caught:
+        run([sys.executable, "-c", program], timeout=2, keep=1000)
+    assert caught.value.stdout == "here\n"
+    assert 1000 <= len(caught.value.stderr) <= 70000

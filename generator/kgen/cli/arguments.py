@@ -10,7 +10,7 @@ from typing import NoReturn
 from kgen.errors import UsageError
 from kgen.tables import nearest
 
-_INVALID_CHOICE = r"argument (?P<what>\w+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
+_INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
@@ -29,6 +29,8 @@ class _Parser(argparse.ArgumentParser):
         if choice is not None:
             known = re.findall(r"[a-z]+", choice["known"])
             message = f"`{self.prog}` has no {choice['what'].lower()} `{choice['wrong']}`"
+            if choice["what"].startswith("-"):
+                message = f"`{self.prog} {choice['what']}` cannot be `{choice['wrong']}`"
             near = nearest(choice["wrong"], known)
             hints.append(f"did you mean `{near}`?" if near else f"known are {', '.join(known)}")
         raise UsageError(message, hints=[*hints, f"{self.prog} --help"])

@@ -76,7 +76,8 @@ class _Report:
     Attributes:
         target: the target.
         verdicts: backend -> its verdict.
-        error: why nothing could be run.
+        error: why not all of it could be run.
+        installs: whether the environment could be had on disk.
         receipt: where the receipt is.
         stands: whether a stronger receipt was left in place.
     """
@@ -84,6 +85,7 @@ class _Report:
     target: _Target
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     error: KgenError | None = None
+    installs: bool = True
     receipt: Path | None = None
     stands: bool = False
 
@@ -259,7 +261,9 @@ def _validate(
             if arguments.python is not None or locked is None:
                 place = _foreign(Path(arguments.python), variables)
             else:
+                report.installs = False
                 place = realised(root, locked, variables)
+                report.installs = True
             subject = Subject(
                 name=target.name,
                 backend=backend,
@@ -280,7 +284,7 @@ def _validate(
             report.stands = report.receipt is None
     except KgenError as error:
         report.error = error
-        told("not run")
+        told("failed")
 
 
 def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | None]:
@@ -404,7 +408,8 @@ def _tell_apart(reports: Sequence[_Report]) -> None:
 def _rows(report: _Report) -> Iterator[tuple[str, ...]]:
     target = report.target
     if report.error is not None:
-        yield (target.name, "-", target.where, "not run", "see below", "-", "-", "-")
+        found = "see below" if report.installs else Fault.INSTALL.value
+        yield (target.name, "-", target.where, "failed", found, "-", "-", "-")
     for backend, verdict in report.verdicts.items():
         seconds = verdict.result.get("seconds", {})
         yield (
@@ -435,6 +440,7 @@ def _data(report: _Report, root: Path) -> dict[str, Any]:
         "steps": [_step_data(backend, verdict) for backend, verdict in report.verdicts.items()],
     }
     if report.error is not None:
+        data["fault"] = None if report.installs else Fault.INSTALL.value
         data["error"] = {"message": report.error.message, "hints": list(report.error.hints)}
     return data
 

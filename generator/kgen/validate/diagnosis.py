@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import tomli
 
-_MOST = 3
+_MOST = 4
 """So many causes are said; the first fit best."""
 
 _QUOTED = 6
+_HEADER = "(most recent call first):"
+_FRAMES = 2
 _WIDEST = 240
 _TELLING = re.compile(
     r"(?i)error|fail|cannot|could not|unable|not found|no such|missing|insufficient|incompatib|mismatch|warning"
@@ -66,23 +68,30 @@ def diagnose(
     rows = _rows()
     for package in dict.fromkeys(row["package"] for row in missing):
         files = [Path(row["file"]).name for row in missing if row["package"] == package]
-        causes.append(f"{files[0]} of {package} is not on disk" + (f", and {len(files) - 1} more" if files[1:] else ""))
+        causes.append(
+            f"{files[0]} of {package.replace('_', '-')} is not on disk"
+            + (f", and {len(files) - 1} more" if files[1:] else "")
+        )
         hints.append(f"kgen sync {environment}")
     facts = failure.get("facts", {})
     for cause, hint in (*_of_driver(facts.get("driver"), rows["driver"]), *_of_variables(fault, watched, rows)):
         causes.append(cause)
         hints.append(hint)
-    errors = [f"{error['type']}: {error['message']}" for error in failure.get("errors", ())]
+    # What the step refused by itself is said already.
+    raised = [] if failure.get("kind") else failure.get("errors", ())
+    errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
+    known: list[str] = []
     for row in rows["log"]:
         match = re.search(row["pattern"], text)
         if match is not None:
+            known.append(_line(text, match.start()))
             causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
             hints.append(row.get("hint", "").format(environment=environment))
     return Diagnosis(
         causes=tuple(dict.fromkeys(causes))[:_MOST],
-        quotes=_quotes(errors, reasons, output),
+        quotes=_quotes([*reasons, *known[:_MOST]], errors, output),
         hints=tuple(dict.fromkeys(hint for hint in hints if hint))[:_MOST],
     )
 
@@ -114,10 +123,19 @@ def _of_variables(
             yield row["says"].format(value), f"unset {row['name']}"
 
 
-def _quotes(errors: Sequence[str], reasons: Sequence[str], output: str) -> tuple[str, ...]:
-    """The framework's own lines: what it raised, and the last lines of its log that tell something."""
+def _line(text: str, place: int) -> str:
+    """The line around a place of a text."""
+    return text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
+
+
+def _quotes(known: Sequence[str], errors: Sequence[str], output: str) -> tuple[str, ...]:
+    """The framework's own lines: those that were understood, what it raised, and the last of its log that tell."""
     log = [line for line in output.splitlines() if _TELLING.search(line) and not _NOISE.search(line)]
-    lines = [*reasons, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
+    if _HEADER in output:
+        # Where Python was when the process crashed or ran out of time; the main thread comes last.
+        frames = output.rpartition(_HEADER)[2].splitlines()[1 : 1 + _FRAMES]
+        log += [frame for frame in frames if frame.lstrip().startswith("File ")]
+    lines = [*known, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
     return tuple(dict.fromkeys(_shown(line) for line in lines if line.strip()))[: _QUOTED + 2]
 
 

@@ -43,7 +43,13 @@ def _stages(spec, backend, events):
         backend.hold(os.environ, spec["device"], spec["folder"])
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
         held = {name: value for name, value in os.environ.items() if before.get(name) != value}
-        held = {name: value.replace(spec["folder"], "$FOLDER") for name, value in held.items()}
+        # Told without what is of this machine: the folder, and what the user had in it before.
+        held = {
+            name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(
+                spec["folder"], "$FOLDER"
+            )
+            for name, value in held.items()
+        }
         events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions())
     with events.stage("import"):
@@ -115,6 +121,6 @@ def _refuse_other_backend(keras, spec):
 
 
 def _versions(names):
-    modules = {name: sys.modules.get(name) for name in ("numpy", *names)}
+    modules = {name: sys.modules.get(name) for name in [*names, "numpy"]}
     found = {name: getattr(module, "__version__", None) for name, module in modules.items()}
     return {name: str(version) for name, version in found.items() if version is not None}

@@ -8,8 +8,8 @@ import random
 
 import numpy
 
-SEED = 337
-"""Of the first 500 the one whose pre-activations stay farthest from the kink of relu: 4.5e-4, hundreds of times what
+SEED = 142
+"""Of the first 400 the one whose pre-activations stay farthest from the kink of relu: 2.8e-4, hundreds of times what
 float32 can be off by, so that no backend falls on the other side."""
 
 STEPS = 6
@@ -41,7 +41,8 @@ SHAPES = (
 )
 """Each weight in the order of `model.get_weights()`: name, shape (kernels: height, width, in, out), largest value."""
 
-_GRAIN = 1024
+_GRAIN = 1 << 16
+"""Finer than TF32 and bfloat16 can hold, coarser than float32 must be."""
 
 
 def arrays(seed=SEED):

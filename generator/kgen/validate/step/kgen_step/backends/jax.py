@@ -42,7 +42,8 @@ def built():
         numbers = cuda_versions.cuda_runtime_build_version(), cuda_versions.cudnn_build_version()
     except Exception:  # noqa: BLE001 - no public interface; what it says is told beside the libraries, not judged
         return {}
-    return {"cuda": libraries.cuda_version(numbers[0]), "cudnn": libraries.cudnn_version(numbers[1])}
+    found = {"cuda": libraries.cuda_version(numbers[0]), "cudnn": libraries.cudnn_version(numbers[1])}
+    return {name: version for name, version in found.items() if version}
 
 
 def compile_options():

@@ -1,0 +1,181 @@
+"""The judge on what runs on GPUs have told. Nothing here was recorded on a GPU: made up from the messages of sources,
+issue threads and runs without one, until there are recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kgen.validate import reference
+from kgen.validate.judge import Fault, Outcome, judge
+from kgen.validate.running import Observation, Subject, _read
+
+SUBJECT = Subject(
+    name="torch-cuda13", backend="torch", device="gpu", interpreter=Path("python"), variables={}, timeout=9.0
+)
+GPU: dict[str, Any] = {"weights": ["gpu:0"], "state": ["cpu:0", "gpu:0"], "outputs": ["gpu:0"]}
+
+
+def result(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON
+    """A made-up result of training on a GPU, which follows the reference."""
+    plain = reference.load()
+    return {
+        "event": "result", "contract": "training", "step": 1, "backend": "torch", "python": "3.12.1",
+        "device": {"kind": "gpu", "name": "NVIDIA Made-up 9000", "capability": "9.0", "placed": GPU},
+        "proof": {"compiler": "inductor", "convolutions": 4}, "libraries": [], "losses": plain["losses"],
+        "weights": plain["weights"], "versions": {}, "built": {}, "held": {},
+        "seconds": {"import": 1.0, "compile": 1.0, "step": 0.01}, **changes,
+    }  # fmt: skip
+
+
+def seen(*events: dict[str, Any], status: int | None = 0, output: str = "", **started: str) -> Observation:
+    begin: tuple[dict[str, Any], ...] = (
+        {"event": "begin", "stage": "start"},
+        {"event": "started", "watched": started},
+        {"event": "installed", "installed": {}},
+        {"event": "end", "stage": "start"},
+    )
+    return Observation(events=(*begin, *events), status=status, output=output, seconds=1.0)
+
+
+def failed(stage: str, message: str, kind: str | None = None, **facts: Any) -> dict[str, Any]:  # noqa: ANN401
+    error = {"type": "RuntimeError", "message": message}
+    return {"event": "failed", "stage": stage, "kind": kind, "errors": [error], "facts": facts}
+
+
+def test_a_gpu_result_that_follows_the_reference_passes() -> None:
+    verdict = judge(SUBJECT, seen(result()), {})
+    assert verdict.outcome is Outcome.PASSED
+    assert verdict.message == "4 convolutions compiled by inductor"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"device": {"placed": {**GPU, "weights": ["cpu:0"]}}}, Fault.ELSEWHERE),
+        ({"device": {"placed": {**GPU, "outputs": ["cpu:0"]}}}, Fault.ELSEWHERE),
+        ({"device": {"placed": {}}}, Fault.ELSEWHERE),
+        ({"proof": {"compiler": "xla", "convolutions": 5, "target": "cpu"}}, Fault.ELSEWHERE),
+        ({"proof": {"compiler": "inductor", "convolutions": 0, "instead": "no graph"}}, Fault.NOT_COMPILED),
+        ({"losses": [value * 1.0002 for value in reference.load()["losses"]]}, Fault.NUMBERS),
+        ({"losses": reference.load()["losses"][:-1]}, Fault.NUMBERS),
+        ({"weights": {}}, Fault.NUMBERS),
+    ],
+)
+def test_what_is_no_pass(changes: dict[str, Any], fault: Fault) -> None:
+    verdict = judge(SUBJECT, seen(result(**changes)), {})
+    assert (verdict.outcome, verdict.fault) == (Outcome.FAILED, fault)
+
+
+def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> None:
+    changes = {
+        "device": {"placed": {**GPU, "outputs": ["cpu:0"]}},
+        "proof": {"compiler": "xla", "convolutions": 5, "target": "gpu"},
+    }
+    assert judge(SUBJECT, seen(result(**changes)), {}).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("event", "output", "fault", "cause"),
+    [
+        (
+            failed(
+                "device",
+                "PyTorch sees no GPU",
+                "no-device",
+                reasons=["The NVIDIA driver on your system is too old (found version 11040)."],
+                driver={"loaded": True, "init": 0, "devices": 1, "stub": False},
+            ),
+            "",
+            Fault.NO_DEVICE,
+            "the NVIDIA driver is too old for this environment's CUDA",
+        ),
+        (
+            failed("device", "TensorFlow sees no GPU", "no-device"),
+            "W gpu_device.cc:2342] Cannot dlopen some GPU libraries. Please make sure the missing libraries …",
+            Fault.NO_DEVICE,
+            "TensorFlow could not load some of its GPU libraries; it does not say which",
+        ),
+        (
+            failed("device", "JAX computes on cpu:0", "no-device", driver={"loaded": False, "error": "no such file"}),
+            "",
+            Fault.NO_DEVICE,
+            "the driver's library libcuda.so.1 cannot be loaded",
+        ),
+        (
+            failed("device", "JAX computes on cpu:0", "no-device", driver={"loaded": True, "init": 803}),
+            "",
+            Fault.NO_DEVICE,
+            "the driver's kernel module and its libraries are of different versions (cuInit: 803)",
+        ),
+        (
+            failed("compile", "FAILED_PRECONDITION: DNN library initialization failed."),
+            "E cuda_dnn.cc:456] Loaded runtime CuDNN library: 9.1.0 but source was compiled with: 9.8.0.",
+            Fault.FAILS,
+            "cuDNN 9.1.0 was loaded, and the framework was built with 9.8.0",
+        ),
+        (
+            failed("compile", "CUDA error: no kernel image is available for execution on the device"),
+            "",
+            Fault.FAILS,
+            "this build has no code for this GPU's architecture",
+        ),
+        (
+            failed("import", "libcudnn.so.9: cannot open shared object file: No such file or directory"),
+            "",
+            Fault.IMPORT,
+            "libcudnn.so.9 is not there",
+        ),
+        (
+            failed("compile", "RESOURCE_EXHAUSTED: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+            "",
+            Fault.FAILS,
+            "the GPU's memory was full",
+        ),
+    ],
+)
+def test_what_gpu_failures_mean(event: dict[str, Any], output: str, fault: Fault, cause: str) -> None:
+    verdict = judge(SUBJECT, seen(event, status=1, output=output), {})
+    assert verdict.fault is fault
+    assert cause in verdict.diagnosis.causes
+    assert verdict.diagnosis.hints
+
+
+def test_a_variable_that_hides_the_gpu_is_named() -> None:
+    event = failed("device", "PyTorch sees no GPU", "no-device")
+    verdict = judge(SUBJECT, seen(event, status=1, CUDA_VISIBLE_DEVICES="-1"), {})
+    assert "CUDA_VISIBLE_DEVICES=-1 hides every GPU" in verdict.diagnosis.causes
+    assert "unset CUDA_VISIBLE_DEVICES" in verdict.diagnosis.hints
+
+
+def test_a_library_from_the_system_is_told_and_no_fault() -> None:
+    """Where no package provides it: an environment that kgen did not make."""
+    row = {"name": "cudnn", "file": "libcudnn.so.9", "where": "system", "path": "/usr/lib/libcudnn.so.9", "stub": False}
+    verdict = judge(SUBJECT, seen(result(libraries=[{**row, "version": "9.1.0"}])), {"nvidia-cudnn-cu13": "9.10.2.21"})
+    assert verdict.outcome is Outcome.PASSED
+    assert [(one.title, one.loaded, one.judged) for one in verdict.mismatches] == [("cuDNN", "9.1.0", False)]
+
+
+@pytest.mark.parametrize("stage", ["import", "device", "compile", "steps", "libraries"])
+def test_a_process_that_was_ended_is_told_apart_by_its_last_stage(stage: str) -> None:
+    begin = {"event": "begin", "stage": stage}
+    killed = judge(SUBJECT, seen(begin, status=-9), {})
+    assert killed.message == f"ended by SIGKILL in the stage `{stage}`"
+    late = judge(SUBJECT, seen(begin, status=None), {})
+    assert late.message == f"did not end within 9 s; it was in the stage `{stage}`"
+    assert killed.fault is late.fault
+
+
+def test_what_a_framework_printed_cannot_steer_a_terminal() -> None:
+    verdict = judge(SUBJECT, seen(failed("compile", "error \x1b[2J\x07"), status=1, output="\x1b]0;error\x07\n"), {})
+    assert verdict.diagnosis.quotes
+    assert all(line.isprintable() for line in verdict.diagnosis.quotes)
+
+
+def test_half_a_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(json.dumps({"event": "begin", "stage": "import"}) + '\n{"event": "en')
+    assert [event["event"] for event in _read(path)] == ["begin"]

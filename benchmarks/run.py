@@ -2,6 +2,7 @@
 
     python benchmarks/run.py solve            # no network
     python benchmarks/run.py lock             # the index that uv is configured for
+    python benchmarks/run.py lock --mirror URL    # a mirror of that index, made here, that sends cache headers
 
 Prints medians and ratios; judges nothing. The commands of a round follow each other, so that a machine (or an index)
 whose speed drifts slows all of them alike. `kgen` and `uv` are those beside the interpreter that runs this.
@@ -10,7 +11,9 @@ whose speed drifts slows all of them alike. `kgen` and `uv` are those beside the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -19,6 +22,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from mirror import mirror
 
 BIN = Path(sys.executable).parent
 KGEN = str(BIN / "kgen")
@@ -45,10 +51,19 @@ REQUESTS: dict[str, str] = {
     "numpy": "keras numpy scipy jax",
 }
 """What a user would write by hand; `<2.11` is what they have to know for CUDA 12."""
+WAYS: dict[str, tuple[str, ...]] = {"by hand": (), "--python": ("--python", sys.executable)}
 
 
-def timed(command: Sequence[str], *, cwd: Path, text: str | None = None) -> float:
-    """Seconds of one whole process; its output is read and thrown away."""
+class Taken(NamedTuple):
+    """Seconds on the clock, and seconds of processor time."""
+
+    seconds: float
+    cpu: float
+
+
+def timed(command: Sequence[str], *, cwd: Path, text: str | None = None, index: str | None = None) -> Taken:
+    """What one whole process took, with all that it started; its output is read and thrown away."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
         command,
@@ -56,61 +71,69 @@ def timed(command: Sequence[str], *, cwd: Path, text: str | None = None) -> floa
         input=text,
         capture_output=True,
         text=True,
-        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
+        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never", **({"UV_DEFAULT_INDEX": index} if index else {})},
         check=False,
     )
     seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in {0, 3}:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
-    return seconds
+    return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def solve(rounds: int) -> None:
     """`kgen solve` and `kgen --version` against an interpreter that does nothing."""
-    taken: dict[str, list[float]] = {name: [] for name in SOLVES}
+    taken: dict[str, list[Taken]] = {name: [] for name in SOLVES}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds + 1):
             for name, command in SOLVES.items():
                 taken[name].append(timed(command, cwd=Path(folder)))
-    for name, seconds in taken.items():
-        counted = sorted(seconds[1:])
-        low, high = counted[0] * 1000, counted[-1] * 1000
-        print(f"{name:<40} {statistics.median(counted) * 1000:7.0f} ms  ({low:.0f}-{high:.0f})")
+    for name, counted in taken.items():
+        _row(name, counted[1:], 1000, "ms", 0)
 
 
-def lock(rounds: int) -> None:
-    """`kgen lock --cuda 12` against `uv pip compile --generate-hashes` of the same four, one after the other."""
-    whole: list[float] = []
-    each: dict[str, list[float]] = {name: [] for name in REQUESTS}
-    for round_ in range(rounds + 1):
+def lock(rounds: int, index: str | None) -> None:
+    """`kgen lock --cuda 12` against `uv pip compile --generate-hashes` of the same four, one after the other.
+
+    Twice: as one types it, where uv looks for an interpreter like the target's, and with `--python`, where it does not.
+    """
+    whole: list[Taken] = []
+    peers: dict[str, dict[str, list[Taken]]] = {way: {name: [] for name in REQUESTS} for way in WAYS}
+    for _ in range(rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
-            seconds = timed([KGEN, "lock", "--cuda", "12", "--python", PYTHON], cwd=Path(folder))
-            alone = {
-                name: timed(
-                    [
-                        UV, "pip", "compile", "-", "--generate-hashes", "--quiet", "--output-file", f"{name}.txt",
-                        "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28",
-                    ],
-                    cwd=Path(folder),
-                    text=request.replace(" ", "\n"),
-                )
-                for name, request in REQUESTS.items()
-            }  # fmt: skip
-        if round_ > 0:  # the first one warms the caches
-            whole.append(seconds)
-            for name, one in alone.items():
-                each[name].append(one)
-    sums = [sum(seconds) for seconds in zip(*each.values(), strict=True)]
-    slowest = [max(seconds) for seconds in zip(*each.values(), strict=True)]
-    _row("kgen lock --cuda 12, four backends", whole, "s")
-    for name, taken in each.items():
-        _row(f"uv pip compile, {name}", taken, "s")
-    for what, others in (("their sum", sums), ("the slowest of them", slowest)):
-        _row(f"kgen / {what}, round by round", [ours / theirs for ours, theirs in zip(whole, others, strict=True)], " ")
+            whole.append(timed([KGEN, "lock", "--cuda", "12", "--python", PYTHON], cwd=Path(folder), index=index))
+            for way, options in WAYS.items():
+                for name, request in REQUESTS.items():
+                    output = f"{name}{len(options)}.txt"  # never one that is there, whose versions uv would prefer
+                    command = [
+                        UV, "pip", "compile", "-", "--generate-hashes", "--quiet", "--output-file", output,
+                        "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", *options,
+                    ]  # fmt: skip
+                    text = request.replace(" ", "\n")
+                    peers[way][name].append(timed(command, cwd=Path(folder), text=text, index=index))
+    _row("kgen lock --cuda 12, four backends", whole[1:], 1, "s", 2)
+    for way, each in peers.items():
+        for name, taken in each.items():
+            _row(f"uv pip compile {way}, {name}", taken[1:], 1, "s", 2)
+        # the first round warms the caches
+        for what, of in (("their sum", sum), ("the slowest of them", max)):
+            ratios = [
+                ours.seconds / of(one.seconds for one in theirs)
+                for ours, *theirs in list(zip(whole, *each.values(), strict=True))[1:]
+            ]
+            low, high = min(ratios), max(ratios)
+            print(
+                f"{f'  kgen / {what}, round by round':<45} {statistics.median(ratios):6.2f}    ({low:.2f}-{high:.2f})"
+            )
 
 
-def _row(what: str, values: Sequence[float], unit: str) -> None:
-    print(f"{what:<45} {statistics.median(values):6.2f} {unit}  ({min(values):.2f}-{max(values):.2f})")
+def _row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int) -> None:
+    walls = [one.seconds * factor for one in counted]
+    cpu = statistics.median(one.cpu for one in counted) * factor
+    print(
+        f"{what:<45} {statistics.median(walls):6.{digits}f} {unit}  ({min(walls):.{digits}f}-{max(walls):.{digits}f}),"
+        f" processor {cpu:.{digits}f} {unit}"
+    )
 
 
 def main() -> None:
@@ -118,8 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("solve", "lock"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
+    parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
     arguments = parser.parse_args()
-    {"solve": solve, "lock": lock}[arguments.what](arguments.rounds)
+    if arguments.what == "solve":
+        solve(arguments.rounds)
+    else:
+        with mirror(arguments.mirror) if arguments.mirror else contextlib.nullcontext() as index:
+            lock(arguments.rounds, index)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -227,6 +229,40 @@ def test_what_does_not_end_is_ended_with_its_children(validate: Kgen, tmp_path: 
     assert "in _hang" in done.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_whoever_ends_kgen_ends_the_step(validate: Kgen, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    command = within(validate, {"FAKE_KERAS": "compile hangs", "FAKE_PID_FILE": str(pid)})
+    with command.start("validate", "--python", sys.executable, "numpy") as process:
+        deadline = time.monotonic() + 60
+        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_terminal_sees_the_stage(validate: Kgen) -> None:
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        validate.words("validate", "--python", sys.executable, "numpy"),
+        cwd=validate.folder,
+        env=validate.env(TERM="xterm", FAKE_KERAS="compile dawdles"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(ours, 4096):
+                said += chunk
+        assert process.wait(60) == 0
+    os.close(ours)
+    assert b"numpy-cpu on cpu" in said
+    assert b"compile" in said
 
 
 def test_what_a_framework_prints_damages_nothing(validate: Kgen) -> None:

@@ -26,6 +26,8 @@ def _hang():
 
 
 def _misbehave(stage):
+    if stage + " dawdles" == _HOW:
+        time.sleep(1)
     if stage + " hangs" == _HOW:
         _hang()
     elif stage + " crashes" == _HOW:

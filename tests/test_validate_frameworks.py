@@ -45,14 +45,10 @@ class World:
         """The environment of a lock, installed once."""
         place = self.folder / "project" / ".kgen" / "envs" / name
         with _alone(self.folder / f"{name}.lock"):
-            done = place / ".done"
-            if not done.exists():
-                shutil.rmtree(place, ignore_errors=True)
+            if not place.exists():
                 self._lock(name)
-                lock = self.folder / "project" / "locks" / name / "pylock.linux-64.toml"
-                self.uv("venv", "--quiet", "--python", _PYTHON, str(place))
-                self.uv("pip", "sync", "--quiet", "--python", str(place), str(lock))
-                done.touch()
+                synced = self.kgen("sync", name, timeout=_LONG)
+                assert synced.status == 0, synced.stderr
         return place
 
     def _lock(self, name: str) -> None:

@@ -144,6 +144,7 @@ def _validate(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--timeout", metavar="S", type=float, default=900.0, help="seconds for each (default 900)")
     command.add_argument("--list", action="store_true", help="what is proven where; runs nothing")
+    _envs(command)
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 

@@ -92,12 +92,13 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
     return source
 
 
-def sync(source: Source, *, again: bool = False) -> Synced:
+def sync(source: Source, *, again: bool = False, report: Callable[[str], None] | None = None) -> Synced:
     """Make an environment be what its lock says; does nothing if it is.
 
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
+        report: called with each stage; None for a line on the terminal.
 
     Raises:
         KgenError: the lock is damaged, or the environment could not be made.
@@ -132,7 +133,7 @@ def sync(source: Source, *, again: bool = False) -> Synced:
         if not again and environments.is_whole(source):
             return Synced(source, made=False, seconds=time.monotonic() - started)
         gone = environments.gained(source.prefix)
-        with _progress(name) as report:
+        with _progress(name) if report is None else contextlib.nullcontext(report) as told:
             realise(
                 source,
                 lock,
@@ -141,7 +142,7 @@ def sync(source: Source, *, again: bool = False) -> Synced:
                 files=lambda: render_activation(
                     name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks
                 ),
-                report=report,
+                report=told,
             )
     if gone:
         console.say(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")

@@ -13,21 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgen import host, project, resources, storage
+from kgen import host, lockfiles, project, resources, storage
 from kgen.cli import console
-from kgen.errors import ExitStatus, KgenError, OutsideError, UsageError
+from kgen.cli.environments import find, sync
+from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
-from kgen.validate import locked as locks_module
 from kgen.validate import receipts, reference
 from kgen.validate.judge import Fault, Outcome, Verdict, judge, skipped
-from kgen.validate.locked import Locked
 from kgen.validate.running import Subject, observe
 
 Reporter = Callable[[str], None]
 
-_ENVS = Path(".kgen", "envs")
 _NO_GPU = "no GPU here"
 
 
@@ -58,7 +57,7 @@ class _Target:
     """
 
     name: str
-    locked: Locked | None
+    locked: Lockfile | None
     backends: tuple[str, ...]
     device: str
     note: str | None = None
@@ -94,18 +93,17 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
     matrix = load(resources.folder("matrix"))
     root = project.find_root(Path.cwd())
-    locks = root / "locks"
     _refuse_contradictions(arguments)
     if arguments.list:
-        return _list(locks, arguments)
+        return _list(root, arguments)
     machine = host.inspect()
-    targets = _targets(arguments, matrix, locks, machine)
+    targets = _targets(arguments, matrix, root, machine)
     if machine.note is not None:
         console.say(f"note: {machine.note}")
     reports = [_Report(target=target) for target in targets]
     with _progress(targets) as told:
         for report in reports:
-            _validate(report, arguments=arguments, matrix=matrix, root=root, machine=machine, told=told(report.target))
+            _validate(report, arguments=arguments, matrix=matrix, machine=machine, told=told(report.target))
     _tell(reports, arguments, root)
     return _status(reports)
 
@@ -129,7 +127,7 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
 
 
 def _targets(
-    arguments: argparse.Namespace, matrix: CompatibilityMatrix, locks: Path, machine: Host
+    arguments: argparse.Namespace, matrix: CompatibilityMatrix, root: Path, machine: Host
 ) -> tuple[_Target, ...]:
     if arguments.no_lock:
         name = arguments.environments[0]
@@ -150,13 +148,13 @@ def _targets(
             asked=arguments.device,
             machine=machine,
         )
-        for locked in _asked(arguments.environments, locks, machine)
+        for locked in _asked(arguments.environments, root, machine)
     )
 
 
 def _aimed(
     name: str,
-    locked: Locked | None,
+    locked: Lockfile | None,
     backends: tuple[str, ...],
     *,
     accelerated: bool,
@@ -176,55 +174,29 @@ def _aimed(
     return _Target(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
 
 
-def _asked(names: Sequence[str], locks: Path, machine: Host) -> list[Locked]:
+def _asked(names: Sequence[str], root: Path, machine: Host) -> list[Lockfile]:
     """The locks of these environments, or of all, for this machine's platform."""
-    platform = machine.platform
-    if platform is None:
-        raise OutsideError("kgen does not know this machine's platform, so it has no lock for it")
-    there = sorted(path.name for path in locks.iterdir() if path.is_dir()) if locks.is_dir() else []
-    there = [name for name in there if not name.startswith(".")]
-    found = []
-    for name in dict.fromkeys(_environment(name, there) for name in names) if names else there:
-        locked = locks_module.read(locks / name, platform)
-        if locked is not None:
-            found.append(locked)
-        elif names:
-            raise UsageError(
-                f"{name} has no lock for {platform}",
-                hints=[f"kgen lock {name.partition('-')[0]} --platform {platform}"],
-            )
+    if names:
+        chosen = {one.name: one for one in (lockfiles.choose(root, name) for name in names)}
+        return [lockfiles.read(lockfiles.lock_of(one, machine.platform)) for one in chosen.values()]
+    paths = [one.platforms.get(machine.platform or "") for one in lockfiles.environments(root)]
+    found = [lockfiles.read(path) for path in paths if path is not None]
     if not found:
-        raise UsageError(f"there is no lock for {platform} in {locks}", hints=["kgen lock"])
+        raise UsageError(
+            f"there is no lock for {machine.platform or 'this machine'} in {root / project.LOCKS}", hints=["kgen lock"]
+        )
     return found
 
 
-def _environment(name: str, there: Sequence[str]) -> str:
-    """The folder that a name means: its own, or the only one of that name with an accelerator."""
-    if name in there:
-        return name
-    of_name = [folder for folder in there if folder.rpartition("-")[0] == name]
-    if len(of_name) == 1:
-        return of_name[0]
-    if of_name:
-        raise UsageError(f"`{name}` is locked for several accelerators", hints=[f"name one of {', '.join(of_name)}"])
-    near = nearest(name, there)
-    hints = [f"did you mean `{near}`?"] if near else [f"locked are {', '.join(there)}"] if there else ["kgen lock"]
-    raise UsageError(f"there is no environment `{name}` in locks/", hints=hints)
-
-
-def realised(root: Path, locked: Locked, variables: Mapping[str, str]) -> Realised:
-    """The environment of a lock on disk.
+def realised(locked: Lockfile, variables: Mapping[str, str], arguments: argparse.Namespace, told: Reporter) -> Realised:
+    """The environment of a lock on disk; it is made if it is not there.
 
     Raises:
-        KgenError: it is not there.
+        KgenError: it could not be made.
     """
-    interpreter = root / _ENVS / locked.environment / "bin" / "python"
-    if not interpreter.exists():
-        raise OutsideError(
-            f"{locked.environment} is not on disk: there is no {interpreter.relative_to(root)}",
-            hints=[f"kgen sync {locked.environment}"],
-        )
-    return Realised(interpreter=interpreter, variables=variables)
+    source = find(locked.environment, arguments.envs)
+    sync(source, report=told)
+    return Realised(interpreter=source.python, variables=variables)
 
 
 def _foreign(path: Path, variables: Mapping[str, str]) -> Realised:
@@ -245,7 +217,6 @@ def _validate(
     *,
     arguments: argparse.Namespace,
     matrix: CompatibilityMatrix,
-    root: Path,
     machine: Host,
     told: Reporter,
 ) -> None:
@@ -262,7 +233,7 @@ def _validate(
                 place = _foreign(Path(arguments.python), variables)
             else:
                 report.installs = False
-                place = realised(root, locked, variables)
+                place = realised(locked, variables, arguments, told)
                 report.installs = True
             subject = Subject(
                 name=target.name,
@@ -272,14 +243,14 @@ def _validate(
                 variables=place.variables,
                 timeout=arguments.timeout,
             )
-            verdict = judge(subject, observe(subject, told), {} if locked is None else locked.packages)
+            verdict = judge(subject, observe(subject, told), {} if locked is None else locked.versions)
             report.verdicts[backend] = verdict
             told(verdict.outcome.value)
         if locked is not None:
             data = receipts.compose(
                 locked, _device(target, report, machine), report.verdicts, today=dt.datetime.now(dt.timezone.utc).date()
             )
-            with storage.exclusive(locked.folder.parent):
+            with storage.exclusive(locked.path.parent.parent, wait=lambda: told("waiting for another kgen")):
                 report.receipt = receipts.write(locked, data)
             report.stands = report.receipt is None
     except KgenError as error:
@@ -467,19 +438,18 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _list(locks: Path, arguments: argparse.Namespace) -> ExitStatus:
+def _list(root: Path, arguments: argparse.Namespace) -> ExitStatus:
     """What is proven where."""
-    folders = sorted(path for path in locks.iterdir() if path.is_dir()) if locks.is_dir() else []
-    there = [path.name for path in folders if not path.name.startswith(".")]
-    names = [_environment(name, there) for name in arguments.environments] or there
-    found = [(name, receipt) for name in names for receipt in receipts.find(locks / name)]
+    chosen = [lockfiles.choose(root, name) for name in arguments.environments] or lockfiles.environments(root)
+    names = [one.name for one in chosen]
+    found = [(one.name, receipt) for one in chosen for receipt in receipts.find(one.folder)]
     if arguments.json:
         console.data(
             {
                 "receipts": [
                     {
                         "environment": name,
-                        "path": receipt.path.relative_to(locks.parent).as_posix(),
+                        "path": receipt.path.relative_to(root).as_posix(),
                         "current": not receipt.stale,
                         **receipt.data,
                     }

@@ -63,6 +63,16 @@ class Lockfile(NamedTuple):
     files: tuple[LockedFile, ...]
 
     @property
+    def accelerated(self) -> bool:
+        """Whether it is for a GPU."""
+        return self.accelerator != "cpu"
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Package -> version, of every file."""
+        return {file.name: file.version for file in self.files}
+
+    @property
     def size(self) -> int | None:
         """Bytes to download; None if the size of a file is not known."""
         sizes = [file.size for file in self.files]

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgen import __version__, storage
+from kgen import __version__, lockfiles, storage
 from kgen.errors import OutsideError, SettingsError
-from kgen.validate import locked as locks
+from kgen.model.lockfile import Lockfile
 from kgen.validate.judge import Outcome, Verdict
-from kgen.validate.locked import Locked
 from kgen.validate.reference import TOLERANCES
 
 SCHEMA = 1
@@ -54,7 +53,7 @@ def device_name(kind: str, name: str | None) -> str:
 
 
 def compose(
-    locked: Locked,
+    locked: Lockfile,
     device: Mapping[str, str | None],
     verdicts: Mapping[str, Verdict],
     *,
@@ -74,7 +73,7 @@ def compose(
         "schema": SCHEMA,
         "environment": locked.environment,
         "platform": locked.platform,
-        "lock": {"file": locked.file, "sha256": locked.sha256},
+        "lock": {"file": locked.path.name, "sha256": locked.digest},
         "device": dict(device),
         "verdict": (Outcome.PASSED if passed else Outcome.FAILED).value,
         "date": today.isoformat(),
@@ -134,12 +133,12 @@ def render(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def path_of(locked: Locked, device: Mapping[str, str | None]) -> Path:
+def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
     """Where the receipt of this lock and device belongs."""
-    return locked.folder / FOLDER / f"{device_name(str(device['kind']), device['name'])}.json"
+    return locked.path.parent / FOLDER / f"{device_name(str(device['kind']), device['name'])}.json"
 
 
-def write(locked: Locked, data: Mapping[str, Any]) -> Path | None:
+def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
     """Writes a receipt, in place of an older one for the same device.
 
     Returns:
@@ -190,8 +189,16 @@ def _found(folder: Path) -> Iterator[Receipt]:
     for path in sorted((folder / FOLDER).glob("*.json")):
         data = _load(path)
         if data is not None:
-            now = locks.digest(folder, str(data["lock"]["file"]))
+            now = _digest(folder / str(data["lock"]["file"]))
             yield Receipt(path=path, data=data, stale=now != data["lock"]["sha256"])
+
+
+def _digest(lock: Path) -> str | None:
+    """The digest of a lock; None if it is not there."""
+    try:
+        return lockfiles.digest(lock.read_bytes())
+    except OSError:
+        return None
 
 
 def _load(path: Path) -> Mapping[str, Any] | None:

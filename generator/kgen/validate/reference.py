@@ -106,4 +106,4 @@ def _largest(found: Iterable[Any], wanted: Iterable[float], *, relative: bool) -
     have, want = [float(value) for value in found], list(wanted)
     if len(have) != len(want) or not all(map(math.isfinite, have)):
         return math.inf
-    return max(abs(a - b) / (abs(b) if relative else 1.0) for a, b in zip(have, want, strict=True))
+    return max(abs(a - b) / (abs(b) if relative else 1) for a, b in zip(have, want, strict=True))

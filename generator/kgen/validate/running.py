@@ -99,7 +99,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
             "import": subject.module,
             "device": subject.device,
             "folder": str(own),
-            "timeout": subject.timeout,
+            "ends": time.time() + subject.timeout,
         }
         spec.write_text(json.dumps(values), encoding="utf-8")
         started = time.monotonic()

@@ -22,9 +22,10 @@ def run(spec, backend, path):
     """Runs the step; returns the exit status. `backend` is the module of that name in `backends`."""
     events = Events(path)
     faulthandler.enable()
-    timeout = spec.get("timeout")
-    if timeout:
-        faulthandler.dump_traceback_later(max(timeout - _BEFORE_TIMEOUT, timeout / 2), exit=False)
+    left = spec.get("ends", 0) - time.time()
+    if left > 0:
+        # This interpreter has started a while after the caller began to count.
+        faulthandler.dump_traceback_later(max(left - _BEFORE_TIMEOUT, left / 2), exit=False)
     try:
         result = _stages(spec, backend, events)
     except BaseException as error:  # noqa: BLE001 - it was told; the interpreter's own report would say it once more

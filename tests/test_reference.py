@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def test_the_step_starts_on_every_python(minor: str, tmp_path: Path, _environmen
         pytest.skip(f"no Python {minor} here")
     (tmp_path / "own").mkdir()
     spec = {"backend": "jax", "import": "keras_is_not_here", "device": "cpu", "folder": str(tmp_path / "own")}
-    (tmp_path / "spec.json").write_text(json.dumps({**spec, "timeout": 60}))
+    (tmp_path / "spec.json").write_text(json.dumps({**spec, "ends": time.time() + 60}))
     words = [python, "-B", str(STEP), str(tmp_path / "spec.json"), str(tmp_path / "events.jsonl")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]

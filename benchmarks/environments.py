@@ -1,4 +1,5 @@
-"""Measures environments on disk: `kgen sync` beside uv doing the same by hand, `kgen run`, and the hooks.
+"""Measures environments on disk: `kgen sync` beside uv doing the same by hand, `kgen validate` beside a
+bare script that does the same steps, `kgen run`, and the hooks.
 
     python benchmarks/environments.py --python 3.11 jax    # a backend to lock for the CPU, from uv's index
 
@@ -14,6 +15,8 @@ import tempfile
 from pathlib import Path
 
 from run import KGEN, UV, Taken, row, timed
+
+BARE = Path(__file__).with_name("bare_step.py")
 
 
 def sync(backend: str, python: str, rounds: int, folder: Path) -> None:
@@ -72,6 +75,23 @@ def run(backend: str, rounds: int, folder: Path) -> None:
         row(what, counted[1:], 1000, "ms", 1)
 
 
+def validate(backend: str, rounds: int, folder: Path) -> None:
+    """`kgen validate ENV` against the same steps written by hand, run by the same interpreter."""
+    name = f"{backend}-cpu"
+    python = str(folder / ".kgen/envs" / name / "bin/python")
+    words = ["env", f"KERAS_BACKEND={backend}", "CUDA_VISIBLE_DEVICES=-1", python, str(BARE)]
+    bare: list[Taken] = []
+    ours: list[Taken] = []
+    for _ in range(rounds + 1):  # the first round writes byte code
+        bare.append(timed(words, cwd=folder))
+        ours.append(timed([KGEN, "validate", name], cwd=folder))
+    row(f"bare script, {backend}", bare[1:], 1, "s", 2)
+    row(f"kgen validate {name}", ours[1:], 1, "s", 2)
+    for what, place in (("clock", 0), ("processor", 1)):
+        ratios = [one[place] / other[place] for one, other in zip(ours[1:], bare[1:], strict=True)]
+        print(f"  kgen / bare, {what}: {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+
+
 def main() -> None:
     """Measure each backend that was named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,6 +103,7 @@ def main() -> None:
         folder = Path(name)
         for backend in arguments.backends:
             sync(backend, arguments.python, arguments.rounds, folder)
+            validate(backend, arguments.rounds, folder)
         run(arguments.backends[0], arguments.rounds, folder)
 
 

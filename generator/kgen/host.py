@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -41,6 +42,11 @@ _SHOWN = 60
 def variable(name: str) -> str | None:
     """The environment variable of this name; None if it is not set."""
     return os.environ.get(name)
+
+
+def has_program(name: str) -> bool:
+    """Whether a program of this name is on PATH."""
+    return shutil.which(name) is not None
 
 
 def home() -> Path | None:

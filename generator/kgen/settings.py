@@ -34,6 +34,8 @@ T = TypeVar("T")
 KGEN_TOML = "kgen.toml"
 PYPROJECT = "pyproject.toml"
 INSTALLERS = ("uv", "conda")
+FLAKE = "flake:kgen"
+"""Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 
 _SHOWN = 80
 """So much of a wrong value is shown; a settings file may hold anything."""
@@ -47,6 +49,7 @@ _MOMENT = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*", re.DOTA
 _PATCH = re.compile(r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*")
 _CREDENTIALS = re.compile(r"://[^/@\s]*@|/t/[^/\s]+")
 _CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+")
+_FLAKE = re.compile(r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _ACCELERATOR = re.compile(r".*-(?:cpu|cuda[0-9]*)")
 _LONGEST_NAME = 64
@@ -93,6 +96,8 @@ class Settings:
         exclude_newer: nothing published after this day is used.
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
+        nix: whether `kgen lock` writes a `flake.nix` where there is none.
+        flake: where that finds kgen's own flake, as Nix writes it.
     """
 
     root: Path
@@ -114,6 +119,8 @@ class Settings:
     exclude_newer: dt.date | None = None
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
     environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
+    nix: bool = True
+    flake: str = FLAKE
 
 
 def find_root(start: Path) -> Path:
@@ -245,6 +252,19 @@ def parse_channel(text: str) -> str:
     return text
 
 
+def parse_flake(text: str) -> str:
+    """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
+
+    Raises:
+        ValueError: it is none, or holds credentials: `flake.nix` is committed.
+    """
+    if _CREDENTIALS.search(text):
+        raise ValueError(f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git")
+    if _FLAKE.fullmatch(text) is None:
+        raise ValueError(f"`{_shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
+    return text
+
+
 def parse_requirement_flag(text: str) -> Requirement:
     """A requirement on a package of the index; its name is normalised.
 
@@ -362,6 +382,8 @@ class _Reader:
             exclude_newer=_day(table, "exclude-newer"),
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
+            nix=_on_unless_said(table, "nix"),
+            flake=table.parsed("flake", parse_flake) or FLAKE,
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -405,6 +427,10 @@ class _Reader:
             )
             row.close()
         return found
+
+
+def _on_unless_said(table: Table, key: str) -> bool:
+    return table.get(key, bool) is not False
 
 
 def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:

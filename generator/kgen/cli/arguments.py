@@ -53,7 +53,14 @@ def parser() -> argparse.ArgumentParser:
     lock.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
     lock.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
     lock.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
+    lock.add_argument(
+        "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
+    )
+    lock.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
     lock.add_argument("--dry-run", action="store_true", help="do everything but write")
+    export = chosen.add_parser("export", help="a lock in another form, on stdout", allow_abbrev=False)
+    export.add_argument("format", metavar="FORMAT", help="nix")
+    export.add_argument("environment", nargs="?", metavar="ENV", help="the environment, as jax-cuda12 or jax")
     matrix = chosen.add_parser("matrix", help="the compatibility facts", allow_abbrev=False)
     actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kgen import __version__, host, resources, storage
-from kgen.cli import console, plan
+from kgen.cli import console, flake, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError, UsageError
@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         outcomes = _lock(matrix, planned, requests)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, locks, arguments)
     _tell(outcomes, written, arguments)
+    if written and flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends)):
+        console.say(f"\n{flake.NAME} is new; with Nix: `git add {flake.NAME} locks`, then `nix develop`")
     return _status(outcomes)
 
 

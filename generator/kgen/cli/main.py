@@ -17,6 +17,7 @@ _COMMANDS = {
     "init": "kgen.cli.initialise",
     "solve": "kgen.cli.solving",
     "lock": "kgen.cli.locking",
+    "export": "kgen.cli.exporting",
     "matrix": "kgen.cli.facts",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""

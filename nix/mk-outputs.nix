@@ -39,7 +39,8 @@ let
   small = 512 * 1024 * 1024;
 
   all = locksIn locks;
-  strangers = filter (name: !(all ? ${name})) (preferred ++ (if default == null then [ ] else [ default ]));
+  known = "there are ${concatStringsSep ", " (attrNames all)} in ${toString locks}";
+  strangers = filter (name: !(all ? ${name})) preferred;
 
   mapNames =
     make: names:
@@ -94,18 +95,25 @@ let
         name:
         map (value: { inherit name value; }) (if paths ? ${name} then [ ] else chosen name)
       ) (attrNames groups)
-    )
-    // (if default != null && paths ? ${default} then { inherit default; } else { });
+    );
 
   eachSystem =
     make:
     if strangers != [ ] then
-      throw "kgen: ${concatStringsSep ", " strangers}: no such environment in ${toString locks}; there are ${concatStringsSep ", " (attrNames all)}"
+      throw "kgen: `preferred` names ${concatStringsSep ", " strangers}; ${known}"
     else
       builtins.mapAttrs (system: make nixpkgs.legacyPackages.${system}) perSystem;
 
+  # an environment that went must not take the others with it: only who asks for the default hears of it
+  unnamed =
+    named:
+    if default == null || (all ? ${default} && !(named ? ${default})) then
+      { }
+    else
+      { default = named.${default} or (throw "kgen: `default` names ${default}; ${known}"); };
+
   withShortNames =
-    paths: named: named // builtins.mapAttrs (_: name: named.${name}) (shortNames paths);
+    paths: named: named // builtins.mapAttrs (_: name: named.${name}) (shortNames paths) // unnamed named;
 
   shell =
     pkgs: path:

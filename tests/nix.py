@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.server
 import io
 import json
 import os
@@ -9,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.wheelhouse import Wheel
+
+from kgen.emitters.hooks import render_hooks
 
 ROOT = Path(__file__).resolve().parents[1]
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -123,12 +129,31 @@ class Nix:
 
     def evaluate(self, expression: str, *, fails: bool = False) -> object:
         """The value of an expression in which `kgen` is the library and `pkgs` the packages; else what nix said."""
-        bound = (
-            f"let kgen = import {ROOT}/nix; machine = builtins.fromJSON (builtins.readFile {self.nixpkgs}/machine.json);"
+        done = self.run("nix", "eval", "--impure", "--json", "--expr", self._bound(expression), fails=fails)
+        return done.stderr if fails else json.loads(done.stdout)
+
+    def _bound(self, expression: str) -> str:
+        return (
+            f"let kgen = import {ROOT}/nix;"
+            f" machine = builtins.fromJSON (builtins.readFile {self.nixpkgs}/machine.json);"
             f' pkgs = import {self.nixpkgs}/packages.nix {{ inherit machine; system = "{SYSTEM}"; }}; in {expression}'
         )
-        done = self.run("nix", "eval", "--impure", "--json", "--expr", bound, fails=fails)
-        return done.stderr if fails else json.loads(done.stdout)
+
+    def build(self, expression: str, *, fails: bool = False) -> Path | str:
+        """Build what an expression gives; its place in the store, or what nix said where it is to fail."""
+        link = self.folder / "result"
+        words = (
+            "nix",
+            "build",
+            "--impure",
+            "--print-build-logs",
+            "--out-link",
+            link,
+            "--expr",
+            self._bound(expression),
+        )
+        done = self.run(*words, fails=fails)
+        return done.stderr if fails else link.resolve()
 
     def seed(self, files: Iterable[Path]) -> None:
         """Put files into the store, where fetching them would."""
@@ -182,3 +207,93 @@ def with_executables(wheel: Wheel, paths: Collection[str]) -> bytes:
                 member.external_attr = 0o100755 << 16
             target.writestr(member, content)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A wheel's file as a lock names it."""
+
+    name: str
+    version: str
+    filename: str
+    content: bytes
+
+    @classmethod
+    def of(cls, wheel: Wheel, content: bytes | None = None) -> File:
+        """A made wheel; its content may be one that was worked on."""
+        content = wheel.content if content is None else content
+        return cls(name=wheel.name, version=wheel.version, filename=wheel.filename, content=content)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def written(self, folder: Path) -> Path:
+        """Itself, in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.filename
+        path.write_bytes(self.content)
+        return path
+
+
+def lock_text(environment: str, files: Sequence[File], *, root: str | None = None, cuda: str | None = None) -> str:
+    """A lock in kgen's form, with no judge in between; with URLs below `root`, or portable."""
+    rows = []
+    for file in sorted(files, key=lambda file: file.name):
+        where = f'path = "{file.filename}"' if root is None else f'url = "{root}/{file.filename.replace("+", "%2B")}"'
+        rows.append(
+            f'[[packages]]\nname = "{file.name}"\nversion = "{file.version}"\n'
+            f'wheels = [{{ {where}, size = {len(file.content)}, hashes = {{ sha256 = "{file.sha256}" }} }}]\n'
+        )
+    return "\n".join(
+        [
+            'lock-version = "1.0"\n'
+            "environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
+            f'requires-python = "=={MINOR}.*"\ncreated-by = "kgen"\n',
+            *rows,
+            f'[tool.kgen]\nschema = 1\nkgen = "0"\nenvironment = "{environment}"\nbackends = ["numpy"]\n'
+            f'python = "{MINOR}"\nplatform = "linux-64"\n'
+            + (f'cuda = "{cuda}"\n' if cuda else "")
+            + f"size = {sum(len(file.content) for file in files)}\n",
+        ]
+    )
+
+
+def write_environment(locks: Path, environment: str, text: str, variables: Mapping[str, str] | None = None) -> Path:
+    """The folder of an environment with a lock and the hooks; returns the lock."""
+    folder = locks / environment
+    lock = folder / "pylock.linux-64.toml"
+    folder.mkdir(parents=True)
+    lock.write_text(text)
+    for path, hook in render_hooks(environment, variables or {"KERAS_BACKEND": "numpy"}).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(hook)
+    return lock
+
+
+@contextlib.contextmanager
+def serving_files(files: Mapping[str, tuple[str, bytes]]) -> Iterator[tuple[str, list[str]]]:
+    """A server on the loopback interface: path -> kind and content; gives its root, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            kind, content = files.get(self.path, ("", b""))
+            self.send_response(200 if kind else 404)
+            self.send_header("Content-Type", kind or "text/plain")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()

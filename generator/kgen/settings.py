@@ -259,7 +259,9 @@ def parse_flake(text: str) -> str:
         ValueError: it is none, or holds credentials: `flake.nix` is committed.
     """
     if _CREDENTIALS.search(text):
-        raise ValueError(f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git")
+        raise ValueError(
+            f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git"
+        )
     if _FLAKE.fullmatch(text) is None:
         raise ValueError(f"`{_shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
     return text

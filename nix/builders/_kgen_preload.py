@@ -6,8 +6,14 @@ found under it by whoever asks for it later; no program that is started sees any
 LD_LIBRARY_PATH.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+
+TYPE_CHECKING = False  # as `typing` has it, without importing it at every start
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DRIVER_FOLDERS = (
     "/run/opengl-driver/lib",  # NixOS
@@ -35,45 +41,45 @@ STANDARD = frozenset(getattr(sys, "stdlib_module_names", sys.builtin_module_name
 class _Preloader:
     """A finder that finds nothing: it waits for the first import of something installed, and is gone then."""
 
-    def __init__(self, libraries, driver):
+    def __init__(self, libraries: list[str], *, driver: bool) -> None:
         self.libraries = libraries
         self.driver = driver
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
         """Part of the import system's protocol."""
         if name.partition(".")[0] in STANDARD:
             return
         # another thread may have been here first
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-            preload(self.libraries, self.driver)
+            preload(self.libraries, driver=self.driver)
 
 
-def install(libraries, driver):
+def install(libraries: list[str], *, driver: bool) -> None:
     """Wait for the first import of something installed.
 
     Args:
         libraries: libraries to load then, by absolute path.
         driver: whether to load NVIDIA's driver then, from where this machine has it.
     """
-    sys.meta_path.insert(0, _Preloader(libraries, driver))
+    sys.meta_path.insert(0, _Preloader(libraries, driver=driver))
 
 
-def preload(libraries, driver):
+def preload(libraries: list[str], *, driver: bool) -> None:
     """Load the libraries, and the driver if there is one; say so if one that is there cannot be loaded."""
-    import ctypes
+    import ctypes  # noqa: PLC0415 - most programs that are started import nothing that needs it
 
     for library in libraries:
-        _load(ctypes, library)
+        _load(ctypes.CDLL, library)
     folder = driver_folder() if driver else None
     if folder is not None:
         for name in (*DRIVER_PARTS, DRIVER):
             library = os.path.join(folder, name)
             if os.path.exists(library):
-                _load(ctypes, library)
+                _load(ctypes.CDLL, library)
 
 
-def driver_folder():
+def driver_folder() -> str | None:
     """Where this machine has NVIDIA's driver: in $KGEN_DRIVER_DIR, or where the kinds of systems have it."""
     own = os.environ.get("KGEN_DRIVER_DIR")
     for folder in (own,) if own else DRIVER_FOLDERS:
@@ -82,9 +88,9 @@ def driver_folder():
     return None
 
 
-def _load(ctypes, library):
+def _load(load: Callable[[str], object], library: str) -> None:
     try:
-        ctypes.CDLL(library)
+        load(library)
     except OSError as error:
         # what needs it will fail, or fall back to the CPU, and then it must have been said
         sys.stderr.write(f"kgen: {library} cannot be loaded: {error}\n")

@@ -3,6 +3,8 @@
 Its arguments are in the environment, put there by fetch-wheel.nix. Needs a CPython and its standard library only.
 """
 
+from __future__ import annotations
+
 import hashlib
 import html.parser
 import http.client
@@ -14,7 +16,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Dict, Iterator, List, NoReturn, Optional, Tuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
 
 ATTEMPTS = 4
 SECONDS = 60
@@ -29,11 +35,11 @@ class _Anchors(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: List[Tuple[str, str]] = []
-        self._target: Optional[str] = None
+        self.found: list[tuple[str, str]] = []
+        self._target: str | None = None
         self._text = ""
 
-    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self._target, self._text = dict(attrs).get("href"), ""
 
@@ -46,7 +52,7 @@ class _Anchors(html.parser.HTMLParser):
             self._target = None
 
 
-def links(page: str, kind: str, address: str) -> Iterator[Tuple[str, str, Optional[str]]]:
+def links(page: str, kind: str, address: str) -> Iterator[tuple[str, str, str | None]]:
     """Each file of a project's page, in JSON or HTML: its name, its URL, and its sha256 where the page tells it."""
     if "json" in kind:
         for file in json.loads(page)["files"]:
@@ -104,7 +110,7 @@ def download(url: str, target: str) -> str:
     return digest.hexdigest()
 
 
-def _save(answer: "http.client.HTTPResponse", target: str, mode: str) -> None:
+def _save(answer: http.client.HTTPResponse, target: str, mode: str) -> None:
     expected = answer.headers.get("Content-Length")
     received = 0
     with open(target, mode) as file:
@@ -116,22 +122,22 @@ def _save(answer: "http.client.HTTPResponse", target: str, mode: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return str(getattr(error, "reason", None) or error or type(error).__name__)
+    return str(getattr(error, "reason", None) or str(error) or type(error).__name__)
 
 
-def _give_up(filename: str, reasons: List[str]) -> NoReturn:
+def _give_up(filename: str, reasons: list[str]) -> NoReturn:
     lines = [f"kgen: {filename} could not be had", *(f"  {reason}" for reason in reasons), ""]
-    lines.append("hint: name the index that has it: `index = \"…\"` in the flake, or KGEN_INDEX with `--impure`")
+    lines.append('hint: name the index that has it: `index = "…"` in the flake, or KGEN_INDEX with `--impure`')
     lines.append(f"hint: with the file at hand: nix-store --add-fixed sha256 {filename}")
     sys.exit("\n".join(lines))
 
 
-def main(given: Dict[str, str]) -> None:
+def main(given: dict[str, str]) -> None:
     """Fetch the wheel that the environment describes to `$out`."""
     filename, sha256 = given["filename"], given["sha256"]
     # before the first TLS context is made
     os.environ["SSL_CERT_FILE"] = given.get("NIX_SSL_CERT_FILE") or given["certificates"]
-    reasons: List[str] = []
+    reasons: list[str] = []
     urls = given["urls"].split()
     roots = (given.get("roots") or given.get("KGEN_INDEX") or "").split()
     if roots:

@@ -6,6 +6,8 @@ wheel it is of. What must know where the environment is (scripts), or is told by
 library only.
 """
 
+from __future__ import annotations
+
 import filecmp
 import json
 import os
@@ -14,7 +16,6 @@ import re
 import shutil
 import struct
 import sys
-from typing import Dict, List, NoReturn, Optional
 
 INTERPRETER = "the interpreter"
 PRELOAD = "_kgen_preload"
@@ -39,9 +40,9 @@ class Venv:
         self.python = f"{root}/bin/python"
         self.site = f"lib/python{minor}/site-packages"
         self.include = f"include/site/python{minor}"
-        self.conflicts: List[str] = []
-        self._files: Dict[str, str] = {}
-        self._folders: Dict[str, str] = {"": INTERPRETER}
+        self.conflicts: list[str] = []
+        self._files: dict[str, str] = {}
+        self._folders: dict[str, str] = {"": INTERPRETER}
         os.mkdir(root)
         # beside pyvenv.cfg and not resolved: that is how a Python knows that it is in an environment
         for name, target in (("python", interpreter), ("python3", "python"), (f"python{minor}", "python")):
@@ -74,14 +75,14 @@ class Venv:
         else:
             os.symlink(source, target)
 
-    def _claim(self, path: str, owner: str) -> Optional[str]:
+    def _claim(self, path: str, owner: str) -> str | None:
         """Whoever has the path already; None if it is this owner's from now on, and its folder is there."""
         other = self._files.get(path) or self._folders.get(path) or self._open(path.rpartition("/")[0], owner)
         if other is None:
             self._files[path] = owner
         return other
 
-    def _open(self, folder: str, owner: str) -> Optional[str]:
+    def _open(self, folder: str, owner: str) -> str | None:
         """See to it that a folder is there; who has a file where it should be."""
         if folder in self._folders:
             return None
@@ -111,7 +112,7 @@ def is_program(path: str) -> bool:
     return bool(kind == ET_EXEC or PT_INTERP in kinds)
 
 
-def add_wheel(venv: Venv, wheel: Dict[str, str]) -> None:
+def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
     """Put an unpacked wheel into the environment."""
     place, owner = wheel["path"], wheel["owner"]
     targets = {"site": venv.site, "data": "", "headers": f"{venv.include}/{wheel['project']}", "bin": "bin"}
@@ -125,7 +126,7 @@ def add_wheel(venv: Venv, wheel: Dict[str, str]) -> None:
                 if part != "bin" or not _add_script(venv, f"{folder}/{name}", path, owner):
                     venv.add(f"{folder}/{name}", path, owner)
     with open(f"{place}/scripts.json", encoding="utf-8") as file:
-        scripts: Dict[str, str] = json.load(file)
+        scripts: dict[str, str] = json.load(file)
     for name, value in scripts.items():
         module, _, attribute = value.partition(":")
         first = attribute.partition(".")[0]
@@ -145,7 +146,7 @@ def _add_script(venv: Venv, source: str, path: str, owner: str) -> bool:
     return True
 
 
-def main(given: Dict[str, str]) -> None:
+def main(given: dict[str, str]) -> None:
     """Make the environment that the process's environment describes in `$out`."""
     venv = Venv(given["out"], given["interpreter"], given["minor"])
     for wheel in json.loads(given["wheels"]):
@@ -156,7 +157,7 @@ def main(given: Dict[str, str]) -> None:
         _fail(given["environment"], venv.conflicts)
 
 
-def _add_preload(venv: Venv, given: Dict[str, str]) -> None:
+def _add_preload(venv: Venv, given: dict[str, str]) -> None:
     """Have every Python of this environment call the module that loads libraries."""
     with open(given["preload"], encoding="utf-8") as file:
         venv.write(f"{venv.site}/{PRELOAD}.py", file.read(), "kgen")
@@ -171,7 +172,7 @@ def _add_preload(venv: Venv, given: Dict[str, str]) -> None:
     venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
 
 
-def _fail(environment: str, conflicts: List[str]) -> NoReturn:
+def _fail(environment: str, conflicts: list[str]) -> None:
     lines = [f"kgen: {environment}: wheels own the same paths with different content"]
     lines += [f"  {conflict}" for conflict in conflicts[:SHOWN]]
     lines += [f"  and {len(conflicts) - SHOWN} more"] if len(conflicts) > SHOWN else []

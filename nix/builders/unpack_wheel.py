@@ -5,23 +5,36 @@ Below `$out` are `site` (what goes into site-packages), `bin` (scripts as they a
 put there by mk-venv.nix. Needs a CPython and its standard library only.
 """
 
-import compileall
+from __future__ import annotations
+
 import configparser
+import contextlib
 import csv
 import json
 import os
 import py_compile
 import re
+import shutil
 import sys
+import warnings
 import zipfile
-from typing import Dict, List, NoReturn
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import NoReturn
+
+    Placed = tuple[zipfile.ZipInfo, str]
+    """A member of the archive, and where it goes."""
 
 SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "bin", "data": "data", "headers": "headers"}
 EXECUTABLE = 0o111
 CHUNK = 1 << 20
+PORTION_FILES = 64
+PORTION_BYTES = 4 << 20
 
 
-def main(given: Dict[str, str]) -> None:
+def main(given: dict[str, str]) -> None:
     """Unpack the wheel that the environment describes to `$out`."""
     wheel, out = given["wheel"], given["out"]
     # the store's name of the file begins with a hash that says nothing to anybody
@@ -31,12 +44,14 @@ def main(given: Dict[str, str]) -> None:
         _fail(name, f"has {size} bytes, and the lock says {given['size']}")
     try:
         with zipfile.ZipFile(wheel) as archive:
-            info = _dist_info(archive.namelist(), name)
-            for member in archive.infolist():
-                if not member.is_dir():
-                    _extract(archive, member, _place(member.filename, info, name), out)
+            members = [member for member in archive.infolist() if not member.is_dir()]
     except zipfile.BadZipFile as error:
         _fail(name, f"is no zip file: {error}")
+    info = _dist_info([member.filename for member in members], name)
+    places = [(member, _place(member.filename, info, name)) for member in members]
+    _in_processes(
+        lambda portion: _extract(wheel, portion, out, name), _portions(places), _cores(given["NIX_BUILD_CORES"])
+    )
     site = os.path.join(out, "site")
     scripts = _entry_points(os.path.join(site, info, "entry_points.txt"), name)
     with open(os.path.join(out, "scripts.json"), "w", encoding="utf-8") as file:
@@ -44,16 +59,6 @@ def main(given: Dict[str, str]) -> None:
     with open(os.path.join(site, info, "INSTALLER"), "w", encoding="utf-8") as file:
         file.write("kgen\n")
     _rewrite_record(os.path.join(site, info, "RECORD"), info, scripts, given)
-    compileall.compile_dir(
-        site,
-        maxlevels=100,
-        quiet=2,  # a package may hold templates that are no modules; installers pass over them too
-        # the path that tracebacks show is put right at import; what is in the file must not depend on the store
-        stripdir=site,
-        # every file in a store is of the same second: a time would tell nothing, and the store does not change
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        workers=_cores(given.get("NIX_BUILD_CORES", "1")),
-    )
 
 
 def _cores(text: str) -> int:
@@ -61,7 +66,7 @@ def _cores(text: str) -> int:
     return int(text) or os.cpu_count() or 1
 
 
-def _dist_info(names: List[str], wheel: str) -> str:
+def _dist_info(names: list[str], wheel: str) -> str:
     found = {name.partition("/")[0] for name in names if re.fullmatch(r"[^/]+\.dist-info/WHEEL", name)}
     if len(found) != 1:
         _fail(wheel, f"has not one `.dist-info` folder but {len(found)}")
@@ -84,18 +89,77 @@ def _data_folder(info: str) -> str:
     return info[: -len(".dist-info")] + ".data"
 
 
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str, out: str) -> None:
-    target = os.path.join(out, place)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with archive.open(member) as source, open(target, "wb") as file:
-        for chunk in iter(lambda: source.read(CHUNK), b""):
-            file.write(chunk)
-    # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
-    if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
-        os.chmod(target, 0o755)
+def _portions(places: list[Placed]) -> Iterator[list[Placed]]:
+    """The members in portions that depend on nothing but the archive."""
+    portion: list[Placed] = []
+    for placed in places:
+        portion.append(placed)
+        if len(portion) == PORTION_FILES or sum(member.file_size for member, _ in portion) >= PORTION_BYTES:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
 
 
-def _entry_points(path: str, wheel: str) -> Dict[str, str]:
+def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[Placed]], cores: int) -> None:
+    """Do the work on each portion in a process of its own, so many at a time.
+
+    Compiled code tells a little of what its process did before. Each process begins where this one is, so that it is
+    the same on every machine, however many cores that has.
+    """
+    running = 0
+    failed = False
+    for portion in portions:
+        if running == cores:
+            failed |= os.wait()[1] != 0
+            running -= 1
+        if os.fork() == 0:
+            try:
+                work(portion)
+            except BaseException as error:  # noqa: BLE001 - whatever it is: this process must not go on as the other
+                sys.stderr.write(f"{error}\n")
+                os._exit(1)
+            os._exit(0)
+        running += 1
+    for _ in range(running):
+        failed |= os.wait()[1] != 0
+    if failed:
+        sys.exit(1)
+
+
+def _extract(wheel: str, portion: list[Placed], out: str, name: str) -> None:
+    """Write members of the archive and compile those that are modules."""
+    warnings.simplefilter("ignore")
+    with zipfile.ZipFile(wheel) as archive:
+        for member, place in portion:
+            target = os.path.join(out, place)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                with archive.open(member) as source, open(target, "wb") as file:
+                    shutil.copyfileobj(source, file, CHUNK)
+            except zipfile.BadZipFile as error:
+                _fail(name, f"is damaged: {error}")
+            # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
+            if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
+                os.chmod(target, 0o755)  # noqa: S103 - as every store has it
+            if place.endswith(".py") and place.startswith("site" + os.sep):
+                _compile(target, place[len("site" + os.sep) :])
+
+
+def _compile(path: str, shown: str) -> None:
+    # a package may hold templates that are no modules; installers pass over them too
+    with contextlib.suppress(py_compile.PyCompileError):
+        py_compile.compile(
+            path,
+            # the path that tracebacks show is put right at import; what is in the file must not depend on the store
+            dfile=shown,
+            doraise=True,
+            # every file in a store is of the same second: a time would tell nothing, and the store does not change
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+
+
+def _entry_points(path: str, wheel: str) -> dict[str, str]:
     """The scripts that entry points ask for: name -> `module:object`."""
     parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
@@ -114,7 +178,7 @@ def _entry_points(path: str, wheel: str) -> Dict[str, str]:
     return scripts
 
 
-def _rewrite_record(path: str, info: str, scripts: Dict[str, str], given: Dict[str, str]) -> None:
+def _rewrite_record(path: str, info: str, scripts: dict[str, str], given: dict[str, str]) -> None:
     """Make the list of the wheel's files say where they are installed; whoever reads the metadata asks it."""
     up = "../../.."
     places = {

@@ -78,9 +78,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     if environment is not None or chosen.of_one:
         environment = _environment(found.root / "locks", environment)
     backends = found.backends or tuple(matrix.backends)
-    console.result(
-        chosen.render(Export(settings=found, backends=backends, environment=environment)).removesuffix("\n")
-    )
+    console.result(chosen.render(Export(settings=found, backends=backends, environment=environment)).removesuffix("\n"))
     return ExitStatus.DONE
 
 

@@ -28,18 +28,25 @@ let
     pathExists
     readFile
     replaceStrings
+    stringLength
+    substring
     toJSON
     ;
 
   schema = 1;
+  # TOML's dates, which locks of others have, are beyond Nix, and its error would not say in which file they are
+  header = "# Made by kgen:";
   file = toString path;
   refuse = what: throw "kgen: the lock ${file} ${what}";
 
   data =
     if !pathExists path then
       refuse "is not there; `kgen lock` writes it, and a flake sees it once it is `git add`ed"
+    else if substring 0 (stringLength header) content != header then
+      refuse "is none of kgen's: it does not begin with `${header}`"
     else
-      addErrorContext "while reading the lock ${file}" (fromTOML (readFile path));
+      addErrorContext "while reading the lock ${file}" (fromTOML content);
+  content = readFile path;
 
   decided =
     if data ? tool.kgen.schema then

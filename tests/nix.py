@@ -247,7 +247,7 @@ def lock_text(environment: str, files: Sequence[File], *, root: str | None = Non
         )
     return "\n".join(
         [
-            'lock-version = "1.0"\n'
+            '# Made by kgen: by a test.\nlock-version = "1.0"\n'
             "environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
             f'requires-python = "=={MINOR}.*"\ncreated-by = "kgen"\n',
             *rows,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tomli
-from tests.index import Index
 from tests.nix import (
     LIBRARIES,
     LIBRARY_FOLDERS,
@@ -111,12 +113,13 @@ class TestReadLock:
         ("old", "new", "said"),
         [
             ("schema = 1", "schema = 2", "is of schema 2, and this flake reads 1"),
-            ("[tool.kgen]", "[tool.other]", "is none of kgen's"),
+            ("[tool.kgen]", "[tool.other]", "is none of kgen's: it has no table [tool.kgen] with a `schema`"),
+            ("# Made by kgen:", "# by uv", "is none of kgen's: it does not begin with `# Made by kgen:`"),
             ("size = 137673,", "size = 137674,", "its files do not add up to the 151666344 bytes"),
             ("size = 137673,", "size = -1,", "has -1 as absl-py's `size`"),
             ('name = "h5py"', 'name = "absl-py"', "names a package twice"),
             ('name = "h5py"', 'name = "../h5py"', 'has \\"../h5py\\" as a package\'s `name`'),
-            ('version = "3.14.0"', 'version = "$(id)"', "as a package's `version`"),
+            ('version = "3.14.0"', 'version = "$(id)"', "as h5py's `version`"),
             ("721200f2", "721200g2", "as absl-py's `sha256`"),
             ("sha256 = ", "md5 = ", "has null as absl-py's `sha256`"),
             ('path = "absl', 'path = "../absl', "as absl-py's `filename`"),
@@ -129,8 +132,6 @@ class TestReadLock:
             ('platform = "linux-64"', 'platform = "win-64"', "is for win-64, where there is no Nix"),
             ('environment = "numpy-cpu"', 'environment = "a/b"', "as [tool.kgen] `environment`"),
             ('lock-version = "1.0"', 'lock-version = "2.0"', "has the lock-version"),
-            ("[[packages]]", "[[[", "while reading the lock"),
-            ('created-by = "kgen"', "upload-time = 2026-11-20T00:00:00Z", "while reading the lock"),
         ],
     )
     def test_refused(self, nix: Nix, tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -141,6 +142,24 @@ class TestReadLock:
         done = nix.evaluate(f"builtins.deepSeq (kgen.readLock {lock}) 1", fails=True)
         assert said.replace('\\"', '"') in str(done).replace('\\"', '"')
         assert str(lock) in str(done)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("[[packages]]", "[[["), ('created-by = "kgen"', "upload-time = 2026-11-20T00:00:00Z")],
+    )
+    def test_no_toml_that_nix_reads(self, nix: Nix, tmp_path: Path, old: str, new: str) -> None:
+        """What Nix says of TOML names no file; the trace does."""
+        lock = tmp_path / "pylock.linux-64.toml"
+        lock.write_text(NUMPY.read_text().replace(old, new, 1))
+        words = (
+            "nix",
+            "eval",
+            "--show-trace",
+            "--impure",
+            "--expr",
+            f"import {ROOT}/nix/read-lock.nix {{ systems = {{ }}; }} {lock}",
+        )
+        assert f"while reading the lock {lock}" in nix.run(*words, fails=True).stderr
 
     def test_no_lock(self, nix: Nix, tmp_path: Path) -> None:
         said = str(nix.evaluate(f"(kgen.readLock {tmp_path}/pylock.linux-64.toml).python", fails=True))
@@ -289,18 +308,39 @@ class TestFetchWheel:
         assert f"{root}/no/nowhere/: Not Found" in said
         assert f"hint: with the file at hand: nix-store --add-fixed sha256 {file.filename}" in said
 
-    def test_a_connection_that_breaks_is_taken_up_again(self, nix: Nix, index: Index) -> None:
-        """The content comes in two halves: the first answer ends early."""
+    def test_a_connection_that_breaks_is_taken_up_again(self, nix: Nix) -> None:
+        """Where it broke off; the first answer ends in the middle."""
         file = self.unique("broken-off")
-        answers: list[str | None] = []
-        half = len(file.content) // 2
+        with breaking_off(file.content) as (root, asked):
+            built = nix.build(self.fetch(nix, file, url=f"{root}/{file.filename}"))
+        assert isinstance(built, Path)
+        assert built.read_bytes() == file.content
+        assert asked == [None, f"bytes={len(file.content) // 2}-"]
 
-        class Handler(type("H", (), {})):  # type: ignore[misc] # replaced below
+
+@contextlib.contextmanager
+def breaking_off(content: bytes) -> Iterator[tuple[str, list[str | None]]]:
+    """A server whose first answer ends in the middle; gives its root, and the ranges that it was asked for."""
+    asked: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Range"])
+            start = int(asked[-1].removeprefix("bytes=").removesuffix("-")) if asked[-1] else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            self.wfile.write(content[start:] if start else content[: len(content) // 2])
+
+        def log_message(self, *_: object) -> None:
             pass
 
-        del index, Handler, answers, half
-        with serving_files(self.pages(file, "html")) as (root, _):
-            nix.build(self.fetch(nix, file, url=f"{root}/f/{file.filename}"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
 
 
 class TestMkVenv:
@@ -477,7 +517,7 @@ class TestPreload:
     def loaded(self, venv: Path, imports: str, **environment: str) -> set[str]:
         code = f"import {imports}\nprint({self.MAPS})"
         lines = python(venv, code, **environment).stdout.splitlines()
-        return {Path(line.split()[-1]).name for line in lines if "/" in line.split()[-1]}
+        return {Path(line).name for line in lines if "/" in line}
 
     def test_at_the_first_import_of_something_installed(self, venv: Path, driver: Path) -> None:
         before = self.loaded(venv, "json, html.parser", KGEN_DRIVER_DIR=str(driver))

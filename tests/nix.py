@@ -33,7 +33,6 @@ experimental-features = nix-command flakes
 sandbox = false
 build-users-group =
 substitute = false
-flake-registry =
 warn-dirty = false
 """
 NIXPKGS_PACKAGES = {
@@ -78,7 +77,9 @@ class Nix:
         """
         settings = folder / "etc"
         settings.mkdir(parents=True)
-        (settings / "nix.conf").write_text(NIX_CONF)
+        registry = settings / "registry.json"
+        registry.write_text('{"flakes": [], "version": 2}\n')
+        (settings / "nix.conf").write_text(f"{NIX_CONF}flake-registry = {registry}\n")
         stub = folder / "nixpkgs"
         shutil.copytree(STUB, stub)
         (stub / "machine.json").write_text(json.dumps(_machine(pypi), indent=1))
@@ -99,7 +100,11 @@ class Nix:
         return cls(folder=folder, nixpkgs=stub, environment=environment)
 
     def run(
-        self, *words: str | Path, cwd: Path | None = None, fails: bool = False, **environment: str
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        fails: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of nix to its end.
 
@@ -109,7 +114,7 @@ class Nix:
         done = subprocess.run(
             [str(word) for word in words],
             cwd=cwd or self.folder,
-            env={**self.environment, **environment},
+            env={**self.environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -120,11 +125,19 @@ class Nix:
             raise NixError(f"{' '.join(str(word) for word in words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
-    def flake(self, *words: str | Path, cwd: Path | None = None, fails: bool = False, **environment: str) -> str:
+    def flake(
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        fails: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a command of nix that works on a flake; stdout, or stderr where it is to fail."""
         override = ("--override-input", "nixpkgs", f"path:{self.nixpkgs}", "--no-write-lock-file")
         position = next((index for index, word in enumerate(words) if word == "-c"), len(words))
-        done = self.run("nix", *words[:position], *override, *words[position:], cwd=cwd, fails=fails, **environment)
+        done = self.run(
+            "nix", *words[:position], *override, *words[position:], cwd=cwd, fails=fails, variables=variables
+        )
         return done.stderr if fails else done.stdout
 
     def evaluate(self, expression: str, *, fails: bool = False) -> object:
@@ -247,9 +260,11 @@ def lock_text(environment: str, files: Sequence[File], *, root: str | None = Non
         )
     return "\n".join(
         [
-            '# Made by kgen: by a test.\nlock-version = "1.0"\n'
-            "environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
-            f'requires-python = "=={MINOR}.*"\ncreated-by = "kgen"\n',
+            (
+                '# Made by kgen: by a test.\nlock-version = "1.0"\n'
+                "environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
+                f'requires-python = "=={MINOR}.*"\ncreated-by = "kgen"\n'
+            ),
             *rows,
             f'[tool.kgen]\nschema = 1\nkgen = "0"\nenvironment = "{environment}"\nbackends = ["numpy"]\n'
             f'python = "{MINOR}"\nplatform = "linux-64"\n'

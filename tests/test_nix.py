@@ -1,4 +1,4 @@
-"""The Nix library: locks are read or refused, files are found by hash, wheels come out as an installer lays them out."""
+"""The Nix library: locks are read or refused, files are found by hash, wheels come out as an installer has them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class TestReadLock:
         file = File(name="torch", version="2.0+cpu", filename="torch-2.0+cpu-cp311-cp311-linux_x86_64.whl", content=b"")
         lock = tmp_path / "pylock.linux-64.toml"
         lock.write_text(lock_text("torch-cpu", [file], root="https://index.example/a/b"))
-        (wheel,) = nix.evaluate(f"(kgen.readLock {lock}).wheels")  # type: ignore[misc]
+        wheel = nix.evaluate(f"builtins.head (kgen.readLock {lock}).wheels")
+        assert isinstance(wheel, dict)
         assert wheel["filename"] == file.filename
         assert wheel["url"] == "https://index.example/a/b/torch-2.0%2Bcpu-cp311-cp311-linux_x86_64.whl"
 
@@ -215,7 +216,7 @@ class TestChoosing:
 class TestFetchWheel:
     FILE = File.of(Wheel(name="some-thing", version="1.0+cpu"))
 
-    def fetch(self, nix: Nix, file: File, arguments: str = "", *, url: str | None = None, sha256: str = "") -> str:
+    def fetch(self, file: File, arguments: str = "", *, url: str | None = None, sha256: str = "") -> str:
         wheel = {"name": file.name, "version": file.version, "filename": file.filename, "url": url}
         wheel["sha256"] = sha256 or file.sha256
         return f"kgen.fetchWheel {{ inherit pkgs; wheel = builtins.fromJSON ''{json.dumps(wheel)}''; {arguments} }}"
@@ -242,7 +243,7 @@ class TestFetchWheel:
     def test_from_the_page_of_its_project(self, nix: Nix, form: str) -> None:
         file = self.unique(f"on-{form}")
         with serving_files(self.pages(file, form)) as (root, asked):
-            built = nix.build(self.fetch(nix, file, f'index = "{root}/simple/";'))
+            built = nix.build(self.fetch(file, f'index = "{root}/simple/";'))
         assert isinstance(built, Path)
         assert built.read_bytes() == file.content
         assert asked == [f"/simple/{file.name}/", f"/f/{file.filename}"]
@@ -251,33 +252,33 @@ class TestFetchWheel:
         file = self.unique("second")
         with serving_files(self.pages(file, "html")) as (root, asked):
             arguments = f'index = [ "{root}/none" "{root}/simple" ];'
-            nix.build(self.fetch(nix, file, arguments))
+            nix.build(self.fetch(file, arguments))
         assert asked == [f"/none/{file.name}/", f"/simple/{file.name}/", f"/f/{file.filename}"]
 
     def test_from_the_url_of_the_lock(self, nix: Nix) -> None:
         file = self.unique("by-url")
         with serving_files(self.pages(file, "html")) as (root, asked):
-            nix.build(self.fetch(nix, file, url=f"{root}/f/{file.filename}"))
+            nix.build(self.fetch(file, url=f"{root}/f/{file.filename}"))
         assert asked == [f"/f/{file.filename}"]
 
     def test_from_where_nixpkgs_looks(self, tmp_path: Path) -> None:
         file = self.unique("legacy")
         path = f"/packages/py3/l/legacy/{file.filename}"
         with serving_files({path: ("application/zip", file.content)}) as (root, asked):
-            Nix.at(tmp_path / "nix", pypi=root).build(self.fetch(Nix, file))  # type: ignore[arg-type]
+            Nix.at(tmp_path / "nix", pypi=root).build(self.fetch(file))
         assert asked == [path]
 
     def test_from_the_index_in_the_environment(self, nix: Nix) -> None:
         """Of whoever evaluates, where that may be impure."""
         file = self.unique("environment")
         with serving_files(self.pages(file, "html")) as (root, asked):
-            words = ("nix", "build", "--impure", "--no-link", "--expr", nix._bound(self.fetch(nix, file)))
-            nix.run(*words, KGEN_INDEX=f"{root}/simple")
+            words = ("nix", "build", "--impure", "--no-link", "--expr", nix._bound(self.fetch(file)))
+            nix.run(*words, variables={"KGEN_INDEX": f"{root}/simple"})
         assert asked[-1] == f"/f/{file.filename}"
 
     def test_the_index_changes_no_store_path(self, nix: Nix, tmp_path: Path) -> None:
         paths = {
-            str(nix.evaluate(f"({self.fetch(nix, self.FILE, arguments, url=url)}).outPath"))
+            str(nix.evaluate(f"({self.fetch(self.FILE, arguments, url=url)}).outPath"))
             for arguments in ("", 'index = "http://127.0.0.1:1/simple";')
             for url in (None, "http://127.0.0.1:1/x.whl")
         }
@@ -288,7 +289,7 @@ class TestFetchWheel:
     def test_a_wrong_hash(self, nix: Nix) -> None:
         file = self.unique("wrong-hash")
         with serving_files(self.pages(file, "html")) as (root, _):
-            said = str(nix.build(self.fetch(nix, file, url=f"{root}/f/{file.filename}", sha256="0" * 64), fails=True))
+            said = str(nix.build(self.fetch(file, url=f"{root}/f/{file.filename}", sha256="0" * 64), fails=True))
         assert f"{file.filename} could not be had" in said
         assert f"has another content: its sha256 is {file.sha256}, and the lock has {'0' * 64}" in said
 
@@ -296,14 +297,14 @@ class TestFetchWheel:
         file = self.unique("another")
         with serving_files(self.pages(file, "html")) as (root, asked):
             arguments = f'index = "{root}/simple";'
-            said = str(nix.build(self.fetch(nix, file, arguments, sha256="0" * 64), fails=True))
+            said = str(nix.build(self.fetch(file, arguments, sha256="0" * 64), fails=True))
         assert f"lists another file of this name, with sha256 {file.sha256}" in said
         assert asked == [f"/simple/{file.name}/"]
 
     def test_nobody_has_it(self, nix: Nix) -> None:
         file = self.unique("nowhere")
         with serving_files({"/simple/nowhere/": ("text/html", b"<a href='x.whl'>x.whl</a>")}) as (root, _):
-            said = str(nix.build(self.fetch(nix, file, f'index = [ "{root}/simple" "{root}/no" ];'), fails=True))
+            said = str(nix.build(self.fetch(file, f'index = [ "{root}/simple" "{root}/no" ];'), fails=True))
         assert f"{root}/simple/nowhere/ does not list it" in said
         assert f"{root}/no/nowhere/: Not Found" in said
         assert f"hint: with the file at hand: nix-store --add-fixed sha256 {file.filename}" in said
@@ -312,7 +313,7 @@ class TestFetchWheel:
         """Where it broke off; the first answer ends in the middle."""
         file = self.unique("broken-off")
         with breaking_off(file.content) as (root, asked):
-            built = nix.build(self.fetch(nix, file, url=f"{root}/{file.filename}"))
+            built = nix.build(self.fetch(file, url=f"{root}/{file.filename}"))
         assert isinstance(built, Path)
         assert built.read_bytes() == file.content
         assert asked == [None, f"bytes={len(file.content) // 2}-"]
@@ -429,10 +430,10 @@ print(one.__spec__.loader.get_code("one").co_filename)
         assert not any(folder.is_symlink() for folder in folders)
 
     def test_one_path_with_two_contents_names_both(self, nix: Nix, tmp_path: Path) -> None:
-        files = [
-            File.of(Wheel(name="left", version="1", files={"same.py": b"", "lib/x.so": b"left", "top/a": b"", "bottom": b""})),
-            File.of(Wheel(name="right", version="2", files={"same.py": b"", "lib/x.so": b"right", "top": b"", "bottom/a": b""})),
-        ]  # fmt: skip
+        left = {"same.py": b"", "lib/x.so": b"left", "top/a": b"", "bottom": b""}
+        right = {"same.py": b"", "lib/x.so": b"right", "top": b"", "bottom/a": b""}
+        wheels = (Wheel(name="left", version="1", files=left), Wheel(name="right", version="2", files=right))
+        files = [File.of(wheel) for wheel in wheels]
         lock = write_environment(tmp_path / "locks", "numpy-cpu", lock_text("numpy-cpu", files))
         nix.seed(file.written(tmp_path / "wheels") for file in files)
         said = str(nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}", fails=True))

@@ -48,6 +48,8 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*", re.DOTALL)
 _PATCH = re.compile(r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*")
 _CREDENTIALS = re.compile(r"://[^/@\s]*@|/t/[^/\s]+")
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@")
+"""A user alone, as in `ssh://git@host`, is no secret."""
 _CHANNEL = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+")
 _FLAKE = re.compile(r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -258,7 +260,7 @@ def parse_flake(text: str) -> str:
     Raises:
         ValueError: it is none, or holds credentials: `flake.nix` is committed.
     """
-    if _CREDENTIALS.search(text):
+    if _PASSWORD.search(text):
         raise ValueError(
             f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git"
         )

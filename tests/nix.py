@@ -13,11 +13,16 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import urllib.parse
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+import tomli
+from tests.command import CUTOFF
 from tests.wheelhouse import Wheel
 
 from kgen.emitters.hooks import render_hooks
@@ -72,19 +77,13 @@ class Nix:
         """Prepare a folder.
 
         Args:
-            folder: an empty one.
+            folder: an empty one, or one that was prepared before.
             pypi: what the nixpkgs in it takes for the Python index's file server.
         """
         settings = folder / "etc"
-        settings.mkdir(parents=True)
-        registry = settings / "registry.json"
-        registry.write_text('{"flakes": [], "version": 2}\n')
-        (settings / "nix.conf").write_text(f"{NIX_CONF}flake-registry = {registry}\n")
-        stub = folder / "nixpkgs"
-        shutil.copytree(STUB, stub)
-        (stub / "machine.json").write_text(json.dumps(_machine(pypi), indent=1))
+        if not settings.exists():
+            cls._prepare(folder, pypi)
         home = folder / "home"
-        home.mkdir()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("NIX_", "KGEN_", "KERAS_"))},
             "HOME": str(home),
@@ -97,7 +96,18 @@ class Nix:
             "NIX_LOCALSTATE_DIR": str(folder / "var"),
             "KERAS_HOME": str(home / "keras"),
         }
-        return cls(folder=folder, nixpkgs=stub, environment=environment)
+        return cls(folder=folder, nixpkgs=folder / "nixpkgs", environment=environment)
+
+    @staticmethod
+    def _prepare(folder: Path, pypi: str) -> None:
+        settings = folder / "etc"
+        settings.mkdir(parents=True)
+        (folder / "home").mkdir()
+        registry = settings / "registry.json"
+        registry.write_text('{"flakes": [], "version": 2}\n')
+        (settings / "nix.conf").write_text(f"{NIX_CONF}flake-registry = {registry}\n")
+        shutil.copytree(STUB, folder / "nixpkgs")
+        (folder / "nixpkgs" / "machine.json").write_text(json.dumps(_machine(pypi), indent=1))
 
     def run(
         self,
@@ -312,3 +322,61 @@ def serving_files(files: Mapping[str, tuple[str, bytes]]) -> Iterator[tuple[str,
         finally:
             server.shutdown()
             thread.join()
+
+
+class LockError(Exception):
+    """Locks and wheels of the real index cannot be had."""
+
+
+def locked_wheels(cache: Path, backends: Sequence[str]) -> tuple[Path, list[Path]]:
+    """A project with kgen's locks of these backends for the CPU, and the files of them, from a cache.
+
+    Raises:
+        LockError: they are not in the cache, and kgen or the index could not help.
+    """
+    project = cache / "-".join(backends)
+    if not (project / "done").exists():
+        shutil.rmtree(project, ignore_errors=True)
+        project.mkdir(parents=True)
+        words = ("lock", *backends, "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
+        found = {} if links is None else {"UV_FIND_LINKS": links}
+        done = subprocess.run(
+            [Path(sys.executable).parent / "kgen", *words],
+            cwd=project,
+            env={**os.environ, "UV_PYTHON_DOWNLOADS": "never", **found},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LockError(done.stderr)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda url: _fetch(url, cache / "wheels"), _urls(project)))
+        (project / "done").touch()
+    return project, [cache / "wheels" / _filename(url) for url in _urls(project)]
+
+
+def _urls(project: Path) -> list[str]:
+    locks = [tomli.loads(path.read_text()) for path in sorted(project.glob("locks/*/pylock.*.toml"))]
+    return list(dict.fromkeys(package["wheels"][0]["url"] for lock in locks for package in lock["packages"]))
+
+
+def _filename(url: str) -> str:
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+
+
+def _fetch(url: str, folder: Path) -> None:
+    """Nix judges the content: it finds a file under its hash only."""
+    folder.mkdir(exist_ok=True)
+    target = folder / _filename(url)
+    if target.exists():
+        return
+    partial = target.with_suffix(".part")
+    if url.startswith("file:"):
+        shutil.copy(urllib.parse.unquote(urllib.parse.urlsplit(url).path), partial)
+    else:
+        answer = requests.get(url, timeout=120)
+        answer.raise_for_status()
+        partial.write_bytes(answer.content)
+    partial.rename(target)

@@ -20,7 +20,7 @@ from kgen import __version__, host, resources, storage
 from kgen.cli import console, flake, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
-from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import CLOSERS, Outcome, Reporter, Session
@@ -55,9 +55,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             storage.recover(locks)
         outcomes = _lock(matrix, planned, requests)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, locks, arguments)
-    _tell(outcomes, written, arguments)
-    if written and flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends)):
-        console.say(f"\n{flake.NAME} is new; with Nix: `git add {flake.NAME} locks`, then `nix develop`")
+    _tell(outcomes, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
     return _status(outcomes)
 
 
@@ -178,6 +176,15 @@ def _write(
     return written
 
 
+def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
+    """Write a `flake.nix` where there is none; that it cannot be written is told, and takes nothing from the locks."""
+    try:
+        return flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends))
+    except OutsideError as error:
+        console.error(error)
+        return False
+
+
 def _is_hook(path: str) -> bool:
     return _HOOK.fullmatch(path) is not None
 
@@ -194,7 +201,9 @@ def _locked(outcome: Outcome) -> Lock:
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace) -> None:
+def _tell(
+    outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace, *, new_flake: bool
+) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
     if arguments.json:
         console.data(_data(outcomes, written))
@@ -219,7 +228,7 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     elif not arguments.dry_run and not arguments.json:
-        _tell_next(locked[0].request)
+        _tell_next(locked[0].request, new_flake=new_flake)
 
 
 def _failure_text(outcome: Outcome) -> str:
@@ -235,9 +244,9 @@ def _tell_failure(outcome: Outcome) -> None:
         console.error(outcome.error)
 
 
-def _tell_next(first: EnvironmentRequest) -> None:
+def _tell_next(first: EnvironmentRequest, *, new_flake: bool) -> None:
     console.say(
-        f"\nnext: commit locks/; install with"
+        f"\nnext: commit locks/{f' and {flake.NAME} (for `nix develop`)' if new_flake else ''}; install with"
         f" `uv pip sync locks/{first.environment}/{pylock.filename(first.platform)}`"
         f" and select the backend with `. locks/{first.environment}/activate.d/kgen.sh`"
     )

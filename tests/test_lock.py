@@ -23,7 +23,8 @@ FILES = [*HOOKS, "pylock.linux-64.toml"]
 ENVIRONMENTS = ["jax-cuda12", "numpy-cpu", "tensorflow-cuda12", "torch-cuda12"]
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 NEXT = """
-next: commit locks/; `kgen shell {0}` enters the environment, `kgen validate {0}` trains in it
+next: commit locks/ and flake.nix (for `nix develop`); `kgen shell {0}` enters the environment, \
+`kgen validate {0}` trains in it
 """
 
 
@@ -76,7 +77,7 @@ numpy-cpu          numpy 2.4.6, keras 3.15.1        -     -          17        [
 
     def test_what_it_writes(self, locked: tuple[Kgen, Result]) -> None:
         expected = [f"locks/{environment}/{file}" for environment in ENVIRONMENTS for file in FILES]
-        assert files(locked[0].folder) == expected
+        assert files(locked[0].folder) == ["flake.nix", *expected]
 
     @pytest.mark.parametrize("environment", ENVIRONMENTS)
     def test_each_lock_keeps_its_promises(self, locked: tuple[Kgen, Result], healthy: Index, environment: str) -> None:
@@ -135,7 +136,11 @@ numpy-cpu          numpy 2.4.6, keras 3.15.1        -     -          17        [
         kgen, first = locked
         before = stamps(kgen.folder / "locks")
         again = kgen(*LOCK, "--cuda", "12")
-        assert again == Result(0, first.stdout.replace("written", "unchanged"), first.stderr)
+        assert again == Result(
+            0,
+            first.stdout.replace("written", "unchanged"),
+            first.stderr.replace(" and flake.nix (for `nix develop`)", ""),
+        )
         after = stamps(kgen.folder / "locks")
         assert {**after, ".": None} == {**before, ".": None}
         assert after["."][0] == before["."][0]

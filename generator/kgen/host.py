@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -47,6 +48,11 @@ def variable(name: str) -> str | None:
 def variables() -> dict[str, str]:
     """Every environment variable of this process."""
     return dict(os.environ)
+
+
+def has_program(name: str) -> bool:
+    """Whether a program of this name is on PATH."""
+    return shutil.which(name) is not None
 
 
 def home() -> Path | None:

@@ -30,6 +30,8 @@ from kgen.tables import Table, mismatch, nearest
 T = TypeVar("T")
 
 INSTALLERS = ("uv", "conda")
+FLAKE = "flake:kgen"
+"""Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 
 _SHOWN = 80
 """So much of a wrong value is shown; a settings file may hold anything."""
@@ -43,7 +45,10 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
+_SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
+"""A user alone, as in `ssh://git@host`, is no secret."""
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
+_FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
 _LONGEST_NAME = 64
@@ -91,6 +96,8 @@ class Settings:
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
         envs: the folder of the environments on disk, relative to `root` or absolute.
+        nix: whether `kgen lock` writes a `flake.nix` where there is none.
+        flake: where that finds kgen's own flake, as Nix writes it.
     """
 
     root: Path
@@ -113,6 +120,8 @@ class Settings:
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
     environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
     envs: Path = ENVS
+    nix: bool = True
+    flake: str = FLAKE
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -216,6 +225,21 @@ def parse_channel(text: str) -> str:
         raise ValueError(f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:
         raise ValueError(f"`{_shown(text)}` is no channel such as conda-forge or https://conda.example/main")
+    return text
+
+
+def parse_flake(text: str) -> str:
+    """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
+
+    Raises:
+        ValueError: it is none, or holds credentials: `flake.nix` is committed.
+    """
+    if re.search(_SECRET, text):
+        raise ValueError(
+            f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git"
+        )
+    if re.fullmatch(_FLAKE, text) is None:
+        raise ValueError(f"`{_shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
     return text
 
 
@@ -337,6 +361,8 @@ class _Reader:
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
             envs=table.parsed("envs", parse_envs) or ENVS,
+            nix=_on_unless_said(table, "nix"),
+            flake=table.parsed("flake", parse_flake) or FLAKE,
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -380,6 +406,10 @@ class _Reader:
             )
             row.close()
         return found
+
+
+def _on_unless_said(table: Table, key: str) -> bool:
+    return table.get(key, bool) is not False
 
 
 def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:

@@ -132,6 +132,37 @@ def write_file(path: Path, content: bytes) -> None:
         _sync(place.parent)
 
 
+def create_file(path: Path, content: bytes) -> bool:
+    """Writes a file that is not there yet, whole or not at all, with mode 0644 less the umask.
+
+    Returns:
+        False if something of this name is there; it is not touched, even if it came at this very moment.
+
+    Raises:
+        OutsideError: the file cannot be written.
+    """
+    with _faults(path, "cannot be written"):
+        if os.path.lexists(path):
+            return False
+        _sweep(path.parent)
+        temporary, handle = _temporary(path)
+        try:
+            _fill(handle, content)
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            # Some filesystems have no second names for a file.
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
+        _sync(path.parent)
+    return True
+
+
 @contextlib.contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, which takes its place when the `with` block ends; left by an error, it goes.

@@ -69,6 +69,10 @@ def _lock(command: argparse.ArgumentParser) -> None:
     command.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
     command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
     command.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
+    command.add_argument(
+        "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
+    )
+    command.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
 
 
@@ -116,6 +120,11 @@ def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
     _envs(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("format", metavar="FORMAT", help="nix")
+    command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
 
 
 def _matrix(command: argparse.ArgumentParser) -> None:
@@ -191,6 +200,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "run": ("a command in the environment", _run),
     "shell": ("a shell in the environment", _shell),
     "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
+    "export": ("a lock in another form, on stdout", _export),
     "matrix": ("the compatibility facts", _matrix),
 }
 """Command -> what it is for, and what declares its arguments."""

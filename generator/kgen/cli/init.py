@@ -45,6 +45,13 @@ class _Entry:
         return [*folded, f"{self.key} = {self.value}"]
 
 
+_NIX = _Entry(
+    "nix",
+    "true",
+    "Whether kgen lock writes a flake.nix for `nix develop`, where there is none. Nix is installed here.",
+)
+
+
 def write_settings(
     root: Path,
     host: Host,
@@ -54,6 +61,7 @@ def write_settings(
     cpu: bool = False,
     backends: Sequence[str] = (),
     python: str | None = None,
+    nix: bool = False,
 ) -> tuple[Path, str]:
     """Write settings for the project in this folder: into its `pyproject.toml`, else into a new `kgen.toml`.
 
@@ -68,6 +76,7 @@ def write_settings(
         cpu: whether to ask for the CPU, whatever there is.
         backends: the backends; none for those that the matrix has as the default.
         python: the CPython minor; None for what the project says by itself, if it does.
+        nix: whether Nix is installed here, so that its setting is worth a line.
 
     Returns:
         The file, and the settings that are in it now.
@@ -81,7 +90,8 @@ def write_settings(
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
     chooser = _Chooser(root, host, matrix, cuda=cuda, cpu=cpu, backends=backends, python=python)
-    body = "\n".join("\n".join(entry.lines) for entry in chooser.entries()) + "\n"
+    entries = [*chooser.entries(), *([_NIX] if nix else [])]
+    body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
     if chooser.project is not None:
         table = f"[tool.kgen]\n{body}"

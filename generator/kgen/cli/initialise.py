@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         cpu=bool(arguments.cpu),
         backends=arguments.backends,
         python=arguments.python,
+        nix=host.has_program("nix"),
     )
     console.result(text.rstrip("\n"))
     console.say(f"\nwritten to {path.name}; next: kgen lock")

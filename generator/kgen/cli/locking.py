@@ -17,10 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
-from kgen.cli import console, plan
+from kgen.cli import console, flake, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
-from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             storage.recover(locks)
         outcomes = _lock(matrix, planned, requests)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, locks, arguments)
-    _tell(outcomes, written, arguments)
+    _tell(outcomes, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
     return _status(outcomes)
 
 
@@ -175,6 +175,15 @@ def _write(
     return written
 
 
+def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
+    """Write a `flake.nix` where there is none; that it cannot be written is told, and takes nothing from the locks."""
+    try:
+        return flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends))
+    except OutsideError as error:
+        console.error(error)
+        return False
+
+
 def _is_hook(path: str) -> bool:
     return _HOOK.fullmatch(path) is not None
 
@@ -191,7 +200,9 @@ def _locked(outcome: Outcome) -> Lock:
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace) -> None:
+def _tell(
+    outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace, *, new_flake: bool
+) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
     if arguments.json:
         console.data(_data(outcomes, written))
@@ -216,7 +227,7 @@ def _tell(outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: a
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     elif not arguments.dry_run and not arguments.json:
-        _tell_next([outcome.request for outcome in locked])
+        _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
 
 
 def _failure_text(outcome: Outcome) -> str:
@@ -232,10 +243,10 @@ def _tell_failure(outcome: Outcome) -> None:
         console.error(outcome.error)
 
 
-def _tell_next(requests: Sequence[EnvironmentRequest]) -> None:
+def _tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool) -> None:
     here = next((request.environment for request in requests if request.platform == host.subdir()), None)
     console.say(
-        "\nnext: commit locks/"
+        f"\nnext: commit locks/{f' and {flake.NAME} (for `nix develop`)' if new_flake else ''}"
         + (f"; `kgen shell {here}` enters the environment, `kgen validate {here}` trains in it" if here else "")
     )
 

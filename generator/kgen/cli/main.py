@@ -21,6 +21,7 @@ _COMMANDS = {
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",
+    "export": "kgen.cli.exporting",
     "matrix": "kgen.cli.facts",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""

@@ -90,9 +90,10 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         ("driver", settings_module.parse_driver),
         ("keras", settings_module.parse_specifiers),
         ("exclude_newer", settings_module.parse_date),
+        ("flake", settings_module.parse_flake),
     )
     for flag, parse in single:
-        text = getattr(arguments, flag)
+        text = getattr(arguments, flag, None)
         if text is not None:
             changes[flag] = _parsed(f"--{flag.replace('_', '-')}", text, parse)
     several: tuple[tuple[str, str, Callable[[str], object]], ...] = (
@@ -107,6 +108,8 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
             changes[key] = tuple(dict.fromkeys(_parsed(f"--{flag}", text, parse) for text in texts))
     if getattr(arguments, "portable", None):
         changes["portable"] = True
+    if getattr(arguments, "nix", None) is not None:
+        changes["nix"] = arguments.nix
     return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
 
 

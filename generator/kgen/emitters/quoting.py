@@ -1,7 +1,7 @@
-"""One literal of a string for each shell: what is quoted here arrives byte for byte and runs nothing.
+"""One literal of a string for each shell, and for Nix: what is quoted here arrives byte for byte and runs nothing.
 
-Knows no template and no hook. A newline stays a newline inside the quotes. NUL cannot be in an environment
-variable, so each function refuses it.
+Knows no template and no hook. In shells a newline stays a newline inside the quotes. NUL can be neither in an
+environment variable nor in a string of Nix, so each function refuses it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,17 @@ def quote_powershell(text: str) -> str:
     return f"'{escaped}'"
 
 
+def quote_nix(text: str) -> str:
+    r"""Gives `text` as a string literal of Nix, on one line: `${` begins an expression there, and `\$` does not.
+
+    Raises:
+        ValueError: `text` holds NUL.
+    """
+    escaped = _without_nul(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return '"{}"'.format(escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t"))
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError(f"no environment variable can hold NUL: {text!r}")
+        raise ValueError(f"no environment variable and no string of Nix can hold NUL: {text!r}")
     return text

@@ -1,0 +1,53 @@
+"""The flake of a user's project: a shell for each of its locks, by kgen's own flake.
+
+The locks are data that the flake reads; nothing of what is in them is in its text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kgen.emitters.quoting import quote_nix
+from kgen.templates import render
+
+PLATFORMS = ("linux-64", "linux-aarch64", "osx-arm64")
+"""The platforms, by conda's names, whose locks kgen's flake serves: there is no Nix on Windows."""
+
+_REGISTERED = re.compile(r"(?:flake:)?(?P<name>[a-zA-Z][a-zA-Z0-9_-]*)")
+_ACCELERATED = re.compile(r"(?P<name>.+)-(?:cpu|cuda[0-9]*)")
+
+
+def render_flake(*, flake: str, default: str | None) -> str:
+    """Gives the text of a project's `flake.nix`.
+
+    Args:
+        flake: where kgen's own flake is, as Nix writes it.
+        default: the environment of the shell that has no name; None for no such shell.
+
+    Raises:
+        ValueError: a text holds NUL.
+    """
+    registered = _REGISTERED.fullmatch(flake)
+    return render(
+        "nix/flake.nix.j2",
+        flake=quote_nix(flake),
+        default=None if default is None else quote_nix(default),
+        registered=registered and registered["name"],
+    )
+
+
+def default_environment(environments: Sequence[str], backends: Sequence[str]) -> str | None:
+    """The environment that a project means when it names none: that of its first backend.
+
+    Args:
+        environments: the environments that are locked.
+        backends: the backends in the project's order.
+    """
+
+    def place(environment: str) -> tuple[int, str]:
+        match = _ACCELERATED.fullmatch(environment)
+        name = environment if match is None else match["name"]
+        return (backends.index(name) if name in backends else len(backends)), environment
+
+    return min(environments, key=place, default=None)

@@ -1,0 +1,183 @@
+"""The builder of an environment: a virtual environment made of links into unpacked wheels.
+
+Folders are real and files are links: a library that looks for another beside itself ($ORIGIN/../..) finds it, whichever
+wheel it is of. What must know where the environment is (scripts), or is told by the kernel where it really lies
+(programs), is copied. Its arguments are in the environment, put there by mk-venv.nix. Needs a CPython and its standard
+library only.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import py_compile
+import re
+import shutil
+import struct
+import sys
+
+INTERPRETER = "the interpreter"
+PRELOAD = "_kgen_preload"
+SHOWN = 20
+ELF_HEADER = 64
+ELF_64_BITS = 2
+ET_EXEC = 2
+PT_INTERP = 3
+SCRIPT = """\
+#!{python}
+import sys
+from {module} import {first}
+sys.exit({attribute}())
+"""
+
+
+class Venv:
+    """An environment in the making: who owns each of its paths, and what two want to own."""
+
+    def __init__(self, root: str, interpreter: str, minor: str) -> None:
+        self.root = root
+        self.python = f"{root}/bin/python"
+        self.site = f"lib/python{minor}/site-packages"
+        self.include = f"include/site/python{minor}"
+        self.conflicts: list[str] = []
+        self._files: dict[str, str] = {}
+        self._folders: dict[str, str] = {"": INTERPRETER}
+        os.mkdir(root)
+        # beside pyvenv.cfg and not resolved: that is how a Python knows that it is in an environment
+        for name, target in (("python", interpreter), ("python3", "python"), (f"python{minor}", "python")):
+            self._claim(f"bin/{name}", INTERPRETER)
+            os.symlink(target, f"{root}/bin/{name}")
+        settings = f"home = {os.path.dirname(interpreter)}\ninclude-system-site-packages = false\nversion = {minor}\n"
+        self.write("pyvenv.cfg", settings, INTERPRETER)
+
+    def write(self, path: str, text: str, owner: str, mode: int = 0o644) -> None:
+        """Write a file that belongs to this environment alone."""
+        content = text.encode("utf-8", "surrogateescape")
+        target = f"{self.root}/{path}"
+        other = self._claim(path, owner)
+        if other is None:
+            with open(target, "wb") as file:
+                file.write(content)
+            os.chmod(target, mode)
+        elif not os.path.isfile(target) or open(target, "rb").read() != content:  # noqa: SIM115 - ends soon
+            self._conflict(path, owner, other)
+
+    def add(self, source: str, path: str, owner: str) -> None:
+        """Put a file of a wheel in its place."""
+        target = f"{self.root}/{path}"
+        other = self._claim(path, owner)
+        if other is not None:
+            if not os.path.isfile(target) or not filecmp.cmp(source, target, shallow=False):
+                self._conflict(path, owner, other)
+        elif os.access(source, os.X_OK) and is_program(source):
+            shutil.copy(source, target)
+        else:
+            os.symlink(source, target)
+
+    def _claim(self, path: str, owner: str) -> str | None:
+        """Whoever has the path already; None if it is this owner's from now on, and its folder is there."""
+        other = self._files.get(path) or self._folders.get(path) or self._open(path.rpartition("/")[0], owner)
+        if other is None:
+            self._files[path] = owner
+        return other
+
+    def _open(self, folder: str, owner: str) -> str | None:
+        """See to it that a folder is there; who has a file where it should be."""
+        if folder in self._folders:
+            return None
+        other = self._files.get(folder) or self._open(folder.rpartition("/")[0], owner)
+        if other is None:
+            self._folders[folder] = owner
+            os.mkdir(f"{self.root}/{folder}")
+        return other
+
+    def _conflict(self, path: str, owner: str, other: str) -> None:
+        # the compiled form of a module differs wherever the module does
+        if "/__pycache__/" not in path:
+            self.conflicts.append(f"{path}: in {other} and in {owner}")
+
+
+def is_program(path: str) -> bool:
+    """Whether an ELF file can be run by itself: it is of type EXEC, or names its own loader."""
+    with open(path, "rb") as file:
+        head = file.read(ELF_HEADER)
+        if len(head) < ELF_HEADER or head[:4] != b"\x7fELF" or head[4] != ELF_64_BITS:
+            return False
+        order = "<" if head[5] == 1 else ">"
+        kind, start, size, count = struct.unpack(f"{order}16xH14xQ14xHH6x", head)
+        file.seek(start)
+        table = file.read(size * count)
+    kinds = [struct.unpack_from(f"{order}I", table, size * number)[0] for number in range(len(table) // (size or 1))]
+    return bool(kind == ET_EXEC or PT_INTERP in kinds)
+
+
+def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
+    """Put an unpacked wheel into the environment."""
+    place, owner = wheel["path"], wheel["owner"]
+    targets = {"site": venv.site, "data": "", "headers": f"{venv.include}/{wheel['project']}", "bin": "bin"}
+    for part, target in targets.items():
+        root = f"{place}/{part}"
+        for folder, folders, files in os.walk(root):
+            folders.sort()
+            prefix = (target + folder[len(root) :]).lstrip("/")
+            for name in sorted(files):
+                path = f"{prefix}/{name}" if prefix else name
+                if part != "bin" or not _add_script(venv, f"{folder}/{name}", path, owner):
+                    venv.add(f"{folder}/{name}", path, owner)
+    with open(f"{place}/scripts.json", encoding="utf-8") as file:
+        scripts: dict[str, str] = json.load(file)
+    for name, value in scripts.items():
+        module, _, attribute = value.partition(":")
+        first = attribute.partition(".")[0]
+        text = SCRIPT.format(python=venv.python, module=module, first=first, attribute=attribute)
+        venv.write(f"bin/{name}", text, owner, mode=0o755)
+
+
+def _add_script(venv: Venv, source: str, path: str, owner: str) -> bool:
+    """Whether it is a script for whatever Python it is installed for; if so it gets this one's."""
+    with open(source, "rb") as file:
+        asked = re.match(rb"#!pythonw?([ \t][^\r\n]*)?\r?\n", file.readline())
+        if asked is None:
+            return False
+        rest = file.read().decode("utf-8", "surrogateescape")
+    flags = (asked[1] or b"").decode("utf-8", "surrogateescape").rstrip()
+    venv.write(path, f"#!{venv.python}{flags}\n{rest}", owner, mode=0o755)
+    return True
+
+
+def main(given: dict[str, str]) -> None:
+    """Make the environment that the process's environment describes in `$out`."""
+    venv = Venv(given["out"], given["interpreter"], given["minor"])
+    for wheel in json.loads(given["wheels"]):
+        add_wheel(venv, wheel)
+    if given["preload"]:
+        _add_preload(venv, given)
+    if venv.conflicts:
+        _fail(given["environment"], venv.conflicts)
+
+
+def _add_preload(venv: Venv, given: dict[str, str]) -> None:
+    """Have every Python of this environment call the module that loads libraries."""
+    with open(given["preload"], encoding="utf-8") as file:
+        venv.write(f"{venv.site}/{PRELOAD}.py", file.read(), "kgen")
+    py_compile.compile(
+        f"{venv.root}/{venv.site}/{PRELOAD}.py",
+        dfile=f"{PRELOAD}.py",
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    # `site` runs this one line
+    arguments = f"{given['libraries'].split()!r}, driver={given['driver'] == '1'}"
+    venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
+
+
+def _fail(environment: str, conflicts: list[str]) -> None:
+    lines = [f"kgen: {environment}: wheels own the same paths with different content"]
+    lines += [f"  {conflict}" for conflict in conflicts[:SHOWN]]
+    lines += [f"  and {len(conflicts) - SHOWN} more"] if len(conflicts) > SHOWN else []
+    sys.exit("\n".join([*lines, "", "hint: `kgen lock` makes locks in which this does not happen"]))
+
+
+if __name__ == "__main__":
+    main(dict(os.environ))

@@ -1,0 +1,212 @@
+"""The builder of one wheel, unpacked: laid out as an installer would, all but what depends on where the venv is.
+
+Below `$out` are `site` (what goes into site-packages), `bin` (scripts as they are in the wheel), `data`, `headers`, and
+`scripts.json` (the scripts that entry points ask for). Modules are byte-compiled. Its arguments are in the environment,
+put there by mk-venv.nix. Needs a CPython and its standard library only.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import csv
+import json
+import os
+import py_compile
+import re
+import shutil
+import sys
+import warnings
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import NoReturn
+
+    Placed = tuple[zipfile.ZipInfo, str]
+    """A member of the archive, and where it goes."""
+
+SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "bin", "data": "data", "headers": "headers"}
+EXECUTABLE = 0o111
+CHUNK = 1 << 20
+PORTION_FILES = 64
+PORTION_BYTES = 4 << 20
+
+
+def main(given: dict[str, str]) -> None:
+    """Unpack the wheel that the environment describes to `$out`."""
+    wheel, out = given["wheel"], given["out"]
+    # the store's name of the file begins with a hash that says nothing to anybody
+    name = os.path.basename(wheel).partition("-")[2]
+    size = os.path.getsize(wheel)
+    if given["size"] and size != int(given["size"]):
+        _fail(name, f"has {size} bytes, and the lock says {given['size']}")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+    except zipfile.BadZipFile as error:
+        _fail(name, f"is no zip file: {error}")
+    info = _dist_info([member.filename for member in members], name)
+    places = [(member, _place(member.filename, info, name)) for member in members]
+    _in_processes(
+        lambda portion: _extract(wheel, portion, out, name), _portions(places), _cores(given["NIX_BUILD_CORES"])
+    )
+    site = os.path.join(out, "site")
+    scripts = _entry_points(os.path.join(site, info, "entry_points.txt"), name)
+    with open(os.path.join(out, "scripts.json"), "w", encoding="utf-8") as file:
+        json.dump(scripts, file, indent=1)
+    with open(os.path.join(site, info, "INSTALLER"), "w", encoding="utf-8") as file:
+        file.write("kgen\n")
+    _rewrite_record(os.path.join(site, info, "RECORD"), info, scripts, given)
+
+
+def _cores(text: str) -> int:
+    """How many processes Nix lets this builder have; its 0 is all there are."""
+    return int(text) or os.cpu_count() or 1
+
+
+def _dist_info(names: list[str], wheel: str) -> str:
+    found = {name.partition("/")[0] for name in names if re.fullmatch(r"[^/]+\.dist-info/WHEEL", name)}
+    if len(found) != 1:
+        _fail(wheel, f"has not one `.dist-info` folder but {len(found)}")
+    return found.pop()
+
+
+def _place(member: str, info: str, wheel: str) -> str:
+    """Where a member of the archive goes, relative to `$out`."""
+    parts = member.split("/")
+    if member.startswith("/") or "\\" in member or {"", ".", ".."} & set(parts):
+        _fail(wheel, f"holds a file whose path leads out of it: {member!r}")
+    if parts[0] != _data_folder(info):
+        return os.path.join("site", *parts)
+    if len(parts) < 3 or parts[1] not in SCHEMES:  # noqa: PLR2004 - folder, scheme, and something in it
+        _fail(wheel, f"holds {member!r}, and there is no such place in an installation")
+    return os.path.join(SCHEMES[parts[1]], *parts[2:])
+
+
+def _data_folder(info: str) -> str:
+    return info[: -len(".dist-info")] + ".data"
+
+
+def _portions(places: list[Placed]) -> Iterator[list[Placed]]:
+    """The members in portions that depend on nothing but the archive."""
+    portion: list[Placed] = []
+    for placed in places:
+        portion.append(placed)
+        if len(portion) == PORTION_FILES or sum(member.file_size for member, _ in portion) >= PORTION_BYTES:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[Placed]], cores: int) -> None:
+    """Do the work on each portion in a process of its own, so many at a time.
+
+    Compiled code tells a little of what its process did before. Each process begins where this one is, so that it is
+    the same on every machine, however many cores that has.
+    """
+    running = 0
+    failed = False
+    for portion in portions:
+        if running == cores:
+            failed |= os.wait()[1] != 0
+            running -= 1
+        if os.fork() == 0:
+            try:
+                work(portion)
+            except BaseException as error:  # noqa: BLE001 - whatever it is: this process must not go on as the other
+                sys.stderr.write(f"{error}\n")
+                os._exit(1)
+            os._exit(0)
+        running += 1
+    for _ in range(running):
+        failed |= os.wait()[1] != 0
+    if failed:
+        sys.exit(1)
+
+
+def _extract(wheel: str, portion: list[Placed], out: str, name: str) -> None:
+    """Write members of the archive and compile those that are modules."""
+    warnings.simplefilter("ignore")
+    with zipfile.ZipFile(wheel) as archive:
+        for member, place in portion:
+            target = os.path.join(out, place)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                with archive.open(member) as source, open(target, "wb") as file:
+                    shutil.copyfileobj(source, file, CHUNK)
+            except zipfile.BadZipFile as error:
+                _fail(name, f"is damaged: {error}")
+            # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
+            if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
+                os.chmod(target, 0o755)  # noqa: S103 - as every store has it
+            if place.endswith(".py") and place.startswith("site" + os.sep):
+                _compile(target, place[len("site" + os.sep) :])
+
+
+def _compile(path: str, shown: str) -> None:
+    # a package may hold templates that are no modules; installers pass over them too
+    with contextlib.suppress(py_compile.PyCompileError):
+        py_compile.compile(
+            path,
+            # the path that tracebacks show is put right at import; what is in the file must not depend on the store
+            dfile=shown,
+            doraise=True,
+            # every file in a store is of the same second: a time would tell nothing, and the store does not change
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+
+
+def _entry_points(path: str, wheel: str) -> dict[str, str]:
+    """The scripts that entry points ask for: name -> `module:object`."""
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        _fail(wheel, f"has entry points that cannot be read: {error}")
+    scripts = {}
+    for section in ("console_scripts", "gui_scripts"):
+        for name, value in parser.items(section) if parser.has_section(section) else ():
+            # extras, which nobody reads any more, may follow in brackets
+            target = re.sub(r"\s|\[.*\]\s*$", "", value)
+            if not re.fullmatch(r"[\w.+-]+", name) or not re.fullmatch(r"[\w.]+:[\w.]+", target):
+                _fail(wheel, f"has an entry point that is none: {name} = {value}")
+            scripts[name] = target
+    return scripts
+
+
+def _rewrite_record(path: str, info: str, scripts: dict[str, str], given: dict[str, str]) -> None:
+    """Make the list of the wheel's files say where they are installed; whoever reads the metadata asks it."""
+    up = "../../.."
+    places = {
+        "purelib": "",
+        "platlib": "",
+        "scripts": f"{up}/bin/",
+        "data": f"{up}/",
+        "headers": f"{up}/include/site/python{given['minor']}/{given['project']}/",
+    }
+    rows = []
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.reader(file):
+            folder, _, rest = row[0].partition("/")
+            scheme, _, inside = rest.partition("/")
+            if folder == _data_folder(info):
+                # a script is changed once more where it is installed
+                rows.append([places[scheme] + inside, *(["", ""] if scheme == "scripts" else row[1:])])
+            elif row[0] != f"{info}/RECORD":
+                rows.append(row)
+    rows += [[f"{up}/bin/{name}", "", ""] for name in scripts]
+    rows += [[f"{info}/INSTALLER", "", ""], [f"{info}/RECORD", "", ""]]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _fail(wheel: str, what: str) -> NoReturn:
+    sys.exit(f"kgen: the wheel {wheel} {what}")
+
+
+if __name__ == "__main__":
+    main(dict(os.environ))

@@ -1,0 +1,68 @@
+# fetchWheel :: { pkgs, wheel, index ? …, python ? … } -> the wheel's file in the store
+#
+# A fixed-output derivation: what comes out is of the lock's sha256, wherever it came from, and its store path depends
+# on the file's name and hash alone. So a change of index rebuilds nothing, both forms of a lock share their files, and
+# `nix-store --add-fixed sha256 FILE…` puts files where this would.
+#
+# Asked are, in this order and to the first that is there:
+#   index          simple repositories (roots of project pages): a URL or a list of them
+#   $KGEN_INDEX    the same, separated by spaces, of whoever evaluates (only where Nix is told to be impure), or else of
+#                  the process that builds
+#   the lock       where it has URLs
+#   nixpkgs        where fetchPypi would look for the file
+{
+  pkgs,
+  wheel,
+  index ? builtins.getEnv "KGEN_INDEX",
+  python ? pkgs.python3,
+}:
+let
+  inherit (builtins) concatStringsSep elemAt isList match;
+
+  parts = match "([^-]+)-([^-]+(-[0-9][^-]*)?)-([^-]+)-([^-]+)-([^-]+)\\.whl" wheel.filename;
+  known =
+    if parts == null then
+      throw "kgen: ${wheel.filename} is no name of a wheel"
+    else
+      pkgs.fetchPypi {
+        format = "wheel";
+        pname = elemAt parts 0;
+        version = elemAt parts 1;
+        dist = elemAt parts 3;
+        python = elemAt parts 3;
+        abi = elemAt parts 4;
+        platform = elemAt parts 5;
+        inherit (wheel) sha256;
+      };
+in
+derivation {
+  # a store name may not hold "!"
+  name = builtins.replaceStrings [ "!" ] [ "-" ] wheel.filename;
+  inherit (pkgs.stdenv.hostPlatform) system;
+  builder = python.interpreter;
+  args = [
+    "-sS"
+    ./builders/fetch_wheel.py
+  ];
+  outputHashMode = "flat";
+  outputHashAlgo = "sha256";
+  outputHash = wheel.sha256;
+  preferLocalBuild = true;
+  impureEnvVars = [
+    "KGEN_INDEX"
+    "NIX_SSL_CERT_FILE"
+    "http_proxy"
+    "https_proxy"
+    "all_proxy"
+    "no_proxy"
+    "HTTP_PROXY"
+    "HTTPS_PROXY"
+    "ALL_PROXY"
+    "NO_PROXY"
+  ];
+  certificates = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
+  inherit (wheel) filename sha256;
+  project = wheel.name;
+  roots = if isList index then concatStringsSep " " index else index;
+  urls = if wheel.url != null then wheel.url else toString known.urls;
+}

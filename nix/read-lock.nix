@@ -1,0 +1,153 @@
+# readLock :: path -> lock
+#
+# Reads a lock of kgen, the portable form and the one with URLs, and refuses what is none or does not hold together.
+# Everything in it is data: nothing of it is evaluated, and each value that gets any further has been looked at here.
+#
+#   readLock ./locks/numpy-cpu/pylock.linux-64.toml
+#   => { environment = "numpy-cpu"; platform = "linux-64"; system = "x86_64-linux"; python = "3.12"; cuda = null;
+#        size = 152000000; wheels = [ { name = "absl-py"; version = …; filename = …; sha256 = …; size = …; url = null; } … ];
+#        activate = ./locks/numpy-cpu/activate.d/kgen.sh; … }
+{ systems }:
+path:
+let
+  inherit (builtins)
+    addErrorContext
+    attrNames
+    dirOf
+    elemAt
+    filter
+    foldl'
+    fromTOML
+    isAttrs
+    isInt
+    isList
+    isString
+    length
+    listToAttrs
+    match
+    pathExists
+    readFile
+    replaceStrings
+    stringLength
+    substring
+    toJSON
+    ;
+
+  schema = 1;
+  # TOML's dates, which locks of others have, are beyond Nix, and its error would not say in which file they are
+  header = "# Made by kgen:";
+  file = toString path;
+  refuse = what: throw "kgen: the lock ${file} ${what}";
+
+  data =
+    if !pathExists path then
+      refuse "is not there; `kgen lock` writes it, and a flake sees it once it is `git add`ed"
+    else if substring 0 (stringLength header) content != header then
+      refuse "is none of kgen's: it does not begin with `${header}`"
+    else
+      addErrorContext "while reading the lock ${file}" (fromTOML content);
+  content = readFile path;
+
+  decided =
+    if data ? tool.kgen.schema then
+      data.tool.kgen
+    else
+      refuse "is none of kgen's: it has no table [tool.kgen] with a `schema`";
+
+  text =
+    where: table: key: pattern:
+    let
+      value = table.${key} or null;
+    in
+    if !isString value || match pattern value == null then
+      refuse "has ${toJSON value} as ${where} `${key}`, which does not fit ${pattern}"
+    else
+      value;
+
+  natural =
+    where: value:
+    if value == null || (isInt value && value >= 0) then
+      value
+    else
+      refuse "has ${toJSON value} as ${where} `size`, which is no number of bytes";
+
+  environment = text "[tool.kgen]" decided "environment" "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
+  platform = text "[tool.kgen]" decided "platform" "[a-z0-9]+-[a-z0-9]+";
+  python = text "[tool.kgen]" decided "python" "3\\.[0-9]+";
+  size = natural "[tool.kgen]" (decided.size or null);
+
+  # of the escapes that a URL may have, those that stand for what a wheel's name may hold
+  unescaped = replaceStrings [ "%2B" "%2b" "%21" ] [ "+" "+" "!" ];
+  last = parts: elemAt parts (length parts - 1);
+  nameIn = url: unescaped (last (filter isString (builtins.split "/" (elemAt (match "([^?#]*).*" url) 0))));
+
+  wheelOf =
+    package:
+    let
+      name = text "a package's" package "name" "[a-z0-9]+(-[a-z0-9]+)*";
+      where = "${name}'s";
+      wheels = package.wheels or null;
+      wheel =
+        if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
+          elemAt wheels 0
+        else
+          refuse "does not have exactly one wheel of ${name}";
+      url = if wheel ? url then text where wheel "url" "(https?|file)://[!-~]+" else null;
+      located = { filename = if url == null then wheel.path or null else nameIn url; };
+      hashes = wheel.hashes or { };
+    in
+    if wheel ? url == wheel ? path then
+      refuse "has for ${name} not exactly one of `url` and `path`"
+    else
+      {
+        inherit name url;
+        version = text where package "version" "[A-Za-z0-9.!+]+";
+        filename = text where located "filename" "[A-Za-z0-9][A-Za-z0-9._+!]*(-[A-Za-z0-9._+!]+)+\\.whl";
+        sha256 = text where hashes "sha256" "[0-9a-f]{64}";
+        size = natural where (wheel.size or null);
+      };
+
+  wheels = map wheelOf (data.packages or (refuse "has no packages"));
+  sizes = map (wheel: wheel.size) wheels;
+  names = map (wheel: wheel.name) wheels;
+
+  faults = filter (fault: fault.found) [
+    {
+      found = decided.schema != schema;
+      what = "is of schema ${toJSON decided.schema}, and this flake reads ${toJSON schema}: `nix flake update kgen`, or lock again";
+    }
+    {
+      found = (data.lock-version or null) != "1.0";
+      what = "has the lock-version ${toJSON (data.lock-version or null)}; known is 1.0";
+    }
+    {
+      found = (data.requires-python or null) != "==${python}.*";
+      what = "was changed by hand: requires-python does not say Python ${python}, as [tool.kgen] does";
+    }
+    {
+      found = length (attrNames (listToAttrs (map (name: { inherit name; value = null; }) names))) != length names;
+      what = "was changed by hand: it names a package twice";
+    }
+    {
+      found = size != null && !(builtins.elem null sizes) && foldl' (sum: one: sum + one) 0 sizes != size;
+      what = "was changed by hand: its files do not add up to the ${toJSON size} bytes that [tool.kgen] tells; `kgen lock` writes it again";
+    }
+  ];
+in
+if faults != [ ] then
+  refuse (elemAt faults 0).what
+else
+  {
+    inherit
+      environment
+      platform
+      python
+      size
+      wheels
+      ;
+    file = path;
+    system = systems.${platform} or (refuse "is for ${platform}, where there is no Nix");
+    backends = map (name: text "[tool.kgen]" { inherit name; } "name" "[a-z0-9-]+") (decided.backends or [ ]);
+    cuda = if decided ? cuda then text "[tool.kgen]" decided "cuda" "[0-9]+(\\.[0-9]+)*" else null;
+    activate = dirOf path + "/activate.d/kgen.sh";
+  }

@@ -1,0 +1,157 @@
+# `machine` is written by the tests: pure evaluation could not look at the machine itself.
+{ machine, system }:
+let
+  bash = "${machine.tools}/bash";
+
+  run =
+    name: attributes: script:
+    derivation (
+      {
+        inherit name system;
+        builder = bash;
+        args = [
+          "-euc"
+          script
+        ];
+        PATH = machine.tools;
+      }
+      // attributes
+    );
+
+  # a package made of links: where in it -> what on this machine
+  linked =
+    name: links:
+    run name {
+      links = builtins.toString (
+        builtins.concatMap (place: [
+          place
+          links.${place}
+        ]) (builtins.attrNames links)
+      );
+    } ''
+      set -- $links
+      while [ $# -gt 0 ]; do
+        mkdir -p "$(dirname "$out/$1")"
+        ln -s "$2" "$out/$1"
+        shift 2
+      done
+    '';
+
+  setup = run "setup" { } ''
+    mkdir "$out"
+    printf '%s\n' \
+      'unset PATH' \
+      'for package in $nativeBuildInputs; do PATH="''${PATH+$PATH:}$package/bin"; done' \
+      'PATH="''${PATH+$PATH:}${machine.tools}"' \
+      'export PATH' > "$out/setup"
+  '';
+
+  mkShellNoCC =
+    {
+      name ? "nix-shell",
+      packages ? [ ],
+      env ? { },
+      shellHook ? "",
+      passthru ? { },
+    }:
+    derivation (
+      env
+      // {
+        inherit name system shellHook;
+        builder = bash;
+        args = [
+          "-euc"
+          "echo $nativeBuildInputs > $out"
+        ];
+        outputs = [ "out" ];
+        stdenv = setup;
+        nativeBuildInputs = packages;
+        PATH = machine.tools;
+      }
+    )
+    // passthru;
+
+  # A Python that this machine has; one that it has not can be evaluated, and says so when it is built.
+  python =
+    minor:
+    let
+      attribute = "python${builtins.replaceStrings [ "." ] [ "" ] minor}";
+      there = machine.pythons.${minor} or null;
+      package =
+        if there == null then
+          run attribute { } "echo >&2 'no CPython ${minor} on this machine'; exit 1"
+        else
+          linked attribute {
+            "bin/python${minor}" = there.executable;
+            "lib/python${minor}" = there.library;
+          };
+    in
+    {
+      name = attribute;
+      value = package // {
+        pythonVersion = minor;
+        interpreter = "${package}/bin/python${minor}";
+        pkgs = pythonPackages;
+      };
+    };
+
+  # What a package of nixpkgs would be built of, written down: to build them needs the real ones.
+  described = kind: attributes: run "${attributes.pname}-${attributes.version}" { } ''
+    echo ${kind} > "$out"
+  '' // { inherit kind attributes; inherit (attributes) version; };
+
+  pythonPackages = {
+    buildPythonApplication = described "application";
+    buildPythonPackage = described "package";
+  }
+  // builtins.mapAttrs (
+    pname: version:
+    described "nixpkgs" { inherit pname version; }
+  ) machine.packages;
+
+  pythons = builtins.listToAttrs (map python machine.minors);
+
+  lib = linked "host-libraries" (
+    builtins.listToAttrs (
+      map (path: {
+        name = "lib/${baseNameOf path}";
+        value = path;
+      }) machine.libraries
+    )
+  );
+in
+pythons
+// {
+  inherit mkShellNoCC;
+  python3 = pythons.${machine.python3};
+  stdenv = {
+    hostPlatform = { inherit system; };
+    cc.cc = { inherit lib; };
+  };
+  zlib = lib;
+  bashInteractive = linked "bash" { "bin/bash" = bash; };
+  cacert = linked "cacert" { "etc/ssl/certs/ca-bundle.crt" = machine.certificates; };
+  nixfmt-tree = run "nixfmt-tree" { } "echo > $out";
+  uv = run "uv" { } "echo > $out";
+
+  runCommand =
+    name: attributes: script:
+    run name attributes script;
+
+  fetchPypi =
+    {
+      pname,
+      version,
+      format,
+      dist,
+      python,
+      abi,
+      platform,
+      sha256,
+    }:
+    {
+      urls = [
+        "${machine.pypi}/packages/${dist}/${builtins.substring 0 1 pname}/${pname}/${pname}-${version}-${python}-${abi}-${platform}.whl"
+      ];
+    };
+}

@@ -1,0 +1,197 @@
+"""`kgen export`, and the flake.nix that `kgen lock` writes: who gets one, and what is asked back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.command import LOCK, Kgen, Result
+
+from kgen import host, settings, storage
+from kgen.cli.init import write_settings
+from kgen.emitters.nix import default_environment
+from kgen.emitters.quoting import quote_nix
+from kgen.errors import OutsideError, SettingsError
+from kgen.host import Host
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.settings import Settings
+
+
+def lay(project: Path, *names: str) -> None:
+    """Locks that nobody reads."""
+    for name in names:
+        folder = project / "locks" / name
+        folder.mkdir(parents=True)
+        (folder / "pylock.linux-64.toml").write_text("")
+
+
+class TestExport:
+    def test_nix_is_what_lock_writes(self, kgen: Kgen, project: Path) -> None:
+        done = kgen(*LOCK, "numpy")
+        assert "\nnext: commit locks/ and flake.nix (for `nix develop`); `kgen shell numpy-cpu`" in done.stderr
+        text = (project / "flake.nix").read_text()
+        assert kgen("export", "nix") == Result(0, text, "")
+        assert '      default = "numpy-cpu";\n' in text
+        assert '    kgen.url = "flake:kgen";\n' in text
+
+    def test_an_environment_is_the_default(self, kgen: Kgen, project: Path) -> None:
+        lay(project, "jax-cpu", "torch-cuda12", "torch-cpu")
+        assert 'default = "torch-cuda12";' in kgen("export", "nix", "torch-cuda12").stdout
+        assert 'default = "jax-cpu";' in kgen("export", "nix", "jax").stdout
+        # of several, that of the first backend of the project, which is TensorFlow, JAX, …
+        assert 'default = "jax-cpu";' in kgen("export", "nix").stdout
+
+    def test_nothing_locked(self, kgen: Kgen) -> None:
+        assert "default" not in kgen("export", "nix").stdout.replace("(the default)", "")
+        assert kgen("export", "nix", "jax") == Result(
+            2,
+            "",
+            "error: nothing is locked in [TEMP]/project: there is no locks/ with an environment\n\nhint: kgen lock\n",
+        )
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (
+                ("nix", "jux"),
+                (
+                    "there is no locked environment `jux` in [TEMP]/project/locks\n\n"
+                    "hint: did you mean `jax-cpu`?\nhint: kgen lock\n"
+                ),
+            ),
+            (
+                ("nix", "openvino"),
+                (
+                    "there is no locked environment `openvino` in [TEMP]/project/locks\n\n"
+                    "hint: locked are jax-cpu, torch-cpu, torch-cuda12\nhint: kgen lock\n"
+                ),
+            ),
+            (
+                ("nix", "torch"),
+                ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
+            ),
+            (("nixx",), "there is no format `nixx` to export to\n\nhint: did you mean `nix`?\n"),
+            (("zip",), "there is no format `zip` to export to\n\nhint: known are nix\n"),
+        ],
+    )
+    def test_wrong_calls(self, kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:
+        lay(project, "jax-cpu", "torch-cuda12", "torch-cpu")
+        assert kgen("export", *words) == Result(2, "", f"error: {said}")
+
+
+class TestFlakeOfLock:
+    @pytest.mark.parametrize("how", ["flag", "setting", "dry"])
+    def test_not_wanted(self, kgen: Kgen, project: Path, how: str) -> None:
+        if how == "setting":
+            (project / "kgen.toml").write_text("nix = false\n")
+        flags = {"flag": ["--no-nix"], "setting": [], "dry": ["--dry-run"]}[how]
+        done = kgen(*LOCK, "numpy", *flags)
+        assert (done.status, "flake.nix" in done.stderr) == (0, False)
+        assert not (project / "flake.nix").exists()
+
+    def test_the_flag_wins(self, kgen: Kgen, project: Path) -> None:
+        (project / "kgen.toml").write_text('nix = false\nflake = "github:a/b"\n')
+        kgen(*LOCK, "numpy", "--nix", "--flake", "path:../kgen")
+        assert '    kgen.url = "path:../kgen";\n' in (project / "flake.nix").read_text()
+
+    def test_not_without_a_platform_that_nix_has(self, kgen: Kgen, project: Path) -> None:
+        lay(project)
+        folder = project / "locks" / "jax-cpu"
+        folder.mkdir(parents=True)
+        (folder / "pylock.win-64.toml").write_text("")
+        assert "default" not in kgen("export", "nix").stdout
+
+    def test_a_dangling_link_is_somebodys(self, kgen: Kgen, project: Path) -> None:
+        (project / "flake.nix").symlink_to("nowhere")
+        assert "flake.nix" not in kgen(*LOCK, "numpy").stderr
+        assert (project / "flake.nix").is_symlink()
+
+    def test_the_order_of_the_backends(self) -> None:
+        names = ["all-cuda12", "jax-cpu", "jax-cuda12", "numpy-cpu", "torch-cpu"]
+        assert default_environment(names, ["torch", "jax"]) == "torch-cpu"
+        assert default_environment(names, ["tensorflow", "jax"]) == "jax-cpu"
+        assert default_environment(names, []) == "all-cuda12"
+        assert default_environment([], ["jax"]) is None
+
+
+class TestSettings:
+    def test_keys(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        assert (Settings(root=tmp_path).nix, Settings(root=tmp_path).flake) == (True, "flake:kgen")
+        (tmp_path / "kgen.toml").write_text('nix = false\nflake = "git+ssh://git@host.example/kgen"\n')
+        found = settings.read(tmp_path, matrix)
+        assert (found.nix, found.flake) == (False, "git+ssh://git@host.example/kgen")
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("nix = 1", "nix: should be true or false, is a whole number"),
+            ('flake = "kgen"', "flake: `kgen` is no flake such as flake:kgen or git+ssh://host/kgen"),
+            ('flake = "path:a b"', "flake: `path:a b` is no flake"),
+            ('flake = "https://user:secret@x/y"', "holds credentials, which flake.nix would carry on"),
+        ],
+    )
+    def test_wrong(self, tmp_path: Path, matrix: CompatibilityMatrix, text: str, said: str) -> None:
+        (tmp_path / "kgen.toml").write_text(f"{text}\n")
+        with pytest.raises(SettingsError) as caught:
+            settings.read(tmp_path, matrix)
+        assert said in caught.value.message
+
+    def test_init_offers_it_where_nix_is(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        _, text = write_settings(tmp_path, Host(platform="linux-64"), matrix, nix=True)
+        assert text.endswith(
+            "# Whether kgen lock writes a flake.nix for `nix develop`, where there is none. Nix is\n"
+            "# installed here.\nnix = true\n"
+        )
+        assert settings.read(tmp_path, matrix).nix is True
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_init_looks_for_nix(self, kgen: Kgen, tmp_path: Path, *, there: bool) -> None:
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        if there:
+            (programs / "nix").write_text("#!/bin/sh\n")
+            (programs / "nix").chmod(0o755)
+        assert ("nix = true" in kgen("init", "--cpu", PATH=str(programs)).stdout) is there
+
+    def test_has_program(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert not host.has_program("nix")
+        (tmp_path / "nix").touch(mode=0o755)
+        assert host.has_program("nix")
+
+
+class TestCreateFile:
+    def test_whole_and_once(self, tmp_path: Path) -> None:
+        path = tmp_path / "x"
+        assert storage.create_file(path, b"one")
+        assert not storage.create_file(path, b"two")
+        assert path.read_bytes() == b"one"
+        assert [one.name for one in tmp_path.iterdir()] == ["x"]
+        assert path.stat().st_nlink == 1
+
+    def test_somebody_was_faster(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "x"
+        path.write_bytes(b"theirs")
+        monkeypatch.setattr(os.path, "lexists", lambda _path: False)
+        assert not storage.create_file(path, b"ours")
+        assert path.read_bytes() == b"theirs"
+        assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+    def test_a_filesystem_without_second_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+        assert storage.create_file(tmp_path / "x", b"one")
+        assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("x", b"one")]
+
+    def test_no_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(OutsideError):
+            storage.create_file(tmp_path / "gone" / "x", b"")
+
+
+def test_a_string_of_nix() -> None:
+    assert quote_nix('a"b\\c${d}\n\t\r$') == '"a\\"b\\\\c\\${d}\\n\\t\\r\\$"'
+    with pytest.raises(ValueError, match="NUL"):
+        quote_nix("\0")

@@ -1,0 +1,346 @@
+"""The flakes: this project's, the one that `kgen lock` writes, and one that a user wrote beside other shells."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tomli
+from tests.command import CUTOFF, Kgen
+from tests.index import Index
+from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
+from tests.wheelhouse import Wheel
+
+pytestmark = [pytest.mark.nix, pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH")]
+
+HOSTILE = "${builtins.abort \"run\"} $(touch pwned) `touch pwned` ' \" \\ \n''${x}''"
+KERAS = {
+    "keras/__init__.py": b"import os\n__version__ = '3'\nfrom keras import backend\n",
+    "keras/backend.py": b"import os\ndef backend(): return os.environ['KERAS_BACKEND']\n",
+}
+"""A Keras that knows what it was told and nothing else."""
+OWN_WORK = """
+{
+  inputs.kgen.url = "path:REPOSITORY";
+  inputs.kgen.inputs.nixpkgs.follows = "nixpkgs";
+  outputs = { self, nixpkgs, kgen }: let pkgs = nixpkgs.legacyPackages.SYSTEM; in {
+    devShells.SYSTEM = {
+      plain = pkgs.mkShellNoCC { };
+      training = kgen.lib.mkKerasShell {
+        inherit pkgs;
+        lock = ./locks/torch-cpu;
+        packages = [ pkgs.uv ];
+        env.MINE = "a $(touch pwned) ' \\" b";
+        shellHook = "echo hooked on $KERAS_BACKEND";
+      };
+    };
+  };
+}
+"""
+SAY = "import keras; print(keras.backend.backend())"
+
+
+@pytest.fixture(scope="module", name="nix")
+def _nix(tmp_path_factory: pytest.TempPathFactory) -> Nix:
+    return Nix.at(tmp_path_factory.mktemp("nix"))
+
+
+@pytest.fixture(scope="module", name="repository")
+def _repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_repository(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(name="project")
+def _project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(name="own")
+def _own(nix: Nix, repository: Path, project: Path, tmp_path: Path) -> Path:
+    """A project with two environments of a Keras of its own, for this platform, and one for another."""
+    keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
+    nix.seed([keras.written(tmp_path / "wheels")])
+    for backend in ("jax", "torch"):
+        text = lock_text(f"{backend}-cpu", [keras])
+        write_environment(project / "locks", f"{backend}-cpu", text, {"KERAS_BACKEND": backend, "HOSTILE": HOSTILE})
+    lock = write_environment(project / "locks", "numpy-cpu", "")
+    text = lock_text("numpy-cpu", [keras]).replace('"linux-64"', '"osx-arm64"')
+    lock.rename(lock.with_name("pylock.osx-arm64.toml")).write_text(text)
+    (project / "flake.nix").write_text(
+        (repository / "nix" / "template" / "flake.nix").read_text().replace("flake:kgen", f"path:{repository}")
+    )
+    return project
+
+
+class TestOwnFlake:
+    """`flake.nix` of this repository, with the reference locks."""
+
+    def test_what_it_offers(self, nix: Nix, repository: Path) -> None:
+        shown = json.loads(nix.flake("flake", "show", "--json", f"path:{repository}"))
+        environments = {path.name for path in (ROOT / "locks").iterdir()}
+        backends = {"tensorflow", "jax", "torch", "numpy", "openvino", "all"}
+        assert set(shown["devShells"]) == {SYSTEM}
+        assert set(shown["devShells"][SYSTEM]) == environments | backends | {"default"}
+        assert shown["devShells"][SYSTEM]["jax"]["name"] == "jax-cuda12"
+        assert set(shown["packages"][SYSTEM]) == environments | backends | {"default", "kgen"}
+        for system in ("aarch64-linux", "aarch64-darwin"):
+            assert set(shown["packages"][system]) == {"default", "kgen"}
+        assert shown["packages"][SYSTEM]["default"]["name"].startswith("keras-kgen-")
+        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu-imports-keras", "openvino-cpu-imports-keras"}
+        assert set(shown["formatter"]) == {SYSTEM, "aarch64-linux", "aarch64-darwin"}
+        assert shown["overlays"]["default"]["type"] == "nixpkgs-overlay"
+        assert shown["templates"]["default"]["type"] == "template"
+
+    def test_check(self, nix: Nix, repository: Path) -> None:
+        """Every output is evaluated down to its derivations; the reference locks can be read."""
+        nix.flake("flake", "check", "--no-build", f"path:{repository}")
+        locks = nix.flake("build", "--no-link", "--json", f"path:{repository}#checks.{SYSTEM}.locks")
+        built = Path(json.loads(locks)[0]["outputs"]["out"])
+        assert built.read_text().split() == sorted(path.name for path in (ROOT / "locks").iterdir())
+
+    def test_the_pin_is_of_the_input(self) -> None:
+        lock = json.loads((ROOT / "flake.lock").read_text())
+        assert (lock["root"], lock["nodes"]["root"]) == ("root", {"inputs": {"nixpkgs": "nixpkgs"}})
+        pin = lock["nodes"]["nixpkgs"]
+        url = "github:{owner}/{repo}/{ref}".format(**pin["original"])
+        assert f'inputs.nixpkgs.url = "{url}";' in (ROOT / "flake.nix").read_text()
+        assert len(pin["locked"]["rev"]) == 40
+        assert pin["locked"]["narHash"].startswith("sha256-")
+
+    def test_the_template_is_what_kgen_would_write(self, kgen: Kgen) -> None:
+        assert (ROOT / "nix" / "template" / "flake.nix").read_text() == kgen("export", "nix").stdout
+
+    def test_kgen_itself(self, nix: Nix) -> None:
+        """Made of nixpkgs' packages but for what is too old there, which comes as the very wheel that is locked."""
+        made = "(import %s/nix/kgen.nix { inherit pkgs; }).attributes" % ROOT  # noqa: UP031 - braces
+        project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert nix.evaluate(f"{made}.pname") == project["name"]
+        of_each = "map (one: { name = one.attributes.pname; value = one.kind; })"
+        kinds = nix.evaluate(f"builtins.listToAttrs ({of_each} {made}.dependencies)")
+        expected = {text.partition(">=")[0]: "nixpkgs" for text in project["dependencies"]}
+        del expected["uv"]
+        assert kinds == {**expected, "packaging": "package"}
+        replaced = f'builtins.filter (one: one.kind == "package") {made}.dependencies'
+        wheel = nix.evaluate(f"(builtins.head ({replaced})).attributes.src.outputHash")
+        locked = tomli.loads((ROOT / "locks" / "numpy-cpu" / "pylock.linux-64.toml").read_text())["packages"]
+        (packaging,) = [package for package in locked if package["name"] == "packaging"]
+        assert wheel == packaging["wheels"][0]["hashes"]["sha256"]
+
+    def test_a_nixpkgs_that_is_too_old(self, nix: Nix) -> None:
+        rich = 'rich = { version = "13.0"; };'
+        older = f"pkgs // {{ python3 = pkgs.python3 // {{ pkgs = pkgs.python3.pkgs // {{ {rich} }}; }}; }}"
+        made = f"(import {ROOT}/nix/kgen.nix {{ pkgs = {older}; }}).attributes.dependencies"
+        said = str(nix.evaluate(f"map (one: one.kind) ({made})", fails=True))
+        assert "kgen needs rich >=13.9, and this nixpkgs has 13.0: `nix flake update nixpkgs`" in said
+
+    def test_the_overlay(self, nix: Nix, repository: Path) -> None:
+        expression = (
+            f'let flake = builtins.getFlake "path:{repository}"; in (flake.overlays.default pkgs pkgs).mkKerasShell'
+            f" {{ lock = {ROOT}/locks/numpy-cpu; }}"
+        )
+        words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({expression}).name"))
+        # getFlake takes no override: the pin is never fetched, as nothing of it is asked for
+        assert nix.run(*words).stdout == "numpy-cpu"
+
+
+class TestShell:
+    def develop(self, nix: Nix, project: Path, shell: str, script: str, **environment: str) -> list[str]:
+        words = ("develop", f"path:{project}#{shell}", "-c", "bash", "-euc", script)
+        return nix.flake(*words, variables=environment).splitlines()
+
+    @pytest.mark.parametrize("shell", ["jax", "jax-cpu", "torch"])
+    def test_keras_is_on_the_backend_of_its_name(self, nix: Nix, own: Path, shell: str) -> None:
+        assert self.develop(nix, own, shell, f"python -c '{SAY}'") == [shell.partition("-")[0]]
+
+    def test_what_is_set_and_what_is_not(self, nix: Nix, own: Path) -> None:
+        script = 'echo "$HOSTILE"; echo "$KGEN_ENVIRONMENT"; env | cut -d= -f1; type -P python'
+        environment = {"PYTHONPATH": "/elsewhere", "PYTHONHOME": "/elsewhere", "KERAS_BACKEND": "tensorflow"}
+        lines = self.develop(nix, own, "jax", script, **environment)
+        assert "\n".join(lines).startswith(f"{HOSTILE}\njax-cpu\n")
+        assert not {"PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"} & set(lines)
+        assert lines[-1].startswith(f"{nix.folder}/store/")
+        assert lines[-1].endswith("-jax-cpu/bin/python")
+        assert not list(own.rglob("pwned"))
+
+    def test_leaving_it_puts_back_what_was_there(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """In the shell that it was started from, in one that reads its variables (as direnv does), and inside of it."""
+        hook = own / "locks" / "jax-cpu" / "deactivate.d" / "kgen.sh"
+        script = f'echo "$KERAS_BACKEND"; . {hook}; echo "$KERAS_BACKEND ${{KGEN_ENVIRONMENT-none}}"'
+        assert self.develop(nix, own, "jax", script, KERAS_BACKEND="mine") == ["jax", "mine none"]
+
+        read = tmp_path / "environment.sh"
+        read.write_text(nix.flake("print-dev-env", f"path:{own}#jax"))
+        words = ["bash", "-c", f". {read}; {script}; env | grep -c ^_KGEN_ || true"]
+        done = subprocess.run(
+            words, env={**nix.environment, "KERAS_BACKEND": "mine"}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines() == ["jax", "mine none", "0"]
+
+        nested = f"nix develop path:{own}#torch --override-input nixpkgs path:{nix.nixpkgs} --no-write-lock-file -c"
+        inner = f"{nested} bash -c 'echo $KERAS_BACKEND $KGEN_SHLVL'; echo $KERAS_BACKEND $KGEN_SHLVL"
+        assert self.develop(nix, own, "jax", inner) == ["torch 2", "jax 1"]
+
+    @pytest.mark.skipif(shutil.which("direnv") is None, reason="there is no direnv on PATH")
+    def test_direnv(self, nix: Nix, own: Path) -> None:
+        """Going in sets, going out puts back."""
+        override = f"--override-input nixpkgs path:{nix.nixpkgs} --no-write-lock-file"
+        (own / ".envrc").write_text(f"use flake path:{own}#jax {override}\n")
+        environment = {"KERAS_BACKEND": "mine", "PATH": os.environ["PATH"]}
+        nix.run("direnv", "allow", own, variables=environment)
+        script = (
+            f'cd {own}; eval "$(direnv export bash)"; echo "$KERAS_BACKEND"; python -c \'{SAY}\';'
+            ' cd /; eval "$(direnv export bash)"; echo "$KERAS_BACKEND ${KGEN_ENVIRONMENT-none}"'
+        )
+        assert nix.run("bash", "-c", script, variables=environment).stdout.splitlines() == ["jax", "jax", "mine none"]
+
+    def test_packages_variables_and_hook_of_the_users_own(self, nix: Nix, own: Path, repository: Path) -> None:
+        """`mkKerasShell` beside other shells in a flake that is the user's own work."""
+        (own / "flake.nix").write_text(OWN_WORK.replace("REPOSITORY", str(repository)).replace("SYSTEM", SYSTEM))
+        lines = self.develop(nix, own, "training", f'echo "$MINE"; echo "$PATH"; python -c "{SAY}"')
+        assert lines[:2] == ["hooked on torch", "a $(touch pwned) ' \" b"]
+        assert "-torch-cpu/bin:" in lines[2]
+        assert "-uv/bin:" in lines[2]
+        assert lines[3] == "torch"
+        assert self.develop(nix, own, "plain", 'echo "${KERAS_BACKEND-none}"') == ["none"]
+
+    def test_an_environment_without_its_hook(self, nix: Nix, own: Path) -> None:
+        shutil.rmtree(own / "locks" / "jax-cpu" / "activate.d")
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "true", fails=True)
+        assert "locks/jax-cpu/activate.d/kgen.sh is not there; `kgen lock` writes it" in said
+        assert self.develop(nix, own, "torch", "echo well") == ["well"]
+
+
+class TestChecks:
+    def test_the_small_ones_import_keras(self, nix: Nix, own: Path) -> None:
+        nix.flake("flake", "check", f"path:{own}")
+        built = json.loads(
+            nix.flake("build", "--no-link", "--json", f"path:{own}#checks.{SYSTEM}.jax-cpu-imports-keras")
+        )
+        assert Path(built[0]["outputs"]["out"]).read_text() == "keras 3 on jax\n"
+
+    def test_a_backend_that_is_not_the_hooks(self, nix: Nix, own: Path) -> None:
+        hook = own / "locks" / "jax-cpu" / "activate.d" / "kgen.sh"
+        keras = File.of(
+            Wheel(name="keras", version="3.1", files={**KERAS, "keras/backend.py": b"def backend(): return 'torch'\n"})
+        )
+        nix.seed([keras.written(own.parent / "wheels")])
+        (hook.parents[1] / "pylock.linux-64.toml").write_text(lock_text("jax-cpu", [keras]))
+        said = nix.flake("flake", "check", f"path:{own}", "--print-build-logs", fails=True)
+        assert "Keras is on torch, and the hook asks for jax" in said
+
+    def test_a_lock_in_the_folder_of_another(self, nix: Nix, own: Path) -> None:
+        locks = own / "locks"
+        shutil.copy(locks / "torch-cpu" / "pylock.linux-64.toml", locks / "jax-cpu")
+        said = nix.flake("flake", "check", "--no-build", f"path:{own}", fails=True)
+        assert "is one of torch-cpu, and lies in the folder of jax-cpu" in said
+
+    def test_a_tampered_lock(self, nix: Nix, own: Path) -> None:
+        """Another hash, and the file of that hash is nowhere; nothing of what is there is taken for it."""
+        lock = own / "locks" / "jax-cpu" / "pylock.linux-64.toml"
+        text = lock.read_text()
+        digest = text.partition('sha256 = "')[2][:64]
+        lock.write_text(text.replace(digest, digest[::-1]))
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "true", fails=True)
+        assert "keras-3.0-py3-none-any.whl" in said
+        assert "jax-cpu" in said
+
+
+class TestNames:
+    def outputs(self, tmp_path: Path, names: list[str], arguments: str) -> str:
+        for name in names:
+            write_environment(tmp_path / "locks", name, lock_text(name, [File.of(Wheel(name="one", version="1"))]))
+        nixpkgs = f"{{ legacyPackages.{SYSTEM} = pkgs; }}"
+        return (
+            f"builtins.mapAttrs (_: one: one.name) (kgen.mkOutputs {{ nixpkgs = {nixpkgs};"
+            f" locks = {tmp_path}/locks; {arguments} }}).packages.{SYSTEM}"
+        )
+
+    def test_short_names(self, nix: Nix, tmp_path: Path) -> None:
+        """One environment has it by itself, of several the preferred one; `default` is what was said."""
+        names = ["jax-cpu", "jax-cuda12", "torch-cpu", "torch-cuda12", "numpy-cpu", "my-own-cuda13"]
+        own = {name: name for name in names}
+        made = self.outputs(tmp_path, names, 'preferred = [ "torch-cpu" ]; default = "jax-cpu";')
+        assert nix.evaluate(made) == {
+            **own,
+            "torch": "torch-cpu",
+            "numpy": "numpy-cpu",
+            "my-own": "my-own-cuda13",
+            "default": "jax-cpu",
+        }
+
+    def test_a_default_that_went_leaves_the_others(self, nix: Nix, tmp_path: Path) -> None:
+        made = self.outputs(tmp_path, ["jax-cpu"], 'default = "torch-cpu";')
+        assert nix.evaluate(f"({made}).jax") == "jax-cpu"
+        assert "`default` names torch-cpu; there are jax-cpu in" in str(nix.evaluate(f"({made}).default", fails=True))
+
+    def test_a_preference_for_nothing(self, nix: Nix, tmp_path: Path) -> None:
+        made = self.outputs(tmp_path, ["jax-cpu"], 'preferred = [ "jx-cpu" ];')
+        assert "`preferred` names jx-cpu; there are jax-cpu in" in str(nix.evaluate(made, fails=True))
+
+
+class TestUsersProject:
+    """From `kgen lock` to the shell, with the index that kgen locked from, in a git repository."""
+
+    @pytest.fixture(name="index_with_keras")
+    @staticmethod
+    def _index_with_keras(index: Index) -> Index:
+        version = index.wheelhouse.wheels("keras")[-1].version
+        index.wheelhouse.put(Wheel(name="keras", version=version, files=KERAS))
+        return index
+
+    def kgen(self, project: Path, nix: Nix, index: Index) -> Kgen:
+        caches = {
+            "UV_CACHE_DIR": str(project.parent / "uv-cache"),
+            "KGEN_CACHE_DIR": str(project.parent / "kgen-cache"),
+        }
+        environment = {**nix.environment, "UV_DEFAULT_INDEX": index.url, **caches}
+        return Kgen(folder=project, temporary=project.parent, environment=environment)
+
+    @pytest.mark.parametrize("portable", [True, False], ids=["portable", "urls"])
+    def test_lock_then_develop(
+        self, nix: Nix, repository: Path, project: Path, index_with_keras: Index, *, portable: bool
+    ) -> None:
+        kgen = self.kgen(project, nix, index_with_keras)
+        lock = ("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        done = kgen(*lock, *(["--portable"] if portable else []))
+        assert done.status == 0, done.stderr
+        assert "\nnext: commit locks/ and flake.nix (for `nix develop`); `kgen shell numpy-cpu`" in done.stderr
+        if portable:
+            flake = project / "flake.nix"
+            flake.write_text(
+                flake.read_text().replace("locks = ./locks;", f'locks = ./locks; index = "{index_with_keras.url}";')
+            )
+        nix.run("nix", "registry", "add", "kgen", f"path:{repository}")
+        git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        nix.run("git", "init", "-q", ".", cwd=project, variables=git)
+        nix.run("git", "add", "flake.nix", "locks", cwd=project, variables=git)
+        said = nix.flake("develop", "-c", "python", "-c", SAY, cwd=project)
+        assert said == "numpy\n"
+
+    def test_from_the_template(self, nix: Nix, repository: Path, own: Path) -> None:
+        (own / "flake.nix").unlink()
+        nix.run("nix", "flake", "init", "-t", f"path:{repository}", cwd=own)
+        assert (own / "flake.nix").read_text() == (ROOT / "nix" / "template" / "flake.nix").read_text()
+        words = ("develop", f"path:{own}#torch", "--override-input", "kgen", f"path:{repository}")
+        assert nix.flake(*words, "-c", "python", "-c", SAY) == "torch\n"
+
+    def test_a_flake_that_is_there_stays(self, nix: Nix, project: Path, index_with_keras: Index) -> None:
+        (project / "flake.nix").write_text("{ mine = true; }\n")
+        kgen = self.kgen(project, nix, index_with_keras)
+        done = kgen("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64")
+        assert (done.status, "flake.nix" in done.stderr) == (0, False)
+        assert (project / "flake.nix").read_text() == "{ mine = true; }\n"
+
+    def test_hostile_settings_in_the_flake(self, nix: Nix, project: Path, kgen: Kgen) -> None:
+        """Whatever passes as a flake's URL arrives as that; it runs nothing."""
+        for url in ("x:${builtins.abort''}", 'x:";}abort', "x:\\", "x:''${y}", "x:$${y}"):
+            (project / "kgen.toml").write_text(f"flake = {json.dumps(url)}\n")
+            (project / "out.nix").write_text(dataclasses.replace(kgen, folder=project)("export", "nix").stdout)
+            assert nix.evaluate(f"(import {project}/out.nix).inputs.kgen.url") == url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 from tests.command import LOCK, Kgen
+from tests.test_validate import driver
 
 from kgen import doctor, surroundings
 from kgen.doctor import Finding, Patient, SystemLibrary
@@ -19,6 +21,8 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.surroundings import KerasSettings, Library, Surroundings
+
+__all__ = ["driver"]
 
 H100 = Gpu(name="NVIDIA H100", capability=Version("9.0"), memory_bytes=80_000_000_000)
 V100 = Gpu(name="Tesla V100", capability=Version("7.0"), memory_bytes=16_000_000_000)
@@ -372,6 +376,21 @@ class TestCommand:
         done = kgen("doctor", HOME=str(tmp_path))
         assert done.status == 0
         assert done.stdout.endswith("\n\nnumpy-cpu: nothing here will break it\n")
+
+    def test_a_driver_that_is_there(self, kgen: Kgen, tmp_path: Path, driver: Path) -> None:
+        """A made-up NVML on the loader's path: driver 535.183.01 and a GPU; beside it a libcuda of its own."""
+        kgen = dataclasses.replace(
+            kgen, environment={**kgen.environment, "HOME": str(tmp_path), "LD_LIBRARY_PATH": str(driver)}
+        )
+        for major in ("12", "13"):
+            assert kgen(*LOCK, "jax", "--cuda", major).status == 0
+        done = kgen("doctor", "jax-cuda13", "jax-cuda12")
+        assert done.status == 1
+        assert done.stdout.startswith("this machine: linux-64, NVIDIA Made-up 9000 (9.0), driver 535.183.01\n")
+        (fault,) = re.findall(r"^fault: (the driver.*)\n  in:    (.*)$", done.stdout, re.MULTILINE)
+        assert fault[0].startswith("the driver 535.183.01 is older than 580.")
+        assert fault[1] == "jax-cuda13"
+        assert "mend:  kgen lock jax --cuda auto --driver 535.183.01" in done.stdout
 
     def test_nothing_locked(self, kgen: Kgen) -> None:
         done = kgen("doctor")

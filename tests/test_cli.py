@@ -645,7 +645,7 @@ class TestInterrupted:
             out, err = child.communicate(timeout=20)
             assert time.monotonic() - started < 5
             assert (child.returncode, out) == (128 + number, "")
-            assert err == f"{CPU_NOTE}interrupted; no lock is half-written\n"
+            assert err == f"{CPU_NOTE}interrupted; nothing is half-written\n"
             assert family(mark) == []
 
     @pytest.mark.usefixtures("old")
@@ -657,7 +657,7 @@ class TestInterrupted:
             child.send_signal(signal.SIGINT)
             _, err = child.communicate(timeout=20)
             assert time.monotonic() - started < 5
-            assert (child.returncode, err) == (130, f"{CPU_NOTE}interrupted; no lock is half-written\n")
+            assert (child.returncode, err) == (130, f"{CPU_NOTE}interrupted; nothing is half-written\n")
 
     def test_killed_then_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
         index.misbehave("hang")

@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:
-        console.say("interrupted; no lock is half-written")
+        console.say("interrupted; nothing is half-written")
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
         # whoever read our output has seen enough; Python would complain once more at exit

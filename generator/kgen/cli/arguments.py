@@ -60,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
     lock.add_argument("--dry-run", action="store_true", help="do everything but write")
     export = chosen.add_parser("export", help="a lock in another form, on stdout", allow_abbrev=False)
     export.add_argument("format", metavar="FORMAT", help="nix")
-    export.add_argument("environment", nargs="?", metavar="ENV", help="the environment, as jax-cuda12 or jax")
+    export.add_argument(
+        "environment", nargs="?", metavar="ENV", help="the environment, or its name without the accelerator"
+    )
     matrix = chosen.add_parser("matrix", help="the compatibility facts", allow_abbrev=False)
     actions = matrix.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)

@@ -50,11 +50,13 @@ def quote_nix(text: str) -> str:
     Raises:
         ValueError: `text` holds NUL.
     """
-    escaped = _without_nul(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    if "\0" in text:
+        raise ValueError(f"no string of Nix can hold NUL: {text!r}")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return '"{}"'.format(escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t"))
 
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError(f"no environment variable and no string of Nix can hold NUL: {text!r}")
+        raise ValueError(f"no environment variable can hold NUL: {text!r}")
     return text

@@ -299,7 +299,6 @@ def _conda_framework(row: Table) -> CondaFramework:
         builds.append(
             CondaBuild(
                 cuda=build.get("cuda", int),
-                build=build.get("build", str),
                 platforms=build.texts("platforms"),
                 pythons=build.parsed_texts("pythons", _minor),
                 provenance=_provenance(build),
@@ -348,6 +347,8 @@ def read_conda(file: Table) -> Conda:
         virtual=cuda.text("virtual"),
         architecture=cuda.text("architecture"),
         cudnn=cuda.texts("cudnn"),
+        cuda_build=cuda.text("build"),
+        cpu_build=cuda.text("cpu-build"),
         virtuals=virtuals,
         names=file.mapping("names", str),
         frameworks={name: _conda_framework(frameworks.table(name)) for name in frameworks},

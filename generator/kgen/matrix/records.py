@@ -237,14 +237,12 @@ class CondaBuild(NamedTuple):
 
     Attributes:
         cuda: the CUDA major it is built for; None for the CPU.
-        build: the pattern of its build strings; None where they say nothing of this.
         platforms: where it is built.
         pythons: the CPython minors it is built for; () where that sets no limit worth knowing.
         provenance: where the row is from.
     """
 
     cuda: int | None
-    build: str | None
     platforms: tuple[str, ...]
     pythons: tuple[str, ...]
     provenance: Provenance
@@ -286,6 +284,8 @@ class Conda(NamedTuple):
         virtual: the virtual package that stands for the driver's CUDA.
         architecture: the one that stands for the GPU's compute capability.
         cudnn: the packages that are cuDNN, either of which may be in an environment.
+        cuda_build: the pattern of build strings for a CUDA `{major}`.
+        cpu_build: that for the CPU.
         virtuals: platform -> virtual packages that a machine is assumed to have: name -> version, with a build or not.
         names: projects of the Python index that are called otherwise: name -> package.
         frameworks: by the name of the project.
@@ -298,6 +298,8 @@ class Conda(NamedTuple):
     virtual: str
     architecture: str
     cudnn: tuple[str, ...]
+    cuda_build: str
+    cpu_build: str
     virtuals: Mapping[str, Mapping[str, str]]
     names: Mapping[str, str]
     frameworks: Mapping[str, CondaFramework]

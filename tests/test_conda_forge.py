@@ -53,7 +53,7 @@ def _session(matrix: CompatibilityMatrix, rattler: Rattler) -> CondaSession:
     return CondaSession(matrix, CHANNELS, lambda: rattler)
 
 
-def ask(*backends: str, cuda: str = "12", python: str = "3.12", **more: Any) -> EnvironmentRequest:
+def ask(*backends: str, cuda: str = "12", python: str = "3.12", **more: Any) -> EnvironmentRequest:  # noqa: ANN401
     return EnvironmentRequest(
         name="all" if len(backends) > 1 else backends[0],
         backends=backends,
@@ -108,10 +108,11 @@ class TestSolves:
     def test_a_driver_that_no_build_is_old_enough_for(self, session: CondaSession) -> None:
         outcome = session.full(ask("tensorflow", driver=DriverVersion("535.183")))
         assert versions(outcome)["cuda-version"] == "12.9"
-        assert outcome.notes == [
+        (note,) = outcome.notes
+        assert note == (
             "tensorflow-cuda12: conda's builds bring CUDA 12.9, newer than driver 535.183 (CUDA 12.2):"
             " minor-version compatibility, code that is compiled at run time needs a newer driver"
-        ]
+        )
 
     def test_the_cpu(self, session: CondaSession) -> None:
         for platform in ("linux-64", "linux-aarch64", "osx-arm64"):
@@ -221,7 +222,7 @@ def test_differential(matrix: CompatibilityMatrix, rattler: Rattler) -> None:
             outcome = session.full(request)
             assert outcome.lock is not None, outcome.error or outcome.conflict
             assert list(outcome.lock.records) == answer
-    print(f"{solved} solved, {refused} refused, {unsolved} not solved")
+    assert unsolved < 60
     assert wrong == [], "refused, though rattler solves them"
     assert solved > 60
     assert refused > 60

@@ -17,7 +17,6 @@ What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import json
 import re
@@ -252,6 +251,8 @@ def matching(spec: str, record: CondaRecord) -> bool:
 
 
 def _finished(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # noqa: PLC0415 - slow to import, and every `kgen lock` reads this module
+
     async def settled(inner: Awaitable[T]) -> T:
         try:
             return await inner
@@ -262,7 +263,7 @@ def _finished(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _reraise_interrupt(error: BaseException) -> None:
-    if isinstance(error, (KeyboardInterrupt, SystemExit, asyncio.CancelledError)):
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
         raise error
 
 

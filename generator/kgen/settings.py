@@ -30,6 +30,8 @@ from kgen.tables import Table, mismatch, nearest
 T = TypeVar("T")
 
 INSTALLERS = ("uv", "conda")
+CONDA = ("full", "base")
+"""How an environment of conda is filled."""
 
 _SHOWN = 80
 """So much of a wrong value is shown; a settings file may hold anything."""
@@ -83,6 +85,7 @@ class Settings:
         portable: whether locks carry no index host.
         installers: what locks are written for: `uv`, `conda`.
         channels: conda's channels, by name or URL, without credentials.
+        conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
         glibc: the oldest glibc that the environments must run on.
         driver: the driver of the target machines.
         gpu: compute capabilities that must be served.
@@ -105,6 +108,7 @@ class Settings:
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
     channels: tuple[str, ...] = ("conda-forge",)
+    conda: str = "full"
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpu: tuple[Version, ...] = ()
@@ -204,6 +208,15 @@ def parse_installer(text: str) -> str:
         ValueError: it is neither.
     """
     return _known(text, INSTALLERS, "installer")
+
+
+def parse_conda(text: str) -> str:
+    """`full` or `base`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _known(text, CONDA, "way to fill a conda environment")
 
 
 def parse_channel(text: str) -> str:
@@ -329,6 +342,7 @@ class _Reader:
             portable=table.get("portable", bool) or False,
             installers=_distinct(table, "installers", parse_installer) or ("uv",),
             channels=_distinct(table, "channels", parse_channel) or ("conda-forge",),
+            conda=table.parsed("conda", parse_conda) or "full",
             glibc=table.parsed("glibc", parse_glibc),
             driver=table.parsed("driver", parse_driver),
             gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),

@@ -67,8 +67,8 @@ def _init(command: argparse.ArgumentParser) -> None:
 def _lock(command: argparse.ArgumentParser) -> None:
     _request(command)
     command.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
-    command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
-    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
+    command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock")
+    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel, for --conda; repeatable")
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
 
 

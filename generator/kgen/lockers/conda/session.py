@@ -26,11 +26,15 @@ class CondaLock:
     Attributes:
         target: what was asked.
         records: its packages, sorted by name.
+        cuda: the CUDA of its builds, as major.minor; None on the CPU.
+        cudnn: its cuDNN; None on the CPU.
         wheels: the wheels that come to them, sorted by name.
     """
 
     target: Target
     records: tuple[CondaRecord, ...]
+    cuda: str | None
+    cudnn: str | None
     wheels: tuple[LockedWheel, ...] = ()
 
     @property
@@ -173,7 +177,14 @@ class CondaSession:
                 hints=["look at `dependencies` and `channels`: one of them brings these in"],
             )
             return
-        outcome.lock = CondaLock(target=asked, records=tuple(records), wheels=wheels)
+        versions, conda = {one["name"]: one["version"] for one in records}, self._matrix.conda
+        outcome.lock = CondaLock(
+            target=asked,
+            records=tuple(records),
+            cuda=versions.get(conda.version),
+            cudnn=next((versions[name] for name in conda.cudnn if name in versions), None),
+            wheels=wheels,
+        )
 
     def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
         if self._down is not None:  # a channel that is down is so for every environment

@@ -1,4 +1,4 @@
-"""Small packages of conda, built here: a CPython of this machine, and fakes with the metadata that the real ones have."""
+"""Small packages of conda, built here: a CPython of this machine, and fakes with the metadata of the real ones."""
 
 from __future__ import annotations
 
@@ -177,9 +177,9 @@ def small_channel(folder: Path) -> Channel:
     site = f"lib/python{MINOR}/site-packages"
     for name, version in (("jaxlib", "0.9.2"), ("pytorch", "2.12.0")):
         module = name.replace("pytorch", "torch")
-        for build, cuda in ((f"cpu_{TAG}_0", None), (f"cuda129_{TAG}_200", "12.9")):
+        for build, for_cuda in ((f"cpu_{TAG}_0", False), (f"cuda129_{TAG}_200", True)):
             needs = ["python", "numpy", "__glibc >=2.17,<3.0.a0"]
-            if cuda:
+            if for_cuda:
                 needs += ["__cuda", "cuda-version >=12.9,<13", "libcudnn >=9.10,<10.0a0"]
             files = {f"{site}/{module}/__init__.py": f"build = {build!r}\n".encode()}
             channel.add(name, version, build, depends=needs, files=files)

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 import yaml
-from tests.channel import ChannelServer, serving
+from tests.channel import ChannelServer
 from tests.command import Kgen, Result
-from tests.conda_packages import MINOR, Channel, small_channel
+from tests.conda_packages import MINOR, Channel
 
 from kgen import condafiles
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Channel:
-    return small_channel(tmp_path_factory.mktemp("channel") / "small")
-
-
-@pytest.fixture
-def served(built: Channel) -> Iterator[ChannelServer]:
-    with serving(built.folder) as server:
-        yield server
-
-
-@pytest.fixture
-def conda(kgen: Kgen, tmp_path: Path) -> Kgen:
-    """The command with a cache of conda's own."""
-    return dataclasses.replace(kgen, environment={**kgen.environment, "RATTLER_CACHE_DIR": str(tmp_path / "rattler")})
 
 
 def lock(project: Path, environment: str) -> dict[str, Any]:
@@ -237,7 +219,7 @@ class TestChannelsOutOfOrder:
         result = conda(*ASK, "jax", "--cuda", "13", "--channel", served.url)
         assert result.status == 3
         assert files(project, "jax-cuda13") == {"pylock.linux-64.toml"}
-        assert "you asked for" in result.stderr
+        assert "  jax-cuda13 needs jaxlib * cuda13*\n" in result.stderr
         assert "hint: --cuda 12 gives jax 0.9.2, keras 3.15.0" in result.stderr
         data = json.loads(conda(*ASK, "jax", "--cuda", "13", "--channel", served.url, "--json").stdout)
         assert "cuda13" in data["conda"][0]["tree"]
@@ -250,3 +232,36 @@ class TestRecords:
         found = condafiles.read(path)
         assert condafiles.text(found) == path.read_text(encoding="utf-8")
         assert found.platforms["linux-64"].virtuals["__glibc"] == "2.28"
+
+
+class TestChecked:
+    def test_in_order(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        result = good(conda("check"))
+        wheels = {row["name"]: row["version"] for row in _pylock(project, "jax-cpu")}
+        assert result.stdout == (
+            "note: jax-cpu: locks/jax-cpu/conda-lock.yml has other versions than the wheels: "
+            f"jax 0.9.2 (as a wheel {wheels['jax']}), jaxlib 0.9.2 (as a wheel {wheels['jaxlib']}),"
+            f" keras 3.15.0 (as a wheel {wheels['keras']});"
+            " a channel builds a release when it comes to it\n"
+        )
+
+    def test_edited(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        path = project / "locks/jax-cpu/conda-lock.yml"
+        path.write_text(path.read_text().replace("0.9.2", "0.9.3"))
+        (project / "locks/jax-cpu/virtual-packages.yml").unlink()
+        result = conda("check")
+        assert result.status == 1
+        assert "fault: jax-cpu: locks/jax-cpu/conda-lock.yml is not what kgen writes" in result.stdout
+        assert "fault: jax-cpu: locks/jax-cpu/virtual-packages.yml is missing\n" in result.stdout
+        assert result.stderr.endswith("hint: kgen lock --conda\n\njax-cpu: out of order\n") or (
+            "hint: kgen lock --conda" in result.stderr
+        )
+
+
+def _pylock(project: Path, environment: str) -> list[dict[str, Any]]:
+    text = (project / "locks" / environment / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    found = tomli.loads(text)["packages"]
+    assert isinstance(found, list)
+    return found

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from kgen import host
 from kgen.errors import OutsideError, UsageError
 
 if TYPE_CHECKING:
@@ -162,13 +163,16 @@ class Rattler:
         )
         return made
 
-    def install(self, records: Sequence[CondaRecord], prefix: Path, specs: Sequence[str]) -> None:
+    def install(
+        self, records: Sequence[CondaRecord], prefix: Path, specs: Sequence[str], *, place: Path | None = None
+    ) -> None:
         """Make the folder hold exactly these packages, each compared with its hashes.
 
         Args:
             records: the packages.
             prefix: the folder, which may be empty or hold others.
             specs: what was asked for, for the history that conda keeps.
+            place: where the folder will be moved to, which packages are to take for their own.
 
         Raises:
             OutsideError: a package cannot be had, or has another hash.
@@ -186,6 +190,7 @@ class Rattler:
                 client=self._client,
                 requested_specs=wanted,
                 execute_link_scripts=False,
+                alternative_target_prefix=place,
             )
 
         try:
@@ -228,26 +233,11 @@ class Rattler:
             )
         return made
 
-    def validate(self, records: Sequence[CondaRecord]) -> str | None:
-        """What rattler says against these packages being an environment; None if nothing."""
-        try:
-            self._rattler.PackageRecord.validate(self.records(records))
-        except OutsideError as error:
-            return error.message
-        except BaseException as error:  # noqa: BLE001 - see `_told`
-            _reraise_interrupt(error)
-            return _told(error)
-        return None
 
-
-def matching(spec: str, record: CondaRecord) -> bool:
-    """Whether a package is what a match spec asks for."""
-    library = _load()
-    wanted = library.MatchSpec(spec)
-    with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-        path = Path(folder, "index.json")
-        path.write_text(json.dumps(record), encoding="utf-8")
-        return bool(wanted.matches(library.PackageRecord.from_index_json(path)))
+def opened() -> Rattler:
+    """Rattler with the caches that the user has, which conda's other tools of rattler's kin share."""
+    named = host.variable("RATTLER_CACHE_DIR")
+    return Rattler(Path(named) if named else None)
 
 
 def _finished(work: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kgen import __version__, condafiles, host, rattlertool
+from kgen import __version__, condafiles, rattlertool
 from kgen.cli import console
 from kgen.cli.plan import Plan
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
@@ -50,7 +50,7 @@ def beside(
         yield lambda _outcomes: []
         return
     settings = planned.settings
-    session = CondaSession(matrix, settings.channels, open_rattler)
+    session = CondaSession(matrix, settings.channels, rattlertool.opened)
     if settings.conda == "base":
         yield lambda outcomes: [_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes]  # type: ignore[misc]
         return
@@ -62,12 +62,6 @@ def beside(
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def open_rattler() -> rattlertool.Rattler:
-    """Rattler with the caches that the user has."""
-    named = host.variable("RATTLER_CACHE_DIR")
-    return rattlertool.Rattler(Path(named) if named else None)
 
 
 def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:

@@ -111,7 +111,12 @@ def _conda_findings(folder: Path, locks: Sequence[Lockfile]) -> Iterator[tuple[L
     except KgenError as error:
         yield "fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}"
         return
-    for place, content in text.files(file).items():
+    try:
+        expected = text.files(file)
+    except UsageError as error:
+        yield "note", folder / condafiles.CONDA_LOCK, f"was not compared: {error.message}"
+        expected = {}
+    for place, content in expected.items():
         path = folder / place
         try:
             actual = path.read_bytes()

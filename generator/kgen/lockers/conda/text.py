@@ -14,8 +14,10 @@ from typing import Any
 
 from kgen import condafiles
 from kgen.condafiles import CondaFile, CondaPlatform
+from kgen.errors import UsageError
 from kgen.lockers.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.rattlertool import INSTALL
 
 SOURCE = "environment.yml"
 VIRTUALS = "virtual-packages.yml"
@@ -114,8 +116,15 @@ def merged(specs: Sequence[str]) -> tuple[str, ...]:
 
 
 def files(of: CondaFile) -> dict[str, str]:
-    """The text of every file, by its name in the folder of the lock."""
-    import yaml  # noqa: PLC0415 - of the extra `conda`
+    """The text of every file, by its name in the folder of the lock.
+
+    Raises:
+        UsageError: PyYAML is not installed.
+    """
+    try:
+        import yaml  # noqa: PLC0415 - of the extra `conda`
+    except ImportError:
+        raise UsageError("conda-lock.yml needs PyYAML, which is not installed", hints=[INSTALL]) from None
 
     def dumped(data: object) -> str:
         return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 import os
 import socket
@@ -19,7 +20,10 @@ from kgen.matrix.compatibility import CompatibilityMatrix, load
 # The modules beside this one are `tests.…` for mypy and for Python alike.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.channel import ChannelServer
+from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen
+from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
 from tests.wheelhouse import Wheelhouse
 
@@ -146,3 +150,22 @@ def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
     caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
     environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}
     return Kgen(folder=project, temporary=tmp_path, environment=environment)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """A channel of conda with a real CPython and fake frameworks; to be copied by who changes it."""
+    return small_channel(tmp_path_factory.mktemp("channel") / "small")
+
+
+@pytest.fixture
+def served(built: Channel) -> Iterator[ChannelServer]:
+    """The channel, served; to be told to misbehave."""
+    with serving_channel(built.folder) as server:
+        yield server
+
+
+@pytest.fixture
+def conda(kgen: Kgen, tmp_path: Path) -> Kgen:
+    """The command with a cache of conda's own."""
+    return dataclasses.replace(kgen, environment={**kgen.environment, "RATTLER_CACHE_DIR": str(tmp_path / "rattler")})

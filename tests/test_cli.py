@@ -236,9 +236,9 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "jax", "--together", "all"): (
         "`--together all` needs at least two backends\n\nhint: kgen lock tensorflow jax torch --together all"
     ),
-    ("lock", "--conda"): (
-        "conda locks are not in this version of kgen\n\n"
-        "hint: leave out `--conda`, `--channel` and `installers`: the wheels are locked without them"
+    ("lock", "--channel", "conda-forge"): "`--channel` is for conda\n\nhint: give `--conda` with it",
+    ("lock", "--conda", "--channel", "a b"): (
+        "--channel: `a b` is no channel such as conda-forge or https://conda.example/main"
     ),
     ("lokc",): "`kgen` has no command `lokc`\n\nhint: did you mean `lock`?\nhint: kgen --help",
     ("matrix", "refrehs"): "`kgen matrix` has no action `refrehs`\n\nhint: known are show\nhint: kgen matrix --help",

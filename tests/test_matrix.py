@@ -217,9 +217,13 @@ def provenances(matrix: CompatibilityMatrix) -> Iterator[tuple[str, Provenance]]
         "toolkit": matrix.toolkits,
         "cudnn": matrix.cudnn,
         "libraries": [matrix.library(name) for name in matrix.library_names],
+        "conda frameworks": matrix.conda.frameworks.values(),
+        "conda builds": [build for row in matrix.conda.frameworks.values() for build in row.builds],
+        "conda limits": matrix.conda.limits,
     }
     for name, found in rows.items():
         yield from ((f"{name}[{position}]", row.provenance) for position, row in enumerate(found))
+    yield from ((f"conda[{position}]", row) for position, row in enumerate(matrix.conda.provenances))
     for name, release, position, build in every_build(matrix):
         yield f"{name} {release.version} build {position}", build.provenance
 

@@ -47,6 +47,7 @@ dependencies = ["Scikit_Learn>=1.5"]
 portable = true
 installers = ["uv", "conda"]
 channels = ["conda-forge", "https://conda.example/main"]
+conda = "base"
 glibc = "2.28"
 driver = "535.183"
 gpu = ["8.0", "sm_90a"]
@@ -76,6 +77,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         portable=True,
         installers=("uv", "conda"),
         channels=("conda-forge", "https://conda.example/main"),
+        conda="base",
         glibc=Version("2.28"),
         driver=DriverVersion("535.183"),
         gpu=(Version("8.0"), Version("9.0")),
@@ -213,6 +215,7 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             "require[0]: `torch` is wanted from a URL; locks pin files of an index only",
         ),
         ('portable = "yes"', "portable: should be true or false, is text"),
+        ('conda = "half"', "conda: unknown way to fill a conda environment `half`; known are full, base"),
         ('installers = ["pip"]', "installers[0]: unknown installer `pip`; known are uv, conda"),
         (
             'channels = ["https://user:secret@host/x"]',

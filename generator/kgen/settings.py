@@ -32,6 +32,8 @@ T = TypeVar("T")
 INSTALLERS = ("uv", "conda")
 FLAKE = "flake:kgen"
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
+CONDA = ("full", "base")
+"""How an environment of conda is filled."""
 
 _SHOWN = 80
 """So much of a wrong value is shown; a settings file may hold anything."""
@@ -88,6 +90,7 @@ class Settings:
         portable: whether locks carry no index host.
         installers: what locks are written for: `uv`, `conda`.
         channels: conda's channels, by name or URL, without credentials.
+        conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
         glibc: the oldest glibc that the environments must run on.
         driver: the driver of the target machines.
         gpu: compute capabilities that must be served.
@@ -112,6 +115,7 @@ class Settings:
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
     channels: tuple[str, ...] = ("conda-forge",)
+    conda: str = "full"
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpu: tuple[Version, ...] = ()
@@ -213,6 +217,15 @@ def parse_installer(text: str) -> str:
         ValueError: it is neither.
     """
     return _known(text, INSTALLERS, "installer")
+
+
+def parse_conda(text: str) -> str:
+    """`full` or `base`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _known(text, CONDA, "way to fill a conda environment")
 
 
 def parse_channel(text: str) -> str:
@@ -353,6 +366,7 @@ class _Reader:
             portable=table.get("portable", bool) or False,
             installers=_distinct(table, "installers", parse_installer) or ("uv",),
             channels=_distinct(table, "channels", parse_channel) or ("conda-forge",),
+            conda=table.parsed("conda", parse_conda) or "full",
             glibc=table.parsed("glibc", parse_glibc),
             driver=table.parsed("driver", parse_driver),
             gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),

@@ -12,6 +12,7 @@ from kgen.tables import nearest
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
+_CONDA = "the environment of conda's, from what `kgen lock --conda` has locked"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
 
@@ -67,8 +68,8 @@ def _init(command: argparse.ArgumentParser) -> None:
 def _lock(command: argparse.ArgumentParser) -> None:
     _request(command)
     command.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
-    command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock (not in this version)")
-    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel (not in this version)")
+    command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock")
+    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel, for --conda; repeatable")
     command.add_argument(
         "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
     )
@@ -80,6 +81,7 @@ def _sync(command: argparse.ArgumentParser) -> None:
     command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
     command.add_argument("--all", action="store_true", help="every environment that is locked for this platform")
     command.add_argument("--reinstall", action="store_true", help="make it anew, whatever it looks like")
+    command.add_argument("--conda", action="store_true", help=_CONDA)
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
     _envs(command)
 
@@ -102,6 +104,7 @@ def _activate(command: argparse.ArgumentParser) -> None:
 def _entered(command: argparse.ArgumentParser) -> None:
     command.add_argument("environment", metavar="ENV", help=_ENVIRONMENT)
     command.add_argument("--no-sync", action="store_true", help="do not make the environment if it is not there")
+    command.add_argument("--conda", action="store_true", help=_CONDA)
     _envs(command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import shutil
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from kgen import host, lockfiles, process, project
+from kgen import condafiles, host, lockfiles, process, project
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.installers import environment as environments
@@ -22,6 +23,7 @@ _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
 
 _SHARE = "share/kgen"
+_ON_DISK_OF_CONDA = r".+-(?:cpu|cuda[0-9]+)-conda"
 
 
 class Synced(NamedTuple):
@@ -43,23 +45,28 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return commands[arguments.command](arguments)
 
 
-def find(name: str, envs: str | None) -> Source:
+def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
     """The environment of this name for this machine, as it should be on disk.
 
     Args:
-        name: its name, or that of its backend if that is locked once.
+        name: its name, or that of its backend if that is locked once; `jax-cuda12-conda` is that of conda's.
         envs: the folder of the environments; None for that of the settings.
+        conda: whether the one for conda is meant.
 
     Raises:
         UsageError: there is no such environment, or it is not locked for this platform.
         SettingsError: the settings or the lock cannot be read.
     """
     root = project.find_root(Path.cwd())
-    return _source(root, lockfiles.choose(root, name), envs)
+    if re.fullmatch(_ON_DISK_OF_CONDA, name):
+        name, conda = name.removesuffix("-conda"), True
+    return _source(root, lockfiles.choose(root, name), envs, conda=conda)
 
 
-def _source(root: Path, chosen: LockedEnvironment, envs: str | None) -> Source:
-    lock = lockfiles.lock_of(chosen, host.subdir())
+def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
+    lock = chosen.folder / condafiles.RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
+    if conda and not lock.exists():
+        raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {_short(chosen.name)}"])
     if envs is None:
         folder = project.envs(root)
     else:
@@ -68,7 +75,7 @@ def _source(root: Path, chosen: LockedEnvironment, envs: str | None) -> Source:
         except ValueError as error:
             raise UsageError(f"--envs: {error}") from None
     try:
-        return environments.source(chosen, lock, folder)
+        return environments.source(chosen, lock, folder, conda=conda)
     except OSError as error:
         raise SettingsError(f"{lock} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
 
@@ -79,16 +86,16 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    source = find(name, arguments.envs)
+    source = find(name, arguments.envs, conda=getattr(arguments, "conda", False))
     if environments.is_whole(source):
         return source
     if getattr(arguments, "no_sync", False):
         raise OutsideError(
-            f"{source.environment.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
-            hints=[f"kgen sync {source.environment.name}"],
+            f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
+            hints=[f"kgen sync {source.environment.name}{' --conda' if source.conda else ''}"],
         )
     synced = sync(source)
-    console.say(f"{source.environment.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
+    console.say(f"{source.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
     return source
 
 
@@ -106,22 +113,18 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
     started = time.monotonic()
     if not again and environments.is_whole(source):
         return Synced(source, made=False, seconds=time.monotonic() - started)
-    # what follows takes seconds anyway; a run that finds its environment whole does not pay for it
-    from kgen import storage, uvtool  # noqa: PLC0415
-    from kgen.emitters.activation import render_activation  # noqa: PLC0415
-    from kgen.installers.sync import Uv, realise  # noqa: PLC0415
+    from kgen import storage  # noqa: PLC0415 - what follows takes seconds; who finds an environment whole pays not
 
-    name = source.environment.name
+    name = source.name
     missing = environments.missing_hooks(source)
     if missing:
         raise SettingsError(
             f"{source.environment.folder / missing[0]} is missing: the environment could not select its backend",
             hints=["kgen lock"],
         )
-    lock = lockfiles.read(source.lock)
-    root = source.environment.folder.parent.parent
+    make = _maker_for_conda(source) if source.conda else _maker(source, thorough=again)
     envs = source.prefix.parent
-    _prepare(envs, root)
+    _prepare(envs, source.environment.folder.parent.parent)
     guard = envs / f".{name}.kgen-sync"
     waiting = f"waiting for another `kgen sync` of {name}"
     with (
@@ -134,20 +137,62 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
             return Synced(source, made=False, seconds=time.monotonic() - started)
         gone = environments.gained(source.prefix)
         with _progress(name) if report is None else contextlib.nullcontext(report) as told:
-            realise(
-                source,
-                lock,
-                Uv(uvtool.find(), root=root),
-                thorough=again,
-                files=lambda: render_activation(
-                    name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks
-                ),
-                report=told,
-            )
+            make(told)
     if gone:
         console.say(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")
         console.say("note: to keep a package, add it to `dependencies` in the settings and lock again")
     return Synced(source, made=True, seconds=time.monotonic() - started)
+
+
+def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
+    """What makes an environment of wheels; its lock is read before anything is touched."""
+    from kgen import uvtool  # noqa: PLC0415 - see `sync`
+    from kgen.emitters.activation import render_activation  # noqa: PLC0415
+    from kgen.installers.sync import Uv, realise  # noqa: PLC0415
+
+    lock = lockfiles.read(source.lock)
+    return lambda report: realise(
+        source,
+        lock,
+        Uv(uvtool.find(), root=source.environment.folder.parent.parent),
+        thorough=thorough,
+        files=lambda: render_activation(
+            source.name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks
+        ),
+        report=report,
+    )
+
+
+def _maker_for_conda(source: Source) -> Callable[[Callable[[str], None]], None]:
+    """What makes an environment of conda's."""
+    from kgen import uvtool  # noqa: PLC0415 - see `sync`
+    from kgen.emitters.activation import render_activation  # noqa: PLC0415
+    from kgen.installers.conda import platform_of, realise  # noqa: PLC0415
+    from kgen.rattlertool import opened  # noqa: PLC0415
+
+    file = condafiles.read(source.lock)
+    locked = platform_of(file, host.subdir())
+    rattler = opened()
+    return lambda report: realise(
+        source,
+        file,
+        locked,
+        rattler=rattler,
+        uv=uvtool.find,
+        files=lambda: render_activation(
+            source.name,
+            prefix=source.prefix,
+            python=file.python,
+            variables=file.variables,
+            hooks=source.hooks,
+            conda=True,
+        ),
+        report=report,
+    )
+
+
+def _short(name: str) -> str:
+    return name.rpartition("-")[0] or name
 
 
 def _prepare(envs: Path, root: Path) -> None:
@@ -193,20 +238,20 @@ def _shown(path: Path) -> str:
 
 def _sync(arguments: argparse.Namespace) -> ExitStatus:
     root = project.find_root(Path.cwd())
-    sources = [_source(root, chosen, arguments.envs) for chosen in _chosen(root, arguments)]
+    sources = [_source(root, one, arguments.envs, conda=arguments.conda) for one in _chosen(root, arguments)]
     done = []
     for source in sources:
         synced = sync(source, again=arguments.reinstall)
         done.append(synced)
         if not arguments.json:
             state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"
-            console.say(f"{source.environment.name}: {state}")
+            console.say(f"{source.name}: {state}")
     if arguments.json:
         console.data({"environments": [_data(synced) for synced in done]})
     else:
         for source in sources:
             console.result(str(source.prefix))
-        first = sources[0].environment.name
+        first = sources[0].name
         console.say(f'\nnext: kgen run {first} -- python …, kgen shell {first}, or eval "$(kgen activate {first})"')
     return ExitStatus.DONE
 
@@ -272,9 +317,10 @@ def _entered(source: Source) -> dict[str, str | None]:
     path = host.variable("PATH")
     return {
         "VIRTUAL_ENV": str(source.prefix),
-        "VIRTUAL_ENV_PROMPT": source.environment.name,
+        "VIRTUAL_ENV_PROMPT": source.name,
         "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
         "PYTHONHOME": None,
+        **({"CONDA_PREFIX": str(source.prefix)} if source.conda else {}),
     }
 
 

@@ -17,11 +17,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
-from kgen.cli import console, flake, plan
+from kgen.cli import conda, console, flake, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
+from kgen.lockers.conda.session import CondaOutcome
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
     matrix = load(resources.folder("matrix"))
     planned = plan.make(arguments, matrix, Path.cwd())
-    _refuse_conda(arguments, planned)
+    asked = conda.asked(arguments, planned)
     for note in planned.notes:
         console.say(f"note: {note}")
     locks = planned.settings.root / LOCKS
@@ -51,18 +52,13 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
-        outcomes = _lock(matrix, planned, requests)
-        written = {} if arguments.dry_run else _write(matrix, planned, outcomes, locks, arguments)
-    _tell(outcomes, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
-    return _status(outcomes)
-
-
-def _refuse_conda(arguments: argparse.Namespace, planned: Plan) -> None:
-    if arguments.conda or arguments.channel or "conda" in planned.settings.installers:
-        raise UsageError(
-            "conda locks are not in this version of kgen",
-            hints=["leave out `--conda`, `--channel` and `installers`: the wheels are locked without them"],
-        )
+        with conda.beside(matrix, planned, requests, wanted=asked) as finish:
+            outcomes = _lock(matrix, planned, requests)
+            others = finish(outcomes)
+        written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
+    _tell(outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
+    status = _status(outcomes)
+    return conda.status(others) if status == ExitStatus.DONE else status
 
 
 def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> EnvironmentRequest:
@@ -139,10 +135,12 @@ def _write(
     matrix: CompatibilityMatrix,
     planned: Plan,
     outcomes: Sequence[Outcome],
-    locks: Path,
-    arguments: argparse.Namespace,
+    others: Sequence[CondaOutcome],
+    *,
+    every: bool,
 ) -> Mapping[str, bool]:
     """Write each environment that was locked on all its platforms; environment -> whether anything changed."""
+    locks = planned.settings.root / LOCKS
     environments: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         environments.setdefault(outcome.request.environment, []).append(outcome)
@@ -166,7 +164,8 @@ def _write(
         hooks = render_hooks(environment, backend.environment)
         files |= {path: text.encode() for path, text in hooks.items()}
         # locks of platforms that a flag left out this time stay; those that the settings dropped go
-        every = not arguments.platform
+        mine = [one for one in others if one.request.environment == environment]
+        files |= conda.files(matrix, planned, mine, locks / environment, every=every)
         written[environment] = storage.replace_folder(
             locks / environment,
             files,
@@ -201,13 +200,23 @@ def _locked(outcome: Outcome) -> Lock:
 
 
 def _tell(
-    outcomes: Sequence[Outcome], written: Mapping[str, bool], arguments: argparse.Namespace, *, new_flake: bool
+    outcomes: Sequence[Outcome],
+    others: Sequence[CondaOutcome],
+    written: Mapping[str, bool],
+    arguments: argparse.Namespace,
+    *,
+    new_flake: bool,
 ) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
     if arguments.json:
-        console.data(_data(outcomes, written))
+        console.data(_data(outcomes, others, written))
     elif locked:
         rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
+        rows += [
+            conda.row(one, "not written" if one.request.environment not in written else "written")
+            for one in others
+            if one.lock is not None
+        ]
         console.result(
             console.table(("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows)
         )
@@ -226,7 +235,9 @@ def _tell(
         standing = "" if arguments.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
-    elif not arguments.dry_run and not arguments.json:
+    conda.tell(others, standing=not arguments.dry_run)
+    complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
+    if complete and not arguments.dry_run and not arguments.json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
 
 
@@ -274,7 +285,9 @@ def _frameworks(resolution: Resolution) -> str:
     return ", ".join(f"{name} {resolution.packages[name]}" for name in (*own[1:], *own[:1]))
 
 
-def _data(outcomes: Sequence[Outcome], written: Mapping[str, bool]) -> dict[str, object]:
+def _data(
+    outcomes: Sequence[Outcome], others: Sequence[CondaOutcome], written: Mapping[str, bool]
+) -> dict[str, object]:
     rows: list[dict[str, object]] = []
     for outcome in outcomes:
         request = outcome.request
@@ -294,7 +307,7 @@ def _data(outcomes: Sequence[Outcome], written: Mapping[str, bool]) -> dict[str,
         elif outcome.error is not None:
             fault = {"message": outcome.error.message, "hints": list(outcome.error.hints)}
             rows.append({"environment": request.environment, "platform": request.platform, "error": fault})
-    return {"environments": rows}
+    return {"environments": rows, **({"conda": [conda.data(one) for one in others]} if others else {})}
 
 
 def _status(outcomes: Sequence[Outcome]) -> ExitStatus:

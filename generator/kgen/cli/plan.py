@@ -106,6 +106,10 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         texts = getattr(arguments, flag)
         if texts:
             changes[key] = tuple(dict.fromkeys(_parsed(f"--{flag}", text, parse) for text in texts))
+    channels = getattr(arguments, "channel", None)
+    if channels:
+        parsed = (_parsed("--channel", text, settings_module.parse_channel) for text in channels)
+        changes["channels"] = tuple(dict.fromkeys(parsed))
     if getattr(arguments, "portable", None):
         changes["portable"] = True
     if getattr(arguments, "nix", None) is not None:

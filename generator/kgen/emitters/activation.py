@@ -18,6 +18,7 @@ from kgen.templates import render
 SHARE = "share/kgen"
 """The folder of kgen's own files in an environment."""
 
+_CONDA = "etc/conda"
 MODULE = "_kgen_environment"
 HOOKED_SHELLS = ("sh", "fish", "ps1")
 
@@ -35,6 +36,7 @@ def render_activation(
     python: str,
     variables: Mapping[str, str],
     hooks: Mapping[str, str],
+    conda: bool = False,
 ) -> dict[str, str]:
     """The text of every file, by its path in the environment.
 
@@ -44,6 +46,8 @@ def render_activation(
         python: the minor of its interpreter, as `3.12`.
         variables: what selects its backend in a process's environment.
         hooks: the hooks of its lock, by their paths in the folder of the lock.
+        conda: whether it is one of conda's: then `conda activate` finds the hooks where it looks for them, and what
+            packages have put there is run by every other way in too.
 
     Raises:
         ValueError: a text holds NUL.
@@ -65,10 +69,14 @@ def render_activation(
             "prompt": quote(environment),
             "prefix": quote(str(prefix)),
             "bin": quote(str(prefix / "bin")),
+            "conda": quote(str(prefix / _CONDA)) if conda else None,
         }
         both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
         plain = "activate" if suffix == "sh" else f"activate.{suffix}"
-        texts[f"bin/{plain}"] = render(template, **values, hooks=None)
+        if conda:
+            texts |= {f"{_CONDA}/{name}": text for name, text in hooks.items() if name.endswith(f".{suffix}")}
+        else:
+            texts[f"bin/{plain}"] = render(template, **values, hooks=None)
         texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
     share = prefix / SHARE
     for place, name in _READ_BY_SHELLS.items():
@@ -78,5 +86,9 @@ def render_activation(
             script=quote_sh(str(share / "activate.sh")),
             zdotdir=quote_sh(str(share / "zsh")),
         )
-    texts[f"{SHARE}/run.sh"] = hooks["activate.d/kgen.sh"].rstrip("\n") + '\nexec "$@"\n'
+    texts[f"{SHARE}/run.sh"] = render(
+        "activation/run.sh.j2",
+        conda=quote_sh(str(prefix / _CONDA)) if conda else None,
+        hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
+    )
     return texts

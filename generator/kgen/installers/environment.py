@@ -7,7 +7,7 @@ with one of another lock, an environment is not whole, whatever else is in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ class Source(NamedTuple):
         content: what is in the lock.
         hooks: path in the folder of the lock -> the hook's text, for those that are there.
         prefix: where the environment is to be.
+        conda: whether it is to be one of conda's, made from what is locked for conda.
     """
 
     environment: LockedEnvironment
@@ -36,6 +37,12 @@ class Source(NamedTuple):
     content: bytes
     hooks: Mapping[str, str]
     prefix: Path
+    conda: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called on disk."""
+        return self.prefix.name
 
     @property
     def state(self) -> bytes:
@@ -54,8 +61,14 @@ class Source(NamedTuple):
         return self.prefix / "bin/python"
 
 
-def source(environment: LockedEnvironment, lock: Path, envs: Path) -> Source:
+def source(environment: LockedEnvironment, lock: Path, envs: Path, *, conda: bool = False) -> Source:
     """Reads what an environment is made from, no deeper than it takes to notice a change.
+
+    Args:
+        environment: the locked environment.
+        lock: its lock: the pylock of this platform, or the records of conda's.
+        envs: the folder of the environments.
+        conda: whether it is conda's.
 
     Raises:
         OSError: the lock cannot be read.
@@ -71,7 +84,8 @@ def source(environment: LockedEnvironment, lock: Path, envs: Path) -> Source:
         lock=lock,
         content=lock.read_bytes(),
         hooks=hooks,
-        prefix=envs / environment.name,
+        prefix=envs / (f"{environment.name}-conda" if conda else environment.name),
+        conda=conda,
     )
 
 
@@ -86,7 +100,8 @@ class Record(NamedTuple):
     Attributes:
         lock: the sha256 of the lock.
         python: the full version of the interpreter, as `3.12.11`.
-        installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD.
+        installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD;
+            for a package of conda the same of its file in `conda-meta`, by that path.
         own: path in the environment -> digest, of the files that belong to no package.
     """
 
@@ -132,14 +147,22 @@ def site_packages(prefix: Path) -> Path | None:
 def installed(site: Path) -> dict[str, tuple[str, int, int]]:
     """What is installed: folder of metadata -> digest, size and time of modification of its RECORD."""
     found = {}
-    for folder in site.glob("*.dist-info"):
-        record = folder / "RECORD"
+    for name, path in _metadata(site).items():
         try:
-            facts = record.stat()
-            found[folder.name] = (digest(record.read_bytes()), facts.st_size, facts.st_mtime_ns)
+            facts = path.stat()
+            found[name] = (digest(path.read_bytes()), facts.st_size, facts.st_mtime_ns)
         except OSError:
-            found[folder.name] = ("", 0, 0)
+            found[name] = ("", 0, 0)
     return found
+
+
+def _metadata(site: Path) -> dict[str, Path]:
+    """What says that a package is there: RECORDs by their folders, and conda's own files."""
+    conda = sorted((site.parents[2] / "conda-meta").glob("*.json"))
+    return {
+        **{folder.name: folder / "RECORD" for folder in site.glob("*.dist-info")},
+        **{f"conda-meta/{path.name}": path for path in conda},
+    }
 
 
 def is_whole(of: Source) -> bool:
@@ -156,7 +179,7 @@ def is_whole(of: Source) -> bool:
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
-    return site is not None and set(record.installed) == _metadata_folders(site) and _untouched(site, record)
+    return site is not None and set(record.installed) == set(_metadata(site)) and _untouched(site, record)
 
 
 def gained(prefix: Path) -> list[str]:
@@ -164,18 +187,17 @@ def gained(prefix: Path) -> list[str]:
     record, site = read_record(prefix), site_packages(prefix)
     if record is None or site is None:
         return []
-    return sorted(name.removesuffix(".dist-info") for name in _metadata_folders(site) - set(record.installed))
-
-
-def _metadata_folders(site: Path) -> set[str]:
-    return {path.name for path in site.glob("*.dist-info")}
+    return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site)) - set(record.installed))
 
 
 def _untouched(site: Path, record: Record) -> bool:
+    files = _metadata(site)
+    return all(_size_and_time(files[name]) == (size, time) for name, (_, size, time) in record.installed.items())
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
-        facts: Iterable[tuple[int, int]] = [
-            ((found := (site / name / "RECORD").stat()).st_size, found.st_mtime_ns) for name in record.installed
-        ]
+        facts = path.stat()
     except OSError:
-        return False
-    return all(seen == (size, time) for seen, (_, size, time) in zip(facts, record.installed.values(), strict=True))
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns

@@ -10,12 +10,14 @@ import base64
 import concurrent.futures
 import csv
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from kgen.condafiles import CondaPlatform
 from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
 from kgen.model.lockfile import Lockfile
 
@@ -53,13 +55,78 @@ def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
         return (Difference("removed", ".", None),)
     found = {*_packages(prefix, site, lock, record), *changed_files(prefix)}
     own = {} if record is None else record.own
-    for path, sha in own.items():
-        actual = _sha256(prefix / path)
-        if actual is None or actual.hex() != sha:
-            found.add(Difference("removed" if actual is None else "changed", path, None))
+    found |= set(_own_differences(prefix, own))
     known = {*_expected(prefix, site), *own, RECORD, SOURCE}
     found |= {Difference("added", path, None) for path in _files(prefix) if path not in known}
     return tuple(sorted(found, key=lambda one: (one.path, one.kind)))
+
+
+def differences_of_conda(of: Source, locked: CondaPlatform) -> tuple[Difference, ...]:
+    """The same of an environment of conda's: each package's file in `conda-meta` names its files with their digests."""
+    prefix = of.prefix
+    record, site = read_record(prefix), site_packages(prefix)
+    if site is None:
+        return (Difference("removed", ".", None),)
+    wanted = {
+        f"{one['name']}-{one['version']}-{one['build']}": f"{one['name']} {one['version']}" for one in locked.packages
+    }
+    found: set[Difference] = set()
+    known: dict[str, tuple[str, str]] = {}
+    present = {path.stem: path for path in sorted((prefix / "conda-meta").glob("*.json"))}
+    for stem in wanted.keys() - present.keys():
+        found.add(Difference("removed", f"conda-meta/{stem}.json", wanted[stem]))
+    for stem in present.keys() - wanted.keys():
+        found.add(Difference("added", f"conda-meta/{stem}.json", None))
+    for stem in wanted.keys() & present.keys():
+        known |= {path: (sha, wanted[stem]) for path, sha in _linked(present[stem])}
+    for stem in (wanted.keys() & present.keys()) if record is not None else ():
+        sha = record.installed.get(f"conda-meta/{stem}.json", ("", 0, 0))[0] if record else ""
+        actual = _sha256(present[stem])
+        if actual is not None and actual.hex() != sha:
+            found.add(Difference("changed", f"conda-meta/{stem}.json", wanted[stem]))
+    wheels = {path: row for path, row in _expected(prefix, site).items() if path not in known}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        compared = [
+            *pool.map(lambda item: _compare_linked(prefix, item[0], *item[1]), known.items()),
+            *pool.map(lambda item: _compare(prefix, item[0], *item[1]), wheels.items()),
+        ]
+    found |= {difference for difference in compared if difference is not None}
+    own = {} if record is None else record.own
+    found |= set(_own_differences(prefix, own))
+    expected = {*known, *wheels, *own, RECORD, SOURCE}
+    inside = site.relative_to(prefix).as_posix()
+    found |= {
+        Difference("added", path, None) for path in _files(prefix) if path not in expected and path.startswith(inside)
+    }
+    return tuple(sorted(found, key=lambda one: (one.path, one.kind)))
+
+
+def _linked(metadata: Path) -> Iterator[tuple[str, str]]:
+    """The files of a package of conda, each with its digest in this environment, or nothing for a link."""
+    try:
+        data = json.loads(metadata.read_bytes())
+        rows = [(str(row["_path"]), row) for row in data["paths_data"]["paths"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for path, row in rows:
+        linked = row.get("path_type") == "softlink" or PurePosixPath(path).parent.name == _BYTECODE
+        yield path, "" if linked else str(row.get("sha256_in_prefix") or row.get("sha256") or "")
+
+
+def _compare_linked(prefix: Path, path: str, sha: str, package: str) -> Difference | None:
+    if PurePosixPath(path).parent.name == _BYTECODE:
+        return None
+    actual = _sha256(prefix / path)
+    if actual is None:
+        return Difference("removed", path, package)
+    return None if not sha or actual.hex() == sha else Difference("changed", path, package)
+
+
+def _own_differences(prefix: Path, own: Mapping[str, str]) -> Iterator[Difference]:
+    for path, sha in own.items():
+        actual = _sha256(prefix / path)
+        if actual is None or actual.hex() != sha:
+            yield Difference("removed" if actual is None else "changed", path, None)
 
 
 def changed_files(prefix: Path) -> tuple[Difference, ...]:

@@ -16,6 +16,7 @@ from kgen.matrix import reader
 from kgen.matrix.records import (
     Backend,
     Build,
+    Conda,
     CudaMajor,
     CudnnSupport,
     Framework,
@@ -32,6 +33,7 @@ T = TypeVar("T")
 KERAS = "keras"
 _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
+_CONDA = "conda.toml"
 _META_PACKAGE = "cuda-toolkit"
 _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
 """Roles of packages whose own version is that of CUDA."""
@@ -89,6 +91,11 @@ class CompatibilityMatrix:
     def cudnn(self) -> tuple[CudnnSupport, ...]:
         """Which cuDNN serves which GPUs."""
         return self._read("cudnn.toml", reader.read_cudnn)
+
+    @functools.cached_property
+    def conda(self) -> Conda:
+        """What conda's main channel builds; only who locks for conda asks."""
+        return self._read(_CONDA, reader.read_conda)
 
     @functools.cached_property
     def library_names(self) -> tuple[str, ...]:
@@ -188,6 +195,8 @@ class CompatibilityMatrix:
             _TOOLKITS: reader.read_toolkits,
             "cudnn.toml": reader.read_cudnn,
         }
+        if _CONDA in self._files:  # a matrix without conda is one for wheels alone
+            readers[_CONDA] = reader.read_conda
         for name in self.library_names:
             file = f"{_LIBRARIES}{name}.toml"
             readers[file] = lambda table, name=name: reader.read_library(table, name)  # type: ignore[misc]
@@ -221,7 +230,24 @@ class CompatibilityMatrix:
                         parse_requirement(text)
                     except ValueError as error:
                         faults.append(f"toolkits.toolkit[{toolkit.version}].extras.{extra}: {error}")
-        return faults
+        return [*faults, *(self._conda_faults() if _CONDA in self._files else ())]
+
+    def _conda_faults(self) -> Iterator[str]:
+        for name in self.framework_names:
+            if name not in self.conda.frameworks:
+                yield f"conda.framework.{name}: is missing"
+        for platform in self.platforms:
+            if platform not in self.conda.virtuals:
+                yield f"conda.virtual.{platform}: is missing"
+        for name, framework in self.conda.frameworks.items():
+            if name not in self.framework_names:
+                yield f"conda.framework.{name}: unknown framework"
+            for position, build in enumerate(framework.builds):
+                where = f"conda.framework.{name}.build[{position}]"
+                for platform in set(build.platforms) - set(self.platforms):
+                    yield f"{where}.platforms: unknown platform {platform}"
+                if build.cuda is not None and build.cuda not in self.cuda_majors:
+                    yield f"{where}.cuda: no CUDA {build.cuda} in cuda.toml"
 
     def _build_faults(self, build: Build, known: set[str]) -> list[str]:
         faults = [f"platforms.{name}: unknown platform" for name in build.platforms if name not in self.platforms]

@@ -12,6 +12,10 @@ from packaging.version import InvalidVersion, Version
 from kgen.matrix.records import (
     Backend,
     Build,
+    Conda,
+    CondaBuild,
+    CondaFramework,
+    CondaLimit,
     CudaMajor,
     CudnnSupport,
     Framework,
@@ -287,3 +291,71 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
         row.close()
     file.close()
     return tuple(rows)
+
+
+def _conda_framework(row: Table) -> CondaFramework:
+    builds = []
+    for build in row.tables("build"):
+        builds.append(
+            CondaBuild(
+                cuda=build.get("cuda", int),
+                platforms=build.texts("platforms"),
+                pythons=build.parsed_texts("pythons", _minor),
+                provenance=_provenance(build),
+            )
+        )
+        build.close()
+    framework = CondaFramework(
+        packages=row.texts("packages"),
+        carrier=row.get("carrier", str),
+        range=row.parsed("range", _specifiers) or SpecifierSet(),
+        builds=tuple(builds),
+        provenance=_provenance(row),
+    )
+    if not framework.packages:
+        row.fault("packages", "is empty")
+    row.close()
+    return framework
+
+
+def read_conda(file: Table) -> Conda:
+    """`conda.toml`: what conda's main channel builds."""
+    channel, cuda = file.table("channel"), file.table("cuda")
+    provenances = [_provenance(channel), _provenance(cuda)]
+    virtuals = {}
+    section = file.table("virtual")
+    for platform in section:
+        row = section.table(platform)
+        virtuals[platform] = row.mapping("packages", str)
+        provenances.append(_provenance(row))
+        row.close()
+    frameworks = file.table("framework")
+    limits = []
+    for row in file.tables("limit"):
+        limits.append(
+            CondaLimit(
+                cuda=row.get("cuda", int, required=True) or 0,
+                packages=row.texts("packages"),
+                range=row.parsed("range", _specifiers, required=True) or SpecifierSet(),
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    found = Conda(
+        channel=channel.text("name"),
+        version=cuda.text("version"),
+        virtual=cuda.text("virtual"),
+        architecture=cuda.text("architecture"),
+        cudnn=cuda.texts("cudnn"),
+        cuda_build=cuda.text("build"),
+        cpu_build=cuda.text("cpu-build"),
+        virtuals=virtuals,
+        names=file.mapping("names", str),
+        frameworks={name: _conda_framework(frameworks.table(name)) for name in frameworks},
+        limits=tuple(limits),
+        provenances=tuple(provenances),
+    )
+    channel.close()
+    cuda.close()
+    file.close()
+    return found

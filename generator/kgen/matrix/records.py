@@ -230,3 +230,78 @@ class CudnnSupport(NamedTuple):
     gpus: SpecifierSet
     driver: DriverVersion
     provenance: Provenance
+
+
+class CondaBuild(NamedTuple):
+    """One kind of build of a framework on conda's channel.
+
+    Attributes:
+        cuda: the CUDA major it is built for; None for the CPU.
+        platforms: where it is built.
+        pythons: the CPython minors it is built for; () where that sets no limit worth knowing.
+        provenance: where the row is from.
+    """
+
+    cuda: int | None
+    platforms: tuple[str, ...]
+    pythons: tuple[str, ...]
+    provenance: Provenance
+
+
+class CondaFramework(NamedTuple):
+    """A framework as conda's channel has it.
+
+    Attributes:
+        packages: the packages to ask for.
+        carrier: the one whose build says what it is built for; None if there is nothing to tell apart.
+        range: what its version must be in any case.
+        builds: what there is of it; () where it is the same everywhere.
+        provenance: where the row is from.
+    """
+
+    packages: tuple[str, ...]
+    carrier: str | None
+    range: SpecifierSet
+    builds: tuple[CondaBuild, ...]
+    provenance: Provenance
+
+
+class CondaLimit(NamedTuple):
+    """A range in which packages stay on a CUDA major."""
+
+    cuda: int
+    packages: tuple[str, ...]
+    range: SpecifierSet
+    provenance: Provenance
+
+
+class Conda(NamedTuple):
+    """What conda's main channel builds.
+
+    Attributes:
+        channel: its name.
+        version: the package whose version is that of CUDA.
+        virtual: the virtual package that stands for the driver's CUDA.
+        architecture: the one that stands for the GPU's compute capability.
+        cudnn: the packages that are cuDNN, either of which may be in an environment.
+        cuda_build: the pattern of build strings for a CUDA `{major}`.
+        cpu_build: that for the CPU.
+        virtuals: platform -> virtual packages that a machine is assumed to have: name -> version, with a build or not.
+        names: projects of the Python index that are called otherwise: name -> package.
+        frameworks: by the name of the project.
+        limits: what must be kept in mind about CUDA majors.
+        provenances: where the rows without a record of their own are from.
+    """
+
+    channel: str
+    version: str
+    virtual: str
+    architecture: str
+    cudnn: tuple[str, ...]
+    cuda_build: str
+    cpu_build: str
+    virtuals: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, str]
+    frameworks: Mapping[str, CondaFramework]
+    limits: tuple[CondaLimit, ...]
+    provenances: tuple[Provenance, ...]

@@ -1,0 +1,177 @@
+"""The conda part of `kgen lock`: beside the wheels, and never in their way."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kgen import __version__, condafiles, rattlertool
+from kgen.cli import console
+from kgen.cli.plan import Plan
+from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
+from kgen.lockers.conda import text
+from kgen.lockers.conda.session import CondaOutcome, CondaSession
+from kgen.lockers.session import Outcome
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.solver import report
+
+Finish = Callable[[Sequence[Outcome]], list[CondaOutcome]]
+
+
+def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
+    """Whether there are to be locks for conda.
+
+    Raises:
+        UsageError: there are, and they cannot be made here.
+    """
+    if arguments.channel and not arguments.conda and "conda" not in planned.settings.installers:
+        raise UsageError("`--channel` is for conda", hints=["give `--conda` with it"])
+    wanted = arguments.conda or "conda" in planned.settings.installers
+    if wanted and not rattlertool.available():
+        raise UsageError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
+    if wanted and planned.settings.portable and planned.settings.conda == "base":
+        raise UsageError(
+            '`portable` and `conda = "base"` contradict each other: conda-lock.yml names the URL of each wheel',
+            hints=['leave out `portable`, or choose `conda = "full"`'],
+        )
+    return bool(wanted)
+
+
+@contextlib.contextmanager
+def beside(
+    matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest], *, wanted: bool
+) -> Iterator[Finish]:
+    """Solves for conda while the wheels are locked; what is given ends it, and answers for every request."""
+    if not wanted:
+        yield lambda _outcomes: []
+        return
+    settings = planned.settings
+    session = CondaSession(matrix, settings.channels, rattlertool.opened)
+    if settings.conda == "base":
+        yield lambda outcomes: [_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes]  # type: ignore[misc]
+        return
+    pool = ThreadPoolExecutor(1)
+    try:
+        matrix.conda  # noqa: B018 - read here once, not in two threads
+        work = pool.submit(lambda: [_guarded(one, lambda one=one: session.full(one)) for one in requests])  # type: ignore[misc]
+        yield lambda _outcomes: work.result()
+    finally:
+        # after ctrl-C it may wait for a channel yet that says nothing
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
+    if wheels.lock is None:
+        missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
+        return CondaOutcome(request=wheels.request, error=missing)
+    return session.base(wheels.request, wheels.lock)
+
+
+def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> CondaOutcome:
+    try:
+        return work()
+    except KgenError as error:
+        return CondaOutcome(request=request, error=error)
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def files(
+    matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], folder: Path, *, every: bool
+) -> dict[str, bytes]:
+    """The files of one environment; none if it was not locked on all its platforms, and what is there stays.
+
+    Args:
+        matrix: the facts.
+        planned: the plan.
+        outcomes: those of the environment.
+        folder: that of its lock.
+        every: whether these are all its platforms; others that are locked stay else.
+    """
+    locks = [outcome.lock for outcome in outcomes if outcome.lock is not None]
+    if not locks or len(locks) < len(outcomes):
+        return {}
+    old = None
+    if not every:
+        with contextlib.suppress(SettingsError):
+            old = condafiles.read(folder / condafiles.RECORDS)
+    made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)
+    return {name: content.encode() for name, content in text.files(made).items()}
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def row(outcome: CondaOutcome, state: str) -> tuple[str, ...]:
+    """A row of the table of results."""
+    lock = outcome.lock
+    assert lock is not None  # noqa: S101 - the caller has looked
+    request = outcome.request
+    versions = lock.versions
+    names = [name for name, _ in lock.target.carriers] or [name for name in request.backends if name in versions]
+    shown = [
+        f"{name} {versions[name]}" for name in (*names, "keras", *(() if names else ("python",))) if name in versions
+    ]
+    platform = "" if request.platform == "linux-64" else f" {request.platform}"
+    return (
+        f"{request.environment} (conda{platform})",
+        ", ".join(shown),
+        lock.cuda or "-",
+        lock.cudnn or "-",
+        str(len(lock.records) + len(lock.wheels)),
+        console.size(lock.size),
+        f"{outcome.seconds:.1f} s",
+        state,
+    )
+
+
+def tell(outcomes: Sequence[CondaOutcome], *, standing: bool) -> None:
+    """Notes, refusals and failures; a channel that is down is told of once."""
+    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.notes):
+        console.say(f"note: {note}")
+    told: set[str] = set()
+    for outcome in outcomes:
+        if outcome.conflict is not None:
+            console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
+            tree = ["`--json` has rattler's own reasons"] if outcome.tree else []
+            console.hints([*(report.hints(outcome.conflict)), *tree])
+        elif outcome.error is not None and outcome.error.message not in told:
+            told.add(outcome.error.message)
+            console.say("")
+            console.error(outcome.error)
+    missing = list(dict.fromkeys(one.request.environment for one in outcomes if one.lock is None))
+    if missing:
+        left = "; what is there of it was left as it is" if standing else ""
+        console.say(f"\nnot locked for conda: {', '.join(missing)}{left}")
+
+
+def data(outcome: CondaOutcome) -> dict[str, object]:
+    """One outcome as plain data."""
+    request = outcome.request
+    head: dict[str, object] = {"environment": request.environment, "platform": request.platform}
+    if outcome.lock is not None:
+        return {
+            **head,
+            "locked": dict(outcome.lock.versions),
+            "wheels": {wheel.name: str(wheel.version) for wheel in outcome.lock.wheels},
+            "size": outcome.lock.size,
+            "seconds": round(outcome.seconds, 3),
+            "notes": outcome.notes,
+        }
+    if outcome.conflict is not None:
+        return {**head, "conflict": report.conflict_data(outcome.conflict), "tree": outcome.tree}
+    error = outcome.error
+    assert error is not None  # noqa: S101 - one of the three it is
+    return {**head, "error": {"message": error.message, "hints": list(error.hints)}}
+
+
+def status(outcomes: Sequence[CondaOutcome]) -> ExitStatus:
+    """The exit status for this part."""
+    if any(outcome.conflict is not None for outcome in outcomes):
+        return ExitStatus.NO_SOLUTION
+    return next((one.error.status for one in outcomes if one.error is not None), ExitStatus.DONE)

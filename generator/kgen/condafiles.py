@@ -1,0 +1,147 @@
+"""A conda lock on disk: all that was decided and every package as its channel describes it, in one file of kgen's own.
+
+conda-lock.yml is made from it and says less: it has no constraints, no sizes, and not what noarch packages need to be
+linked. Who installs or checks reads this file; who has conda-lock, conda or mamba reads theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kgen.errors import SettingsError
+from kgen.lockfiles import digest
+
+RECORDS = "conda-records.json"
+CONDA_LOCK = "conda-lock.yml"
+SCHEMA = 1
+"""The form of the records."""
+
+_HASHES = {"md5": r"[0-9a-f]{32}", "sha256": r"[0-9a-f]{64}"}
+_TEXTS = ("name", "version", "build", "subdir", "fn", "url", "channel")
+_WHEEL_TEXTS = ("name", "version", "filename", "url", "sha256")
+
+
+class CondaPlatform(NamedTuple):
+    """What is locked for one platform.
+
+    Attributes:
+        specs: the match specs that were solved.
+        virtuals: the virtual packages of the target machine: name -> version, with a build or not.
+        cuda: the CUDA runtime as major.minor; None on the CPU.
+        cudnn: the cuDNN; None on the CPU.
+        request: what else was asked, in words.
+        packages: its packages as the channels describe them, sorted by name.
+        wheels: the wheels that come to them: name, version, filename, url, sha256, size.
+    """
+
+    specs: tuple[str, ...]
+    virtuals: Mapping[str, str]
+    cuda: str | None
+    cudnn: str | None
+    request: Mapping[str, str]
+    packages: tuple[Mapping[str, Any], ...]
+    wheels: tuple[Mapping[str, Any], ...]
+
+
+class CondaFile(NamedTuple):
+    """The conda lock of one environment, all platforms.
+
+    Attributes:
+        environment: its name.
+        backends: its backends, the most important first.
+        accelerator: `cpu`, or as `cuda12`.
+        python: the CPython minor, as `3.12`.
+        mode: `full`, or `base` where the frameworks are wheels.
+        channels: the channels, the first having the say.
+        variables: what a process must find in its environment for the backend to be selected.
+        kgen: the version of kgen that made it.
+        matrix: the revision of the matrix that it was made with.
+        platforms: platform -> what is locked for it.
+        digest: the sha256 of the file; empty before it is one.
+    """
+
+    environment: str
+    backends: tuple[str, ...]
+    accelerator: str
+    python: str
+    mode: str
+    channels: tuple[str, ...]
+    variables: Mapping[str, str]
+    kgen: str
+    matrix: str
+    platforms: Mapping[str, CondaPlatform]
+    digest: str = ""
+
+
+def text(of: CondaFile) -> str:
+    """The file's text, the same for the same content."""
+    data = {
+        "schema": SCHEMA,
+        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest"}},
+        "platforms": {name: one._asdict() for name, one in of.platforms.items()},
+    }
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read(path: Path) -> CondaFile:
+    """The conda lock in this file.
+
+    Raises:
+        SettingsError: it cannot be read, or has not the form that kgen writes.
+    """
+    try:
+        content = path.read_bytes()
+        data: Any = json.loads(content)
+        _must_be("schema", data["schema"], SCHEMA)
+        _must_be("environment", data["environment"], path.parent.name)
+        return CondaFile(
+            environment=str(data["environment"]),
+            backends=tuple(map(str, data["backends"])),
+            accelerator=str(data["accelerator"]),
+            python=str(data["python"]),
+            mode=str(data["mode"]),
+            channels=tuple(map(str, data["channels"])),
+            variables={str(name): str(value) for name, value in data["variables"].items()},
+            kgen=str(data["kgen"]),
+            matrix=str(data["matrix"]),
+            platforms={name: _platform(one) for name, one in sorted(data["platforms"].items())},
+            digest=digest(content),
+        )
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
+        raise SettingsError(
+            f"{path} is no conda lock of kgen: {what}", hints=["`kgen lock --conda` writes it again"]
+        ) from None
+
+
+def _must_be(key: str, value: object, wanted: object) -> None:
+    if value != wanted:
+        raise ValueError(f"{key} is `{value}`, and should be `{wanted}`")
+
+
+def _platform(data: Any) -> CondaPlatform:  # noqa: ANN401 - JSON
+    return CondaPlatform(
+        specs=tuple(map(str, data["specs"])),
+        virtuals={str(name): str(value) for name, value in data["virtuals"].items()},
+        cuda=None if data["cuda"] is None else str(data["cuda"]),
+        cudnn=None if data["cudnn"] is None else str(data["cudnn"]),
+        request={str(name): str(value) for name, value in data["request"].items()},
+        packages=tuple(_checked(one, _TEXTS, _HASHES) for one in data["packages"]),
+        wheels=tuple(_checked(one, _WHEEL_TEXTS, {"sha256": _HASHES["sha256"]}) for one in data["wheels"]),
+    )
+
+
+def _checked(row: Any, texts: Sequence[str], hashes: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+    for key in texts:
+        if not isinstance(row[key], str) or not row[key]:
+            raise ValueError(f"a package has no {key}")
+    for key, pattern in hashes.items():
+        if re.fullmatch(pattern, str(row.get(key))) is None:
+            raise ValueError(f"{row['name']}: {key} is none")
+    return dict(row)

@@ -1,0 +1,129 @@
+"""Realises a lock of conda: a new prefix, which conda, mamba and micromamba know as theirs, in place of the old one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kgen import process, storage, uvtool
+from kgen.condafiles import CondaFile, CondaPlatform
+from kgen.errors import OutsideError, UsageError
+from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
+from kgen.lockfiles import digest
+from kgen.rattlertool import Rattler
+
+_SCRIPT = 4096
+"""So many bytes of a program are looked at for the folder that it was made in."""
+
+
+def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
+    """What is locked for a platform.
+
+    Raises:
+        UsageError: nothing is.
+    """
+    found = file.platforms.get(platform or "")
+    if found is None:
+        raise UsageError(
+            f"{file.environment} is locked for conda on {', '.join(file.platforms)}, and this machine is"
+            f" {platform or 'of a platform that kgen does not know'}",
+            hints=[f"kgen lock --conda --platform {platform}"] if platform else [],
+        )
+    return found
+
+
+def realise(
+    of: Source,
+    file: CondaFile,
+    locked: CondaPlatform,
+    *,
+    rattler: Rattler,
+    uv: Callable[[], str],
+    files: Callable[[], Mapping[str, str]],
+    report: Callable[[str], None],
+) -> None:
+    """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
+
+    The one that was there stands until the new one is whole, and stays if that fails.
+
+    Args:
+        of: what it is made from.
+        file: its lock.
+        locked: the part of it for this platform.
+        rattler: the installer of packages.
+        uv: gives the installer of wheels, where there are some.
+        files: gives what is beside the packages: path in the environment -> text.
+        report: called with each stage.
+
+    Raises:
+        OutsideError: that was impossible; what was there stands.
+    """
+    with storage.staged_folder(of.prefix) as staged:
+        report("installing")
+        try:
+            rattler.install(locked.packages, staged, locked.specs, place=of.prefix)
+        except OutsideError as error:
+            raise OutsideError(f"{of.name}: {error.message}", hints=error.hints) from None
+        if not (staged / "bin/python").exists():
+            raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
+        if locked.wheels:
+            report("installing wheels")
+            _install_wheels(of, locked, staged, uv())
+            _make_scripts_movable(staged, of.prefix)
+        report("finishing")
+        own = {}
+        for name, text in files().items():
+            path = staged / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = text.encode("utf-8", "surrogateescape")
+            path.write_bytes(content)
+            own[name] = digest(content)
+        site = site_packages(staged)
+        if site is None:
+            raise OutsideError(f"{of.name}: the packages of the lock have no folder for modules")
+        python = next(one["version"] for one in locked.packages if one["name"] == "python")
+        record = Record(lock=file.digest, python=python, installed=installed(site), own=own)
+        (staged / SOURCE).write_bytes(of.state)
+        (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) -> None:
+    """Every wheel of the lock by its hash, and none of what they say they need: the lock has that."""
+    with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+        requirements = Path(folder, "requirements.txt")
+
+        def install(place: Callable[[Mapping[str, str]], str]) -> process.Completed:
+            lines = (f"{one['name']}{place(one)} --hash=sha256:{one['sha256']}\n" for one in locked.wheels)
+            requirements.write_text("".join(lines), encoding="utf-8")
+            words = ("pip", "install", "--python", str(prefix / "bin/python"), "--no-deps", "--only-binary", ":all:")
+            return process.run(
+                [uv, *words, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
+                env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": "", "CONDA_PREFIX": ""},
+                cwd=of.environment.folder.parent.parent,
+            )
+
+        # from uv's cache or the index that it is configured for; else from where the lock says
+        done = install(lambda one: f"=={one['version']}")
+        if done.status != 0:
+            done = install(lambda one: f" @ {one['url']}")
+    if done.status == 0:
+        return
+    failure = uvtool.failure(uvtool.words(done.stderr), "sync")
+    raise OutsideError(f"{of.name} was not installed: {failure.message}", hints=failure.hints)
+
+
+def _make_scripts_movable(staged: Path, place: Path) -> None:
+    """Programs of wheels name the interpreter beside which they were made; it is about to move."""
+    before, after = str(staged).encode(), str(place).encode()
+    for path in (staged / "bin").iterdir():
+        if path.is_symlink() or not path.is_file():
+            continue
+        with path.open("rb") as program:
+            start = program.read(_SCRIPT)
+        if start.startswith(b"#!") and before in start:
+            changed = path.with_name(f".{path.name}.kgen")
+            changed.write_bytes(path.read_bytes().replace(before, after))
+            shutil.copymode(path, changed)
+            changed.replace(path)

@@ -1,0 +1,107 @@
+"""The judgement of a conda environment before anything is written: what no reader of such a lock would notice."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from packaging.utils import canonicalize_name
+
+from kgen.lockers.conda.target import Target
+from kgen.lockers.lock import LockedWheel
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.rattlertool import CondaRecord
+
+_CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
+_HASHES = {"md5": 32, "sha256": 64}
+
+
+def faults(
+    matrix: CompatibilityMatrix,
+    target: Target,
+    records: Sequence[CondaRecord],
+    wheels: Sequence[LockedWheel] = (),
+) -> tuple[str, ...]:
+    """What makes the packages of one platform unfit to be locked.
+
+    Args:
+        matrix: the facts.
+        target: what was asked.
+        records: the packages that the solver chose.
+        wheels: the wheels that come to them.
+    """
+    by_name = {record["name"]: record for record in records}
+    return (
+        *_doubles(records),
+        *_without_hash(records),
+        *_open_ends(target, by_name),
+        *_wrong_builds(target, by_name),
+        *_wrong_cuda(matrix, target, by_name),
+        *_several_cudnn(matrix, by_name),
+        *_both(matrix, by_name, wheels),
+    )
+
+
+def _doubles(records: Sequence[CondaRecord]) -> Iterator[str]:
+    names = [record["name"] for record in records]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{name} is in it more than once"
+
+
+def _without_hash(records: Sequence[CondaRecord]) -> Iterator[str]:
+    for record in records:
+        for kind, length in _HASHES.items():
+            if re.fullmatch(rf"[0-9a-f]{{{length}}}", str(record.get(kind) or "")) is None:
+                yield f"{record['fn']} has no {kind}: its channel does not say it"
+
+
+def _open_ends(target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
+    virtual = {name for name, _ in target.virtuals}
+    for record in by_name.values():
+        for depend in record.get("depends", ()):
+            name = depend.split()[0].split("[")[0]
+            if name not in by_name and name not in virtual:
+                yield f"{record['name']} {record['version']} needs {depend}, and the lock has none"
+
+
+def _wrong_builds(target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
+    for name, pattern in target.carriers:
+        record = by_name.get(name)
+        if record is None:
+            yield f"{name} was asked for, and the lock has none"
+        elif not fnmatch.fnmatchcase(record["build"], pattern) and target.request.accelerator.cuda is not None:
+            yield f"{name} {record['version']} is build {record['build']}, not one for {target.request.accelerator}"
+
+
+def _wrong_cuda(matrix: CompatibilityMatrix, target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
+    wanted = target.request.accelerator.cuda
+    carriers = {name for name, _ in target.carriers}
+    for name in carriers & by_name.keys():
+        match = _CUDA_BUILD.match(by_name[name]["build"])
+        if match and int(match["major"]) != wanted:
+            yield f"{name} is build {by_name[name]['build']}, in an environment for {target.request.accelerator}"
+    version = by_name.get(matrix.conda.version)
+    if version is not None and wanted is not None and int(version["version"].split(".")[0]) != wanted:
+        yield f"{matrix.conda.version} {version['version']} is in an environment for CUDA {wanted}"
+
+
+def _several_cudnn(matrix: CompatibilityMatrix, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
+    found = {name: by_name[name]["version"] for name in matrix.conda.cudnn if name in by_name}
+    if len({*found.values()}) > 1:
+        named = " and ".join(f"{name} {version}" for name, version in found.items())
+        yield f"there are several cuDNN in it: {named}"
+
+
+def _both(
+    matrix: CompatibilityMatrix, by_name: Mapping[str, CondaRecord], wheels: Sequence[LockedWheel]
+) -> Iterator[str]:
+    for wheel in wheels:
+        package = conda_name(matrix, wheel.name)
+        if package in by_name:
+            yield f"{wheel.name} is in it twice: as a wheel, and as a package of conda"
+
+
+def conda_name(matrix: CompatibilityMatrix, wheel: str) -> str:
+    """The package of conda that has what this wheel has."""
+    return matrix.conda.names.get(wheel, canonicalize_name(wheel))

@@ -1,0 +1,206 @@
+"""Locks requests for conda: refuse, solve, explain, judge. Nothing is written here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kgen.errors import JudgementError, KgenError, OutsideError
+from kgen.lockers.conda import judge
+from kgen.lockers.conda.explain import explain
+from kgen.lockers.conda.target import Target, Wish, base, driver_cuda, refusal, target
+from kgen.lockers.lock import Lock, LockedWheel
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict
+from kgen.rattlertool import CondaRecord, Query, Rattler, Unsolvable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondaLock:
+    """A closed environment of conda on one platform.
+
+    Attributes:
+        target: what was asked.
+        records: its packages, sorted by name.
+        cuda: the CUDA of its builds, as major.minor; None on the CPU.
+        cudnn: its cuDNN; None on the CPU.
+        wheels: the wheels that come to them, sorted by name.
+    """
+
+    target: Target
+    records: tuple[CondaRecord, ...]
+    cuda: str | None
+    cudnn: str | None
+    wheels: tuple[LockedWheel, ...] = ()
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Package -> version."""
+        return {record["name"]: record["version"] for record in self.records}
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download; None if the size of a file is not known."""
+        sizes = [*(record.get("size") for record in self.records), *(wheel.size for wheel in self.wheels)]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+@dataclass(slots=True, kw_only=True)
+class CondaOutcome:
+    """What became of one request.
+
+    Attributes:
+        request: what was asked.
+        lock: the judged lock, if it came to that.
+        conflict: why there is no solution.
+        tree: the solver's own reasons, where it was asked.
+        error: what failed outside.
+        notes: what the user should know about the way there.
+        seconds: how long it took.
+    """
+
+    request: EnvironmentRequest
+    lock: CondaLock | None = None
+    conflict: Conflict | None = None
+    tree: str = ""
+    error: KgenError | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class CondaSession:
+    """One run of the locker for conda over several requests."""
+
+    def __init__(
+        self, matrix: CompatibilityMatrix, channels: Sequence[str], open_rattler: Callable[[], Rattler]
+    ) -> None:
+        """Prepare; nothing is asked for.
+
+        Args:
+            matrix: the facts.
+            channels: the channels, the first having the say.
+            open_rattler: gives rattler when there is something to solve.
+        """
+        self._matrix = matrix
+        self._channels = tuple(channels)
+        self._open = open_rattler
+        self._rattler: Rattler | None = None
+        self._down: OutsideError | None = None
+
+    def full(self, request: EnvironmentRequest) -> CondaOutcome:
+        """Everything from conda's channels."""
+        outcome = CondaOutcome(request=request)
+        with _timed(outcome):
+            outcome.conflict = refusal(self._matrix, request, self._channels)
+            if outcome.conflict is None:
+                self._lock(outcome, target(self._matrix, request, self._channels))
+        return outcome
+
+    def base(self, request: EnvironmentRequest, wheels: Lock) -> CondaOutcome:
+        """Python and what it needs from conda's channels, all else as the wheels of the lock.
+
+        What both have comes from conda, in the wheel's version where the channel has that.
+        """
+        outcome = CondaOutcome(request=request)
+        with _timed(outcome):
+            asked = base(self._matrix, request, self._channels)
+            self._lock(outcome, asked)
+            if outcome.lock is None:
+                return outcome
+            ours = {judge.conda_name(self._matrix, wheel.name): wheel for wheel in wheels.wheels}
+            shared = [ours[name] for name in outcome.lock.versions if name in ours]
+            if shared:
+                pins = [
+                    Wish(
+                        f"{judge.conda_name(self._matrix, one.name)} =={one.version}", "the lock of wheels", asked=False
+                    )
+                    for one in shared
+                ]
+                found = self._solve(asked._replace(wishes=(*asked.wishes, *pins)).query())
+                if isinstance(found, list):
+                    outcome.lock = dataclasses.replace(outcome.lock, records=tuple(found))
+                else:
+                    other = [
+                        f"{wheel.name} {outcome.lock.versions[judge.conda_name(self._matrix, wheel.name)]}"
+                        f" (as a wheel {wheel.version})"
+                        for wheel in shared
+                    ]
+                    outcome.notes.append(f"{request.environment}: from conda in another version: {', '.join(other)}")
+            provided = outcome.lock.versions
+            rest = tuple(wheel for wheel in wheels.wheels if judge.conda_name(self._matrix, wheel.name) not in provided)
+            self._judge(outcome, asked, outcome.lock.records, rest)
+        return outcome
+
+    # -- one request -----------------------------------------------------------------------------------------------
+
+    def _lock(self, outcome: CondaOutcome, asked: Target) -> None:
+        found: list[CondaRecord] | Unsolvable | OutsideError | None = None
+        if asked.hopes:
+            found = self._solve(asked.query(hoping=True))
+            if isinstance(found, Unsolvable):
+                found = None
+        if found is None:
+            found = self._solve(asked.query())
+            if asked.hopes and isinstance(found, list):
+                version = {one["name"]: one["version"] for one in found}.get(self._matrix.conda.version)
+                outcome.notes.append(
+                    f"{outcome.request.environment}: conda's builds bring CUDA {version}, newer than driver"
+                    f" {outcome.request.driver} (CUDA {driver_cuda(self._matrix, outcome.request)}):"
+                    " minor-version compatibility, code that is compiled at run time needs a newer driver"
+                )
+        if isinstance(found, OutsideError):
+            outcome.error = found
+        elif isinstance(found, Unsolvable):
+            outcome.tree = found.tree
+            outcome.conflict = explain(self._matrix, asked, self._solve)
+        else:
+            self._judge(outcome, asked, found, ())
+
+    def _judge(
+        self,
+        outcome: CondaOutcome,
+        asked: Target,
+        records: Sequence[CondaRecord],
+        wheels: tuple[LockedWheel, ...],
+    ) -> None:
+        wrong = judge.faults(self._matrix, asked, records, wheels)
+        if wrong:
+            listed = "\n".join(f"  {fault}" for fault in wrong)
+            outcome.lock = None
+            outcome.error = JudgementError(
+                f"{outcome.request.environment}: the environment that rattler solved for {outcome.request.platform}"
+                f" is not fit to be written\n{listed}",
+                hints=["look at `dependencies` and `channels`: one of them brings these in"],
+            )
+            return
+        versions, conda = {one["name"]: one["version"] for one in records}, self._matrix.conda
+        outcome.lock = CondaLock(
+            target=asked,
+            records=tuple(records),
+            cuda=versions.get(conda.version),
+            cudnn=next((versions[name] for name in conda.cudnn if name in versions), None),
+            wheels=wheels,
+        )
+
+    def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
+        if self._down is not None:  # a channel that is down is so for every environment
+            return self._down
+        if self._rattler is None:
+            self._rattler = self._open()
+        (answer,) = self._rattler.solve([query])
+        if isinstance(answer, OutsideError):
+            self._down = answer
+        return answer
+
+
+@contextlib.contextmanager
+def _timed(outcome: CondaOutcome) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        outcome.seconds += time.monotonic() - started

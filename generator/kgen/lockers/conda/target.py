@@ -1,0 +1,282 @@
+"""What a request is for conda: match specs, and the virtual packages of the machine that is locked for.
+
+Never those of the machine that locks. Knows no solver.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.specifiers import Specifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Conda, parse_requirement
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Cause, Conflict
+from kgen.rattlertool import Query
+
+_ANY = Version("999")
+
+
+class Wish(NamedTuple):
+    """A match spec, and where it comes from.
+
+    Attributes:
+        spec: as conda writes it: `jaxlib * cuda12*`.
+        source: the flag that it is from, or the row of the matrix.
+        asked: whether a person asked for it; else it is a fact.
+    """
+
+    spec: str
+    source: str
+    asked: bool
+
+
+class Target(NamedTuple):
+    """A request as conda sees it.
+
+    Attributes:
+        request: the request.
+        channels: the channels, the first having the say.
+        wishes: what must be in the environment.
+        hopes: what is given up where it leaves no solution: a CUDA that the driver knows by itself.
+        virtuals: what the machine is assumed to have.
+        carriers: package -> the pattern that its build must have, for those that say what they are built for.
+        cutoff: the day after which nothing is used.
+    """
+
+    request: EnvironmentRequest
+    channels: tuple[str, ...]
+    wishes: tuple[Wish, ...]
+    hopes: tuple[Wish, ...]
+    virtuals: tuple[tuple[str, str], ...]
+    carriers: tuple[tuple[str, str], ...]
+    cutoff: datetime.date | None
+
+    def query(self, *, hoping: bool = False) -> Query:
+        """What is asked of the solver."""
+        wishes = (*self.wishes, *(self.hopes if hoping else ()))
+        return Query(
+            platform=self.request.platform,
+            channels=self.channels,
+            specs=tuple(dict.fromkeys(wish.spec for wish in wishes)),
+            virtuals=self.virtuals,
+            cutoff=self.cutoff,
+        )
+
+
+def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
+    """The request as conda sees it, everything from its channels."""
+    conda = matrix.conda
+    hopes = tuple(_driver_hopes(matrix, request))
+    return Target(
+        request=request,
+        channels=tuple(channels),
+        wishes=tuple(_wishes(matrix, request)),
+        hopes=hopes,
+        virtuals=tuple(sorted(_virtuals(matrix, request).items())),
+        carriers=tuple(
+            (carrier, _pattern(conda, request))
+            for name in _own(matrix, request)
+            if (carrier := conda.frameworks[name].carrier) is not None
+        ),
+        cutoff=request.cutoff,
+    )
+
+
+def base(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
+    """Python and pip alone from conda's channels; what is in it besides are wheels."""
+    wishes = (_python(request), Wish("pip", 'conda = "base"', asked=False))
+    return target(matrix, request, channels)._replace(wishes=wishes, hopes=(), carriers=())
+
+
+# -- specs -------------------------------------------------------------------------------------------------------------
+
+
+def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
+    """The frameworks of the backends, and those that they need beside them."""
+    backends = [matrix.backends[name] for name in request.backends]
+    needed = [parse_requirement(need).name for backend in backends for need in backend.needs]
+    own = [backend.framework for backend in backends]
+    return tuple(dict.fromkeys([*own, *(name for name in needed if name in matrix.conda.frameworks)]))
+
+
+def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+    yield _python(request)
+    yield from _framework_wishes(matrix, request)
+    if request.keras:
+        yield Wish(_spec(matrix.conda.frameworks[KERAS].packages[0], request.keras), "--keras", asked=True)
+    for place, requirements in (("--require", request.requirements), ("dependencies", request.dependencies)):
+        for requirement in requirements:
+            yield from _user_wish(matrix, request, requirement, place)
+    accelerator = request.accelerator
+    if accelerator.cuda is not None:
+        version = matrix.conda.version
+        yield Wish(f"{version} {accelerator.cuda}.*", "--cuda", asked=True)
+        if accelerator.minor is not None:
+            # `<=12.6` would leave out 12.6.1, which is no newer minor
+            yield Wish(f"{version} <{accelerator.cuda}.{accelerator.minor + 1}a0", "--cuda", asked=True)
+
+
+def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+    conda = matrix.conda
+    backends = [matrix.backends[name] for name in request.backends]
+    keras = conda.frameworks[KERAS]
+    for backend in backends:
+        yield Wish(_spec(keras.packages[0], keras.range & backend.keras), keras.provenance.source, asked=False)
+    own = {backend.framework for backend in backends}
+    for name in _frameworks(matrix, request):
+        framework = conda.frameworks[name]
+        for package in framework.packages:
+            # who only needs a framework beside its own takes any build of it
+            pattern = _pattern(conda, request) if name in own and package == framework.carrier else None
+            spec = _spec(package, framework.range, build=pattern)
+            yield Wish(spec, framework.provenance.source, asked=False)
+    for backend in backends:
+        for need in map(parse_requirement, backend.needs):
+            if need.name not in conda.frameworks:
+                yield Wish(_spec(_name(conda, need.name), need.specifier), backend.provenance.source, asked=False)
+
+
+def _python(request: EnvironmentRequest) -> Wish:
+    return Wish(f"python {request.python}.*", "--python", asked=not request.python_open)
+
+
+def _user_wish(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, requirement: Requirement, place: str
+) -> Iterator[Wish]:
+    markers = {**matrix.platforms[request.platform].markers, "python_version": request.python}
+    markers["python_full_version"] = f"{request.python}.0"
+    if requirement.marker is not None and not requirement.marker.evaluate(markers):
+        return
+    name = canonicalize_name(requirement.name)
+    library = matrix.library(name)
+    if library is not None and matrix.cuda_major_of(name, _ANY) is not None:
+        return  # NVIDIA's wheels have no package of this name; conda's builds bring their own
+    yield Wish(_spec(_name(matrix.conda, name), requirement.specifier), place, asked=True)
+
+
+def _name(conda: Conda, name: str) -> str:
+    framework = conda.frameworks.get(name)
+    return conda.names.get(name) or (framework.packages[0] if framework else name)
+
+
+def _spec(package: str, specifiers: SpecifierSet, *, build: str | None = None) -> str:
+    version = version_spec(specifiers)
+    if build is not None:
+        return f"{package} {version or '*'} {build}"
+    return f"{package} {version}".strip()
+
+
+def version_spec(specifiers: SpecifierSet) -> str:
+    """A range of versions as conda writes it; empty for any."""
+    return ",".join(sorted(map(_specifier, specifiers)))
+
+
+def _specifier(specifier: Specifier) -> str:
+    version = specifier.version.partition("+")[0]  # conda's builds have no local label
+    operator = "==" if specifier.operator == "===" else specifier.operator
+    return version if operator == "==" and version.endswith(".*") else f"{operator}{version}"
+
+
+def _pattern(conda: Conda, request: EnvironmentRequest) -> str:
+    """How the build of a carrier begins; also where no such build is known, so that none for the CPU is taken."""
+    cuda = request.accelerator.cuda
+    return conda.cpu_build if cuda is None else conda.cuda_build.format(major=cuda)
+
+
+# -- the machine -------------------------------------------------------------------------------------------------------
+
+
+def _virtuals(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> dict[str, str]:
+    conda = matrix.conda
+    found = dict(conda.virtuals.get(request.platform, {}))
+    glibc = request.glibc or matrix.platforms[request.platform].glibc
+    if glibc is not None:
+        found["__glibc"] = str(glibc)
+    cuda = request.accelerator.cuda
+    if cuda is not None:
+        found[conda.virtual] = driver_cuda(matrix, request) or f"{cuda}.{request.accelerator.minor or 0}"
+        if request.gpus:
+            found[conda.architecture] = str(min(request.gpus))
+    return found
+
+
+def driver_cuda(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str | None:
+    """The CUDA of the driver that was named, as `12.4`; None if none was, or it is older than any that is known."""
+    if request.driver is None:
+        return None
+    known = [row for row in matrix.toolkits if row.driver is not None and request.driver.reaches(row.driver)]
+    if not known:
+        return None
+    newest = known[-1].version
+    return f"{newest.major}.{newest.minor}"
+
+
+def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+    """A runtime that is no newer than the driver, where that can be had.
+
+    Minor-version compatibility runs a newer one too, but not what has to be compiled at run time.
+    """
+    known = driver_cuda(matrix, request)
+    if known is None or request.accelerator.cuda is None:
+        return
+    major, minor = map(int, known.split("."))
+    if major == request.accelerator.cuda:
+        yield Wish(f"{matrix.conda.version} <{major}.{minor + 1}a0", "--driver", asked=True)
+
+
+# -- what no solver needs to be asked ----------------------------------------------------------------------------------
+
+
+def refusal(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Conflict | None:
+    """Why the channel that the matrix speaks of cannot serve this; None if it may, or other channels are asked."""
+    conda = matrix.conda
+    if tuple(channels) != (conda.channel,):
+        return None
+    causes = [cause for name in _own(matrix, request) for cause in _lacking(matrix, request, name)]
+    if not causes:
+        return None
+    return Conflict(
+        request=request,
+        message=f"{conda.channel} has no build of {_titles(matrix, causes)} for this",
+        causes=tuple(causes),
+        suggestions=(),
+    )
+
+
+def _own(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(matrix.backends[name].framework for name in request.backends))
+
+
+def _titles(matrix: CompatibilityMatrix, causes: Sequence[Cause]) -> str:
+    names = [matrix.framework(cause.subject).title for cause in causes]
+    return " and of ".join(dict.fromkeys(names))
+
+
+def _lacking(matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str) -> Iterator[Cause]:
+    framework = matrix.conda.frameworks[name]
+    builds = framework.builds
+    here = [build for build in builds if request.platform in build.platforms]
+    if not here:
+        where = ", ".join(dict.fromkeys(platform for build in builds for platform in build.platforms))
+        yield Cause(name, f"another platform: it is there for {where}", builds[0].provenance.source)
+        return
+    cuda = request.accelerator.cuda
+    if framework.carrier is not None:
+        kinds = [build for build in here if build.cuda == cuda]
+        if not kinds:
+            newest_first = sorted(here, key=lambda build: build.cuda or 0, reverse=True)
+            texts = ["the CPU" if build.cuda is None else f"CUDA {build.cuda}" for build in newest_first]
+            listed = " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+            yield Cause(name, f"{listed} on {request.platform}", newest_first[0].provenance.source)
+            return
+        here = kinds
+    pythons = [python for build in here for python in build.pythons]
+    if pythons and request.python not in pythons:
+        yield Cause(name, f"python {pythons[0]}-{pythons[-1]}", here[0].provenance.source)

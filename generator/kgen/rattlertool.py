@@ -1,0 +1,315 @@
+"""rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
+
+Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
+What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
+
+- a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_finished` gives its thread
+  the moment that it needs to let go, and kgen ends with `os._exit` anyway;
+- specs given as text are parsed in another grammar than specs given as objects: always objects here;
+- the cut-off is taken for UTC whatever its zone is: only UTC comes in;
+- a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
+- `install` wants the inner object of a spec: :meth:`Rattler.install`;
+- shards that a plain web server sends are refused when asked for again: :class:`Rattler` asks for none but where the
+  user's configuration of rattler says so;
+- the activation that rattler writes does not quote what packages put into variables: kgen writes its own, see
+  :mod:`kgen.emitters.activation`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import tempfile
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from kgen import host
+from kgen.errors import OutsideError, UsageError
+
+if TYPE_CHECKING:
+    import rattler
+
+T = TypeVar("T")
+
+CondaRecord = Mapping[str, Any]
+"""A package as a channel describes it, with `fn`, `url` and `channel`."""
+
+INSTALL = "pip install 'keras-kgen[conda]'"
+
+_SETTLE = 0.05
+"""Seconds that a loop stays open after its last answer; with none, one process in four ended with a signal."""
+
+_SILENCE = 60
+"""Seconds after which a channel that says nothing counts as unreachable."""
+
+_SOLVE = datetime.timedelta(seconds=120)
+_NAMES = ("PanicException",)
+
+
+class Query(NamedTuple):
+    """What is to be solved for one platform.
+
+    Attributes:
+        platform: conda's name of it.
+        channels: channels by name or URL, the first having the say.
+        specs: match specs.
+        virtuals: the virtual packages of the target machine: name -> version, with a build or not.
+        cutoff: nothing published from this day on is used; None for no such limit.
+    """
+
+    platform: str
+    channels: tuple[str, ...]
+    specs: tuple[str, ...]
+    virtuals: tuple[tuple[str, str], ...]
+    cutoff: datetime.date | None
+
+
+class Unsolvable(NamedTuple):
+    """That there is no solution, and the solver's own tree of reasons."""
+
+    tree: str
+
+
+def available() -> bool:
+    """Whether py-rattler is installed; costs no import of it."""
+    import importlib.util  # noqa: PLC0415 - as rarely needed as the answer
+
+    return importlib.util.find_spec("rattler") is not None
+
+
+def _load() -> Any:  # noqa: ANN401 - a module
+    try:
+        import rattler  # noqa: PLC0415 - a large library, for who uses conda
+    except ImportError as error:
+        raise UsageError(f"conda needs py-rattler, which cannot be imported: {error}", hints=[INSTALL]) from None
+    return rattler
+
+
+class Rattler:
+    """A session with rattler: one set of connections and one cache of what channels say."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        """Prepare; nothing is asked for.
+
+        Mirrors, certificates, proxies and authentication are those that the user has configured rattler for.
+
+        Args:
+            cache: where channels' answers and packages are kept; None for the place that conda's tools share.
+
+        Raises:
+            UsageError: py-rattler is not installed, or its configuration is wrong.
+        """
+        self._rattler = _load()
+        self._cache = cache
+        from rattler.config import Config  # noqa: PLC0415 - see `_load`
+
+        try:
+            self._config = Config.load_from_default_locations("rattler")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
+            raise UsageError(f"rattler's configuration cannot be used: {error}") from None
+        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=_SILENCE)
+        self._gateway: rattler.Gateway | None = None
+
+    def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
+        """Solve all of them, in one loop; a channel that fails fails the queries that need it only."""
+
+        async def every() -> list[list[CondaRecord] | Unsolvable | OutsideError]:
+            # one after the other: they share what the first has fetched, and two at a time gain nothing
+            return [await self._solve(query) for query in queries]
+
+        return _finished(every())
+
+    async def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
+        from rattler.exceptions import SolverError  # noqa: PLC0415 - see `_load`
+
+        library = self._rattler
+        try:
+            records = await library.solve(
+                sources=list(query.channels),
+                specs=[library.MatchSpec(text) for text in query.specs],
+                gateway=self._opened(),
+                platforms=[query.platform, "noarch"],
+                virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
+                channel_priority=library.ChannelPriority.Strict,
+                exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
+                timeout=_SOLVE,
+            )
+        except SolverError as error:
+            if "has been cancelled" in str(error):
+                return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
+            return Unsolvable(str(error).strip())
+        except BaseException as error:  # noqa: BLE001 - see `_told`
+            return channel_failure(_told(error), query.channels)
+        return sorted((json.loads(record.to_json()) for record in records), key=lambda one: (one["name"], one["url"]))
+
+    def _opened(self) -> rattler.Gateway:
+        if self._gateway is None:
+            library = self._rattler
+            if self._config.loaded_from:
+                self._gateway = library.Gateway.from_config(self._config, cache_dir=self._cache, client=self._client)
+            else:
+                plain = library.SourceConfig(sharded_enabled=False)
+                self._gateway = library.Gateway(cache_dir=self._cache, client=self._client, default_config=plain)
+        assert self._gateway is not None  # noqa: S101 - it was made above
+        return self._gateway
+
+    def _virtual(self, name: str, text: str) -> rattler.GenericVirtualPackage:
+        library = self._rattler
+        version, _, build = text.partition(" ")
+        made: rattler.GenericVirtualPackage = library.GenericVirtualPackage(
+            library.PackageName(name), library.Version(version), library.BuildString(build or "0")
+        )
+        return made
+
+    def install(
+        self, records: Sequence[CondaRecord], prefix: Path, specs: Sequence[str], *, place: Path | None = None
+    ) -> None:
+        """Make the folder hold exactly these packages, each compared with its hashes.
+
+        Args:
+            records: the packages.
+            prefix: the folder, which may be empty or hold others.
+            specs: what was asked for, for the history that conda keeps.
+            place: where the folder will be moved to, which packages are to take for their own.
+
+        Raises:
+            OutsideError: a package cannot be had, or has another hash.
+        """
+
+        async def linked() -> None:
+            from rattler.install import install  # noqa: PLC0415 - see `_load`
+
+            wanted: Any = [self._rattler.MatchSpec(text)._match_spec for text in specs]  # noqa: SLF001 - it wants that
+            await install(
+                records=self.records(records),
+                target_prefix=prefix,
+                cache_dir=None if self._cache is None else self._cache / "pkgs",
+                show_progress=False,
+                client=self._client,
+                requested_specs=wanted,
+                execute_link_scripts=False,
+                alternative_target_prefix=place,
+            )
+
+        try:
+            _finished(linked())
+        except OutsideError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - see `_told`
+            _reraise_interrupt(error)
+            raise install_failure(_told(error)) from None
+
+    def records(self, records: Sequence[CondaRecord]) -> list[Any]:
+        """The packages as rattler's own objects, which it makes from a channel's index only.
+
+        Raises:
+            OutsideError: one of them is not what a channel would say.
+        """
+        library = self._rattler
+        made = []
+        for channel, subdir in sorted({(one["channel"], one["subdir"]) for one in records}):
+            mine = {one["fn"]: one for one in records if (one["channel"], one["subdir"]) == (channel, subdir)}
+            index = {
+                "info": {"subdir": subdir},
+                "packages": {name: dict(one) for name, one in mine.items() if name.endswith(".tar.bz2")},
+                "packages.conda": {name: dict(one) for name, one in mine.items() if not name.endswith(".tar.bz2")},
+                "repodata_version": 1,
+            }
+            with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+                path = Path(folder, "repodata.json")
+                path.write_text(json.dumps(index), encoding="utf-8")
+                try:
+                    made += library.RepoData.from_path(path).into_repo_data(library.Channel(channel))
+                except BaseException as error:  # noqa: BLE001 - see `_told`
+                    _reraise_interrupt(error)
+                    raise OutsideError(f"the lock's packages of {channel} are damaged: {_told(error)}") from None
+        named = {one["url"] for one in records}
+        strange = [record.url for record in made if record.url not in named]
+        if strange or len(made) != len(records):
+            raise OutsideError(
+                f"the lock's packages are not where their channel has them: {', '.join(strange) or 'some are missing'}"
+            )
+        return made
+
+
+def opened() -> Rattler:
+    """Rattler with the caches that the user has, which conda's other tools of rattler's kin share."""
+    named = host.variable("RATTLER_CACHE_DIR")
+    return Rattler(Path(named) if named else None)
+
+
+def _finished(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # noqa: PLC0415 - slow to import, and every `kgen lock` reads this module
+
+    async def settled(inner: Awaitable[T]) -> T:
+        try:
+            return await inner
+        finally:
+            await asyncio.sleep(_SETTLE)
+
+    return asyncio.run(settled(work))
+
+
+def _reraise_interrupt(error: BaseException) -> None:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        raise error
+
+
+def _told(error: BaseException) -> str:
+    """What an error of rattler's says, on one line."""
+    if not isinstance(error, Exception) and type(error).__name__ not in _NAMES:
+        raise error
+    return re.sub(r"\s*\n\s*(Caused by: )?", ": ", str(error).strip()) or type(error).__name__
+
+
+def _midnight(day: datetime.date) -> datetime.datetime:
+    """The end of a day: what was published on it counts, as for wheels."""
+    return datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time(), datetime.timezone.utc)
+
+
+def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
+    """What is wrong with a channel, in the words of somebody who has to do something about it."""
+    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
+    channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
+    found = next((row for pattern, row in _FAILURES if re.search(pattern, shown)), None)
+    what, hint = found or ("failed", "see whether it answers, then lock again")
+    return OutsideError(f"{channel} {what}: {shown}", hints=[hint])
+
+
+_FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
+    (
+        r"could not find subdir|404",
+        ("is not there", "check its name in `channels` or `--channel`; a channel has a folder `noarch`"),
+    ),
+    (
+        r"\b40[137]\b",
+        ("refuses to answer", "log in with `rattler auth login` or `pixi auth login`, or set RATTLER_AUTH_FILE"),
+    ),
+    (r"timed out", ("did not answer in time", "see whether it answers, then lock again")),
+    (r"failed to parse|expected value|EOF while", ("is damaged", "tell who keeps it, or use a mirror")),
+    (r"status server error", ("is out of order", "lock again later, or use a mirror")),
+    (
+        r"error sending request|dns error|Connect|connection",
+        ("cannot be reached", "check the network, the proxy and the mirrors in rattler's config.toml"),
+    ),
+)
+
+
+def install_failure(reason: str) -> OutsideError:
+    """Why an installation failed, in the words of somebody who has to do something about it."""
+    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    if re.search(r"hash mismatch|expected .{0,40}hash|sha256|md5", shown, re.IGNORECASE):
+        return OutsideError(
+            f"a package has another hash than the lock, and was not installed: {shown}",
+            hints=[
+                "see whether the lock came as it was committed: `git status locks/`",
+                "if it did, the channel serves another file under that name: tell who keeps it",
+            ],
+        )
+    return OutsideError(
+        f"a package could not be installed: {shown}",
+        hints=["see whether the channel answers, then sync again; what was fetched already is kept"],
+    )

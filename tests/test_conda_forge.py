@@ -1,0 +1,259 @@
+"""Solves on real records of conda-forge, where they are at hand: see `KGEN_CONDA_FORGE_SAMPLE`."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rattler as library
+from backports import zstd
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from tests.channel import mirrored, serving
+
+from kgen.lockers.conda.session import CondaOutcome, CondaSession
+from kgen.lockers.conda.target import refusal, target
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+from kgen.rattlertool import Rattler
+from kgen.solver import report
+
+CHANNELS = ("conda-forge",)
+ALL = ("tensorflow", "jax", "torch")
+
+
+@pytest.fixture(scope="module")
+def sample(_environment: Mapping[str, str]) -> Path:
+    named = _environment.get("KGEN_CONDA_FORGE_SAMPLE")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared/data/conda-forge"
+    if not (folder / "large/noarch").is_dir():
+        pytest.skip(f"no records of conda-forge in {folder} (KGEN_CONDA_FORGE_SAMPLE names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rattler(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rattler]:
+    config, cache = tmp_path_factory.mktemp("config"), tmp_path_factory.mktemp("cache")
+    with serving(sample) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(config))
+        mirrored(config, f"{server.url}/large")
+        yield Rattler(cache)
+
+
+@pytest.fixture(name="session")
+def _session(matrix: CompatibilityMatrix, rattler: Rattler) -> CondaSession:
+    return CondaSession(matrix, CHANNELS, lambda: rattler)
+
+
+def ask(*backends: str, cuda: str = "12", python: str = "3.12", **more: Any) -> EnvironmentRequest:  # noqa: ANN401
+    return EnvironmentRequest(
+        name="all" if len(backends) > 1 else backends[0],
+        backends=backends,
+        accelerator=Accelerator.parse(cuda),
+        python=python,
+        platform=more.pop("platform", "linux-64"),
+        **more,
+    )
+
+
+def versions(outcome: CondaOutcome) -> Mapping[str, str]:
+    assert outcome.lock is not None, outcome
+    return outcome.lock.versions
+
+
+def builds(outcome: CondaOutcome) -> Mapping[str, str]:
+    assert outcome.lock is not None, outcome
+    return {record["name"]: record["build"] for record in outcome.lock.records}
+
+
+class TestSolves:
+    @pytest.mark.parametrize("backends", [("jax",), ("torch",), ("tensorflow",), ("jax", "torch"), ALL])
+    def test_cuda_12(self, session: CondaSession, backends: tuple[str, ...]) -> None:
+        outcome = session.full(ask(*backends))
+        found = versions(outcome)
+        assert found["cuda-version"].startswith("12.")
+        assert len({found[name] for name in ("cudnn", "libcudnn") if name in found}) == 1
+        assert found["keras"].startswith("3.")
+        assert found["python"].startswith("3.12.")
+        for name in {"jaxlib", "pytorch", "tensorflow"} & found.keys():
+            assert builds(outcome)[name].startswith("cuda12")
+
+    def test_a_url_is_that_of_the_channel_and_not_of_a_mirror(self, session: CondaSession) -> None:
+        outcome = session.full(ask("jax"))
+        assert outcome.lock is not None
+        assert {record["channel"] for record in outcome.lock.records} == {"https://conda.anaconda.org/conda-forge/"}
+        assert all(record["url"].startswith("https://conda.anaconda.org/") for record in outcome.lock.records)
+
+    def test_cuda_13(self, session: CondaSession) -> None:
+        outcome = session.full(ask("torch", cuda="13", python="3.13"))
+        assert versions(outcome)["cuda-version"].startswith("13.")
+        assert builds(outcome)["pytorch"].startswith("cuda130")
+
+    def test_the_minor_is_a_limit(self, session: CondaSession) -> None:
+        assert versions(session.full(ask("torch", cuda="12.6", python="3.11")))["cuda-version"] == "12.6"
+
+    def test_a_driver_is_respected_where_that_can_be(self, session: CondaSession) -> None:
+        outcome = session.full(ask("torch", python="3.11", driver=DriverVersion("560.35")))
+        assert versions(outcome)["cuda-version"] == "12.6"
+        assert outcome.notes == []
+
+    def test_a_driver_that_no_build_is_old_enough_for(self, session: CondaSession) -> None:
+        outcome = session.full(ask("tensorflow", driver=DriverVersion("535.183")))
+        assert versions(outcome)["cuda-version"] == "12.9"
+        (note,) = outcome.notes
+        assert note == (
+            "tensorflow-cuda12: conda's builds bring CUDA 12.9, newer than driver 535.183 (CUDA 12.2):"
+            " minor-version compatibility, code that is compiled at run time needs a newer driver"
+        )
+
+    def test_the_cpu(self, session: CondaSession) -> None:
+        for platform in ("linux-64", "linux-aarch64", "osx-arm64"):
+            outcome = session.full(ask("jax", cuda="cpu", platform=platform))
+            assert builds(outcome)["jaxlib"].startswith("cpu")
+            assert "cuda-version" not in versions(outcome)
+
+    def test_a_cutoff(self, session: CondaSession) -> None:
+        outcome = session.full(ask("jax", python="3.13", cutoff=datetime.date(2026, 1, 1)))
+        assert versions(outcome)["jax"] == "0.7.2"
+
+    def test_the_same_again(self, session: CondaSession) -> None:
+        first, second = session.full(ask(*ALL)), session.full(ask(*ALL))
+        assert first.lock == second.lock
+
+    def test_requirements(self, session: CondaSession) -> None:
+        request = ask(
+            "torch",
+            keras=SpecifierSet("<3.15"),
+            requirements=(Requirement("torch<2.9"),),
+            dependencies=(Requirement("pandas>=2"),),
+        )
+        found = versions(session.full(request))
+        assert found["pytorch"].startswith("2.8.")
+        assert found["keras"] == "3.10.0"
+        assert "pandas" in found
+
+
+def told(outcome: CondaOutcome) -> str:
+    assert outcome.conflict is not None, outcome
+    return "\n".join([report.conflict_text(outcome.conflict), *report.hints(outcome.conflict)])
+
+
+class TestRefusals:
+    def test_no_build_for_this_cuda(self, session: CondaSession) -> None:
+        outcome = session.full(ask("jax", cuda="13"))
+        assert told(outcome).startswith("""\
+jax-cuda13: conda-forge has no build of JAX for this
+  jax is built for CUDA 12, CUDA 11 or the CPU on linux-64
+""")
+        assert outcome.tree == ""
+
+    def test_no_build_for_this_platform(self, session: CondaSession) -> None:
+        outcome = session.full(ask("tensorflow", platform="linux-aarch64"))
+        assert told(outcome).startswith("""\
+tensorflow-cuda12: conda-forge has no build of TensorFlow for this
+  tensorflow is built for the CPU on linux-aarch64
+""")
+
+    def test_no_build_for_this_python(self, session: CondaSession) -> None:
+        outcome = session.full(ask("tensorflow", python="3.13"))
+        assert "tensorflow needs python 3.8-3.12" in told(outcome)
+
+    def test_a_dependency_that_is_not_there(self, session: CondaSession) -> None:
+        outcome = session.full(ask("jax", dependencies=(Requirement("no-such-thing>=2"),)))
+        assert (
+            told(outcome)
+            == """\
+jax-cuda12: conda-forge has no packages for this on linux-64
+  you asked for no-such-thing >=2 (dependencies)
+without `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
+        )
+        assert "No candidates were found for no-such-thing" in outcome.tree
+
+    def test_an_old_driver(self, session: CondaSession) -> None:
+        outcome = session.full(ask("torch", driver=DriverVersion("470.42.01")))
+        text = told(outcome)
+        assert "you asked for a driver for CUDA 11.2 (--driver)" in text
+        assert "a newer driver gives pytorch 2.12.0" in text
+
+    def test_a_cutoff_that_is_too_early(self, session: CondaSession) -> None:
+        text = told(session.full(ask("jax", cutoff=datetime.date(2020, 1, 1))))
+        assert "nothing published after 2020-01-01 (--exclude-newer)" in text
+        assert "without --exclude-newer gives jax 0.9.2" in text
+
+
+COMBINATIONS = list(
+    itertools.product(
+        [*((name,) for name in ALL), ("jax", "torch"), ALL],
+        ["12", "13", "cpu"],
+        ["3.10", "3.11", "3.12", "3.13"],
+        ["linux-64", "linux-aarch64", "osx-arm64", "win-64"],
+    )
+)
+COMBINATIONS += [((name,), "cpu", "3.12", "linux-64") for name in ("numpy", "openvino")]
+
+
+def test_differential(matrix: CompatibilityMatrix, rattler: Rattler) -> None:
+    """What kgen locks is what rattler's own solve of the same specs gives; what kgen refuses, rattler does too."""
+    session = CondaSession(matrix, CHANNELS, lambda: rattler)
+    solved = refused = unsolved = 0
+    wrong = []
+    for backends, cuda, python, platform in COMBINATIONS:
+        request = ask(*backends, cuda=cuda, python=python, platform=platform)
+        asked = target(matrix, request, CHANNELS)
+        (answer,) = rattler.solve([asked.query()])
+        if refusal(matrix, request, CHANNELS) is not None:
+            refused += 1
+            if isinstance(answer, list):
+                wrong.append((backends, cuda, python, platform))
+            continue
+        if not isinstance(answer, list):
+            unsolved += 1
+            continue
+        solved += 1
+        if python == "3.12":
+            outcome = session.full(request)
+            assert outcome.lock is not None, outcome.error or outcome.conflict
+            assert list(outcome.lock.records) == answer
+    assert unsolved < 60
+    assert wrong == [], "refused, though rattler solves them"
+    assert solved > 60
+    assert refused > 60
+
+
+def test_rattler_alone_gives_the_same(sample: Path, rattler: Rattler, matrix: CompatibilityMatrix) -> None:
+    """The same specs, solved by rattler without anything of kgen's between."""
+    asked = target(matrix, ask(*ALL), CHANNELS).query()
+    folder = Path(os.environ["HOME"]) / "records"
+    indexes = []
+    for subdir in ("linux-64", "noarch"):
+        path = folder / subdir / "repodata.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(zstd.decompress((sample / "large" / subdir / "repodata.json.zst").read_bytes()))
+        indexes.append(library.SparseRepoData(library.Channel("conda-forge"), subdir, path))
+
+    async def solve() -> list[str]:
+        virtuals = [
+            library.GenericVirtualPackage(
+                library.PackageName(name),
+                library.Version(text.split()[0]),
+                library.BuildString(text.split()[1] if " " in text else "0"),
+            )
+            for name, text in asked.virtuals
+        ]
+        records = await library.solve_with_sparse_repodata(
+            specs=[library.MatchSpec(spec) for spec in asked.specs], sparse_repodata=indexes, virtual_packages=virtuals
+        )
+        await asyncio.sleep(0.05)
+        return sorted(record.url for record in records)
+
+    (mine,) = rattler.solve([asked])
+    assert isinstance(mine, list)
+    assert sorted(record["url"] for record in mine) == asyncio.run(solve())

@@ -1,0 +1,267 @@
+"""`kgen lock --conda`: solved on channels that are built here, read back by conda-lock, with channels out of order."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+import yaml
+from tests.channel import ChannelServer
+from tests.command import Kgen, Result
+from tests.conda_packages import MINOR, Channel
+
+from kgen import condafiles
+
+ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
+
+
+def lock(project: Path, environment: str) -> dict[str, Any]:
+    found = yaml.safe_load((project / "locks" / environment / "conda-lock.yml").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def locked(project: Path, environment: str, manager: str = "conda") -> dict[str, str]:
+    rows = lock(project, environment)["package"]
+    return {row["name"]: row["version"] for row in rows if row["manager"] == manager}
+
+
+def build_of(project: Path, environment: str, name: str) -> str:
+    (found,) = [row["build"] for row in lock(project, environment)["package"] if row["name"] == name]
+    assert isinstance(found, str)
+    return found
+
+
+def files(project: Path, environment: str) -> set[str]:
+    return {path.name for path in (project / "locks" / environment).iterdir() if path.is_file()}
+
+
+def good(result: Result) -> Result:
+    assert result.status == 0, result.stderr
+    return result
+
+
+class TestLocks:
+    def test_cuda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        result = good(conda(*ASK, "jax", "--cuda", "12", "--channel", served.url))
+        assert "jax-cuda12 (conda)" in result.stdout
+        found = locked(project, "jax-cuda12")
+        assert (found["keras"], found["jax"], found["cuda-version"]) == ("3.15.0", "0.9.2", "12.9")
+        assert found["libcudnn"] == "9.13.1.26"
+        assert build_of(project, "jax-cuda12", "jaxlib").startswith("cuda129_")
+        assert files(project, "jax-cuda12") == {
+            "pylock.linux-64.toml",
+            "conda-lock.yml",
+            "conda-records.json",
+            "environment.yml",
+            "virtual-packages.yml",
+        }
+
+    def test_several_backends_on_one_cudnn(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "torch", "--together", "two", "--cuda", "12", "--channel", served.url))
+        assert build_of(project, "two-cuda12", "jaxlib").startswith("cuda129_")
+        assert build_of(project, "two-cuda12", "pytorch").startswith("cuda129_")
+
+    def test_the_cpu_gets_no_cuda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        assert "cuda-version" not in locked(project, "jax-cpu")
+        assert build_of(project, "jax-cpu", "jaxlib").startswith("cpu_")
+
+    def test_the_same_again(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        words = (*ASK, "jax", "--cuda", "12", "--channel", served.url)
+        good(conda(*words))
+        first = {name: (project / "locks/jax-cuda12" / name).read_bytes() for name in files(project, "jax-cuda12")}
+        again = good(conda(*words, cwd=project))
+        assert "unchanged" in again.stdout
+        assert {name: (project / "locks/jax-cuda12" / name).read_bytes() for name in first} == first
+
+    def test_from_the_settings(self, conda: Kgen, project: Path, built: Channel) -> None:
+        (project / "kgen.toml").write_text(
+            f'backends = ["torch"]\ncuda = "12"\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+            f'installers = ["uv", "conda"]\nchannels = ["{built.folder.as_uri()}"]\n'
+        )
+        good(conda("lock"))
+        assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
+        # a run without the flag leaves what it was not asked for
+        (project / "kgen.toml").write_text(
+            f'backends = ["torch"]\ncuda = "12"\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        )
+        good(conda("lock"))
+        assert "conda-lock.yml" in files(project, "torch-cuda12")
+
+    def test_base(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        good(conda(*ASK, "torch", "--cuda", "12", "--channel", served.url))
+        ours, wheels = locked(project, "torch-cuda12"), locked(project, "torch-cuda12", "pip")
+        assert {"python", "pip"} <= ours.keys()
+        assert "pytorch" not in ours
+        assert {"torch", "keras", "nvidia-cudnn-cu12"} <= wheels.keys()
+        assert not ours.keys() & wheels.keys()
+
+    def test_dry(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        result = good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--dry-run"))
+        assert "jax-cpu (conda)" in result.stdout
+        assert not (project / "locks").exists()
+
+    def test_data(self, conda: Kgen, served: ChannelServer) -> None:
+        result = good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--json"))
+        (row,) = json.loads(result.stdout)["conda"]
+        assert (row["environment"], row["locked"]["jaxlib"]) == ("jax-cpu", "0.9.2")
+
+    def test_a_channel_needs_conda(self, kgen: Kgen) -> None:
+        assert kgen("lock", "jax", "--channel", "conda-forge") == Result(
+            2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"
+        )
+
+
+class TestReadByCondaLock:
+    """conda-lock's own parser, writer, rendering and hash."""
+
+    @pytest.fixture(name="folder")
+    @staticmethod
+    def _folder(conda: Kgen, project: Path, served: ChannelServer) -> Path:
+        words = (*ASK, "jax", "torch", "--together", "two", "--cuda", "12", "--driver", "580", "--keras", ">=3.10")
+        good(conda(*words, "--channel", served.url))
+        return project / "locks/two-cuda12"
+
+    def test_parsed_and_written(self, folder: Path, tmp_path: Path) -> None:
+        script = """
+import pathlib, sys
+from conda_lock.lockfile import parse_conda_lock_file, write_conda_lock_file
+write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), None, False)
+"""
+        again = tmp_path / "again.yml"
+        done = _python("-c", script, str(folder / "conda-lock.yml"), str(again))
+        assert done.returncode == 0, done.stderr
+        before = yaml.safe_load((folder / "conda-lock.yml").read_text())
+        after = yaml.safe_load(again.read_text())
+        assert after == before
+        assert before["metadata"]["custom_metadata"]["kgen-accelerator"] == "cuda12"
+
+    def test_rendered(self, folder: Path, tmp_path: Path, served: ChannelServer) -> None:
+        done = _python("-m", "conda_lock", "render", "-k", "explicit", str(folder / "conda-lock.yml"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (rendered,) = tmp_path.glob("conda-linux-64.lock")
+        lines = [line for line in rendered.read_text().splitlines() if line.startswith("http")]
+        assert len(lines) == len(lock(folder.parent.parent, folder.name)["package"])
+        assert all(line.startswith(served.url) and "#" in line for line in lines)
+
+    def test_its_hash_is_conda_locks(self, folder: Path) -> None:
+        script = """
+import pathlib, sys
+from conda_lock.content_hash import compute_content_hashes
+from conda_lock.src_parser import make_lock_spec
+from conda_lock.virtual_package import virtual_package_repo_from_specification
+spec = make_lock_spec(src_files=[pathlib.Path("environment.yml")], mapping_url="file:///dev/null")
+print(compute_content_hashes(spec, virtual_package_repo_from_specification(pathlib.Path("virtual-packages.yml"))))
+"""
+        done = _python("-c", script, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(lock(folder.parent.parent, folder.name)["metadata"]["content_hash"])
+
+    def test_it_takes_it_for_its_own(self, folder: Path, tmp_path: Path) -> None:
+        copied = tmp_path / "copied"
+        shutil.copytree(folder, copied)
+        (copied / "map.json").write_text("{}")
+        words = ("lock", "-f", "environment.yml", "--check-input-hash", "--conda", sys.executable)
+        mapping = ("--pypi_to_conda_lookup_file", (copied / "map.json").as_uri())
+        done = _python("-m", "conda_lock", *words, *mapping, "--lockfile", "conda-lock.yml", cwd=copied)
+        assert "Spec hash already locked for ['linux-64']. Skipping solve." in done.stdout + done.stderr
+        assert done.returncode == 0
+
+
+def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True, cwd=cwd)
+
+
+class TestChannelsOutOfOrder:
+    """The wheels are locked all the same; the old conda lock stands; the exit status says so."""
+
+    @pytest.mark.parametrize(
+        ("fault", "told"),
+        [
+            ("404", "is not there"),
+            ("500", "is out of order"),
+            ("401", "refuses to answer"),
+            ("html", "is damaged"),
+            ("truncated", "is damaged"),
+        ],
+    )
+    def test_told_apart(self, conda: Kgen, project: Path, served: ChannelServer, fault: Any, told: str) -> None:  # noqa: ANN401
+        served.misbehave(fault)
+        result = conda(*ASK, "jax", "--cpu", "--channel", served.url)
+        assert result.status == 4
+        assert f"the conda channel http://[INDEX] {told}" in result.stderr
+        assert result.stderr.endswith("not locked for conda: jax-cpu; what is there of it was left as it is\n")
+        assert "jax-cpu" in result.stdout
+        assert files(project, "jax-cpu") == {"pylock.linux-64.toml"}
+
+    def test_unreachable(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        before = (project / "locks/jax-cpu/conda-lock.yml").read_bytes()
+        result = conda(*ASK, "jax", "--cpu", "--channel", "http://127.0.0.1:9/nobody")
+        assert result.status == 4
+        assert "cannot be reached" in result.stderr
+        assert (project / "locks/jax-cpu/conda-lock.yml").read_bytes() == before
+
+    def test_a_folder_that_is_not_there(self, conda: Kgen, tmp_path: Path) -> None:
+        result = conda(*ASK, "jax", "--cpu", "--channel", (tmp_path / "nothing").as_uri())
+        assert result.status == 4
+        assert "is not there" in result.stderr
+
+    def test_no_solution(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        result = conda(*ASK, "jax", "--cuda", "13", "--channel", served.url)
+        assert result.status == 3
+        assert files(project, "jax-cuda13") == {"pylock.linux-64.toml"}
+        assert "  jax-cuda13 needs jaxlib * cuda13*\n" in result.stderr
+        assert "hint: --cuda 12 gives jax 0.9.2, keras 3.15.0" in result.stderr
+        data = json.loads(conda(*ASK, "jax", "--cuda", "13", "--channel", served.url, "--json").stdout)
+        assert "cuda13" in data["conda"][0]["tree"]
+
+
+class TestRecords:
+    def test_are_read_as_they_were_written(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        path = project / "locks/jax-cpu/conda-records.json"
+        found = condafiles.read(path)
+        assert condafiles.text(found) == path.read_text(encoding="utf-8")
+        assert found.platforms["linux-64"].virtuals["__glibc"] == "2.28"
+
+
+class TestChecked:
+    def test_in_order(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        result = good(conda("check"))
+        wheels = {row["name"]: row["version"] for row in _pylock(project, "jax-cpu")}
+        assert result.stdout == (
+            "note: jax-cpu: locks/jax-cpu/conda-lock.yml has other versions than the wheels: "
+            f"jax 0.9.2 (as a wheel {wheels['jax']}), jaxlib 0.9.2 (as a wheel {wheels['jaxlib']}),"
+            f" keras 3.15.0 (as a wheel {wheels['keras']});"
+            " a channel builds a release when it comes to it\n"
+        )
+
+    def test_edited(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        path = project / "locks/jax-cpu/conda-lock.yml"
+        path.write_text(path.read_text().replace("0.9.2", "0.9.3"))
+        (project / "locks/jax-cpu/virtual-packages.yml").unlink()
+        result = conda("check")
+        assert result.status == 1
+        assert "fault: jax-cpu: locks/jax-cpu/conda-lock.yml is not what kgen writes" in result.stdout
+        assert "fault: jax-cpu: locks/jax-cpu/virtual-packages.yml is missing\n" in result.stdout
+        assert result.stderr.endswith("hint: kgen lock --conda\n\njax-cpu: out of order\n") or (
+            "hint: kgen lock --conda" in result.stderr
+        )
+
+
+def _pylock(project: Path, environment: str) -> list[dict[str, Any]]:
+    text = (project / "locks" / environment / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    found = tomli.loads(text)["packages"]
+    assert isinstance(found, list)
+    return found

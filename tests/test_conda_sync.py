@@ -1,0 +1,217 @@
+"""`kgen sync --conda` and the ways into such an environment, with a real CPython as a package of conda."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rattler.shell import ActivationVariables, Shell, activate
+from tests.channel import ChannelServer, serving
+from tests.command import Kgen, Result
+from tests.conda_packages import MINOR, Channel
+
+ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "--cuda", "12")
+NAME = "torch-cuda12"
+
+
+def good(result: Result) -> Result:
+    assert result.status == 0, result.stderr
+    return result
+
+
+@pytest.fixture(name="locked")
+def _locked(conda: Kgen, served: ChannelServer) -> Kgen:
+    good(conda(*ASK, "torch", "--channel", served.url))
+    return conda
+
+
+@pytest.fixture(name="prefix")
+def _prefix(project: Path) -> Path:
+    return project / ".kgen/envs" / f"{NAME}-conda"
+
+
+class TestSync:
+    def test_made_and_whole(self, locked: Kgen, prefix: Path, served: ChannelServer) -> None:
+        result = good(locked("sync", "torch", "--conda"))
+        assert result.stdout == f"[TEMP]/project/.kgen/envs/{NAME}-conda\n"
+        names = {json.loads(path.read_text())["name"] for path in (prefix / "conda-meta").glob("*.json")}
+        assert {"python", "keras", "pytorch", "numpy", "libcudnn", "cuda-version"} <= names
+        script = "import sys, keras, torch, ssl, sqlite3; print(sys.prefix, keras.__version__, torch.build[:7])"
+        done = subprocess.run([prefix / "bin/python", "-c", script], check=True, capture_output=True, text=True)
+        assert done.stdout.split() == [str(prefix), "3.15.0", "cuda129"]
+        asked = len(served.asked)
+        again = good(locked("sync", "torch", "--conda"))
+        assert f"{NAME}-conda: is as locked, nothing to do" in again.stderr
+        assert len(served.asked) == asked
+
+    def test_beside_the_wheels(self, locked: Kgen, prefix: Path) -> None:
+        good(locked("sync", "torch", "--conda"))
+        assert prefix.is_dir()
+        assert not prefix.with_name(NAME).exists()
+
+    def test_conda_meta_is_complete(self, locked: Kgen, prefix: Path) -> None:
+        """What conda and mamba read: the whole record, the files, and what was asked for."""
+        good(locked("sync", "torch", "--conda"))
+        (path,) = (prefix / "conda-meta").glob("pytorch-*.json")
+        record = json.loads(path.read_text())
+        assert any(one.startswith("cuda-version") for one in record["depends"])
+        assert record["files"]
+        assert record["sha256"]
+        assert (prefix / "conda-meta/history").exists()
+
+    def test_from_the_cache_with_the_server_down(self, conda: Kgen, built: Channel, prefix: Path) -> None:
+        with serving(built.folder) as server:
+            good(conda(*ASK, "torch", "--channel", server.url))
+            good(conda("sync", "torch", "--conda"))
+        shutil.rmtree(prefix)
+        good(conda("sync", "torch", "--conda"))
+        assert (prefix / "bin/python").exists()
+
+    def test_without_cache_with_the_server_down(self, conda: Kgen, built: Channel, prefix: Path) -> None:
+        with serving(built.folder) as server:
+            good(conda(*ASK, "torch", "--channel", server.url))
+        result = conda("sync", "torch", "--conda")
+        assert result.status == 4
+        assert result.stderr.startswith(f"error: {NAME}-conda: a package could not be installed: ")
+        assert not prefix.exists()
+        assert not list(prefix.parent.glob(".*kgen-new"))
+
+    @pytest.mark.parametrize("fault", ["truncated", "other bytes"])
+    def test_another_file(self, locked: Kgen, served: ChannelServer, prefix: Path, fault: str) -> None:
+        served.misbehave(fault, at=r"pytorch.*\.conda")  # type: ignore[arg-type]
+        result = locked("sync", "torch", "--conda")
+        assert result.status == 4
+        assert f"error: {NAME}-conda: a package " in result.stderr
+        assert not prefix.exists()
+
+    def test_a_lock_that_was_edited(self, locked: Kgen, project: Path) -> None:
+        path = project / "locks" / NAME / "conda-records.json"
+        path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x'))
+        result = locked("sync", "torch", "--conda")
+        assert result.status == 2
+        assert "is no conda lock of kgen" in result.stderr
+
+    def test_not_locked_for_conda(self, kgen: Kgen) -> None:
+        good(kgen("lock", "jax", "--cpu", "--python", MINOR, "--platform", "linux-64"))
+        assert kgen("sync", "jax", "--conda") == Result(
+            2, "", "error: jax-cpu is not locked for conda\n\nhint: kgen lock --conda jax\n"
+        )
+
+    def test_base(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        good(conda("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "--channel", served.url, "numpy"))
+        good(conda("sync", "numpy", "--conda"))
+        prefix = project / ".kgen/envs/numpy-cpu-conda"
+        meta = [path.name for path in (prefix / "conda-meta").glob("*.json")]
+        assert not any(name.startswith("keras-") for name in meta)
+        folders = {path.name.partition("-")[0] for path in prefix.glob("lib/python*/site-packages/*.dist-info")}
+        assert {"keras", "numpy"} <= folders
+        assert "is as locked" in good(conda("sync", "numpy", "--conda")).stderr
+
+
+class TestEntered:
+    def test_run(self, locked: Kgen, prefix: Path) -> None:
+        script = "import os, sys; print(sys.prefix, *(os.environ.get(n) for n in ('KERAS_BACKEND', 'CONDA_PREFIX')))"
+        result = good(locked("run", f"{NAME}-conda", "--", "python", "-c", script))
+        inside = f"[TEMP]/project/.kgen/envs/{prefix.name}"
+        assert result.stdout == f"{inside} torch {inside}\n"
+        again = good(locked("run", "--conda", "torch", "--", "python", "-c", script))
+        assert (again.stdout, again.stderr) == (result.stdout, "")
+
+    def test_the_interpreter_alone(self, locked: Kgen, prefix: Path) -> None:
+        good(locked("sync", "torch", "--conda"))
+        done = subprocess.run(
+            [prefix / "bin/python", "-c", "import keras; print(keras.backend())"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == "torch\n"
+
+    @pytest.mark.shells
+    @pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "fish"])
+    def test_activated(self, locked: Kgen, prefix: Path, shell: str, tmp_path: Path) -> None:
+        """By `kgen activate`, with what packages bring of their own, and back to what was there."""
+        if shutil.which(shell) is None:
+            pytest.skip(f"{shell} is not installed")
+        good(locked("sync", "torch", "--conda"))
+        suffix = "fish" if shell == "fish" else "sh"
+        _their_own(prefix, suffix)
+        script = good(locked("activate", "torch", "--conda", "--shell", shell)).stdout
+        path = tmp_path / f"script.{suffix}"
+        path.write_text(script.replace("[TEMP]", str(tmp_path)), encoding="utf-8")
+        show = (
+            "python -c \"import os; print(os.getenv('KERAS_BACKEND'), os.getenv('THEIRS'), os.getenv('CONDA_PREFIX'))\""
+        )
+        strict = "" if shell == "fish" else "set -u; "
+        words = f"{strict}. '{path}'; {show}; deactivate; echo ${{KERAS_BACKEND}} ${{THEIRS}} ${{CONDA_PREFIX}}"
+        words = words.replace("${", "{$") if shell == "fish" else words.replace("}", "-none}")
+        if shell == "fish":
+            words = words.replace(". '", "source '")
+        done = subprocess.run(
+            [shell, "-c", words], check=False, capture_output=True, text=True, env=locked.env(CONDA_PREFIX="")
+        )
+        assert done.returncode == 0, done.stderr
+        first, _, second = done.stdout.partition("\n")
+        assert first == f"torch theirs {prefix}"
+        assert second.strip() == ("" if shell == "fish" else "none none none")
+        assert done.stderr == ""
+
+    @pytest.mark.shells
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_by_conda_alone(self, locked: Kgen, prefix: Path, shell: str) -> None:
+        """The script that conda's kin would make of the prefix selects the backend, without kgen."""
+        if shutil.which(shell) is None:
+            pytest.skip(f"{shell} is not installed")
+        good(locked("sync", "torch", "--conda"))
+        made = activate(prefix, ActivationVariables(None, ["/usr/bin", "/bin"]), getattr(Shell, shell)).script
+        show = "python -c \"import os; print(os.environ['KERAS_BACKEND'])\""
+        done = subprocess.run([shell, "-c", f"{made}\n{show}"], check=True, capture_output=True, text=True)
+        assert done.stdout == "torch\n"
+
+
+class TestInstalled:
+    def test_every_file_is_compared(self, locked: Kgen, prefix: Path) -> None:
+        name = f"{NAME}-conda"
+        good(locked("sync", "torch", "--conda"))
+        assert good(locked("check", "--installed", name)).stdout == f"{name}: every file is as locked\n"
+        site = prefix / f"lib/python{MINOR}/site-packages"
+        (site / "torch/__init__.py").unlink()
+        (site / "torch/__init__.py").write_text("build = 'other'\n")
+        (site / "extra.py").write_text("")
+        (prefix / "etc/conda/activate.d/kgen.sh").unlink()
+        result = locked("check", "--installed", name)
+        assert result.status == 1
+        assert (
+            result.stdout
+            == f"""\
+{name}: 1 added, 1 changed, 1 removed
+  removed etc/conda/activate.d/kgen.sh
+  added   lib/python{MINOR}/site-packages/extra.py
+  changed lib/python{MINOR}/site-packages/torch/__init__.py  (pytorch 2.12.0)
+"""
+        )
+        assert result.stderr == f"\nhint: kgen sync --reinstall --conda {NAME}\n"
+        good(locked("sync", "--reinstall", "--conda", NAME))
+        good(locked("check", "--installed", name))
+
+
+def _their_own(prefix: Path, suffix: str) -> None:
+    """What a package of CUDA would bring."""
+    set_, unset = (
+        ("set -gx THEIRS theirs", "set -e THEIRS") if suffix == "fish" else ("export THEIRS=theirs", "unset THEIRS")
+    )
+    for phase, text in (("activate", set_), ("deactivate", unset)):
+        (prefix / f"etc/conda/{phase}.d/theirs.{suffix}").write_text(f"{text}\n", encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    """A CPython for each test is much to keep."""
+    yield
+    for name in ("project/.kgen", "rattler"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)

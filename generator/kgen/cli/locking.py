@@ -202,9 +202,7 @@ def _tell(
     elif locked:
         rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
         rows += [
-            conda.row(one, "not written" if one.request.environment not in written else "written")
-            for one in others
-            if one.lock is not None
+            conda.row(one, _STATES[written.get(one.request.environment)]) for one in others if one.lock is not None
         ]
         console.result(
             console.table(("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows)
@@ -251,11 +249,15 @@ def _tell_next(requests: Sequence[EnvironmentRequest]) -> None:
     )
 
 
+_STATES = {None: "not written", True: "written", False: "unchanged"}
+"""What became of an environment's folder; without an answer one of its platforms could not be locked."""
+
+
 def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:
     lock = _locked(outcome)
     resolution = lock.resolution
     request = outcome.request
-    state = "not written" if dry else ("written" if written[request.environment] else "unchanged")
+    state = "not written" if dry else _STATES[written.get(request.environment)]
     return (
         request.environment if request.platform == "linux-64" else f"{request.environment} ({request.platform})",
         _frameworks(resolution),

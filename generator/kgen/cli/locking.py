@@ -22,7 +22,6 @@ from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.lockers import pylock, uv
-from kgen.lockers.conda.session import CondaOutcome
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
@@ -32,6 +31,7 @@ from kgen.project import LOCKS
 from kgen.solver import report
 
 if TYPE_CHECKING:
+    from kgen.lockers.conda.session import CondaOutcome
     from kgen.wheels import WheelReader
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")

@@ -114,6 +114,32 @@ class TestLocks:
         (row,) = json.loads(result.stdout)["conda"]
         assert (row["environment"], row["locked"]["jaxlib"]) == ("jax-cpu", "0.9.2")
 
+    def test_it_is_offered_where_conda_is(self, kgen: Kgen, tmp_path: Path) -> None:
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (programs / "micromamba").write_text("#!/bin/sh\n")
+        (programs / "micromamba").chmod(0o755)
+        result = good(kgen("init", PATH=f"{programs}:{kgen.environment['PATH']}"))
+        assert result.stderr.endswith(
+            "micromamba is on this machine: `kgen lock --conda` makes conda-lock.yml too, and"
+            ' `installers = ["uv", "conda"]` in the settings has it made every time\n'
+        )
+
+    def test_other_platforms_stay(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        """What was locked for another platform stays when one is locked alone, and goes with the settings."""
+        words = (*ASK, "jax", "--cpu", "--channel", served.url)
+        good(conda(*words))
+        path = project / "locks/jax-cpu" / condafiles.RECORDS
+        found = condafiles.read(path)
+        both = {**found.platforms, "linux-aarch64": found.platforms["linux-64"]}
+        path.write_text(condafiles.text(found._replace(platforms=both)), encoding="utf-8")
+        good(conda(*words))
+        assert lock(project, "jax-cpu")["metadata"]["platforms"] == ["linux-64", "linux-aarch64"]
+        assert {row["platform"] for row in lock(project, "jax-cpu")["package"]} == {"linux-64", "linux-aarch64"}
+        (project / "kgen.toml").write_text('platforms = ["linux-64"]\n')
+        good(conda(*(word for word in words if word not in {"--platform", "linux-64"})))
+        assert lock(project, "jax-cpu")["metadata"]["platforms"] == ["linux-64"]
+
     def test_a_channel_needs_conda(self, kgen: Kgen) -> None:
         assert kgen("lock", "jax", "--channel", "conda-forge") == Result(
             2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"

@@ -112,6 +112,13 @@ class TestSync:
         assert {"keras", "numpy"} <= folders
         assert "is as locked" in good(conda("sync", "numpy", "--conda")).stderr
 
+    def test_a_folder_with_a_space(self, locked: Kgen, project: Path) -> None:
+        good(locked("sync", "torch", "--conda", "--envs", "my envs"))
+        python = project / f"my envs/{NAME}-conda/bin/python"
+        script = "import sys, torch; print(sys.prefix)"
+        done = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
+        assert done.stdout == f"{python.parents[1]}\n"
+
 
 class TestEntered:
     def test_run(self, locked: Kgen, prefix: Path) -> None:

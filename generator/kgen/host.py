@@ -36,6 +36,7 @@ _OTHER_PYTHONS = (
     "miniconda",
     "anaconda",
 )
+_CONDA_KIN = ("conda", "mamba", "micromamba", "pixi")
 _SHOWN = 60
 """So much of a line that is not understood is shown; the file may hold anything."""
 
@@ -76,6 +77,15 @@ def pyenv_interpreters(minor: str) -> list[Path]:
     return sorted(
         (path for path, match in patches.items() if match), key=lambda p: -int(p.parents[1].name.split(".")[2])
     )
+
+
+def conda_program() -> str | None:
+    """What this machine has of conda's kin, by name; None if it is none of those that are known."""
+    import shutil  # noqa: PLC0415 - few ask
+
+    named = os.environ.get("CONDA_EXE")
+    found = next((name for name in _CONDA_KIN if shutil.which(name)), None)
+    return found or (Path(named).name if named else None)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

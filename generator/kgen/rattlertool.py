@@ -147,11 +147,12 @@ class Rattler:
     def _opened(self) -> rattler.Gateway:
         if self._gateway is None:
             library = self._rattler
+            cache = None if self._cache is None else self._cache / "repodata"
             if self._config.loaded_from:
-                self._gateway = library.Gateway.from_config(self._config, cache_dir=self._cache, client=self._client)
+                self._gateway = library.Gateway.from_config(self._config, cache_dir=cache, client=self._client)
             else:
                 plain = library.SourceConfig(sharded_enabled=False)
-                self._gateway = library.Gateway(cache_dir=self._cache, client=self._client, default_config=plain)
+                self._gateway = library.Gateway(cache_dir=cache, client=self._client, default_config=plain)
         assert self._gateway is not None  # noqa: S101 - it was made above
         return self._gateway
 

@@ -7,19 +7,21 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kgen import __version__, condafiles, rattlertool
+from kgen import __version__
 from kgen.cli import console
 from kgen.cli.plan import Plan
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
-from kgen.lockers.conda import text
-from kgen.lockers.conda.session import CondaOutcome, CondaSession
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.solver import report
 
-Finish = Callable[[Sequence[Outcome]], list[CondaOutcome]]
+if TYPE_CHECKING:  # who locks wheels alone does not pay for it
+    from kgen.lockers.conda.session import CondaOutcome, CondaSession
+
+Finish = Callable[[Sequence[Outcome]], "list[CondaOutcome]"]
 
 
 def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
@@ -31,14 +33,18 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     if arguments.channel and not arguments.conda and "conda" not in planned.settings.installers:
         raise UsageError("`--channel` is for conda", hints=["give `--conda` with it"])
     wanted = arguments.conda or "conda" in planned.settings.installers
-    if wanted and not rattlertool.available():
+    if not wanted:
+        return False
+    from kgen import rattlertool  # noqa: PLC0415 - see above
+
+    if not rattlertool.available():
         raise UsageError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
-    if wanted and planned.settings.portable and planned.settings.conda == "base":
+    if planned.settings.portable and planned.settings.conda == "base":
         raise UsageError(
             '`portable` and `conda = "base"` contradict each other: conda-lock.yml names the URL of each wheel',
             hints=['leave out `portable`, or choose `conda = "full"`'],
         )
-    return bool(wanted)
+    return True
 
 
 @contextlib.contextmanager
@@ -49,6 +55,9 @@ def beside(
     if not wanted:
         yield lambda _outcomes: []
         return
+    from kgen import rattlertool  # noqa: PLC0415 - see above
+    from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
+
     settings = planned.settings
     session = CondaSession(matrix, settings.channels, rattlertool.opened)
     if settings.conda == "base":
@@ -65,6 +74,8 @@ def beside(
 
 
 def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
+    from kgen.lockers.conda.session import CondaOutcome  # noqa: PLC0415 - see above
+
     if wheels.lock is None:
         missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
         return CondaOutcome(request=wheels.request, error=missing)
@@ -72,6 +83,8 @@ def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
 
 
 def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> CondaOutcome:
+    from kgen.lockers.conda.session import CondaOutcome  # noqa: PLC0415 - see above
+
     try:
         return work()
     except KgenError as error:
@@ -96,6 +109,9 @@ def files(
     locks = [outcome.lock for outcome in outcomes if outcome.lock is not None]
     if not locks or len(locks) < len(outcomes):
         return {}
+    from kgen import condafiles  # noqa: PLC0415 - see above
+    from kgen.lockers.conda import text  # noqa: PLC0415
+
     old = None
     if not every:
         with contextlib.suppress(SettingsError):

@@ -28,4 +28,10 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     )
     console.result(text.rstrip("\n"))
     console.say(f"\nwritten to {path.name}; next: kgen lock")
+    kin = host.conda_program()
+    if kin is not None:
+        console.say(
+            f"{kin} is on this machine: `kgen lock --conda` makes conda-lock.yml too, and"
+            ' `installers = ["uv", "conda"]` in the settings has it made every time'
+        )
     return ExitStatus.DONE

@@ -22,7 +22,6 @@ from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
-from kgen.lockers.conda.session import CondaOutcome
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
@@ -32,6 +31,7 @@ from kgen.project import LOCKS
 from kgen.solver import report
 
 if TYPE_CHECKING:
+    from kgen.lockers.conda.session import CondaOutcome
     from kgen.wheels import WheelReader
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
@@ -213,9 +213,7 @@ def _tell(
     elif locked:
         rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
         rows += [
-            conda.row(one, "not written" if one.request.environment not in written else "written")
-            for one in others
-            if one.lock is not None
+            conda.row(one, _STATES[written.get(one.request.environment)]) for one in others if one.lock is not None
         ]
         console.result(
             console.table(("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows)
@@ -262,11 +260,15 @@ def _tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool) -> No
     )
 
 
+_STATES = {None: "not written", True: "written", False: "unchanged"}
+"""What became of an environment's folder; without an answer one of its platforms could not be locked."""
+
+
 def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:
     lock = _locked(outcome)
     resolution = lock.resolution
     request = outcome.request
-    state = "not written" if dry else ("written" if written[request.environment] else "unchanged")
+    state = "not written" if dry else _STATES[written.get(request.environment)]
     return (
         request.environment if request.platform == "linux-64" else f"{request.environment} ({request.platform})",
         _frameworks(resolution),

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from tests.command import LOCK, Kgen, Result
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.index import Index
+
+from kgen import freshness, lockfiles, resources
+from kgen.matrix.compatibility import CompatibilityMatrix
+
+AGAIN = f"kgen lock numpy --python {PYTHON} --platform linux-64 --exclude-newer {CUTOFF}"
+REFERENCE = Path(__file__).parents[1] / "locks"
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +47,7 @@ def test_hooks(locked: Kgen) -> None:
         "fault: numpy-cpu: locks/numpy-cpu/activate.d/kgen.fish is missing\n"
         "fault: numpy-cpu: locks/numpy-cpu/deactivate.d/kgen.sh is not what kgen writes: it was edited, or is of"
         " another kgen\n",
-        "\nhint: kgen lock\n\nnumpy-cpu: out of order\n",
+        f"\nhint: {AGAIN}\n\nnumpy-cpu: out of order\n",
     )
 
 
@@ -73,3 +80,216 @@ def test_a_receipt_older_than_the_lock(locked: Kgen) -> None:
 
 def test_nothing_locked(kgen: Kgen) -> None:
     assert kgen("check") == Result(2, "", "error: nothing is locked in [TEMP]/project\n\nhint: kgen lock\n")
+
+
+# -- against the settings ----------------------------------------------------------------------------------------------
+
+FITS = f'backends = ["jax", "numpy"]\npython = "{PYTHON}"\nplatforms = ["linux-64"]\nexclude-newer = "{CUTOFF}"\n'
+
+
+def found(kgen: Kgen, *words: str) -> list[tuple[str, str, str]]:
+    """The faults as (reason, environment, mend); each says what, and the exit status fits."""
+    done = kgen("check", "--json", *words)
+    findings = [one for one in json.loads(done.stdout)["findings"] if one["kind"] == "fault"]
+    assert done.status == (1 if findings else 0), done.stderr
+    assert all(one["what"] and one["path"].startswith("locks/") and one["mend"] for one in findings)
+    return [(one["reason"], one["environment"], one["mend"]) for one in findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (FITS, []),
+        # what is not said is not asked
+        ("dependencies = []\n", []),
+        ("cpu = true\n", []),
+        # looser than what was locked
+        ('backends = ["jax"]\nplatforms = ["linux-64"]\n[environment.two]\nbackends = ["jax", "numpy"]\n',
+         [("not-locked", "two", "kgen lock two"), ("not-asked", "numpy-cpu", "rm -r locks/numpy-cpu")]),
+        (FITS + 'keras = ">=3"\nrequire = ["jax>=0.5"]\n', []),
+        # another than what was locked
+        (FITS.replace(PYTHON, "3.12"), [
+            ("python", "jax-cpu", "kgen lock jax"), ("python", "numpy-cpu", "kgen lock numpy"),
+        ]),
+        (FITS + "portable = true\n", [
+            ("portable", "jax-cpu", "kgen lock jax"), ("portable", "numpy-cpu", "kgen lock numpy"),
+        ]),
+        (FITS.replace('"numpy"', '"numpy", "torch"') + "cpu = true\n",
+         [("not-locked", "torch-cpu", "kgen lock torch")]),
+        ('backends = ["jax"]\ncuda = "12"\n',
+         [("not-locked", "jax-cuda12", "kgen lock jax"), ("not-asked", "numpy-cpu", "rm -r locks/numpy-cpu")]),
+        (FITS.replace("linux-64", "osx-arm64"), [
+            ("not-locked", "jax-cpu", "kgen lock jax"), ("not-locked", "numpy-cpu", "kgen lock numpy"),
+            ("not-asked", "jax-cpu", "kgen lock jax"), ("not-asked", "numpy-cpu", "kgen lock numpy"),
+        ]),
+        (FITS + 'keras = "<3.10"\n', [
+            ("keras", "jax-cpu", "kgen lock jax"), ("keras", "numpy-cpu", "kgen lock numpy"),
+        ]),
+        (FITS + 'require = ["jax<0.5"]\n', [("require", "jax-cpu", "kgen lock jax")]),
+        (FITS + '[backend.jax]\ndependencies = ["six"]\n', [("dependencies", "jax-cpu", "kgen lock jax")]),
+        (FITS + '[backend.jax]\ndependencies = ["opt-einsum<0.1"]\n', [("dependencies", "jax-cpu", "kgen lock jax")]),
+        (FITS + '[backend.jax]\ndependencies = ["opt-einsum[more]"]\n', [("dependencies", "jax-cpu", "kgen lock jax")]),
+        (FITS + 'dependencies = ["six; sys_platform == \'win32\'"]\n', []),
+        (FITS.replace(CUTOFF, "2025-01-01"), [
+            ("exclude-newer", "jax-cpu", "kgen lock jax"), ("exclude-newer", "numpy-cpu", "kgen lock numpy"),
+        ]),
+        (FITS.replace(CUTOFF, "2027-01-01"), []),
+        (FITS + 'glibc = "2.17"\n', [("glibc", "jax-cpu", "kgen lock jax"), ("glibc", "numpy-cpu", "kgen lock numpy")]),
+        (FITS + 'glibc = "2.39"\n', []),
+    ],
+)  # fmt: skip
+def test_against_the_settings(locked: Kgen, text: str, faults: list[tuple[str, str, str]]) -> None:
+    (locked.folder / "kgen.toml").write_text(text)
+    assert found(locked) == faults
+
+
+def test_a_reason_reads_like_one(locked: Kgen) -> None:
+    (locked.folder / "kgen.toml").write_text(FITS.replace(PYTHON, "3.12"))
+    assert locked("check", "jax") == Result(
+        1,
+        "fault: jax-cpu: locks/jax-cpu/pylock.linux-64.toml is for Python 3.11, and 3.12 is asked for\n",
+        "\nhint: kgen lock jax\n\njax-cpu: out of order\n",
+    )
+
+
+def test_the_python_of_the_version_file(locked: Kgen) -> None:
+    (locked.folder / "kgen.toml").write_text('backends = ["jax", "numpy"]\n')
+    (locked.folder / ".python-version").write_text("3.12\n")
+    assert [reason for reason, _, _ in found(locked)] == ["python", "python"]
+
+
+def test_the_settings_are_wrong(locked: Kgen) -> None:
+    (locked.folder / "kgen.toml").write_text("python = 3.12\n")
+    assert locked("check").status == 2
+
+
+def test_nothing_is_locked_of_what_is_asked(kgen: Kgen) -> None:
+    (kgen.folder / "kgen.toml").write_text('backends = ["jax"]\ncpu = true\n')
+    assert found(kgen) == [("not-locked", "jax-cpu", "kgen lock jax")]
+
+
+def test_what_a_flag_locked_is_no_fault(kgen: Kgen) -> None:
+    shutil.copytree(REFERENCE / "jax-cuda12", kgen.folder / "locks/jax-cuda12")
+    shutil.copytree(REFERENCE / "jax-cuda13", kgen.folder / "locks/jax-cuda13")
+    (kgen.folder / "kgen.toml").write_text('backends = ["jax"]\ncuda = "12"\n')
+    assert kgen("check") == Result(
+        0,
+        "note: jax-cuda13: locks/jax-cuda13/pylock.linux-64.toml is for CUDA 13, as a flag asked for; the settings ask"
+        " for CUDA 12\n",
+        "\njax-cuda12, jax-cuda13: in order\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('cuda = "12"\ndriver = "470.57"\n', "driver"),
+        ('cuda = "12"\ndriver = "580.65.06"\n', None),
+        ('cuda = "12.1"\n', "cuda"),
+        ('cuda = "12.9"\n', None),
+        ('cuda = "auto"\ngpu = ["3.5"]\n', "gpu"),
+        ('cuda = "12"\ngpu = ["9.0"]\n', None),
+    ],
+)
+def test_the_machine_that_it_is_for(kgen: Kgen, text: str, reason: str | None) -> None:
+    shutil.copytree(REFERENCE / "jax-cuda12", kgen.folder / "locks/jax-cuda12")
+    (kgen.folder / "kgen.toml").write_text('backends = ["jax"]\n' + text)
+    assert {one for one, _, _ in found(kgen)} == ({reason} if reason else set())
+
+
+def test_the_projects_own_locks(kgen: Kgen) -> None:
+    shutil.copytree(REFERENCE, kgen.folder / "locks")
+    shutil.copy(REFERENCE.parent / "pyproject.toml", kgen.folder)
+    assert found(kgen) == []
+
+
+# -- hand-edited -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("# Do not edit", "# Edited", "edited"),
+        (r"size = (\d+), hashes", r"size = 1, hashes", "edited"),
+        ('\nversion = "([0-9.]+)"', r'\nversion = "0.0.1"', "edited"),
+        (r'sha256 = "[0-9a-f]{4}', 'sha256 = "XYZ!', "hash"),
+        (r'sha256 = "[0-9a-f]{64}"', 'md5 = "00"', "hash"),
+        (r"lock-version", "lock version", "unreadable"),
+        (r'python = "3.11"', "python = 3", "unreadable"),
+        (r'accelerator = "cpu"', 'accelerator = "tpu"', "unreadable"),
+    ],
+)
+def test_edited_by_hand(locked: Kgen, old: str, new: str, reason: str) -> None:
+    path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    text = path.read_text()
+    edited = re.sub(old, new, text, count=1)
+    assert edited != text
+    path.write_text(edited)
+    assert {one for one, _, _ in found(locked, "numpy")} == {reason}
+
+
+def test_two_hashes_of_one_file(locked: Kgen) -> None:
+    path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    path.write_text(re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{"0" * 64}"', path.read_text(), count=1))
+    assert found(locked) == [("hash", "numpy-cpu", AGAIN)]
+
+
+# -- against the matrix ------------------------------------------------------------------------------------------------
+
+
+def reasons(environment: str, *changes: tuple[str, str, str]) -> set[str]:
+    """What is stale in a reference lock if the files of the matrix were changed so."""
+    folder = resources.folder("matrix")
+    files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.toml")}
+    for name, old, new in changes:
+        assert old in files[name], (name, old)
+        files[name] = files[name].replace(old, new)
+    path = REFERENCE / environment / "pylock.linux-64.toml"
+    lock, data = lockfiles.parse(path, path.read_bytes())
+    made_for = freshness.recorded(data["tool"]["kgen"])
+    return {one.reason for one in freshness.stale(lock, made_for, made_for, CompatibilityMatrix(files))}
+
+
+class TestMatrix:
+    """What a lock is made stale by without anybody having touched it."""
+
+    @pytest.fixture(name="jax")
+    @staticmethod
+    def _jax() -> str:
+        return lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").packages["jax"]
+
+    def test_nothing(self) -> None:
+        assert all(reasons(folder.name) == set() for folder in REFERENCE.iterdir())
+
+    def test_a_release_is_known_to_be_bad(self, jax: str) -> None:
+        row = f'[[release]]\nversion = "{jax}"\n'
+        assert reasons("jax-cuda12", ("jax.toml", row, row + 'known-bad = "wrong gradients"\n')) == {"known-bad"}
+
+    def test_a_release_was_yanked(self, jax: str) -> None:
+        row = f'[[release]]\nversion = "{jax}"\n'
+        assert reasons("jax-cuda12", ("jax.toml", row, row + 'yanked = "oops"\n')) == {"yanked"}
+
+    def test_a_library_was_yanked(self) -> None:
+        lock = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml")
+        (name,) = [name for name, version in lock.libraries.items() if version == lock.cudnn]
+        change = (f"libraries/{name}.toml", "yanked = {", f'yanked = {{ "{lock.cudnn}" = "no reason given",')
+        assert reasons("jax-cuda12", change) == {"yanked"}
+
+    def test_a_release_is_gone(self, jax: str) -> None:
+        assert reasons("jax-cuda12", ("jax.toml", f'version = "{jax}"', 'version = "99.1"')) == {"matrix"}
+
+    def test_a_release_needs_more_than_was_known(self, jax: str) -> None:
+        files = (resources.folder("matrix") / "jax.toml").read_text()
+        at = files.index(f'version = "{jax}"')
+        old = files[at : files.find("\n[[release]]\n", at) if "\n[[release]]\n" in files[at:] else None]
+        new = re.sub(r"requires = \[", 'requires = [\n    "keras<3", "nvidia-cusparselt-cu12",', old)
+        assert reasons("jax-cuda12", ("jax.toml", old, new)) == {"requirement", "incomplete"}
+
+    def test_a_driver_floor_was_corrected(self) -> None:
+        floor = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").driver
+        assert reasons("jax-cuda12", ("cuda.toml", f'"{floor}"', '"599.10"')) == {"driver"}
+
+    def test_another_variable_selects_it(self) -> None:
+        assert reasons("numpy-cpu", ("backends.toml", 'KERAS_BACKEND = "numpy"', 'KERAS_BACKEND = "np"')) == {
+            "variables"
+        }

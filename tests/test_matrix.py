@@ -17,8 +17,8 @@ from packaging.version import Version
 import kgen
 from kgen.errors import ExitStatus, MatrixError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix.fitness import contains
 from kgen.matrix.records import Build, Provenance, Release, parse_requirement
-from kgen.solver.problem import contains
 
 SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
 DAY = datetime.date(2024, 1, 1)

@@ -16,10 +16,10 @@ from packaging.version import Version
 
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.fitness import contains, serves
 from kgen.matrix.records import Build
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
-from kgen.solver.problem import contains, serves
 from kgen.surroundings import Library, Surroundings
 
 VARIABLES = ("KERAS_[A-Z_]+", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")

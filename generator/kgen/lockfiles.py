@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tomli
 
@@ -124,9 +124,19 @@ def read(path: Path) -> Lockfile:
     """
     try:
         content = path.read_bytes()
-        data = tomli.loads(content.decode())
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
+    return parse(path, content)[0]
+
+
+def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
+    """The lock that these bytes are, and all that is in them.
+
+    Raises:
+        SettingsError: they have not the form that kgen writes; with every fault.
+    """
+    try:
+        data = tomli.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}", hints=["kgen lock"]) from None
     faults: list[str] = []
@@ -134,7 +144,7 @@ def read(path: Path) -> Lockfile:
     if faults:
         listed = "\n".join(f"{path}: {fault}" for fault in faults)
         raise SettingsError(listed, hints=["`kgen lock` writes it again, from the settings"])
-    return lock
+    return lock, data
 
 
 def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from kgen import condafiles, host, lockfiles, project, resources
-from kgen.cli import console
-from kgen.cli.environments import find
+from kgen import condafiles, freshness, host, lockfiles, project, resources, settings
+from kgen.cli import console, plan
 from kgen.condafiles import CondaFile
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
-from kgen.installers.environment import Source
-from kgen.installers.verify import Difference, differences, differences_of_conda, summary
+from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import load
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
-from kgen.validate import receipts
-
-_SHOWN = 20
-"""So many differences of an environment are listed; `--json` has all of them."""
+from kgen.model.request import EnvironmentRequest
+from kgen.settings import JointEnvironment, Settings
 
 
 class Finding(NamedTuple):
@@ -29,34 +28,45 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `fault` if the lock cannot be relied on, `note` if it is worth knowing.
+        reason: what kind of thing it is, as `python`, `known-bad`, `hook`.
         environment: the environment.
         path: the file, relative to the project.
         what: what is wrong with it.
-        mend: the command that mends it.
+        source: where the fact is from that is against it; None where it is no fact of the matrix.
+        mend: the command that mends it; None where nothing needs to be mended.
     """
 
     kind: Literal["fault", "note"]
+    reason: str
     environment: str
     path: str
     what: str
-    mend: str
+    source: str | None
+    mend: str | None
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Look at the locks, or at what is installed from them."""
     root = project.find_root(Path.cwd())
     if arguments.installed:
-        return _installed(root, arguments)
-    chosen = [lockfiles.choose(root, name) for name in arguments.environments] or list(lockfiles.environments(root))
-    if not chosen:
+        from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
+
+        return installed.run(root, arguments)
+    matrix = load(resources.folder("matrix"))
+    check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
+    named = [lockfiles.choose(root, name) for name in dict.fromkeys(arguments.environments)]
+    chosen = named or list(lockfiles.environments(root))
+    missing = [] if named else list(check.missing(chosen))
+    if not chosen and not missing:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
-    found = [finding for environment in chosen for finding in _findings(root, environment)]
+    found = [*missing, *(finding for environment in chosen for finding in check.findings(environment))]
+    found += check.disagreements()
     if arguments.json:
         console.data({"findings": [finding._asdict() for finding in found]})
     else:
         for finding in found:
             console.result(f"{finding.kind}: {finding.environment}: {finding.path} {finding.what}")
-        console.hints(finding.mend for finding in found)
+        console.hints(finding.mend for finding in found if finding.mend is not None)
     faulty = dict.fromkeys(finding.environment for finding in found if finding.kind == "fault")
     if not arguments.json:
         names = ", ".join(faulty or (one.name for one in chosen))
@@ -64,43 +74,201 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return ExitStatus.CHECK_FAILED if faulty else ExitStatus.DONE
 
 
-def _findings(root: Path, environment: LockedEnvironment) -> Iterator[Finding]:
-    name = environment.name
-
-    def finding(kind: Literal["fault", "note"], path: Path, what: str, mend: str) -> Finding:
-        return Finding(kind, name, path.relative_to(root).as_posix(), what, mend)
-
-    locks = []
-    for path in environment.platforms.values():
-        try:
-            locks.append(lockfiles.read(path))
-        except KgenError as error:
-            reason = error.message.removeprefix(f"{path}: ").removeprefix(f"{path} ")
-            yield finding("fault", path, f"cannot be relied on: {reason}", "kgen lock")
-    for path, what in _hook_findings(environment, locks[0]) if locks else ():
-        yield finding("fault", path, what, "kgen lock")
-    for kind, path, what in _conda_findings(environment.folder, locks):
-        yield finding(kind, path, what, "kgen lock --conda")
-    for receipt in receipts.find(environment.folder):
-        if receipt.stale:
-            yield finding(
-                "note", receipt.path, "is older than the lock: it proves another one", f"kgen validate {name}"
-            )
+_Astray = tuple[Literal["fault", "note"], str, str, str | None]
+"""Kind, reason, what, mend."""
 
 
-def _hook_findings(environment: LockedEnvironment, lock: Lockfile) -> Iterator[tuple[Path, str]]:
-    for place, text in render_hooks(environment.name, lock.variables).items():
-        path = environment.folder / place
-        try:
-            content = path.read_bytes()
-        except OSError:
-            yield path, "is missing"
-            continue
-        if content != text.encode():
-            yield path, "is not what kgen writes: it was edited, or is of another kgen"
+class _Check:
+    """A look at the locks of one project.
+
+    Only what the settings say is missed: where they name no backends, whatever is locked is meant, and where they name
+    no Python, platform or accelerator, that of the lock is.
+    """
+
+    def __init__(self, asked: Settings, matrix: CompatibilityMatrix, python: str | None) -> None:
+        self.settings = asked
+        self.matrix = matrix
+        self.python = asked.python or python
+        self.known = plan.known_environments(asked, matrix)
+        self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
+
+    def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
+        """What the settings ask for; None where they leave it open."""
+        accelerated = any(self.matrix.backends[backend].accelerated for backend in joint.backends)
+        if self.settings.cpu or not accelerated:
+            return CPU
+        return None if self.settings.cuda in {None, "auto"} else Accelerator.parse(str(self.settings.cuda))
+
+    def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
+        """What the settings ask for and nobody has locked."""
+        there = {environment.name: environment for environment in locked}
+        for name in (*(self.settings.backends or ()), *self.settings.environments):
+            asked = self._accelerator(self.known[name])
+            wanted = f"{name}-{asked.name}" if asked is not None else name
+            mend = f"kgen lock {name}"
+            has = [one for one in there if one == wanted or (asked is None and _short(one) == name)]
+            if not has:
+                yield Finding(
+                    "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}", "is missing: the settings ask for it",
+                    None, mend,
+                )  # fmt: skip
+            for one in has:
+                for platform in self.settings.platforms or ():
+                    if platform not in there[one].platforms:
+                        path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
+                        what = "is missing: the settings ask for the platform"
+                        yield Finding("fault", "not-locked", one, path, what, None, mend)
+
+    def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
+        """What is wrong with an environment."""
+        root, name = self.settings.root, environment.name
+
+        def finding(
+            kind: Literal["fault", "note"],
+            reason: str,
+            path: Path,
+            what: str,
+            mend: str | None,
+            *,
+            source: str | None = None,
+        ) -> Finding:
+            return Finding(kind, reason, name, path.relative_to(root).as_posix(), what, source, mend)
+
+        mend = "kgen lock"
+        locks = []
+        for path in environment.platforms.values():
+            try:
+                content = path.read_bytes()
+                lock, data = lockfiles.parse(path, content)
+                made_for = freshness.recorded(data["tool"]["kgen"])
+                again = pylock.again(data)
+            except OSError as error:
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+                continue
+            except (KgenError, ValueError, KeyError, TypeError) as error:
+                text = error.message if isinstance(error, KgenError) else str(error)
+                said = text.removeprefix(f"{path}: ").removeprefix(f"{path} ")
+                reason = "hash" if "hashes" in said else "unreadable"
+                yield finding("fault", reason, path, f"cannot be relied on: {said}", mend)
+                continue
+            locks.append(lock)
+            if self.settings.file is None:
+                mend = _as_typed(made_for)
+            request, astray, mend = self._request(lock, made_for, mend)
+            for kind, reason, what, mended in astray:
+                yield finding(kind, reason, path, what, mended)
+            form = self._form(lock, data, is_own=again.encode() == content)
+            for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
+                yield finding("fault", one.reason, path, one.what, mend, source=one.source)
+            for file in lock.files:
+                self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, mend))
+        yield from self._hooks(environment, locks, mend, finding)
+        for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
+            yield finding(kind, "conda", path, what, "kgen lock --conda")
+
+    def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
+        """What of a file is not of kgen's making, or not of the form that is asked for."""
+        found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
+        if not found and not is_own:
+            found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
+        if self.settings.portable and any(file.url for file in lock.files):
+            found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
+        return found
+
+    def _hooks(
+        self,
+        environment: LockedEnvironment,
+        locks: Sequence[Lockfile],
+        mend: str,
+        finding: Callable[[Literal["fault", "note"], str, Path, str, str | None], Finding],
+    ) -> Iterator[Finding]:
+        for place, text in render_hooks(environment.name, locks[0].variables).items() if locks else ():
+            path = environment.folder / place
+            try:
+                content = path.read_bytes()
+            except OSError:
+                yield finding("fault", "hook", path, "is missing", mend)
+                continue
+            if content != text.encode():
+                what = "is not what kgen writes: it was edited, or is of another kgen"
+                yield finding("fault", "hook", path, what, mend)
+        if not (environment.folder / "receipts").is_dir():
+            return
+        from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none
+
+        for receipt in receipts.find(environment.folder):
+            if receipt.stale:
+                what = "is older than the lock: it proves another one"
+                yield finding("note", "receipt", receipt.path, what, f"kgen validate {environment.name}")
+
+    def _request(
+        self, lock: Lockfile, made_for: EnvironmentRequest, mend: str
+    ) -> tuple[EnvironmentRequest, list[_Astray], str]:
+        """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
+        if self.settings.file is None:
+            return made_for, [], mend
+        name = _short(lock.environment)
+        joint = self.known.get(name)
+        if joint is None:
+            folder = lock.path.parent.relative_to(self.settings.root).as_posix()
+            what = f"is of an environment that {self.settings.file.name} does not name"
+            return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for)
+        mend = f"kgen lock {name}"
+        astray: list[_Astray] = []
+        accelerator = self._accelerator(joint)
+        if accelerator is None or accelerator.name != lock.accelerator:
+            if accelerator is not None:
+                what = f"is for {made_for.accelerator}, as a flag asked for; the settings ask for {accelerator}"
+                mend += f" {_flag(made_for.accelerator)}"
+                astray.append(("note", "not-asked", what, None))
+            accelerator = made_for.accelerator
+        platforms = self.settings.platforms
+        if platforms is not None and lock.platform not in platforms:
+            what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
+            astray.append(("fault", "not-asked", what, mend))
+        request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
+        return dataclasses.replace(request, python=self.python or lock.python), astray, mend
+
+    def disagreements(self) -> Iterator[Finding]:
+        """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""
+        for filename, by_hash in self.files.items():
+            (first, _), *others = by_hash.values()
+            for lock, mend in others:
+                path = lock.path.relative_to(self.settings.root).as_posix()
+                what = f"has another sha256 for {filename} than {first.environment}"
+                yield Finding("fault", "hash", lock.environment, path, what, None, mend)
 
 
-def _conda_findings(folder: Path, locks: Sequence[Lockfile]) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
+def _short(environment: str) -> str:
+    """`jax` for jax-cuda12."""
+    return environment.rpartition("-")[0]
+
+
+def _flag(accelerator: Accelerator) -> str:
+    return "--cpu" if accelerator == CPU else f"--cuda {accelerator.version}"
+
+
+def _as_typed(request: EnvironmentRequest) -> str:
+    """The call that asks for it, where there are no settings to ask."""
+    words = ["kgen", "lock", *request.backends]
+    words += ["--together", request.name] if request.joint else []
+    words += [] if request.accelerator == CPU else _flag(request.accelerator).split()
+    words += ["--python", request.python, "--platform", request.platform]
+    single = {
+        "--glibc": request.glibc,
+        "--driver": request.driver,
+        "--keras": request.keras,
+        "--exclude-newer": request.cutoff,
+    }
+    words += [word for flag, value in single.items() if value for word in (flag, str(value))]
+    several = {"--gpu": request.gpus, "--require": request.requirements, "--dependency": request.dependencies}
+    words += [word for flag, values in several.items() for value in values for word in (flag, str(value))]
+    return shlex.join(words)
+
+
+def _conda_findings(
+    folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix
+) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
     records = folder / condafiles.RECORDS
     if not records.exists():
         return
@@ -126,73 +294,20 @@ def _conda_findings(folder: Path, locks: Sequence[Lockfile]) -> Iterator[tuple[L
         if actual != content.encode():
             yield "fault", path, "is not what kgen writes: it was edited, or is of another kgen"
     for lock in locks:
-        other = _other_versions(file, lock)
+        other = _other_versions(file, lock, matrix)
         if other:
             where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
             why = "a channel builds a release when it comes to it"
             yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}; {why}"
 
 
-def _other_versions(file: CondaFile, lock: Lockfile) -> str:
+def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:
     """The frameworks and their parts that conda's lock has in another version, each with both."""
     locked = file.platforms.get(lock.platform)
     ours = {one["name"]: one["version"] for one in locked.packages} if locked else {}
-    names = load(resources.folder("matrix")).conda.names
+    names = matrix.conda.names
     return ", ".join(
         f"{name} {found} (as a wheel {version})"
         for name, version in sorted(lock.packages.items())
         if (found := ours.get(names.get(name, name))) is not None and found != version.partition("+")[0]
     )
-
-
-# -- what is installed -------------------------------------------------------------------------------------------------
-
-
-def _installed(root: Path, arguments: argparse.Namespace) -> ExitStatus:
-    """Compare what is on disk with the locks, file by file."""
-    names = arguments.environments or [one.name for one in lockfiles.environments(root)]
-    sources = [find(name, arguments.envs) for name in names]
-    if not arguments.environments:
-        sources = [source for source in sources if source.prefix.is_dir()]
-    if not sources:
-        raise UsageError("no environment is on disk", hints=["kgen sync --all"])
-    found = [(source, _differences(source)) for source in sources]
-    if arguments.json:
-        console.data({"environments": [_data(source, several) for source, several in found]})
-    for source, several in found:
-        if not arguments.json:
-            console.result(_text(source, several))
-    wrong = [source for source, several in found if several]
-    console.hints(f"kgen sync --reinstall {'--conda ' if one.conda else ''}{one.environment.name}" for one in wrong)
-    return ExitStatus.CHECK_FAILED if wrong else ExitStatus.DONE
-
-
-def _differences(source: Source) -> tuple[Difference, ...]:
-    if not source.conda:
-        return differences(source, lockfiles.read(source.lock))
-    from kgen.installers.conda import platform_of  # noqa: PLC0415 - for who has such an environment
-
-    return differences_of_conda(source, platform_of(condafiles.read(source.lock), host.subdir()))
-
-
-def _text(source: Source, found: Sequence[Difference]) -> str:
-    name = source.name
-    if not found:
-        return f"{name}: every file is as locked"
-    if found[0] == Difference("removed", ".", None):
-        return f"{name}: is not on disk"
-    counts = ", ".join(f"{count} {kind}" for kind, count in summary(tuple(found)).items() if count)
-    lines = [f"{name}: {counts}"]
-    lines += [f"  {one.kind:8}{one.path}{f'  ({one.package})' if one.package else ''}" for one in found[:_SHOWN]]
-    if len(found) > _SHOWN:
-        lines.append(f"  and {len(found) - _SHOWN} more; --json has all of them")
-    return "\n".join(lines)
-
-
-def _data(source: Source, found: Sequence[Difference]) -> dict[str, object]:
-    return {
-        "environment": source.name,
-        "prefix": str(source.prefix),
-        "lock": f"sha256:{source.digest}",
-        "differences": [one._asdict() for one in found],
-    }

@@ -62,7 +62,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
     notes: list[str] = []
     accelerator = _accelerator(settings, environments, matrix, notes)
     drafts = [
-        _request(environment, settings, accelerator, platform, matrix)
+        request_for(environment, settings, accelerator, platform, matrix)
         for environment in environments
         for platform in _platforms(settings, accelerator, matrix)
     ]
@@ -159,6 +159,15 @@ def _environments(
     ]
 
 
+def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[str, JointEnvironment]:
+    """What the settings may be meant by: each backend that they name (every one, if they name none), each joint one."""
+    alone = {
+        name: JointEnvironment(name=name, backends=(name,), dependencies=())
+        for name in settings.backends or tuple(matrix.backends)
+    }
+    return {**alone, **settings.environments}
+
+
 def _platforms(settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix) -> tuple[str, ...]:
     """The platforms of the settings; else this machine's, unless it is one that CUDA does not run on."""
     if settings.platforms:
@@ -171,13 +180,14 @@ def _platforms(settings: Settings, accelerator: Accelerator, matrix: Compatibili
     return (here,) if accelerator == CPU or runs_cuda else (first,)
 
 
-def _request(
+def request_for(
     environment: JointEnvironment,
     settings: Settings,
     accelerator: Accelerator,
     platform: str,
     matrix: CompatibilityMatrix,
 ) -> EnvironmentRequest:
+    """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
     accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
     dependencies = (*settings.dependencies, *(one for several in own for one in several), *environment.dependencies)
@@ -257,7 +267,7 @@ def _auto(
     for major in sorted(matrix.cuda_majors, reverse=True):
         accelerator = Accelerator(cuda=major)
         requests = [
-            _request(environment, known, accelerator, platform, matrix)
+            request_for(environment, known, accelerator, platform, matrix)
             for environment in environments
             for platform in _platforms(settings, accelerator, matrix)
         ]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomli
-from packaging.pylock import Pylock, PylockValidationError
 
 from kgen import templates
 from kgen.errors import JudgementError
@@ -64,11 +63,48 @@ def render(
         },
         why=[{"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why],
     )
+    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415 - who only reads locks needs none
+
     try:
         Pylock.from_dict(tomli.loads(text))
     except (ValueError, PylockValidationError) as error:
         raise JudgementError(f"{request.environment}: the lock would not be valid: {error}") from error
     return text
+
+
+def again(data: Mapping[str, Any]) -> str:
+    """The text that kgen writes of what is in a lock: whoever edits a lock by hand leaves another one.
+
+    Args:
+        data: the whole of a lock that has kgen's form.
+    """
+    kgen = data["tool"]["kgen"]
+    return templates.render(
+        "pylock.toml.j2",
+        environment=kgen["environment"],
+        platform=kgen["platform"],
+        marker=", ".join(map(toml_text, data["environments"])),
+        requires_python=toml_text(data["requires-python"]),
+        wheels=[_wheel_again(package) for package in data["packages"]],
+        kgen={key: _toml(value) for key, value in kgen.items() if key != "why" and not isinstance(value, dict)},
+        tables={key: _versions(value) for key, value in kgen.items() if isinstance(value, dict)},
+        why=[{key: _toml(value) for key, value in row.items()} for row in kgen.get("why", ())],
+    )
+
+
+def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
+    (wheel,) = package["wheels"]
+    where = next(key for key in ("path", "url") if key in wheel)
+    requires_python = package.get("requires-python")
+    return {
+        "name": toml_text(package["name"]),
+        "version": toml_text(package["version"]),
+        "requires_python": None if requires_python is None else toml_text(requires_python),
+        "where": where,
+        "location": toml_text(wheel[where]),
+        "size": wheel.get("size"),
+        "sha256": toml_text(wheel["hashes"]["sha256"]),
+    }
 
 
 def marker(platform: Platform) -> str:

@@ -23,6 +23,7 @@ from kgen.matrix.records import (
     Library,
     Platform,
     PythonMinor,
+    Release,
     Toolkit,
     parse_requirement,
 )
@@ -35,6 +36,7 @@ _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
 _META_PACKAGE = "cuda-toolkit"
+_RELEASE = "\n[[release]]\n"
 _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
 """Roles of packages whose own version is that of CUDA."""
 
@@ -112,6 +114,28 @@ class CompatibilityMatrix:
     def framework(self, name: str) -> Framework:
         """The framework of this name, which must be one of :attr:`framework_names`."""
         return self._read(f"{name}.toml", lambda table: reader.read_framework(table, name))
+
+    @functools.cache  # noqa: B019 - a matrix lives as long as the process
+    def release(self, name: str, version: Version) -> Release | None:
+        """One release of a framework, or None; the others are not read where its rows are found by their text."""
+        text = self._text(f"{name}.toml")
+        first, row = text.find(_RELEASE), text.find(f'{_RELEASE}version = "{version}"\n')
+        if row < 0:
+            return next((one for one in self.framework(name).releases if one.version == version), None)
+        end = text.find(_RELEASE, row + 1)
+        faults: list[str] = []
+        alone = tomli.loads(text[:first] + text[row : end if end > 0 else None])
+        found = reader.read_framework(Table(alone, name, faults), name)
+        if faults:
+            self.check()
+        return found.releases[0]
+
+    @functools.cache  # noqa: B019 - a matrix lives as long as the process
+    def yanked(self, library: str) -> Mapping[str, str]:
+        """Version -> why it was yanked, of a library; its other rows are not looked at."""
+        file = f"{_LIBRARIES}{library}.toml"
+        yanked = self._parse(file, []).get("yanked") if file in self._files else None
+        return {str(version): str(why) for version, why in yanked.items()} if isinstance(yanked, dict) else {}
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def library(self, name: str) -> Library | None:

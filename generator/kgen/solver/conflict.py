@@ -9,9 +9,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS
+from kgen.matrix.fitness import contains, ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.resolution import Cause
-from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, contains, ptx_driver, spell
+from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, spell
 from kgen.solver.search import search
 
 _REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.fitness import contains, has_sass, ptx_driver
 from kgen.matrix.records import Build, Release, parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Cause, Conflict, Reason, Resolution
 from kgen.solver import conflict, suggest
-from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, contains, has_sass, newest, ptx_driver
+from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
 from kgen.solver.search import Selection, search
 
 Exclusion = frozenset[tuple[str, Version]]

@@ -1,0 +1,67 @@
+"""`kgen check --installed`: is every file of the environments on disk what the locks say?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgen import condafiles, host, lockfiles
+from kgen.cli import console
+from kgen.cli.environments import find
+from kgen.errors import ExitStatus, UsageError
+from kgen.installers.environment import Source
+from kgen.installers.verify import Difference, differences, differences_of_conda, summary
+
+_SHOWN = 20
+"""So many differences of an environment are listed; `--json` has all of them."""
+
+
+def run(root: Path, arguments: argparse.Namespace) -> ExitStatus:
+    """Compare what is on disk with the locks, file by file."""
+    names = arguments.environments or [one.name for one in lockfiles.environments(root)]
+    sources = [find(name, arguments.envs) for name in names]
+    if not arguments.environments:
+        sources = [source for source in sources if source.prefix.is_dir()]
+    if not sources:
+        raise UsageError("no environment is on disk", hints=["kgen sync --all"])
+    found = [(source, _differences(source)) for source in sources]
+    if arguments.json:
+        console.data({"environments": [_data(source, several) for source, several in found]})
+    for source, several in found:
+        if not arguments.json:
+            console.result(_text(source, several))
+    wrong = [source for source, several in found if several]
+    console.hints(f"kgen sync --reinstall {'--conda ' if one.conda else ''}{one.environment.name}" for one in wrong)
+    return ExitStatus.CHECK_FAILED if wrong else ExitStatus.DONE
+
+
+def _differences(source: Source) -> tuple[Difference, ...]:
+    if not source.conda:
+        return differences(source, lockfiles.read(source.lock))
+    from kgen.installers.conda import platform_of  # noqa: PLC0415 - for who has such an environment
+
+    return differences_of_conda(source, platform_of(condafiles.read(source.lock), host.subdir()))
+
+
+def _text(source: Source, found: Sequence[Difference]) -> str:
+    name = source.name
+    if not found:
+        return f"{name}: every file is as locked"
+    if found[0] == Difference("removed", ".", None):
+        return f"{name}: is not on disk"
+    counts = ", ".join(f"{count} {kind}" for kind, count in summary(tuple(found)).items() if count)
+    lines = [f"{name}: {counts}"]
+    lines += [f"  {one.kind:8}{one.path}{f'  ({one.package})' if one.package else ''}" for one in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"  and {len(found) - _SHOWN} more; --json has all of them")
+    return "\n".join(lines)
+
+
+def _data(source: Source, found: Sequence[Difference]) -> dict[str, object]:
+    return {
+        "environment": source.name,
+        "prefix": str(source.prefix),
+        "lock": f"sha256:{source.digest}",
+        "differences": [one._asdict() for one in found],
+    }

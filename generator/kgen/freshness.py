@@ -1,0 +1,385 @@
+"""Does this lock still satisfy this request? Offline, and without solving.
+
+A lock that was made for another request is not stale for that: it is looked at whether what is in it is what is asked
+now, and whether the matrix still stands by it. So a request that was loosened costs no new lock, and a release that
+turned out to be bad does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from kgen.errors import UsageError
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.fitness import contains, has_sass, newness, ptx_driver, serves
+from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.lockfile import Lockfile
+from kgen.model.request import EnvironmentRequest
+
+_GLIBC = r"manylinux_(\d+)_(\d+)_"
+_OLD_GLIBCS = {"manylinux1_": "2.5", "manylinux2010_": "2.12", "manylinux2014_": "2.17"}
+
+
+class Stale(NamedTuple):
+    """One thing that a lock does not satisfy.
+
+    Attributes:
+        reason: what kind of thing, as `python` or `known-bad`.
+        what: what is wrong, of the lock.
+        source: where the fact is from that is against it; None for a wish of the request.
+    """
+
+    reason: str
+    what: str
+    source: str | None = None
+
+
+def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
+    """The request that a lock says it was made for.
+
+    Args:
+        data: its `[tool.kgen]`.
+
+    Raises:
+        ValueError: what it says is no request.
+    """
+    try:
+        cutoff = data.get("exclude-newer")
+        return EnvironmentRequest(
+            name=data["environment"].removesuffix(f"-{data['accelerator']}"),
+            backends=tuple(data["backends"]),
+            accelerator=Accelerator.parse(data.get("cuda-limit", data["accelerator"])),
+            python=data["python"],
+            platform=data["platform"],
+            glibc=Version(data["glibc"]) if "glibc" in data else None,
+            driver=DriverVersion(data["driver-asked"]) if "driver-asked" in data else None,
+            gpus=tuple(map(Version, data.get("gpus", ()))),
+            keras=SpecifierSet(data.get("keras", "")),
+            requirements=tuple(map(parse_requirement, data.get("requirements", ()))),
+            dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
+            cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
+        )
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{error} in [tool.kgen]") from None
+
+
+def stale(
+    lock: Lockfile, request: EnvironmentRequest, made_for: EnvironmentRequest, matrix: CompatibilityMatrix
+) -> tuple[Stale, ...]:
+    """What of a lock does not satisfy a request, or is no longer what the matrix says; () if nothing.
+
+    Args:
+        lock: the lock.
+        request: what is asked now, for the platform of the lock.
+        made_for: what the lock was made for.
+        matrix: the facts.
+    """
+    return _Look(lock, request, made_for, matrix).found
+
+
+class _Look:
+    """A look at one lock."""
+
+    def __init__(
+        self, lock: Lockfile, request: EnvironmentRequest, made_for: EnvironmentRequest, matrix: CompatibilityMatrix
+    ) -> None:
+        self.lock = lock
+        self.request = request
+        self.made_for = made_for
+        self.matrix = matrix
+        self.versions = {name: Version(text) for name, text in {**lock.packages, **lock.versions}.items()}
+
+    @property
+    def found(self) -> tuple[Stale, ...]:
+        unknown = [name for name in self.lock.backends if name not in self.matrix.backends]
+        if unknown or self.lock.platform not in self.matrix.platforms:
+            what = f"backend {unknown[0]}" if unknown else f"platform {self.lock.platform}"
+            return (Stale("matrix", f"is for the {what}, which the matrix does not know"),)
+        return (
+            *self._backends(),
+            *self._python(),
+            *self._limit(),
+            *self._glibc(),
+            *self._wishes(),
+            *self._cutoff(),
+            *self._releases(),
+            *self._yanked(),
+            *self._hardware(),
+        )
+
+    # -- what is asked -------------------------------------------------------------------------------------------------
+
+    def _backends(self) -> Iterator[Stale]:
+        asked, has = self.request.backends, self.lock.backends
+        missing = [backend for backend in asked if backend not in has]
+        if missing:
+            yield Stale("backends", f"is without {' and '.join(missing)}, which is asked for")
+        elif asked[0] != has[0]:
+            yield Stale("backends", f"selects {has[0]}, and {asked[0]} is asked for first")
+        elif self.matrix.backends[has[0]].environment != self.lock.variables:
+            row = self.matrix.backends[has[0]]
+            yield Stale("variables", f"does not set what selects {has[0]}", row.provenance.source)
+
+    def _python(self) -> Iterator[Stale]:
+        if self.request.python != self.lock.python:
+            yield Stale("python", f"is for Python {self.lock.python}, and {self.request.python} is asked for")
+
+    def _limit(self) -> Iterator[Stale]:
+        asked, cuda = self.request.accelerator, self.lock.cuda
+        if asked.name != self.lock.accelerator:
+            yield Stale("cuda", f"is for {self.lock.accelerator}, and {asked.name} is asked for")
+            return
+        solved = self.made_for.accelerator.minor
+        if asked.minor is None or asked.cuda is None or (solved is not None and solved <= asked.minor):
+            return
+        bounds = {name: self.matrix.minor_bound(name, asked.cuda, asked.minor) for name in self.lock.libraries}
+        newer = [
+            n for n, bound in bounds.items() if bound is not None and n in self.versions and self.versions[n] >= bound
+        ]
+        if (cuda is not None and Version(cuda).minor > asked.minor) or newer:
+            at = f"{newer[0]} {self.versions[newer[0]]}" if newer else f"CUDA {cuda}"
+            yield Stale("cuda", f"has {at}, and nothing newer than CUDA {asked.version} is asked for")
+
+    def _glibc(self) -> Iterator[Stale]:
+        asked = self.request.glibc
+        if asked is None or (self.made_for.glibc is not None and self.made_for.glibc <= asked):
+            return
+        for file in self.lock.files:
+            needed = _needed_glibc(file.filename)
+            if needed is not None and needed > asked:
+                yield Stale("glibc", f"has {file.filename}, which needs glibc {needed}, and {asked} is asked for")
+                return
+
+    def _wishes(self) -> Iterator[Stale]:
+        request = self.request
+        keras = self.versions.get(KERAS)
+        if keras is not None and not contains(request.keras, keras):
+            yield Stale("keras", f"has keras {keras}, and keras {request.keras} is asked for")
+        for wish in filter(self._applies, request.requirements):
+            has = self.versions.get(canonicalize_name(wish.name))
+            if has is not None and not contains(wish.specifier, has):
+                yield Stale("require", f"has {wish.name} {has}, and {wish} is required")
+        made_for = {(canonicalize_name(one.name), frozenset(one.extras)) for one in self.made_for.dependencies}
+        for wish in filter(self._applies, request.dependencies):
+            name = canonicalize_name(wish.name)
+            has = self.versions.get(name)
+            if has is None:
+                yield Stale("dependencies", f"is without {wish}, which is asked for")
+            elif not contains(wish.specifier, has):
+                yield Stale("dependencies", f"has {wish.name} {has}, and {wish} is asked for")
+            elif wish.extras and not any(of == name and wish.extras <= extras for of, extras in made_for):
+                yield Stale("dependencies", f"was made without the extras of {wish}")
+
+    def _applies(self, wish: Requirement) -> bool:
+        return wish.marker is None or wish.marker.evaluate(self._markers)
+
+    @property
+    def _markers(self) -> dict[str, str]:
+        return {
+            **self.matrix.platforms[self.lock.platform].markers,
+            "python_version": self.lock.python,
+            "python_full_version": f"{self.lock.python}.0",
+            "implementation_name": "cpython",
+            "platform_python_implementation": "CPython",
+            "extra": "",
+        }
+
+    def _cutoff(self) -> Iterator[Stale]:
+        asked, solved = self.request.cutoff, self.made_for.cutoff
+        if asked is None or (solved is not None and solved <= asked):
+            return
+        for name in self._frameworks():
+            release = self.matrix.release(name, self._public(name))
+            if release is not None and release.released > asked:
+                what = f"has {name} {release.version} of {release.released}, and nothing after {asked} is asked for"
+                yield Stale("exclude-newer", what)
+                return
+        until = "with no last day" if solved is None else f"with all until {solved}"
+        yield Stale("exclude-newer", f"was made {until}, and nothing after {asked} is asked for")
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    def _frameworks(self) -> list[str]:
+        """What of the lock has a matrix file of its own."""
+        known = {*self.lock.packages, *self.lock.libraries}
+        return [name for name in self.matrix.framework_names if name in known and name in self.versions]
+
+    def _public(self, name: str) -> Version:
+        return Version(self.versions[name].public)
+
+    def _releases(self) -> Iterator[Stale]:
+        chosen = {self.matrix.backends[backend].framework for backend in self.lock.backends} | {KERAS}
+        for name in self._frameworks():
+            version = self._public(name)
+            release = self.matrix.release(name, version)
+            if release is None:
+                yield Stale("matrix", f"has {name} {version}, which the matrix does not know")
+                continue
+            if not self._is_pinned(name, version):
+                source = release.builds[-1].provenance.source if release.builds else None
+                if release.yanked:
+                    yield Stale("yanked", f"has {name} {version}, which was yanked: {release.yanked}", source)
+                if release.known_bad:
+                    yield Stale(
+                        "known-bad", f"has {name} {version}, which is to be avoided: {release.known_bad}", source
+                    )
+            if name in chosen:
+                yield from self._build_facts(name, release)
+
+    def _is_pinned(self, name: str, version: Version) -> bool:
+        """Whether it is there because exactly it is asked for."""
+        wishes = (*self.request.requirements, *self.request.dependencies)
+        return any(
+            canonicalize_name(wish.name) == name
+            and any(one.operator in {"==", "==="} and "*" not in one.version for one in wish.specifier)
+            and contains(wish.specifier, version)
+            for wish in wishes
+        )
+
+    def _build_of(self, name: str, release: Release) -> Build | None:
+        """The build that is locked."""
+        accelerated = {row.framework for row in self.matrix.backends.values() if row.accelerated}
+        major = self.request.accelerator.cuda if self.lock.accelerated and name in accelerated else None
+        local = self.versions[name].local
+        fitting = [
+            build
+            for build in release.builds
+            if self.lock.platform in build.platforms
+            and self.lock.python in build.pythons
+            and build.cuda_major == major
+            and build.local in {None, local}
+        ]
+        return max(fitting, key=newness, default=None)
+
+    def _build_facts(self, name: str, release: Release) -> Iterator[Stale]:
+        build = self._build_of(name, release)
+        if build is None:
+            on = f"{self.lock.accelerator}, {self.lock.platform} and Python {self.lock.python}"
+            yield Stale("matrix", f"has {name} {release.version}, which has no build for {on}")
+            return
+        texts = [(text, build.provenance.source) for text in build.requires]
+        texts += build.adds.items()
+        texts = [(one, source) for text, source in texts for one in (text, *self.matrix.expand(text))]
+        for backend in self.lock.backends:
+            row = self.matrix.backends[backend]
+            if row.framework == name:
+                texts += [(text, row.provenance.source) for text in row.needs]
+                texts += [(f"{KERAS}{row.keras}", row.provenance.source)] if row.keras else []
+        for text, source in texts:
+            need = parse_requirement(text)
+            if not self._applies(need):
+                continue
+            has = self.versions.get(need.name)
+            if has is None and need.name in self.matrix.library_names:
+                yield Stale("incomplete", f"is without {need.name}, which {name} {release.version} needs", source)
+            elif has is not None and not contains(need.specifier, has):
+                what = f"has {need.name} {has}, and {name} {release.version} needs {need.name} {need.specifier}"
+                yield Stale("requirement", what, source)
+
+    def _yanked(self) -> Iterator[Stale]:
+        for name in self.lock.libraries:
+            has = self.versions.get(name)
+            why = None if has is None else self.matrix.yanked(name).get(str(has))
+            if has is not None and why is not None and not self._is_pinned(name, has):
+                yield Stale("yanked", f"has {name} {has}, which was yanked: {why}")
+
+    # -- the machine that it is for ------------------------------------------------------------------------------------
+
+    def _hardware(self) -> Iterator[Stale]:
+        major = self.request.accelerator.cuda
+        if major is None or not self.lock.accelerated or major not in self.matrix.cuda_majors:
+            return
+        builds = [
+            (name, build)
+            for name in self._frameworks()
+            if (release := self.matrix.release(name, self._public(name))) is not None
+            and (build := self._build_of(name, release)) is not None
+            and build.cuda_major is not None
+        ]
+        yield from self._driver(major, builds)
+        for gpu in self.request.gpus:
+            for name, build in builds:
+                if not serves(build, gpu, self.request.driver, self.matrix):
+                    what = f"has {name} {self.versions[name]}, which does not serve a GPU of compute capability {gpu}"
+                    yield Stale("gpu", what, build.provenance.source)
+            cudnn, rows = self._cudnn_rows(major)
+            if rows and not any(contains(row.gpus, gpu) for row in rows):
+                what = f"has cuDNN {cudnn}, which does not serve a GPU of compute capability {gpu}"
+                yield Stale("gpu", what, rows[-1].provenance.source)
+
+    def _cudnn_rows(self, major: int) -> tuple[str | None, list[Any]]:
+        cudnn = self.lock.cudnn
+        rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.cuda == major]
+        return cudnn, [row for row in rows if contains(row.cudnn, Version(str(cudnn)))]
+
+    def _driver(self, major: int, builds: list[tuple[str, Build]]) -> Iterator[Stale]:
+        """The floor is worked out again: it may have been corrected since the lock was made."""
+        row = self.matrix.cuda_majors[major]
+        floors = [(row.driver, row.provenance.source)]
+        gpus = self.request.gpus
+        by_cudnn = [
+            (one.driver, one.provenance.source)
+            for one in self._cudnn_rows(major)[1]
+            if not gpus or any(contains(one.gpus, gpu) for gpu in gpus)
+        ]
+        floors += [min(by_cudnn, key=lambda pair: pair[0])] if by_cudnn else []
+        for _, build in builds:
+            if build.ptx and any(not has_sass(build, gpu) for gpu in gpus):
+                floor = ptx_driver(build, self.matrix)
+                floors += [(floor, build.provenance.source)] if floor is not None else []
+        floor, source = max(floors, key=lambda pair: pair[0])
+        asked = self.request.driver
+        if asked is not None and not asked.reaches(floor):
+            yield Stale("driver", f"needs driver {floor}, and {asked} is what it is for", source)
+        elif self.lock.driver is not None and DriverVersion(self.lock.driver) < floor and not gpus:
+            yield Stale("driver", f"says that driver {self.lock.driver} is enough, and it needs {floor}", source)
+
+
+def _needed_glibc(filename: str) -> Version | None:
+    """The oldest glibc that a wheel runs on; None where it does not matter."""
+    tags = filename.removesuffix(".whl").rpartition("-")[2]
+    floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]
+    floors += [Version(floor) for tag, floor in _OLD_GLIBCS.items() if tag in tags]
+    return min(floors, default=None)
+
+
+def hand_edited(lock: Lockfile, data: Mapping[str, Any]) -> tuple[Stale, ...]:
+    """Where the parts of a lock contradict each other, as kgen never writes them.
+
+    Args:
+        lock: the lock.
+        data: its `[tool.kgen]`.
+    """
+    return tuple(_contradictions(lock, data))
+
+
+def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
+    versions = lock.versions
+    if data.get("size") != lock.size:
+        yield Stale("edited", "was edited: its files are not as large together as it says")
+    for file in lock.files:
+        name, version, *_ = file.filename.split("-")
+        try:
+            same = canonicalize_name(name) == file.name and Version(version) == Version(file.version)
+        except InvalidVersion:
+            same = False
+        if not same:
+            yield Stale("edited", f"was edited: {file.filename} is no file of {file.name} {file.version}")
+    for name, version in lock.packages.items():
+        has = versions.get(name)
+        if has is not None and has.partition("+")[0] != version.partition("+")[0]:
+            yield Stale("edited", f"was edited: it was decided on {name} {version}, and it has {has}")
+    if lock.cudnn is not None and lock.cudnn not in lock.libraries.values():
+        yield Stale("edited", f"was edited: it says cuDNN {lock.cudnn}, and has none")

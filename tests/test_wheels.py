@@ -12,7 +12,6 @@ import socket
 import socketserver
 import struct
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -575,24 +574,17 @@ class TestOverlaps:
     def test_a_wheel_does_not_overlap_with_itself(self) -> None:
         assert not overlaps({"a": listing({"p/x.py": b"1", "a-1.data/purelib/p/x.py": b"2"})})
 
-    def test_fast(self) -> None:
+    def test_a_file_that_a_hundred_wheels_share(self) -> None:
         listings = {
             f"wheel{wheel}": WheelListing(
-                size=1,
-                entries={
-                    **{f"package{wheel}/folder/module_{index}.py": (index, index) for index in range(600)},
-                    "nvidia/__init__.py": (0, 0),
-                },
+                size=1, entries={f"package{wheel}/module.py": (wheel, 1), "nvidia/__init__.py": (int(wheel == 50), 0)}
             )
             for wheel in range(100)
         }
-        best = 1.0
-        for _ in range(5):
-            started = time.perf_counter()
-            assert not overlaps(listings)
-            best = min(best, time.perf_counter() - started)
-        # 100 ms is the promise; the machine that tests may be a busy one.
-        assert best < 0.3
+        found = overlaps(listings)
+        assert {one.paths for one in found} == {("nvidia/__init__.py",)}
+        assert len(found) == 99
+        assert all("wheel50" in (one.first, one.second) for one in found)
 
 
 def test_a_wheel_with_a_comment_at_its_end(index: Index, reader: WheelReader) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast
 
+import rattler
+
 Fault = Literal["500", "401", "404", "html", "hang", "truncated", "other bytes"]
 
-CONDA_FORGE = "https://conda.anaconda.org/conda-forge"
+CONDA_FORGE = rattler.Channel("conda-forge").base_url.rstrip("/")
+"""Where rattler looks for it."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

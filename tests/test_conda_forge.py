@@ -15,7 +15,7 @@ import rattler as library
 from backports import zstd
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from tests.channel import mirrored, serving
+from tests.channel import CONDA_FORGE, mirrored, serving
 
 from kgen.lockers.conda.session import CondaOutcome, CondaSession
 from kgen.lockers.conda.target import refusal, target
@@ -89,8 +89,8 @@ class TestSolves:
     def test_a_url_is_that_of_the_channel_and_not_of_a_mirror(self, session: CondaSession) -> None:
         outcome = session.full(ask("jax"))
         assert outcome.lock is not None
-        assert {record["channel"] for record in outcome.lock.records} == {"https://conda.anaconda.org/conda-forge/"}
-        assert all(record["url"].startswith("https://conda.anaconda.org/") for record in outcome.lock.records)
+        assert {record["channel"] for record in outcome.lock.records} == {f"{CONDA_FORGE}/"}
+        assert all(record["url"].startswith(f"{CONDA_FORGE}/") for record in outcome.lock.records)
 
     def test_cuda_13(self, session: CondaSession) -> None:
         outcome = session.full(ask("torch", cuda="13", python="3.13"))

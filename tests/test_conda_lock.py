@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -16,7 +17,11 @@ from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 
-from kgen import condafiles
+from kgen import condafiles, rattlertool
+from kgen.cli import conda as cli
+from kgen.cli.plan import Plan
+from kgen.errors import UsageError
+from kgen.settings import Settings
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
 
@@ -144,6 +149,23 @@ class TestLocks:
         assert kgen("lock", "jax", "--channel", "conda-forge") == Result(
             2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"
         )
+
+
+class TestRefusedAtOnce:
+    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(rattlertool, "available", lambda: False)
+        planned = Plan(settings=Settings(root=tmp_path), requests=(), notes=())
+        with pytest.raises(UsageError) as caught:
+            cli.asked(argparse.Namespace(conda=True, channel=None), planned)
+        assert caught.value.message == "conda locks need py-rattler, which is not installed"
+        assert caught.value.hints == ("pip install 'keras-kgen[conda]'",)
+        assert not cli.asked(argparse.Namespace(conda=False, channel=None), planned)
+
+    def test_portable_and_base(self, conda: Kgen, project: Path) -> None:
+        (project / "kgen.toml").write_text('conda = "base"\nportable = true\n')
+        result = conda(*ASK, "jax", "--cpu")
+        assert result.status == 2
+        assert 'error: `portable` and `conda = "base"` contradict each other' in result.stderr
 
 
 class TestReadByCondaLock:

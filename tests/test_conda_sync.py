@@ -206,6 +206,27 @@ class TestInstalled:
         good(locked("sync", "--reinstall", "--conda", NAME))
         good(locked("check", "--installed", name))
 
+    def test_an_edit_that_reached_the_cache(self, locked: Kgen, prefix: Path) -> None:
+        """A file that was edited in place is the cache's too; whoever makes the environment anew hears of it."""
+        good(locked("sync", "torch", "--conda"))
+        file = prefix / f"lib/python{MINOR}/site-packages/torch/__init__.py"
+        linked = file.stat().st_nlink > 1
+        with file.open("a") as opened:
+            opened.write("print('edited')\n")
+        result = locked("sync", "--reinstall", "torch", "--conda")
+        if linked:  # where the file system has no links, the cache has a copy of its own
+            assert result.status == 4
+            assert result.stderr.startswith(
+                f"error: {NAME}-conda: the cache of conda's packages is damaged: pytorch-2.12.0-"
+            )
+            assert "\nhint: rm -r [TEMP]/rattler/pkgs/pytorch-2.12.0-" in result.stderr
+            assert prefix.exists()
+            shutil.rmtree(
+                next(path for path in (prefix.parents[3] / "rattler/pkgs").glob("pytorch-*") if path.is_dir())
+            )
+            good(locked("sync", "--reinstall", "torch", "--conda"))
+        good(locked("check", "--installed", f"{NAME}-conda"))
+
 
 def _their_own(prefix: Path, suffix: str) -> None:
     """What a package of CUDA would bring."""

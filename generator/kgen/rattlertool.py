@@ -56,7 +56,7 @@ class Query(NamedTuple):
         channels: channels by name or URL, the first having the say.
         specs: match specs.
         virtuals: the virtual packages of the target machine: name -> version, with a build or not.
-        cutoff: nothing published from this day on is used; None for no such limit.
+        cutoff: nothing published after this day is used; None for no such limit.
     """
 
     platform: str

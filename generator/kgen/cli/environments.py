@@ -122,7 +122,7 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
             f"{source.environment.folder / missing[0]} is missing: the environment could not select its backend",
             hints=["kgen lock"],
         )
-    make = _maker_for_conda(source) if source.conda else _maker(source, thorough=again)
+    make = (_maker_for_conda if source.conda else _maker)(source, thorough=again)
     envs = source.prefix.parent
     _prepare(envs, source.environment.folder.parent.parent)
     guard = envs / f".{name}.kgen-sync"
@@ -163,7 +163,7 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
     )
 
 
-def _maker_for_conda(source: Source) -> Callable[[Callable[[str], None]], None]:
+def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
     from kgen import uvtool  # noqa: PLC0415 - see `sync`
     from kgen.emitters.activation import render_activation  # noqa: PLC0415
@@ -188,6 +188,7 @@ def _maker_for_conda(source: Source) -> Callable[[Callable[[str], None]], None]:
             conda=True,
         ),
         report=report,
+        thorough=thorough,
     )
 
 

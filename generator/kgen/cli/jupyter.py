@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from kgen import host, lockfiles, storage
+from kgen import condafiles, host, lockfiles, storage
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError
 from kgen.installers.environment import Source, site_packages
@@ -18,13 +18,17 @@ def install(source: Source) -> ExitStatus:
     Raises:
         OutsideError: the environment has no ipykernel, or the folder cannot be written.
     """
-    name = source.environment.name
-    lock = lockfiles.read(source.lock)
+    name = source.name
+    variables = (condafiles.read if source.conda else lockfiles.read)(source.lock).variables
+    flag = " --conda" if source.conda else ""
     site = site_packages(source.prefix)
     if site is None or not (site / "ipykernel").is_dir():
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
-            hints=['add `dependencies = ["ipykernel"]` to the settings', f"kgen lock, then kgen sync {name}"],
+            hints=[
+                'add `dependencies = ["ipykernel"]` to the settings',
+                f"kgen lock{flag}, then kgen sync{flag} {source.environment.name}",
+            ],
         )
     project = source.environment.folder.parent.parent.name
     label = re.sub(r"[^a-z0-9._-]+", "-", f"kgen-{project}-{name}".lower())
@@ -32,7 +36,7 @@ def install(source: Source) -> ExitStatus:
         "argv": [str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": f"{name} ({project})",
         "language": "python",
-        "env": {**lock.variables, "KGEN_ENVIRONMENT": name, "VIRTUAL_ENV": str(source.prefix)},
+        "env": {**variables, "KGEN_ENVIRONMENT": name, "VIRTUAL_ENV": str(source.prefix)},
         "metadata": {"debugger": True},
     }
     folder = _kernels() / label

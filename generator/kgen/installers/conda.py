@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from kgen import process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import OutsideError, UsageError
 from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
+from kgen.installers.verify import damaged_in_cache
 from kgen.lockfiles import digest
 from kgen.rattlertool import Rattler
 
@@ -43,6 +45,7 @@ def realise(
     uv: Callable[[], str],
     files: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
+    thorough: bool = False,
 ) -> None:
     """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
 
@@ -56,6 +59,8 @@ def realise(
         uv: gives the installer of wheels, where there are some.
         files: gives what is beside the packages: path in the environment -> text.
         report: called with each stage.
+        thorough: whether every file is compared with its digest afterwards. An installer links files to those of its
+            cache, so that editing one in an environment damages the cache too, and every environment made from it.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -68,6 +73,14 @@ def realise(
             raise OutsideError(f"{of.name}: {error.message}", hints=error.hints) from None
         if not (staged / "bin/python").exists():
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
+        if thorough:
+            report("comparing every file")
+            damaged = damaged_in_cache(staged)
+            if damaged:
+                raise OutsideError(
+                    f"{of.name}: the cache of conda's packages is damaged: {', '.join(damaged)}",
+                    hints=[f"rm -r {shlex.quote(str(path))}" for path in damaged.values()],
+                )
         if locked.wheels:
             report("installing wheels")
             _install_wheels(of, locked, staged, uv())

@@ -101,6 +101,18 @@ def differences_of_conda(of: Source, locked: CondaPlatform) -> tuple[Difference,
     return tuple(sorted(found, key=lambda one: (one.path, one.kind)))
 
 
+def damaged_in_cache(prefix: Path) -> dict[str, Path]:
+    """The packages whose files are not what they say right after they were linked: name -> where the cache has them.
+
+    Environments are made of links to rattler's cache, which is changed by who changes a file in one of them.
+    """
+    found = {}
+    for metadata in sorted((prefix / "conda-meta").glob("*.json")):
+        if any(_compare_linked(prefix, path, sha, metadata.stem) for path, sha in _linked(metadata)):
+            found[metadata.stem] = Path(str(json.loads(metadata.read_bytes()).get("extracted_package_dir", "")))
+    return found
+
+
 def _linked(metadata: Path) -> Iterator[tuple[str, str]]:
     """The files of a package of conda, each with its digest in this environment, or nothing for a link."""
     try:

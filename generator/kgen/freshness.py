@@ -27,7 +27,7 @@ from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 
 _GLIBC = r"manylinux_(\d+)_(\d+)_"
-_OLD_GLIBCS = {"manylinux1_": "2.5", "manylinux2010_": "2.12", "manylinux2014_": "2.17"}
+_OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
 
 
 class Stale(NamedTuple):
@@ -351,7 +351,7 @@ def _needed_glibc(filename: str) -> Version | None:
     """The oldest glibc that a wheel runs on; None where it does not matter."""
     tags = filename.removesuffix(".whl").rpartition("-")[2]
     floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]
-    floors += [Version(floor) for tag, floor in _OLD_GLIBCS.items() if tag in tags]
+    floors += [Version(f"{major}.{minor}") for tag, (major, minor) in _OLD_GLIBCS.items() if tag in tags]
     return min(floors, default=None)
 
 

@@ -192,11 +192,19 @@ def _request(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
+def _explain(command: argparse.ArgumentParser) -> None:
+    _request(command)
+    command.add_argument(
+        "--newest", metavar="PKG", help="only what keeps this one from its newest: torch, keras, cudnn"
+    )
+
+
 _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "init": ("write the settings, from what this machine has", _init),
     "solve": ("what fits? from the matrix alone, without network", _request),
     "lock": ("solve, lock and write locks/ and the hooks", _lock),
     "check": ("is what is there what it should be?", _check),
+    "explain": ("why these versions, and what would give newer ones", _explain),
     "validate": ("train in an environment, and leave a receipt", _validate),
     "doctor": ("what on this machine will break a GPU environment", _doctor),
     "sync": ("the environment on disk, exactly as locked", _sync),

@@ -18,6 +18,7 @@ _COMMANDS = {
     "solve": "kgen.cli.solving",
     "lock": "kgen.cli.locking",
     "check": "kgen.cli.checking",
+    "explain": "kgen.cli.explaining",
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgen.model.resolution import Conflict, Resolution
+from kgen.model.resolution import Cause, Conflict, Resolution
 from kgen.solver.problem import REQUEST
 
 
@@ -40,16 +40,21 @@ def conflict_data(conflict: Conflict) -> dict[str, Any]:
     }
 
 
-def solution_text(resolution: Resolution) -> str:
-    """A resolution for people: what, on what, and why not newer."""
+def head(resolution: Resolution) -> str:
+    """A resolution in one line: what, on what."""
     request = resolution.request
-    head = f"{request.environment}: Python {request.python}, {request.platform}"
+    text = f"{request.environment}: Python {request.python}, {request.platform}"
     if resolution.cuda is not None:
         cudnn = f", cuDNN {resolution.cudnn}" if resolution.cudnn is not None else ""
-        head += f", CUDA {resolution.cuda}{cudnn}, driver {resolution.driver} or newer"
+        text += f", CUDA {resolution.cuda}{cudnn}, driver {resolution.driver} or newer"
+    return text
+
+
+def solution_text(resolution: Resolution) -> str:
+    """A resolution for people: what, on what, and why not newer."""
     width = max(len(name) for name in resolution.packages)
     rules = {reason.subject.split()[0]: reason.rule for reason in resolution.why}
-    lines = [head]
+    lines = [head(resolution)]
     for name, version in resolution.packages.items():
         rule = rules.get(name)
         lines.append(f"  {name:<{width}}  {version!s:<10}" + (f"  {rule}" if rule else ""))
@@ -60,13 +65,16 @@ def solution_text(resolution: Resolution) -> str:
 def conflict_text(conflict: Conflict) -> str:
     """A conflict for people: who wants what; the hints are :func:`hints`."""
     lines = [f"{conflict.request.environment}: {conflict.message}"]
-    for cause in conflict.causes:
-        if cause.subject == REQUEST:
-            lines.append(f"  you asked for {cause.requires} ({cause.source})")
-        else:
-            verb = "is built for" if cause.requires.startswith(("CUDA", "the CPU")) else "needs"
-            lines.append(f"  {cause.subject} {verb} {cause.requires}")
+    lines += [f"  {cause_text(cause)}" for cause in conflict.causes]
     return "\n".join(lines)
+
+
+def cause_text(cause: Cause) -> str:
+    """One of the causes, for people."""
+    if cause.subject == REQUEST:
+        return f"you asked for {cause.requires} ({cause.source})"
+    verb = "is built for" if cause.requires.startswith(("CUDA", "the CPU")) else "needs"
+    return f"{cause.subject} {verb} {cause.requires}"
 
 
 def hints(conflict: Conflict) -> tuple[str, ...]:

@@ -1,0 +1,76 @@
+"""`kgen explain`: why these versions, and what would have to change to get the newest."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from kgen import freshness, lockfiles, resources
+from kgen.cli import console, plan
+from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution
+from kgen.project import find_root
+from kgen.solver import explain, report
+from kgen.solver.resolve import solve
+from kgen.tables import nearest
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Solve each environment and explain the answers; one that is locked, by its own request and versions."""
+    matrix = load(resources.folder("matrix"))
+    requests, notes = _requests(arguments, matrix)
+    answers = [solve(matrix, request) for request in requests]
+    solved = [answer for answer in answers if isinstance(answer, Resolution)]
+    conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
+    explained = [(answer, explain.explain(matrix, answer, arguments.newest)) for answer in solved]
+    if arguments.newest is not None:
+        if solved and not any(found for _, found in explained):
+            raise _unknown(arguments.newest, solved)
+        explained = [(answer, found) for answer, found in explained if found]
+    if arguments.json:
+        data = {"environments": [explain.data(answer, found) for answer, found in explained]}
+        console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
+    elif explained:
+        console.result("\n\n".join(explain.text(answer, found) for answer, found in explained))
+        for note in notes:
+            console.say(f"\nnote: {note}")
+    for conflict in conflicts:
+        console.say(f"error: {report.conflict_text(conflict)}")
+        console.hints(report.hints(conflict))
+    return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
+
+
+def _unknown(name: str, solved: list[Resolution]) -> KgenError:
+    known = list(dict.fromkeys(one for answer in solved for one in (*answer.packages, *answer.libraries)))
+    near = nearest(name, known)
+    return UsageError(
+        f"`--newest {name}`: none of these environments has it",
+        hints=[f"did you mean `{near}`?"] if near else [f"they have {', '.join(known)}"],
+    )
+
+
+def _requests(
+    arguments: argparse.Namespace, matrix: CompatibilityMatrix
+) -> tuple[list[EnvironmentRequest], tuple[str, ...]]:
+    """What is to be explained: locked environments by their whole names, the rest as `solve` has it."""
+    root = find_root(Path.cwd())
+    locked = {one.name: one for one in lockfiles.environments(root)}
+    named = [locked[name] for name in dict.fromkeys(arguments.backends) if name in locked]
+    requests = [_recorded(path) for environment in named for path in environment.platforms.values()]
+    others = [name for name in arguments.backends if name not in locked]
+    if named and not others:
+        return requests, ()
+    arguments.backends = others
+    planned = plan.make(arguments, matrix, Path.cwd())
+    return [*requests, *planned.requests], planned.notes
+
+
+def _recorded(path: Path) -> EnvironmentRequest:
+    try:
+        _, data = lockfiles.parse(path, path.read_bytes())
+        return dataclasses.replace(freshness.recorded(data["tool"]["kgen"]), python_open=False)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -1,0 +1,94 @@
+"""`kgen explain`: why these versions, what holds each back, and what would give the newest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.command import SOLVE, Kgen, Result
+from tests.test_report import solved
+from tests.test_scenarios import FOLDER, matrix_of, read, with_base
+
+from kgen.solver import explain
+
+EXPLAIN = ("explain", *SOLVE[1:])
+REFERENCE = Path(__file__).parents[1] / "locks"
+
+
+def versions(done: Result) -> dict[str, dict[str, Any]]:
+    (environment,) = json.loads(done.stdout)["environments"]
+    return {one["package"]: one for one in environment["versions"]}
+
+
+def explained(scenario: str, package: str | None = None) -> str:
+    resolution = solved(scenario)
+    matrix = matrix_of(with_base(read(FOLDER / f"{scenario}.toml")), "seen")
+    return explain.text(resolution, explain.explain(matrix, resolution, package))
+
+
+def test_what_company_holds_back() -> None:
+    assert explained("order/the-other-backend-decides", "tensorflow").splitlines()[2:5] == [
+        "  tensorflow is 2.20, and the newest is 2.21.",
+        "    newest beside torch 2.10: 2.21 needs nccl ==2.27, torch 2.10 needs ==2.25",
+        "    it would be had with",
+    ]
+    assert "an environment for each backend" in explained("order/the-other-backend-decides", "tensorflow")
+
+
+def test_the_newest_build_for_a_cuda(kgen: Kgen) -> None:
+    torch = versions(kgen(*EXPLAIN, "torch", "--cuda", "12", "--json"))["torch"]
+    assert (torch["version"], torch["newest"]) == ("2.10.0", "2.15.0")
+    (reason,) = torch["reasons"]
+    assert reason["rule"].startswith("newest build for CUDA 12: 2.11.0 is built for CUDA 13")
+    assert all(cause["source"] for cause in torch["held-by"])
+    assert next((way["change"], way["gives"]) for way in torch["ways"]) == ("--cuda 13", {"torch": "2.15.0"})
+    # what is promised holds
+    again = versions(kgen(*EXPLAIN, "torch", "--cuda", "13", "--newest", "torch", "--json"))
+    assert again["torch"]["version"] == "2.15.0"
+    assert list(again) == ["torch"]
+
+
+def test_as_text(kgen: Kgen) -> None:
+    done = kgen(*EXPLAIN, "torch", "--cuda", "12", "--newest", "torch")
+    assert done.status == 0
+    assert "\n  torch is 2.10.0, and the newest is 2.15.0.\n    newest build for CUDA 12: 2.11.0" in done.stdout
+    assert "    2.15.0 is held back, as\n      torch 2.15.0 is built for CUDA 13" in done.stdout
+    assert "        source: torch-2.15.0-" in done.stdout
+    assert "    it would be had with\n      --cuda 13, which gives torch 2.15.0\n" in done.stdout
+
+
+def test_a_wish_of_the_users_own(kgen: Kgen) -> None:
+    keras = versions(kgen(*EXPLAIN, "jax", "--keras", "<3.10", "--json"))["keras"]
+    assert [cause["source"] for cause in keras["held-by"]] == ["--keras"]
+    assert "without `--keras '<3.10'`" in [way["change"] for way in keras["ways"]]
+
+
+def test_a_library_by_its_role(kgen: Kgen) -> None:
+    (cudnn,) = versions(kgen(*EXPLAIN, "torch", "--cuda", "12", "--newest", "cudnn", "--json")).values()
+    assert cudnn["package"] == "nvidia-cudnn-cu12"
+    assert [reason["rule"] for reason in cudnn["reasons"]] == [f"needs cudnn =={cudnn['version']}"]
+    assert cudnn["version"] != cudnn["newest"]
+
+
+def test_a_locked_environment(kgen: Kgen) -> None:
+    shutil.copytree(REFERENCE / "torch-cuda12", kgen.folder / "locks/torch-cuda12")
+    done = kgen("explain", "torch-cuda12", "--json")
+    (environment,) = json.loads(done.stdout)["environments"]
+    assert (environment["environment"], environment["python"]) == ("torch-cuda12", "3.12")
+    (kgen.folder / "locks/torch-cuda12/pylock.linux-64.toml").write_text("")
+    assert kgen("explain", "torch-cuda12").status == 2
+
+
+def test_no_solution(kgen: Kgen) -> None:
+    done = kgen(*EXPLAIN, "jax", "--cuda", "12", "--require", "jax<0.1", "--json")
+    assert done.status == 3
+    assert json.loads(done.stdout)["conflicts"][0]["causes"]
+
+
+def test_wrong_calls(kgen: Kgen) -> None:
+    assert kgen(*EXPLAIN, "jax", "--newest", "jaxx") == Result(
+        2, "", "error: `--newest jaxx`: none of these environments has it\n\nhint: did you mean `jax`?\n"
+    )
+    assert kgen(*EXPLAIN, "jux").status == 2

@@ -222,7 +222,7 @@ def test_differential(matrix: CompatibilityMatrix, rattler: Rattler) -> None:
             assert outcome.lock is not None, outcome.error or outcome.conflict
             assert list(outcome.lock.records) == answer
     assert wrong == [], "refused, though rattler solves them"
-    assert solved > 60
+    assert solved > 40
     assert refused > 60
 
 

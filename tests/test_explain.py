@@ -34,7 +34,18 @@ def test_what_company_holds_back() -> None:
         "    newest beside torch 2.10: 2.21 needs nccl ==2.27, torch 2.10 needs ==2.25",
         "    it would be had with",
     ]
-    assert "an environment for each backend" in explained("order/the-other-backend-decides", "tensorflow")
+    assert explained("order/the-other-backend-decides", "tensorflow").splitlines()[5:] == [
+        "      --require 'tensorflow==2.21', which gives torch 2.9, tensorflow 2.21",
+    ]
+
+
+def test_backends_apart(kgen: Kgen) -> None:
+    done = kgen(
+        *EXPLAIN, "torch", "tensorflow", "--together", "all", "--cuda", "12", "--newest", "tensorflow", "--json"
+    )
+    tensorflow = versions(done)["tensorflow"]
+    apart = "an environment for each backend: without `--together all`"
+    assert {way["change"]: way["gives"]["tensorflow"] for way in tensorflow["ways"]}[apart] == tensorflow["newest"]
 
 
 def test_the_newest_build_for_a_cuda(kgen: Kgen) -> None:

@@ -199,12 +199,20 @@ def _explain(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _diff(command: argparse.ArgumentParser) -> None:
+    command.add_argument("before", metavar="A", help="a lock, a folder of locks, or a revision of git")
+    command.add_argument("after", nargs="?", metavar="B", help="the same; the working tree without it")
+    command.add_argument("--markdown", action="store_true", help="as Markdown, for a pull request")
+    command.add_argument("--json", action="store_true", help="the result as data on stdout")
+
+
 _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "init": ("write the settings, from what this machine has", _init),
     "solve": ("what fits? from the matrix alone, without network", _request),
     "lock": ("solve, lock and write locks/ and the hooks", _lock),
     "check": ("is what is there what it should be?", _check),
     "explain": ("why these versions, and what would give newer ones", _explain),
+    "diff": ("what changed between two locks, in words", _diff),
     "validate": ("train in an environment, and leave a receipt", _validate),
     "doctor": ("what on this machine will break a GPU environment", _doctor),
     "sync": ("the environment on disk, exactly as locked", _sync),

@@ -19,6 +19,7 @@ _COMMANDS = {
     "lock": "kgen.cli.locking",
     "check": "kgen.cli.checking",
     "explain": "kgen.cli.explaining",
+    "diff": "kgen.cli.differing",
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",

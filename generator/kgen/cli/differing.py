@@ -1,0 +1,214 @@
+"""`kgen diff A B`: what changed between two locks, in words or as Markdown for a pull request.
+
+A side is a lock, a folder of locks, or a revision of git; without a second one the working tree is compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from packaging.version import InvalidVersion, Version
+
+from kgen import lockfiles, process
+from kgen.cli import console
+from kgen.errors import ExitStatus, UsageError
+from kgen.model.lockfile import Lockfile
+from kgen.project import LOCKS, find_root
+
+Locks = Mapping[str, Lockfile]
+_PATTERN = "pylock."
+
+
+class Change(NamedTuple):
+    """Something that is not the same on both sides.
+
+    Attributes:
+        what: a package, or `CUDA`, `cuDNN`, `Python`, `driver`.
+        before: what it was; None if it was not there.
+        after: what it is; None if it is gone.
+    """
+
+    what: str
+    before: str | None
+    after: str | None
+
+    @property
+    def direction(self) -> Literal["added", "removed", "up", "down", "changed"]:
+        """Which way it went."""
+        if self.before is None or self.after is None:
+            return "added" if self.before is None else "removed"
+        try:
+            before, after = Version(self.before), Version(self.after)
+        except InvalidVersion:
+            return "changed"
+        return "changed" if before == after else "up" if before < after else "down"
+
+
+class Difference(NamedTuple):
+    """What changed of one environment on one platform.
+
+    Attributes:
+        lock: its name, with the platform where that is needed to tell it apart.
+        state: whether the lock itself is new or gone.
+        changes: CUDA, cuDNN and what else the whole is of, then packages.
+        sizes: bytes to download, before and after; None where not known or not there.
+    """
+
+    lock: str
+    state: Literal["added", "removed", "changed"]
+    changes: tuple[Change, ...]
+    sizes: tuple[int | None, int | None]
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Compare two sides and print what changed."""
+    root = find_root(Path.cwd())
+    before = _side(arguments.before, root)
+    after = _side(arguments.after, root) if arguments.after is not None else _folder(root / LOCKS)
+    if len(before) == len(after) == 1 and _is_one(arguments.before) and _is_one(arguments.after):
+        # two locks by name are compared, whatever environments they are of
+        after = dict(zip(before, after.values(), strict=True))
+    found = [one for name in sorted({*before, *after}) if (one := _compare(name, before.get(name), after.get(name)))]
+    if arguments.json:
+        console.data({"locks": [_data(one) for one in found]})
+    elif arguments.markdown:
+        console.result("\n\n".join(map(_markdown, found)) or "No lock has changed.")
+    else:
+        console.result("\n\n".join(map(_text, found)) or "no lock has changed")
+    return ExitStatus.DONE
+
+
+# -- reading the sides -------------------------------------------------------------------------------------------------
+
+
+def _is_one(text: str | None) -> bool:
+    """Whether it names a lock, or an environment's own folder."""
+    return text is not None and (Path(text).is_file() or any(Path(text).glob(f"{_PATTERN}*.toml")))
+
+
+def _side(text: str, root: Path) -> Locks:
+    path = Path(text)
+    if path.is_file():
+        lock = lockfiles.read(path)
+        return {_name(lock): lock}
+    return _folder(path) if path.is_dir() else _revision(text, root)
+
+
+def _name(lock: Lockfile) -> str:
+    return f"{lock.environment} ({lock.platform})"
+
+
+def _folder(folder: Path) -> Locks:
+    """The locks of a project, of its `locks`, or of an environment's own folder."""
+    inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
+    paths = sorted({*inner.glob(f"{_PATTERN}*.toml"), *inner.glob(f"*/{_PATTERN}*.toml")})
+    if not paths:
+        raise UsageError(f"there are no locks in {folder}", hints=["kgen lock"])
+    return {_name(lock): lock for lock in map(lockfiles.read, paths)}
+
+
+def _revision(revision: str, root: Path) -> Locks:
+    """The locks as git has them in a revision."""
+    if revision.startswith("-"):
+        raise UsageError(f"`{revision}` is no file, no folder and no revision of git", hints=["kgen diff --help"])
+    if process.run(["git", "rev-parse", "--git-dir"], cwd=root).status != 0:
+        raise UsageError(
+            f"`{revision}` is no file and no folder, and {root} is in no git repository",
+            hints=["name two locks or two folders: kgen diff A B"],
+        )
+    if process.run(["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], cwd=root).status != 0:
+        raise UsageError(
+            f"`{revision}` is no file, no folder and no revision of this repository",
+            hints=["git log --oneline says which revisions there are"],
+        )
+    listed = process.run(["git", "ls-tree", "-rz", "--name-only", revision, f"{LOCKS}/"], cwd=root)
+    paths = [Path(name) for name in listed.stdout.split("\0") if Path(name).name.startswith(_PATTERN)]
+    if not paths:
+        raise UsageError(f"there are no locks in {revision}", hints=[f"git log -- {LOCKS} says since when there are"])
+    locks = {}
+    for path in paths:
+        content = process.run(["git", "show", f"{revision}:./{path.as_posix()}"], cwd=root).stdout
+        lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content.encode())
+        locks[_name(lock)] = lock
+    return locks
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+
+def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Difference | None:
+    """What changed; None if nothing did."""
+    changes = tuple(_changes(before, after))
+    sizes = (None if before is None else before.size, None if after is None else after.size)
+    if before is None or after is None:
+        return Difference(name, "added" if before is None else "removed", changes, sizes)
+    return Difference(name, "changed", changes, sizes) if before.digest != after.digest else None
+
+
+def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
+    whole = [_whole(before), _whole(after)]
+    packages = [{} if lock is None else lock.versions for lock in (before, after)]
+    main = {name for lock in (before, after) if lock is not None for name in lock.packages}
+    for old, new in (whole, packages):
+        # the frameworks first: they are what the rest follows
+        for what in sorted({*old, *new}, key=lambda name: (name not in main, name)):
+            if old.get(what) != new.get(what):
+                yield Change(what, old.get(what), new.get(what))
+
+
+def _whole(lock: Lockfile | None) -> Mapping[str, str]:
+    if lock is None:
+        return {}
+    found = {"CUDA": lock.cuda, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def _data(one: Difference) -> dict[str, Any]:
+    return {
+        "lock": one.lock,
+        "state": one.state,
+        "size": {"before": one.sizes[0], "after": one.sizes[1]},
+        "changes": [{**change._asdict(), "direction": change.direction} for change in one.changes],
+    }
+
+
+def _size(one: Difference) -> str | None:
+    before, after = (None if size is None else console.size(size) for size in one.sizes)
+    if one.state != "changed":
+        return f"download {after or before or '?'}"
+    return None if one.sizes[0] == one.sizes[1] else f"download {before or '?'} -> {after or '?'}"
+
+
+def _words(change: Change) -> str:
+    if change.direction in {"added", "removed"}:
+        return f"{change.what} {change.after or change.before} {change.direction}"
+    way = "" if change.direction == "changed" else f" ({change.direction})"
+    return f"{change.what} {change.before} -> {change.after}{way}"
+
+
+def _text(one: Difference) -> str:
+    size = _size(one)
+    if one.state != "changed":
+        return f"{one.lock}: {one.state}, {size}"
+    lines = [_words(change) for change in one.changes] + ([size] if size else [])
+    return "\n".join([f"{one.lock}: changed", *(f"  {line}" for line in lines or ["the same versions, other files"])])
+
+
+def _markdown(one: Difference) -> str:
+    size = _size(one)
+    if one.state != "changed":
+        return f"### {one.lock}\n\n{one.state.capitalize()}, {size}."
+    if not one.changes:
+        return f"### {one.lock}\n\nThe same versions, other files."
+    rows = [
+        f"| {change.what} | {change.before or '-'} | {change.after or '-'} | {change.direction} |"
+        for change in one.changes
+    ]
+    table = "\n".join(["| what | before | after | |", "|---|---|---|---|", *rows])
+    return f"### {one.lock}\n\n{table}" + (f"\n\n{size.capitalize()}." if size else "")

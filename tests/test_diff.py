@@ -1,0 +1,141 @@
+"""`kgen diff`: what changed between two locks, of files, folders and revisions of git."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.command import Kgen, Result
+
+from kgen import lockfiles
+
+REFERENCE = Path(__file__).parents[1] / "locks"
+LOCK = "pylock.linux-64.toml"
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def older(path: Path, name: str) -> str:
+    """Lets a lock have an older version of a package; returns the one that it had."""
+    version = lockfiles.read(path).versions[name]
+    text = path.read_text()
+    path.write_text(text.replace(f'name = "{name}"\nversion = "{version}"', f'name = "{name}"\nversion = "0.1"'))
+    assert path.read_text() != text
+    return version
+
+
+@pytest.fixture
+def repository(project: Path) -> Path:
+    """Two commits: an older numpy, then the newer one and a second environment."""
+    shutil.copytree(REFERENCE / "numpy-cpu", project / "locks/numpy-cpu")
+    path = project / "locks/numpy-cpu" / LOCK
+    older(path, "numpy")
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "one")
+    shutil.copy(REFERENCE / "numpy-cpu" / LOCK, path)
+    shutil.copytree(REFERENCE / "jax-cuda12", project / "locks/jax-cuda12")
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "two")
+    return project
+
+
+def test_two_revisions(kgen: Kgen, repository: Path) -> None:
+    numpy = lockfiles.read(repository / "locks/numpy-cpu" / LOCK).versions["numpy"]
+    assert kgen("diff", "HEAD~1", "HEAD") == Result(
+        0,
+        "jax-cuda12 (linux-64): added, download [SIZE]\n\n"
+        f"numpy-cpu (linux-64): changed\n  numpy 0.1 -> {numpy} (up)\n",
+        "",
+    )
+    assert f"  numpy {numpy} -> 0.1 (down)\n" in kgen("diff", "HEAD", "HEAD~1").stdout
+    assert kgen("diff", "HEAD", "HEAD") == Result(0, "no lock has changed\n", "")
+
+
+def test_a_revision_and_the_working_tree(kgen: Kgen, repository: Path) -> None:
+    assert kgen("diff", "HEAD").stdout == "no lock has changed\n"
+    shutil.rmtree(repository / "locks/jax-cuda12")
+    assert kgen("diff", "HEAD").stdout == "jax-cuda12 (linux-64): removed, download [SIZE]\n"
+
+
+def test_a_project_below_the_repository(kgen: Kgen, repository: Path) -> None:
+    inner = repository / "inner"
+    inner.mkdir()
+    (inner / "kgen.toml").write_text("cpu = true\n")
+    shutil.copytree(REFERENCE / "openvino-cpu", inner / "locks/openvino-cpu")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "three")
+    assert kgen("diff", "HEAD", cwd=inner).stdout == "no lock has changed\n"
+    assert kgen("diff", "HEAD~1", cwd=inner) == Result(
+        2,
+        "",
+        "error: there are no locks in HEAD~1\n\nhint: git log -- locks says since when there are\n",
+    )
+
+
+def test_markdown(kgen: Kgen, repository: Path) -> None:
+    numpy = lockfiles.read(repository / "locks/numpy-cpu" / LOCK).versions["numpy"]
+    assert kgen("diff", "--markdown", "HEAD~1", "HEAD").stdout == (
+        "### jax-cuda12 (linux-64)\n\nAdded, download [SIZE].\n\n"
+        "### numpy-cpu (linux-64)\n\n| what | before | after | |\n|---|---|---|---|\n"
+        f"| numpy | 0.1 | {numpy} | up |\n"
+    )
+
+
+def test_two_files_and_two_folders(kgen: Kgen) -> None:
+    one, other = REFERENCE / "jax-cuda12", REFERENCE / "jax-cuda13"
+    locks = [lockfiles.read(folder / LOCK) for folder in (one, other)]
+    files = kgen("diff", str(one / LOCK), str(other / LOCK)).stdout
+    assert files == kgen("diff", str(one), str(other)).stdout
+    assert f"  CUDA {locks[0].cuda} -> {locks[1].cuda} (up)\n  cuDNN {locks[0].cudnn} -> {locks[1].cudnn} (" in files
+    assert f"  jax-cuda13-plugin {locks[1].versions['jax-cuda13-plugin']} added\n" in files
+    assert f"  jax-cuda12-plugin {locks[0].versions['jax-cuda12-plugin']} removed\n" in files
+    assert files.endswith("  download [SIZE] -> [SIZE]\n")
+    (data,) = json.loads(kgen("diff", "--json", str(one), str(other)).stdout)["locks"]
+    assert data["size"] == {"before": locks[0].size, "after": locks[1].size}
+    assert {"what": "CUDA", "before": locks[0].cuda, "after": locks[1].cuda, "direction": "up"} in data["changes"]
+
+
+def test_the_same_versions_and_other_files(kgen: Kgen, project: Path) -> None:
+    folder = project / "numpy-cpu"
+    shutil.copytree(REFERENCE / "numpy-cpu", folder)
+    (folder / LOCK).write_text((folder / LOCK).read_text().replace("# Do not edit", "# Edited"))
+    assert kgen("diff", str(REFERENCE / "numpy-cpu"), str(folder)).stdout == (
+        "numpy-cpu (linux-64): changed\n  the same versions, other files\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("HEAD",), "`HEAD` is no file and no folder, and [TEMP]/project is in no git repository"),
+        (("locks", "."), "there are no locks in locks"),
+    ],
+)
+def test_wrong_calls(kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:
+    if words[0] == "locks":
+        (project / "locks").mkdir()
+    done = kgen("diff", *words)
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}\n\nhint: ")
+
+
+def test_no_such_revision(kgen: Kgen, repository: Path) -> None:
+    done = kgen("diff", "nowhere", cwd=repository)
+    assert done == Result(
+        2,
+        "",
+        "error: `nowhere` is no file, no folder and no revision of this repository\n\n"
+        "hint: git log --oneline says which revisions there are\n",
+    )
+
+
+def test_no_lock(kgen: Kgen, repository: Path) -> None:
+    (repository / "locks/numpy-cpu" / LOCK).write_text("mine = true\n")
+    assert kgen("diff", "HEAD").status == 2

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.command import LOCK, Kgen, Result
+from tests.index import Index
 
-from kgen import host, settings, storage
+from kgen import host, lockfiles, settings, storage
 from kgen.cli.init import write_settings
+from kgen.emitters import requirements
 from kgen.emitters.nix import default_environment
 from kgen.emitters.quoting import quote_nix
 from kgen.errors import OutsideError, SettingsError
@@ -72,12 +76,45 @@ class TestExport:
                 ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
             ),
             (("nixx",), "there is no format `nixx` to export to\n\nhint: did you mean `nix`?\n"),
-            (("zip",), "there is no format `zip` to export to\n\nhint: known are nix\n"),
+            (("zip",), "there is no format `zip` to export to\n\nhint: known are nix, requirements\n"),
         ],
     )
     def test_wrong_calls(self, kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:
         lay(project, "jax-cpu", "torch-cuda12", "torch-cpu")
         assert kgen("export", *words) == Result(2, "", f"error: {said}")
+
+
+class TestRequirements:
+    def test_pip_takes_exactly_these(self, kgen: Kgen, project: Path, tmp_path: Path, healthy: Index) -> None:
+        """With a wrong hash it takes none."""
+        assert kgen(*LOCK, "numpy").status == 0
+        lock = lockfiles.read(project / "locks/numpy-cpu/pylock.linux-64.toml")
+        done = kgen("export", "requirements", "numpy")
+        assert done.status == 0
+        file = tmp_path / "requirements.txt"
+        pip = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-cache-dir", "--require-hashes")
+        platforms = [word for minor in range(5, 40) for word in ("--platform", f"manylinux_2_{minor}_x86_64")]
+        target = ("--python-version", lock.python, "--only-binary", ":all:", *platforms)
+        index = ("-i", healthy.url, "-d", str(tmp_path / "got"), "-r", str(file))
+        for wrong in (False, True):
+            sha256 = lock.files[0].sha256
+            file.write_text(done.stdout.replace(sha256, "0" * 64) if wrong else done.stdout)
+            came = subprocess.run([*pip, *target, *index], capture_output=True, text=True, check=False)
+            assert (came.returncode != 0) == wrong, came.stderr
+            if not wrong:
+                names = sorted(path.name for path in (tmp_path / "got").iterdir())
+                assert names == sorted(one.filename for one in lock.files)
+
+    def test_platforms_have_markers(self) -> None:
+        lock = lockfiles.read(Path(__file__).parents[1] / "locks/numpy-cpu/pylock.linux-64.toml")
+        lines = requirements.render({"sys_platform == 'linux'": lock, "sys_platform == 'win32'": lock}).splitlines()[2:]
+        first = lock.files[0]
+        pinned = f"{first.name}=={first.version} ; sys_platform == 'linux' --hash=sha256:{first.sha256}"
+        assert (lines[0], len(lines)) == (pinned, 2 * len(lock.files))
+
+    def test_one_must_be_named(self, kgen: Kgen, project: Path) -> None:
+        lay(project, "jax-cpu", "torch-cpu")
+        assert kgen("export", "requirements").status == 2
 
 
 class TestFlakeOfLock:

@@ -126,7 +126,7 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("format", metavar="FORMAT", help="nix")
+    command.add_argument("format", metavar="FORMAT", help="nix, requirements")
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
 
 

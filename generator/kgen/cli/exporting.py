@@ -10,8 +10,10 @@ from types import MappingProxyType
 
 from kgen import lockfiles, resources, settings
 from kgen.cli import console, flake
+from kgen.emitters import requirements
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import load
+from kgen.lockers import pylock
+from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.project import find_root
 from kgen.settings import Settings
 from kgen.tables import nearest
@@ -25,11 +27,13 @@ class Export:
         settings: the project's settings.
         backends: the backends in the project's order.
         environment: the environment that was named, which is locked; None if none was.
+        matrix: the facts.
     """
 
     settings: Settings
     backends: tuple[str, ...]
     environment: str | None
+    matrix: CompatibilityMatrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +49,22 @@ class Format:
     of_one: bool
 
 
+def _requirements(export: Export) -> str:
+    locked = lockfiles.choose(export.settings.root, str(export.environment))
+    locks = {name: lockfiles.read(path) for name, path in locked.platforms.items()}
+    unknown = next((name for name in locks if name not in export.matrix.platforms), None)
+    if unknown is not None:
+        raise UsageError(f"{locked.name} is locked for {unknown}, which the matrix does not know", hints=["kgen check"])
+    return requirements.render({pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()})
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "nix": Format(
             render=lambda export: flake.text(export.settings, export.backends, default=export.environment),
             of_one=False,
         ),
+        "requirements": Format(render=_requirements, of_one=True),
     }
 )
 """Every format, by its name on the command line."""
@@ -71,7 +85,11 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     if environment is not None or chosen.of_one:
         environment = _environment(found.root, environment)
     backends = found.backends or tuple(matrix.backends)
-    console.result(chosen.render(Export(settings=found, backends=backends, environment=environment)).removesuffix("\n"))
+    console.result(
+        chosen.render(Export(settings=found, backends=backends, environment=environment, matrix=matrix)).removesuffix(
+            "\n"
+        )
+    )
     return ExitStatus.DONE
 
 

@@ -107,7 +107,7 @@ def test_the_same_versions_and_other_files(kgen: Kgen, project: Path) -> None:
     shutil.copytree(REFERENCE / "numpy-cpu", folder)
     (folder / LOCK).write_text((folder / LOCK).read_text().replace("# Do not edit", "# Edited"))
     assert kgen("diff", str(REFERENCE / "numpy-cpu"), str(folder)).stdout == (
-        "numpy-cpu (linux-64): changed\n  the same versions, other files\n"
+        "numpy-cpu (linux-64): changed\n  the same versions; something else in the lock is not\n"
     )
 
 

@@ -197,7 +197,12 @@ def _text(one: Difference) -> str:
     if one.state != "changed":
         return f"{one.lock}: {one.state}, {size}"
     lines = [_words(change) for change in one.changes] + ([size] if size else [])
-    return "\n".join([f"{one.lock}: changed", *(f"  {line}" for line in lines or ["the same versions, other files"])])
+    return "\n".join(
+        [
+            f"{one.lock}: changed",
+            *(f"  {line}" for line in lines or ["the same versions; something else in the lock is not"]),
+        ]
+    )
 
 
 def _markdown(one: Difference) -> str:
@@ -205,7 +210,7 @@ def _markdown(one: Difference) -> str:
     if one.state != "changed":
         return f"### {one.lock}\n\n{one.state.capitalize()}, {size}."
     if not one.changes:
-        return f"### {one.lock}\n\nThe same versions, other files."
+        return f"### {one.lock}\n\nThe same versions; something else in the lock is not."
     rows = [
         f"| {change.what} | {change.before or '-'} | {change.after or '-'} | {change.direction} |"
         for change in one.changes

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen.errors import SettingsError
-from kgen.lockfiles import digest
+from kgen.lockfiles import CONDA_RECORDS, digest
 
-RECORDS = "conda-records.json"
+RECORDS = CONDA_RECORDS
 CONDA_LOCK = "conda-lock.yml"
 SCHEMA = 1
 """The form of the records."""

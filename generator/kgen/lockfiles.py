@@ -9,17 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
 from kgen.errors import SettingsError, UsageError
-from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
-from kgen.tables import Table, nearest
+
+if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+    from kgen.model.lockfile import LockedFile, Lockfile
+    from kgen.tables import Table
 
 SCHEMA = 1
 """The form of `[tool.kgen]` in a lock."""
+
+CONDA_RECORDS = "conda-records.json"
+"""What conda's lock is made of, beside it; :mod:`kgen.condafiles` reads it."""
 
 # Texts, not compiled: a run that finds its environment whole needs two of them.
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -82,6 +87,8 @@ def choose(root: Path, name: str) -> LockedEnvironment:
         return known[short[0]]
     if short:
         raise UsageError(f"`{name}` is locked more than once: {', '.join(short)}", hints=["give one of these names"])
+    from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
+
     backends = {re.sub(_ACCELERATOR + "$", "", one): one for one in known}
     near = nearest(name, [*known, *backends])
     raise UsageError(
@@ -135,6 +142,8 @@ def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
     Raises:
         SettingsError: they have not the form that kgen writes; with every fault.
     """
+    from kgen.tables import Table  # noqa: PLC0415 - see above
+
     try:
         data = tomli.loads(content.decode())
     except (ValueError, RecursionError) as error:
@@ -159,6 +168,8 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
     for name in variables:
         if not re.fullmatch(_VARIABLE, name):
             kgen.fault("variables", f"`{name}` is not the name of an environment variable")
+    from kgen.model.lockfile import Lockfile  # noqa: PLC0415 - see above
+
     return Lockfile(
         path=path,
         digest=sha256,
@@ -178,7 +189,9 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
 
 
 def _files(packages: Iterable[Table]) -> Iterable[LockedFile]:
-    import urllib.parse  # noqa: PLC0415 - a run that finds its environment whole reads no lock
+    import urllib.parse  # noqa: PLC0415 - see above
+
+    from kgen.model.lockfile import LockedFile  # noqa: PLC0415
 
     for package in packages:
         name, version = package.text("name"), package.text("version")

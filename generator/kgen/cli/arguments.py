@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from kgen.errors import UsageError
-from kgen.tables import nearest
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
@@ -20,6 +19,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are kgen's errors."""
 
     def error(self, message: str) -> NoReturn:
+        from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
+
         hints = []
         if message.startswith("unrecognized arguments: "):
             wrong = message.removeprefix("unrecognized arguments: ").split()[0]
@@ -40,8 +41,8 @@ class _Parser(argparse.ArgumentParser):
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of this command line.
 
-    All commands are known to it, and the arguments of the one that is called: declaring those of all would take longer
-    than some commands do.
+    Where it begins with a command, no other is known to the parser, and only that one's arguments are declared: all of
+    them would take longer than some commands do.
     """
     top = _Parser(
         prog="kgen",
@@ -51,10 +52,11 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     top.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     chosen = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    called = next((word for word in argv if not word.startswith("-")), None)
-    for name, (text, declare) in _COMMANDS.items():
+    called = argv[0] if argv and argv[0] in _COMMANDS else None
+    for name in _COMMANDS if called is None else (called,):
+        text, declare = _COMMANDS[name]
         command = chosen.add_parser(name, help=text, allow_abbrev=False)
-        if name == called:
+        if called is not None or name in argv:
             declare(command)
     return top
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from kgen import condafiles, host, lockfiles, process, project
+from kgen import host, lockfiles, process, project
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.installers import environment as environments
@@ -23,6 +22,7 @@ _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
 
 _SHARE = "share/kgen"
+_CONDA_RECORDS = lockfiles.CONDA_RECORDS
 _ON_DISK_OF_CONDA = r".+-(?:cpu|cuda[0-9]+)-conda"
 
 
@@ -64,7 +64,7 @@ def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
 
 
 def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
-    lock = chosen.folder / condafiles.RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
+    lock = chosen.folder / _CONDA_RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
     if conda and not lock.exists():
         raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {_short(chosen.name)}"])
     if envs is None:
@@ -165,7 +165,7 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
 
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
-    from kgen import uvtool  # noqa: PLC0415 - see `sync`
+    from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
     from kgen.emitters.activation import render_activation  # noqa: PLC0415
     from kgen.installers.conda import platform_of, realise  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
@@ -299,6 +299,8 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
             f"what is to run in {arguments.environment}?",
             hints=[f"kgen run {arguments.environment} -- python train.py"],
         )
+    import shutil  # noqa: PLC0415 - brings all kinds of archives
+
     source = realised(arguments.environment, arguments)
     entered = _entered(source)
     if "/" not in words[0] and shutil.which(words[0], path=entered["PATH"]) is None:

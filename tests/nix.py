@@ -194,6 +194,7 @@ def _machine(pypi: str) -> dict[str, object]:
             MINOR: {
                 "executable": os.path.realpath(sys._base_executable),  # type: ignore[attr-defined]
                 "library": sysconfig.get_path("stdlib"),
+                "headers": sysconfig.get_path("include"),
             }
         },
         "python3": f"python{MINOR.replace('.', '')}",

@@ -84,6 +84,7 @@ let
           linked attribute {
             "bin/python${minor}" = there.executable;
             "lib/python${minor}" = there.library;
+            "include/python${minor}" = there.headers;
           };
     in
     {

@@ -11,9 +11,17 @@ from pathlib import Path
 from kgen import process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import OutsideError, UsageError
-from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
+from kgen.installers.environment import (
+    RECORD,
+    SOURCE,
+    Record,
+    Source,
+    installed,
+    put_beside,
+    record_text,
+    site_packages,
+)
 from kgen.installers.verify import damaged_in_cache
-from kgen.lockfiles import digest
 from kgen.rattlertool import Rattler
 
 _SCRIPT = 4096
@@ -86,13 +94,7 @@ def realise(
             _install_wheels(of, locked, staged, uv())
             _make_scripts_movable(staged, of.prefix)
         report("finishing")
-        own = {}
-        for name, text in files().items():
-            path = staged / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = text.encode("utf-8", "surrogateescape")
-            path.write_bytes(content)
-            own[name] = digest(content)
+        own = put_beside(staged, files())
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{of.name}: the packages of the lock have no folder for modules")

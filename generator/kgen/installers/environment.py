@@ -201,3 +201,15 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return facts.st_size, facts.st_mtime_ns
+
+
+def put_beside(prefix: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Writes what belongs to no package: path in the environment -> text; gives the digest of each."""
+    own = {}
+    for name, text in files.items():
+        path = prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = text.encode("utf-8", "surrogateescape")
+        path.write_bytes(content)
+        own[name] = digest(content)
+    return own

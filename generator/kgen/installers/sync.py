@@ -8,7 +8,16 @@ from pathlib import Path
 
 from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
-from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, record_text, site_packages
+from kgen.installers.environment import (
+    RECORD,
+    SOURCE,
+    Record,
+    Source,
+    installed,
+    put_beside,
+    record_text,
+    site_packages,
+)
 from kgen.installers.verify import changed_files
 from kgen.lockfiles import digest
 from kgen.model.lockfile import Lockfile
@@ -147,13 +156,7 @@ def realise(
                 report("fetching again what was damaged in uv's cache")
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
-        own = {}
-        for name, text in files().items():
-            path = staged / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = text.encode("utf-8", "surrogateescape")
-            path.write_bytes(content)
-            own[name] = digest(content)
+        own = put_beside(staged, files())
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")

@@ -163,8 +163,8 @@ def test_the_portable_form_names_no_host(matrix: CompatibilityMatrix) -> None:
 
 def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
     request = EnvironmentRequest(name="numpy", backends=("numpy",), accelerator=CPU, python="3.12", platform="linux-64")
-    resolution = dataclasses.replace(
-        RESOLUTION, request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
+    resolution = RESOLUTION._replace(
+        request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
     )
     wheel = dataclasses.replace(WHEEL, size=None, requires_python=None)
     text = rendered(matrix, Lock(resolution=resolution, wheels=(wheel,)))
@@ -201,7 +201,7 @@ def test_any_text_survives(text: str) -> None:
 
 @pytest.mark.parametrize("value", ['"]\nevil = "1', "\x00\x1f\x7f", "\\", "'''", "\N{GRINNING FACE}", "a\r\nb"])
 def test_a_hostile_value_stays_a_value(matrix: CompatibilityMatrix, value: str) -> None:
-    resolution = dataclasses.replace(RESOLUTION, warnings=(value,), why=(Reason(subject=value, rule="", source=""),))
+    resolution = RESOLUTION._replace(warnings=(value,), why=(Reason(subject=value, rule="", source=""),))
     table = tomli.loads(rendered(matrix, Lock(resolution=resolution, wheels=(WHEEL,))))["tool"]["kgen"]
     assert table["warnings"] == [value]
     assert table["why"] == [{"subject": value, "rule": "", "source": ""}]

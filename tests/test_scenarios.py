@@ -160,7 +160,7 @@ def _release(name: str, version: str, row: Any, seen: Mapping[str, Any]) -> dict
 
 
 def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
-    known = set(EnvironmentRequest.__dataclass_fields__) | {"accelerator"}
+    known = set(EnvironmentRequest._fields) | {"accelerator"}
     assert not set(asked) - known, f"no such wish: {set(asked) - known}"
     several = {key: tuple(map(Requirement, asked.get(key, ()))) for key in ("requirements", "dependencies", "held")}
     return EnvironmentRequest(

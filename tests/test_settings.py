@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
@@ -102,7 +101,7 @@ def test_both_files_say_the_same(tmp_path: Path, matrix: CompatibilityMatrix) ->
     write(tmp_path / "b", text, "pyproject.toml")
     one, other = settings.read(tmp_path / "a", matrix), settings.read(tmp_path / "b", matrix)
     assert other.file == tmp_path / "b" / "pyproject.toml"
-    assert dataclasses.replace(other, root=one.root, file=one.file) == one
+    assert other._replace(root=one.root, file=one.file) == one
 
 
 @pytest.mark.parametrize("text", [None, "[project]\nname = 'x'\n", "[tool.other]\nx = 1\n", "tool = 3\n"])

@@ -12,9 +12,9 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -58,8 +58,7 @@ _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointEnvironment:
+class JointEnvironment(NamedTuple):
     """Several backends in one environment.
 
     Attributes:
@@ -73,8 +72,7 @@ class JointEnvironment:
     dependencies: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """What the project asks for; where it says nothing, None or what kgen does by itself.
 
     Attributes:
@@ -110,7 +108,7 @@ class Settings:
     cpu: bool = False
     python: str | None = None
     platforms: tuple[str, ...] | None = None
-    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    keras: SpecifierSet = SpecifierSet()
     dependencies: tuple[Requirement, ...] = ()
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
@@ -121,8 +119,8 @@ class Settings:
     gpu: tuple[Version, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
-    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
-    environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
+    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
+    environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
     nix: bool = True
     flake: str = FLAKE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import re
 import sys
 import threading
@@ -80,8 +79,7 @@ def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> 
     if missing:
         raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
     held = {**parts, **versions}
-    return dataclasses.replace(
-        request,
+    return request._replace(
         held=tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held) if name not in names),
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -29,8 +28,7 @@ T = TypeVar("T")
 _AUTO = "auto"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What one run is to do.
 
     Attributes:
@@ -73,7 +71,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
-    requests = tuple(dataclasses.replace(draft, python=python, python_open=asked is None) for draft in drafts)
+    requests = tuple(draft._replace(python=python, python_open=asked is None) for draft in drafts)
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
 
 
@@ -114,7 +112,7 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         changes["portable"] = True
     if getattr(arguments, "nix", None) is not None:
         changes["nix"] = arguments.nix
-    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    return settings._replace(**changes)  # type: ignore[arg-type]
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
@@ -263,7 +261,7 @@ def _auto(
                     "or choose: --cuda 12, or --cpu",
                 ],
             )
-    known = dataclasses.replace(settings, driver=driver, gpu=gpus)
+    known = settings._replace(driver=driver, gpu=gpus)
     for major in sorted(matrix.cuda_majors, reverse=True):
         accelerator = Accelerator(cuda=major)
         requests = [
@@ -272,7 +270,7 @@ def _auto(
             for platform in _platforms(settings, accelerator, matrix)
         ]
         python = settings.python or best_python(matrix, requests)
-        if all(select(Problem(matrix, dataclasses.replace(one, python=python))) for one in requests):
+        if all(select(Problem(matrix, one._replace(python=python))) for one in requests):
             notes.append(f"--cuda auto is CUDA {major}, the newest that every backend asked for can have here")
             return accelerator
     newest = max(matrix.cuda_majors)

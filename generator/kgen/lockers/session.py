@@ -517,7 +517,7 @@ def _as_locked(found: _Closed) -> Resolution:
     free = {name: found.versions[name] for name in found.resolution.libraries if name in found.versions}
     for name in found.resolution.pinned:
         free.pop(name, None)
-    return dataclasses.replace(found.resolution, libraries={**found.resolution.libraries, **free})
+    return found.resolution._replace(libraries={**found.resolution.libraries, **free})
 
 
 def _group(found: _Closed) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -13,8 +13,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentRequest:
+class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
 
     Attributes:
@@ -43,7 +42,7 @@ class EnvironmentRequest:
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[Version, ...] = ()
-    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    keras: SpecifierSet = SpecifierSet()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()

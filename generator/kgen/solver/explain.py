@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -67,7 +66,7 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         return Explanation(name, version, newest, reasons, (), None)
     request = resolution.request
     goal = Requirement(f"{name}=={newest}")
-    wished = dataclasses.replace(request, requirements=(*request.requirements, goal))
+    wished = request._replace(requirements=(*request.requirements, goal))
     asked = Problem(problem.matrix, wished)
 
     def reaching(changed: EnvironmentRequest) -> Resolution | None:

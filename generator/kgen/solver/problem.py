@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -62,7 +61,6 @@ class Need(NamedTuple):
     source: str
 
 
-@dataclass(slots=True, kw_only=True)
 class Variable:
     """A package whose version is to be chosen.
 
@@ -73,10 +71,14 @@ class Variable:
         filters: what narrows them further.
     """
 
-    name: str
-    versions: Sequence[Version]
-    base: int
-    filters: list[Filter] = field(default_factory=list)
+    __slots__ = ("base", "filters", "name", "versions")
+
+    def __init__(self, *, name: str, versions: Sequence[Version], base: int) -> None:
+        """A variable that nothing narrows yet."""
+        self.name = name
+        self.versions = versions
+        self.base = base
+        self.filters: list[Filter] = []
 
     def allowed(self, active: frozenset[Unit] | None) -> int:
         """The domain while only these units are active; None stands for all."""
@@ -87,13 +89,31 @@ class Variable:
         return mask
 
 
-@dataclass(slots=True, kw_only=True)
 class Choice(Variable):
-    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own."""
+    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own.
 
-    releases: Sequence[Release]
-    builds: Sequence[Build | None]
-    needs: Sequence[tuple[Need, ...]]
+    Attributes:
+        releases: its releases, as in `versions`.
+        builds: the build of each for the platform and accelerator of the request; None where there is none.
+        needs: what each asks of other packages.
+    """
+
+    __slots__ = ("builds", "needs", "releases")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base: int,
+        releases: Sequence[Release],
+        builds: Sequence[Build | None],
+        needs: Sequence[tuple[Need, ...]],
+    ) -> None:
+        """A choice that nothing narrows yet."""
+        super().__init__(name=name, versions=[release.version for release in releases], base=base)
+        self.releases = releases
+        self.builds = builds
+        self.needs = needs
 
 
 def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
@@ -301,7 +321,6 @@ class Problem:
         local = [None if build is None else build.local for build in builds]
         choice = Choice(
             name=name,
-            versions=[release.version for release in releases],
             base=base,
             releases=releases,
             builds=builds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from packaging.version import Version
@@ -27,7 +26,7 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     ceilings = [_ceiling(matrix, request) for request in requests]
     for python in minors:
         if all(
-            _frameworks(matrix, dataclasses.replace(request, python=python)) == ceiling
+            _frameworks(matrix, request._replace(python=python)) == ceiling
             for request, ceiling in zip(requests, ceilings, strict=True)
         ):
             return python
@@ -36,8 +35,7 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
 
 def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
     gives = {
-        python: [_frameworks(matrix, dataclasses.replace(request, python=python)) for request in requests]
-        for python in minors
+        python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors
     }
     best = [
         max((given for python in minors if (given := gives[python][position])), default=())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -77,7 +76,7 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
     """The best resolution of a request, on whatever Python if that is open, or None."""
     others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
     for python in dict.fromkeys([request.python, *others]):
-        problem = Problem(matrix, dataclasses.replace(request, python=python))
+        problem = Problem(matrix, request._replace(python=python))
         selection = select(problem)
         if selection is not None:
             return resolution_of(problem, selection)

@@ -10,7 +10,6 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Package, PackageWheel, Pylock
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -22,7 +21,9 @@ from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Reason, Resolution
 
 REQUEST = EnvironmentRequest(
@@ -34,7 +35,7 @@ REQUEST = EnvironmentRequest(
     glibc=Version("2.28"),
     driver=DriverVersion("535.183"),
     gpus=(Version("8.0"), Version("9.0")),
-    keras=SpecifierSet(">=3.10"),
+    keras=VersionRange(">=3.10"),
     requirements=(Requirement("jax<1"),),
     dependencies=(Requirement("optax"), Requirement('absl-py; sys_platform == "linux"')),
     cutoff=dt.date(2026, 11, 20),

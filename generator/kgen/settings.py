@@ -16,14 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
@@ -108,7 +107,7 @@ class Settings(NamedTuple):
     cpu: bool = False
     python: str | None = None
     platforms: tuple[str, ...] | None = None
-    keras: SpecifierSet = SpecifierSet()
+    keras: VersionRange = VersionRange()
     dependencies: tuple[Requirement, ...] = ()
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
@@ -269,15 +268,15 @@ def parse_requirement_flag(text: str) -> Requirement:
     return requirement
 
 
-def parse_specifiers(text: str) -> SpecifierSet:
+def parse_specifiers(text: str) -> VersionRange:
     """A range of versions, as `>=3.10`.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        return VersionRange(text)
+    except ValueError:
         pass
     try:
         example = f"=={Version(text)}"
@@ -359,7 +358,7 @@ class _Reader:
             cpu=table.get("cpu", bool) or False,
             python=table.parsed("python", functools.partial(parse_python, matrix=self._matrix)),
             platforms=_distinct(table, "platforms", functools.partial(parse_platform, matrix=self._matrix)),
-            keras=table.parsed("keras", parse_specifiers) or SpecifierSet(),
+            keras=table.parsed("keras", parse_specifiers) or VersionRange(),
             dependencies=table.parsed_texts("dependencies", parse_requirement_flag),
             portable=table.get("portable", bool) or False,
             installers=_distinct(table, "installers", parse_installer) or ("uv",),

@@ -7,15 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from kgen import host
 from kgen import settings as settings_module
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
@@ -211,13 +209,13 @@ def request_for(
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     shared = {KERAS, "numpy"}
     return name in frameworks | shared or name not in matrix.framework_names
 
 
 def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     return name in matrix.framework_names or matrix.library(name) is not None
 
 

@@ -23,8 +23,8 @@ from kgen.lockers import judge
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.lockers.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement
 
 
 class EnvironmentRequest(NamedTuple):
@@ -42,7 +42,7 @@ class EnvironmentRequest(NamedTuple):
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[Version, ...] = ()
-    keras: SpecifierSet = SpecifierSet()
+    keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()

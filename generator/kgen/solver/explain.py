@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from packaging.requirements import Requirement
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Cause, Reason, Resolution, Suggestion
 from kgen.solver import conflict, report, suggest
 from kgen.solver.problem import CUDNN, REQUEST, Problem

@@ -14,16 +14,15 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.fitness import contains, newness, serves
-from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release, parse_requirement
+from kgen.matrix.fitness import newness, serves
+from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 
 T = TypeVar("T")
 
@@ -130,7 +129,7 @@ def newest(mask: int) -> int:
     return mask.bit_length() - 1
 
 
-def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
+def mask_of(specifiers: VersionRange, versions: Sequence[Version]) -> int:
     """The bits of the versions, sorted oldest first, that a range holds."""
     mask = (1 << len(versions)) - 1
     for specifier in specifiers:
@@ -138,7 +137,7 @@ def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
     return mask
 
 
-def _bounded(specifier: Specifier, versions: Sequence[Version]) -> int:
+def _bounded(specifier: Comparison, versions: Sequence[Version]) -> int:
     """The bits of one comparison: by bisection where its bounds are plain, which spares a look at every version."""
     operator, text = specifier.operator, specifier.version
     every = (1 << len(versions)) - 1
@@ -156,24 +155,27 @@ def _bounded(specifier: Specifier, versions: Sequence[Version]) -> int:
         if not (bound.is_prerelease or bound.is_postrelease):
             # "<2.0" holds no pre-release of 2.0, though these sort before it
             return below & _below(f"{bound.base_version}.dev0", versions)
-    return mask_where(versions, lambda version: specifier.contains(version, prereleases=True))
+    return mask_where(versions, specifier.holds)
 
 
 def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: SpecifierSet) -> str:
+def spell(specifiers: VersionRange) -> str:
     """A range as people write it: the floor before the ceiling."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
 
 
 def pins(requirement: Requirement, version: Version) -> bool:
     """Whether a requirement names exactly this version."""
-    return any(
-        specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
-        for specifier in requirement.specifier
-    ) and contains(requirement.specifier, version)
+    return (
+        any(
+            specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
+            for specifier in requirement.specifier
+        )
+        and version in requirement.specifier
+    )
 
 
 class _Known:
@@ -251,7 +253,7 @@ class Problem:
         wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
         for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
             if requirement.marker is None or requirement.marker.evaluate(self._markers):
-                name = canonicalize_name(requirement.name)
+                name = canonical_name(requirement.name)
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
             requirement = Requirement(f"{KERAS}{self.request.keras}")
@@ -267,8 +269,8 @@ class Problem:
             mask = 0
             for position, version in enumerate(variable.versions):
                 label = local[position] if local else None
-                if contains(requirement.specifier, version) or (
-                    label is not None and contains(requirement.specifier, Version(f"{version}+{label}"))
+                if version in requirement.specifier or (
+                    label is not None and Version(f"{version}+{label}") in requirement.specifier
                 ):
                     mask |= 1 << position
             variable.filters.append(Filter((unit,), mask))
@@ -510,7 +512,7 @@ class Problem:
         reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
 
         def covered(by: Sequence[CudnnSupport]) -> int:
-            return mask_where(variable.versions, lambda version: any(contains(row.cudnn, version) for row in by))
+            return mask_where(variable.versions, lambda version: any(version in row.cudnn for row in by))
 
         if driver is not None:
             units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
@@ -518,9 +520,7 @@ class Problem:
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
             units = (Unit(REQUEST, rule), Unit(variable.name, rule))
-            variable.filters.append(Filter(units, covered([row for row in rows if contains(row.gpus, gpu)])))
+            variable.filters.append(Filter(units, covered([row for row in rows if gpu in row.gpus])))
             if driver is not None:
                 with_driver = (*units, Unit(REQUEST, "driver"))
-                variable.filters.append(
-                    Filter(with_driver, covered([row for row in reached if contains(row.gpus, gpu)]))
-                )
+                variable.filters.append(Filter(with_driver, covered([row for row in reached if gpu in row.gpus])))

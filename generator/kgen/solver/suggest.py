@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver.problem import Problem
 from kgen.solver.search import search
@@ -61,7 +60,7 @@ def _requirements(problem: Problem) -> Iterator[Change]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        name = canonicalize_name(requirement.name)
+        name = canonical_name(requirement.name)
         relaxed = Problem(problem.matrix, request._replace(requirements=others))
         variable = relaxed.variables.get(name)
         if variable is None:
@@ -100,7 +99,7 @@ def _short(version: Version) -> str:
 
 def _keras(problem: Problem) -> Iterator[Change]:
     if problem.request.keras:
-        yield f"without `--keras '{problem.request.keras}'`", problem.request._replace(keras=SpecifierSet())
+        yield f"without `--keras '{problem.request.keras}'`", problem.request._replace(keras=VersionRange())
 
 
 def _cutoff(problem: Problem) -> Iterator[Change]:
@@ -178,7 +177,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
-    name = canonicalize_name(requirement.name)
+    name = canonical_name(requirement.name)
     frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, KERAS}
     return name not in frameworks
 

@@ -156,7 +156,10 @@ def test_a_question_about_the_matrix_needs_no_slow_import(tmp_path: Path) -> Non
         "slow = ('packaging.requirements', 'packaging.specifiers', 'dataclasses');"
         "print(*(name for name in slow if name in sys.modules))"
     )
-    for call in (["torch", "--cuda", "12"], ["tensorflow", "jax", "torch", "--together", "all", "--cuda", "12"]):
+    for call in (
+        ["torch", "--cuda", "12"],
+        ["tensorflow", "jax", "torch", "--together", "all", "--cuda", "12", "--require", "tensorflow==2.21.0"],
+    ):
         done = subprocess.run(
             [sys.executable, "-c", program, "solve", *call, "--python", "3.12"],
             capture_output=True,

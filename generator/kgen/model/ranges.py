@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-_COMPARISON = re.compile(r"\s*(==|!=|>=|<=|<|>|~=)\s*([0-9A-Za-z.]+?)(\.\*)?\s*")
+_COMPARISON = re.compile(r"\s*(==|!=|>=|<=|<|>|~=)\s*([0-9A-Za-z.+]+?)(\.\*)?\s*")
 _PREFIXED = frozenset({"==", "!="})
 _NUMBERS = re.compile(r"\d+(\.\d+)+")
 
@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
             from packaging.specifiers import Specifier  # noqa: PLC0415 - slow to import, and seldom needed
 
             return Specifier(str(self)).contains(version, prereleases=True)
-        if version.local is not None:  # of which a plain comparison says nothing
+        if version.local is not None and bound.local is None:  # of which a plain comparison says nothing
             version = Version(version.public)
         if self.version.endswith(".*"):
             return _begins(version, bound) is (self.operator == "==")
@@ -122,25 +122,25 @@ def _read(text: str) -> tuple[Comparison, ...]:
 
 
 def _plain(text: str) -> list[Comparison] | None:
-    found = []
+    found: dict[tuple[object, ...], Comparison] = {}
     for part in text.split(",") if text.strip() else ():
         match = _COMPARISON.fullmatch(part)
         if match is None:
             return None
         comparison = Comparison(match[1], match[2] + (match[3] or ""))
-        if _bound(comparison) is None:
+        bound = _bound(comparison)
+        said = (comparison.operator, bound, match[3])
+        if bound is None or said in found:  # which of two that say the same is kept is for `packaging` to say
             return None
-        found.append(comparison)
-    signs = [one.operator for one in found]
-    # which of two that say the same is kept is for `packaging` to say
-    return found if len({*signs}) == len(signs) else None
+        found[said] = comparison
+    return list(found.values())
 
 
 @functools.cache
 def _bound(comparison: Comparison) -> Version | None:
     """What a comparison compares with, where the comparison is a plain one."""
     sign, text = comparison
-    if sign not in _PLAIN or "+" in text:  # `===`, `>` and local versions have rules of their own about what is equal
+    if sign not in _PLAIN or ("+" in text and sign != "=="):  # they have rules of their own about what is equal
         return None
     plain = text.removesuffix(".*")
     if (plain != text or sign == "~=") and (_NUMBERS.fullmatch(plain) is None and not plain.isdecimal()):

@@ -177,6 +177,12 @@ def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
 
 
+def _report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="where to write it (default report.html)"
+    )
+
+
 def _completion(command: argparse.ArgumentParser) -> None:
     command.add_argument("shell", choices=("bash", "zsh", "fish", "pwsh"), help="the shell")
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- WORDS", help="what the script asks about")
@@ -280,6 +286,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "shell": ("a shell in the environment", _shell),
     "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
     "export": ("a lock in another form, on stdout", _export),
+    "report": ("one page with every locked environment, its reasons and proofs", _report),
     "matrix": ("the compatibility facts", _matrix),
     "completion": ("the script that makes a shell complete `kgen`", _completion),
 }
@@ -289,7 +296,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Choose and lock": ("init", "solve", "lock", "explain"),
     "Work in an environment": ("sync", "run", "shell", "activate"),
     "Prove it, and keep it true": ("validate", "doctor", "check", "diff", "merge-driver"),
-    "For other tools, and the facts": ("export", "matrix", "completion"),
+    "For others, and the facts": ("export", "report", "matrix", "completion"),
 }
 """What one wants to do -> the commands for it."""
 

@@ -202,7 +202,7 @@ class TestInstalled:
   changed lib/python{MINOR}/site-packages/torch/__init__.py  (pytorch 2.12.0)
 """
         )
-        assert result.stderr == f"\nhint: kgen sync --reinstall --conda {NAME}\n"
+        assert result.stderr == f"\nhint: kgen sync --reinstall {NAME}-conda\n"
         good(locked("sync", "--reinstall", "--conda", NAME))
         good(locked("check", "--installed", name))
 

@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         return installed.run(root, arguments)
     matrix = load(resources.folder("matrix"))
     check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
-    named = [lockfiles.choose(root, name) for name in dict.fromkeys(arguments.environments)]
+    asked = [lockfiles.choose_on_disk(root, name)[0] for name in arguments.environments]
+    named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
     missing = [] if named else list(check.missing(chosen))
     if not chosen and not missing:
@@ -199,7 +200,7 @@ class _Check:
         for receipt in receipts.find(environment.folder):
             if receipt.stale:
                 what = "is older than the lock: it proves another one"
-                yield finding("note", "receipt", receipt.path, what, f"kgen validate {environment.name}")
+                yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.data['environment']}")
 
     def _request(
         self, lock: Lockfile, made_for: EnvironmentRequest, mend: str

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kgen import process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import OutsideError
 from kgen.installers.environment import (
     RECORD,
     SOURCE,
@@ -26,22 +26,6 @@ from kgen.rattlertool import Rattler
 
 _SCRIPT = 4096
 """So many bytes of a program are looked at for the folder that it was made in."""
-
-
-def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
-    """What is locked for a platform.
-
-    Raises:
-        UsageError: nothing is.
-    """
-    found = file.platforms.get(platform or "")
-    if found is None:
-        raise UsageError(
-            f"{file.environment} is locked for conda on {', '.join(file.platforms)}, and this machine is"
-            f" {platform or 'of a platform that kgen does not know'}",
-            hints=[f"kgen lock --conda --platform {platform}"] if platform else [],
-        )
-    return found
 
 
 def realise(

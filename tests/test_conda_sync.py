@@ -180,6 +180,42 @@ class TestEntered:
         done = subprocess.run([shell, "-c", f"{made}\n{show}"], check=True, capture_output=True, text=True)
         assert done.stdout == "torch\n"
 
+    @pytest.mark.shells
+    @pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "fish"])
+    def test_a_shell(self, locked: Kgen, prefix: Path, shell: str) -> None:
+        if shutil.which(shell) is None:
+            pytest.skip(f"{shell} is not installed")
+        good(locked("sync", "torch", "--conda"))
+        _their_own(prefix, "fish" if shell == "fish" else "sh")
+        show = "import os; print(os.getenv('KERAS_BACKEND'), os.getenv('THEIRS'), os.getenv('CONDA_PREFIX'))"
+        done = subprocess.run(
+            locked.words("shell", "torch", "--conda", "--no-sync", "--shell", shell),
+            input=f'python -c "{show}"\nexit 3\n',
+            check=False,
+            capture_output=True,
+            text=True,
+            env=locked.env(),
+            cwd=locked.folder,
+        )
+        assert done.returncode == 3, done.stderr
+        assert f"torch theirs {prefix}\n" in done.stdout
+
+    def test_jupyter(self, locked: Kgen, prefix: Path, tmp_path: Path) -> None:
+        """The kernel is started as Jupyter starts it: from the words and variables of its spec."""
+        asked = ("shell", f"{NAME}-conda", "--jupyter")
+        assert "hint: kgen lock --conda, then kgen sync torch-cuda12-conda\n" in locked(*asked).stderr
+        kernel = prefix / f"lib/python{MINOR}/site-packages/ipykernel/__init__.py"
+        kernel.parent.mkdir()
+        kernel.touch()
+        show = "import os, sys; print(os.environ['KERAS_BACKEND'], os.environ['THEIRS'], sys.argv[1:])"
+        (prefix / f"lib/python{MINOR}/site-packages/ipykernel_launcher.py").write_text(show)
+        _their_own(prefix, "sh")
+        good(locked(*asked, JUPYTER_DATA_DIR=str(tmp_path / "jupyter")))
+        spec = json.loads((tmp_path / f"jupyter/kernels/kgen-project-{NAME}-conda/kernel.json").read_text())
+        words = [word.replace("{connection_file}", "/the/file") for word in spec["argv"]]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, env=locked.env(**spec["env"]))
+        assert done.stdout == "torch theirs ['-f', '/the/file']\n"
+
 
 class TestInstalled:
     def test_every_file_is_compared(self, locked: Kgen, prefix: Path) -> None:

@@ -76,7 +76,13 @@ class TestExport:
                 ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
             ),
             (("nixx",), "there is no format `nixx` to export to\n\nhint: did you mean `nix`?\n"),
-            (("zip",), "there is no format `zip` to export to\n\nhint: known are nix, requirements\n"),
+            (
+                ("zip",),
+                (
+                    "there is no format `zip` to export to\n\n"
+                    "hint: known are nix, requirements, conda-explicit, environment-yml\n"
+                ),
+            ),
         ],
     )
     def test_wrong_calls(self, kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:

@@ -129,8 +129,9 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("format", metavar="FORMAT", help="nix, requirements")
+    command.add_argument("format", metavar="FORMAT", help="nix, requirements, conda-explicit, environment-yml")
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--platform", metavar="P", help="for conda-explicit and environment-yml; else this machine's")
 
 
 def _matrix(command: argparse.ArgumentParser) -> None:

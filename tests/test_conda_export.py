@@ -126,8 +126,8 @@ for one in spec.dependencies["linux-64"]:
             for one in locked.wheels
         ]
         # a pin of pip gives way to one that it adds itself
-        pip = [line for line in ours if line.startswith("conda pip ")]
-        theirs = done.stdout.replace("conda pip *=None", *pip).splitlines()
+        (pip,) = [line for line in ours if line.startswith("conda pip ")]
+        theirs = done.stdout.replace("conda pip *=None", pip).splitlines()
         assert sorted(theirs) == sorted(ours)
 
     def test_pip_takes_its_wheels(self, base: Kgen, tmp_path: Path, project: Path, healthy: Index) -> None:

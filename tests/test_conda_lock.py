@@ -15,7 +15,7 @@ import tomli
 import yaml
 from tests.channel import ChannelServer
 from tests.command import Kgen, Result
-from tests.conda_packages import MINOR, Channel
+from tests.conda_packages import MINOR, TAG, Channel
 
 from kgen import condafiles, rattlertool
 from kgen.cli import conda as cli
@@ -149,6 +149,83 @@ class TestLocks:
         assert kgen("lock", "jax", "--channel", "conda-forge") == Result(
             2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"
         )
+
+
+class TestUpgrades:
+    """`--upgrade-package` moves what it names; without it all is the newest, as with wheels."""
+
+    @pytest.fixture(name="grown")
+    @staticmethod
+    def _grown(conda: Kgen, project: Path, built: Channel, tmp_path: Path) -> tuple[Kgen, tuple[str, ...]]:
+        """A lock, and after it newer builds of much."""
+        channel = built.copy(tmp_path / "grown")
+        words = (*ASK, "torch", "--cuda", "12", "--channel", channel.folder.as_uri())
+        good(conda(*words))
+        assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
+        abi = f"cp{MINOR.replace('.', '')}"
+        site = f"lib/python{MINOR}/site-packages"
+        channel.add("keras", "3.16.0", subdir="noarch", depends=["python >=3.9"], constrains=["pytorch >=2.6.0"])
+        channel.add("numpy", "2.4.0", f"{TAG}_0", depends=["python", f"python_abi {MINOR}.* *_{abi}"])
+        # the newest needs a newer cuDNN, which is to move with it
+        channel.add("libcudnn", "9.13.2.1", "h0_0", depends=["cuda-version >=12,<13.0a0"])
+        needs = ["python", "numpy", "__cuda", "cuda-version >=12.9,<13", "libcudnn >=9.13.2,<10.0a0"]
+        files = {f"{site}/torch/__init__.py": b""}
+        channel.add("pytorch", "2.13.0", f"cuda129_{TAG}_200", depends=needs, files=files)
+        channel.index()
+        return conda, words
+
+    def test_all(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        good(kgen(*words))
+        found = locked(project, "torch-cuda12")
+        assert [found[name] for name in ("pytorch", "keras", "numpy")] == ["2.13.0", "3.16.0", "2.4.0"]
+
+    def test_one(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        result = good(kgen(*words, "--upgrade-package", "keras"))
+        assert locked(project, "torch-cuda12") == {**before, "keras": "3.16.0"}
+        assert "moved as well" not in result.stderr
+
+    def test_what_it_needs_moves_with_it(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        """A project goes by its own name as well as by conda's."""
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        result = good(kgen(*words, "--upgrade-package", "torch"))
+        assert locked(project, "torch-cuda12") == {**before, "pytorch": "2.13.0", "libcudnn": "9.13.2.1"}
+        assert (
+            "note: torch-cuda12: moved as well, as what is upgraded needs it: libcudnn 9.13.1.26 -> 9.13.2.1\n"
+            in result.stderr
+        )
+
+    def test_what_only_conda_has(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        wheels = (project / "locks/torch-cuda12/pylock.linux-64.toml").read_bytes()
+        before = locked(project, "torch-cuda12")
+        good(kgen(*words, "--upgrade-package", "libcudnn"))
+        assert locked(project, "torch-cuda12") == {**before, "libcudnn": "9.13.2.1"}
+        assert (project / "locks/torch-cuda12/pylock.linux-64.toml").read_bytes() == wheels
+        wrong = kgen(*words, "--upgrade-package", "libcudnx")
+        assert wrong.status == 2
+        assert "holds no such package" in wrong.stderr
+
+    def test_the_sources_are_as_without_it(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        """What is kept is not asked for: the lock says the same request, and conda-lock sees the same input."""
+        kgen, words = grown
+        before = lock(project, "torch-cuda12")["metadata"]
+        source = (project / "locks/torch-cuda12/environment.yml").read_bytes()
+        good(kgen(*words, "--upgrade-package", "keras"))
+        assert lock(project, "torch-cuda12")["metadata"] == before
+        assert (project / "locks/torch-cuda12/environment.yml").read_bytes() == source
+
+    def test_a_lock_for_something_else_holds_nothing(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, built: Channel
+    ) -> None:
+        kgen, words = grown
+        other = (*words[:-1], built.folder.as_uri())
+        good(kgen(*other, "--upgrade-package", "keras"))
+        rows = {row["name"]: row["url"] for row in lock(project, "torch-cuda12")["package"]}
+        assert all(url.startswith(built.folder.as_uri()) for url in rows.values())
 
 
 class TestRefusedAtOnce:

@@ -57,6 +57,7 @@ class Query(NamedTuple):
         specs: match specs.
         virtuals: the virtual packages of the target machine: name -> version, with a build or not.
         cutoff: nothing published after this day is used; None for no such limit.
+        locked: packages that are kept where they can be: others are preferred to them only where they fit nothing.
     """
 
     platform: str
@@ -64,6 +65,7 @@ class Query(NamedTuple):
     specs: tuple[str, ...]
     virtuals: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
+    locked: tuple[CondaRecord, ...] = ()
 
 
 class Unsolvable(NamedTuple):
@@ -133,6 +135,7 @@ class Rattler:
                 platforms=[query.platform, "noarch"],
                 virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
                 channel_priority=library.ChannelPriority.Strict,
+                locked_packages=self.records(query.locked),
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
                 timeout=_SOLVE,
             )
@@ -140,6 +143,8 @@ class Rattler:
             if "has been cancelled" in str(error):
                 return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
             return Unsolvable(str(error).strip())
+        except OutsideError as error:  # of what is locked
+            return error
         except BaseException as error:  # noqa: BLE001 - see `_told`
             return channel_failure(_told(error), query.channels)
         return sorted((json.loads(record.to_json()) for record in records), key=lambda one: (one["name"], one["url"]))

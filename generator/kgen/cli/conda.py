@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from kgen import __version__
 from kgen.cli import console
 from kgen.cli.plan import Plan
@@ -16,10 +18,12 @@ from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, Usag
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.project import LOCKS
 from kgen.solver import report
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.lockers.conda.session import CondaOutcome, CondaSession
+    from kgen.rattlertool import CondaRecord
 
 Finish = Callable[[Sequence[Outcome]], "list[CondaOutcome]"]
 
@@ -47,11 +51,42 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     return True
 
 
+def locked(planned: Plan, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+    """What is locked for conda on a platform, if it was locked for what is asked now; else nothing.
+
+    Raises:
+        SettingsError: the lock that is there is damaged.
+    """
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
+    if not path.exists():
+        return ()
+    old = condafiles.read(path)
+    asked = (planned.settings.channels, planned.settings.conda, request.python)
+    if (old.channels, old.mode, old.python) != asked or request.platform not in old.platforms:
+        return ()
+    return old.platforms[request.platform].packages
+
+
 @contextlib.contextmanager
 def beside(
-    matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest], *, wanted: bool
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    requests: Sequence[EnvironmentRequest],
+    *,
+    wanted: bool,
+    upgraded: Sequence[str] | None,
 ) -> Iterator[Finish]:
-    """Solves for conda while the wheels are locked; what is given ends it, and answers for every request."""
+    """Solves for conda while the wheels are locked; what is given ends it, and answers for every request.
+
+    Args:
+        matrix: the facts.
+        planned: the plan.
+        requests: what is asked.
+        wanted: whether anything is to be locked for conda at all.
+        upgraded: the packages that alone are to be upgraded; None for all.
+    """
     if not wanted:
         yield lambda _outcomes: []
         return
@@ -59,7 +94,12 @@ def beside(
     from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
 
     settings = planned.settings
-    session = CondaSession(matrix, settings.channels, rattlertool.opened)
+    names = {_conda_name(matrix, name) for name in upgraded or ()}
+
+    def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+        return tuple(one for one in locked(planned, request) if one["name"] not in names) if upgraded else ()
+
+    session = CondaSession(matrix, settings.channels, rattlertool.opened, locked=stays)
     if settings.conda == "base":
         yield lambda outcomes: [_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes]  # type: ignore[misc]
         return
@@ -71,6 +111,11 @@ def beside(
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _conda_name(matrix: CompatibilityMatrix, name: str) -> str:
+    """What conda calls what somebody calls a package: by its name there, or by that of its project."""
+    return matrix.conda.names.get(canonicalize_name(name), name)
 
 
 def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,13 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     locks = planned.settings.root / LOCKS
     requests = planned.requests
     if arguments.upgrade_package:
-        requests = tuple(_held(request, locks, arguments.upgrade_package) for request in requests)
+        of_conda = {one["name"] for request in requests if asked for one in conda.locked(planned, request)}
+        requests = tuple(_held(request, locks, arguments.upgrade_package, of_conda) for request in requests)
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
-        with conda.beside(matrix, planned, requests, wanted=asked) as finish:
+        upgraded = arguments.upgrade_package
+        with conda.beside(matrix, planned, requests, wanted=asked, upgraded=upgraded) as finish:
             outcomes = _lock(matrix, planned, requests)
             others = finish(outcomes)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
@@ -61,8 +63,17 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return conda.status(others) if status == ExitStatus.DONE else status
 
 
-def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> EnvironmentRequest:
-    """The request with every version of the lock that is there held, but for the packages to upgrade."""
+def _held(
+    request: EnvironmentRequest, locks: Path, upgraded: Sequence[str], of_conda: Collection[str]
+) -> EnvironmentRequest:
+    """The request with every version of the lock that is there held, but for the packages to upgrade.
+
+    Args:
+        request: the request.
+        locks: the folder of the locks.
+        upgraded: the packages to upgrade.
+        of_conda: names that are known too, as conda's lock has them.
+    """
     path = locks / request.environment / lockfiles.filename(request.platform)
     try:
         locked = tomli.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +87,7 @@ def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> 
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path}: not a lock of kgen: {error}", hints=["kgen lock"]) from None
     names = {canonicalize_name(name) for name in upgraded}
-    missing = sorted(names - {*versions, *parts})
+    missing = sorted(names - {*versions, *parts, *map(canonicalize_name, of_conda)})
     if missing:
         raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
     held = {**parts, **versions}

@@ -18,7 +18,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda, parse_requirement
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Cause, Conflict
-from kgen.rattlertool import Query
+from kgen.rattlertool import CondaRecord, Query
 
 _ANY = Version("999")
 
@@ -48,6 +48,7 @@ class Target(NamedTuple):
         virtuals: what the machine is assumed to have.
         carriers: package -> the pattern that its build must have, for those that say what they are built for.
         cutoff: the day after which nothing is used.
+        locked: packages of an older lock that stay where they can, as only others are to be upgraded.
     """
 
     request: EnvironmentRequest
@@ -57,6 +58,7 @@ class Target(NamedTuple):
     virtuals: tuple[tuple[str, str], ...]
     carriers: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
+    locked: tuple[CondaRecord, ...] = ()
 
     def query(self, *, hoping: bool = False) -> Query:
         """What is asked of the solver."""
@@ -67,6 +69,7 @@ class Target(NamedTuple):
             specs=tuple(dict.fromkeys(wish.spec for wish in wishes)),
             virtuals=self.virtuals,
             cutoff=self.cutoff,
+            locked=self.locked,
         )
 
 

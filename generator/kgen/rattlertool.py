@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import host
+from kgen import condarc, host
 from kgen.errors import OutsideError, UsageError
 
 if TYPE_CHECKING:
@@ -95,23 +95,30 @@ class Rattler:
     def __init__(self, cache: Path | None = None) -> None:
         """Prepare; nothing is asked for.
 
-        Mirrors, certificates, proxies and authentication are those that the user has configured rattler for.
+        Mirrors, certificates, proxies and authentication are those that the user has configured rattler, pixi or conda
+        for; of what several say, rattler's counts, and then pixi's.
 
         Args:
             cache: where channels' answers and packages are kept; None for the place that conda's tools share.
 
         Raises:
             UsageError: py-rattler is not installed, or its configuration is wrong.
+            SettingsError: conda's configuration is wrong.
         """
         self._rattler = _load()
         self._cache = cache
         from rattler.config import Config  # noqa: PLC0415 - see `_load`
 
+        own = condarc.read()
+        usual = str(self._rattler.Channel("x").base_url).removesuffix("x/")
         try:
-            self._config = Config.load_from_default_locations("rattler")
+            self._config = Config.from_toml(own.toml(usual))
+            for tool in ("pixi", "rattler"):
+                self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
-        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=_SILENCE)
+        self._silence = own.timeout or _SILENCE
+        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=self._silence)
         self._gateway: rattler.Gateway | None = None
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:

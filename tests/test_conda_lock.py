@@ -245,6 +245,47 @@ class TestRefusedAtOnce:
         assert 'error: `portable` and `conda = "base"` contradict each other' in result.stderr
 
 
+_WRITTEN_BY_CONDA_LOCK = """
+import json, pathlib, sys
+from conda_lock.content_hash import compute_content_hashes
+from conda_lock.lockfile import write_conda_lock_file
+from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency, Lockfile, LockMeta
+from conda_lock.models.channel import Channel
+from conda_lock.src_parser import make_lock_spec
+from conda_lock.virtual_package import virtual_package_repo_from_specification
+import yaml
+
+here = pathlib.Path()
+of = json.loads((here / "conda-records.json").read_text())
+spec = make_lock_spec(src_files=[here / "environment.yml"], mapping_url="file:///dev/null")
+hashes = compute_content_hashes(spec, virtual_package_repo_from_specification(here / "virtual-packages.yml"))
+packages = []
+for platform, locked in of["platforms"].items():
+    for one in locked["packages"]:
+        needs = {}
+        for text in sorted(one["depends"]):
+            name, _, rest = text.partition(" ")
+            assert name not in needs, "the form has room for one"
+            needs[name] = rest
+        packages.append(LockedDependency(
+            name=one["name"], version=one["version"], manager="conda", platform=platform, dependencies=needs,
+            url=one["url"], hash=HashModel(md5=one["md5"], sha256=one["sha256"]), build=one["build"],
+            categories={"main"},
+        ))
+    for one in locked["wheels"]:
+        packages.append(LockedDependency(
+            name=one["name"], version=one["version"], manager="pip", platform=platform, dependencies={},
+            url=one["url"], hash=HashModel(sha256=one["sha256"]), categories={"main"},
+        ))
+custom = yaml.safe_load((here / "conda-lock.yml").read_text())["metadata"]["custom_metadata"]
+metadata = LockMeta(
+    content_hash=hashes, channels=[Channel(url=url, used_env_vars=[]) for url in of["channels"]],
+    platforms=sorted(of["platforms"]), sources=["environment.yml"], custom_metadata=custom,
+)
+write_conda_lock_file(Lockfile(package=packages, metadata=metadata), pathlib.Path(sys.argv[1]), None, False)
+"""
+
+
 class TestReadByCondaLock:
     """conda-lock's own parser, writer, rendering and hash."""
 
@@ -268,6 +309,21 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         after = yaml.safe_load(again.read_text())
         assert after == before
         assert before["metadata"]["custom_metadata"]["kgen-accelerator"] == "cuda12"
+
+    @pytest.mark.parametrize("mode", ["full", "base"])
+    def test_it_is_what_conda_lock_would_write(
+        self, conda: Kgen, project: Path, served: ChannelServer, tmp_path: Path, mode: str
+    ) -> None:
+        """Byte for byte: each package through its models, its own hash of the sources, and its own writer."""
+        (project / "kgen.toml").write_text(f'conda = "{mode}"\n')
+        good(conda(*ASK, "torch", "--cuda", "12", "--driver", "580", "--channel", served.url))
+        folder = project / "locks/torch-cuda12"
+        done = _python("-c", _WRITTEN_BY_CONDA_LOCK, str(tmp_path / "theirs.yml"), cwd=folder)
+        assert done.returncode == 0, done.stderr
+        ours = (folder / "conda-lock.yml").read_text()
+        content = ours[ours.index("version: 1\n") :]
+        assert all(line.startswith("#") for line in ours.removesuffix(content).splitlines())
+        assert content == (tmp_path / "theirs.yml").read_text()
 
     def test_rendered(self, folder: Path, tmp_path: Path, served: ChannelServer) -> None:
         done = _python("-m", "conda_lock", "render", "-k", "explicit", str(folder / "conda-lock.yml"), cwd=tmp_path)

@@ -178,7 +178,7 @@ def _spec(package: str, specifiers: SpecifierSet, *, build: str | None = None) -
 
 def version_spec(specifiers: SpecifierSet) -> str:
     """A range of versions as conda writes it; empty for any."""
-    return ",".join(sorted(map(_specifier, specifiers)))
+    return ",".join(sorted({*map(_specifier, specifiers)}))
 
 
 def _specifier(specifier: Specifier) -> str:

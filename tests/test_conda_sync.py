@@ -13,6 +13,8 @@ from rattler.shell import ActivationVariables, Shell, activate
 from tests.channel import ChannelServer, serving
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
+from tests.index import Index
+from tests.wheelhouse import Wheel
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "--cuda", "12")
 NAME = "torch-cuda12"
@@ -111,6 +113,56 @@ class TestSync:
         folders = {path.name.partition("-")[0] for path in prefix.glob("lib/python*/site-packages/*.dist-info")}
         assert {"keras", "numpy"} <= folders
         assert "is as locked" in good(conda("sync", "numpy", "--conda")).stderr
+
+    @pytest.mark.parametrize("envs", [".kgen/envs", "my envs"])
+    def test_programs_of_wheels(
+        self, conda: Kgen, project: Path, served: ChannelServer, index: Index, envs: str
+    ) -> None:
+        """They name the interpreter where it is now, and their RECORD has the hashes of what they are now."""
+        files = {
+            "tool/__init__.py": b"import sys\ndef main():\n    print(sys.prefix)\n",
+            "tool-1.0.dist-info/entry_points.txt": b"[console_scripts]\ntool = tool:main\n",
+            "tool-1.0.data/scripts/other": b"#!python\nimport sys\nprint(sys.executable)\n",
+        }
+        index.wheelhouse.put(Wheel(name="tool", version="1.0", files=files))
+        there = conda.at(index.url)
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        words = ("--python", MINOR, "--platform", "linux-64", "--channel", served.url, "--dependency", "tool", "numpy")
+        good(there("lock", "--conda", *words))
+        good(there("sync", "numpy-cpu-conda", "--envs", envs))
+        prefix = project / envs / "numpy-cpu-conda"
+        for name, told in (("tool", f"{prefix}\n"), ("other", f"{prefix}/bin/python\n")):
+            done = subprocess.run([prefix / "bin" / name], check=True, capture_output=True, text=True)
+            assert done.stdout == told
+        installed = there("check", "--installed", "numpy-cpu-conda", "--envs", envs)
+        assert installed == Result(0, "numpy-cpu-conda: every file is as locked\n", "")
+        with (prefix / "bin/tool").open("a") as program:
+            program.write("print('more')\n")
+        changed = there("check", "--installed", "numpy-cpu-conda", "--envs", envs)
+        assert "  changed bin/tool  (tool 1.0)\n" in changed.stdout
+        assert "is as locked, nothing to do" in good(there("sync", "numpy-cpu-conda", "--envs", envs)).stderr
+
+    def test_away_and_back_again(self, conda: Kgen, built: Channel, prefix: Path) -> None:
+        """Made, run, removed, and made again from the cache when the channel has gone."""
+        words = ("-c", "import keras, sys; print(keras.backend(), sys.prefix)")
+        with serving(built.folder) as server:
+            good(conda(*ASK, "torch", "--channel", server.url))
+            first = good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout
+        shutil.rmtree(prefix)
+        again = conda("run", "--no-sync", f"{NAME}-conda", "--", "python", *words)
+        assert again.stderr.endswith(f"\nhint: kgen sync {NAME}-conda\n")
+        assert good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout == first
+        assert not list(prefix.parent.glob(".*kgen*"))
+
+    def test_what_the_lock_lost_is_gone(self, conda: Kgen, prefix: Path, served: ChannelServer) -> None:
+        words = (*ASK, "torch", "--channel", served.url)
+        good(conda(*words, "--dependency", "scipy"))
+        good(conda("sync", f"{NAME}-conda"))
+        assert list((prefix / "conda-meta").glob("scipy-*"))
+        good(conda(*words))
+        good(conda("sync", f"{NAME}-conda"))
+        assert not list((prefix / "conda-meta").glob("scipy-*"))
+        assert not (prefix / f"lib/python{MINOR}/site-packages/scipy").exists()
 
     def test_a_folder_with_a_space(self, locked: Kgen, project: Path) -> None:
         good(locked("sync", "torch", "--conda", "--envs", "my envs"))

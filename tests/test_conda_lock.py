@@ -423,9 +423,39 @@ class TestChecked:
         assert result.stdout == (
             "note: jax-cpu: locks/jax-cpu/conda-lock.yml has other versions than the wheels: "
             f"jax 0.9.2 (as a wheel {wheels['jax']}), jaxlib 0.9.2 (as a wheel {wheels['jaxlib']}),"
-            f" keras 3.15.0 (as a wheel {wheels['keras']});"
-            " a channel builds a release when it comes to it\n"
+            f" keras 3.15.0 (as a wheel {wheels['keras']}),"
+            " as http://[INDEX] had no newer build that fits when it was locked\n"
         )
+
+    @pytest.mark.parametrize(
+        ("asked", "version", "why"),
+        [
+            # PyTorch's wheels go on for CUDA 13 alone
+            (("torch",), "2.12.0", f"there is no wheel of it for CUDA 12 and Python {MINOR} on linux-64"),
+            (
+                ("jax", "--require", "jax<0.8"),
+                "0.9.2",
+                "the wheels beside it hold it back (`kgen explain jax-cuda12` says which)",
+            ),
+            (("jax",), "0.99.0", "the matrix knows no wheel of it"),
+        ],
+    )
+    def test_newer_than_the_wheels(
+        self, conda: Kgen, served: ChannelServer, asked: tuple[str, ...], version: str, why: str
+    ) -> None:
+        project, beside = conda.folder, conda.folder.with_name("beside")
+        beside.mkdir()
+        name = f"{asked[0]}-cuda12"
+        good(conda(*ASK[:1], *ASK[2:], *asked, "--cuda", "12"))
+        good(conda(*ASK, asked[0], "--cuda", "12", "--channel", served.url, cwd=beside))
+        text = (beside / "locks" / name / condafiles.RECORDS).read_text()
+        built = {"torch": "2.12.0", "jax": "0.9.2"}[asked[0]]
+        path = project / "locks" / name / condafiles.RECORDS
+        path.write_text(text.replace(f'"{built}"', f'"{version}"'), encoding="utf-8")
+        wheels = {row["name"]: row["version"] for row in _pylock(project, name)}
+        told = conda("check").stdout
+        assert f"{asked[0]} {version} (as a wheel {wheels[asked[0]]})" in told
+        assert f", as {why}" in told
 
     def test_edited(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url))

@@ -26,7 +26,6 @@ from kgen.installers.environment import (
     record_text,
     site_packages,
 )
-from kgen.installers.verify import damaged_in_cache
 from kgen.rattlertool import Rattler
 
 _SCRIPT = 4096
@@ -72,6 +71,8 @@ def realise(
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
             report("comparing every file")
+            from kgen.installers.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
+
             damaged = damaged_in_cache(staged)
             if damaged:
                 raise OutsideError(

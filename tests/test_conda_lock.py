@@ -152,7 +152,7 @@ class TestLocks:
 
 
 class TestUpgrades:
-    """`--upgrade-package` moves what it names; without it all is the newest, as with wheels."""
+    """A new lock keeps what still fits, as with wheels; `--upgrade-package` moves what it names, `--upgrade` all."""
 
     @pytest.fixture(name="grown")
     @staticmethod
@@ -176,9 +176,58 @@ class TestUpgrades:
 
     def test_all(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
         kgen, words = grown
-        good(kgen(*words))
+        good(kgen(*words, "--upgrade"))
         found = locked(project, "torch-cuda12")
         assert [found[name] for name in ("pytorch", "keras", "numpy")] == ["2.13.0", "3.16.0", "2.4.0"]
+
+    def test_none(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        before = (project / "locks/torch-cuda12/conda-lock.yml").read_bytes()
+        assert "unchanged" in good(kgen(*words)).stdout
+        assert (project / "locks/torch-cuda12/conda-lock.yml").read_bytes() == before
+        result = good(kgen(*words, "--keras", ">3.15.0"))
+        assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
+        assert locked(project, "torch-cuda12")["keras"] == "3.16.0"
+        assert "moved as well" not in result.stderr
+
+    def test_a_damaged_lock_is_written_again(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        path = project / "locks/torch-cuda12/conda-records.json"
+        path.write_text("<<<<<<< HEAD\n" + path.read_text())
+        assert kgen("sync", "torch-cuda12-conda").stderr.endswith("hint: `kgen lock --conda` writes it again\n")
+        good(kgen(*words))
+        assert condafiles.read(path).platforms
+
+    def test_what_the_channel_has_no_longer(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path
+    ) -> None:
+        kgen, words = grown
+        path = tmp_path / "grown/linux-64/repodata.json"
+        text = path.read_text()
+        assert "numpy-2.3.0-" in text
+        data = json.loads(text)
+        rows = data["packages.conda"]
+        data["packages.conda"] = {name: row for name, row in rows.items() if not name.startswith("numpy-2.3.0-")}
+        path.write_text(json.dumps(data))
+        good(kgen(*words))
+        found = locked(project, "torch-cuda12")
+        assert (found["numpy"], found["pytorch"], found["keras"]) == ("2.4.0", "2.12.0", "3.15.0")
+
+    def test_what_is_newer_than_the_cut_off(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path
+    ) -> None:
+        """What is locked does not get past a cut-off that has come since."""
+        kgen, words = grown
+        path = tmp_path / "grown/noarch/repodata.json"
+        data = json.loads(path.read_text())
+        for name, row in data["packages.conda"].items():
+            if name.startswith("keras-3.16"):
+                row["timestamp"] = 1_795_100_000_000
+        path.write_text(json.dumps(data))
+        good(kgen(*words, "--upgrade"))
+        assert locked(project, "torch-cuda12")["keras"] == "3.16.0"
+        good(kgen(*words, "--exclude-newer", "2026-11-15"))
+        assert locked(project, "torch-cuda12")["keras"] == "3.15.0"
 
     def test_one(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
         kgen, words = grown

@@ -135,14 +135,15 @@ class Rattler:
 
         library = self._rattler
         try:
+            locked = await self._still_there(query) if query.locked else []
             records = await library.solve(
                 sources=list(query.channels),
                 specs=[library.MatchSpec(text) for text in query.specs],
                 gateway=self._opened(),
-                platforms=[query.platform, "noarch"],
+                platforms=self._subdirs(query),
                 virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
                 channel_priority=library.ChannelPriority.Strict,
-                locked_packages=self.records(query.locked),
+                locked_packages=locked,
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
                 timeout=_SOLVE,
             )
@@ -150,11 +151,27 @@ class Rattler:
             if "has been cancelled" in str(error):
                 return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
             return Unsolvable(str(error).strip())
-        except OutsideError as error:  # of what is locked
-            return error
         except BaseException as error:  # noqa: BLE001 - see `_told`
             return channel_failure(_told(error), query.channels)
         return sorted((json.loads(record.to_json()) for record in records), key=lambda one: (one["name"], one["url"]))
+
+    def _subdirs(self, query: Query) -> Any:  # noqa: ANN401 - a list of words that py-rattler's types spell out
+        return [query.platform, "noarch"]
+
+    async def _still_there(self, query: Query) -> list[Any]:
+        """What is locked, as the channel describes it now; without what it has no longer, or has since the cut-off.
+
+        rattler itself would keep a package that has vanished, and what was wrong about it and has been put right.
+        """
+        limit = None if query.cutoff is None else _midnight(query.cutoff).timestamp() * 1000
+        urls = {one["url"] for one in query.locked if limit is None or (one.get("timestamp") or limit) < limit}
+        found = await self._opened().query(
+            sources=list(query.channels),
+            platforms=self._subdirs(query),
+            specs=[self._rattler.MatchSpec(one["name"]) for one in query.locked],
+            recursive=False,
+        )
+        return [record for records in found for record in records if record.url in urls]
 
     def _opened(self) -> rattler.Gateway:
         if self._gateway is None:

@@ -308,11 +308,9 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
             f"what is to run in {arguments.environment}?",
             hints=[f"kgen run {arguments.environment} -- python train.py"],
         )
-    import shutil  # noqa: PLC0415 - brings all kinds of archives
-
     source = realised(arguments.environment, arguments)
     inside = entered(source)
-    if "/" not in words[0] and shutil.which(words[0], path=inside["PATH"]) is None:
+    if "/" not in words[0] and not host.has_program(words[0], inside["PATH"]):
         console.error(
             OutsideError(
                 f"there is no program `{words[0]}` in {source.environment.name} nor on PATH",

@@ -9,7 +9,8 @@ from kgen import resources
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.records import Build, Release
+from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
 from kgen.solver.problem import spell
 from kgen.tables import nearest

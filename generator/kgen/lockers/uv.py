@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from kgen import process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
@@ -96,9 +97,10 @@ class Uv:
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)
-            for wish in (*request.requirements, *request.held)
+            for wish in request.requirements
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
+        kept = [wish for wish in request.held if wish.name not in decided]
         return self._compile(
             requirements,
             [*wishes, *constraints],
@@ -109,6 +111,7 @@ class Uv:
                 *(["--offline"] if offline else []),
             ],
             in_flight,
+            kept,
         )  # fmt: skip
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
@@ -128,9 +131,12 @@ class Uv:
         constraints: Sequence[str],
         arguments: Sequence[str],
         in_flight: int | None = None,
+        kept: Sequence[Requirement] = (),
     ) -> Pylock | Unclosed:
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
+            if kept:
+                output.write_text(_preferences(kept), encoding="utf-8")
             narrowed = Path(folder, "constraints.txt")
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
             done = process.run(
@@ -156,6 +162,13 @@ class Uv:
         if done.status == _NO_SOLUTION and "No solution found" in done.stderr:
             return Unclosed(named=_named(reason), reason=reason)
         raise failure(reason, "lock")
+
+
+def _preferences(kept: Sequence[Requirement]) -> str:
+    """A lock as uv finds it where it is to write one: it keeps the versions in it that it can."""
+    rows = [(wish.name, *(one.version for one in wish.specifier)) for wish in kept]
+    head = 'lock-version = "1.0"\ncreated-by = "kgen"\n'
+    return head + "".join(f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in rows)
 
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:

@@ -186,14 +186,6 @@ class CondaSession:
             )
             return
         versions, conda = {one["name"]: one["version"] for one in records}, self._matrix.conda
-        moved = [
-            f"{one['name']} {one['version']} -> {versions.get(one['name'], 'none')}"
-            for one in asked.locked
-            if versions.get(one["name"]) != one["version"]
-        ]
-        note = f"{outcome.request.environment}: moved as well, as what is upgraded needs it: {', '.join(moved)}"
-        if moved and note not in outcome.notes:
-            outcome.notes.append(note)
         outcome.lock = CondaLock(
             target=asked,
             records=tuple(records),

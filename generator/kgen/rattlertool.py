@@ -1,7 +1,8 @@
 """rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
 
 Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
-What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
+What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has a test for
+each that fails when it is so no longer, but for the first, which happens by chance, and the one about shards:
 
 - a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_finished` gives its thread
   the moment that it needs to let go, and kgen ends with `os._exit` anyway;
@@ -9,6 +10,7 @@ What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
+- what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
 - shards that a plain web server sends are refused when asked for again: :class:`Rattler` asks for none but where the
   user's configuration of rattler says so;
 - the activation that rattler writes does not quote what packages put into variables: kgen writes its own, see

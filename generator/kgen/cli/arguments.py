@@ -189,6 +189,13 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    plot = actions.add_parser(
+        "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
+    )
+    plot.add_argument("--cuda", action="append", metavar="V", help="a CUDA major; all without it; repeatable")
+    plot.add_argument("--platform", metavar="P", help="whose builds are meant (default linux-64)")
+    plot.add_argument("-o", "--output", metavar="FILE", help="a drawing: FILE.svg or FILE.html; text without it")
+    plot.add_argument("--json", action="store_true", help="as data")
 
 
 def _accelerator(command: argparse.ArgumentParser) -> None:

@@ -20,6 +20,10 @@ Facts = list[dict[str, object]]
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    if arguments.action == "plot":
+        from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
+
+        return plotting.run(arguments)
     matrix = load(resources.folder("matrix"))
     matrix.check()
     special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {"cuda": _cuda, "cudnn": _cudnn}

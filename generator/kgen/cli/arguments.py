@@ -166,6 +166,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 
 def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--conda", action="store_true", help="those of conda's alone")
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
     _envs(command)
 
@@ -175,6 +176,7 @@ def _export(command: argparse.ArgumentParser) -> None:
         "format", metavar="FORMAT", help="requirements, dockerfile, slurm, …; a wrong one has them all named"
     )
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--platform", metavar="P", help="for conda-explicit and environment-yml; else this machine's")
 
 
 def _report(command: argparse.ArgumentParser) -> None:
@@ -221,6 +223,7 @@ def _validate(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--timeout", metavar="S", type=float, default=900.0, help="seconds for each (default 900)")
     command.add_argument("--list", action="store_true", help="what is proven where; runs nothing")
+    command.add_argument("--conda", action="store_true", help="those of conda's alone")
     _envs(command)
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 

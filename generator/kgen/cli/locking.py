@@ -44,14 +44,17 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     locks = planned.settings.root / LOCKS
     requests = planned.requests
     notes: list[str] = []
+    upgraded = arguments.upgrade_package or ()
     if not arguments.upgrade:
+        of_conda = {one["name"] for request in requests if asked for one in conda.locked(planned, request)}
         requests = holding.keep(
-            matrix, requests, locks, upgraded=arguments.upgrade_package or (), merge=arguments.merge, notes=notes
+            matrix, requests, locks, upgraded=upgraded, known=of_conda, merge=arguments.merge, notes=notes
         )
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
-        with conda.beside(matrix, planned, requests, wanted=asked) as finish:
+        moving = None if arguments.upgrade else upgraded
+        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving) as finish:
             outcomes = lock(matrix, planned.settings.root, requests)
             others = finish(outcomes)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
@@ -212,7 +215,7 @@ def _tell(
         standing = "" if arguments.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
-    conda.tell(others, standing=not arguments.dry_run)
+    conda.tell(others, standing=not arguments.dry_run, upgraded=bool(arguments.upgrade_package))
     _tell_newer(matrix, locked)
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not arguments.dry_run and not arguments.json:

@@ -45,6 +45,8 @@ class Lockfile(NamedTuple):
         libraries: the CUDA libraries and what else the matrix follows: name -> version decided on.
         variables: what a process must find in its environment for the backend to be selected.
         files: every file, sorted by name.
+        conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
+            and the files are conda's packages, by the names that they have there.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Lockfile(NamedTuple):
     libraries: Mapping[str, str]
     variables: Mapping[str, str]
     files: tuple[LockedFile, ...]
+    conda: bool = False
 
     @property
     def accelerated(self) -> bool:

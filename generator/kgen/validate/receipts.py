@@ -135,7 +135,8 @@ def render(data: Mapping[str, Any]) -> bytes:
 
 def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
     """Where the receipt of this lock and device belongs."""
-    return locked.path.parent / FOLDER / f"{device_name(str(device['kind']), device['name'])}.json"
+    name = device_name(str(device["kind"]), device["name"])
+    return locked.path.parent / FOLDER / f"{name}{lockfiles.CONDA if locked.conda else ''}.json"
 
 
 def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
@@ -205,8 +206,8 @@ def _load(path: Path) -> Mapping[str, Any] | None:
     try:
         data = json.loads(path.read_bytes())
         shape: Sequence[object] = (
-            data["lock"]["file"], data["lock"]["sha256"], data["device"]["kind"], data["device"]["name"],
-            data["verdict"], data["date"], data["installed"]["as_locked"], data["steps"],
+            data["environment"], data["lock"]["file"], data["lock"]["sha256"], data["device"]["kind"],
+            data["device"]["name"], data["verdict"], data["date"], data["installed"]["as_locked"], data["steps"],
         )  # fmt: skip
     except FileNotFoundError:
         return None

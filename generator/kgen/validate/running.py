@@ -37,6 +37,9 @@ class Subject:
         variables: what the environment's activation sets.
         timeout: seconds.
         module: the package to train with.
+        way: the words of a program that enters the environment and then becomes the interpreter; none where its
+            variables are all there is to entering it.
+        conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Subject:
     variables: Mapping[str, str]
     timeout: float
     module: str = "keras"
+    way: tuple[str, ...] = ()
+    conda: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
         with _following(events, report):
             try:
                 done = process.run(
-                    [str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
+                    [*subject.way, str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
                     env=subject.variables,
                     timeout=subject.timeout,
                     keep=_KEPT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from run import UV, timed
+from run import UV, Taken, timed
 
 if TYPE_CHECKING:
     from tests.nix import Nix
@@ -39,7 +40,7 @@ FLAKE = """\
 """
 
 
-def measure(rounds: int) -> None:
+def measure(rounds: int, builds: int) -> None:
     """An environment of Nix against uv's, with JAX for the CPU; nixpkgs is the small one of the tests."""
     # kept out of the other measurements' way: it needs the tests beside this folder
     sys.path.insert(0, str(ROOT))
@@ -47,10 +48,12 @@ def measure(rounds: int) -> None:
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kgen-benchmarks"
     project, wheels = support.locked_wheels(cache, ["jax"])
-    builds: dict[str, list[float]] = {"nix": [], "uv": []}
-    for round_ in range(2):
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder)
+    taken: dict[str, list[Taken]] = {"nix": [], "uv": []}
+    # all of it goes at the end: a file system that has just lost many files takes much longer to make new ones
+    with tempfile.TemporaryDirectory() as folder:
+        for round_ in range(builds):
+            work = Path(folder, str(round_))
+            work.mkdir()
             store = support.Nix.at(work / "nix")
             repository = support.copy_of_repository(work / "repository")
             shutil.copytree(project / "locks", work / "project" / "locks")
@@ -59,34 +62,39 @@ def measure(rounds: int) -> None:
             store.seed(wheels)
             ours, empty = ([*_develop(store, work / "project", shell)] for shell in ("jax", "empty"))
             _nix_timed(store, [*empty, "true"])
-            builds["nix"].append(_nix_timed(store, [*ours, "true"]))
-            builds["uv"].append(_uv_build(work, wheels, next(project.glob("locks/*/pylock.*.toml"))))
-            if round_ == 1:
+            taken["nix"].append(_nix_timed(store, [*ours, "true"]))
+            taken["uv"].append(_uv_build(work, wheels, next(project.glob("locks/*/pylock.*.toml"))))
+            if round_ == builds - 1:
                 _compare_shells(store, ours, empty, work / "venv" / "bin" / "python", rounds)
-            # what is in a store cannot be written, and so not removed either
-            subprocess.run(["chmod", "-R", "u+w", str(work / "nix")], check=True)
-    _show("build: nix develop, from a seeded store", builds["nix"], "s")
-    _show("build: uv venv + uv pip sync, from a wheelhouse", builds["uv"], "s")
-    _show("build: nix / uv", [a / b for a, b in zip(builds["nix"], builds["uv"], strict=True)], " ")
+        # what is in a store cannot be written, and so not removed either
+        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+    _show("build: nix develop, from a seeded store", taken["nix"])
+    _show("build: uv venv + uv pip sync, from a wheelhouse", taken["uv"])
+    _show_ratio("build: nix / uv", taken["nix"], taken["uv"])
 
 
 def _compare_shells(store: Nix, ours: list[str], empty: list[str], python: Path, rounds: int) -> None:
-    taken: dict[str, list[float]] = {"jax": [], "empty": [], "shell": [], "venv": []}
     importing = ["-c", "import keras"]
     shell = store.run(*ours, "bash", "-c", "type -P python").stdout.strip()
     environment = {"KERAS_BACKEND": "jax"}
-    for _ in range(rounds + 1):
-        taken["jax"].append(_nix_timed(store, [*ours, "true"]))
-        taken["empty"].append(_nix_timed(store, [*empty, "true"]))
-        taken["shell"].append(_nix_timed(store, [shell, *importing], environment))
-        taken["venv"].append(_nix_timed(store, [str(python), *importing], environment))
-    counted = {name: seconds[1:] for name, seconds in taken.items()}
-    _show("warm: nix develop .#jax -c true", counted["jax"], "s")
-    _show("warm: nix develop .#empty -c true", counted["empty"], "s")
-    _show("warm: jax / empty", [a / b for a, b in zip(counted["jax"], counted["empty"], strict=True)], " ")
-    _show("import keras, the shell's Python", counted["shell"], "s")
-    _show("import keras, a venv of uv's", counted["venv"], "s")
-    _show("import keras: shell / venv", [a / b for a, b in zip(counted["shell"], counted["venv"], strict=True)], " ")
+    runs: dict[str, tuple[list[str], dict[str, str]]] = {
+        "jax": ([*ours, "true"], {}),
+        "empty": ([*empty, "true"], {}),
+        "shell": ([shell, *importing], environment),
+        "venv": ([str(python), *importing], environment),
+    }
+    taken: dict[str, list[Taken]] = {name: [] for name in runs}
+    for round_ in range(rounds + 1):
+        # who comes first pays for what the other finds warm
+        for name in runs if round_ % 2 else reversed(runs):
+            taken[name].append(_nix_timed(store, *runs[name]))
+    counted = {name: values[1:] for name, values in taken.items()}
+    _show("warm: nix develop .#jax -c true", counted["jax"])
+    _show("warm: nix develop .#empty -c true", counted["empty"])
+    _show_ratio("warm: jax / empty", counted["jax"], counted["empty"])
+    _show("import keras, the shell's Python", counted["shell"])
+    _show("import keras, a venv of uv's", counted["venv"])
+    _show_ratio("import keras: shell / venv", counted["shell"], counted["venv"])
 
 
 def _develop(store: Nix, project: Path, shell: str) -> tuple[str, ...]:
@@ -96,14 +104,17 @@ def _develop(store: Nix, project: Path, shell: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _nix_timed(store: Nix, words: Sequence[str], variables: Mapping[str, str] | None = None) -> float:
+def _nix_timed(store: Nix, words: Sequence[str], variables: Mapping[str, str] | None = None) -> Taken:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     store.run(*words, variables=variables)
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def _uv_build(work: Path, wheels: Sequence[Path], lock: Path) -> float:
-    """Seconds of uv's way from the same files, without its cache of unpacked wheels, as Nix has none either."""
+def _uv_build(work: Path, wheels: Sequence[Path], lock: Path) -> Taken:
+    """What uv's way took from the same files, without its cache of unpacked wheels, as Nix has none either."""
     house = work / "wheels"
     house.mkdir()
     for wheel in wheels:
@@ -114,18 +125,32 @@ def _uv_build(work: Path, wheels: Sequence[Path], lock: Path) -> float:
     sync = [UV, "pip", "sync", "-q", "--no-cache", "--compile-bytecode", "--python", str(venv), "pylock.toml"]
     base = sys._base_executable  # type: ignore[attr-defined] # noqa: SLF001 - the Python of the shell
     made = timed([UV, "venv", "-q", "--python", base, str(venv)], cwd=house)
-    return made.seconds + timed(sync, cwd=house).seconds
+    synced = timed(sync, cwd=house)
+    return Taken(made.seconds + synced.seconds, made.cpu + synced.cpu)
 
 
-def _show(what: str, values: Sequence[float], unit: str) -> None:
-    print(f"{what:<45} {statistics.median(values):6.2f} {unit}  ({min(values):.2f}-{max(values):.2f})")
+def _show(what: str, taken: Sequence[Taken]) -> None:
+    _line(what, "s by the clock", [one.seconds for one in taken])
+    _line("", "s of processor time", [one.cpu for one in taken])
+
+
+def _show_ratio(what: str, ours: Sequence[Taken], others: Sequence[Taken]) -> None:
+    pairs = list(zip(ours, others, strict=True))
+    _line(what, "by the clock", [our.seconds / other.seconds for our, other in pairs])
+    _line("", "of processor time", [our.cpu / other.cpu for our, other in pairs])
+
+
+def _line(what: str, unit: str, values: Sequence[float]) -> None:
+    print(f"{what:<48} {statistics.median(values):6.2f}  ({min(values):.2f}-{max(values):.2f})  {unit}")
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
-    measure(parser.parse_args().rounds)
+    parser.add_argument("--builds", type=int, default=2, help="environments built from nothing (default 2)")
+    given = parser.parse_args()
+    measure(given.rounds, given.builds)
 
 
 if __name__ == "__main__":

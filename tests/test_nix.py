@@ -418,7 +418,7 @@ print(one.__spec__.loader.get_code("one").co_filename)
         assert python(venv, "import sys; print(sys.path)", PATH="/usr/bin").stdout.count("site-packages") == 1
 
     def test_libraries_find_those_of_other_wheels(self, make: Callable[..., Path]) -> None:
-        """$ORIGIN/../../b/lib, as the kernel resolves it; the files are links and the folders are none."""
+        """$ORIGIN/../../b/lib, as the kernel resolves it; the files are links, the folders are not."""
         a = Wheel(name="nvidia-a", version="1", files={"nvidia/a/lib/liba.so": b"a", "nvidia/__init__.py": b""})
         b = Wheel(name="nvidia-b", version="1", files={"nvidia/b/lib/libb.so": b"b", "nvidia/__init__.py": b""})
         venv = make(File.of(a), File.of(b))
@@ -426,8 +426,27 @@ print(one.__spec__.loader.get_code("one").co_filename)
         assert Path(f"{origin}/liba.so").is_symlink()
         with open(f"{origin}/../../b/lib/libb.so", "rb") as file:  # noqa: PTH123 - not normalised
             assert file.read() == b"b"
-        folders = [Path(folder) for folder, _, _ in os.walk(venv)]
-        assert not any(folder.is_symlink() for folder in folders)
+        links = {name for folder, names, _ in os.walk(venv) for name in names if Path(folder, name).is_symlink()}
+        assert links == set()
+
+    def test_compiled_modules_are_linked_at_once_where_one_wheel_has_them(self, make: Callable[..., Path]) -> None:
+        same = {"space/same.py": b"", "same.py": b""}
+        a = Wheel(name="a", version="1", files={"a/__init__.py": b"", "space/a.py": b"", **same})
+        b = Wheel(name="b", version="1", files={"b/__init__.py": b"", "space/b.py": b"", **same})
+        venv = make(File.of(a), File.of(b))
+        names = ["a", "b", "same", "space.a", "space.b", "space.same"]
+        code = f"""
+import importlib, os
+print(*(name for name in {names} if os.path.exists(importlib.import_module(name).__cached__)))
+"""
+        assert python(venv, code).stdout.split() == names
+        site = venv / SITE
+        assert (site / "a" / "__pycache__").is_symlink()
+        assert (site / "b" / "__pycache__").is_symlink()
+        shared = site / "space" / "__pycache__"
+        assert not shared.is_symlink()
+        assert {path.name.partition(".")[0] for path in shared.iterdir()} == {"a", "b", "same"}
+        assert all(path.is_symlink() for path in shared.iterdir())
 
     def test_one_path_with_two_contents_names_both(self, nix: Nix, tmp_path: Path) -> None:
         left = {"same.py": b"", "lib/x.so": b"left", "top/a": b"", "bottom": b""}
@@ -464,6 +483,23 @@ print(one.__spec__.loader.get_code("one").co_filename)
         assert said in heard
         assert "bad-1-py3-none-any.whl" in heard or "in bad 1" in heard
 
+    @pytest.mark.parametrize("content", [b"", b"no zip" * 1000])
+    def test_a_file_that_is_no_wheel(self, nix: Nix, tmp_path: Path, content: bytes) -> None:
+        file = File.of(Wheel(name="bad", version="1"), content)
+        lock = write_environment(tmp_path / "locks", "numpy-cpu", lock_text("numpy-cpu", [file]))
+        nix.seed([file.written(tmp_path / "wheels")])
+        said = str(nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}", fails=True))
+        assert "kgen: the wheel bad-1-py3-none-any.whl is no zip file: " in said
+        assert "Traceback" not in said
+
+    def test_a_module_that_cannot_be_compiled(self, make: Callable[..., Path]) -> None:
+        """Packages hold templates and code for other Pythons; they come out as they are."""
+        files = {"odd/syntax.py": b"def f(:\n", "odd/null.py": b"\0", "odd/deep.py": b"(" * 5000, "odd/fine.py": b""}
+        venv = make(File.of(Wheel(name="odd", version="1", files=files)))
+        assert {name: (venv / SITE / name).read_bytes() for name in files} == files
+        compiled = {path.name.partition(".")[0] for path in (venv / SITE / "odd" / "__pycache__").iterdir()}
+        assert compiled == {"fine"}
+
     def test_a_size_that_is_not_the_locks(self, nix: Nix, tmp_path: Path) -> None:
         file = File.of(Wheel(name="size", version="1"))
         text = lock_text("numpy-cpu", [file]).replace(f"size = {len(file.content)}", "size = 7")
@@ -473,11 +509,11 @@ print(one.__spec__.loader.get_code("one").co_filename)
         assert f"the wheel size-1-py3-none-any.whl has {len(file.content)} bytes, and the lock says 7" in said
 
     def test_built_again_bit_for_bit(self, nix: Nix, make: Callable[..., Path]) -> None:
-        """The environment and every wheel in it; with another number of processes, too."""
+        """The environment and every wheel in it; with another number of processes, too (it takes three)."""
         source = b"".join(
-            b"def f%d(a, b=(1, 'x')):\n    return a in {'p', 'q', 'r'}\n" % number for number in range(40)
+            b"def f%d(a, b=(1, 'x')):\n    return a in {'p', 'q', 'r'}\n" % number for number in range(500)
         )
-        files = {f"many/m{number}.py": source for number in range(150)}
+        files = {f"many/m{number}.py": source for number in range(100)}
         venv = make(File.of(Wheel(name="many", version="1.0", files={**files, "many/__init__.py": b""})))
         derivation = nix.run("nix-store", "--query", "--deriver", venv).stdout.strip()
         needed = nix.run("nix-store", "--query", "--references", derivation).stdout.split()

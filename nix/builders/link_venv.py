@@ -43,6 +43,7 @@ class Venv:
         self.conflicts: list[str] = []
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {"": INTERPRETER}
+        self._linked: dict[str, tuple[str, str]] = {}
         os.mkdir(root)
         # beside pyvenv.cfg and not resolved: that is how a Python knows that it is in an environment
         for name, target in (("python", interpreter), ("python3", "python"), (f"python{minor}", "python")):
@@ -75,6 +76,15 @@ class Venv:
         else:
             os.symlink(source, target)
 
+    def add_folder(self, source: str, path: str, owner: str) -> bool:
+        """Put a folder of a wheel in its place, as one link for as long as it is this wheel's alone; if it is."""
+        if path in self._folders or path in self._linked or self._claim(path, owner) is not None:
+            return False
+        del self._files[path]
+        self._linked[path] = source, owner
+        os.symlink(source, f"{self.root}/{path}")
+        return True
+
     def _claim(self, path: str, owner: str) -> str | None:
         """Whoever has the path already; None if it is this owner's from now on, and its folder is there."""
         other = self._files.get(path) or self._folders.get(path) or self._open(path.rpartition("/")[0], owner)
@@ -86,11 +96,21 @@ class Venv:
         """See to it that a folder is there; who has a file where it should be."""
         if folder in self._folders:
             return None
+        if folder in self._linked:
+            self._unfold(folder)
+            return None
         other = self._files.get(folder) or self._open(folder.rpartition("/")[0], owner)
         if other is None:
             self._folders[folder] = owner
             os.mkdir(f"{self.root}/{folder}")
         return other
+
+    def _unfold(self, folder: str) -> None:
+        """Make a folder of the link to one, now that it is not one wheel's alone."""
+        source, owner = self._linked.pop(folder)
+        os.unlink(f"{self.root}/{folder}")
+        for name in sorted(os.listdir(source)):
+            self.add(f"{source}/{name}", f"{folder}/{name}", owner)
 
     def _conflict(self, path: str, owner: str, other: str) -> None:
         # the compiled form of a module differs wherever the module does
@@ -121,6 +141,8 @@ def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
         for folder, folders, files in os.walk(root):
             folders.sort()
             prefix = (target + folder[len(root) :]).lstrip("/")
+            if _is_compiled(prefix, folders, files, venv) and venv.add_folder(folder, prefix, owner):
+                continue
             for name in sorted(files):
                 path = f"{prefix}/{name}" if prefix else name
                 if part != "bin" or not _add_script(venv, f"{folder}/{name}", path, owner):
@@ -132,6 +154,19 @@ def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
         first = attribute.partition(".")[0]
         text = SCRIPT.format(python=venv.python, module=module, first=first, attribute=attribute)
         venv.write(f"bin/{name}", text, owner, mode=0o755)
+
+
+def _is_compiled(path: str, folders: list[str], files: list[str], venv: Venv) -> bool:
+    """Whether a folder holds compiled modules and nothing else, and is not that of site-packages, which is everybody's.
+
+    Nobody looks for anything relative to such a folder, so that it may be a link; and half of all files are in them.
+    """
+    return (
+        path.endswith("/__pycache__")
+        and path != f"{venv.site}/__pycache__"
+        and not folders
+        and all(name.endswith(".pyc") for name in files)
+    )
 
 
 def _add_script(venv: Venv, source: str, path: str, owner: str) -> bool:

@@ -7,31 +7,35 @@ put there by mk-venv.nix. Needs a CPython and its standard library only.
 
 from __future__ import annotations
 
-import configparser
-import contextlib
 import csv
+import gc
+import importlib.util
 import json
+import marshal
+import mmap
 import os
-import py_compile
 import re
 import shutil
 import sys
 import warnings
 import zipfile
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as `typing` has it, without importing it for every wheel
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import NoReturn
 
-    Placed = tuple[zipfile.ZipInfo, str]
-    """A member of the archive, and where it goes."""
+    Placed = tuple[str, zipfile.ZipInfo]
+    """Where a member of the archive goes, and the member."""
 
 SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "bin", "data": "data", "headers": "headers"}
 EXECUTABLE = 0o111
 CHUNK = 1 << 20
-PORTION_FILES = 64
-PORTION_BYTES = 4 << 20
+# what a file costs, in bytes that are unpacked in the same time: one that is there at all, and each byte of a module
+COST_OF_FILE = 50_000
+COST_OF_COMPILING = 60
+PORTION = 64_000_000
+UNCHECKED_HASH = 0b01
 
 
 def main(given: dict[str, str]) -> None:
@@ -43,15 +47,16 @@ def main(given: dict[str, str]) -> None:
     if given["size"] and size != int(given["size"]):
         _fail(name, f"has {size} bytes, and the lock says {given['size']}")
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+        archive = _open(wheel)
     except zipfile.BadZipFile as error:
         _fail(name, f"is no zip file: {error}")
+    members = [member for member in archive.infolist() if not member.is_dir()]
     info = _dist_info([member.filename for member in members], name)
-    places = [(member, _place(member.filename, info, name)) for member in members]
-    _in_processes(
-        lambda portion: _extract(wheel, portion, out, name), _portions(places), _cores(given["NIX_BUILD_CORES"])
-    )
+    # of two members for one place the last stays
+    places = {_place(member.filename, info, name): member for member in members}
+    _make_folders(out, places)
+    portions = sorted(_portions(places.items()), key=_cost, reverse=True)
+    _in_processes(lambda portion: _extract(archive, portion, out, name), portions, _cores(given["NIX_BUILD_CORES"]))
     site = os.path.join(out, "site")
     scripts = _entry_points(os.path.join(site, info, "entry_points.txt"), name)
     with open(os.path.join(out, "scripts.json"), "w", encoding="utf-8") as file:
@@ -59,6 +64,23 @@ def main(given: dict[str, str]) -> None:
     with open(os.path.join(site, info, "INSTALLER"), "w", encoding="utf-8") as file:
         file.write("kgen\n")
     _rewrite_record(os.path.join(site, info, "RECORD"), info, scripts, given)
+
+
+class _Mapped(mmap.mmap):
+    """A file that forked processes read without moving each other's position."""
+
+    def seekable(self) -> bool:
+        """As files have it, and memory maps only from Python 3.13 on."""
+        return True
+
+
+def _open(wheel: str) -> zipfile.ZipFile:
+    if os.path.getsize(wheel) == 0:
+        raise zipfile.BadZipFile("it is empty")
+    with open(wheel, "rb") as file:
+        mapped = _Mapped(file.fileno(), 0, access=mmap.ACCESS_READ)
+    archive: zipfile.ZipFile = zipfile.ZipFile(mapped)  # type: ignore[call-overload] # `seek` returns nothing
+    return archive
 
 
 def _cores(text: str) -> int:
@@ -89,20 +111,38 @@ def _data_folder(info: str) -> str:
     return info[: -len(".dist-info")] + ".data"
 
 
-def _portions(places: list[Placed]) -> Iterator[list[Placed]]:
+def _is_module(place: str) -> bool:
+    return place.endswith(".py") and place.startswith("site" + os.sep)
+
+
+def _make_folders(out: str, places: Iterable[str]) -> None:
+    folders = {os.path.dirname(place) for place in places}
+    folders |= {os.path.dirname(importlib.util.cache_from_source(place)) for place in places if _is_module(place)}
+    for folder in sorted(folders):
+        os.makedirs(os.path.join(out, folder), exist_ok=True)
+
+
+def _cost(portion: Iterable[Placed]) -> int:
+    return sum(
+        COST_OF_FILE + member.file_size * (COST_OF_COMPILING if _is_module(place) else 1) for place, member in portion
+    )
+
+
+def _portions(places: Iterable[Placed]) -> list[list[Placed]]:
     """The members in portions that depend on nothing but the archive."""
-    portion: list[Placed] = []
+    portions: list[list[Placed]] = [[]]
+    cost = 0
     for placed in places:
-        portion.append(placed)
-        if len(portion) == PORTION_FILES or sum(member.file_size for member, _ in portion) >= PORTION_BYTES:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+        if cost >= PORTION:
+            portions.append([])
+            cost = 0
+        portions[-1].append(placed)
+        cost += _cost([placed])
+    return portions
 
 
 def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[Placed]], cores: int) -> None:
-    """Do the work on each portion in a process of its own, so many at a time.
+    """Do the work on each portion in a process of its own, so many at a time, in this order.
 
     Compiled code tells a little of what its process did before. Each process begins where this one is, so that it is
     the same on every machine, however many cores that has.
@@ -127,40 +167,47 @@ def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[
         sys.exit(1)
 
 
-def _extract(wheel: str, portion: list[Placed], out: str, name: str) -> None:
+def _extract(archive: zipfile.ZipFile, portion: list[Placed], out: str, name: str) -> None:
     """Write members of the archive and compile those that are modules."""
     warnings.simplefilter("ignore")
-    with zipfile.ZipFile(wheel) as archive:
-        for member, place in portion:
-            target = os.path.join(out, place)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            try:
+    gc.disable()  # the process ends before it would pay
+    for place, member in portion:
+        target = os.path.join(out, place)
+        try:
+            if _is_module(place):
+                content = archive.read(member)
+                with open(target, "wb") as file:
+                    file.write(content)
+                _compile(content, target, place[len("site" + os.sep) :])
+            else:
                 with archive.open(member) as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, CHUNK)
-            except zipfile.BadZipFile as error:
-                _fail(name, f"is damaged: {error}")
-            # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
-            if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
-                os.chmod(target, 0o755)  # noqa: S103 - as every store has it
-            if place.endswith(".py") and place.startswith("site" + os.sep):
-                _compile(target, place[len("site" + os.sep) :])
+        except zipfile.BadZipFile as error:
+            _fail(name, f"is damaged: {error}")
+        # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
+        if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
+            os.chmod(target, 0o755)  # noqa: S103 - as every store has it
 
 
-def _compile(path: str, shown: str) -> None:
-    # a package may hold templates that are no modules; installers pass over them too
-    with contextlib.suppress(py_compile.PyCompileError):
-        py_compile.compile(
-            path,
-            # the path that tracebacks show is put right at import; what is in the file must not depend on the store
-            dfile=shown,
-            doraise=True,
-            # every file in a store is of the same second: a time would tell nothing, and the store does not change
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
+def _compile(content: bytes, path: str, shown: str) -> None:
+    """Write a module's compiled form beside it, as PEP 552 lays it out for files that do not change."""
+    try:
+        # the path that tracebacks show is put right at import; what is in the file must not depend on the store
+        code = compile(content, shown, "exec", dont_inherit=True)
+    except Exception:  # noqa: BLE001 - a package may hold templates that are no modules; installers pass over them too
+        return
+    with open(importlib.util.cache_from_source(path), "wb") as file:
+        # every file in a store is of the same second: a time would tell nothing
+        file.write(importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little"))
+        file.write(importlib.util.source_hash(content) + marshal.dumps(code))
 
 
 def _entry_points(path: str, wheel: str) -> dict[str, str]:
     """The scripts that entry points ask for: name -> `module:object`."""
+    if not os.path.exists(path):
+        return {}
+    import configparser  # noqa: PLC0415 - takes as long as all else, and few wheels have scripts
+
     parser = configparser.RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # names keep their case
     try:

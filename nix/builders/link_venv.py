@@ -43,7 +43,7 @@ class Venv:
         self.conflicts: list[str] = []
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {"": INTERPRETER}
-        self._linked: dict[str, tuple[str, str]] = {}
+        self._linked: dict[str, str] = {}
         os.mkdir(root)
         # beside pyvenv.cfg and not resolved: that is how a Python knows that it is in an environment
         for name, target in (("python", interpreter), ("python3", "python"), (f"python{minor}", "python")):
@@ -78,26 +78,25 @@ class Venv:
 
     def add_folder(self, source: str, path: str, owner: str) -> bool:
         """Put a folder of a wheel in its place, as one link for as long as it is this wheel's alone; if it is."""
-        if path in self._folders or path in self._linked or self._claim(path, owner) is not None:
+        if self._claim(path, owner) is not None:
             return False
-        del self._files[path]
-        self._linked[path] = source, owner
+        self._folders[path] = self._files.pop(path)
+        self._linked[path] = source
         os.symlink(source, f"{self.root}/{path}")
         return True
 
     def _claim(self, path: str, owner: str) -> str | None:
         """Whoever has the path already; None if it is this owner's from now on, and its folder is there."""
-        other = self._files.get(path) or self._folders.get(path) or self._open(path.rpartition("/")[0], owner)
+        other = self._open(path.rpartition("/")[0], owner) or self._files.get(path) or self._folders.get(path)
         if other is None:
             self._files[path] = owner
         return other
 
     def _open(self, folder: str, owner: str) -> str | None:
         """See to it that a folder is there; who has a file where it should be."""
-        if folder in self._folders:
-            return None
         if folder in self._linked:
             self._unfold(folder)
+        if folder in self._folders:
             return None
         other = self._files.get(folder) or self._open(folder.rpartition("/")[0], owner)
         if other is None:
@@ -107,8 +106,9 @@ class Venv:
 
     def _unfold(self, folder: str) -> None:
         """Make a folder of the link to one, now that it is not one wheel's alone."""
-        source, owner = self._linked.pop(folder)
+        source, owner = self._linked.pop(folder), self._folders[folder]
         os.unlink(f"{self.root}/{folder}")
+        os.mkdir(f"{self.root}/{folder}")
         for name in sorted(os.listdir(source)):
             self.add(f"{source}/{name}", f"{folder}/{name}", owner)
 

@@ -7,6 +7,7 @@ the command line too.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import functools
 import re
@@ -18,10 +19,11 @@ from typing import TypeVar
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import parse_requirement
 from kgen.model.driver import DriverVersion
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
@@ -101,6 +103,9 @@ class Settings:
         envs: the folder of the environments on disk, relative to `root` or absolute.
         nix: whether `kgen lock` writes a `flake.nix` where there is none.
         flake: where that finds kgen's own flake, as Nix writes it.
+        generation: the generation of Keras; None if it follows from what else is said.
+        hubs: which libraries of models are in every environment: `cv`, `nlp`.
+        isolate_config: whether each environment has Keras's settings in its own folder.
     """
 
     root: Path
@@ -126,6 +131,9 @@ class Settings:
     envs: Path = ENVS
     nix: bool = True
     flake: str = FLAKE
+    generation: str | None = None
+    hubs: tuple[str, ...] = ()
+    isolate_config: bool = False
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -142,9 +150,93 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
     if file.name == PYPROJECT:
         table = table.table("tool").table("kgen")
     settings = _Reader(matrix).settings(table, root, file)
+    if not faults:
+        try:
+            settings = settled(settings, matrix)
+        except ValueError as error:
+            table.fault("backends", str(error))
     if faults:
         raise SettingsError("\n".join(f"{file.name}: {printable(fault)}" for fault in faults), hints=[f"edit {file}"])
     return settings
+
+
+def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = True) -> Settings:
+    """The settings with each backend by its full name: `keras2-theano` where `theano` is said, in its generation.
+
+    Args:
+        settings: as they were read.
+        matrix: the facts.
+        strict: whether a backend that the generation has not is a fault; else it is left out, as where a flag asks for
+            another generation than the settings were written for.
+
+    Raises:
+        ValueError: the generation has no such backend.
+    """
+    generation = generation_asked(settings, matrix)
+
+    def full(names: tuple[str, ...]) -> tuple[str, ...]:
+        kept = names if strict else [name for name in names if matrix.backend_named(name, generation)]
+        return tuple(full_name(name, generation, matrix) for name in kept)
+
+    joints = {name: (joint, full(joint.backends)) for name, joint in settings.environments.items()}
+    return dataclasses.replace(
+        settings,
+        backends=full(settings.backends or ()) or None,
+        backend_dependencies={
+            found: own for name, own in settings.backend_dependencies.items() for found in full((name,))
+        },
+        environments={
+            name: dataclasses.replace(joint, backends=backends)
+            for name, (joint, backends) in joints.items()
+            if len(backends) == len(joint.backends)
+        },
+    )
+
+
+def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+    """What kgen calls a backend.
+
+    Args:
+        name: by whatever name.
+        generation: the generation that is asked for; None for the first that has it.
+        matrix: the facts.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    row = matrix.backend_named(name, generation)
+    if row is not None:
+        return row.name
+    own = [one.selected for one in matrix.backends.values() if one.generation == generation]
+    title = "Keras" if generation is None else matrix.generations[generation].title
+    raise ValueError(f"`{_shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
+
+
+def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
+    """The generation that the settings name, or that alone has what they require of Keras; None for no matter which."""
+    if settings.generation is not None:
+        return settings.generation
+    for position, generation in enumerate(matrix.generations.values()):
+        ranges = [
+            wish.specifier
+            for wish in (*settings.require, *settings.dependencies)
+            if canonicalize_name(wish.name) == generation.package
+        ]
+        if generation.package == KERAS and settings.keras:
+            ranges.append(settings.keras)
+        if ranges and any(
+            all(one.contains(version, prereleases=True) for one in (*ranges, generation.range))
+            for version in (release.version for release in matrix.framework(generation.package).releases)
+        ):
+            return generation.name if position else None
+    return None
+
+
+def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
+    """The newest generation that had a release by this day; None if that is the default one, or none had."""
+    there = [one for one in matrix.generations.values() if one.since <= day]
+    found = max(there, key=lambda one: one.since, default=None)
+    return None if found is None or found.name == next(iter(matrix.generations)) else found.name
 
 
 def check_name(name: str, matrix: CompatibilityMatrix) -> None:
@@ -164,7 +256,28 @@ def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
     Raises:
         ValueError: it knows none of this name.
     """
+    if any(text == row.selected for row in matrix.backends.values()):
+        return text
     return _known(text, tuple(matrix.backends), "backend")
+
+
+def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:
+    """The name of a generation of Keras that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return _known(text, tuple(matrix.generations), "generation")
+
+
+def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
+    """What a library of models is for: `cv`, `nlp`.
+
+    Raises:
+        ValueError: no generation has such a library.
+    """
+    hubs = dict.fromkeys(hub for generation in matrix.generations.values() for hub in generation.hubs)
+    return _known(text, tuple(hubs), "library of models")
 
 
 def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
@@ -377,6 +490,9 @@ class _Reader:
             envs=table.parsed("envs", parse_envs) or ENVS,
             nix=_on_unless_said(table, "nix"),
             flake=table.parsed("flake", parse_flake) or FLAKE,
+            generation=table.parsed("generation", functools.partial(parse_generation, matrix=self._matrix)),
+            hubs=_distinct(table, "with-hub", functools.partial(parse_hub, matrix=self._matrix)) or (),
+            isolate_config=table.get("isolate-config", bool) or False,
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -464,7 +580,7 @@ def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
         return "is not made of a-z, 0-9 and inner hyphens"
     if len(name) > _LONGEST_NAME:
         return f"is longer than {_LONGEST_NAME} characters"
-    if name in matrix.backends:
+    if any(name in {row.name, row.selected} for row in matrix.backends.values()):
         return "is that of a backend"
     if re.fullmatch(_ACCELERATOR, name) is not None:
         return "ends like an accelerator, which kgen adds by itself"

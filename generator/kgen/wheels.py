@@ -147,6 +147,11 @@ class _Wheel:
     sha256: str
 
     @property
+    def is_source(self) -> bool:
+        """Whether it is a source distribution, of which nothing is known but its size until it is built."""
+        return not self.filename.endswith(".whl")
+
+    @property
     def shown(self) -> str:
         """The URL as it may be shown: without a password, and without a query, which may be one too."""
         parts = urllib.parse.urlsplit(self.url)
@@ -295,7 +300,7 @@ class WheelReader:
                     self._refuse_if_cancelled(wheel)
                     digest.update(chunk)
                 wheel.verify(digest.hexdigest())
-                return WheelListing(size=file.tell(), entries=_entries(file, wheel))
+                return WheelListing(size=file.tell(), entries={} if wheel.is_source else _entries(file, wheel))
         except OSError as error:
             raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
 
@@ -315,10 +320,12 @@ class WheelReader:
         if answer.body is None:
             if answer.size is None:
                 raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
-            return WheelListing(size=answer.size, entries={}, complete=False)
+            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source)
         if answer.start == 0:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
         size = answer.start + len(answer.body)
+        if wheel.is_source:
+            return WheelListing(size=size, entries={})
 
         def fetch(start: int, end: int) -> bytes:
             part = self._ask(wheel, f"bytes={start}-{end - 1}", end=end)

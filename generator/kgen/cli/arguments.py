@@ -76,6 +76,11 @@ def _lock(command: argparse.ArgumentParser) -> None:
         "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
     )
     command.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
+    command.add_argument(
+        "--isolate-config",
+        action=argparse.BooleanOptionalAction,
+        help="Keras's settings in the environment's own folder; data sets and weights stay shared",
+    )
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
 
 
@@ -185,6 +190,13 @@ def _request(command: argparse.ArgumentParser) -> None:
         "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
     )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
+    command.add_argument(
+        "--as-of", metavar="DATE", help="what one would have made on that day: --exclude-newer, and the Keras of then"
+    )
+    command.add_argument("--generation", metavar="G", help="keras3, keras-core, keras2; else as the rest asks for")
+    command.add_argument(
+        "--with-hub", action="append", metavar="HUB", help="the library of models that goes with it: cv, nlp"
+    )
     command.add_argument(
         "--upgrade-package",
         action="append",

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomli
 from packaging.requirements import Requirement
@@ -19,12 +19,14 @@ from packaging.utils import canonicalize_name
 from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
 from kgen.cli import conda, console, flake, plan
 from kgen.cli.plan import Plan
+from kgen.emitters.activation import OWN_KERAS
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix.records import Backend, Generation
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -156,6 +158,7 @@ def _write(
                 _locked(outcome),
                 platform=platform,
                 variables=backend.environment,
+                **_own_folder(outcome.request, backend, matrix.generations[backend.generation]),
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
@@ -172,6 +175,19 @@ def _write(
             owned=_owned if every else _is_hook,
         )
     return written
+
+
+def _own_folder(request: EnvironmentRequest, backend: Backend, generation: Generation) -> dict[str, Any]:
+    """What of an environment is in its own folder: further variables, and Keras's settings where that is asked for."""
+    if not request.isolated:
+        return {"places": backend.places}
+    return {
+        "places": {**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
+        "configuration": {
+            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
+        },
+        "shared": generation.shared,
+    }
 
 
 def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:

@@ -235,9 +235,12 @@ def _validate(
                 report.installs = False
                 place = realised(locked, variables, arguments, told)
                 report.installs = True
+            row = matrix.backends[backend]
             subject = Subject(
                 name=target.name,
-                backend=backend,
+                backend=row.selected,
+                step=row.step,
+                module=matrix.generations[row.generation].module,
                 device=target.device,
                 interpreter=place.interpreter,
                 variables=place.variables,

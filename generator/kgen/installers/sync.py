@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
@@ -20,7 +22,7 @@ from kgen.installers.environment import (
 )
 from kgen.installers.verify import changed_files
 from kgen.lockfiles import digest
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 
 class Uv:
@@ -76,15 +78,16 @@ class Uv:
         if anew:
             self._run("cache", "clean", *anew)
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            requirements = Path(folder, "requirements.txt")
-            requirements.write_text(
-                "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in lock.files),
-                encoding="utf-8",
-            )
-            by_hash = ["--require-hashes", "--only-binary", ":all:", str(requirements)]
+            requirements, build = Path(folder, "requirements.txt"), Path(folder, "build.txt")
+            requirements.write_text(_by_hash(lock.files), encoding="utf-8")
+            build.write_text(_by_hash(lock.build), encoding="utf-8")
+            allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
+            # uv builds apart from the environment, with these and nothing else
+            allowed += ["--build-constraints", str(build)] if lock.build else []
+            by_hash = ["--require-hashes", "--only-binary", ":all:", *allowed, str(requirements)]
             done = self._run("pip", "sync", "--python", python, *again, *by_hash)
             if done.status != 0 and all(file.url for file in lock.files):
-                done = self._run("pip", "sync", "--python", python, *again, str(lock.path))
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
         if done.status != 0:
             raise _install_failure(lock, uvtool.words(done.stderr))
 
@@ -94,6 +97,10 @@ class Uv:
             env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": ""},
             cwd=self._root,
         )
+
+
+def _by_hash(files: Sequence[LockedFile]) -> str:
+    return "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in files)
 
 
 def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
@@ -106,6 +113,12 @@ def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
                 "see whether the lock came as it was committed: `git status locks/`",
                 "if it did, the index serves another file under that name: tell its maintainers",
             ],
+        )
+    if "failed to build" in lowered or "failed to download and build" in lowered:
+        names = " and ".join(file.filename for file in lock.files if file.is_source)
+        return OutsideError(
+            f"{lock.environment}: {names or 'a source distribution'} could not be built: {shown}",
+            hints=["what is said last above is the build's own fault; a compiler and Python's headers may be missing"],
         )
     if "no solution found" in lowered or "no matching distribution" in lowered:
         return OutsideError(
@@ -126,6 +139,7 @@ def realise(
     thorough: bool,
     files: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
+    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Makes the environment anew and puts it in its place.
 
@@ -140,6 +154,7 @@ def realise(
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
         files: gives what is beside the packages: path in the environment -> text.
         report: called with each stage.
+        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -157,6 +172,8 @@ def realise(
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
         own = put_beside(staged, files())
+        for name, folder in links.items():
+            _link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
@@ -166,6 +183,13 @@ def realise(
         record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _link(place: Path, folder: Path) -> None:
+    with contextlib.suppress(OSError):  # Keras makes it as well, when it first needs it
+        folder.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(folder, target_is_directory=True)
 
 
 def _python_version(prefix: Path) -> str:

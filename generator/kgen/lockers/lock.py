@@ -19,12 +19,12 @@ _OLDEST_MACOS = (13, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedWheel:
-    """The one file of a package that this environment installs.
+    """The one file of a package that this environment installs: its wheel, or what one is built from.
 
     Attributes:
         name: the project's normalised name.
         version: its version, with the local label if it has one.
-        filename: the wheel's file name.
+        filename: the file's name.
         url: where it was found; a `file://` URL if it came from a folder.
         sha256: its digest.
         size: its size in bytes; None where the index would not tell.
@@ -39,13 +39,25 @@ class LockedWheel:
     size: int | None
     requires_python: str | None
 
+    @property
+    def is_source(self) -> bool:
+        """Whether it is a source distribution."""
+        return not self.filename.endswith(".whl")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """A closed environment: what was decided and every file of it, sorted by name."""
+    """A closed environment: what was decided and every file of it, sorted by name.
+
+    Attributes:
+        resolution: what was decided.
+        wheels: every file that is installed.
+        build: what those of them that are no wheels are built with.
+    """
 
     resolution: Resolution
     wheels: tuple[LockedWheel, ...]
+    build: tuple[LockedWheel, ...] = ()
 
     @property
     def size(self) -> int | None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomli
-from packaging.pylock import Pylock, PylockValidationError
+from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import process
+from kgen import host, process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Resolution, SourceRelease
 from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
 _NO_SOLUTION = 1
@@ -99,17 +101,56 @@ class Uv:
             for wish in (*request.requirements, *request.held)
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
-        return self._compile(
-            requirements,
-            [*wishes, *constraints],
-            [
-                "--python-version", request.python,
-                "--python-platform", uv_platform(platform, request.glibc),
-                *_cutoff(request.cutoff),
-                *(["--offline"] if offline else []),
-            ],
-            in_flight,
-        )  # fmt: skip
+        arguments = [
+            "--python-version", request.python,
+            "--python-platform", uv_platform(platform, request.glibc),
+            *_cutoff(request.cutoff),
+            *(["--offline"] if offline else []),
+        ]  # fmt: skip
+        narrowed = [*wishes, *resolution.constraints, *constraints]
+        if not resolution.sources:
+            return self._compile(requirements, narrowed, arguments, in_flight)
+        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            standing_in = stand_ins(resolution.sources, Path(folder))
+            closed = self._compile(requirements, narrowed, arguments, in_flight, beside=Path(folder))
+            if isinstance(closed, Unclosed):
+                return closed
+            return self._with_sources(closed, standing_in, resolution, platform)
+
+    def _with_sources(
+        self, closed: Pylock, standing_in: Mapping[str, SourceRelease], resolution: Resolution, platform: Platform
+    ) -> Pylock:
+        """What was closed, with the source distributions in the place of the wheels that stood for them."""
+        taken = [standing_in[name] for package in closed.packages for name in _files_of(package) if name in standing_in]
+        if not taken:
+            return closed
+        texts = [f"{one.name}=={one.version}" for one in taken]
+        unbuilt = [word for one in taken for word in ("--no-binary", one.name)]
+        found = self._compile(texts, [], [*_alone(resolution, platform), *unbuilt])
+        if isinstance(found, Unclosed):
+            raise OutsideError(
+                f"{resolution.request.environment}: the index that uv is configured for has no source distribution of"
+                f" {' and '.join(texts)}: {found.cause}",
+                hints=["use an index that has it (`uv.toml`, UV_DEFAULT_INDEX): it was never published as a wheel"],
+            )
+        sources = {package.name: package for package in found.packages}
+        packages = [sources.get(package.name, package) for package in closed.packages]
+        return dataclasses.replace(closed, packages=packages)
+
+    def building(self, names: Collection[str], resolution: Resolution, platform: Platform) -> Pylock | Unclosed:
+        """What these source distributions are built with, as wheels.
+
+        Args:
+            names: the projects.
+            resolution: what they are in.
+            platform: the target.
+
+        Raises:
+            OutsideError: uv, the index or the network failed.
+        """
+        texts = dict.fromkeys(text for one in resolution.sources if one.name in names for text in one.build)
+        # the tools may be younger than what they build: no day is asked for
+        return self._compile(list(texts), [], _target(resolution, platform))
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
@@ -128,7 +169,10 @@ class Uv:
         constraints: Sequence[str],
         arguments: Sequence[str],
         in_flight: int | None = None,
+        *,
+        beside: Path | None = None,
     ) -> Pylock | Unclosed:
+        found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
             narrowed = Path(folder, "constraints.txt")
@@ -143,6 +187,7 @@ class Uv:
                 env={
                     **ENVIRONMENT,
                     **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
+                    **({"UV_FIND_LINKS": found} if found else {}),
                 },
                 cwd=self._root,
                 cancel=self._cancel,
@@ -158,12 +203,48 @@ class Uv:
         raise failure(reason, "lock")
 
 
+def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, SourceRelease]:
+    """Writes wheels with nothing but metadata in the place of source distributions; file name -> what it stands for.
+
+    So uv learns what they require without building them: a lock runs no code of a package, and the interpreter that
+    runs kgen may be too new to build what is this old.
+    """
+    made = {}
+    for one in sources:
+        stem = f"{one.name.replace('-', '_')}-{one.version}"
+        texts = {
+            "METADATA": "".join(
+                [
+                    f"Metadata-Version: 2.1\nName: {one.name}\nVersion: {one.version}\n",
+                    *(f"Requires-Dist: {text}\n" for text in one.requires),
+                ]
+            ),
+            "WHEEL": "Wheel-Version: 1.0\nGenerator: kgen\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }
+        filename = f"{stem}-py3-none-any.whl"
+        with zipfile.ZipFile(folder / filename, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(f"{stem}.dist-info/{name}", text)
+        made[filename] = one
+    return made
+
+
+def _files_of(package: Package) -> list[str]:
+    return [wheel.filename for wheel in package.wheels or ()]
+
+
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:
     """Arguments to ask for one package without what it needs."""
+    return [*_target(resolution, platform), *_cutoff(resolution.request.cutoff)]
+
+
+def _target(resolution: Resolution, platform: Platform) -> list[str]:
+    """The same, whatever the day."""
     request = resolution.request
     return [
         "--no-deps", "--python-version", request.python,
-        "--python-platform", uv_platform(platform, request.glibc), *_cutoff(request.cutoff),
+        "--python-platform", uv_platform(platform, request.glibc),
     ]  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from itertools import groupby
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS
 from kgen.matrix.fitness import contains, ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.resolution import Cause
@@ -188,7 +187,7 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
         source = _REQUEST_FLAGS[unit.rule] if explicit else f"the floor of {request.platform}"
     elif unit.rule.startswith("gpu "):
         source = "--gpu"
-    elif request.keras and unit.rule == f"{KERAS}{request.keras}":
+    elif request.keras and unit.rule == f"{problem.keras}{request.keras}":
         source = "--keras"
     else:
         places = {

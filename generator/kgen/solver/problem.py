@@ -193,10 +193,12 @@ class Problem:
             "platform_python_implementation": "CPython",
             "extra": "",
         }
+        self.generation = matrix.generation_of(request.backends)
+        self.keras = self.generation.package
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
         self._wishes = self._collect_wishes()
         self.variables: dict[str, Variable] = {}
-        self.choices = tuple(self._choice(name) for name in (*self.frameworks, KERAS))
+        self.choices = tuple(self._choice(name) for name in (*self.frameworks, self.keras))
         self.targets = frozenset(need.package for choice in self.choices for needs in choice.needs for need in needs)
 
     @functools.cached_property
@@ -234,8 +236,8 @@ class Problem:
                 name = canonicalize_name(requirement.name)
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
-            requirement = Requirement(f"{KERAS}{self.request.keras}")
-            wishes.setdefault(KERAS, []).append((Unit(REQUEST, str(requirement)), requirement))
+            requirement = Requirement(f"{self.keras}{self.request.keras}")
+            wishes.setdefault(self.keras, []).append((Unit(REQUEST, str(requirement)), requirement))
         return {name: tuple(found) for name, found in wishes.items()}
 
     def wishes(self, package: str) -> tuple[Requirement, ...]:
@@ -324,9 +326,18 @@ class Problem:
         return choice
 
     def is_sound(self, framework: str, release: Release) -> bool:
-        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned."""
+        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned.
+
+        And of Keras, only one of the generation.
+        """
+        if not self.is_of_generation(framework, release.version):
+            return False
         doubtful = release.yanked or release.known_bad or release.version.is_prerelease
         return not doubtful or any(pins(wish, release.version) for wish in self.wishes(framework))
+
+    def is_of_generation(self, name: str, version: Version) -> bool:
+        """Whether a release is one of this generation, if it is of Keras."""
+        return name != self.keras or contains(self.generation.range, version)
 
     def _apply_hardware(self, choice: Choice) -> None:
         driver = self.request.driver
@@ -378,7 +389,7 @@ class Problem:
                     yield from self._need(owner, one, source)
         for backend in self._backends_of(owner):
             row = self.matrix.backends[backend]
-            for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
+            for text in (*([f"{self.keras}{row.keras}"] if row.keras else []), *row.needs):
                 yield from self._need(owner, text, row.provenance.source)
 
     def _backends_of(self, framework: str) -> tuple[str, ...]:
@@ -402,7 +413,7 @@ class Problem:
             return self.variables[package]
         if package in self.matrix.framework_names:
             releases = self.matrix.framework(package).releases
-            if package in self.frameworks or package == KERAS:
+            if package in self.frameworks or package == self.keras:
                 # its Choice is made later; the versions, and so the bits, are the same
                 return Variable(name=package, versions=[release.version for release in releases], base=-1)
             return self._plain_framework(package, releases)
@@ -430,19 +441,7 @@ class Problem:
 
     def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
         """A framework that is no backend of this request but that others need, as NumPy."""
-        builds = [
-            # whoever only needs it does not ask for CUDA
-            min(
-                (
-                    build
-                    for build in release.builds
-                    if self.request.platform in build.platforms and self.request.python in build.pythons
-                ),
-                key=newness,
-                default=None,
-            )
-            for release in releases
-        ]
+        builds = [self.plain_build(release) for release in releases]
         variable = Variable(
             name=package,
             versions=[release.version for release in releases],
@@ -458,6 +457,15 @@ class Problem:
         )
         variable.filters.append(Filter(units, fits))
         return variable
+
+    def plain_build(self, release: Release) -> Build | None:
+        """The build of a release for who only needs it, and so does not ask for CUDA; None if none fits."""
+        fitting = (
+            build
+            for build in release.builds
+            if self.request.platform in build.platforms and self.request.python in build.pythons
+        )
+        return min(fitting, key=newness, default=None)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
         if self.request.platform not in release.platforms or release.version.is_prerelease:

@@ -11,7 +11,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution, Suggestion
@@ -181,7 +180,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
     name = canonicalize_name(requirement.name)
-    frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, KERAS}
+    frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, problem.keras}
     return name not in frameworks
 
 

@@ -37,6 +37,7 @@ class Subject:
         variables: what the environment's activation sets.
         timeout: seconds.
         module: the package to train with.
+        step: which of the step's modules knows how to look at it; None for that of the backend's name.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Subject:
     variables: Mapping[str, str]
     timeout: float
     module: str = "keras"
+    step: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
         values = {
             "backend": subject.backend,
             "import": subject.module,
+            "step": subject.step or subject.backend,
             "device": subject.device,
             "folder": str(own),
             "ends": time.time() + subject.timeout,

@@ -65,6 +65,8 @@ def _stages(spec, backend, events):
         rotated = getattr(backend, "ROTATED", False)
         options = backend.compile_options() if backend.TRAINS else None
         model = network.build(keras, weights, options, rotated=rotated)
+        if hasattr(backend, "prepare"):
+            backend.prepare(model)
     runner = network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
     with events.stage("compile"):
         watch = backend.watch()

@@ -23,7 +23,7 @@ def hold(environ, device, folder):
         (environ.get("TF_XLA_FLAGS", ""), "--tf_xla_auto_jit=2", "--tf_xla_cpu_global_jit")
     ).strip()
     # Clusters are named for their numbers; what they hold tells which is the training step.
-    environ["XLA_FLAGS"] = environ["XLA_FLAGS"].replace(".*XlaMustCompile.*", "cluster_.*")
+    environ["XLA_FLAGS"] = environ["XLA_FLAGS"].replace(tensorflow.STEP_PROGRAMS, "cluster_.*")
 
 
 def device(kind):

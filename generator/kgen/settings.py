@@ -256,9 +256,7 @@ def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
     Raises:
         ValueError: it knows none of this name.
     """
-    if any(text == row.selected for row in matrix.backends.values()):
-        return text
-    return _known(text, tuple(matrix.backends), "backend")
+    return text if text in matrix.backends else _known(text, matrix.short_names, "backend")
 
 
 def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:

@@ -159,13 +159,13 @@ def _environments(
     """The environments by name, each with its backends; a single backend is an environment of its own name."""
     generation = settings_module.generation_asked(settings, matrix)
     known = {**dict.fromkeys(matrix.backends), **settings.environments}
-    known |= dict.fromkeys(row.selected for row in matrix.backends.values())
+    known |= dict.fromkeys(matrix.short_names)
     for name in arguments.backends:
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
                 f"`{name}` is no backend" + (" and no environment of the settings" if settings.environments else ""),
-                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.backends)}"],
+                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.short_names)}"],
             )
     named = tuple(
         dict.fromkeys(

@@ -131,14 +131,14 @@ def _targets(
 ) -> tuple[_Target, ...]:
     if arguments.no_lock:
         name = arguments.environments[0]
-        row = matrix.backends.get(name)
+        row = matrix.backend_named(name, None)
         if row is None:
-            near = nearest(name, matrix.backends)
+            near = nearest(name, [*matrix.short_names, *matrix.backends])
             raise UsageError(
                 f"`{name}` is no backend",
-                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.backends)}"],
+                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
-        return (_aimed(name, None, (name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+        return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
     return tuple(
         _aimed(
             locked.environment,

@@ -92,6 +92,11 @@ class CompatibilityMatrix:
         """The generation of an environment with these backends, which are all of one."""
         return self.generations[self.backends[backends[0]].generation]
 
+    @functools.cached_property
+    def short_names(self) -> tuple[str, ...]:
+        """What the backends are called by Keras, those of the default generation first."""
+        return tuple(dict.fromkeys(backend.selected for backend in self.backends.values()))
+
     def default_backends(self, generation: str | None) -> tuple[str, ...]:
         """What is locked of a generation where no backend is named; None stands for the default one."""
         wanted = generation or next(iter(self.generations))

@@ -25,7 +25,7 @@ from kgen import __version__, resources, uvtool
 from kgen.cli.main import run
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
-PYTHONS = "3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
+PYTHONS = "3.6, 3.7, 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
 NOT_LOCKED = "\nnot locked: numpy-cpu; what is there of it was left as it is\n"
 NETWORK_HINT = (
     "hint: check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again\n"
@@ -198,7 +198,10 @@ numpy-cpu: Python 3.11, linux-64
 
 WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "jaxx"): "`jaxx` is no backend\n\nhint: did you mean `jax`?",
-    ("lock", "../evil"): "`../evil` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino",
+    (
+        "lock",
+        "../evil",
+    ): "`../evil` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino, theano, cntk",
     ("lock", "--cuda", "banana"): (
         "`banana` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`"
     ),

@@ -279,6 +279,9 @@ class _Look:
             on = f"{self.lock.accelerator}, {self.lock.platform} and Python {self.lock.python}"
             yield Stale("matrix", f"has {name} {release.version}, which has no build for {on}")
             return
+        if build.known_bad is not None and not self._is_pinned(name, release.version):
+            what = f"has {name} {release.version}, which is to be avoided: {build.known_bad}"
+            yield Stale("known-bad", what, build.provenance.source)
         texts = [(text, build.provenance.source) for text in build.requires]
         texts += build.adds.items()
         texts = [(one, source) for text, source in texts for one in (text, *self.matrix.expand(text))]
@@ -388,8 +391,7 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
         yield Stale("edited", "was edited: its files are not as large together as it says")
     for file in lock.files:
         try:
-            name, version = _named(file)
-            same = name == file.name and version == Version(file.version)
+            same = _named(file) == (file.name, Version(file.version))
         except (InvalidVersion, InvalidSdistFilename):
             same = False
         if not same:

@@ -78,9 +78,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     requests = tuple(
-        dataclasses.replace(
-            draft, python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None
-        )
+        dataclasses.replace(draft, python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
@@ -122,25 +120,25 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
     if channels:
         parsed = (_parsed("--channel", text, settings_module.parse_channel) for text in channels)
         changes["channels"] = tuple(dict.fromkeys(parsed))
-    if getattr(arguments, "portable", None):
-        changes["portable"] = True
-    if getattr(arguments, "nix", None) is not None:
-        changes["nix"] = arguments.nix
-    if getattr(arguments, "isolate_config", None) is not None:
-        changes["isolate_config"] = arguments.isolate_config
+    switches = {name: getattr(arguments, name, None) for name in ("portable", "nix", "isolate_config")}
+    changes |= {name: value for name, value in switches.items() if value is not None}
     merged = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
-    as_of = getattr(arguments, "as_of", None)
-    if as_of is not None:
-        if arguments.exclude_newer is not None:
-            raise UsageError(
-                "`--as-of` and `--exclude-newer` contradict each other",
-                hints=["give one of them: `--as-of` also takes the Keras of that day"],
-            )
-        day = _parsed("--as-of", as_of, settings_module.parse_date)
-        asked = settings_module.generation_asked(merged, matrix)
-        generation = asked or settings_module.generation_of_day(day, matrix)
-        merged = dataclasses.replace(merged, exclude_newer=day, generation=generation)
+    if arguments.as_of is not None:
+        merged = _as_of(merged, arguments, matrix)
     return settings_module.settled(merged, matrix, strict=False)
+
+
+def _as_of(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
+    """The settings on an earlier day, with the Keras of that day if they do not say which."""
+    if arguments.exclude_newer is not None:
+        raise UsageError(
+            "`--as-of` and `--exclude-newer` contradict each other",
+            hints=["give one of them: `--as-of` also takes the Keras of that day"],
+        )
+    day = _parsed("--as-of", arguments.as_of, settings_module.parse_date)
+    asked = settings_module.generation_asked(settings, matrix)
+    generation = asked or settings_module.generation_of_day(day, matrix)
+    return dataclasses.replace(settings, exclude_newer=day, generation=generation)
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:

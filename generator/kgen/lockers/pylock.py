@@ -15,7 +15,6 @@ from kgen.lockers.lock import Lock, LockedWheel
 from kgen.lockfiles import SCHEMA
 from kgen.matrix.records import Platform
 
-
 _ROWS = frozenset({"why", "build"})
 """What of `[tool.kgen]` is arrays of tables."""
 

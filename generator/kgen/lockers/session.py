@@ -419,8 +419,9 @@ class Session:
         request = answer.request
         self._report(request, "closing what builds from source")
         closed = self._uv.building(sources, answer, self._matrix.platforms[request.platform])
+        found: dict[str, LockedWheel] = {}
         if isinstance(closed, Unclosed):
-            found, misfits = {}, [closed.cause]
+            misfits = [closed.cause]
         else:
             found, packages = self._choose(answer, closed)
             misfits = [f"{package.name} has no wheel for the target" for package in packages]

@@ -322,15 +322,14 @@ class CompatibilityMatrix:
             own = [one for one in self.framework(generation.package).releases if one.version in generation.range]
             if not own:
                 yield f"{where}.range: holds no release of {generation.package}"
-            for release in own:
-                for build in release.builds:
-                    for python in build.pythons:
-                        if python not in generation.pythons:
-                            yield f"{where}.pythons: leaves out {python}, which {release.version} has"
-            for source in generation.sources:
-                for text in source.build:
-                    if not any(one.operator == "==" for one in parse_requirement(text).specifier):
-                        yield f"{where}.source-distribution[{source.name}].build: `{text}` is not exact"
+            pythons = dict.fromkeys(python for one in own for build in one.builds for python in build.pythons)
+            for python in pythons:
+                if python not in generation.pythons:
+                    yield f"{where}.pythons: leaves out {python}, which a release of {generation.package} has"
+            tools = [(source.name, text) for source in generation.sources for text in source.build]
+            for name, text in tools:
+                if not any(one.operator == "==" for one in parse_requirement(text).specifier):
+                    yield f"{where}.source-distribution[{name}].build: `{text}` is not exact"
 
     def _conda_faults(self) -> Iterator[str]:
         default = next(iter(self.generations))

@@ -151,6 +151,7 @@ def read_backends(file: Table) -> dict[str, Backend]:
             name=name,
             generation=row.get("generation", str) or DEFAULT_GENERATION,
             framework=row.text("framework"),
+            releases=row.parsed("releases", _specifiers) or SpecifierSet(),
             default=row.get("default", bool) or False,
             accelerated=row.get("accelerated", bool, required=True) or False,
             elsewhere=row.get("elsewhere", str),
@@ -238,6 +239,7 @@ def _read_build(row: Table) -> Build:
         ptx=row.parsed_texts("ptx", _version),
         gpu_failures=tuple(failures),
         local=row.get("local", str),
+        known_bad=row.get("known-bad", str),
         provenance=_provenance(row),
     )
     for key, value in (("platforms", build.platforms), ("install", build.install)):
@@ -280,9 +282,7 @@ def read_framework(file: Table, name: str) -> Framework:
     file.close()
     if not releases:
         file.fault("release", "has no row")
-    return Framework(
-        name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)), ended=ended
-    )
+    return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)), ended=ended)
 
 
 def read_library(file: Table, name: str) -> Library:

@@ -142,6 +142,7 @@ class Backend(NamedTuple):
         name: what kgen calls it: what `KERAS_BACKEND` does, behind the generation where that is not the default one.
         generation: the generation of Keras that it is a backend of.
         framework: the project that implements it, which has a matrix file of its own.
+        releases: the releases of that project that it is for.
         default: whether it is locked when no backend is named.
         accelerated: whether it can use CUDA.
         elsewhere: where a build for a GPU is to be had, if the index has none of its time.
@@ -156,6 +157,7 @@ class Backend(NamedTuple):
     name: str
     generation: str
     framework: str
+    releases: SpecifierSet
     default: bool
     accelerated: bool
     elsewhere: str | None
@@ -194,6 +196,7 @@ class Build(NamedTuple):
         ptx: compute capabilities with PTX in it.
         gpu_failures: GPUs that the two lists promise wrongly.
         local: the local version label of a build that only the framework's own index has.
+        known_bad: why this build is avoided though others of its release are not.
         provenance: where the row is from.
     """
 
@@ -207,6 +210,7 @@ class Build(NamedTuple):
     ptx: tuple[Version, ...]
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
+    known_bad: str | None
     provenance: Provenance
 
     @property

@@ -52,7 +52,7 @@ class Lockfile(NamedTuple):
         variables: what a process must find in its environment for the backend to be selected.
         files: every file, sorted by name.
         places: further variables, in which `{prefix}` stands for the folder of the environment.
-        configuration: name of a file for Keras's own folder in the environment -> its text; empty without such a folder.
+        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
         build: what source distributions are built with, sorted by name; not installed.
     """

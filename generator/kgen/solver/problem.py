@@ -278,6 +278,7 @@ class Problem:
             build
             for build in release.builds
             if self.request.platform in build.platforms
+            and (build.known_bad is None or self._is_pinned(framework, release))
             and (
                 cpu_answers
                 if build.cuda_major is None
@@ -328,16 +329,22 @@ class Problem:
     def is_sound(self, framework: str, release: Release) -> bool:
         """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned.
 
-        And of Keras, only one of the generation.
+        And only one of the generation.
         """
         if not self.is_of_generation(framework, release.version):
             return False
         doubtful = release.yanked or release.known_bad or release.version.is_prerelease
-        return not doubtful or any(pins(wish, release.version) for wish in self.wishes(framework))
+        return not doubtful or self._is_pinned(framework, release)
+
+    def _is_pinned(self, framework: str, release: Release) -> bool:
+        return any(pins(wish, release.version) for wish in self.wishes(framework))
 
     def is_of_generation(self, name: str, version: Version) -> bool:
-        """Whether a release is one of this generation, if it is of Keras."""
-        return name != self.keras or contains(self.generation.range, version)
+        """Whether a release is one of this generation: of Keras, or of a framework that its backends are for."""
+        if name == self.keras:
+            return contains(self.generation.range, version)
+        rows = (self.matrix.backends[backend] for backend in self.request.backends)
+        return all(contains(row.releases, version) for row in rows if row.framework == name)
 
     def _apply_hardware(self, choice: Choice) -> None:
         driver = self.request.driver

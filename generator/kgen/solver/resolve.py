@@ -150,7 +150,8 @@ def resolution_of(
             if version is not None and name not in {*packages, *libraries}:
                 packages[name] = version
                 parts[name] = framework
-    for name, build in _only_needed(problem, selection, picked):
+    beside = list(_only_needed(problem, selection, picked))
+    for name, build in beside:
         install += build.install
         packages[name] = libraries.pop(name)
         allowed.pop(name)
@@ -175,13 +176,14 @@ def resolution_of(
         driver=_driver_floor(problem, picked, cudnn),
         local=local,
         warnings=tuple(_warnings(problem, selection, picked)),
-        why=tuple(_why(problem, choice, selection) for choice in choices),
+        why=(
+            *(_why(problem, choice, selection) for choice in choices),
+            *(_why_beside(problem, f"{name} {packages[name]}", build) for name, build in beside),
+        ),
     )
 
 
-def _only_needed(
-    problem: Problem, selection: Selection, picked: Mapping[str, Build]
-) -> Iterator[tuple[str, Build]]:
+def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Build]) -> Iterator[tuple[str, Build]]:
     """The frameworks that no backend here is of and that something imports without declaring them.
 
     Each is for the CPU: who imports TensorFlow for its nested structures must not have its CUDA libraries beside those
@@ -261,6 +263,8 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
         release = choice.releases[selection.chosen[choice.name]]
         title = problem.matrix.framework(choice.name).title
         build = picked[choice.name]
+        if build.known_bad is not None:
+            found.append(f"{choice.name} {release.version} is to be avoided: {build.known_bad}")
         if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
             found.append(f"which GPUs {title} {release.version} serves is not known; it was not checked")
     keras = problem.choices[-1]
@@ -286,6 +290,13 @@ def _doubts(name: str, release: Release) -> list[str]:
     if release.version.is_prerelease:
         found.append(f"{name} {release.version} is a pre-release, taken because it was asked for")
     return found
+
+
+def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
+    rule = f"newest that {problem.keras} can import: it does, and declares it not; for the CPU"
+    if problem.request.accelerator.cuda is not None:
+        rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
+    return Reason(subject=subject, rule=rule, source=build.provenance.source)
 
 
 def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
@@ -343,6 +354,10 @@ def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
 def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]:
     request = problem.request
     release, build = choice.releases[position], choice.builds[position]
+    avoided = [one.known_bad for one in release.builds if one.known_bad and request.platform in one.platforms]
+    if build is None and avoided and request.accelerator.cuda is not None:
+        yield f"is to be avoided: {avoided[0]}"
+        return
     if build is None:
         others = list(dict.fromkeys(map(conflict.describe_build, conflict.builds_on(request.platform, release))))
         yield f"is built for {' and '.join(others)}" if others else f"has no wheel for {request.platform}"

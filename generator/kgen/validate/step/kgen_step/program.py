@@ -67,7 +67,9 @@ def _stages(spec, backend, events):
         model = network.build(keras, weights, options, rotated=rotated)
         if hasattr(backend, "prepare"):
             backend.prepare(model)
-    runner = network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
+    runner = (
+        network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
+    )
     with events.stage("compile"):
         watch = backend.watch()
         runner.step(0)

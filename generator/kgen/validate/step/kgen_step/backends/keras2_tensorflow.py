@@ -1,4 +1,4 @@
-"""TensorFlow 1.15 to 2.2 under multi-backend Keras 2: a graph, of which XLA compiles clusters that it chooses itself."""
+"""TensorFlow 1.15 to 2.2 under Keras 2: a graph, of which XLA compiles clusters that it chooses itself."""
 
 import os
 

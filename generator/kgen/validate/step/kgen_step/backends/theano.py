@@ -40,7 +40,7 @@ def device(kind):
         from theano import gpuarray
 
         context = gpuarray.get_context(None)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason
+    except Exception as error:
         reasons.append("{}: {}".format(type(error).__name__, error))
         raise Refused("no-device", "Theano computes on the CPU", reasons=reasons) from error
     return {"name": str(context.devname), "capability": None}

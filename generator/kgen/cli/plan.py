@@ -228,14 +228,14 @@ def request_for(
     """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
     accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
+    frameworks = {matrix.backends[backend].framework for backend in environment.backends}
     generation = matrix.generation_of(environment.backends)
     dependencies = (
         *settings.dependencies,
-        *_hubs(settings, generation),
+        *_hubs(settings, generation, frameworks),
         *(one for several in own for one in several),
         *environment.dependencies,
     )
-    frameworks = {matrix.backends[backend].framework for backend in environment.backends}
     has_glibc = matrix.platforms[platform].glibc is not None
     frameworks |= {KERAS, generation.package, "numpy"}
     asked = tuple(wish for wish in settings.require if _concerns(wish, frameworks, matrix))
@@ -257,15 +257,16 @@ def request_for(
     )
 
 
-def _hubs(settings: Settings, generation: Generation) -> Iterator[Requirement]:
-    """What brings the libraries of models that the settings name."""
+def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> Iterator[Requirement]:
+    """What brings the libraries of models that the settings name, but for what a backend brings anyway."""
+    own = {name for framework in frameworks for name in (framework, f"{framework}-cpu")}
     for hub in settings.hubs:
         if hub not in generation.hubs:
             raise UsageError(
                 f"`--with-hub {hub}`: {generation.title} has no such library of models",
                 hints=["leave it out, or name a package with `--dependency`"],
             )
-        yield from map(parse_requirement, generation.hubs[hub])
+        yield from (wish for wish in map(parse_requirement, generation.hubs[hub]) if wish.name not in own)
 
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:

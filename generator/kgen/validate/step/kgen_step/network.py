@@ -125,8 +125,11 @@ class Predictor:
 
 
 def _value(variable):
-    """What a variable of Keras holds; of TensorFlow's own `value` is a method, and Theano's raise an error for it."""
-    if hasattr(variable, "get_value"):
+    """What a variable of Keras holds.
+
+    Of TensorFlow's own `value` is a method; Theano's raise an error for it, and CNTK's give a copy in the host's memory.
+    """
+    if hasattr(variable, "get_value") or type(variable).__module__.startswith("cntk"):
         return variable
     value = getattr(variable, "value", variable)
     return variable if callable(value) else value

@@ -108,6 +108,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             failure=observation.last("failed"),
             watched=observation.last("started").get("watched", {}),
             missing=observation.last("libraries").get("missing", ()),
+            installed=installed,
         )
         told = tuple(_mismatch_text(one) for one in wrong if one.judged)
         diagnosis = diagnosis._replace(causes=(*told, *diagnosis.causes))

@@ -127,7 +127,7 @@ class Predictor:
 def _value(variable):
     """What a variable of Keras holds.
 
-    Of TensorFlow's own `value` is a method; Theano's raise an error for it, and CNTK's give a copy in the host's memory.
+    Of TensorFlow's own `value` is a method; Theano's raise an error for it, CNTK's give a copy in the host's memory.
     """
     if hasattr(variable, "get_value") or type(variable).__module__.startswith("cntk"):
         return variable

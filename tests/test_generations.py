@@ -244,7 +244,7 @@ def test_a_flag_for_another_generation_takes_of_the_settings_what_it_has(kgen: K
     (kgen.folder / "kgen.toml").write_text('backends = ["jax", "openvino"]\ncpu = true\n')
     done = kgen("solve", "--generation", "keras-core", "--json")
     assert done.status == 0, done.stderr
-    assert [one["environment"] for one in json.loads(done.stdout)["environments"]] == ["keras-core-jax-cpu"]
+    assert json.loads(done.stdout)["solution"]["environment"] == "keras-core-jax-cpu"
 
 
 def test_libraries_of_models_go_with_their_generation(kgen: Kgen, matrix: CompatibilityMatrix) -> None:

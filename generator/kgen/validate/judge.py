@@ -182,7 +182,8 @@ def _of_result(
         return Fault.NUMBERS, _distance_text(distance, result)
     if not training:
         return None, f"forward pass only: Keras cannot train on {subject.backend}"
-    return None, f"{proof['convolutions']} convolutions compiled by {proof['compiler']}"
+    verb = "run" if proof.get("engine") else "compiled"
+    return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}"
 
 
 def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:

@@ -59,7 +59,8 @@ def prove(function, _watch, _folder):
     names = [node.op_name for node in nodes]
     convolutions = [name for name in names if "Convolution" in name]
     found = {
-        "compiler": "cntk",
+        "compiler": "cntk's engine",
+        "engine": True,
         "programs": 1 if function.trainer is not None else 0,
         "instructions": len(names),
         "convolutions": len(convolutions),

@@ -18,7 +18,7 @@ WATCHED = (
 
 _CPU = "cpu"
 _DUMP = "programs"
-STEP_PROGRAMS = ".*(XlaMustCompile|_step_on_data).*"
+_STEP = ".*(XlaMustCompile|_step_on_data).*"
 """The programs of training steps: keras-core's are called without a word of XLA."""
 
 
@@ -36,7 +36,7 @@ def hold(environ, device, folder):
         environ.get("XLA_FLAGS", ""),
         "--xla_dump_to=" + os.path.join(folder, _DUMP),
         "--xla_dump_hlo_as_text",
-        "--xla_dump_hlo_module_re=" + STEP_PROGRAMS,
+        "--xla_dump_hlo_module_re=" + _STEP,
     )
     environ["XLA_FLAGS"] = " ".join(flags).strip()
     if device == _CPU:

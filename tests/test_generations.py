@@ -12,7 +12,6 @@ from pathlib import Path, PurePath
 import pytest
 import tomli
 from packaging.pylock import Pylock
-from packaging.requirements import Requirement
 from packaging.version import Version
 from tests.command import Kgen
 from tests.test_pylock import LOCK, RESOLUTION, WHEEL
@@ -29,6 +28,7 @@ from kgen.lockers.uv import stand_ins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.resolve import solve
 from kgen.validate.diagnosis import diagnose

@@ -7,25 +7,22 @@ the command line too.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
-from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
@@ -60,8 +57,7 @@ _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointEnvironment:
+class JointEnvironment(NamedTuple):
     """Several backends in one environment.
 
     Attributes:
@@ -75,8 +71,7 @@ class JointEnvironment:
     dependencies: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """What the project asks for; where it says nothing, None or what kgen does by itself.
 
     Attributes:
@@ -115,7 +110,7 @@ class Settings:
     cpu: bool = False
     python: str | None = None
     platforms: tuple[str, ...] | None = None
-    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    keras: VersionRange = VersionRange()
     dependencies: tuple[Requirement, ...] = ()
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
@@ -126,8 +121,8 @@ class Settings:
     gpu: tuple[Version, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
-    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
-    environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
+    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
+    environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
     nix: bool = True
     flake: str = FLAKE
@@ -179,14 +174,13 @@ def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = T
         return tuple(full_name(name, generation, matrix) for name in kept)
 
     joints = {name: (joint, full(joint.backends)) for name, joint in settings.environments.items()}
-    return dataclasses.replace(
-        settings,
+    return settings._replace(
         backends=full(settings.backends or ()) or None,
         backend_dependencies={
             found: own for name, own in settings.backend_dependencies.items() for found in full((name,))
         },
         environments={
-            name: dataclasses.replace(joint, backends=backends)
+            name: joint._replace(backends=backends)
             for name, (joint, backends) in joints.items()
             if len(backends) == len(joint.backends)
         },
@@ -220,12 +214,12 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
         ranges = [
             wish.specifier
             for wish in (*settings.require, *settings.dependencies)
-            if canonicalize_name(wish.name) == generation.package
+            if canonical_name(wish.name) == generation.package
         ]
         if generation.package == KERAS and settings.keras:
             ranges.append(settings.keras)
         if ranges and any(
-            all(one.contains(version, prereleases=True) for one in (*ranges, generation.range))
+            all(version in one for one in (*ranges, generation.range))
             for version in (release.version for release in matrix.framework(generation.package).releases)
         ):
             return generation.name if position else None
@@ -382,15 +376,15 @@ def parse_requirement_flag(text: str) -> Requirement:
     return requirement
 
 
-def parse_specifiers(text: str) -> SpecifierSet:
+def parse_specifiers(text: str) -> VersionRange:
     """A range of versions, as `>=3.10`.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        return VersionRange(text)
+    except ValueError:
         pass
     try:
         example = f"=={Version(text)}"
@@ -472,7 +466,7 @@ class _Reader:
             cpu=table.get("cpu", bool) or False,
             python=table.parsed("python", functools.partial(parse_python, matrix=self._matrix)),
             platforms=_distinct(table, "platforms", functools.partial(parse_platform, matrix=self._matrix)),
-            keras=table.parsed("keras", parse_specifiers) or SpecifierSet(),
+            keras=table.parsed("keras", parse_specifiers) or VersionRange(),
             dependencies=table.parsed_texts("dependencies", parse_requirement_flag),
             portable=table.get("portable", bool) or False,
             installers=_distinct(table, "installers", parse_installer) or ("uv",),

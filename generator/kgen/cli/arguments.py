@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -10,13 +11,27 @@ from typing import NoReturn
 from kgen.errors import UsageError
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
+_UNASKED = 80
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
 _CONDA = "the environment of conda's, from what `kgen lock --conda` has locked"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
 
+class _Formatter(argparse.HelpFormatter):
+    """The usual help; how wide the terminal is, which is slow to find out, is asked when there is something to show."""
+
+    def __init__(self, prog: str, *, ask: bool = False) -> None:
+        """A formatter; argparse makes one for each argument that is declared, only to look at its name."""
+        super().__init__(prog, width=None if ask else _UNASKED)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are kgen's errors."""
+
+    def format_help(self) -> str:
+        """The help, as wide as the terminal."""
+        self.formatter_class = functools.partial(_Formatter, ask=True)
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
@@ -38,24 +53,42 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, hints=[*hints, f"{self.prog} --help"])
 
 
+class _Top(_Parser):
+    """The parser of `kgen` itself, whose help has the commands by what one wants to do."""
+
+    def format_help(self) -> str:
+        """The help."""
+        width = max(len(name) for name in _COMMANDS) + 2
+        sections = [
+            "\n".join([f"{heading}:", *(f"  {name:<{width}}{_COMMANDS[name][0]}" for name in names)])
+            for heading, names in GROUPS.items()
+        ]
+        flags = "Flags:\n" + "\n".join(
+            f"  {text:<{width}}{what}"
+            for text, what in (("-h, --help", "show this, or with a command its own"), ("-V, --version", "the version"))
+        )
+        return "\n\n".join([self.format_usage().rstrip("\n"), str(self.description), *sections, flags, _EPILOG]) + "\n"
+
+
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of this command line.
 
     Where it begins with a command, no other is known to the parser, and only that one's arguments are declared: all of
     them would take longer than some commands do.
     """
-    top = _Parser(
+    top = _Top(
         prog="kgen",
         description="One reproducible, GPU-proven Keras environment per backend.",
         epilog=_EPILOG,
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     top.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     chosen = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     called = argv[0] if argv and argv[0] in _COMMANDS else None
     for name in _COMMANDS if called is None else (called,):
         text, declare = _COMMANDS[name]
-        command = chosen.add_parser(name, help=text, allow_abbrev=False)
+        command = chosen.add_parser(name, help=text, allow_abbrev=False, formatter_class=_Formatter)
         if called is not None or name in argv:
             declare(command)
     return top
@@ -65,6 +98,9 @@ def _init(command: argparse.ArgumentParser) -> None:
     command.add_argument("backends", nargs="*", metavar="BACKEND", help="the backends of the project")
     _accelerator(command)
     command.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
+    command.add_argument(
+        "--git", action="store_true", help="have git merge locks by solving them again; settings stay if they are there"
+    )
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
@@ -82,6 +118,13 @@ def _lock(command: argparse.ArgumentParser) -> None:
         help="Keras's settings in the environment's own folder; data sets and weights stay shared",
     )
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
+    command.add_argument("--upgrade", action="store_true", help="take the newest of all, whatever the old locks have")
+    command.add_argument(
+        "--upgrade-package", action="append", metavar="P", help="take the newest P, and keep the rest; repeatable"
+    )
+    command.add_argument(
+        "--merge", action="store_true", help="solve locks in conflict again, keeping what both sides share"
+    )
 
 
 def _sync(command: argparse.ArgumentParser) -> None:
@@ -133,15 +176,29 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("format", metavar="FORMAT", help="nix, requirements")
+    command.add_argument(
+        "format", metavar="FORMAT", help="requirements, dockerfile, slurm, …; a wrong one has them all named"
+    )
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
+
+
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.add_argument("shell", choices=("bash", "zsh", "fish", "pwsh"), help="the shell")
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- WORDS", help="what the script asks about")
 
 
 def _matrix(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
-    show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
+    show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    plot = actions.add_parser(
+        "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
+    )
+    plot.add_argument("--cuda", action="append", metavar="V", help="a CUDA major; all without it; repeatable")
+    plot.add_argument("--platform", metavar="P", help="whose builds are meant (default linux-64)")
+    plot.add_argument("-o", "--output", metavar="FILE", help="a drawing: FILE.svg or FILE.html; text without it")
+    plot.add_argument("--json", action="store_true", help="as data")
 
 
 def _accelerator(command: argparse.ArgumentParser) -> None:
@@ -197,12 +254,6 @@ def _request(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--with-hub", action="append", metavar="HUB", help="the library of models that goes with it: cv, nlp"
     )
-    command.add_argument(
-        "--upgrade-package",
-        action="append",
-        metavar="P",
-        help="take the newest P, whatever the old lock has; repeatable",
-    )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
@@ -211,6 +262,12 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--newest", metavar="PKG", help="only what keeps this one from its newest: torch, keras, cudnn"
     )
+
+
+def _merge_driver(command: argparse.ArgumentParser) -> None:
+    for name, text in (("base", "what both come from"), ("ours", "our side, merged into"), ("theirs", "their side")):
+        command.add_argument(name, metavar=name.upper(), help=f"the file of {text} (git's %%O, %%A, %%B)")
+    command.add_argument("path", metavar="PATH", help="where the lock is in the project (git's %%P)")
 
 
 def _diff(command: argparse.ArgumentParser) -> None:
@@ -227,6 +284,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "check": ("is what is there what it should be?", _check),
     "explain": ("why these versions, and what would give newer ones", _explain),
     "diff": ("what changed between two locks, in words", _diff),
+    "merge-driver": ("merge two locks; git calls it, after `kgen init --git`", _merge_driver),
     "validate": ("train in an environment, and leave a receipt", _validate),
     "doctor": ("what on this machine will break a GPU environment", _doctor),
     "sync": ("the environment on disk, exactly as locked", _sync),
@@ -235,5 +293,19 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
     "export": ("a lock in another form, on stdout", _export),
     "matrix": ("the compatibility facts", _matrix),
+    "completion": ("the script that makes a shell complete `kgen`", _completion),
 }
 """Command -> what it is for, and what declares its arguments."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Choose and lock": ("init", "solve", "lock", "explain"),
+    "Work in an environment": ("sync", "run", "shell", "activate"),
+    "Prove it, and keep it true": ("validate", "doctor", "check", "diff", "merge-driver"),
+    "For other tools, and the facts": ("export", "matrix", "completion"),
+}
+"""What one wants to do -> the commands for it."""
+
+
+def commands() -> tuple[tuple[str, str], ...]:
+    """Every command with what it is for, in the order of the help."""
+    return tuple((name, _COMMANDS[name][0]) for names in GROUPS.values() for name in names)

@@ -9,7 +9,8 @@ from kgen import resources
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.records import Build, Release
+from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
 from kgen.solver.problem import spell
 from kgen.tables import nearest
@@ -19,6 +20,10 @@ Facts = list[dict[str, object]]
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    if arguments.action == "plot":
+        from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
+
+        return plotting.run(arguments)
     matrix = load(resources.folder("matrix"))
     matrix.check()
     special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {

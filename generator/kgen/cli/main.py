@@ -20,11 +20,13 @@ _COMMANDS = {
     "check": "kgen.cli.checking",
     "explain": "kgen.cli.explaining",
     "diff": "kgen.cli.differing",
+    "merge-driver": "kgen.cli.merging",
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",
     "export": "kgen.cli.exporting",
     "matrix": "kgen.cli.facts",
+    "completion": "kgen.cli.completing",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""
 

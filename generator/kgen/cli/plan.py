@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from typing import NamedTuple, TypeVar
 
 from kgen import host
 from kgen import settings as settings_module
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import Generation, parse_requirement
+from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
@@ -30,8 +27,7 @@ T = TypeVar("T")
 _AUTO = "auto"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What one run is to do.
 
     Attributes:
@@ -78,7 +74,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     requests = tuple(
-        dataclasses.replace(draft, python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
+        draft._replace(python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
@@ -122,7 +118,7 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         changes["channels"] = tuple(dict.fromkeys(parsed))
     switches = {name: getattr(arguments, name, None) for name in ("portable", "nix", "isolate_config")}
     changes |= {name: value for name, value in switches.items() if value is not None}
-    merged = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    merged = settings._replace(**changes)  # type: ignore[arg-type]
     if arguments.as_of is not None:
         merged = _as_of(merged, arguments, matrix)
     return settings_module.settled(merged, matrix, strict=False)
@@ -138,7 +134,7 @@ def _as_of(settings: Settings, arguments: argparse.Namespace, matrix: Compatibil
     day = _parsed("--as-of", arguments.as_of, settings_module.parse_date)
     asked = settings_module.generation_asked(settings, matrix)
     generation = asked or settings_module.generation_of_day(day, matrix)
-    return dataclasses.replace(settings, exclude_newer=day, generation=generation)
+    return settings._replace(exclude_newer=day, generation=generation)
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
@@ -271,12 +267,12 @@ def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> I
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     return name in frameworks or name not in matrix.framework_names
 
 
 def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     return name in matrix.framework_names or matrix.library(name) is not None
 
 
@@ -320,7 +316,7 @@ def _auto(
                     "or choose: --cuda 12, or --cpu",
                 ],
             )
-    known = dataclasses.replace(settings, driver=driver, gpu=gpus)
+    known = settings._replace(driver=driver, gpu=gpus)
     for major in sorted(matrix.cuda_majors, reverse=True):
         accelerator = Accelerator(cuda=major)
         requests = [
@@ -329,7 +325,7 @@ def _auto(
             for platform in _platforms(settings, accelerator, matrix)
         ]
         python = settings.python or best_python(matrix, requests)
-        if all(select(Problem(matrix, dataclasses.replace(one, python=python))) for one in requests):
+        if all(select(Problem(matrix, one._replace(python=python))) for one in requests):
             notes.append(f"--cuda auto is CUDA {major}, the newest that every backend asked for can have here")
             return accelerator
     newest = max(matrix.cuda_majors)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
@@ -20,9 +22,10 @@ from kgen.installers.environment import (
     record_text,
     site_packages,
 )
-from kgen.installers.verify import changed_files
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
+
+T = TypeVar("T")
 
 
 class Uv:
@@ -159,6 +162,7 @@ def realise(
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
+    texts = _ahead(files)
     with storage.staged_folder(of.prefix) as staged:
         report("looking for an interpreter")
         uv.create(staged, python=lock.python, prompt=lock.environment)
@@ -166,12 +170,14 @@ def realise(
         uv.install(lock, staged)
         if thorough:
             report("comparing every file")
+            from kgen.installers.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for
+
             damaged = sorted({path.package.split()[0] for path in changed_files(staged) if path.package})
             if damaged:
                 report("fetching again what was damaged in uv's cache")
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
-        own = put_beside(staged, files())
+        own = put_beside(staged, texts())
         for name, folder in links.items():
             _link(staged / name, folder)
         site = site_packages(staged)
@@ -190,6 +196,29 @@ def _link(place: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(folder, target_is_directory=True)
+
+
+def _ahead(find: Callable[[], T]) -> Callable[[], T]:
+    """Begins to find something, and gives what waits for it: what it needs is imported while uv is at work."""
+    found: list[T] = []
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(find())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            faults.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+
+    def wait() -> T:
+        worker.join()
+        if faults:
+            raise faults[0]
+        return found[0]
+
+    return wait
 
 
 def _python_version(prefix: Path) -> str:

@@ -23,8 +23,8 @@ from kgen.lockers import judge
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.lockers.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
@@ -240,7 +240,7 @@ class Session:
     def _close_timed(self, outcome: Outcome) -> _Closed | None:
         started = time.monotonic()
         try:
-            found = self._close(outcome.request, outcome.notes)
+            found = self._close_keeping(outcome)
         except Cancelled:
             return None
         except KgenError as error:
@@ -252,6 +252,23 @@ class Session:
             outcome.conflict = found
             return None
         return found
+
+    def _close_keeping(self, outcome: Outcome) -> _Closed | Conflict:
+        """Close with what an older lock had, or without it where that is what cannot be closed."""
+        request = outcome.request
+        try:
+            found = self._close(request, outcome.notes)
+        except OutsideError:
+            if not request.held or self._cancel.is_set():
+                raise
+        else:
+            if not (request.held and isinstance(found, Conflict)):
+                return found
+        anew = self._close(request._replace(held=()), outcome.notes)
+        outcome.notes.append(
+            f"{request.environment}: nothing was kept of the lock that is there: it could not be closed"
+        )
+        return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str]) -> _Closed | Conflict:
         lessons = _Lessons(ceilings=self._ceilings.get(request, ()))
@@ -545,7 +562,7 @@ def _as_locked(found: _Closed) -> Resolution:
     free = {name: found.versions[name] for name in found.resolution.libraries if name in found.versions}
     for name in found.resolution.pinned:
         free.pop(name, None)
-    return dataclasses.replace(found.resolution, libraries={**found.resolution.libraries, **free})
+    return found.resolution._replace(libraries={**found.resolution.libraries, **free})
 
 
 def _group(found: _Closed) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from packaging.version import InvalidVersion, Version
 from kgen import host, process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, SourceRelease
 from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
@@ -98,9 +99,10 @@ class Uv:
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)
-            for wish in (*request.requirements, *request.held)
+            for wish in request.requirements
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
+        kept = [wish for wish in request.held if wish.name not in decided]
         arguments = [
             "--python-version", request.python,
             "--python-platform", uv_platform(platform, request.glibc),
@@ -109,10 +111,10 @@ class Uv:
         ]  # fmt: skip
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources:
-            return self._compile(requirements, narrowed, arguments, in_flight)
+            return self._compile(requirements, narrowed, arguments, in_flight, kept)
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             standing_in = stand_ins(resolution.sources, Path(folder))
-            closed = self._compile(requirements, narrowed, arguments, in_flight, beside=Path(folder))
+            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=Path(folder))
             if isinstance(closed, Unclosed):
                 return closed
             return self._with_sources(closed, standing_in, resolution, platform)
@@ -169,12 +171,15 @@ class Uv:
         constraints: Sequence[str],
         arguments: Sequence[str],
         in_flight: int | None = None,
+        kept: Sequence[Requirement] = (),
         *,
         beside: Path | None = None,
     ) -> Pylock | Unclosed:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
+            if kept:
+                output.write_text(_preferences(kept), encoding="utf-8")
             narrowed = Path(folder, "constraints.txt")
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
             done = process.run(
@@ -232,6 +237,13 @@ def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, So
 
 def _files_of(package: Package) -> list[str]:
     return [wheel.filename for wheel in package.wheels or ()]
+
+
+def _preferences(kept: Sequence[Requirement]) -> str:
+    """A lock as uv finds it where it is to write one: it keeps the versions in it that it can."""
+    rows = [(wish.name, *(one.version for one in wish.specifier)) for wish in kept]
+    head = 'lock-version = "1.0"\ncreated-by = "kgen"\n'
+    return head + "".join(f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in rows)
 
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:

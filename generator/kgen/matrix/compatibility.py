@@ -26,8 +26,8 @@ from kgen.matrix.records import (
     PythonMinor,
     Release,
     Toolkit,
-    parse_requirement,
 )
+from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
 T = TypeVar("T")
@@ -324,7 +324,7 @@ class CompatibilityMatrix:
                 yield f"{where}.range: holds no release of {generation.package}"
             pythons = dict.fromkeys(python for one in own for build in one.builds for python in build.pythons)
             for python in pythons:
-                if python not in generation.pythons:
+                if Version(python) not in generation.pythons:
                     yield f"{where}.pythons: leaves out {python}, which a release of {generation.package} has"
             tools = [(source.name, text) for source in generation.sources for text in source.build]
             for name, text in tools:

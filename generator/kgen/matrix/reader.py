@@ -6,7 +6,6 @@ import datetime
 import functools
 import re
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from kgen.matrix.records import (
@@ -30,9 +29,10 @@ from kgen.matrix.records import (
     Release,
     SourceDistribution,
     Toolkit,
-    parse_requirement,
 )
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
 _MINOR = re.compile(r"\d+\.\d+")
@@ -47,8 +47,8 @@ ONLY_GENERATION = Generation(
     title="Keras",
     package="keras",
     module="keras",
-    range=SpecifierSet(),
-    pythons=SpecifierSet(),
+    range=VersionRange(),
+    pythons=VersionRange(),
     since=datetime.date.min,
     ended=None,
     home="KERAS_HOME",
@@ -69,10 +69,10 @@ def _version(text: str) -> Version:
         raise ValueError(f"`{text}` is not a version") from None
 
 
-def _specifiers(text: str) -> SpecifierSet:
+def _specifiers(text: str) -> VersionRange:
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        return VersionRange(text)
+    except ValueError:
         raise ValueError(f"`{text}` is not a range of versions") from None
 
 
@@ -151,12 +151,13 @@ def read_backends(file: Table) -> dict[str, Backend]:
             name=name,
             generation=row.get("generation", str) or DEFAULT_GENERATION,
             framework=row.text("framework"),
-            releases=row.parsed("releases", _specifiers) or SpecifierSet(),
+            releases=row.parsed("releases", _specifiers) or VersionRange(),
             default=row.get("default", bool) or False,
             accelerated=row.get("accelerated", bool, required=True) or False,
             elsewhere=row.get("elsewhere", str),
-            keras=row.parsed("keras", _specifiers) or SpecifierSet(),
+            keras=row.parsed("keras", _specifiers) or VersionRange(),
             needs=row.parsed_texts("needs", _requirement_text),
+            programs=row.texts("programs"),
             environment=row.mapping("environment", str),
             places=row.mapping("places", str),
             step=row.get("step", str) or row.mapping("environment", str).get("KERAS_BACKEND", name),
@@ -177,8 +178,8 @@ def read_generations(file: Table) -> dict[str, Generation]:
             title=row.text("title"),
             package=row.text("package"),
             module=row.text("module"),
-            range=row.parsed("range", _specifiers, required=True) or SpecifierSet(),
-            pythons=row.parsed("pythons", _specifiers) or SpecifierSet(),
+            range=row.parsed("range", _specifiers, required=True) or VersionRange(),
+            pythons=row.parsed("pythons", _specifiers) or VersionRange(),
             since=row.date("since"),
             ended=_ended(row),
             home=row.text("home"),
@@ -218,7 +219,7 @@ def _read_build(row: Table) -> Build:
     for failure in row.tables("gpu-fails"):
         failures.append(
             GpuFailure(
-                gpus=failure.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                gpus=failure.parsed("gpu", _specifiers, required=True) or VersionRange(),
                 reason=failure.text("reason"),
                 source=failure.text("source"),
             )
@@ -321,7 +322,7 @@ def read_cuda(file: Table) -> dict[int, CudaMajor]:
         majors[major] = CudaMajor(
             major=major,
             driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
-            gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+            gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
             provenance=_provenance(row),
         )
         row.close()
@@ -360,8 +361,8 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
         rows.append(
             CudnnSupport(
                 cuda=row.parsed("cuda", _number, required=True) or 0,
-                cudnn=row.parsed("cudnn", _specifiers, required=True) or SpecifierSet(),
-                gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                cudnn=row.parsed("cudnn", _specifiers, required=True) or VersionRange(),
+                gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
                 driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
                 provenance=_provenance(row),
             )
@@ -386,7 +387,7 @@ def _conda_framework(row: Table) -> CondaFramework:
     framework = CondaFramework(
         packages=row.texts("packages"),
         carrier=row.get("carrier", str),
-        range=row.parsed("range", _specifiers) or SpecifierSet(),
+        range=row.parsed("range", _specifiers) or VersionRange(),
         builds=tuple(builds),
         provenance=_provenance(row),
     )
@@ -414,7 +415,7 @@ def read_conda(file: Table) -> Conda:
             CondaLimit(
                 cuda=row.get("cuda", int, required=True) or 0,
                 packages=row.texts("packages"),
-                range=row.parsed("range", _specifiers, required=True) or SpecifierSet(),
+                range=row.parsed("range", _specifiers, required=True) or VersionRange(),
                 provenance=_provenance(row),
             )
         )

@@ -7,31 +7,13 @@ the solver should cost milliseconds. They are always made by keyword.
 from __future__ import annotations
 
 import datetime
-import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.model.driver import DriverVersion
-
-
-@functools.cache
-def parse_requirement(text: str) -> Requirement:
-    """A requirement, its name normalised.
-
-    Raises:
-        ValueError: it is not a requirement.
-    """
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        raise ValueError(f"`{text}` is not a requirement: {error}".splitlines()[0]) from None
-    requirement.name = canonicalize_name(requirement.name)
-    return requirement
+from kgen.model.ranges import VersionRange
 
 
 class Provenance(NamedTuple):
@@ -123,8 +105,8 @@ class Generation(NamedTuple):
     title: str
     package: str
     module: str
-    range: SpecifierSet
-    pythons: SpecifierSet
+    range: VersionRange
+    pythons: VersionRange
     since: datetime.date
     ended: Ended | None
     home: str
@@ -148,6 +130,7 @@ class Backend(NamedTuple):
         elsewhere: where a build for a GPU is to be had, if the index has none of its time.
         keras: the range of Keras that has this backend.
         needs: what Keras imports for it without declaring it.
+        programs: what a compiled step runs that no package brings, by the names of Debian's packages.
         environment: variables that select it.
         places: further variables, in which `{prefix}` stands for the folder of the environment.
         step: which of the validation's programs trains on it.
@@ -157,12 +140,13 @@ class Backend(NamedTuple):
     name: str
     generation: str
     framework: str
-    releases: SpecifierSet
+    releases: VersionRange
     default: bool
     accelerated: bool
     elsewhere: str | None
-    keras: SpecifierSet
+    keras: VersionRange
     needs: tuple[str, ...]
+    programs: tuple[str, ...]
     environment: Mapping[str, str]
     places: Mapping[str, str]
     step: str
@@ -177,7 +161,7 @@ class Backend(NamedTuple):
 class GpuFailure(NamedTuple):
     """GPUs that a build seems to serve and does not."""
 
-    gpus: SpecifierSet
+    gpus: VersionRange
     reason: str
     source: str
 
@@ -285,7 +269,7 @@ class CudaMajor(NamedTuple):
 
     major: int
     driver: DriverVersion
-    gpus: SpecifierSet
+    gpus: VersionRange
     provenance: Provenance
 
 
@@ -311,8 +295,8 @@ class CudnnSupport(NamedTuple):
     """A range of cuDNN on a CUDA major: the GPUs that it serves and the driver it asks for."""
 
     cuda: int
-    cudnn: SpecifierSet
-    gpus: SpecifierSet
+    cudnn: VersionRange
+    gpus: VersionRange
     driver: DriverVersion
     provenance: Provenance
 
@@ -346,7 +330,7 @@ class CondaFramework(NamedTuple):
 
     packages: tuple[str, ...]
     carrier: str | None
-    range: SpecifierSet
+    range: VersionRange
     builds: tuple[CondaBuild, ...]
     provenance: Provenance
 
@@ -356,7 +340,7 @@ class CondaLimit(NamedTuple):
 
     cuda: int
     packages: tuple[str, ...]
-    range: SpecifierSet
+    range: VersionRange
     provenance: Provenance
 
 

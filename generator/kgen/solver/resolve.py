@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.fitness import contains, has_sass, ptx_driver
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.fitness import has_sass, ptx_driver
+from kgen.matrix.records import Build, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease
 from kgen.solver import conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
@@ -40,6 +40,8 @@ def solve(
     selection = select(problem, exclusions)
     if selection is not None:
         resolution = resolution_of(problem, selection, preferred)
+        if request.held:
+            resolution = _as_if_new(matrix, resolution)
         taken = {**resolution.packages, **resolution.libraries}.items()
         if any(exclusion <= taken for exclusion in exclusions):
             # what was learned outweighs what is preferred
@@ -54,6 +56,19 @@ def solve(
         causes=found,
         suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
     )
+
+
+def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolution:
+    """The resolution with the reasons of one that keeps nothing, where that comes to the same frameworks.
+
+    A lock that is made again because nothing is new must be the same to the byte.
+    """
+    free = Problem(matrix, resolution.request._replace(held=()))
+    selection = select(free)
+    if selection is None:
+        return resolution
+    anew = resolution_of(free, selection)
+    return resolution._replace(why=anew.why) if anew.packages == resolution.packages else resolution
 
 
 def _exhausted(request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Conflict:
@@ -77,7 +92,7 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
     """The best resolution of a request, on whatever Python if that is open, or None."""
     others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
     for python in dict.fromkeys([request.python, *others]):
-        problem = Problem(matrix, dataclasses.replace(request, python=python))
+        problem = Problem(matrix, request._replace(python=python))
         selection = select(problem)
         if selection is not None:
             return resolution_of(problem, selection)
@@ -244,9 +259,9 @@ def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | N
     if cudnn is not None:
         rows = [
             row for row in problem.matrix.cudnn
-            if row.cuda == request.accelerator.cuda and contains(row.cudnn, cudnn)
+            if row.cuda == request.accelerator.cuda and cudnn in row.cudnn
         ]  # fmt: skip
-        floors += [min(row.driver for row in rows if contains(row.gpus, gpu)) for gpu in request.gpus]
+        floors += [min(row.driver for row in rows if gpu in row.gpus) for gpu in request.gpus]
         if rows and not request.gpus:
             floors.append(min(row.driver for row in rows))
     return max(floors, default=None)
@@ -270,7 +285,7 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
     keras = problem.choices[-1]
     version = keras.versions[selection.chosen[keras.name]]
     generation = problem.generation
-    if version.major < max(one.major for one in keras.versions if contains(generation.range, one)):
+    if version.major < max(one.major for one in keras.versions if one in generation.range):
         found.append(
             f"keras {version} is TensorFlow's own Keras of that day, not multi-backend Keras:"
             " `KERAS_BACKEND` does nothing in it"
@@ -367,7 +382,9 @@ def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]
     if not problem.is_sound(choice.name, release):
         yield f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
     for units, mask in choice.filters:
-        if not mask >> position & 1:
+        if not mask >> position & 1 and problem.is_held(units[0]):
+            yield "is not what the old lock has, which is kept"
+        elif not mask >> position & 1:
             yield f"is kept out by {conflict.unit_text(problem, units[0])}"
     for need in choice.needs[position]:
         variable = problem.variables.get(need.package)

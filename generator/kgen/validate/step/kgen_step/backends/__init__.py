@@ -11,5 +11,5 @@ watch()                 begins to listen to its compiler, just before the first 
 places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
 prepare(model)          only of who has it: compiles what Keras does not
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
-prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} where a graph is run as it is
+prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """

@@ -94,10 +94,11 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
     for one in explain.explain(matrix, resolution._replace(request=request)):
         if one.newest > one.version:
             causes = [f"{cause.subject}: {cause.requires}" for cause in one.causes]
+            causes = causes or [f"{reason.subject} {reason.rule}" for reason in one.reasons if one.ways is None]
             yield {
                 "package": one.package,
                 "newest": str(one.newest),
-                "causes": causes or ([] if one.ways is None else ["nothing: `kgen lock --upgrade` takes it"]),
+                "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
                 "ways": [way.change for way in one.ways or ()],
             }
 

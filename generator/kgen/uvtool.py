@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from kgen import host, process
@@ -13,6 +15,8 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never
 """Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
 
 PLAIN = ("--color", "never", "--no-progress")
+
+_INTERPRETER = ("--python", sys.executable) if sys.executable else ()
 
 _SECONDS = 60
 """So long uv may look for an interpreter; it asks each one that it finds."""
@@ -39,6 +43,41 @@ def find() -> str:
             "uv was not found: kgen needs it to close a lock and to install one", hints=["pip install uv"]
         )
     return found
+
+
+def indexes(program: str, root: Path) -> tuple[str, ...]:
+    """The simple indexes that uv asks for any package, the most important first; with the credentials it has for them.
+
+    uv says so itself, whatever of its configuration they are from: variables, `uv.toml`, `pyproject.toml`, its default.
+    Those that are only for packages that name them (`explicit`) are not among them.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+
+    Raises:
+        OutsideError: uv cannot be asked, or is configured for no index at all.
+    """
+    done = process.run(
+        [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *_INTERPRETER, *PLAIN],
+        stdin="",
+        env=ENVIRONMENT,
+        cwd=root,
+        timeout=_SECONDS,
+    )
+    if done.status != 0:
+        raise failure(words(done.stderr), "matrix refresh")
+    named: dict[str, list[str]] = {"--extra-index-url": [], "--index-url": []}
+    for line in done.stdout.splitlines():
+        flag, _, url = line.partition(" ")
+        if flag in named:
+            named[flag].append(url.strip())
+    found = [*named["--extra-index-url"], *named["--index-url"]]
+    if not found:
+        raise OutsideError(
+            "uv is configured for no index, so there is nothing to refresh from", hints=["uv help pip compile"]
+        )
+    return tuple(found)
 
 
 def lacks_interpreter(reason: str) -> bool:
@@ -83,7 +122,7 @@ def failure(reason: str, command: str) -> OutsideError:
 
     Args:
         reason: uv's words.
-        command: kgen's command, `lock` or `sync`.
+        command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
     if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
@@ -96,6 +135,6 @@ def failure(reason: str, command: str) -> OutsideError:
     elif "no space left" in lowered:
         hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
     else:
-        done = {"lock": "uv pip compile", "sync": "uv pip sync"}[command]
+        done = {"lock": "uv pip compile", "sync": "uv pip sync"}.get(command, "uv pip compile")
         hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
     return OutsideError(f"uv failed: {bounded(reason) or 'it gave no reason'}", hints=[hint])

@@ -137,6 +137,14 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    refresh = actions.add_parser(
+        "refresh", help="bring the facts up to date from the index that uv is configured for", allow_abbrev=False
+    )
+    refresh.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
+    refresh.add_argument(
+        "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
+    )
+    refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
 def _accelerator(command: argparse.ArgumentParser) -> None:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from kgen import condafiles, freshness, host, lockfiles, project, resources, settings
+from kgen import condafiles, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.condafiles import CondaFile
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
 
         return installed.run(root, arguments)
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
     named = [lockfiles.choose(root, name) for name in dict.fromkeys(arguments.environments)]
     chosen = named or list(lockfiles.environments(root))

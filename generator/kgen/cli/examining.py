@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import doctor, host, lockfiles, project, resources, surroundings, uvtool
+from kgen import doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.installers import environment as environments
-from kgen.matrix.compatibility import load
+from kgen.matrix import origin
 from kgen.validate import pins
 
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         f"lib{stem}": doctor.SystemLibrary(row["title"], tuple(row["packages"]))
         for stem, row in pins.libraries().items()
     }
-    found = doctor.examine(machine, around, patients, load(resources.folder("matrix")), known)
+    found = doctor.examine(machine, around, patients, origin.current(), known)
     if arguments.json:
         console.data({"machine": _machine(machine), "findings": [finding._asdict() for finding in found]})
     else:

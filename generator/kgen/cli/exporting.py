@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import lockfiles, resources, settings
+from kgen import lockfiles, settings
 from kgen.cli import console, flake
 from kgen.emitters import requirements
 from kgen.errors import ExitStatus, UsageError
 from kgen.lockers import pylock
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import find_root
 from kgen.settings import Settings
 from kgen.tables import nearest
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             f"there is no format `{arguments.format}` to export to",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],
         )
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     found = settings.read(find_root(Path.cwd()), matrix)
     environment = arguments.environment
     if environment is not None or chosen.of_one:

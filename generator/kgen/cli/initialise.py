@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import host, resources
+from kgen import host
 from kgen.cli import console
 from kgen.cli.init import write_settings
 from kgen.errors import ExitStatus
-from kgen.matrix.compatibility import load
+from kgen.matrix import origin
 from kgen.project import find_root
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Write the settings and say where."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     path, text = write_settings(
         find_root(Path.cwd()),
         host.inspect(),

@@ -16,7 +16,7 @@ import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
+from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
@@ -24,7 +24,8 @@ from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -40,7 +41,7 @@ _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     planned = plan.make(arguments, matrix, Path.cwd())
     asked = conda.asked(arguments, planned)
     for note in planned.notes:

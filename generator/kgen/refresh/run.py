@@ -142,18 +142,20 @@ class Refresh:
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
         self._frame = self._frame._replace(followed=_Followed(self._frame.followed))
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.cuda_majors)]
-        with ThreadPoolExecutor(self._in_flight) as asking, ThreadPoolExecutor(self._in_flight) as reading:
-            try:
-                self._ask([*names, *self._matrix.library_names], asking)
-                updates = self._libraries(self._matrix.library_names)
-                rows = self._frameworks(followed, asking, reading)
-                toolkits = self._toolkits(updates, asking)
-                updates |= self._unfollowed(rows, toolkits, asking)
-            except BaseException:
-                self._cancel.set()
-                asking.shutdown(wait=False, cancel_futures=True)
-                reading.shutdown(wait=False, cancel_futures=True)
-                raise
+        asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
+        try:
+            self._ask([*names, *self._matrix.library_names], asking)
+            updates = self._libraries(self._matrix.library_names)
+            rows = self._frameworks(followed, asking, reading)
+            toolkits = self._toolkits(updates, asking)
+            updates |= self._unfollowed(rows, toolkits, asking)
+        except BaseException:
+            self._cancel.set()
+            raise
+        finally:
+            # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+            asking.shutdown(wait=False, cancel_futures=True)
+            reading.shutdown(wait=False, cancel_futures=True)
         self._write(rows, toolkits, updates)
         return self._result
 

@@ -238,9 +238,7 @@ def _json_rows(data: Any) -> Iterator[_Row]:  # noqa: ANN401 - whatever an index
 
 def _html_rows(text: str) -> Iterator[_Row]:
     for match in _ANCHOR.finditer(text):
-        found = {
-            name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])
-        }
+        found = {name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])}
         if "&" in match[1]:
             found = {name: html.unescape(value) for name, value in found.items()}
         href, _, fragment = found.get("href", "").partition("#")

@@ -671,8 +671,6 @@ def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
     raw = file.piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
     try:
         signature, *_, name, extra = _LOCAL_HEADER.unpack_from(raw)
-        if signature != b"PK\x03\x04":
-            raise ValueError("no file begins where its list of files says")
         start = _LOCAL_HEADER.size + name + extra
         end = start + item.compress_size
         if end > len(raw):
@@ -681,11 +679,14 @@ def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
         if item.compress_type == zipfile.ZIP_DEFLATED:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _MEMBER + 1)
         elif item.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{item.filename} is packed in a way that is not known")
-        if zlib.crc32(content) != item.CRC:
-            raise ValueError(f"{item.filename} has another CRC-32 than its list of files says")
-    except (ValueError, struct.error, zlib.error) as error:
+            raise wheel.fault(f"{item.filename} in it is packed in a way that is not known")
+    except (struct.error, zlib.error) as error:
         raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
+    if signature != b"PK\x03\x04" or zlib.crc32(content) != item.CRC:
+        raise wheel.fault(
+            f"what {wheel.host or wheel.url} has under this name is no wheel: {item.filename} in it is not what its"
+            " list of files says"
+        )
     return content
 
 

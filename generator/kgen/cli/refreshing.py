@@ -158,7 +158,7 @@ def _tell(found: Refreshed) -> None:
     for one in found.contradictions[:_LISTED]:
         console.say(
             f"contradiction: {one.subject}: the matrix says {one.matrix} ({one.source});"
-            f" the index says {one.index} ({one.page}). The matrix was left as it is"
+            f" the index says {one.found} ({one.page}). The matrix was left as it is"
         )
     if len(found.contradictions) > _LISTED:
         console.say(f"… and {len(found.contradictions) - _LISTED} more contradictions: --json")

@@ -87,20 +87,25 @@ def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
         if isinstance(mark, str):
             note = mark
             continue
-        if kind == "cache":
-            damaged = next((name for name, (_, own) in mark.files.items() if _crc(folder / name) != own), None)
-            if damaged is not None:
-                note = f"{folder / damaged} is damaged, and is not used"
-                continue
+        damaged = _damaged(folder, mark) if kind == "cache" else None  # a project's may be edited
+        if damaged is not None:
+            note = f"{folder / damaged} is damaged, and what was refreshed is not used"
+            continue
         return Layered(Folder(shipped), folder, mark), Origin(kind, folder, mark.checked, note)
     return Folder(shipped), Origin("shipped", shipped, note=note)
 
 
 def layered(folder: Path) -> Mapping[str, str]:
-    """kgen's own files under those of a refreshed matrix in this folder, if there is a sound one."""
+    """Kgen's own files under those of a refreshed matrix in this folder, if there is a sound one."""
     shipped = Folder(resources.folder("matrix"))
     mark = _mark(folder)
-    return Layered(shipped, folder, mark) if isinstance(mark, Mark) else shipped
+    sound = isinstance(mark, Mark) and (folder != cache_folder() or _damaged(folder, mark) is None)
+    return Layered(shipped, folder, mark) if isinstance(mark, Mark) and sound else shipped
+
+
+def _damaged(folder: Path, mark: Mark) -> str | None:
+    """The first file of a refreshed matrix that is not what was written; None if all are."""
+    return next((name for name, (_, own) in mark.files.items() if _crc(folder / name) != own), None)
 
 
 class Mark(NamedTuple):
@@ -116,13 +121,12 @@ def _mark(folder: Path) -> Mark | str | None:
     try:
         data = tomli.loads(path.read_text(encoding="utf-8"))
         files = {str(name): (str(row["base"]), str(row["own"])) for name, row in data["file"].items()}
-        if type(data["checked"]) is not dt.date:
-            raise ValueError("its day")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{path} is damaged, and the matrix beside it is not used: {error}"
-    return Mark(data["checked"], files)
+    day = data["checked"]
+    return Mark(day, files) if type(day) is dt.date else f"{path} is damaged: its day is none"
 
 
 def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, str]) -> str:
@@ -132,8 +136,9 @@ def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, 
         for name, text in sorted(files.items())
     )
     return (
-        "# Made by `kgen matrix refresh`: what an index knew that kgen's own matrix did not. Which files of kgen's these\n"
-        f"# were made over, so that a newer kgen's are not hidden by them.\nchecked = {checked}\n{rows or chr(10) + '[file]' + chr(10)}"
+        "# Made by `kgen matrix refresh`: what an index knew that kgen's own matrix did not; and what of kgen's own\n"
+        "# these files were made over, so that a newer kgen's are not hidden by them.\n"
+        f"checked = {checked}\n" + (rows or "\n[file]\n")
     )
 
 
@@ -194,12 +199,19 @@ def merged(name: str, lower: str, upper: str) -> str:
         for version in mine.keys() & theirs.keys():
             why = _row(theirs[version], heading).get("yanked")
             if why is not None and "yanked" not in _row(mine[version], heading):
-                added[version] = writer.edited(
-                    mine[version], heading, lambda table, why=why: writer.put_after(table, "yanked", why, after="released")
-                )
+                added[version] = _yanked(mine[version], heading, why)
     except tomli.TOMLDecodeError:
         return upper  # whoever reads it says what is wrong with it
     return writer.with_rows(lower, heading, added)
+
+
+def _yanked(row: str, heading: str, why: str) -> str:
+    from kgen.matrix import writer  # noqa: PLC0415 - as above
+
+    def change(table: Any) -> None:  # noqa: ANN401 - a table of tomlkit's
+        writer.put_after(table, "yanked", why, after="released")
+
+    return writer.edited(row, heading, change)
 
 
 def _row(text: str, heading: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ _WIDTH = 130
 """So many characters of an array's texts, quotes not counted, stay on one line."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_COMMENTS = re.compile(r"(?m)(?:^#[^\n]*\n)+\Z")
 _VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 _FEW = 3
 """So many tables in an array stay on one line, however long: their texts would not get shorter."""
@@ -104,13 +105,16 @@ def version_key(text: str) -> Version:
 def rows(text: str, heading: str) -> tuple[str, dict[str, str]]:
     """A file as its beginning and its rows, by version: all together, they are the file.
 
-    A comment above a row belongs to the row before it, or to the beginning.
-
     Args:
         text: the file.
-        heading: what each row begins with, `[[release]]`.
+        heading: what each row begins with, `[[release]]`; comments right above it are the row's.
     """
     parts = re.split(rf"(?m)^(?={re.escape(heading)}\n)", text)
+    for place in range(len(parts) - 1):
+        comments = _COMMENTS.search(parts[place])
+        if comments is not None:
+            parts[place] = parts[place][: comments.start()]
+            parts[place + 1] = comments[0] + parts[place + 1]
     found: dict[str, str] = {}
     for part in parts[1:]:
         match = _VERSION.search(part)
@@ -129,16 +133,21 @@ def with_rows(text: str, heading: str, added: Mapping[str, str]) -> str:
     head, found = rows(text, heading)
     parts = list(found.items())
     for version in sorted(added, key=version_key):
-        new = (version, added[version])
+        row = added[version].strip("\n") + "\n"
         same = next((place for place, (other, _) in enumerate(parts) if other == version), None)
         if same is not None:
-            parts[same] = new
+            parts[same] = (version, row if same == len(parts) - 1 else f"{row}\n")
             continue
         place = next(
             (place for place, (other, _) in enumerate(parts) if version_key(other) > version_key(version)), len(parts)
         )
-        parts.insert(place, new)
-    return "\n".join(part.rstrip("\n") + "\n" for part in [head, *(row for _, row in parts)] if part.strip())
+        if place == len(parts):
+            before, old = parts[-1] if parts else ("", head)
+            old = old.rstrip("\n") + "\n\n" if old else old
+            head = head if parts else old
+            parts[-1:] = [(before, old)] if parts else []
+        parts.insert(place, (version, row if place >= len(parts) else f"{row}\n"))
+    return head + "".join(row for _, row in parts)
 
 
 def edited(row: str, heading: str, change: Callable[[Any], None]) -> str:
@@ -152,7 +161,7 @@ def edited(row: str, heading: str, change: Callable[[Any], None]) -> str:
     import tomlkit  # noqa: PLC0415 - slow to import, and most refreshes change no row
 
     document = tomlkit.parse(row)
-    change(document[heading.strip("[]")][0])  # type: ignore[index]
+    change(document[heading.strip("[]")][0])
     return tomlkit.dumps(document)
 
 

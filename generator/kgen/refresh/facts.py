@@ -72,7 +72,9 @@ class FactReader:
         raw, _ = parse_email(texts[_METADATA])
         values = literals(texts[module], file) if module is not None and module in texts else {}
         return WheelFacts(
-            requires=tuple(raw.get("requires_dist", ())), values=values, has_module=module is not None and module in texts
+            requires=tuple(raw.get("requires_dist", ())),
+            values=values,
+            has_module=module is not None and module in texts,
         )
 
     def _sidecar(self, file: IndexFile) -> dict[str, str] | None:
@@ -85,7 +87,8 @@ class FactReader:
         digest = hashlib.sha256(page.body).hexdigest()
         if file.sidecar and digest != file.sidecar:
             raise OutsideError(
-                f"the METADATA of {file.filename} is not what the index names: sha256 {digest}, expected {file.sidecar}",
+                f"the METADATA of {file.filename} is not what the index names: sha256 {digest},"
+                f" expected {file.sidecar}",
                 hints=[f"curl --location {shown(file.url)}.metadata | sha256sum"],
             )
         return {_METADATA: _text(page.body, file)}

@@ -123,6 +123,6 @@ def chosen(
 
 
 def glibc_text(serves: Mapping[str, Version | None]) -> str:
-    """The glibc that a platform's wheels need, as a row has it: what the most demanding needs, empty if none applies."""
+    """The glibc that a platform's wheels need, as a row has it: the most that one needs, or nothing."""
     needed = [glibc for glibc in serves.values() if glibc is not None]
     return str(max(needed)) if needed else ""

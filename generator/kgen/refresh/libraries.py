@@ -149,7 +149,7 @@ class Update:
         if self._text is not None and not writer.is_canonical(self._text):
             return self._beside(yanked, fits, today)
         names = [name for name in ("role", "cuda") if name in self._data]
-        head = {name: self._data[name] for name in names}
+        head: dict[str, Any] = {name: self._data[name] for name in names}
         head |= {"source": self._data.get("source", f"index page of {self.name}"), "checked": today}
         if yanked:
             head["yanked"] = {version: yanked[version] for version in sorted(yanked, key=writer.version_key)}
@@ -174,7 +174,7 @@ class Update:
 
 
 def toolkit_row(
-    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, frame: Frame, today: dt.date
+    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, frame: Frame, today: dt.date
 ) -> dict[str, Any]:
     """A release of the CUDA toolkit, of its meta package's METADATA.
 

@@ -30,6 +30,18 @@ def environment(platform: Platform, python: str, extra: str) -> dict[str, str]:
     }
 
 
+def parse(text: str) -> Requirement:
+    """A requirement of a wheel.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        raise ValueError(f"`{text}` is no requirement") from None
+
+
 def conjuncts(marker: str) -> list[str]:
     """The parts of a marker that must all hold; one part if they are alternatives."""
     parts, depth, start, quote = [], 0, 0, ""
@@ -89,10 +101,7 @@ def row_requirements(
         ValueError: one of them is no requirement.
     """
     for text in requires:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise ValueError(f"`{text}` is no requirement: {error}".splitlines()[0]) from None
+        requirement = parse(text)
         name = canonicalize_name(requirement.name)
         if name not in followed:
             continue
@@ -109,10 +118,12 @@ def row_requirements(
         yield name, f"{name}{asked}{spell(requirement.specifier)}{marker}"
 
 
-def brought_by(requires: Iterable[str], *, platform: Platform, pythons: Collection[str], extras: Collection[str]) -> Iterator[str]:
+def brought_by(
+    requires: Iterable[str], *, platform: Platform, pythons: Collection[str], extras: Collection[str]
+) -> Iterator[str]:
     """The requirements that extras add on a platform, whether they are followed or not, without their markers."""
     for text in requires:
-        requirement = Requirement(text)
+        requirement = parse(text)
         marker = requirement.marker
         if marker is None or "extra" not in str(marker):
             continue
@@ -120,10 +131,12 @@ def brought_by(requires: Iterable[str], *, platform: Platform, pythons: Collecti
             yield f"{canonicalize_name(requirement.name)}{requirement.specifier}"
 
 
-def asked_extras(requires: Iterable[str], extras: Collection[str], among: Mapping[str, set[str]], target: Platform) -> None:
+def asked_extras(
+    requires: Iterable[str], extras: Collection[str], among: Mapping[str, set[str]], target: Platform
+) -> None:
     """Note the extras that a distribution asks for of others: `jax[cuda12]` asks for `jax-cuda12-plugin[with-cuda]`."""
     for text in requires:
-        requirement = Requirement(text)
+        requirement = parse(text)
         name = canonicalize_name(requirement.name)
         if name not in among or not requirement.extras:
             continue

@@ -125,7 +125,7 @@ def drafts(recipe: Recipe, version: Version, releases: Releases, frame: Frame, r
     served: set[tuple[str, int | None]] = set()
     for variant in recipe.variants:
         for install in variant.for_majors(frame.matrix.cuda_majors):
-            for draft in _variant(recipe, variant, install, version, releases, frame, read):
+            for draft in _variant(recipe, variant, install, version=version, releases=releases, frame=frame, read=read):
                 kind = (draft.platform, None if draft.cuda is None else _major(draft))
                 if kind not in served:
                     served.add(kind)
@@ -141,13 +141,14 @@ def _variant(
     recipe: Recipe,
     variant: Variant,
     install: Sequence[Requirement],
+    *,
     version: Version,
     releases: Releases,
     frame: Frame,
     read: Read,
 ) -> Iterator[Draft]:
     own = install[0]
-    names = [canonicalize_name(requirement.name) for requirement in install]
+    names: list[str] = [canonicalize_name(requirement.name) for requirement in install]
     files = releases.get(names[0], {}).get(version, [])
     if not files:
         return
@@ -156,7 +157,7 @@ def _variant(
     if len(names) > 1:
         asked = read(_example(files, recipe, frame))
         for name in names[1:]:
-            part = _part(name, version, asked, own, releases, frame)
+            part = _part(name, version, asked, own, releases=releases, frame=frame)
             if part is None:
                 return
             versions[name] = part
@@ -169,7 +170,17 @@ def _variant(
             continue
         python = _preferred(recipe, pythons)
         wheels = {name: _chosen(releases[name][versions[name]], platform, python, frame) for name in names}
-        draft = _draft(recipe, install, versions, wheels, target, tuple(pythons), fits, frame, read)
+        draft = _draft(
+            recipe,
+            install,
+            versions=versions,
+            wheels=wheels,
+            target=target,
+            pythons=tuple(pythons),
+            fits=fits,
+            frame=frame,
+            read=read,
+        )
         if draft is None or (variant.accelerator == "cuda" and draft.cuda is None):
             continue
         if variant.accelerator == "cpu" and draft.cuda is not None:
@@ -190,7 +201,7 @@ def _example(files: Sequence[IndexFile], recipe: Recipe, frame: Frame) -> IndexF
 
 
 def _part(
-    name: str, version: Version, asked: WheelFacts, own: Requirement, releases: Releases, frame: Frame
+    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, frame: Frame
 ) -> Version | None:
     """The version of a part that goes with a release: the newest that the framework's own wheel allows."""
     limits = []
@@ -200,7 +211,9 @@ def _part(
         except InvalidRequirement:
             continue
         if canonicalize_name(requirement.name) == name:
-            extras = {part.split("==")[-1].strip("\"' ") for part in str(requirement.marker).split("and") if "extra" in part}
+            extras = {
+                part.split("==")[-1].strip("\"' ") for part in str(requirement.marker).split("and") if "extra" in part
+            }
             if not extras or extras & own.extras:
                 limits.append(requirement.specifier)
     fitting = [
@@ -222,6 +235,7 @@ def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: Frame
 def _draft(
     recipe: Recipe,
     install: Sequence[Requirement],
+    *,
     versions: Mapping[str, Version],
     wheels: Mapping[str, IndexFile],
     target: Platform,
@@ -246,9 +260,7 @@ def _draft(
             continue
         try:
             asked_extras(facts[name].requires, extras[name], extras, target)
-            brought |= set(
-                brought_by(facts[name].requires, platform=target, pythons=pythons, extras=extras[name])
-            )
+            brought |= set(brought_by(facts[name].requires, platform=target, pythons=pythons, extras=extras[name]))
             for other, text in row_requirements(
                 facts[name].requires, platform=target, pythons=pythons, extras=extras[name], followed=frame.followed
             ):
@@ -256,13 +268,15 @@ def _draft(
                 contributed.add(name)
                 if frame.roles.get(other) == RUNTIME:
                     runtime.append(text)
-        except (ValueError, InvalidRequirement) as error:
+        except ValueError as error:
             raise OutsideError(f"{wheels[name].filename}: {error}") from None
     names = list(wheels)
     cuda, sass, ptx, notes = _built_for(recipe, facts.get(names[0]), runtime, wheels[names[0]])
     glibc = [glibc_text({minor: fit[target.name][minor] for minor in pythons}) for fit in fits.values()]
     return Draft(
-        install=tuple(f"{_shape(requirement)}=={versions[canonicalize_name(requirement.name)]}" for requirement in install),
+        install=tuple(
+            f"{_shape(requirement)}=={versions[canonicalize_name(requirement.name)]}" for requirement in install
+        ),
         shape=tuple(map(_shape, install)),
         platform=target.name,
         glibc=max(glibc, key=lambda text: Version(text or "0")),
@@ -348,8 +362,8 @@ def release_row(
     recipe: Recipe,
     version: Version,
     day: dt.date,
-    yanked: str | None,
     found: Sequence[Draft],
+    *,
     prior: Sequence[Mapping[str, Any]],
     today: dt.date,
 ) -> dict[str, Any]:
@@ -362,7 +376,6 @@ def release_row(
         recipe: the framework's.
         version: the release.
         day: when it was published.
-        yanked: why it was yanked.
         found: its builds.
         prior: older releases as their file has them, the newest first.
         today: the day on which this is.
@@ -384,7 +397,6 @@ def release_row(
     return {
         "version": str(version),
         "released": day,
-        **({"yanked": yanked} if yanked else {}),
         "build": listed,
     }
 
@@ -455,7 +467,9 @@ def _local_rows(
             continue
         version = Requirement(listed[0]["install"][0]).specifier if listed else ""
         for platform in build["platforms"]:
-            draft = next((one for one in found if one.platform == platform and one.shape == shape_of(build["install"])), None)
+            draft = next(
+                (one for one in found if one.platform == platform and one.shape == shape_of(build["install"])), None
+            )
             if draft is None:
                 continue
             rows.append(
@@ -483,14 +497,14 @@ class Contradiction(NamedTuple):
         subject: what it is about: `torch 2.15.0, linux-64`.
         matrix: what the matrix says.
         source: where the matrix has it from.
-        index: what the index says.
+        found: what the index says.
         page: where that is from.
     """
 
     subject: str
     matrix: str
     source: str
-    index: str
+    found: str
     page: str
 
 

@@ -22,7 +22,18 @@ from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
 from kgen.refresh.recipes import Recipe, recipes
-from kgen.refresh.rows import Contradiction, Draft, Frame, Unread, by_version, compare, drafts, first_day, release_row, yank
+from kgen.refresh.rows import (
+    Contradiction,
+    Draft,
+    Frame,
+    Unread,
+    by_version,
+    compare,
+    drafts,
+    first_day,
+    release_row,
+    yank,
+)
 
 T = TypeVar("T")
 
@@ -216,13 +227,11 @@ class Refresh:
         every = {recipe.name: self._releases(recipe) for recipe in followed}
         known: dict[str, dict[Version, Mapping[str, Any]]] = {}
         for recipe in followed:
-            data = tomli.loads(self._texts[f"{recipe.name}.toml"])
+            data = self._parsed(f"{recipe.name}.toml")
             known[recipe.name] = {Version(row["version"]): row for row in data.get("release", ())}
             self._compare(recipe, known[recipe.name], every[recipe.name])
             for version in self._unknown(recipe, known[recipe.name], every[recipe.name]):
-                jobs[recipe.name, version] = asking.submit(
-                    self._drafts, recipe, version, every[recipe.name], reading
-                )
+                jobs[recipe.name, version] = asking.submit(self._drafts, recipe, version, every[recipe.name], reading)
         if jobs:
             self._all(jobs, "releases")
         self._ask_for_brought([job.result() for job in jobs.values()], asking)
@@ -239,10 +248,12 @@ class Refresh:
                 day = first_day(files)
                 if not found or day is None:
                     if found:
-                        self._result.notes.append(f"{recipe.name} {version}: the index does not say when it was uploaded")
+                        self._result.notes.append(
+                            f"{recipe.name} {version}: the index does not say when it was uploaded"
+                        )
                     continue
                 prior = [older[one] for one in sorted(older, reverse=True) if one < version]
-                row = release_row(recipe, version, day, None, found, prior, self._today)
+                row = release_row(recipe, version, day, found, prior=prior, today=self._today)
                 unknown = {b["cuda"] for b in row["build"] if int(b.get("cuda", "0").split(".")[0] or 0)} - {
                     cuda for cuda in (b.get("cuda", "") for b in row["build"]) if self._knows(cuda)
                 }
@@ -257,6 +268,12 @@ class Refresh:
                 built = dict.fromkeys(_built(build) for build in row["build"])
                 self._result.changes.append(Change("added", recipe.name, str(version), ", ".join(built)))
         return rows
+
+    def _parsed(self, file: str) -> Mapping[str, Any]:
+        try:
+            return tomli.loads(self._texts[file])
+        except tomli.TOMLDecodeError as error:
+            raise MatrixError([f"{file}: {error}"]) from None
 
     def _ask_for_brought(self, answers: Iterable[list[Draft] | str], pool: ThreadPoolExecutor) -> None:
         """The pages of what the extras of new builds bring."""
@@ -293,9 +310,12 @@ class Refresh:
         return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.cuda_majors)}
 
     def _unknown(
-        self, recipe: Recipe, known: Mapping[Version, object], every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
+        self,
+        recipe: Recipe,
+        known: Mapping[Version, object],
+        every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
     ) -> list[Version]:
-        """The releases to read: not in the matrix, not yanked, with a wheel; of early ones those newer than any other."""
+        """The releases to read: not in the matrix, not yanked, with a wheel; early ones if newer than all."""
         own = every[recipe.name]
         stable = [version for version in own if not version.is_prerelease and yank(own[version]) is None]
         newest = max(stable, default=Version("0"))
@@ -321,19 +341,15 @@ class Refresh:
         """The builds of a release; a text if one of its wheels cannot be read by ranges."""
         module = None if recipe.module is None else recipe.module.path
 
-        def module_of(file: IndexFile) -> str | None:
-            # only the framework's own wheels have the module
-            return module
-
         def read(file: IndexFile) -> WheelFacts:
-            facts = self._read(file, module_of(file), pool).result()
+            facts = self._read(file, module, pool).result()
             if facts is None:
                 raise Unread(file.filename)
             return facts
 
         if recipe.metadata:
             for file in self._ahead(recipe, version, every):
-                self._read(file, module_of(file), pool)
+                self._read(file, module, pool)
         try:
             return drafts(recipe, version, every, self._frame, read)
         except Unread as unread:
@@ -433,7 +449,7 @@ class Refresh:
                 if facts is None or day is None:
                     self._result.notes.append(f"{name} {version} was left out: its server knows no ranges")
                     continue
-                rows[version] = toolkit_row(version, day, wheel, facts, self._frame, self._today)
+                rows[version] = toolkit_row(version, day, wheel, facts, frame=self._frame, today=self._today)
                 self._result.changes.append(Change("added", "CUDA toolkit", version))
         return rows
 

@@ -11,6 +11,7 @@ import re
 import socketserver
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -33,6 +34,7 @@ class Served:
         sidecar: whether METADATA is served beside the wheels.
         ranges: whether ranges are known.
         tags: whether pages have an ETag.
+        hashes: whether pages name the wheels' sha256.
         fault: what is wrong; None if nothing is.
         at: what has the fault: a regular expression for paths.
         delay: seconds before each answer.
@@ -46,6 +48,7 @@ class Served:
     sidecar: bool = False
     ranges: bool = True
     tags: bool = False
+    hashes: bool = True
     fault: Fault | None = None
     at: str = ""
     delay: float = 0.0
@@ -58,6 +61,9 @@ class Served:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_GET(self) -> None:
         server = cast("Repository", self.server)
@@ -75,15 +81,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(int(fault), b"no")
         elif fault == "login":
             self._send(200, b"<html><body><h1>Please log in</h1></body></html>")
-        elif match := re.fullmatch(r"/simple/([a-z0-9-]+)/", self.path):
-            self._project(served, match[1], fault)
+        elif match := re.fullmatch(r"/simple/(?:([a-z0-9]+)/)?([a-z0-9-]+)/", self.path):
+            self._project(served, match[2], fault, label=match[1])
         elif self.path.startswith("/files/"):
             self._file(served, self.path.removeprefix("/files/"), fault)
         else:
             self._send(404, b"")
 
-    def _project(self, served: Served, name: str, fault: Fault | None) -> None:
-        wheels = served.of(name)
+    def _project(self, served: Served, name: str, fault: Fault | None, *, label: str | None) -> None:
+        """A project's page; below a folder, of the builds with that label, as PyTorch's own index has it."""
+        wheels = [wheel for wheel in served.of(name) if label is None or wheel.version.endswith(f"+{label}")]
         if not wheels:
             self._send(404, b"")
             return
@@ -102,6 +109,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _file(self, served: Served, path: str, fault: Fault | None) -> None:
         about = path.endswith(".metadata")
+        path = urllib.parse.unquote(path)
         wheel = next((one for one in served.wheels if one.filename == path.removesuffix(".metadata")), None)
         if wheel is None or (about and not served.sidecar):
             self._send(404, b"")
@@ -141,6 +149,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with server.guard:
             server.served.sent += len(body)
+        if self.command == "HEAD":
+            return
         with contextlib.suppress(OSError):
             self.wfile.write(body[: len(body) // 2] if cut else body)
         if cut:
@@ -153,12 +163,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _html(served: Served, wheels: list[Wheel]) -> str:
     rows = []
     for wheel in wheels:
+        digest = f"#sha256={wheel.sha256}" if served.hashes else ""
         python = f' data-requires-python="{html.escape(wheel.requires_python)}"' if wheel.requires_python else ""
         yanked = served.yanked.get(wheel.filename)
         yank = "" if yanked is None else f' data-yanked="{html.escape(yanked)}"'
         about = f' data-core-metadata="sha256={hashlib.sha256(wheel.metadata).hexdigest()}"' if served.sidecar else ""
         rows.append(
-            f'<a href="../../files/{wheel.filename.replace("+", "%2B")}#sha256={wheel.sha256}"{python}{yank}{about}'
+            f'<a href="/files/{wheel.filename.replace("+", "%2B")}{digest}"{python}{yank}{about}'
             f' data-upload-time="{wheel.uploaded.isoformat()}T12:00:00.123456Z">{wheel.filename}</a><br/>'
         )
     return "<!DOCTYPE html><html><body>\n" + "\n".join(rows) + "\n</body></html>"

@@ -493,7 +493,7 @@ def test_a_new_toolkit_is_a_row_with_its_extras(refresh: Refreshing, served: Ser
             version="12.9.0",
             requires=(
                 f'{RUNTIME}==12.9.79.*; (sys_platform == "win32" or sys_platform == "linux") and extra == "cudart"',
-                'nvidia-cudla==12.9.19.*; platform_machine == "aarch64" and sys_platform == "linux" and extra == "cudla"',
+                'nvidia-cudla==12.9.19.*; sys_platform == "linux" and platform_machine == "aarch64" and extra == "dla"',
             ),
             uploaded=DAY,
         )
@@ -506,7 +506,7 @@ def test_a_new_toolkit_is_a_row_with_its_extras(refresh: Refreshing, served: Ser
         "checked": TODAY,
         "extras": {
             "cudart": f"{RUNTIME}==12.9.79.*",
-            "cudla": 'nvidia-cudla==12.9.19.*; platform_machine == "aarch64"',
+            "dla": 'nvidia-cudla==12.9.19.*; platform_machine == "aarch64"',
         },
     }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -78,6 +81,57 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
             "uv is configured for no index, so there is nothing to refresh from", hints=["uv help pip compile"]
         )
     return tuple(found)
+
+
+def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
+    """Framework and label of a build -> the framework's own index that has it; None if none is to be used.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+        named: the URL of a mirror, in which each label has a folder; `true` for the index that uv knows; or None.
+    """
+    if named is None:
+        return None
+    if named != "true":
+        return lambda _name, label: f"{named}/{label}"
+    return functools.cache(functools.partial(own_index, program, root))
+
+
+def own_index(program: str, root: Path, package: str, label: str) -> str:
+    """Where uv looks for the builds of a package with a label, as `cu126`, when `--torch-backend` is that label.
+
+    Uv knows these indexes and has no command that names them; what it says of its search does, here with the network
+    shut off and nothing in its cache.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+        package: the framework.
+        label: the build's local version label.
+
+    Raises:
+        OutsideError: uv knows no such builds, or does not say where.
+    """
+    with tempfile.TemporaryDirectory(prefix="kgen-") as nothing:
+        done = process.run(
+            [
+                program, "pip", "compile", "-", "--torch-backend", label, "--no-deps", "--offline", "--verbose",
+                "--cache-dir", nothing, "--no-header", *_INTERPRETER, *PLAIN,
+            ],
+            stdin=package,
+            env=ENVIRONMENT,
+            cwd=root,
+            timeout=_SECONDS,
+        )  # fmt: skip
+    found = re.search(rf"(https?://\S+)/{re.escape(package)}/", done.stderr)
+    if found is None:
+        raise OutsideError(
+            f"uv does not say where the builds of {package} with the label `{label}` are:"
+            f" {bounded(words(done.stderr))}",
+            hints=['name a mirror: torch-index = "https://…"', "pip install --upgrade uv"],
+        )
+    return found[1]
 
 
 def lacks_interpreter(reason: str) -> bool:

@@ -192,6 +192,13 @@ def _request(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
     )
+    command.add_argument(
+        "--torch-index",
+        nargs="?",
+        const="true",
+        metavar="URL",
+        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
+    )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
     command.add_argument(
         "--upgrade-package",

@@ -261,6 +261,7 @@ def _as_typed(request: EnvironmentRequest) -> str:
         "--keras": request.keras,
         "--exclude-newer": request.cutoff,
     }
+    words += ["--torch-index"] if request.own_index else []
     words += [word for flag, value in single.items() if value for word in (flag, str(value))]
     several = {"--gpu": request.gpus, "--require": request.requirements, "--dependency": request.dependencies}
     words += [word for flag, values in several.items() for value in values for word in (flag, str(value))]

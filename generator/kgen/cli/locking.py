@@ -101,7 +101,9 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    locker = uv.Uv(uvtool.find(), root=planned.settings.root, cancel=cancel)
+    program, root = uvtool.find(), planned.settings.root
+    own = uvtool.own_indexes(program, root, planned.settings.torch_index)
+    locker = uv.Uv(program, root=root, cancel=cancel, own=own)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
         session = Session(

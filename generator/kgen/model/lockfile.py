@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -45,6 +46,7 @@ class Lockfile(NamedTuple):
         libraries: the CUDA libraries and what else the matrix follows: name -> version decided on.
         variables: what a process must find in its environment for the backend to be selected.
         files: every file, sorted by name.
+        indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Lockfile(NamedTuple):
     libraries: Mapping[str, str]
     variables: Mapping[str, str]
     files: tuple[LockedFile, ...]
+    indexes: Mapping[str, str] = MappingProxyType({})
 
     @property
     def accelerated(self) -> bool:

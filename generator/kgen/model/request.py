@@ -32,6 +32,7 @@ class EnvironmentRequest:
         dependencies: further requirements of the environment, closed by the installer's resolver.
         held: versions of an older lock that are to stay, where only named packages are upgraded.
         cutoff: nothing published after this day is used; None for no such limit.
+        own_index: whether builds for CUDA may be used that only a framework's own index has.
     """
 
     name: str
@@ -48,6 +49,7 @@ class EnvironmentRequest:
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
+    own_index: bool = False
 
     @property
     def environment(self) -> str:

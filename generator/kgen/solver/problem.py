@@ -276,6 +276,7 @@ class Problem:
             build
             for build in release.builds
             if self.request.platform in build.platforms
+            and (build.cuda is None or build.local is None or self.request.own_index)
             and (
                 cpu_answers
                 if build.cuda_major is None

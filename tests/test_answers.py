@@ -9,14 +9,14 @@ import datetime
 from dataclasses import dataclass, field
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.solver.python import best_python
 from kgen.solver.resolve import solve
@@ -56,7 +56,7 @@ def request_of(asked: str) -> EnvironmentRequest:
         glibc=Version(glibc[0]) if glibc else None,
         driver=DriverVersion(driver[0]) if driver else None,
         gpus=tuple(map(Version, said.get("--gpu", ()))),
-        keras=SpecifierSet(said.get("--keras", [""])[0]),
+        keras=VersionRange(said.get("--keras", [""])[0]),
         requirements=tuple(map(Requirement, said.get("--require", ()))),
         cutoff=datetime.date.fromisoformat(cutoff[0]) if cutoff else CUTOFF,
     )
@@ -222,7 +222,7 @@ def judge(row: Row, found: Resolution, matrix: CompatibilityMatrix) -> None:
     if row.cudnn is not None:
         assert str(found.cudnn) == row.cudnn
     for name, wanted in row.within.items():
-        assert versions[name] in SpecifierSet(wanted)
+        assert versions[name] in VersionRange(wanted)
     assert any(row.warns in warning for warning in found.warnings) if row.warns else found.warnings == ()
     judge_cuda(found, matrix)
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import tomlkit
-from packaging.requirements import Requirement
 from packaging.version import Version
 
 import kgen
 from kgen.errors import ExitStatus, MatrixError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
-from kgen.matrix.fitness import contains
-from kgen.matrix.records import Build, Provenance, Release, parse_requirement
+from kgen.matrix.records import Build, Provenance, Release
+from kgen.model.requirement import Requirement, parse_requirement
 
 SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
 DAY = datetime.date(2024, 1, 1)
@@ -275,10 +274,9 @@ def is_released(matrix: CompatibilityMatrix, requirement: Requirement, platform:
     library = matrix.library(requirement.name)
     if library is None:
         released = matrix.framework(requirement.name).releases
-        return any(contains(requirement.specifier, release.version) for release in released)
+        return any(release.version in requirement.specifier for release in released)
     return any(
-        contains(requirement.specifier, release.version) and platform in release.platforms
-        for release in library.releases
+        release.version in requirement.specifier and platform in release.platforms for release in library.releases
     )
 
 

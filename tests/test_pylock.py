@@ -10,7 +10,6 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Package, PackageWheel, Pylock
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -22,7 +21,9 @@ from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Reason, Resolution
 
 REQUEST = EnvironmentRequest(
@@ -34,7 +35,7 @@ REQUEST = EnvironmentRequest(
     glibc=Version("2.28"),
     driver=DriverVersion("535.183"),
     gpus=(Version("8.0"), Version("9.0")),
-    keras=SpecifierSet(">=3.10"),
+    keras=VersionRange(">=3.10"),
     requirements=(Requirement("jax<1"),),
     dependencies=(Requirement("optax"), Requirement('absl-py; sys_platform == "linux"')),
     cutoff=dt.date(2026, 11, 20),
@@ -163,8 +164,8 @@ def test_the_portable_form_names_no_host(matrix: CompatibilityMatrix) -> None:
 
 def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
     request = EnvironmentRequest(name="numpy", backends=("numpy",), accelerator=CPU, python="3.12", platform="linux-64")
-    resolution = dataclasses.replace(
-        RESOLUTION, request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
+    resolution = RESOLUTION._replace(
+        request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
     )
     wheel = dataclasses.replace(WHEEL, size=None, requires_python=None)
     text = rendered(matrix, Lock(resolution=resolution, wheels=(wheel,)))
@@ -201,7 +202,7 @@ def test_any_text_survives(text: str) -> None:
 
 @pytest.mark.parametrize("value", ['"]\nevil = "1', "\x00\x1f\x7f", "\\", "'''", "\N{GRINNING FACE}", "a\r\nb"])
 def test_a_hostile_value_stays_a_value(matrix: CompatibilityMatrix, value: str) -> None:
-    resolution = dataclasses.replace(RESOLUTION, warnings=(value,), why=(Reason(subject=value, rule="", source=""),))
+    resolution = RESOLUTION._replace(warnings=(value,), why=(Reason(subject=value, rule="", source=""),))
     table = tomli.loads(rendered(matrix, Lock(resolution=resolution, wheels=(WHEEL,))))["tool"]["kgen"]
     assert table["warnings"] == [value]
     assert table["why"] == [{"subject": value, "rule": "", "source": ""}]

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import tomli
 import tomlkit
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.solver import report
 from kgen.solver.resolve import solve
@@ -160,7 +160,7 @@ def _release(name: str, version: str, row: Any, seen: Mapping[str, Any]) -> dict
 
 
 def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
-    known = set(EnvironmentRequest.__dataclass_fields__) | {"accelerator"}
+    known = set(EnvironmentRequest._fields) | {"accelerator"}
     assert not set(asked) - known, f"no such wish: {set(asked) - known}"
     several = {key: tuple(map(Requirement, asked.get(key, ()))) for key in ("requirements", "dependencies", "held")}
     return EnvironmentRequest(
@@ -172,7 +172,7 @@ def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
         glibc=Version(asked["glibc"]) if "glibc" in asked else None,
         driver=DriverVersion(asked["driver"]) if "driver" in asked else None,
         gpus=tuple(map(Version, asked.get("gpus", ()))),
-        keras=SpecifierSet(asked.get("keras", "")),
+        keras=VersionRange(asked.get("keras", "")),
         cutoff=asked.get("cutoff"),
         requirements=several["requirements"],
         dependencies=several["dependencies"],

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen import host, project, settings
@@ -15,6 +12,8 @@ from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.matrix import compatibility
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement
 from kgen.settings import JointEnvironment, Settings
 
 MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
@@ -72,7 +71,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         cpu=False,
         python="3.12",
         platforms=("linux-64", "linux-aarch64"),
-        keras=SpecifierSet(">=3.10"),
+        keras=VersionRange(">=3.10"),
         dependencies=(Requirement("scikit-learn>=1.5"),),
         portable=True,
         installers=("uv", "conda"),
@@ -102,7 +101,7 @@ def test_both_files_say_the_same(tmp_path: Path, matrix: CompatibilityMatrix) ->
     write(tmp_path / "b", text, "pyproject.toml")
     one, other = settings.read(tmp_path / "a", matrix), settings.read(tmp_path / "b", matrix)
     assert other.file == tmp_path / "b" / "pyproject.toml"
-    assert dataclasses.replace(other, root=one.root, file=one.file) == one
+    assert other._replace(root=one.root, file=one.file) == one
 
 
 @pytest.mark.parametrize("text", [None, "[project]\nname = 'x'\n", "[tool.other]\nx = 1\n", "tool = 3\n"])
@@ -552,7 +551,7 @@ def test_parsers_accept() -> None:
     assert settings.parse_glibc("2.17") == Version("2.17")
     assert settings.parse_driver("580") == DriverVersion("580")
     assert settings.parse_date("2026-11-20") == dt.date(2026, 11, 20)
-    assert settings.parse_specifiers(">=3.10,<4") == SpecifierSet(">=3.10,<4")
+    assert settings.parse_specifiers(">=3.10,<4") == VersionRange(">=3.10,<4")
     assert settings.parse_requirement_flag("Torch==2.6.0") == Requirement("torch==2.6.0")
     assert settings.parse_channel("https://conda.example/main") == "https://conda.example/main"
 

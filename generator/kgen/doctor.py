@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.fitness import contains, serves
+from kgen.matrix.fitness import serves
 from kgen.matrix.records import Build
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
@@ -257,12 +257,8 @@ def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, 
 def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
     if lock.cudnn is None:
         return
-    rows = [
-        row
-        for row in matrix.cudnn
-        if f"cuda{row.cuda}" == lock.accelerator and contains(row.cudnn, Version(lock.cudnn))
-    ]
-    if rows and not any(contains(row.gpus, gpu.capability) for row in rows):
+    rows = [row for row in matrix.cudnn if f"cuda{row.cuda}" == lock.accelerator and Version(lock.cudnn) in row.cudnn]
+    if rows and not any(gpu.capability in row.gpus for row in rows):
         yield Finding(
             "fault",
             (lock.environment,),

@@ -12,19 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.fitness import contains, has_sass, newness, ptx_driver, serves
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.fitness import has_sass, newness, ptx_driver, serves
+from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 
 _GLIBC = r"manylinux_(\d+)_(\d+)_"
 _OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
@@ -64,7 +63,7 @@ def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
             glibc=Version(data["glibc"]) if "glibc" in data else None,
             driver=DriverVersion(data["driver-asked"]) if "driver-asked" in data else None,
             gpus=tuple(map(Version, data.get("gpus", ()))),
-            keras=SpecifierSet(data.get("keras", "")),
+            keras=VersionRange(data.get("keras", "")),
             requirements=tuple(map(parse_requirement, data.get("requirements", ()))),
             dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
             cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
@@ -167,19 +166,19 @@ class _Look:
     def _wishes(self) -> Iterator[Stale]:
         request = self.request
         keras = self.versions.get(KERAS)
-        if keras is not None and not contains(request.keras, keras):
+        if keras is not None and keras not in request.keras:
             yield Stale("keras", f"has keras {keras}, and keras {request.keras} is asked for")
         for wish in filter(self._applies, request.requirements):
-            has = self.versions.get(canonicalize_name(wish.name))
-            if has is not None and not contains(wish.specifier, has):
+            has = self.versions.get(canonical_name(wish.name))
+            if has is not None and has not in wish.specifier:
                 yield Stale("require", f"has {wish.name} {has}, and {wish} is required")
-        made_for = {(canonicalize_name(one.name), frozenset(one.extras)) for one in self.made_for.dependencies}
+        made_for = {(canonical_name(one.name), frozenset(one.extras)) for one in self.made_for.dependencies}
         for wish in filter(self._applies, request.dependencies):
-            name = canonicalize_name(wish.name)
+            name = canonical_name(wish.name)
             has = self.versions.get(name)
             if has is None:
                 yield Stale("dependencies", f"is without {wish}, which is asked for")
-            elif not contains(wish.specifier, has):
+            elif has not in wish.specifier:
                 yield Stale("dependencies", f"has {wish.name} {has}, and {wish} is asked for")
             elif wish.extras and not any(of == name and wish.extras <= extras for of, extras in made_for):
                 yield Stale("dependencies", f"was made without the extras of {wish}")
@@ -254,9 +253,9 @@ class _Look:
         """Whether it is there because exactly it is asked for."""
         wishes = (*self.request.requirements, *self.request.dependencies)
         return any(
-            canonicalize_name(wish.name) == name
+            canonical_name(wish.name) == name
             and any(one.operator in {"==", "==="} and "*" not in one.version for one in wish.specifier)
-            and contains(wish.specifier, version)
+            and version in wish.specifier
             for wish in wishes
         )
 
@@ -296,7 +295,7 @@ class _Look:
             has = self.versions.get(need.name)
             if has is None and need.name in self.matrix.library_names:
                 yield Stale("incomplete", f"is without {need.name}, which {name} {release.version} needs", source)
-            elif has is not None and not contains(need.specifier, has):
+            elif has is not None and has not in need.specifier:
                 what = f"has {need.name} {has}, and {name} {release.version} needs {need.name} {need.specifier}"
                 yield Stale("requirement", what, source)
 
@@ -327,14 +326,14 @@ class _Look:
                     what = f"has {name} {self.versions[name]}, which does not serve a GPU of compute capability {gpu}"
                     yield Stale("gpu", what, build.provenance.source)
             cudnn, rows = self._cudnn_rows(major)
-            if rows and not any(contains(row.gpus, gpu) for row in rows):
+            if rows and not any(gpu in row.gpus for row in rows):
                 what = f"has cuDNN {cudnn}, which does not serve a GPU of compute capability {gpu}"
                 yield Stale("gpu", what, rows[-1].provenance.source)
 
     def _cudnn_rows(self, major: int) -> tuple[str | None, list[Any]]:
         cudnn = self.lock.cudnn
         rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.cuda == major]
-        return cudnn, [row for row in rows if contains(row.cudnn, Version(str(cudnn)))]
+        return cudnn, [row for row in rows if Version(str(cudnn)) in row.cudnn]
 
     def _driver(self, major: int, builds: list[tuple[str, Build]]) -> Iterator[Stale]:
         """The floor is worked out again: it may have been corrected since the lock was made."""
@@ -344,7 +343,7 @@ class _Look:
         by_cudnn = [
             (one.driver, one.provenance.source)
             for one in self._cudnn_rows(major)[1]
-            if not gpus or any(contains(one.gpus, gpu) for gpu in gpus)
+            if not gpus or any(gpu in one.gpus for gpu in gpus)
         ]
         floors += [min(by_cudnn, key=lambda pair: pair[0])] if by_cudnn else []
         for _, build in builds:
@@ -384,7 +383,7 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
     for file in lock.files:
         name, version, *_ = file.filename.split("-")
         try:
-            same = canonicalize_name(name) == file.name and Version(version) == Version(file.version)
+            same = canonical_name(name) == file.name and Version(version) == Version(file.version)
         except InvalidVersion:
             same = False
         if not same:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -51,9 +50,10 @@ def variables() -> dict[str, str]:
     return dict(os.environ)
 
 
-def has_program(name: str) -> bool:
-    """Whether a program of this name is on PATH."""
-    return shutil.which(name) is not None
+def has_program(name: str, path: str | None = None) -> bool:
+    """Whether a program of this name is on PATH, or on the one given."""
+    places = os.get_exec_path(None if path is None else {"PATH": path})
+    return any(os.path.isfile(file) and os.access(file, os.X_OK) for file in (os.path.join(p, name) for p in places))  # noqa: PTH113, PTH118 - asked at each start
 
 
 def home() -> Path | None:
@@ -81,7 +81,7 @@ def pyenv_interpreters(minor: str) -> list[Path]:
 
 def conda_program() -> str | None:
     """What this machine has of conda's kin, by name; None if it is none of those that are known."""
-    import shutil  # noqa: PLC0415 - few ask
+    import shutil  # noqa: PLC0415 - as above
 
     named = os.environ.get("CONDA_EXE")
     found = next((name for name in _CONDA_KIN if shutil.which(name)), None)

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import tomli
-
 from kgen.errors import SettingsError, UsageError
 from kgen.project import LOCKS
 
@@ -142,7 +140,9 @@ def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
     Raises:
         SettingsError: they have not the form that kgen writes; with every fault.
     """
-    from kgen.tables import Table  # noqa: PLC0415 - see above
+    import tomli  # noqa: PLC0415 - see above
+
+    from kgen.tables import Table  # noqa: PLC0415
 
     try:
         data = tomli.loads(content.decode())

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli
-
 from kgen import host
 from kgen.errors import SettingsError
 
@@ -138,13 +136,19 @@ def _read(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]) from error
     try:
-        return tomli.loads(content.decode("utf-8-sig"))
+        return _read_toml(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
     except (ValueError, RecursionError) as error:
         # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
         raise SettingsError(f"{path} is not valid TOML: {printable(str(error))}", hints=[f"edit {path}"]) from None
+
+
+def _read_toml(content: bytes) -> dict[str, Any]:
+    import tomli  # noqa: PLC0415 - a project without settings needs none
+
+    return tomli.loads(content.decode("utf-8-sig"))
 
 
 def _may_hold_settings(folder: Path) -> bool:
@@ -160,7 +164,7 @@ def _may_hold_settings(folder: Path) -> bool:
     if b"kgen" not in content:
         return False
     try:
-        return _has_table(tomli.loads(content.decode("utf-8-sig")))
+        return _has_table(_read_toml(content))
     except (ValueError, RecursionError):
         return b"tool.kgen" in content
 

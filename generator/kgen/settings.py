@@ -12,18 +12,17 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
-from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
@@ -62,8 +61,7 @@ _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointEnvironment:
+class JointEnvironment(NamedTuple):
     """Several backends in one environment.
 
     Attributes:
@@ -77,8 +75,7 @@ class JointEnvironment:
     dependencies: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """What the project asks for; where it says nothing, None or what kgen does by itself.
 
     Attributes:
@@ -116,7 +113,7 @@ class Settings:
     cpu: bool = False
     python: str | None = None
     platforms: tuple[str, ...] | None = None
-    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    keras: VersionRange = VersionRange()
     dependencies: tuple[Requirement, ...] = ()
     portable: bool = False
     installers: tuple[str, ...] = ("uv",)
@@ -128,8 +125,8 @@ class Settings:
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
     torch_index: str | None = None
-    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = field(default_factory=dict)
-    environments: Mapping[str, JointEnvironment] = field(default_factory=dict)
+    backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
+    environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
     nix: bool = True
     flake: str = FLAKE
@@ -278,15 +275,15 @@ def parse_requirement_flag(text: str) -> Requirement:
     return requirement
 
 
-def parse_specifiers(text: str) -> SpecifierSet:
+def parse_specifiers(text: str) -> VersionRange:
     """A range of versions, as `>=3.10`.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        return VersionRange(text)
+    except ValueError:
         pass
     try:
         example = f"=={Version(text)}"
@@ -383,7 +380,7 @@ class _Reader:
             cpu=table.get("cpu", bool) or False,
             python=table.parsed("python", functools.partial(parse_python, matrix=self._matrix)),
             platforms=_distinct(table, "platforms", functools.partial(parse_platform, matrix=self._matrix)),
-            keras=table.parsed("keras", parse_specifiers) or SpecifierSet(),
+            keras=table.parsed("keras", parse_specifiers) or VersionRange(),
             dependencies=table.parsed_texts("dependencies", parse_requirement_flag),
             portable=table.get("portable", bool) or False,
             installers=_distinct(table, "installers", parse_installer) or ("uv",),

@@ -12,8 +12,6 @@ import re
 
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from tests.property import reference
 from tests.property.strategies import (
@@ -34,7 +32,9 @@ from tests.property.strategies import (
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver import conflict as conflicts
 from kgen.solver import report
@@ -67,7 +67,7 @@ def request_of(ask: Ask) -> EnvironmentRequest:
         glibc=Version(ask.glibc) if ask.glibc and ask.platform.startswith("linux") else None,
         driver=DriverVersion(ask.driver) if ask.driver else None,
         gpus=tuple(map(Version, ask.gpus)),
-        keras=SpecifierSet(str(ask.keras or "")),
+        keras=VersionRange(str(ask.keras or "")),
         requirements=tuple(Requirement(str(need)) for need in ask.requirements),
         cutoff=datetime.date.fromisoformat(ask.cutoff) if ask.cutoff else None,
     )
@@ -166,7 +166,7 @@ def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> N
         gpus=tuple(gpu for gpu in ask.gpus if f"gpu {gpu}" in named),
         cutoff=ask.cutoff if "cutoff" in named else None,
         glibc=ask.glibc if "glibc" in named else "99.0",
-        keras=ask.keras if f"keras{SpecifierSet(str(ask.keras or ''))}" in named else None,
+        keras=ask.keras if f"keras{VersionRange(str(ask.keras or ''))}" in named else None,
         requirements=tuple(need for need in ask.requirements if str(Requirement(str(need))) in named),
     )
     assert reference.best(model, rest) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -10,13 +11,27 @@ from typing import NoReturn
 from kgen.errors import UsageError
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
+_UNASKED = 80
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
 _CONDA = "the environment of conda's, from what `kgen lock --conda` has locked"
 _EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
 
 
+class _Formatter(argparse.HelpFormatter):
+    """The usual help; how wide the terminal is, which is slow to find out, is asked when there is something to show."""
+
+    def __init__(self, prog: str, *, ask: bool = False) -> None:
+        """A formatter; argparse makes one for each argument that is declared, only to look at its name."""
+        super().__init__(prog, width=None if ask else _UNASKED)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are kgen's errors."""
+
+    def format_help(self) -> str:
+        """The help, as wide as the terminal."""
+        self.formatter_class = functools.partial(_Formatter, ask=True)
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
@@ -49,13 +64,14 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         description="One reproducible, GPU-proven Keras environment per backend.",
         epilog=_EPILOG,
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     top.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     chosen = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     called = argv[0] if argv and argv[0] in _COMMANDS else None
     for name in _COMMANDS if called is None else (called,):
         text, declare = _COMMANDS[name]
-        command = chosen.add_parser(name, help=text, allow_abbrev=False)
+        command = chosen.add_parser(name, help=text, allow_abbrev=False, formatter_class=_Formatter)
         if called is not None or name in argv:
             declare(command)
     return top
@@ -134,7 +150,7 @@ def _export(command: argparse.ArgumentParser) -> None:
 
 def _matrix(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="ACTION", parser_class=_Parser, required=True)
-    show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False)
+    show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
     refresh = actions.add_parser(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -228,7 +227,7 @@ class _Check:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
             astray.append(("fault", "not-asked", what, mend))
         request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
-        return dataclasses.replace(request, python=self.python or lock.python), astray, mend
+        return request._replace(python=self.python or lock.python), astray, mend
 
     def disagreements(self) -> Iterator[Finding]:
         """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""

@@ -301,11 +301,9 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
             f"what is to run in {arguments.environment}?",
             hints=[f"kgen run {arguments.environment} -- python train.py"],
         )
-    import shutil  # noqa: PLC0415 - brings all kinds of archives
-
     source = realised(arguments.environment, arguments)
     entered = _entered(source)
-    if "/" not in words[0] and shutil.which(words[0], path=entered["PATH"]) is None:
+    if "/" not in words[0] and not host.has_program(words[0], entered["PATH"]):
         console.error(
             OutsideError(
                 f"there is no program `{words[0]}` in {source.environment.name} nor on PATH",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from kgen import freshness, lockfiles
@@ -72,6 +71,6 @@ def _requests(
 def _recorded(path: Path) -> EnvironmentRequest:
     try:
         _, data = lockfiles.parse(path, path.read_bytes())
-        return dataclasses.replace(freshness.recorded(data["tool"]["kgen"]), python_open=False)
+        return freshness.recorded(data["tool"]["kgen"])._replace(python_open=False)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -11,7 +11,8 @@ from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.origin import Origin
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.records import Build, Release
+from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
 from kgen.solver.problem import spell
 from kgen.tables import nearest

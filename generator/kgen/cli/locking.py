@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import re
 import sys
 import threading
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, plan
@@ -27,6 +24,7 @@ from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
 from kgen.solver import report
@@ -76,13 +74,12 @@ def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> 
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path}: not a lock of kgen: {error}", hints=["kgen lock"]) from None
-    names = {canonicalize_name(name) for name in upgraded}
+    names = {canonical_name(name) for name in upgraded}
     missing = sorted(names - {*versions, *parts})
     if missing:
         raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
     held = {**parts, **versions}
-    return dataclasses.replace(
-        request,
+    return request._replace(
         held=tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held) if name not in names),
     )
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from typing import NamedTuple, TypeVar
 
 from kgen import host
 from kgen import settings as settings_module
@@ -17,6 +13,7 @@ from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
@@ -29,8 +26,7 @@ T = TypeVar("T")
 _AUTO = "auto"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What one run is to do.
 
     Attributes:
@@ -73,7 +69,7 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
-    requests = tuple(dataclasses.replace(draft, python=python, python_open=asked is None) for draft in drafts)
+    requests = tuple(draft._replace(python=python, python_open=asked is None) for draft in drafts)
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
 
 
@@ -115,7 +111,7 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         changes["portable"] = True
     if getattr(arguments, "nix", None) is not None:
         changes["nix"] = arguments.nix
-    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    return settings._replace(**changes)  # type: ignore[arg-type]
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
@@ -215,13 +211,13 @@ def request_for(
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     shared = {KERAS, "numpy"}
     return name in frameworks | shared or name not in matrix.framework_names
 
 
 def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
-    name = canonicalize_name(wish.name)
+    name = canonical_name(wish.name)
     return name in matrix.framework_names or matrix.library(name) is not None
 
 
@@ -265,7 +261,7 @@ def _auto(
                     "or choose: --cuda 12, or --cpu",
                 ],
             )
-    known = dataclasses.replace(settings, driver=driver, gpu=gpus)
+    known = settings._replace(driver=driver, gpu=gpus)
     for major in sorted(matrix.cuda_majors, reverse=True):
         accelerator = Accelerator(cuda=major)
         requests = [
@@ -274,7 +270,7 @@ def _auto(
             for platform in _platforms(settings, accelerator, matrix)
         ]
         python = settings.python or best_python(matrix, requests)
-        if all(select(Problem(matrix, dataclasses.replace(one, python=python))) for one in requests):
+        if all(select(Problem(matrix, one._replace(python=python))) for one in requests):
             notes.append(f"--cuda auto is CUDA {major}, the newest that every backend asked for can have here")
             return accelerator
     newest = max(matrix.cuda_majors)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
@@ -18,9 +20,10 @@ from kgen.installers.environment import (
     record_text,
     site_packages,
 )
-from kgen.installers.verify import changed_files
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
+
+T = TypeVar("T")
 
 
 class Uv:
@@ -185,6 +188,7 @@ def realise(
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
+    texts = _ahead(files)
     with storage.staged_folder(of.prefix) as staged:
         report("looking for an interpreter")
         uv.create(staged, python=lock.python, prompt=lock.environment)
@@ -192,12 +196,14 @@ def realise(
         uv.install(lock, staged)
         if thorough:
             report("comparing every file")
+            from kgen.installers.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for
+
             damaged = sorted({path.package.split()[0] for path in changed_files(staged) if path.package})
             if damaged:
                 report("fetching again what was damaged in uv's cache")
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
-        own = put_beside(staged, files())
+        own = put_beside(staged, texts())
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
@@ -207,6 +213,29 @@ def realise(
         record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _ahead(find: Callable[[], T]) -> Callable[[], T]:
+    """Begins to find something, and gives what waits for it: what it needs is imported while uv is at work."""
+    found: list[T] = []
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(find())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            faults.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+
+    def wait() -> T:
+        worker.join()
+        if faults:
+            raise faults[0]
+        return found[0]
+
+    return wait
 
 
 def _python_version(prefix: Path) -> str:

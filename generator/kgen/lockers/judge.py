@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kgen.lockers.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
+from kgen.model.requirement import parse_requirement
 
 if TYPE_CHECKING:
     from kgen.wheels import WheelListing

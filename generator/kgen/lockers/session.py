@@ -23,8 +23,8 @@ from kgen.lockers import judge
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.lockers.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import parse_requirement
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
@@ -532,7 +532,7 @@ def _as_locked(found: _Closed) -> Resolution:
     free = {name: found.versions[name] for name in found.resolution.libraries if name in found.versions}
     for name in found.resolution.pinned:
         free.pop(name, None)
-    return dataclasses.replace(found.resolution, libraries={**found.resolution.libraries, **free})
+    return found.resolution._replace(libraries={**found.resolution.libraries, **free})
 
 
 def _group(found: _Closed) -> tuple[str, str]:

@@ -25,8 +25,8 @@ from kgen.matrix.records import (
     PythonMinor,
     Release,
     Toolkit,
-    parse_requirement,
 )
+from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
 T = TypeVar("T")

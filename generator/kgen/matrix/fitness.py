@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
 from kgen.model.driver import DriverVersion
-
-
-def contains(specifiers: SpecifierSet, version: Version) -> bool:
-    """Whether a range holds a version; whether pre-releases count is a rule of its own, so here they do."""
-    return specifiers.contains(version, prereleases=True)
 
 
 def serves(build: Build, gpu: Version, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
@@ -21,9 +15,9 @@ def serves(build: Build, gpu: Version, driver: DriverVersion | None, matrix: Com
     SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y on anything newer, if the driver is at least as new as the toolkit
     that made it. A build of which neither is known is taken to serve what its CUDA generation serves.
     """
-    if build.cuda_major is None or not contains(matrix.cuda_majors[build.cuda_major].gpus, gpu):
+    if build.cuda_major is None or gpu not in matrix.cuda_majors[build.cuda_major].gpus:
         return False
-    if any(contains(failure.gpus, gpu) for failure in build.gpu_failures):
+    if any(gpu in failure.gpus for failure in build.gpu_failures):
         return False
     if has_sass(build, gpu) or not (build.sass or build.ptx):
         return True

@@ -6,7 +6,6 @@ import datetime
 import functools
 import re
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from kgen.matrix.records import (
@@ -27,9 +26,10 @@ from kgen.matrix.records import (
     PythonMinor,
     Release,
     Toolkit,
-    parse_requirement,
 )
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
 _MINOR = re.compile(r"\d+\.\d+")
@@ -45,10 +45,10 @@ def _version(text: str) -> Version:
         raise ValueError(f"`{text}` is not a version") from None
 
 
-def _specifiers(text: str) -> SpecifierSet:
+def _specifiers(text: str) -> VersionRange:
     try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
+        return VersionRange(text)
+    except ValueError:
         raise ValueError(f"`{text}` is not a range of versions") from None
 
 
@@ -128,7 +128,7 @@ def read_backends(file: Table) -> dict[str, Backend]:
             framework=row.text("framework"),
             default=row.get("default", bool) or False,
             accelerated=row.get("accelerated", bool, required=True) or False,
-            keras=row.parsed("keras", _specifiers) or SpecifierSet(),
+            keras=row.parsed("keras", _specifiers) or VersionRange(),
             needs=row.parsed_texts("needs", _requirement_text),
             environment=row.mapping("environment", str),
             provenance=_provenance(row),
@@ -142,7 +142,7 @@ def _read_build(row: Table) -> Build:
     for failure in row.tables("gpu-fails"):
         failures.append(
             GpuFailure(
-                gpus=failure.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                gpus=failure.parsed("gpu", _specifiers, required=True) or VersionRange(),
                 reason=failure.text("reason"),
                 source=failure.text("source"),
             )
@@ -243,7 +243,7 @@ def read_cuda(file: Table) -> dict[int, CudaMajor]:
         majors[major] = CudaMajor(
             major=major,
             driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
-            gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+            gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
             provenance=_provenance(row),
         )
         row.close()
@@ -282,8 +282,8 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
         rows.append(
             CudnnSupport(
                 cuda=row.parsed("cuda", _number, required=True) or 0,
-                cudnn=row.parsed("cudnn", _specifiers, required=True) or SpecifierSet(),
-                gpus=row.parsed("gpu", _specifiers, required=True) or SpecifierSet(),
+                cudnn=row.parsed("cudnn", _specifiers, required=True) or VersionRange(),
+                gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
                 driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
                 provenance=_provenance(row),
             )
@@ -308,7 +308,7 @@ def _conda_framework(row: Table) -> CondaFramework:
     framework = CondaFramework(
         packages=row.texts("packages"),
         carrier=row.get("carrier", str),
-        range=row.parsed("range", _specifiers) or SpecifierSet(),
+        range=row.parsed("range", _specifiers) or VersionRange(),
         builds=tuple(builds),
         provenance=_provenance(row),
     )
@@ -336,7 +336,7 @@ def read_conda(file: Table) -> Conda:
             CondaLimit(
                 cuda=row.get("cuda", int, required=True) or 0,
                 packages=row.texts("packages"),
-                range=row.parsed("range", _specifiers, required=True) or SpecifierSet(),
+                range=row.parsed("range", _specifiers, required=True) or VersionRange(),
                 provenance=_provenance(row),
             )
         )

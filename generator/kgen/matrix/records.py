@@ -7,31 +7,13 @@ the solver should cost milliseconds. They are always made by keyword.
 from __future__ import annotations
 
 import datetime
-import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.model.driver import DriverVersion
-
-
-@functools.cache
-def parse_requirement(text: str) -> Requirement:
-    """A requirement, its name normalised.
-
-    Raises:
-        ValueError: it is not a requirement.
-    """
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        raise ValueError(f"`{text}` is not a requirement: {error}".splitlines()[0]) from None
-    requirement.name = canonicalize_name(requirement.name)
-    return requirement
+from kgen.model.ranges import VersionRange
 
 
 class Provenance(NamedTuple):
@@ -87,7 +69,7 @@ class Backend(NamedTuple):
     framework: str
     default: bool
     accelerated: bool
-    keras: SpecifierSet
+    keras: VersionRange
     needs: tuple[str, ...]
     environment: Mapping[str, str]
     provenance: Provenance
@@ -96,7 +78,7 @@ class Backend(NamedTuple):
 class GpuFailure(NamedTuple):
     """GPUs that a build seems to serve and does not."""
 
-    gpus: SpecifierSet
+    gpus: VersionRange
     reason: str
     source: str
 
@@ -200,7 +182,7 @@ class CudaMajor(NamedTuple):
 
     major: int
     driver: DriverVersion
-    gpus: SpecifierSet
+    gpus: VersionRange
     provenance: Provenance
 
 
@@ -226,8 +208,8 @@ class CudnnSupport(NamedTuple):
     """A range of cuDNN on a CUDA major: the GPUs that it serves and the driver it asks for."""
 
     cuda: int
-    cudnn: SpecifierSet
-    gpus: SpecifierSet
+    cudnn: VersionRange
+    gpus: VersionRange
     driver: DriverVersion
     provenance: Provenance
 
@@ -261,7 +243,7 @@ class CondaFramework(NamedTuple):
 
     packages: tuple[str, ...]
     carrier: str | None
-    range: SpecifierSet
+    range: VersionRange
     builds: tuple[CondaBuild, ...]
     provenance: Provenance
 
@@ -271,7 +253,7 @@ class CondaLimit(NamedTuple):
 
     cuda: int
     packages: tuple[str, ...]
-    range: SpecifierSet
+    range: VersionRange
     provenance: Provenance
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kgen.errors import UsageError
 
 _CUDA = re.compile(r"(?P<major>\d+)(?:\.(?P<minor>\d+))?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accelerator:
+class Accelerator(NamedTuple):
     """A CUDA major, optionally with the newest minor that is allowed; or the CPU.
 
     Attributes:

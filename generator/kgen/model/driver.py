@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 
 _DRIVER = re.compile(r"\d{3,4}(\.\d+){0,3}")
 
 
 @functools.total_ordering
-@dataclass(frozen=True, slots=True)
 class DriverVersion:
     """A driver version as NVIDIA writes it: `525.60.13`, `580.65.06`.
 
@@ -18,16 +16,17 @@ class DriverVersion:
     (True, '580.65.06')
     """
 
-    text: str
+    __slots__ = ("text",)
 
-    def __post_init__(self) -> None:
-        """Refuse what is no driver version.
+    def __init__(self, text: str) -> None:
+        """Read a driver version.
 
         Raises:
             ValueError: it is not numbers with dots, beginning with a branch such as 580.
         """
-        if _DRIVER.fullmatch(self.text) is None:
-            raise ValueError(f"`{self.text}` is not a driver version such as 535.183 or 580.65.06")
+        if _DRIVER.fullmatch(text) is None:
+            raise ValueError(f"`{text}` is not a driver version such as 535.183 or 580.65.06")
+        self.text = text
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -42,6 +41,15 @@ class DriverVersion:
         if len(self.numbers) == 1:
             return self.numbers[0] >= floor.numbers[0]
         return self >= floor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DriverVersion) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"DriverVersion({self.text!r})"
 
     def __lt__(self, other: DriverVersion) -> bool:
         return self.numbers < other.numbers

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentRequest:
+class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
 
     Attributes:
@@ -44,7 +43,7 @@ class EnvironmentRequest:
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[Version, ...] = ()
-    keras: SpecifierSet = field(default_factory=SpecifierSet)
+    keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS
-from kgen.matrix.fitness import contains, ptx_driver
+from kgen.matrix.fitness import ptx_driver
 from kgen.matrix.records import Build, Release
+from kgen.model.ranges import VersionRange
 from kgen.model.resolution import Cause
 from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, spell
 from kgen.solver.search import search
@@ -238,8 +238,8 @@ def _framework_fact(problem: Problem, rule: str, build: Build) -> str:
     if rule == "driver" and build.cuda_major is not None:
         major = problem.matrix.cuda_majors[build.cuda_major]
         return f"driver >={major.driver} (CUDA {build.cuda_major})"
-    gpus = SpecifierSet() if build.cuda_major is None else problem.matrix.cuda_majors[build.cuda_major].gpus
-    if not contains(gpus, Version(rule.removeprefix("gpu "))):
+    gpus = VersionRange() if build.cuda_major is None else problem.matrix.cuda_majors[build.cuda_major].gpus
+    if Version(rule.removeprefix("gpu ")) not in gpus:
         return f"a GPU of compute capability {spell(gpus)} (CUDA {build.cuda_major})"
     floor = ptx_driver(build, problem.matrix) if build.ptx and problem.request.driver is not None else None
     return f"a GPU of {served_gpus(build)}" + (f" (PTX from driver {floor})" if floor else "")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from packaging.requirements import Requirement
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Cause, Reason, Resolution, Suggestion
 from kgen.solver import conflict, report, suggest
 from kgen.solver.problem import CUDNN, REQUEST, Problem
@@ -67,7 +66,7 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         return Explanation(name, version, newest, reasons, (), None)
     request = resolution.request
     goal = Requirement(f"{name}=={newest}")
-    wished = dataclasses.replace(request, requirements=(*request.requirements, goal))
+    wished = request._replace(requirements=(*request.requirements, goal))
     asked = Problem(problem.matrix, wished)
 
     def reaching(changed: EnvironmentRequest) -> Resolution | None:

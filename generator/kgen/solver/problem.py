@@ -11,20 +11,18 @@ from __future__ import annotations
 import functools
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.fitness import contains, newness, serves
-from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release, parse_requirement
+from kgen.matrix.fitness import newness, serves
+from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release
 from kgen.model.driver import DriverVersion
+from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 
 T = TypeVar("T")
 
@@ -62,7 +60,6 @@ class Need(NamedTuple):
     source: str
 
 
-@dataclass(slots=True, kw_only=True)
 class Variable:
     """A package whose version is to be chosen.
 
@@ -73,10 +70,14 @@ class Variable:
         filters: what narrows them further.
     """
 
-    name: str
-    versions: Sequence[Version]
-    base: int
-    filters: list[Filter] = field(default_factory=list)
+    __slots__ = ("base", "filters", "name", "versions")
+
+    def __init__(self, *, name: str, versions: Sequence[Version], base: int) -> None:
+        """A variable that nothing narrows yet."""
+        self.name = name
+        self.versions = versions
+        self.base = base
+        self.filters: list[Filter] = []
 
     def allowed(self, active: frozenset[Unit] | None) -> int:
         """The domain while only these units are active; None stands for all."""
@@ -87,13 +88,32 @@ class Variable:
         return mask
 
 
-@dataclass(slots=True, kw_only=True)
 class Choice(Variable):
-    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own."""
+    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own.
 
-    releases: Sequence[Release]
-    builds: Sequence[Build | None]
-    needs: Sequence[tuple[Need, ...]]
+    Attributes:
+        releases: its releases, as in `versions`.
+        builds: the build of each for the platform and accelerator of the request; None where there is none.
+        needs: what each asks of other packages.
+    """
+
+    __slots__ = ("builds", "needs", "releases")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        versions: Sequence[Version],
+        base: int,
+        releases: Sequence[Release],
+        builds: Sequence[Build | None],
+        needs: Sequence[tuple[Need, ...]],
+    ) -> None:
+        """A choice that nothing narrows yet."""
+        super().__init__(name=name, versions=versions, base=base)
+        self.releases = releases
+        self.builds = builds
+        self.needs = needs
 
 
 def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
@@ -110,7 +130,7 @@ def newest(mask: int) -> int:
     return mask.bit_length() - 1
 
 
-def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
+def mask_of(specifiers: VersionRange, versions: Sequence[Version]) -> int:
     """The bits of the versions, sorted oldest first, that a range holds."""
     mask = (1 << len(versions)) - 1
     for specifier in specifiers:
@@ -118,7 +138,7 @@ def mask_of(specifiers: SpecifierSet, versions: Sequence[Version]) -> int:
     return mask
 
 
-def _bounded(specifier: Specifier, versions: Sequence[Version]) -> int:
+def _bounded(specifier: Comparison, versions: Sequence[Version]) -> int:
     """The bits of one comparison: by bisection where its bounds are plain, which spares a look at every version."""
     operator, text = specifier.operator, specifier.version
     every = (1 << len(versions)) - 1
@@ -136,24 +156,36 @@ def _bounded(specifier: Specifier, versions: Sequence[Version]) -> int:
         if not (bound.is_prerelease or bound.is_postrelease):
             # "<2.0" holds no pre-release of 2.0, though these sort before it
             return below & _below(f"{bound.base_version}.dev0", versions)
-    return mask_where(versions, lambda version: specifier.contains(version, prereleases=True))
+    return mask_where(versions, specifier.holds)
 
 
 def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: SpecifierSet) -> str:
+def spell(specifiers: Iterable[object]) -> str:
     """A range as people write it: the floor before the ceiling."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
 
 
 def pins(requirement: Requirement, version: Version) -> bool:
     """Whether a requirement names exactly this version."""
-    return any(
-        specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
-        for specifier in requirement.specifier
-    ) and contains(requirement.specifier, version)
+    return (
+        any(
+            specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
+            for specifier in requirement.specifier
+        )
+        and version in requirement.specifier
+    )
+
+
+def _wished(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
+    """The bits of the versions that a wish allows, by itself or by the label of the build."""
+    mask = mask_of(requirement.specifier, versions)
+    for position, label in enumerate(local):
+        if label is not None and Version(f"{versions[position]}+{label}") in requirement.specifier:
+            mask |= 1 << position
+    return mask
 
 
 class _Known:
@@ -231,7 +263,7 @@ class Problem:
         wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
         for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
             if requirement.marker is None or requirement.marker.evaluate(self._markers):
-                name = canonicalize_name(requirement.name)
+                name = canonical_name(requirement.name)
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
             requirement = Requirement(f"{KERAS}{self.request.keras}")
@@ -242,22 +274,22 @@ class Problem:
         """What the request says about a package."""
         return tuple(requirement for _, requirement in self._wishes.get(package, ()))
 
-    def _apply_wishes(self, variable: Variable, local: Sequence[str | None] | None = None) -> None:
+    def _apply_wishes(self, variable: Variable, local: tuple[str | None, ...] = ()) -> None:
         for unit, requirement in self._wishes.get(variable.name, ()):
-            mask = 0
-            for position, version in enumerate(variable.versions):
-                label = local[position] if local else None
-                if contains(requirement.specifier, version) or (
-                    label is not None and contains(requirement.specifier, Version(f"{version}+{label}"))
-                ):
-                    mask |= 1 << position
+            mask = self._known.once(
+                ("wish", variable.name, requirement, local),
+                functools.partial(_wished, requirement, variable.versions, local),
+            )
             variable.filters.append(Filter((unit,), mask))
 
-    def _apply_cutoff(self, variable: Variable, released: Sequence[object]) -> None:
+    def _apply_cutoff(self, variable: Variable, releases: Sequence[Release] | Sequence[LibraryRelease]) -> None:
         cutoff = self.request.cutoff
         if cutoff is not None:
-            units = (Unit(REQUEST, "cutoff"),)
-            variable.filters.append(Filter(units, mask_where(released, lambda day: day <= cutoff)))
+            mask = self._known.once(
+                ("cutoff", variable.name, cutoff),
+                lambda: mask_where(releases, lambda release: release.released <= cutoff),
+            )
+            variable.filters.append(Filter((Unit(REQUEST, "cutoff"),), mask))
 
     def _glibc_fits(self, needed: Version | None) -> bool:
         floor = self.request.glibc or self.platform.glibc
@@ -296,59 +328,91 @@ class Problem:
 
     def _choice(self, name: str) -> Choice:
         releases = self.matrix.framework(name).releases
-        builds = [self.build_of(name, release) for release in releases]
-        base = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
-        base &= mask_where(releases, lambda release: self.is_sound(name, release))
-        local = [None if build is None else build.local for build in builds]
-        choice = Choice(
-            name=name,
-            versions=[release.version for release in releases],
-            base=base,
-            releases=releases,
-            builds=builds,
-            needs=[
-                self._needs(name, build) if build is not None and base >> position & 1 else ()
-                for position, build in enumerate(builds)
-            ],
+        request = self.request
+        # what the builds depend on, and so everything that is read off them
+        target = (name, request.platform, request.accelerator, request.python)
+        builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
+        base = buildable & self._sound(name, releases)
+        needs, needed = self._known.once(
+            ("all needs", *target, base, self._backends_of(name)), lambda: self._all_needs(name, builds, base)
         )
+        for package in needed:
+            self._variable(package)
+        versions = self._versions(name, releases)
+        choice = Choice(name=name, versions=versions, base=base, releases=releases, builds=builds, needs=needs)
         self.variables[name] = choice
         self._apply_wishes(choice, local)
-        self._apply_cutoff(choice, [release.released for release in releases])
+        self._apply_cutoff(choice, releases)
         if self.platform.glibc is not None:
             units = (Unit(REQUEST, "glibc"), Unit(name, "glibc"))
-            fits = mask_where(
-                builds,
-                lambda build: build is not None and self._glibc_fits(build.platforms.get(self.platform.name)),
+            fits = self._known.once(
+                ("glibc", *target, request.glibc),
+                lambda: mask_where(
+                    builds,
+                    lambda build: build is not None and self._glibc_fits(build.platforms.get(self.platform.name)),
+                ),
             )
             choice.filters.append(Filter(units, fits))
-        self._apply_hardware(choice)
+        self._apply_hardware(choice, target)
         return choice
+
+    def _builds(
+        self, name: str, releases: Sequence[Release]
+    ) -> tuple[Sequence[Build | None], int, tuple[str | None, ...]]:
+        """The build of each release, the bits of those that this Python has a wheel of, and their local labels."""
+        builds = [self.build_of(name, release) for release in releases]
+        buildable = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
+        return builds, buildable, tuple(None if build is None else build.local for build in builds)
+
+    def _all_needs(
+        self, name: str, builds: Sequence[Build | None], base: int
+    ) -> tuple[Sequence[tuple[Need, ...]], Sequence[str]]:
+        """The needs of each build that can be chosen, and the packages that they are about."""
+        needs = [
+            self._needs(name, build) if build is not None and base >> position & 1 else ()
+            for position, build in enumerate(builds)
+        ]
+        return needs, tuple(dict.fromkeys(need.package for several in needs for need in several))
+
+    def _sound(self, name: str, releases: Sequence[Release]) -> int:
+        """The bits of the releases that may be chosen, which a wish has a say in."""
+        wishes = self.wishes(name)
+        return self._known.once(
+            ("sound", name, wishes), lambda: mask_where(releases, lambda release: self.is_sound(name, release))
+        )
 
     def is_sound(self, framework: str, release: Release) -> bool:
         """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned."""
         doubtful = release.yanked or release.known_bad or release.version.is_prerelease
         return not doubtful or any(pins(wish, release.version) for wish in self.wishes(framework))
 
-    def _apply_hardware(self, choice: Choice) -> None:
+    def _apply_hardware(self, choice: Choice, target: tuple[Hashable, ...]) -> None:
         driver = self.request.driver
         if driver is not None:
             units = (Unit(REQUEST, "driver"), Unit(choice.name, "driver"))
-            choice.filters.append(
-                Filter(units, mask_where(choice.builds, lambda build: self._driver_reaches(build, driver)))
+            reached = self._known.once(
+                ("driver", *target, driver),
+                lambda: mask_where(choice.builds, lambda build: self._driver_reaches(build, driver)),
             )
+            choice.filters.append(Filter(units, reached))
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
             units = (Unit(REQUEST, rule), Unit(choice.name, rule))
-            choice.filters.append(Filter(units, self._serving(choice, gpu, None)))
+            choice.filters.append(Filter(units, self._serving(choice, target, gpu, None)))
             if driver is not None:
                 # PTX that this driver cannot compile is the driver's doing as well
                 with_driver = (*units, Unit(REQUEST, "driver"))
-                choice.filters.append(Filter(with_driver, self._serving(choice, gpu, driver)))
+                choice.filters.append(Filter(with_driver, self._serving(choice, target, gpu, driver)))
 
-    def _serving(self, choice: Choice, gpu: Version, driver: DriverVersion | None) -> int:
-        return mask_where(
-            choice.builds,
-            lambda build: build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix)),
+    def _serving(self, choice: Choice, target: tuple[Hashable, ...], gpu: Version, driver: DriverVersion | None) -> int:
+        return self._known.once(
+            ("serving", *target, gpu, driver),
+            lambda: mask_where(
+                choice.builds,
+                lambda build: (
+                    build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
+                ),
+            ),
         )
 
     def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
@@ -363,11 +427,7 @@ class Problem:
             ("marked", id(build)), lambda: any(";" in text for text in (*build.requires, *build.adds))
         )
         key = ("needs", id(build), request.platform, request.python if marked else "", self._backends_of(owner))
-        needs = self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
-        for need in needs:
-            if need.package not in self.variables:
-                self._variable(need.package)
-        return needs
+        return self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
 
     def _collect_needs(self, owner: str, build: Build) -> Iterator[Need]:
         rows = [(text, build.provenance.source) for text in build.requires]
@@ -405,7 +465,7 @@ class Problem:
             releases = self.matrix.framework(package).releases
             if package in self.frameworks or package == KERAS:
                 # its Choice is made later; the versions, and so the bits, are the same
-                return Variable(name=package, versions=[release.version for release in releases], base=-1)
+                return Variable(name=package, versions=self._versions(package, releases), base=-1)
             return self._plain_framework(package, releases)
         library = self.matrix.library(package)
         if library is None:
@@ -418,12 +478,11 @@ class Problem:
             ("of cuda", package, self.request.accelerator),
             lambda: mask_where(library.releases, lambda release: self._is_of_cuda(package, release.version)),
         )
-        variable = Variable(
-            name=package, versions=[release.version for release in library.releases], base=installable & of_cuda
-        )
+        versions = self._versions(package, library.releases)
+        variable = Variable(name=package, versions=versions, base=installable & of_cuda)
         self.variables[package] = variable
         self._apply_wishes(variable)
-        self._apply_cutoff(variable, [release.released for release in library.releases])
+        self._apply_cutoff(variable, library.releases)
         self._apply_library_glibc(variable, library.releases)
         if library.role == CUDNN:
             self._apply_cudnn(variable)
@@ -431,8 +490,27 @@ class Problem:
 
     def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
         """A framework that is no backend of this request but that others need, as NumPy."""
+        target = (package, self.request.platform, self.request.python)
+        builds, buildable = self._known.once(("plain builds", *target), lambda: self._plain_builds(releases))
+        variable = Variable(
+            name=package, versions=self._versions(package, releases), base=buildable & self._sound(package, releases)
+        )
+        self.variables[package] = variable
+        self._apply_wishes(variable)
+        self._apply_cutoff(variable, releases)
+        units = (Unit(REQUEST, "glibc"), Unit(package, "glibc"))
+        fits = self._known.once(
+            ("plain glibc", *target, self.request.glibc),
+            lambda: mask_where(
+                builds, lambda build: build is not None and self._glibc_fits(build.platforms[self.platform.name])
+            ),
+        )
+        variable.filters.append(Filter(units, fits))
+        return variable
+
+    def _plain_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
+        """The build of each release that somebody gets who only needs it, and so does not ask for CUDA."""
         builds = [
-            # whoever only needs it does not ask for CUDA
             min(
                 (
                     build
@@ -444,21 +522,10 @@ class Problem:
             )
             for release in releases
         ]
-        variable = Variable(
-            name=package,
-            versions=[release.version for release in releases],
-            base=mask_where(builds, lambda build: build is not None)
-            & mask_where(releases, lambda release: self.is_sound(package, release)),
-        )
-        self.variables[package] = variable
-        self._apply_wishes(variable)
-        self._apply_cutoff(variable, [release.released for release in releases])
-        units = (Unit(REQUEST, "glibc"), Unit(package, "glibc"))
-        fits = mask_where(
-            builds, lambda build: build is not None and self._glibc_fits(build.platforms[self.platform.name])
-        )
-        variable.filters.append(Filter(units, fits))
-        return variable
+        return builds, mask_where(builds, lambda build: build is not None)
+
+    def _versions(self, package: str, releases: Sequence[Release] | Sequence[LibraryRelease]) -> Sequence[Version]:
+        return self._known.once(("versions", package), lambda: [release.version for release in releases])
 
     def _is_installable(self, release: LibraryRelease) -> bool:
         if self.request.platform not in release.platforms or release.version.is_prerelease:
@@ -492,7 +559,7 @@ class Problem:
         reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
 
         def covered(by: Sequence[CudnnSupport]) -> int:
-            return mask_where(variable.versions, lambda version: any(contains(row.cudnn, version) for row in by))
+            return mask_where(variable.versions, lambda version: any(version in row.cudnn for row in by))
 
         if driver is not None:
             units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
@@ -500,9 +567,7 @@ class Problem:
         for gpu in self.request.gpus:
             rule = f"gpu {gpu}"
             units = (Unit(REQUEST, rule), Unit(variable.name, rule))
-            variable.filters.append(Filter(units, covered([row for row in rows if contains(row.gpus, gpu)])))
+            variable.filters.append(Filter(units, covered([row for row in rows if gpu in row.gpus])))
             if driver is not None:
                 with_driver = (*units, Unit(REQUEST, "driver"))
-                variable.filters.append(
-                    Filter(with_driver, covered([row for row in reached if contains(row.gpus, gpu)]))
-                )
+                variable.filters.append(Filter(with_driver, covered([row for row in reached if gpu in row.gpus])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from packaging.version import Version
@@ -16,8 +15,9 @@ from kgen.solver.resolve import select
 def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> str:
     """The newest Python on which each request gets the frameworks that it can get at best.
 
-    Where no Python gives all of them their best, the one that gives most of them theirs; of several, the newest. The
-    Python that the requests name themselves is not looked at.
+    Where no Python gives all of them their best, the one that gives most of them theirs; where none solves anything,
+    the one on which most frameworks could be had; of several, the newest. The Python that the requests name themselves
+    is not looked at.
     """
     minors = [
         row.version
@@ -27,7 +27,7 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     ceilings = [_ceiling(matrix, request) for request in requests]
     for python in minors:
         if all(
-            _frameworks(matrix, dataclasses.replace(request, python=python)) == ceiling
+            _frameworks(matrix, request._replace(python=python)) == ceiling
             for request, ceiling in zip(requests, ceilings, strict=True)
         ):
             return python
@@ -36,21 +36,31 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
 
 def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
     gives = {
-        python: [_frameworks(matrix, dataclasses.replace(request, python=python)) for request in requests]
-        for python in minors
+        python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors
     }
+    closest = {python: _possible(matrix, requests, python) if not any(gives[python]) else 0 for python in minors}
     best = [
         max((given for python in minors if (given := gives[python][position])), default=())
         for position in range(len(requests))
     ]
 
-    def worth(python: str) -> tuple[int, int, Version]:
+    def worth(python: str) -> tuple[int, int, int, Version]:
         given = gives[python]
         satisfied = sum(1 for got, wanted in zip(given, best, strict=True) if got and got == wanted)
         solved = sum(1 for got in given if got)
-        return satisfied, solved, Version(python)
+        return satisfied, solved, closest[python], Version(python)
 
     return max(minors, key=worth)
+
+
+def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> int:
+    """How many of the frameworks have a release for this Python that the request allows, each by itself.
+
+    Where nothing solves a request, this is what makes a Python the one to explain it on: on one that is too new for a
+    framework, that is all there would be to say.
+    """
+    problems = [Problem(matrix, request._replace(python=python)) for request in requests]
+    return sum(1 for problem in problems for choice in problem.choices if choice.allowed(None))
 
 
 def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:

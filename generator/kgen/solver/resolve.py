@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.fitness import contains, has_sass, ptx_driver
-from kgen.matrix.records import Build, Release, parse_requirement
+from kgen.matrix.fitness import has_sass, ptx_driver
+from kgen.matrix.records import Build, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Cause, Conflict, Reason, Resolution
 from kgen.solver import conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
@@ -77,7 +77,7 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
     """The best resolution of a request, on whatever Python if that is open, or None."""
     others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
     for python in dict.fromkeys([request.python, *others]):
-        problem = Problem(matrix, dataclasses.replace(request, python=python))
+        problem = Problem(matrix, request._replace(python=python))
         selection = select(problem)
         if selection is not None:
             return resolution_of(problem, selection)
@@ -211,9 +211,9 @@ def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | N
     if cudnn is not None:
         rows = [
             row for row in problem.matrix.cudnn
-            if row.cuda == request.accelerator.cuda and contains(row.cudnn, cudnn)
+            if row.cuda == request.accelerator.cuda and cudnn in row.cudnn
         ]  # fmt: skip
-        floors += [min(row.driver for row in rows if contains(row.gpus, gpu)) for gpu in request.gpus]
+        floors += [min(row.driver for row in rows if gpu in row.gpus) for gpu in request.gpus]
         if rows and not request.gpus:
             floors.append(min(row.driver for row in rows))
     return max(floors, default=None)

@@ -8,13 +8,12 @@ one being older), and where several are, the framework named first decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kgen.solver.problem import Choice, Problem, Unit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(NamedTuple):
     """A choice that works.
 
     Attributes:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver.problem import Problem
 from kgen.solver.search import search
@@ -43,7 +41,7 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
             yield Suggestion(change=change, gives=_gives(problem, [resolution]))
             break
     if problem.request.accelerator != CPU:
-        resolution = attempt(dataclasses.replace(problem.request, accelerator=CPU, gpus=(), driver=None))
+        resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None))
         if resolution is not None:
             yield Suggestion(change="--cpu", gives=_gives(problem, [resolution]))
 
@@ -53,7 +51,7 @@ def _own_index(problem: Problem) -> Iterator[Change]:
     frameworks = [problem.matrix.framework(name) for name in problem.frameworks]
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
     if not problem.request.own_index and any(build.cuda is not None and build.local is not None for build in builds):
-        yield "--torch-index", dataclasses.replace(problem.request, own_index=True)
+        yield "--torch-index", problem.request._replace(own_index=True)
 
 
 def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
@@ -70,8 +68,8 @@ def _requirements(problem: Problem) -> Iterator[Change]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        name = canonicalize_name(requirement.name)
-        relaxed = Problem(problem.matrix, dataclasses.replace(request, requirements=others))
+        name = canonical_name(requirement.name)
+        relaxed = Problem(problem.matrix, request._replace(requirements=others))
         variable = relaxed.variables.get(name)
         if variable is None:
             continue
@@ -85,7 +83,7 @@ def _requirements(problem: Problem) -> Iterator[Change]:
             if older is None:
                 continue
             text = f"{name}=={variable.versions[older]}"
-        changed = dataclasses.replace(request, requirements=(*others, Requirement(text)))
+        changed = request._replace(requirements=(*others, Requirement(text)))
         yield f"--require '{text}'", changed
 
 
@@ -109,12 +107,12 @@ def _short(version: Version) -> str:
 
 def _keras(problem: Problem) -> Iterator[Change]:
     if problem.request.keras:
-        yield f"without `--keras '{problem.request.keras}'`", dataclasses.replace(problem.request, keras=SpecifierSet())
+        yield f"without `--keras '{problem.request.keras}'`", problem.request._replace(keras=VersionRange())
 
 
 def _cutoff(problem: Problem) -> Iterator[Change]:
     if problem.request.cutoff is not None:
-        yield "without `--exclude-newer`", dataclasses.replace(problem.request, cutoff=None)
+        yield "without `--exclude-newer`", problem.request._replace(cutoff=None)
 
 
 def _pythons(problem: Problem) -> Iterator[Change]:
@@ -124,14 +122,14 @@ def _pythons(problem: Problem) -> Iterator[Change]:
     minors = [row.version for row in problem.matrix.pythons]
     here = minors.index(problem.request.python) if problem.request.python in minors else len(minors)
     for python in (*reversed(minors[:here]), *minors[here + 1 :]):
-        yield f"--python {python}", dataclasses.replace(problem.request, python=python)
+        yield f"--python {python}", problem.request._replace(python=python)
 
 
 def _glibcs(problem: Problem) -> Iterator[Change]:
     floor = problem.request.glibc or problem.platform.glibc
     for glibc in problem.platform.uv_glibc:
         if floor is not None and glibc > floor:
-            yield f"--glibc {glibc}", dataclasses.replace(problem.request, glibc=glibc)
+            yield f"--glibc {glibc}", problem.request._replace(glibc=glibc)
 
 
 def _cudas(problem: Problem) -> Iterator[Change]:
@@ -141,7 +139,7 @@ def _cudas(problem: Problem) -> Iterator[Change]:
         return
     majors = sorted(problem.matrix.cuda_majors, reverse=True)
     for major in ([asked.cuda] if asked.minor is not None else []) + [m for m in majors if m != asked.cuda]:
-        yield f"--cuda {major}", dataclasses.replace(problem.request, accelerator=Accelerator(cuda=major))
+        yield f"--cuda {major}", problem.request._replace(accelerator=Accelerator(cuda=major))
 
 
 def _drivers(problem: Problem) -> Iterator[Change]:
@@ -153,13 +151,13 @@ def _drivers(problem: Problem) -> Iterator[Change]:
     floors |= {toolkit.driver for toolkit in problem.matrix.toolkits if toolkit.driver is not None}
     for floor in sorted(floors):
         if floor > driver:
-            yield f"--driver {floor}", dataclasses.replace(problem.request, driver=floor)
+            yield f"--driver {floor}", problem.request._replace(driver=floor)
 
 
 def _gpus(problem: Problem) -> Iterator[Change]:
     for gpu in problem.request.gpus:
         rest = tuple(other for other in problem.request.gpus if other != gpu)
-        yield f"without `--gpu {gpu}`", dataclasses.replace(problem.request, gpus=rest)
+        yield f"without `--gpu {gpu}`", problem.request._replace(gpus=rest)
 
 
 def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
@@ -170,8 +168,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
     found = []
     for backend in request.backends:
         accelerated = problem.matrix.backends[backend].accelerated
-        alone = dataclasses.replace(
-            request,
+        alone = request._replace(
             name=backend,
             backends=(backend,),
             accelerator=request.accelerator if accelerated else CPU,
@@ -188,7 +185,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
-    name = canonicalize_name(requirement.name)
+    name = canonical_name(requirement.name)
     frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, KERAS}
     return name not in frameworks
 
@@ -197,4 +194,4 @@ def _platforms(problem: Problem) -> Iterator[Change]:
     for platform in problem.matrix.platforms:
         if platform != problem.request.platform:
             glibc = problem.request.glibc if problem.matrix.platforms[platform].glibc is not None else None
-            yield f"--platform {platform}", dataclasses.replace(problem.request, platform=platform, glibc=glibc)
+            yield f"--platform {platform}", problem.request._replace(platform=platform, glibc=glibc)

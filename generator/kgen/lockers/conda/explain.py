@@ -6,7 +6,6 @@ machine is assumed to have, is left out in turn: what can go is no part of the r
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -124,30 +123,29 @@ def _suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> I
 def _changes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[tuple[str, EnvironmentRequest]]:
     """Changes to a request, the smallest first."""
     if request.cutoff is not None:
-        yield "without --exclude-newer", dataclasses.replace(request, cutoff=None)
+        yield "without --exclude-newer", request._replace(cutoff=None)
     for requirement in (*request.dependencies, *request.requirements):
         yield (
             f"without `{requirement}`",
-            dataclasses.replace(
-                request,
+            request._replace(
                 dependencies=tuple(one for one in request.dependencies if one != requirement),
                 requirements=tuple(one for one in request.requirements if one != requirement),
             ),
         )
     if request.keras:
-        yield "without --keras", dataclasses.replace(request, keras=type(request.keras)())
+        yield "without --keras", request._replace(keras=type(request.keras)())
     accelerator = request.accelerator
     if accelerator.minor is not None:
         wider = Accelerator(cuda=accelerator.cuda)
-        yield f"--cuda {wider.version}", dataclasses.replace(request, accelerator=wider)
+        yield f"--cuda {wider.version}", request._replace(accelerator=wider)
     if request.driver is not None:
-        yield "a newer driver", dataclasses.replace(request, driver=None)
+        yield "a newer driver", request._replace(driver=None)
     yield from _other_pythons(matrix, request)
     if accelerator.cuda is not None:
         for major in sorted(matrix.cuda_majors, reverse=True):
             if major != accelerator.cuda:
-                yield f"--cuda {major}", dataclasses.replace(request, accelerator=Accelerator(cuda=major), driver=None)
-        yield "--cpu", dataclasses.replace(request, accelerator=CPU, driver=None, gpus=())
+                yield f"--cuda {major}", request._replace(accelerator=Accelerator(cuda=major), driver=None)
+        yield "--cpu", request._replace(accelerator=CPU, driver=None, gpus=())
 
 
 def _other_pythons(
@@ -158,7 +156,7 @@ def _other_pythons(
     at = known.index(request.python)
     for version in sorted(known, key=lambda one: (abs(known.index(one) - at), known.index(one))):
         if version != request.python:
-            yield f"--python {version}", dataclasses.replace(request, python=version)
+            yield f"--python {version}", request._replace(python=version)
 
 
 def _gives(matrix: CompatibilityMatrix, request: EnvironmentRequest, records: Sequence[CondaRecord]) -> dict[str, str]:

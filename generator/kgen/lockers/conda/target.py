@@ -9,14 +9,13 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from packaging.requirements import Requirement
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import Conda, parse_requirement
+from kgen.matrix.records import Conda
+from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.resolution import Cause, Conflict
 from kgen.rattlertool import Query
 
@@ -154,7 +153,7 @@ def _user_wish(
     markers["python_full_version"] = f"{request.python}.0"
     if requirement.marker is not None and not requirement.marker.evaluate(markers):
         return
-    name = canonicalize_name(requirement.name)
+    name = canonical_name(requirement.name)
     library = matrix.library(name)
     if library is not None and matrix.cuda_major_of(name, _ANY) is not None:
         return  # NVIDIA's wheels have no package of this name; conda's builds bring their own
@@ -166,19 +165,19 @@ def _name(conda: Conda, name: str) -> str:
     return conda.names.get(name) or (framework.packages[0] if framework else name)
 
 
-def _spec(package: str, specifiers: SpecifierSet, *, build: str | None = None) -> str:
+def _spec(package: str, specifiers: VersionRange, *, build: str | None = None) -> str:
     version = version_spec(specifiers)
     if build is not None:
         return f"{package} {version or '*'} {build}"
     return f"{package} {version}".strip()
 
 
-def version_spec(specifiers: SpecifierSet) -> str:
+def version_spec(specifiers: VersionRange) -> str:
     """A range of versions as conda writes it; empty for any."""
     return ",".join(sorted(map(_specifier, specifiers)))
 
 
-def _specifier(specifier: Specifier) -> str:
+def _specifier(specifier: Comparison) -> str:
     version = specifier.version.partition("+")[0]  # conda's builds have no local label
     operator = "==" if specifier.operator == "===" else specifier.operator
     return version if operator == "==" and version.endswith(".*") else f"{operator}{version}"

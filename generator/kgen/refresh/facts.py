@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import json
+import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from packaging.version import InvalidVersion, Version
 from kgen.errors import OutsideError
 from kgen.index import IndexFile, keep, shown
 from kgen.wheels import WheelReader
+
+PARSING = threading.Lock()
+"""To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads
+do so at once ("AST constructor recursion depth mismatch"), and `packaging` parses with it."""
 
 _HEADER = "kgen-wheel-facts 1"
 _METADATA = "METADATA"
@@ -170,7 +175,8 @@ def literals(source: str, file: IndexFile) -> dict[str, Any]:
         OutsideError: it is no Python.
     """
     try:
-        tree = ast.parse(source)
+        with PARSING:
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise OutsideError(f"{file.filename}: a module in it is no Python: {error}") from None
     found: dict[str, Any] = {}
@@ -186,6 +192,7 @@ def literals(source: str, file: IndexFile) -> dict[str, Any]:
             pairs = [(node.elts[0], node.elts[1])]
         for name, value in pairs:
             if isinstance(name, ast.Constant) and isinstance(name.value, str) and value is not None:
+                # a node, so that nothing is parsed again
                 with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                     found[name.value] = ast.literal_eval(value)
     return found

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tomli
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -18,7 +17,7 @@ from kgen.matrix import writer
 from kgen.matrix.writer import Fit as LibraryFit
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import fit_of, glibc_text, is_for_any_python
-from kgen.refresh.requirements import environment
+from kgen.refresh.requirements import environment, parse
 from kgen.refresh.rows import Contradiction, Frame, by_version, first_day, yank
 from kgen.solver.problem import spell
 
@@ -184,9 +183,9 @@ def toolkit_row(
     extras: dict[str, set[str]] = {}
     for text in facts.requires:
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise OutsideError(f"{file.filename}: `{text}` is no requirement: {error}") from None
+            requirement = parse(text)
+        except ValueError as error:
+            raise OutsideError(f"{file.filename}: {error}") from None
         marker = "" if requirement.marker is None else str(requirement.marker)
         named = dict.fromkeys(_EXTRA.findall(marker))
         name = canonicalize_name(requirement.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -10,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from kgen.matrix.records import Platform
+from kgen.refresh.facts import PARSING
 from kgen.solver.problem import spell
 
 _PYTHON = re.compile(r"\bpython_(full_)?version\b")
@@ -30,16 +32,24 @@ def environment(platform: Platform, python: str, extra: str) -> dict[str, str]:
     }
 
 
+@functools.cache
 def parse(text: str) -> Requirement:
-    """A requirement of a wheel.
+    """A requirement of a wheel; safe in any thread, and not to be changed.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return Requirement(text)
+        with PARSING:
+            return Requirement(text)
     except InvalidRequirement:
         raise ValueError(f"`{text}` is no requirement") from None
+
+
+@functools.cache
+def _marker(text: str) -> Marker:
+    with PARSING:
+        return Marker(text)
 
 
 def conjuncts(marker: str) -> list[str]:
@@ -68,7 +78,7 @@ def _kept(marker: Marker, platform: Platform, pythons: Collection[str], extras: 
     """What is left of a marker when the target is known but for its Python; None if it never holds."""
     left = []
     for part in conjuncts(str(marker)):
-        inner = Marker(part)
+        inner = _marker(part)
         holds = {
             python: any(inner.evaluate(environment(platform, python, extra)) for extra in ("", *extras))
             for python in pythons
@@ -132,7 +142,7 @@ def brought_by(
 
 
 def asked_extras(
-    requires: Iterable[str], extras: Collection[str], among: Mapping[str, set[str]], target: Platform
+    requires: Iterable[str], extras: Collection[str], among: Mapping[str, set[str]], *, target: Platform, python: str
 ) -> None:
     """Note the extras that a distribution asks for of others: `jax[cuda12]` asks for `jax-cuda12-plugin[with-cuda]`."""
     for text in requires:
@@ -141,7 +151,7 @@ def asked_extras(
         if name not in among or not requirement.extras:
             continue
         wanted = requirement.marker is None or any(
-            requirement.marker.evaluate(environment(target, "3.12", extra)) for extra in ("", *extras)
+            requirement.marker.evaluate(environment(target, python, extra)) for extra in ("", *extras)
         )
         if wanted:
             among[name].update(requirement.extras)

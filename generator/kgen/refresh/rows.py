@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -17,7 +17,7 @@ from kgen.matrix.records import Platform
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
 from kgen.refresh.recipes import Recipe, Variant
-from kgen.refresh.requirements import asked_extras, brought_by, row_requirements
+from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
 Releases = Mapping[str, Mapping[Version, Sequence[IndexFile]]]
@@ -207,8 +207,8 @@ def _part(
     limits = []
     for text in asked.requires:
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+            requirement = parse(text)
+        except ValueError:
             continue
         if canonicalize_name(requirement.name) == name:
             extras = {
@@ -259,7 +259,7 @@ def _draft(
         if name not in facts:
             continue
         try:
-            asked_extras(facts[name].requires, extras[name], extras, target)
+            asked_extras(facts[name].requires, extras[name], extras, target=target, python=pythons[-1])
             brought |= set(brought_by(facts[name].requires, platform=target, pythons=pythons, extras=extras[name]))
             for other, text in row_requirements(
                 facts[name].requires, platform=target, pythons=pythons, extras=extras[name], followed=frame.followed
@@ -298,7 +298,7 @@ def _shape(requirement: Requirement) -> str:
 
 def shape_of(install: Sequence[str]) -> tuple[str, ...]:
     """The kind of build that a row's `install` stands for."""
-    return tuple(_shape(Requirement(text)) for text in install)
+    return tuple(_shape(parse(text)) for text in install)
 
 
 def _built_for(
@@ -335,7 +335,7 @@ def _built_for(
 
 
 def _floors(text: str) -> Iterator[str]:
-    for specifier in Requirement(text).specifier:
+    for specifier in parse(text).specifier:
         if specifier.operator in {">=", "==", "~="}:
             yield specifier.version.removesuffix(".*")
 
@@ -465,7 +465,7 @@ def _local_rows(
         label = build.get("local")
         if label is None or "cuda" in build:
             continue
-        version = Requirement(listed[0]["install"][0]).specifier if listed else ""
+        version = parse(listed[0]["install"][0]).specifier if listed else ""
         for platform in build["platforms"]:
             draft = next(
                 (one for one in found if one.platform == platform and one.shape == shape_of(build["install"])), None
@@ -565,7 +565,7 @@ def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: Frame) ->
     """What all the pinned distributions of a row fit together; None if the index does not have all of them."""
     fits = []
     for text in build["install"]:
-        requirement = Requirement(text)
+        requirement = parse(text)
         name = canonicalize_name(requirement.name)
         pinned = [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
         if name not in releases or not pinned or pinned[0].endswith(".*"):

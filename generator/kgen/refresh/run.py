@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import tomli
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -22,6 +21,7 @@ from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
 from kgen.refresh.recipes import Recipe, recipes
+from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
     Draft,
@@ -278,7 +278,7 @@ class Refresh:
     def _ask_for_brought(self, answers: Iterable[list[Draft] | str], pool: ThreadPoolExecutor) -> None:
         """The pages of what the extras of new builds bring."""
         found = [draft for drafts_ in answers if not isinstance(drafts_, str) for draft in drafts_]
-        names = {Requirement(text).name for draft in found for text in draft.brought}
+        names = {parse(text).name for draft in found for text in draft.brought}
         self._ask(sorted(names), pool, known=False)
 
     def _obtainable(self, name: str, version: Version, found: Sequence[Draft]) -> list[Draft]:
@@ -296,7 +296,7 @@ class Refresh:
         return left
 
     def _has(self, text: str, draft: Draft) -> bool:
-        requirement = Requirement(text)
+        requirement = parse(text)
         return any(
             requirement.specifier.contains(version, prereleases=True)
             and draft.platform in fit_of(files, self._frame.targets, self._frame.minors)
@@ -463,11 +463,11 @@ class Refresh:
         required: set[str] = set()
         builds = [build for releases in rows.values() for row in releases.values() for build in row["build"]]
         for build in builds:
-            required |= {canonicalize_name(Requirement(text).name) for text in build["requires"]}
+            required |= {canonicalize_name(parse(text).name) for text in build["requires"]}
         for row in toolkits.values():
             for value in row.get("extras", {}).values():
                 texts = [value] if isinstance(value, str) else value
-                required |= {canonicalize_name(Requirement(text).name) for text in texts}
+                required |= {canonicalize_name(parse(text).name) for text in texts}
         known = {*self._matrix.library_names, *self._matrix.framework_names}
         unknown = sorted(name for name in required - known if CUDA_PACKAGE.fullmatch(name))
         if not unknown:
@@ -478,7 +478,7 @@ class Refresh:
             build["requires"] = [
                 text
                 for text in build["requires"]
-                if (name := canonicalize_name(Requirement(text).name)) in known or name in updates
+                if (name := canonicalize_name(parse(text).name)) in known or name in updates
             ]
         return updates
 

@@ -330,7 +330,7 @@ class Problem:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
-        target = (name, request.platform, request.accelerator, request.python)
+        target = (name, request.platform, request.accelerator, request.python, request.own_index)
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(

@@ -53,6 +53,11 @@ _MEMBER = 8 * 1024 * 1024
 """The most that one file inside a wheel may hold that is read by itself; what is asked for has a few kilobytes."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_LIST_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
+_LIST_END = struct.Struct("<4s4H2LH")
+_MANY, _LARGE = 0xFFFF, 0xFFFFFFFF
+"""What stands in a list of files for a number that has no room there, and is given elsewhere (ZIP64)."""
+
 _SPARE = 1024
 """Bytes that are asked for beyond a file's own: its header may hold more than the list of files says."""
 
@@ -389,7 +394,10 @@ class WheelReader:
         if answer.start == 0 and wheel.sha256:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
         with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
-            return {item.filename: _member(file, item, wheel) for item in _infos(file, wheel) if wanted(item.filename)}
+            found = _wanted_infos(file, wanted)
+            if found is None:
+                found = [item for item in _infos(file, wheel) if wanted(item.filename)]
+            return {item.filename: _member(file, item, wheel) for item in found}
 
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
@@ -688,6 +696,45 @@ def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
             " list of files says"
         )
     return content
+
+
+def _wanted_infos(file: _SparseFile, wanted: Callable[[str], bool]) -> list[zipfile.ZipInfo] | None:
+    """The few of a wheel's files that are wanted; None if its list is not of the plain kind, or damaged.
+
+    `zipfile` makes an object of each of tens of thousands, which takes longer than asking for them.
+    """
+    file.seek(0, io.SEEK_END)
+    size = file.tell()
+    begin = max(0, size - _LIST_END.size - _MANY)
+    tail = file.piece(begin, size)
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or place + _LIST_END.size > len(tail):
+        return None
+    _, _, _, here, count, length, start, _ = _LIST_END.unpack_from(tail, place)
+    if here != count or count == _MANY or _LARGE in {length, start} or start + length != begin + place:
+        return None
+    file.seek(start)
+    listed = file.read(length)
+    found = []
+    position = 0
+    for _ in range(count):
+        if position + _LIST_ENTRY.size > length:
+            return None
+        fields = _LIST_ENTRY.unpack_from(listed, position)
+        if fields[0] != b"PK\x01\x02":
+            return None
+        flags, method, crc, packed, whole, name, extra, comment, offset = fields[1:]
+        position += _LIST_ENTRY.size
+        path = listed[position : position + name]
+        position += name + extra + comment
+        if path.isascii() and wanted(path.decode()):
+            if flags & 1 or _LARGE in {packed, whole, offset}:
+                return None
+            item = zipfile.ZipInfo(path.decode())
+            item.compress_type, item.CRC, item.header_offset = method, crc, offset
+            item.compress_size, item.file_size = packed, whole
+            found.append(item)
+    return found
 
 
 def _infos(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> list[zipfile.ZipInfo]:

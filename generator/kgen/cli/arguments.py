@@ -81,6 +81,9 @@ def _init(command: argparse.ArgumentParser) -> None:
     command.add_argument("backends", nargs="*", metavar="BACKEND", help="the backends of the project")
     _accelerator(command)
     command.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
+    command.add_argument(
+        "--git", action="store_true", help="have git merge locks by solving them again; settings stay if they are there"
+    )
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
@@ -93,6 +96,13 @@ def _lock(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
+    command.add_argument("--upgrade", action="store_true", help="take the newest of all, whatever the old locks have")
+    command.add_argument(
+        "--upgrade-package", action="append", metavar="P", help="take the newest P, and keep the rest; repeatable"
+    )
+    command.add_argument(
+        "--merge", action="store_true", help="solve locks in conflict again, keeping what both sides share"
+    )
 
 
 def _sync(command: argparse.ArgumentParser) -> None:
@@ -216,12 +226,6 @@ def _request(command: argparse.ArgumentParser) -> None:
         help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
     )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
-    command.add_argument(
-        "--upgrade-package",
-        action="append",
-        metavar="P",
-        help="take the newest P, whatever the old lock has; repeatable",
-    )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
@@ -230,6 +234,12 @@ def _explain(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--newest", metavar="PKG", help="only what keeps this one from its newest: torch, keras, cudnn"
     )
+
+
+def _merge_driver(command: argparse.ArgumentParser) -> None:
+    for name, text in (("base", "what both come from"), ("ours", "our side, merged into"), ("theirs", "their side")):
+        command.add_argument(name, metavar=name.upper(), help=f"the file of {text} (git's %%O, %%A, %%B)")
+    command.add_argument("path", metavar="PATH", help="where the lock is in the project (git's %%P)")
 
 
 def _diff(command: argparse.ArgumentParser) -> None:
@@ -246,6 +256,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "check": ("is what is there what it should be?", _check),
     "explain": ("why these versions, and what would give newer ones", _explain),
     "diff": ("what changed between two locks, in words", _diff),
+    "merge-driver": ("merge two locks; git calls it, after `kgen init --git`", _merge_driver),
     "validate": ("train in an environment, and leave a receipt", _validate),
     "doctor": ("what on this machine will break a GPU environment", _doctor),
     "sync": ("the environment on disk, exactly as locked", _sync),

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import lockfiles, process
+from kgen import gittool, lockfiles
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
 from kgen.model.lockfile import Lockfile
@@ -114,24 +114,23 @@ def _revision(revision: str, root: Path) -> Locks:
     """The locks as git has them in a revision."""
     if revision.startswith("-"):
         raise UsageError(f"`{revision}` is no file, no folder and no revision of git", hints=["kgen diff --help"])
-    if process.run(["git", "rev-parse", "--git-dir"], cwd=root).status != 0:
+    if not gittool.is_repository(root):
         raise UsageError(
             f"`{revision}` is no file and no folder, and {root} is in no git repository",
             hints=["name two locks or two folders: kgen diff A B"],
         )
-    if process.run(["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], cwd=root).status != 0:
+    if not gittool.has_revision(root, revision):
         raise UsageError(
             f"`{revision}` is no file, no folder and no revision of this repository",
             hints=["git log --oneline says which revisions there are"],
         )
-    listed = process.run(["git", "ls-tree", "-rz", "--name-only", revision, f"{LOCKS}/"], cwd=root)
-    paths = [Path(name) for name in listed.stdout.split("\0") if Path(name).name.startswith(_PATTERN)]
+    paths = [path for path in gittool.files(root, revision, LOCKS) if path.name.startswith(_PATTERN)]
     if not paths:
         raise UsageError(f"there are no locks in {revision}", hints=[f"git log -- {LOCKS} says since when there are"])
     locks = {}
     for path in paths:
-        content = process.run(["git", "show", f"{revision}:./{path.as_posix()}"], cwd=root).stdout
-        lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content.encode())
+        content = gittool.content(root, revision, path) or b""
+        lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content)
         locks[_name(lock)] = lock
     return locks
 

@@ -5,19 +5,51 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import host
+from kgen import gittool, host, storage
 from kgen.cli import console
 from kgen.cli.init import write_settings
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.matrix import origin
-from kgen.project import find_root
+from kgen.project import find_root, locate
+
+_ATTRIBUTES = ".gitattributes"
+_MERGED = "locks/*/pylock.*.toml merge=kgen"
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
-    """Write the settings and say where."""
+    """Write the settings and say where; set git up, where that is asked."""
+    root = find_root(Path.cwd())
+    if arguments.git and not gittool.is_repository(root):
+        raise UsageError(f"{root} is in no git repository", hints=["git init"])
+    there = locate(root)
+    if not arguments.git or there is None:
+        _write_settings(arguments, root)
+    if arguments.git:
+        _set_git_up(root)
+    return ExitStatus.DONE
+
+
+def _set_git_up(root: Path) -> None:
+    """Have git merge locks with `kgen merge-driver`: which files is committed, how is told to this clone."""
+    path = root / _ATTRIBUTES
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", hints=[f"ls -l {path}"]) from None
+    if _MERGED not in text.splitlines():
+        storage.write_file(path, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{_MERGED}\n".encode())
+    gittool.configure(root, "merge.kgen.name", "locks are solved again, keeping what both sides share")
+    gittool.configure(root, "merge.kgen.driver", "kgen merge-driver %O %A %B %P")
+    console.say(
+        f"git merges locks by solving them again: {_ATTRIBUTES} says which, and is to be committed; that `kgen` does it"
+        " is in the configuration of this clone, so that every other needs its own `kgen init --git`"
+    )
+
+
+def _write_settings(arguments: argparse.Namespace, root: Path) -> None:
     matrix = origin.current()
     path, text = write_settings(
-        find_root(Path.cwd()),
+        root,
         host.inspect(),
         matrix,
         cuda=arguments.cuda,
@@ -34,4 +66,3 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             f"{kin} is on this machine: `kgen lock --conda` makes conda-lock.yml too, and"
             ' `installers = ["uv", "conda"]` in the settings has it made every time'
         )
-    return ExitStatus.DONE

@@ -11,23 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tomli
-
 from kgen import __version__, host, lockfiles, storage, templates, uvtool
-from kgen.cli import conda, console, flake, plan
+from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.hooks import render_hooks
-from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
+from kgen.errors import ExitStatus, OutsideError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
 from kgen.solver import report
+from kgen.solver.resolve import solve
 
 if TYPE_CHECKING:
     from kgen.lockers.conda.session import CondaOutcome
@@ -46,45 +44,37 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         console.say(f"note: {note}")
     locks = planned.settings.root / LOCKS
     requests = planned.requests
-    if arguments.upgrade_package:
-        requests = tuple(_held(request, locks, arguments.upgrade_package) for request in requests)
+    notes: list[str] = []
+    if not arguments.upgrade:
+        requests = holding.keep(
+            matrix, requests, locks, upgraded=arguments.upgrade_package or (), merge=arguments.merge, notes=notes
+        )
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
         with conda.beside(matrix, planned, requests, wanted=asked) as finish:
-            outcomes = _lock(matrix, planned, requests)
+            outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
             others = finish(outcomes)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
-    _tell(outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
+    if any(outcome.lock is not None for outcome in outcomes):
+        for note in notes:
+            console.say(f"note: {note}")
+    _tell(matrix, outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
     status = _status(outcomes)
     return conda.status(others) if status == ExitStatus.DONE else status
 
 
-def _held(request: EnvironmentRequest, locks: Path, upgraded: Sequence[str]) -> EnvironmentRequest:
-    """The request with every version of the lock that is there held, but for the packages to upgrade."""
-    path = locks / request.environment / lockfiles.filename(request.platform)
-    try:
-        locked = tomli.loads(path.read_text(encoding="utf-8"))
-        versions = {package["name"]: package["version"] for package in locked["packages"]}
-        parts = locked["tool"]["kgen"]["packages"]
-    except FileNotFoundError:
-        raise UsageError(
-            f"`--upgrade-package`: {request.environment} has no lock for {request.platform} yet",
-            hints=[f"kgen lock {request.name}"],
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path}: not a lock of kgen: {error}", hints=["kgen lock"]) from None
-    names = {canonical_name(name) for name in upgraded}
-    missing = sorted(names - {*versions, *parts})
-    if missing:
-        raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
-    held = {**parts, **versions}
-    return request._replace(
-        held=tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held) if name not in names),
-    )
+def lock(
+    matrix: CompatibilityMatrix, root: Path, requests: Sequence[EnvironmentRequest], *, torch_index: str | None
+) -> list[Outcome]:
+    """Lock these requests of the project in this folder; nothing is written.
 
-
-def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
+    Args:
+        matrix: the facts.
+        root: the project's folder.
+        requests: what is asked.
+        torch_index: what the settings say about PyTorch's own index.
+    """
     cancel = threading.Event()
 
     def open_reader() -> WheelReader:
@@ -98,9 +88,8 @@ def _lock(matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[Environ
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    program, root = uvtool.find(), planned.settings.root
-    own = uvtool.own_indexes(program, root, planned.settings.torch_index)
-    locker = uv.Uv(program, root=root, cancel=cancel, own=own)
+    program = uvtool.find()
+    locker = uv.Uv(program, root=root, cancel=cancel, own=uvtool.own_indexes(program, root, torch_index))
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
         session = Session(
@@ -200,6 +189,7 @@ def _locked(outcome: Outcome) -> Lock:
 
 
 def _tell(
+    matrix: CompatibilityMatrix,
     outcomes: Sequence[Outcome],
     others: Sequence[CondaOutcome],
     written: Mapping[str, bool],
@@ -234,9 +224,30 @@ def _tell(
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
     conda.tell(others, standing=not arguments.dry_run)
+    _tell_newer(matrix, locked)
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not arguments.dry_run and not arguments.json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
+
+
+def _tell_newer(matrix: CompatibilityMatrix, locked: Sequence[Outcome]) -> None:
+    """Name the frameworks that were kept although a newer one would fit."""
+    found = False
+    for outcome in locked:
+        if not outcome.request.held:
+            continue
+        newest = solve(matrix, outcome.request._replace(held=()))
+        if not isinstance(newest, Resolution):
+            continue
+        has = _locked(outcome).resolution
+        for name, version in newest.packages.items():
+            if name in has.packages and name not in has.parts and has.packages[name] < version:
+                found = True
+                console.say(
+                    f"note: {outcome.request.environment} keeps {name} {has.packages[name]}; {version} would fit"
+                )
+    if found:
+        console.say("note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P")
 
 
 def _failure_text(outcome: Outcome) -> str:

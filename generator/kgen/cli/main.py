@@ -20,6 +20,7 @@ _COMMANDS = {
     "check": "kgen.cli.checking",
     "explain": "kgen.cli.explaining",
     "diff": "kgen.cli.differing",
+    "merge-driver": "kgen.cli.merging",
     **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",

@@ -239,7 +239,7 @@ class Session:
     def _close_timed(self, outcome: Outcome) -> _Closed | None:
         started = time.monotonic()
         try:
-            found = self._close(outcome.request, outcome.notes)
+            found = self._close_keeping(outcome)
         except Cancelled:
             return None
         except KgenError as error:
@@ -251,6 +251,23 @@ class Session:
             outcome.conflict = found
             return None
         return found
+
+    def _close_keeping(self, outcome: Outcome) -> _Closed | Conflict:
+        """Close with what an older lock had, or without it where that is what cannot be closed."""
+        request = outcome.request
+        try:
+            found = self._close(request, outcome.notes)
+        except OutsideError:
+            if not request.held or self._cancel.is_set():
+                raise
+        else:
+            if not (request.held and isinstance(found, Conflict)):
+                return found
+        anew = self._close(request._replace(held=()), outcome.notes)
+        outcome.notes.append(
+            f"{request.environment}: nothing was kept of the lock that is there: it could not be closed"
+        )
+        return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str]) -> _Closed | Conflict:
         lessons = _Lessons(ceilings=self._ceilings.get(request, ()))

@@ -21,6 +21,7 @@ from packaging.version import InvalidVersion, Version
 from kgen import process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
@@ -112,9 +113,10 @@ class Uv:
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)
-            for wish in (*request.requirements, *request.held)
+            for wish in request.requirements
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
+        kept = [wish for wish in request.held if wish.name not in decided]
         return self._compile(
             requirements,
             [*wishes, *constraints],
@@ -125,6 +127,7 @@ class Uv:
                 *(["--offline"] if offline else []),
             ],
             in_flight,
+            kept,
             self.own_indexes(resolution),
         )  # fmt: skip
 
@@ -146,10 +149,13 @@ class Uv:
         constraints: Sequence[str],
         arguments: Sequence[str],
         in_flight: int | None = None,
+        kept: Sequence[Requirement] = (),
         own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
+            if kept:
+                output.write_text(_preferences(kept), encoding="utf-8")
             narrowed = Path(folder, "constraints.txt")
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
             done = process.run(
@@ -192,6 +198,13 @@ def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: str) -> 
     project = Path(folder, "pyproject.toml")
     project.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(project)
+
+
+def _preferences(kept: Sequence[Requirement]) -> str:
+    """A lock as uv finds it where it is to write one: it keeps the versions in it that it can."""
+    rows = [(wish.name, *(one.version for one in wish.specifier)) for wish in kept]
+    head = 'lock-version = "1.0"\ncreated-by = "kgen"\n'
+    return head + "".join(f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in rows)
 
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:

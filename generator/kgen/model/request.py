@@ -29,7 +29,7 @@ class EnvironmentRequest(NamedTuple):
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
-        held: versions of an older lock that are to stay, where only named packages are upgraded.
+        held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
         own_index: whether builds for CUDA may be used that only a framework's own index has.
     """

@@ -227,6 +227,7 @@ class Problem:
         }
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
         self._wishes = self._collect_wishes()
+        self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
         self.choices = tuple(self._choice(name) for name in (*self.frameworks, KERAS))
         self.targets = frozenset(need.package for choice in self.choices for needs in choice.needs for need in needs)
@@ -271,8 +272,12 @@ class Problem:
         return {name: tuple(found) for name, found in wishes.items()}
 
     def wishes(self, package: str) -> tuple[Requirement, ...]:
-        """What the request says about a package."""
-        return tuple(requirement for _, requirement in self._wishes.get(package, ()))
+        """What is asked of a package; that an older lock has a version of it is nobody's wish for it."""
+        return tuple(wish for unit, wish in self._wishes.get(package, ()) if unit.rule not in self._held)
+
+    def is_held(self, unit: Unit) -> bool:
+        """Whether this is not asked, but what an older lock has."""
+        return unit.owner == REQUEST and unit.rule in self._held
 
     def _apply_wishes(self, variable: Variable, local: tuple[str | None, ...] = ()) -> None:
         for unit, requirement in self._wishes.get(variable.name, ()):

@@ -40,6 +40,8 @@ def solve(
     selection = select(problem, exclusions)
     if selection is not None:
         resolution = resolution_of(problem, selection, preferred)
+        if request.held:
+            resolution = _as_if_new(matrix, resolution)
         taken = {**resolution.packages, **resolution.libraries}.items()
         if any(exclusion <= taken for exclusion in exclusions):
             # what was learned outweighs what is preferred
@@ -54,6 +56,19 @@ def solve(
         causes=found,
         suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
     )
+
+
+def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolution:
+    """The resolution with the reasons of one that keeps nothing, where that comes to the same frameworks.
+
+    A lock that is made again because nothing is new must be the same to the byte.
+    """
+    free = Problem(matrix, resolution.request._replace(held=()))
+    selection = select(free)
+    if selection is None:
+        return resolution
+    anew = resolution_of(free, selection)
+    return resolution._replace(why=anew.why) if anew.packages == resolution.packages else resolution
 
 
 def _exhausted(request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Conflict:
@@ -315,7 +330,9 @@ def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]
     if not problem.is_sound(choice.name, release):
         yield f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
     for units, mask in choice.filters:
-        if not mask >> position & 1:
+        if not mask >> position & 1 and problem.is_held(units[0]):
+            yield "is not what the old lock has, which is kept"
+        elif not mask >> position & 1:
             yield f"is kept out by {conflict.unit_text(problem, units[0])}"
     for need in choice.needs[position]:
         variable = problem.variables.get(need.package)

@@ -1,0 +1,118 @@
+"""What a new lock keeps of the one that is there, or of the two that a merge could not bring together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tomli
+
+from kgen import gittool, lockfiles
+from kgen.errors import SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.solver.keeping import keeping
+
+_CONFLICT = re.compile(rb"^<<<<<<< .*?^>>>>>>> [^\n]*\n?", re.MULTILINE | re.DOTALL)
+_PARTS = re.compile(
+    rb"<<<<<<< [^\n]*\n(?P<ours>.*?)^(?:\|\|\|\|\|\|\|[^\n]*\n.*?^)?=======\r?\n(?P<theirs>.*?)^>>>>>>> [^\n]*\n?",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def keep(
+    matrix: CompatibilityMatrix,
+    requests: Sequence[EnvironmentRequest],
+    locks: Path,
+    *,
+    upgraded: Sequence[str],
+    merge: bool,
+    notes: list[str],
+) -> tuple[EnvironmentRequest, ...]:
+    """The requests, with what their old locks have held as far as that is still allowed.
+
+    Args:
+        matrix: the facts.
+        requests: what is asked.
+        locks: the folder of the locks.
+        upgraded: packages that are not held.
+        merge: whether locks in conflict are looked into, instead of being an error.
+        notes: is told what could not be read.
+
+    Raises:
+        UsageError: a package is to be upgraded in a lock that is not there, or that does not hold it.
+        SettingsError: a lock is in conflict, or is none and a package of it is to be upgraded.
+    """
+    names = frozenset(map(canonical_name, upgraded))
+    found = []
+    for request in requests:
+        path = locks / request.environment / lockfiles.filename(request.platform)
+        versions = _versions(path, request, upgraded=upgraded, merge=merge, notes=notes)
+        missing = sorted(names - {*versions})
+        if missing:
+            raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
+        held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in names)
+        found.append(keeping(matrix, request._replace(held=tuple(held))))
+    return tuple(found)
+
+
+def shared(ours: bytes, theirs: bytes) -> Mapping[str, str]:
+    """What two locks agree on: package -> version.
+
+    Raises:
+        ValueError: one of them is no lock of kgen.
+    """
+    other = versions_in(theirs)
+    return {name: version for name, version in versions_in(ours).items() if other.get(name) == version}
+
+
+def versions_in(content: bytes) -> dict[str, str]:
+    """The versions in a lock, those of the frameworks' parts included.
+
+    Raises:
+        ValueError: it is no lock of kgen.
+    """
+    try:
+        data = tomli.loads(content.decode())
+        versions = {package["name"]: package["version"] for package in data["packages"]}
+        return {**data["tool"]["kgen"]["packages"], **versions}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"not a lock of kgen: {error}") from None
+
+
+def _versions(
+    path: Path, request: EnvironmentRequest, *, upgraded: Sequence[str], merge: bool, notes: list[str]
+) -> Mapping[str, str]:
+    """What may be kept of a lock; nothing if there is none."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if not upgraded:
+            return {}
+        raise UsageError(
+            f"`--upgrade-package`: {request.environment} has no lock for {request.platform} yet",
+            hints=[f"kgen lock {request.name}"],
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from error
+    try:
+        if not _CONFLICT.search(content):
+            return versions_in(content)
+        if merge:
+            return shared(*(gittool.sides(path.parent, Path(path.name)) or _sides(content)))
+    except ValueError as error:
+        if upgraded:
+            raise SettingsError(f"{path}: {error}", hints=["kgen lock"]) from None
+        notes.append(f"nothing is kept of {path}: {error}".splitlines()[0])
+        return {}
+    raise SettingsError(
+        f"{path} is in conflict after a merge",
+        hints=["`kgen lock --merge` solves it again and keeps what both sides share"],
+    )
+
+
+def _sides(content: bytes) -> tuple[bytes, bytes]:
+    """Both sides of a file with conflict markers."""
+    return _PARTS.sub(lambda part: part["ours"], content), _PARTS.sub(lambda part: part["theirs"], content)

@@ -1,0 +1,65 @@
+"""What kgen asks git, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgen import process
+from kgen.errors import OutsideError
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether this folder is in a repository, and there is a git to ask.
+
+    Raises:
+        OutsideError: git is there and cannot be executed.
+    """
+    try:
+        return _run(folder, "rev-parse", "--git-dir").status == 0
+    except OutsideError:
+        return False
+
+
+def has_revision(folder: Path, revision: str) -> bool:
+    """Whether this names a commit."""
+    return _run(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").status == 0
+
+
+def files(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
+    """The files below a folder in a revision, relative to where it is asked from."""
+    listed = _run(folder, "ls-tree", "-rz", "--name-only", revision, f"{below}/").stdout
+    return tuple(Path(name) for name in listed.split("\0") if name)
+
+
+def content(folder: Path, revision: str, path: Path) -> bytes | None:
+    """A file in a revision, or in a stage of the index (`:2`); None if it is not there."""
+    done = _run(folder, "show", f"{revision}:./{path.as_posix()}")
+    return done.stdout.encode() if done.status == 0 else None
+
+
+def sides(folder: Path, path: Path) -> tuple[bytes, bytes] | None:
+    """Both sides of a file that a merge left in conflict; None if git knows of none."""
+    ours, theirs = content(folder, ":2", path), content(folder, ":3", path)
+    return None if ours is None or theirs is None else (ours, theirs)
+
+
+def configure(folder: Path, key: str, value: str) -> None:
+    """Set a value in the repository's own configuration.
+
+    Raises:
+        OutsideError: git could not.
+    """
+    done = _run(folder, "config", key, value)
+    if done.status != 0:
+        raise OutsideError(f"git cannot set `{key}`: {done.stderr.strip()}", hints=[f"git config {key}"])
+
+
+def mark_conflict(folder: Path, ours: Path, base: Path, theirs: Path) -> None:
+    """Merge two files line by line into the first, with markers where they differ, as git does by itself."""
+    _run(folder, "merge-file", "-L", "ours", "-L", "base", "-L", "theirs", *map(str, (ours, base, theirs)))
+
+
+def _run(folder: Path, *arguments: str) -> process.Completed:
+    words: Sequence[str] = ("git", *arguments)
+    return process.run(words, cwd=folder)

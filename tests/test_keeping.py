@@ -1,0 +1,229 @@
+"""What a new lock keeps of the old one, and what becomes of two that a merge could not bring together."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.command import LOCK, Kgen, Result
+from tests.test_lock import states, versions
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.solver.keeping import keeping
+
+PYLOCK = "locks/jax-cpu/pylock.linux-64.toml"
+OLD = ("--require", "scipy<1.16", "--require", "ml-dtypes<0.5.3", "--require", "jax<0.10")
+
+
+class TestKept:
+    """Of a request's held versions, those that there is a solution with."""
+
+    @staticmethod
+    def request(*held: str, requirements: tuple[str, ...] = (), name: str = "torch") -> EnvironmentRequest:
+        return EnvironmentRequest(
+            name=name,
+            backends=(name,),
+            accelerator=Accelerator(cuda=12),
+            python="3.12",
+            platform="linux-64",
+            requirements=tuple(map(Requirement, requirements)),
+            held=tuple(map(Requirement, held)),
+        )
+
+    def kept(self, matrix: CompatibilityMatrix, *held: str, requirements: tuple[str, ...] = ()) -> list[str]:
+        return list(map(str, keeping(matrix, self.request(*held, requirements=requirements)).held))
+
+    def test_all_that_is_possible(self, matrix: CompatibilityMatrix) -> None:
+        held = ["torch==2.9.0", "keras==3.12.0", "nvidia-cudnn-cu12==9.10.2.21", "absl-py==1"]
+        assert self.kept(matrix, *held) == held
+
+    def test_frameworks_before_what_they_need(self, matrix: CompatibilityMatrix) -> None:
+        # cuDNN of torch 2.6 cannot stay beside torch 2.9
+        held = ("nvidia-cudnn-cu12==9.1.0.70", "keras==3.12.0", "torch==2.9.0")
+        assert self.kept(matrix, *held) == ["torch==2.9.0", "keras==3.12.0"]
+
+    def test_what_is_asked_comes_first(self, matrix: CompatibilityMatrix) -> None:
+        held = ("torch==2.9.0", "nvidia-cudnn-cu12==9.10.2.21", "six==1")
+        kept = self.kept(matrix, *held, requirements=("torch==2.6.0",))
+        assert kept == ["six==1"]
+
+    def test_what_the_matrix_does_not_know_or_will_not_have(self, matrix: CompatibilityMatrix) -> None:
+        yanked = next(str(one.version) for one in matrix.framework("jax").releases if one.yanked)
+        for held in ("jax==99", f"jax=={yanked}"):
+            request = self.request(held, "keras==3.12.0", name="jax")
+            assert list(map(str, keeping(matrix, request).held)) == ["keras==3.12.0"]
+
+    def test_nothing_where_nothing_fits_anyway(self, matrix: CompatibilityMatrix) -> None:
+        assert self.kept(matrix, "keras==3.12.0", requirements=("torch==99",)) == []
+
+
+class TestLock:
+    @pytest.fixture(name="old")
+    @staticmethod
+    def _old(kgen: Kgen) -> dict[str, str]:
+        assert kgen(*LOCK, "jax", "--cpu", *OLD).status == 0
+        found = versions(kgen.folder, "jax-cpu")
+        assert found["scipy"].startswith("1.15.")
+        assert found["jax"].startswith("0.9."), found["jax"]
+        return found
+
+    def test_keeps_what_is_allowed_and_says_what_would_fit(self, kgen: Kgen, old: dict[str, str]) -> None:
+        result = kgen(*LOCK, "jax", "--cpu")
+        assert (result.status, states(result)) == (0, {"jax-cpu": "written"})  # that there was a wish is gone
+        assert versions(kgen.folder, "jax-cpu") == old
+        assert result.stderr.startswith(
+            f"note: jax-cpu keeps jax {old['jax']}; 0.10.2 would fit\n"
+            "note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P\n"
+        )
+        assert states(kgen(*LOCK, "jax", "--cpu")) == {"jax-cpu": "unchanged"}
+
+    def test_what_is_no_longer_allowed_moves_alone(self, kgen: Kgen, old: dict[str, str]) -> None:
+        assert kgen(*LOCK, "jax", "--cpu", "--require", "scipy>=1.16").status == 0
+        now = versions(kgen.folder, "jax-cpu")
+        assert {name for name in old if now[name] != old[name]} == {"scipy"}
+
+    def test_upgrade_is_as_if_there_were_none(self, kgen: Kgen, old: dict[str, str], tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        assert kgen(*LOCK, "jax", "--cpu", cwd=elsewhere).status == 0
+        result = kgen(*LOCK, "jax", "--cpu", "--upgrade")
+        assert (result.status, "would fit" in result.stderr) == (0, False)
+        assert (kgen.folder / PYLOCK).read_bytes() == (elsewhere / PYLOCK).read_bytes()
+        assert versions(kgen.folder, "jax-cpu")["jax"] != old["jax"]
+
+    def test_a_lock_that_is_none_is_replaced_and_told(self, kgen: Kgen, old: dict[str, str]) -> None:
+        (kgen.folder / PYLOCK).write_text("broken")
+        result = kgen(*LOCK, "jax", "--cpu")
+        assert result.status == 0
+        assert f"note: nothing is kept of [TEMP]/project/{PYLOCK}: not a lock of kgen" in result.stderr
+        assert versions(kgen.folder, "jax-cpu")["jax"] != old["jax"]
+
+
+def git(folder: Path, *words: str, status: int | None = 0, **environment: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t.test", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment or None,
+    )
+    if status is not None:
+        assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+class TestMerge:
+    """Two branches, each of which upgraded another package of the lock."""
+
+    @pytest.fixture(name="branches")
+    @staticmethod
+    def _branches(kgen: Kgen) -> Kgen:
+        """A repository on one of the branches; `other` is the other one."""
+        folder = kgen.folder
+        kgen = dataclasses.replace(
+            kgen,
+            environment={
+                **kgen.environment,
+                "PATH": f"{Path(sys.executable).parent}:{kgen.environment['PATH']}",
+                "GIT_CONFIG_GLOBAL": "/dev/null",
+                "GIT_AUTHOR_NAME": "t",
+                "GIT_COMMITTER_NAME": "t",
+                "GIT_AUTHOR_EMAIL": "t@t.test",
+                "GIT_COMMITTER_EMAIL": "t@t.test",
+            },
+        )
+        git(folder, "init", "-q", "-b", "main")
+        for words in (OLD, ()):
+            assert kgen(*LOCK, "jax", "--cpu", *words).status == 0
+        commit(folder, "old")
+        git(folder, "branch", "other")
+        assert kgen(*LOCK, "jax", "--cpu", "--upgrade-package", "scipy").status == 0
+        commit(folder, "scipy")
+        git(folder, "switch", "-q", "other")
+        for change in (("--require", "scipy>=1.16,<1.17"), ("--upgrade-package", "ml-dtypes")):
+            assert kgen(*LOCK, "jax", "--cpu", *change).status == 0
+        commit(folder, "ml-dtypes, and another scipy")
+        git(folder, "switch", "-q", "main")
+        return kgen
+
+    def merged(self, kgen: Kgen, *, status: int = 0) -> str:
+        return git(kgen.folder, "merge", "--no-edit", "other", status=status, **kgen.environment)
+
+    def expect_both(self, kgen: Kgen) -> None:
+        old, ours, theirs = (self.at(kgen, revision) for revision in ("main~1", "main", "other"))
+        moved = {name for name in old if ours[name] != old[name]}, {name for name in old if theirs[name] != old[name]}
+        assert moved == ({"scipy"}, {"ml-dtypes", "scipy"})
+        assert ours["scipy"] != theirs["scipy"]
+        assert versions(kgen.folder, "jax-cpu") == {**ours, "ml-dtypes": theirs["ml-dtypes"]}
+        assert "<<<<<<<" not in (kgen.folder / PYLOCK).read_text()
+
+    def at(self, kgen: Kgen, revision: str) -> dict[str, str]:
+        folder = kgen.temporary / revision
+        (folder / PYLOCK).parent.mkdir(parents=True)
+        (folder / PYLOCK).write_text(git(kgen.folder, "show", f"{revision}:{PYLOCK}"))
+        return versions(folder, "jax-cpu")
+
+    def test_the_driver_that_init_sets_up(self, branches: Kgen) -> None:
+        kgen = branches
+        settings = kgen.folder / "kgen.toml"
+        settings.write_text("cpu = true\n")
+        result = kgen("init", "--git")
+        assert (result.status, result.stdout) == (0, "")
+        assert settings.read_text() == "cpu = true\n"
+        assert (kgen.folder / ".gitattributes").read_text() == "locks/*/pylock.*.toml merge=kgen\n"
+        assert kgen("init", "--git") == result
+        assert (kgen.folder / ".gitattributes").read_text() == "locks/*/pylock.*.toml merge=kgen\n"
+        commit(kgen.folder, "attributes")
+        git(kgen.folder, "tag", "before")
+        assert f"{PYLOCK}: solved again, keeping what both sides share" in self.merged(kgen)
+        git(kgen.folder, "branch", "-f", "result")
+        git(kgen.folder, "reset", "-q", "--hard", "before~1")
+        git(kgen.folder, "checkout", "-q", "result", "--", PYLOCK)
+        self.expect_both(kgen)
+
+    def test_sides_that_ask_for_different_things_are_for_a_person(self, branches: Kgen) -> None:
+        kgen = branches
+        assert kgen("init", "--git", "--cpu").status == 0
+        assert kgen(*LOCK, "jax", "--cpu", "--require", "jax<0.10").status == 0
+        commit(kgen.folder, "a wish")
+        said = self.merged(kgen, status=1)
+        assert f"{PYLOCK}: not merged: the two sides were asked for something else (requirements)\n" in said
+        assert "hint: merge the settings, then `kgen lock --merge`\n" in said
+        assert "<<<<<<< ours" in (kgen.folder / PYLOCK).read_text()
+        assert git(kgen.folder, "diff", "--name-only", "--diff-filter=U").split() == [PYLOCK]
+
+    @pytest.mark.parametrize("known_to_git", [True, False])
+    def test_a_conflict_is_solved_by_lock(self, branches: Kgen, *, known_to_git: bool) -> None:
+        kgen = branches
+        self.merged(kgen, status=1)
+        damaged = (kgen.folder / PYLOCK).read_bytes()
+        assert b"<<<<<<< HEAD" in damaged
+        if not known_to_git:
+            git(kgen.folder, "add", PYLOCK)
+        refused = kgen(*LOCK, "jax", "--cpu")
+        assert refused == Result(
+            2,
+            "",
+            f"error: [TEMP]/project/{PYLOCK} is in conflict after a merge\n\n"
+            "hint: `kgen lock --merge` solves it again and keeps what both sides share\n",
+        )
+        assert (kgen.folder / PYLOCK).read_bytes() == damaged
+        assert kgen(*LOCK, "jax", "--cpu", "--merge").status == 0
+        self.expect_both(kgen)
+
+    def test_outside_a_repository(self, kgen: Kgen) -> None:
+        assert kgen("init", "--git") == Result(
+            2, "", "error: [TEMP]/project is in no git repository\n\nhint: git init\n"
+        )
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)

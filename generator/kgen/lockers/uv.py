@@ -128,7 +128,7 @@ class Uv:
             ],
             in_flight,
             kept,
-            self.own_indexes(resolution),
+            own=self.own_indexes(resolution),
         )  # fmt: skip
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
@@ -150,6 +150,7 @@ class Uv:
         arguments: Sequence[str],
         in_flight: int | None = None,
         kept: Sequence[Requirement] = (),
+        *,
         own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:

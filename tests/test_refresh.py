@@ -8,6 +8,7 @@ import errno
 import json
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -716,6 +717,21 @@ def test_a_slow_index_is_waited_for(refresh: Refreshing, served: Served) -> None
     served.delay = 0.2
     served.wheels += NEW
     assert "torch.toml" in refresh().files
+
+
+@pytest.mark.parametrize("comment", [b"", b"said at the end"])
+@pytest.mark.parametrize("name", ["a/METADATA", "a/ä"])
+def test_a_list_of_files_is_searched_as_zipfile_reads_it(tmp_path: Path, comment: bytes, name: str) -> None:
+    file = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = comment
+        for path in ("a/first", name, "b/last"):
+            archive.writestr(path, path.encode() * 99)
+    with wheels.WheelReader(cache=None) as reader:
+        found = reader.members(str(file), filename=file.name, sha256="", wanted=lambda path: path.startswith("a/"))
+    assert found is not None
+    assert found["a/first"] == b"a/first" * 99
+    assert set(found) <= {"a/first", name}
 
 
 # -- where it goes -----------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ def _html_rows(text: str) -> Iterator[_Row]:
     for match in _ANCHOR.finditer(text):
         found = {name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])}
         if "&" in match[1]:
-            found = {name: html.unescape(value) for name, value in found.items()}
+            found = {name: html.unescape(value) if "&" in value else value for name, value in found.items()}
         href, _, fragment = found.get("href", "").partition("#")
         filename = href.partition("?")[0].rpartition("/")[2]
         filename = urllib.parse.unquote(filename) if "%" in filename else filename

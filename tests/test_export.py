@@ -12,6 +12,7 @@ from tests.command import LOCK, Kgen, Result
 from tests.index import Index
 
 from kgen import host, lockfiles, settings, storage
+from kgen.cli.exporting import FORMATS
 from kgen.cli.init import write_settings
 from kgen.emitters import requirements
 from kgen.emitters.nix import default_environment
@@ -76,12 +77,12 @@ class TestExport:
                 ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
             ),
             (("nixx",), "there is no format `nixx` to export to\n\nhint: did you mean `nix`?\n"),
-            (("zip",), "there is no format `zip` to export to\n\nhint: known are nix, requirements\n"),
+            (("zip",), "there is no format `zip` to export to\n\nhint: known are {}\n"),
         ],
     )
     def test_wrong_calls(self, kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:
         lay(project, "jax-cpu", "torch-cuda12", "torch-cpu")
-        assert kgen("export", *words) == Result(2, "", f"error: {said}")
+        assert kgen("export", *words) == Result(2, "", f"error: {said.format(', '.join(FORMATS))}")
 
 
 class TestRequirements:

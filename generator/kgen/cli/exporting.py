@@ -10,14 +10,18 @@ from types import MappingProxyType
 
 from kgen import lockfiles, settings
 from kgen.cli import console, flake
-from kgen.emitters import requirements
+from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
 from kgen.lockers import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.lockfile import Lockfile
 from kgen.project import find_root
 from kgen.settings import Settings
 from kgen.tables import nearest
+
+_RUNNERS = "linux-64"
+"""What the usual runners of a workflow are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +54,54 @@ class Format:
     of_one: bool
 
 
-def _requirements(export: Export) -> str:
+def _locks(export: Export) -> Mapping[str, Lockfile]:
+    """The environment's locks by platform, each of which the matrix knows."""
     locked = lockfiles.choose(export.settings.root, str(export.environment))
-    locks = {name: lockfiles.read(path) for name, path in locked.platforms.items()}
-    unknown = next((name for name in locks if name not in export.matrix.platforms), None)
+    unknown = next((name for name in locked.platforms if name not in export.matrix.platforms), None)
     if unknown is not None:
         raise UsageError(f"{locked.name} is locked for {unknown}, which the matrix does not know", hints=["kgen check"])
+    return {name: lockfiles.read(path) for name, path in locked.platforms.items()}
+
+
+def _on_linux(export: Export) -> Mapping[str, Lockfile]:
+    """Its locks for Linux, which is what containers and clusters run."""
+    locks = _locks(export)
+    found = {name: lock for name, lock in locks.items() if export.matrix.platforms[name].glibc is not None}
+    if not found:
+        raise UsageError(
+            f"{export.environment} is locked for {', '.join(locks)}, and this is for Linux",
+            hints=[f"kgen lock {next(iter(locks.values())).backends[0]} --platform linux-64"],
+        )
+    return found
+
+
+def _pinned(export: Export, locks: Mapping[str, Lockfile]) -> str:
     return requirements.render({pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()})
+
+
+def _dockerfile(export: Export) -> str:
+    locks = _on_linux(export)
+    lock = next(iter(locks.values()))
+    programs = [program for backend in lock.backends for program in export.matrix.backends[backend].programs]
+    return recipes.render_dockerfile(lock, requirements=_pinned(export, locks), programs=list(dict.fromkeys(programs)))
+
+
+def _workflow(export: Export) -> str:
+    """Of one environment, or of all that a Linux runner can have."""
+    names = (
+        [export.environment]
+        if export.environment
+        else [one.name for one in lockfiles.environments(export.settings.root)]
+    )
+    jobs = []
+    for name in names:
+        for platform, path in lockfiles.choose(export.settings.root, str(name)).platforms.items():
+            if platform == _RUNNERS:
+                lock = lockfiles.read(path)
+                jobs.append(recipes.Job(lock.environment, lock.python, lock.cuda is not None))
+    if not jobs:
+        raise UsageError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
+    return recipes.render_workflow(jobs)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -65,7 +110,16 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             render=lambda export: flake.text(export.settings, export.backends, default=export.environment),
             of_one=False,
         ),
-        "requirements": Format(render=_requirements, of_one=True),
+        "requirements": Format(render=lambda export: _pinned(export, _locks(export)), of_one=True),
+        "dockerfile": Format(render=_dockerfile, of_one=True),
+        "devcontainer": Format(
+            render=lambda export: recipes.render_devcontainer(next(iter(_on_linux(export).values()))), of_one=True
+        ),
+        "github-actions": Format(render=_workflow, of_one=False),
+        "slurm": Format(
+            render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
+        ),
+        "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),
     }
 )
 """Every format, by its name on the command line."""

@@ -130,6 +130,7 @@ def read_backends(file: Table) -> dict[str, Backend]:
             accelerated=row.get("accelerated", bool, required=True) or False,
             keras=row.parsed("keras", _specifiers) or VersionRange(),
             needs=row.parsed_texts("needs", _requirement_text),
+            programs=row.texts("programs"),
             environment=row.mapping("environment", str),
             provenance=_provenance(row),
         )

@@ -61,6 +61,7 @@ class Backend(NamedTuple):
         accelerated: whether it can use CUDA.
         keras: the range of Keras that has this backend.
         needs: what Keras imports for it without declaring it.
+        programs: what a compiled step runs that no package brings, by the names of Debian's packages.
         environment: variables that select it.
         provenance: where the row is from.
     """
@@ -71,6 +72,7 @@ class Backend(NamedTuple):
     accelerated: bool
     keras: VersionRange
     needs: tuple[str, ...]
+    programs: tuple[str, ...]
     environment: Mapping[str, str]
     provenance: Provenance
 

@@ -1,0 +1,72 @@
+"""A lock as a bill of materials: CycloneDX 1.6, JSON.
+
+The same lock gives the same bytes: no day, and a serial number that is made from the lock's digest.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+
+from kgen import __version__
+from kgen.model.lockfile import LockedFile, Lockfile
+
+_SPEC = "1.6"
+
+
+def render(locks: Sequence[Lockfile]) -> str:
+    """The bill of one environment, on all its platforms.
+
+    A package is one component, with a hash for each file of it; what is locked on some platforms only says on which.
+
+    Args:
+        locks: the locks of the environment.
+    """
+    first = locks[0]
+    files: dict[tuple[str, str], list[tuple[str, LockedFile]]] = {}
+    for lock in locks:
+        for file in lock.files:
+            files.setdefault((file.name, file.version), []).append((lock.platform, file))
+    root = f"environment:{first.environment}"
+    components = [_component(name, version, found, len(locks)) for (name, version), found in sorted(files.items())]
+    content = {
+        "$schema": f"http://cyclonedx.org/schema/bom-{_SPEC}.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": _SPEC,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, ' '.join(lock.digest for lock in locks))}",
+        "version": 1,
+        "metadata": {
+            "tools": {"components": [{"type": "application", "name": "kgen", "version": __version__}]},
+            "component": {
+                "type": "application",
+                "bom-ref": root,
+                "name": first.environment,
+                "properties": _properties(first),
+            },
+        },
+        "components": components,
+        "dependencies": [{"ref": root, "dependsOn": [component["bom-ref"] for component in components]}],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _properties(lock: Lockfile) -> list[dict[str, str]]:
+    values = {"python": lock.python, "accelerator": lock.accelerator, "cuda": lock.cuda, "cudnn": lock.cudnn}
+    return [{"name": f"kgen:{key}", "value": value} for key, value in values.items() if value is not None]
+
+
+def _component(name: str, version: str, found: Sequence[tuple[str, LockedFile]], platforms: int) -> dict[str, object]:
+    purl = f"pkg:pypi/{name}@{version.replace('+', '%2B')}"
+    digests = dict.fromkeys(file.sha256 for _, file in found)
+    component: dict[str, object] = {
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+        "hashes": [{"alg": "SHA-256", "content": digest} for digest in digests],
+    }
+    if len(found) < platforms:
+        component["properties"] = [{"name": "kgen:platform", "value": platform} for platform, _ in found]
+    return component

@@ -1,0 +1,103 @@
+"""A lock in the forms of what it is run by: an image, a development container, a workflow, a batch job."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kgen.emitters.quoting import quote_sh
+from kgen.model.lockfile import Lockfile
+from kgen.templates import render
+
+_IN_DOCKER = re.compile(r'([\\"$])')
+
+
+class Job(NamedTuple):
+    """An environment in a workflow.
+
+    Attributes:
+        environment: its name.
+        python: the CPython minor.
+        cuda: whether it is for CUDA, so that a runner with a GPU is asked for.
+    """
+
+    environment: str
+    python: str
+    cuda: bool
+
+
+def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
+    """The Dockerfile of an image with exactly what is locked, and nothing of it fetched without its hash.
+
+    Args:
+        lock: the lock, for any of the platforms that the image is for.
+        requirements: the files of all of those platforms, as pip takes them.
+        programs: the distribution's packages that compiling takes.
+
+    Raises:
+        ValueError: a variable has a line break, which no `ENV` can hold.
+    """
+    return render(
+        "exports/Dockerfile.j2",
+        label=lock.environment,
+        python=lock.python,
+        cuda=lock.cuda,
+        driver=lock.driver,
+        requirements=requirements.rstrip("\n"),
+        programs=list(programs),
+        variables=[f"{name}={_quoted_for_docker(value)}" for name, value in sorted(lock.variables.items())],
+    )
+
+
+def render_devcontainer(lock: Lockfile) -> str:
+    """The `devcontainer.json` of an editor's container, made from the Dockerfile beside it."""
+    gpus = {"runArgs": ["--gpus", "all"], "hostRequirements": {"gpu": True}} if lock.cuda else {}
+    content: Mapping[str, object] = {
+        "name": lock.environment,
+        "build": {"dockerfile": "Dockerfile"},
+        **gpus,
+        "containerEnv": dict(sorted(lock.variables.items())),
+        "remoteUser": "keras",
+        "customizations": {
+            "vscode": {
+                "extensions": ["ms-python.python"],
+                "settings": {"python.defaultInterpreterPath": "/usr/local/bin/python"},
+            }
+        },
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return render("exports/devcontainer.json.j2", label=lock.environment, content=text)
+
+
+def render_workflow(jobs: Sequence[Job]) -> str:
+    """A workflow of GitHub's that checks the locks, and installs and validates each environment."""
+    rows = [
+        {
+            "name": json.dumps(job.environment),
+            "python": json.dumps(job.python),
+            "device": "gpu" if job.cuda else "cpu",
+            "runner": '["self-hosted", "gpu"]' if job.cuda else "ubuntu-latest",
+        }
+        for job in jobs
+    ]
+    return render("exports/github-actions.yml.j2", environments=rows)
+
+
+def render_slurm(lock: Lockfile) -> str:
+    """A batch script of Slurm's that runs a command in the environment."""
+    return render(
+        "exports/slurm.sh.j2",
+        label=lock.environment,
+        quoted=quote_sh(lock.environment),
+        cuda=lock.cuda,
+        driver=lock.driver,
+    )
+
+
+def _quoted_for_docker(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"a variable of the environment has a line break: {value!r}")
+    escaped = _IN_DOCKER.sub(r"\\\1", value)
+    return f'"{escaped}"'

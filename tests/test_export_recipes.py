@@ -1,0 +1,320 @@
+"""Exports for what runs an environment, read by who they are for: hadolint, pip, GitHub's schema, Slurm, CycloneDX."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from tests.command import LOCK, Kgen, Result
+
+from kgen.emitters import cyclonedx, recipes
+from kgen.model.lockfile import LockedFile, Lockfile
+
+SBIN = "/usr/sbin:/sbin"
+
+
+@pytest.fixture(name="locked")
+def _locked(kgen: Kgen) -> Kgen:
+    """A project with an environment for the CPU and one for CUDA."""
+    assert kgen(*LOCK, "numpy", "torch", "--cuda", "12").status == 0
+    return kgen
+
+
+def exported(kgen: Kgen, *words: str) -> str:
+    result = kgen("export", *words)
+    assert (result.status, result.stderr) == (0, ""), result.stderr
+    return result.stdout
+
+
+def lock(**changes: object) -> Lockfile:
+    file = LockedFile(name="keras", version="3.15.1", filename="k.whl", url=None, sha256="a" * 64, size=1)
+    plain = {
+        "path": Path("pylock.linux-64.toml"),
+        "digest": "0" * 64,
+        "environment": "jax-cpu",
+        "backends": ("jax",),
+        "accelerator": "cpu",
+        "python": "3.12",
+        "platform": "linux-64",
+        "cuda": None,
+        "cudnn": None,
+        "driver": None,
+        "packages": {"keras": "3.15.1"},
+        "libraries": {},
+        "variables": {"KERAS_BACKEND": "jax"},
+        "files": (file,),
+    }
+    return Lockfile(**{**plain, **changes})  # type: ignore[arg-type]
+
+
+class TestDockerfile:
+    def hadolint(self, text: str) -> list[str]:
+        program = Path(sys.executable).with_name("hadolint")
+        done = subprocess.run(
+            [program, "--format", "json", "-"], input=text, capture_output=True, text=True, check=False, timeout=60
+        )
+        return [f"{found['code']}: {found['message']}" for found in json.loads(done.stdout)]
+
+    @pytest.mark.parametrize("environment", ["numpy", "torch"])
+    def test_hadolint_finds_nothing(self, locked: Kgen, environment: str) -> None:
+        assert self.hadolint(exported(locked, "dockerfile", environment)) == []
+
+    def test_hadolint_would_find_something(self, locked: Kgen) -> None:
+        text = exported(locked, "dockerfile", "numpy")
+        assert self.hadolint(text.replace("WORKDIR /workspace", "WORKDIR workspace")) != []
+
+    def test_of_the_host_only_the_driver_is_wanted(self, locked: Kgen) -> None:
+        on_gpu, on_cpu = exported(locked, "dockerfile", "torch"), exported(locked, "dockerfile", "numpy")
+        assert "--gpus all" in on_gpu
+        assert "of the host it takes the driver, 525.60.13 or newer" in on_gpu
+        assert "gpus" not in on_cpu
+        # PyTorch compiles with the system's compiler, NumPy does not
+        assert " g++ " in on_gpu
+        assert "apt-get" not in on_cpu
+
+    def test_pip_installs_what_it_names_and_nothing_else(self, locked: Kgen, tmp_path: Path) -> None:
+        text = exported(locked, "dockerfile", "numpy")
+        command = re.search(
+            r"^RUN (pip install .*) <<'REQUIREMENTS'\n(.*?)^REQUIREMENTS$", text, re.MULTILINE | re.DOTALL
+        )
+        assert command is not None
+        words, files = shlex.split(command[1]), command[2]
+        subprocess.run(
+            [sys.executable, "-m", *words, "--target", tmp_path / "site", "--index-url", index_of(locked), "--quiet"],
+            check=True,
+            capture_output=True,
+            env=locked.env(),
+            input=files,
+            text=True,
+        )
+        path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+        packages = tomli.loads(path.read_text())["packages"]
+        installed = {folder.name.lower().replace("_", "-") for folder in (tmp_path / "site").glob("*.dist-info")}
+        assert installed == {f"{package['name']}-{package['version']}.dist-info" for package in packages}
+        damaged = re.sub(r"sha256:\w{8}", "sha256:00000000", files, count=1)
+        refused = subprocess.run(
+            [sys.executable, "-m", *words, "--target", tmp_path / "other", "--index-url", index_of(locked)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=locked.env(),
+            input=damaged,
+        )
+        assert refused.returncode != 0
+        assert "DO NOT MATCH THE HASHES" in refused.stderr
+
+    def test_a_hostile_value_stays_a_value(self) -> None:
+        made = lock(variables={"A": 'x"; RUN rm -rf / # $HOME \\'})
+        text = recipes.render_dockerfile(made, requirements="x==1", programs=[])
+        assert 'ENV A="x\\"; RUN rm -rf / # \\$HOME \\\\"\n' in text
+        with pytest.raises(ValueError, match="line break"):
+            recipes.render_dockerfile(lock(variables={"A": "x\nRUN id"}), requirements="x==1", programs=[])
+
+
+def index_of(kgen: Kgen) -> str:
+    return kgen.environment["UV_DEFAULT_INDEX"]
+
+
+def test_devcontainer(locked: Kgen) -> None:
+    text = exported(locked, "devcontainer", "torch")
+    content = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
+    assert content["name"] == "torch-cuda12"
+    assert content["build"] == {"dockerfile": "Dockerfile"}
+    assert content["containerEnv"] == {"KERAS_BACKEND": "torch"}
+    assert content["runArgs"] == ["--gpus", "all"]
+    # the user that the editor becomes is one that the Dockerfile makes
+    assert f"--uid 1000 {content['remoteUser']}\n" in exported(locked, "dockerfile", "torch")
+    assert "gpu" not in exported(locked, "devcontainer", "numpy")
+
+
+class TestWorkflow:
+    @pytest.mark.parametrize("words", [(), ("torch",)])
+    def test_it_is_what_github_takes(self, locked: Kgen, tmp_path: Path, words: tuple[str, ...]) -> None:
+        path = tmp_path / "kgen.yml"
+        path.write_text(exported(locked, "github-actions", *words))
+        check = [str(Path(sys.executable).with_name("check-jsonschema")), "--builtin-schema", "vendor.github-workflows"]
+        done = subprocess.run([*check, path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        rows = yaml.safe_load(path.read_text())["jobs"]["validate"]["strategy"]["matrix"]["include"]
+        found = {row["environment"]: (row["python"], row["device"]) for row in rows}
+        both = {"numpy-cpu": ("3.11", "cpu"), "torch-cuda12": ("3.11", "gpu")}
+        assert found == ({"torch-cuda12": both["torch-cuda12"]} if words else both)
+
+    def test_its_commands_are_commands(self, locked: Kgen) -> None:
+        jobs = yaml.safe_load(exported(locked, "github-actions"))["jobs"]
+        lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+        commands = [shlex.split(line)[1:] for line in lines if line.startswith("kgen ")]
+        assert len(commands) == 3
+        for name, *rest in commands:
+            options = {word for word in rest if word.startswith("--")}
+            assert options <= set(re.findall(r"--[a-z-]+", locked(name, "--help").stdout))
+
+    def test_nothing_for_its_runners(self, kgen: Kgen) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        here = kgen.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+        here.with_name("pylock.osx-arm64.toml").write_text(here.read_text().replace("linux-64", "osx-arm64"))
+        here.unlink()
+        assert kgen("export", "github-actions") == Result(
+            2, "", "error: nothing is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
+        )
+        for form in ("dockerfile", "slurm", "devcontainer"):
+            assert kgen("export", form) == Result(
+                2,
+                "",
+                "error: numpy-cpu is locked for osx-arm64, and this is for Linux\n\n"
+                "hint: kgen lock numpy --platform linux-64\n",
+            )
+
+
+class TestBillOfMaterials:
+    @pytest.mark.parametrize("environment", ["numpy", "torch"])
+    def test_it_is_valid_and_whole(self, locked: Kgen, environment: str) -> None:
+        text = exported(locked, "cyclonedx", environment)
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.replace('"library"', '"lib"')) is not None
+        path = next((locked.folder / "locks").glob(f"{environment}-*/pylock.linux-64.toml"))
+        packages = tomli.loads(path.read_text())["packages"]
+        assert {(c["purl"], c["hashes"][0]["content"]) for c in json.loads(text)["components"]} == {
+            (f"pkg:pypi/{p['name']}@{p['version']}", p["wheels"][0]["hashes"]["sha256"]) for p in packages
+        }
+        assert exported(locked, "cyclonedx", environment) == text
+
+    def test_what_differs_between_platforms_says_where_it_is(self) -> None:
+        (keras,) = lock().files
+        numpy = [keras._replace(name="numpy", version="2.4.6", sha256=digit * 64) for digit in "bc"]
+        only = keras._replace(name="nvidia-x", version="1+a", sha256="d" * 64)
+        locks = [lock(files=(keras, numpy[0], only)), lock(files=(keras, numpy[1]), platform="osx-arm64")]
+        found = {one["name"]: one for one in json.loads(cyclonedx.render(locks))["components"]}
+        assert {name: len(one["hashes"]) for name, one in found.items()} == {"keras": 1, "numpy": 2, "nvidia-x": 1}
+        assert found["nvidia-x"]["purl"] == "pkg:pypi/nvidia-x@1%2Ba"
+        assert found["nvidia-x"]["properties"] == [{"name": "kgen:platform", "value": "linux-64"}]
+        assert "properties" not in found["numpy"]
+
+
+def launched(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def slurm(folder: Path) -> Iterator[dict[str, str]]:
+    """A cluster's controller on loopback, of one node with a GPU that is switched on when it is needed."""
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{SBIN}", "SLURM_CONF": str(folder / "slurm.conf")}
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = folder / "munge.key"
+    key.write_bytes(secrets.token_bytes(128))
+    key.chmod(0o400)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name = socket.gethostname().partition(".")[0]
+    (folder / "slurm.conf").write_text(
+        f"""\
+ClusterName=test
+SlurmctldHost={name}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmctldLogFile={folder}/slurmctld.log
+ProctrackType=proctrack/pgid
+SelectType=select/cons_tres
+MpiDefault=none
+GresTypes=gpu
+ResumeProgram=/bin/true
+SuspendProgram=/bin/true
+SuspendTime=600
+NodeName=node1 CPUs=16 RealMemory=65536 Gres=gpu:1 State=CLOUD
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+    )
+    munged = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.sock"]
+    files = [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
+    started = [launched([*munged, *files], environment)]
+    try:
+        until((folder / "munge.sock").exists)
+        started.append(launched(["slurmctld", "-D"], environment))
+        ping = ["scontrol", "ping"]
+        until(lambda: b"UP" in subprocess.run(ping, env=environment, capture_output=True, check=False).stdout)
+        yield environment
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(30)
+
+
+def until(done: object, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not done():  # type: ignore[operator]
+        assert time.monotonic() < end, "it does not come up"
+        time.sleep(0.1)
+
+
+class TestSlurm:
+    @pytest.mark.skipif(
+        shutil.which("slurmctld", path=f"{os.environ['PATH']}:{SBIN}") is None or os.geteuid() != 0,
+        reason="no Slurm here, or nobody who may start it",
+    )
+    def test_sbatch_takes_it(self, locked: Kgen, tmp_path: Path) -> None:
+        script = tmp_path / "torch.sh"
+        script.write_text(exported(locked, "slurm", "torch"))
+        folder = tmp_path / "cluster"
+        folder.mkdir()
+        with slurm(folder) as environment:
+
+            def tested() -> subprocess.CompletedProcess[str]:
+                words = ["sbatch", "--test-only", str(script), "python", "train.py"]
+                return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+            done = tested()
+            assert done.returncode == 0, done.stderr
+            assert "using 8 processors on nodes node1" in done.stderr
+            # that it was read at all: the node has one GPU
+            script.write_text(script.read_text().replace("gpu:1", "gpu:2"))
+            assert tested().returncode != 0
+
+    def test_what_it_runs(self, locked: Kgen, tmp_path: Path) -> None:
+        """With an `srun` and a `kgen` that say how they were called."""
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        for name in ("srun", "kgen"):
+            text = '#!/bin/sh\necho "$0: $PWD: $*"\ncase "$0" in */srun) exec "$@";; esac\n'
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        script = exported(locked, "slurm", "numpy")
+        assert "gpu" not in script
+        done = subprocess.run(
+            ["sh", "-s", "python", "a b.py"],
+            input=script,
+            env={"PATH": f"{programs}:/bin:/usr/bin", "SLURM_SUBMIT_DIR": str(locked.folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd="/",
+        )
+        here, place = str(locked.folder), str(programs)
+        assert done.stdout.splitlines() == [
+            f"{place}/kgen: {here}: doctor numpy-cpu",
+            f"{place}/srun: {here}: kgen run --no-sync numpy-cpu -- python a b.py",
+            f"{place}/kgen: {here}: run --no-sync numpy-cpu -- python a b.py",
+        ]

@@ -53,13 +53,30 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, hints=[*hints, f"{self.prog} --help"])
 
 
+class _Top(_Parser):
+    """The parser of `kgen` itself, whose help has the commands by what one wants to do."""
+
+    def format_help(self) -> str:
+        """The help."""
+        width = max(len(name) for name in _COMMANDS) + 2
+        sections = [
+            "\n".join([f"{heading}:", *(f"  {name:<{width}}{_COMMANDS[name][0]}" for name in names)])
+            for heading, names in GROUPS.items()
+        ]
+        flags = "Flags:\n" + "\n".join(
+            f"  {text:<{width}}{what}"
+            for text, what in (("-h, --help", "show this, or with a command its own"), ("-V, --version", "the version"))
+        )
+        return "\n\n".join([self.format_usage().rstrip("\n"), str(self.description), *sections, flags, _EPILOG]) + "\n"
+
+
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of this command line.
 
     Where it begins with a command, no other is known to the parser, and only that one's arguments are declared: all of
     them would take longer than some commands do.
     """
-    top = _Parser(
+    top = _Top(
         prog="kgen",
         description="One reproducible, GPU-proven Keras environment per backend.",
         epilog=_EPILOG,
@@ -154,8 +171,15 @@ def _doctor(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("format", metavar="FORMAT", help="nix, requirements")
+    command.add_argument(
+        "format", metavar="FORMAT", help="requirements, dockerfile, slurm, …; a wrong one has them all named"
+    )
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
+
+
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.add_argument("shell", choices=("bash", "zsh", "fish", "pwsh"), help="the shell")
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- WORDS", help="what the script asks about")
 
 
 def _matrix(command: argparse.ArgumentParser) -> None:
@@ -265,5 +289,19 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
     "export": ("a lock in another form, on stdout", _export),
     "matrix": ("the compatibility facts", _matrix),
+    "completion": ("the script that makes a shell complete `kgen`", _completion),
 }
 """Command -> what it is for, and what declares its arguments."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Choose and lock": ("init", "solve", "lock", "explain"),
+    "Work in an environment": ("sync", "run", "shell", "activate"),
+    "Prove it, and keep it true": ("validate", "doctor", "check", "diff", "merge-driver"),
+    "For other tools, and the facts": ("export", "matrix", "completion"),
+}
+"""What one wants to do -> the commands for it."""
+
+
+def commands() -> tuple[tuple[str, str], ...]:
+    """Every command with what it is for, in the order of the help."""
+    return tuple((name, _COMMANDS[name][0]) for names in GROUPS.values() for name in names)

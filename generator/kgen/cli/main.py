@@ -26,6 +26,7 @@ _COMMANDS = {
     "doctor": "kgen.cli.examining",
     "export": "kgen.cli.exporting",
     "matrix": "kgen.cli.facts",
+    "completion": "kgen.cli.completing",
 }
 """Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""
 

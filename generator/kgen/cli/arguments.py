@@ -188,13 +188,23 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
     refresh = actions.add_parser(
-        "refresh", help="bring the facts up to date from the index that uv is configured for", allow_abbrev=False
+        "refresh",
+        help="bring the facts up to date from the index that uv is configured for",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     refresh.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
     refresh.add_argument(
         "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
     )
     refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
+    plot = actions.add_parser(
+        "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
+    )
+    plot.add_argument("--cuda", action="append", metavar="V", help="a CUDA major; all without it; repeatable")
+    plot.add_argument("--platform", metavar="P", help="whose builds are meant (default linux-64)")
+    plot.add_argument("-o", "--output", metavar="FILE", help="a drawing: FILE.svg or FILE.html; text without it")
+    plot.add_argument("--json", action="store_true", help="as data")
 
 
 def _accelerator(command: argparse.ArgumentParser) -> None:

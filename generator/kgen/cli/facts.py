@@ -26,6 +26,10 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         from kgen.cli import refreshing  # noqa: PLC0415 - brings what asks an index
 
         return refreshing.run(arguments)
+    if arguments.action == "plot":
+        from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
+
+        return plotting.run(arguments)
     return _show(arguments)
 
 

@@ -67,6 +67,7 @@ def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
             requirements=tuple(map(parse_requirement, data.get("requirements", ()))),
             dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
             cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
+            own_index=data.get("torch-index") is True,
         )
     except UsageError as error:
         raise ValueError(error.message) from None
@@ -113,6 +114,7 @@ class _Look:
             *self._glibc(),
             *self._wishes(),
             *self._cutoff(),
+            *self._indexes(),
             *self._releases(),
             *self._yanked(),
             *self._hardware(),
@@ -207,6 +209,16 @@ class _Look:
                 return
         until = "with no last day" if solved is None else f"with all until {solved}"
         yield Stale("exclude-newer", f"was made {until}, and nothing after {asked} is asked for")
+
+    def _indexes(self) -> Iterator[Stale]:
+        if self.request.own_index:
+            return
+        for name in self._frameworks():
+            release = self.matrix.release(name, self._public(name))
+            build = None if release is None else self._build_of(name, release)
+            if build is not None and build.local is not None and build.cuda is not None:
+                what = f"has {name} {self.versions[name]} of its own index, and `torch-index` is not set"
+                yield Stale("index", what, build.provenance.source)
 
     # -- what is known -------------------------------------------------------------------------------------------------
 

@@ -212,6 +212,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         packages=kgen.mapping("packages", str),
         libraries=kgen.mapping("libraries", str),
         variables=variables,
+        indexes=kgen.mapping("indexes", str),
         files=tuple(_files(top.tables("packages"))),
     )
 

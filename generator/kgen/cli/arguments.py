@@ -195,6 +195,17 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    refresh = actions.add_parser(
+        "refresh",
+        help="bring the facts up to date from the index that uv is configured for",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    refresh.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
+    refresh.add_argument(
+        "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
+    )
+    refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
     plot = actions.add_parser(
         "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
     )
@@ -249,6 +260,13 @@ def _request(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
+    )
+    command.add_argument(
+        "--torch-index",
+        nargs="?",
+        const="true",
+        metavar="URL",
+        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
     )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
     command.add_argument("--json", action="store_true", help="the result as data on stdout")

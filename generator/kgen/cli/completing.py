@@ -9,11 +9,12 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kgen import lockfiles, resources
+from kgen import lockfiles
 from kgen.cli import arguments as declared
 from kgen.cli import console
 from kgen.errors import ExitStatus, KgenError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import find_root
 from kgen.templates import render
 
@@ -112,7 +113,7 @@ def _values(action: argparse.Action) -> Iterable[Candidate]:
 
 
 def _matrix() -> CompatibilityMatrix:
-    return load(resources.folder("matrix"))
+    return origin.current()
 
 
 def _environments() -> Iterable[Candidate]:

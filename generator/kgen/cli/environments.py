@@ -161,10 +161,12 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
     from kgen.installers.sync import Uv, realise  # noqa: PLC0415
 
     lock = lockfiles.read(source.lock)
+    root = source.environment.folder.parent.parent
+    program = uvtool.find()
     return lambda report: realise(
         source,
         lock,
-        Uv(uvtool.find(), root=source.environment.folder.parent.parent),
+        Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
         thorough=thorough,
         files=lambda: render_activation(
             source.name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks

@@ -87,6 +87,7 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         ("keras", settings_module.parse_specifiers),
         ("exclude_newer", settings_module.parse_date),
         ("flake", settings_module.parse_flake),
+        ("torch_index", settings_module.parse_torch_index),
     )
     for flag, parse in single:
         text = getattr(arguments, flag, None)
@@ -204,6 +205,7 @@ def request_for(
         requirements=tuple(wish for wish in asked if wish not in unknown),
         dependencies=(*unknown, *dependencies),
         cutoff=settings.exclude_newer,
+        own_index=settings.torch_index is not None,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kgen import __version__, freshness, lockfiles, resources, storage
+from kgen import __version__, freshness, lockfiles, storage
 from kgen.cli import console, plotting
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -26,7 +27,7 @@ from kgen.validate import receipts
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Write the page."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     root = find_root(Path.cwd())
     locked = lockfiles.environments(root)
     if not locked:

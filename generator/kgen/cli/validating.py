@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgen import host, lockfiles, project, resources, storage
+from kgen import host, lockfiles, project, storage
 from kgen.cli import console
 from kgen.cli.environments import entered, find, sync
 from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -95,7 +96,7 @@ class _Report:
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     root = project.find_root(Path.cwd())
     _refuse_contradictions(arguments)
     if arguments.list:

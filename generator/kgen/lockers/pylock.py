@@ -59,6 +59,7 @@ def render(
         tables={
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
+            **({"indexes": indexes} if (indexes := _indexes(lock)) else {}),
             "variables": {name: _toml(value) for name, value in variables.items()},
         },
         why=[{"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why],
@@ -100,6 +101,7 @@ def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
         "name": toml_text(package["name"]),
         "version": toml_text(package["version"]),
         "requires_python": None if requires_python is None else toml_text(requires_python),
+        "index": toml_text(package["index"]) if "index" in package else None,
         "where": where,
         "location": toml_text(wheel[where]),
         "size": wheel.get("size"),
@@ -118,11 +120,18 @@ def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
         "name": toml_text(wheel.name),
         "version": toml_text(str(wheel.version)),
         "requires_python": None if wheel.requires_python is None else toml_text(wheel.requires_python),
+        "index": None if portable or wheel.index is None else toml_text(wheel.index),
         "where": "path" if portable else "url",
         "location": toml_text(wheel.filename if portable else wheel.url),
         "size": wheel.size,
         "sha256": toml_text(wheel.sha256),
     }
+
+
+def _indexes(lock: Lock) -> dict[str, str]:
+    """Package -> which of its framework's own indexes it is from, without a host: `cu126`."""
+    labels = lock.resolution.local
+    return {wheel.name: _toml(labels[wheel.name]) for wheel in lock.wheels if wheel.index is not None}
 
 
 def _versions(versions: Mapping[str, object]) -> dict[str, str]:
@@ -148,6 +157,7 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "requirements": sorted(map(str, request.requirements)) or None,
         "dependencies": sorted(map(str, request.dependencies)) or None,
         "exclude-newer": None if request.cutoff is None else request.cutoff.isoformat(),
+        "torch-index": request.own_index or None,
         "matrix": revision,
         "cuda": resolution.cuda,
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),

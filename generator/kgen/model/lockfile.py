@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -47,6 +48,7 @@ class Lockfile(NamedTuple):
         files: every file, sorted by name.
         conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
             and the files are conda's packages, by the names that they have there.
+        indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Lockfile(NamedTuple):
     variables: Mapping[str, str]
     files: tuple[LockedFile, ...]
     conda: bool = False
+    indexes: Mapping[str, str] = MappingProxyType({})
 
     @property
     def accelerated(self) -> bool:

@@ -163,7 +163,7 @@ def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: VersionRange) -> str:
+def spell(specifiers: Iterable[object]) -> str:
     """A range as people write it: the floor before the ceiling."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
 
@@ -313,6 +313,7 @@ class Problem:
             build
             for build in release.builds
             if self.request.platform in build.platforms
+            and (build.cuda is None or build.local is None or self.request.own_index)
             and (
                 cpu_answers
                 if build.cuda_major is None
@@ -334,7 +335,7 @@ class Problem:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
-        target = (name, request.platform, request.accelerator, request.python)
+        target = (name, request.platform, request.accelerator, request.python, request.own_index)
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
-from kgen.lockers.lock import Lock, LockedWheel
 from kgen.lockfiles import SCHEMA
 from kgen.matrix.records import Platform
+
+if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
+    from kgen.lockers.lock import Lock, LockedWheel
 
 
 def toml_text(value: str) -> str:

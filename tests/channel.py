@@ -31,6 +31,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _do(self) -> None:
         served = cast("ChannelServer", self.server)
         served.asked.append(self.path)
+        if served.wanted is not None and served.wanted not in {
+            self.headers.get("Authorization"),
+            *self.path.split("/"),
+        }:
+            self._send(401, b"no")
+            return
+        if served.wanted is not None:
+            self.path = self.path.replace(f"/t/{served.wanted}", "")
         fault = served.fault if re.search(served.at, self.path) else None
         if fault == "hang":
             served.closing.wait(60)
@@ -77,6 +85,8 @@ class ChannelServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.fault: Fault | None = None
         self.at = ""
         self.asked: list[str] = []
+        self.wanted: str | None = None
+        """Without this in the header for it, or as a token in the path, nothing is answered."""
         self.closing = threading.Event()
 
     @property

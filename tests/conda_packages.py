@@ -166,6 +166,9 @@ def small_channel(folder: Path) -> Channel:
     channel.add("pip", "26.0", subdir="noarch", depends=["python", "setuptools"], files=pip)
     numpy = {f"lib/python{MINOR}/site-packages/numpy/__init__.py": b"__version__ = '2.3.0'\n"}
     channel.add("numpy", "2.3.0", f"{TAG}_0", depends=["python", f"python_abi {MINOR}.* *_{abi}"], files=numpy)
+    scipy = {f"lib/python{MINOR}/site-packages/scipy/__init__.py": b"__version__ = '1.18.0'\n"}
+    needs = ["python", "numpy >=2", f"python_abi {MINOR}.* *_{abi}"]
+    channel.add("scipy", "1.18.0", f"{TAG}_0", depends=needs, files=scipy)
     for keras, content in (("2.12.0", b""), ("3.15.0", _KERAS)):
         files = {"site-packages/keras/__init__.py": content, **_dist_info("keras", keras)}
         limits = ["pytorch >=2.6.0", "tensorflow >=2.18.0", "jax >=0.5.0"] if keras >= "3" else []

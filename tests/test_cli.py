@@ -244,9 +244,10 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "--channel: `a b` is no channel such as conda-forge or https://conda.example/main"
     ),
     ("lokc",): "`kgen` has no command `lokc`\n\nhint: did you mean `lock`?\nhint: kgen --help",
-    ("matrix", "refrehs"): (
-        "`kgen matrix` has no action `refrehs`\n\nhint: known are show, plot\nhint: kgen matrix --help"
-    ),
+    (
+        "matrix",
+        "refrehs",
+    ): "`kgen matrix` has no action `refrehs`\n\nhint: did you mean `refresh`?\nhint: kgen matrix --help",
     ("matrix", "show", "torchh"): "`torchh` is not in the matrix\n\nhint: did you mean `torch`?",
 }
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,16 @@ import rattler as library
 from backports import zstd
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from rattler.exceptions import SolverError
 from tests.channel import CONDA_FORGE, mirrored, serving
 
 from kgen.lockers.conda.session import CondaOutcome, CondaSession
-from kgen.lockers.conda.target import refusal, target
+from kgen.lockers.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict
 from kgen.rattlertool import Rattler
 from kgen.solver import report
 
@@ -189,69 +190,111 @@ without `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
         assert "without --exclude-newer gives jax 0.9.2" in text
 
 
-COMBINATIONS = list(
-    itertools.product(
-        [*((name,) for name in ALL), ("jax", "torch"), ALL],
-        ["12", "13", "cpu"],
-        ["3.10", "3.11", "3.12", "3.13"],
-        ["linux-64", "linux-aarch64", "osx-arm64", "win-64"],
-    )
-)
-COMBINATIONS += [((name,), "cpu", "3.12", "linux-64") for name in ("numpy", "openvino")]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PLATFORMS = ("linux-64", "linux-aarch64", "osx-arm64", "win-64")
+TOGETHER = [backends for size in (1, 2, 3) for backends in itertools.combinations(ALL, size)]
+COMBINATIONS = [*itertools.product(TOGETHER, ("12", "13", "cpu"), PYTHONS)]
+COMBINATIONS += [((name,), "cpu", python) for name in ("numpy", "openvino") for python in PYTHONS]
+OWN = {"tensorflow": ("tensorflow",), "jax": ("jaxlib", "jax"), "torch": ("pytorch",)}
+"""What somebody would ask conda for; the first is what is built for the CPU or for a CUDA."""
+SOLVED = {"linux-64": 37, "linux-aarch64": 7, "osx-arm64": 12, "win-64": 0}
+"""So many have a solution: the sample has no TensorFlow for the CPU, and no Keras 3 for Windows."""
 
 
-def test_differential(matrix: CompatibilityMatrix, rattler: Rattler) -> None:
-    """What kgen locks is what rattler's own solve of the same specs gives; what kgen refuses, rattler does too."""
-    session = CondaSession(matrix, CHANNELS, lambda: rattler)
-    solved = refused = 0
-    wrong = []
-    for backends, cuda, python, platform in COMBINATIONS:
-        request = ask(*backends, cuda=cuda, python=python, platform=platform)
-        asked = target(matrix, request, CHANNELS)
-        (answer,) = rattler.solve([asked.query()])
-        if refusal(matrix, request, CHANNELS) is not None:
-            refused += 1
-            if isinstance(answer, list):
-                wrong.append((backends, cuda, python, platform))
-            continue
-        if not isinstance(answer, list):
-            continue  # the sample has gaps: no TensorFlow for the CPU, no Keras 3 on Windows
-        solved += 1
-        if python == "3.12":
-            outcome = session.full(request)
-            assert outcome.lock is not None, outcome.error or outcome.conflict
-            assert list(outcome.lock.records) == answer
-    assert wrong == [], "refused, though rattler solves them"
-    assert solved > 40
-    assert refused > 60
+class Bare:
+    """rattler alone on the same records, read from files: nothing of kgen's is between."""
 
+    def __init__(self, sample: Path, folder: Path) -> None:
+        self.sample, self.folder = sample, folder
+        self.indexes: dict[str, library.SparseRepoData] = {}
 
-def test_rattler_alone_gives_the_same(sample: Path, rattler: Rattler, matrix: CompatibilityMatrix) -> None:
-    """The same specs, solved by rattler without anything of kgen's between."""
-    asked = target(matrix, ask(*ALL), CHANNELS).query()
-    folder = Path(os.environ["HOME"]) / "records"
-    indexes = []
-    for subdir in ("linux-64", "noarch"):
-        path = folder / subdir / "repodata.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(zstd.decompress((sample / "large" / subdir / "repodata.json.zst").read_bytes()))
-        indexes.append(library.SparseRepoData(library.Channel("conda-forge"), subdir, path))
+    def index(self, subdir: str) -> library.SparseRepoData:
+        if subdir not in self.indexes:
+            path = self.folder / subdir / "repodata.json"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(zstd.decompress((self.sample / "large" / subdir / "repodata.json.zst").read_bytes()))
+            self.indexes[subdir] = library.SparseRepoData(library.Channel("conda-forge"), subdir, path)
+        return self.indexes[subdir]
 
-    async def solve() -> list[str]:
-        virtuals = [
+    def solve(self, platform: str, specs: Iterable[str], virtuals: Iterable[tuple[str, str]]) -> list[str] | None:
+        """The URLs of what it chooses; None if there is no solution."""
+        machine = [
             library.GenericVirtualPackage(
                 library.PackageName(name),
                 library.Version(text.split()[0]),
                 library.BuildString(text.split()[1] if " " in text else "0"),
             )
-            for name, text in asked.virtuals
+            for name, text in virtuals
         ]
-        records = await library.solve_with_sparse_repodata(
-            specs=[library.MatchSpec(spec) for spec in asked.specs], sparse_repodata=indexes, virtual_packages=virtuals
-        )
-        await asyncio.sleep(0.05)
-        return sorted(record.url for record in records)
 
-    (mine,) = rattler.solve([asked])
-    assert isinstance(mine, list)
-    assert sorted(record["url"] for record in mine) == asyncio.run(solve())
+        async def solved() -> list[str] | None:
+            try:
+                records = await library.solve_with_sparse_repodata(
+                    specs=[library.MatchSpec(spec) for spec in specs],
+                    sparse_repodata=[self.index(platform), self.index("noarch")],
+                    virtual_packages=machine,
+                )
+            except SolverError:
+                return None
+            finally:
+                await asyncio.sleep(0.005)
+            return sorted(record.url for record in records)
+
+        return asyncio.run(solved())
+
+
+@pytest.fixture(name="bare", scope="module")
+def _bare(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Bare:
+    return Bare(sample, tmp_path_factory.mktemp("records"))
+
+
+def plainly(backends: tuple[str, ...], cuda: str, python: str) -> list[str]:
+    """What somebody who knows nothing of kgen would ask for."""
+    if not set(backends) <= OWN.keys():
+        return [f"python {python}.*", "keras >=3", *backends]
+    build = "cpu*" if cuda == "cpu" else f"cuda{cuda}*"
+    specs = [f"python {python}.*", "keras >=3"]
+    for carrier, *others in (OWN[name] for name in backends):
+        specs += [f"{carrier} * {build}", *others]
+    return specs
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_differential(
+    matrix: CompatibilityMatrix, rattler: Rattler, bare: Bare, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kgen locks is what rattler's own solve of the same specs gives; what kgen refuses, rattler does too.
+
+    Each pair of environment and platform, with the `__cuda` that kgen assumes and without one.
+    """
+    why = Conflict(request=ask("jax"), message="none", causes=(), suggestions=())
+    monkeypatch.setattr("kgen.lockers.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
+    session = CondaSession(matrix, CHANNELS, lambda: rattler)
+    solved, other, refused, without = 0, [], [], []
+    for backends, cuda, python in COMBINATIONS:
+        request = ask(*backends, cuda=cuda, python=python, platform=platform)
+        asked = target(matrix, request, CHANNELS)
+        outcome = session.full(request)
+        assert outcome.error is None, outcome.error
+        named = f"{'+'.join(backends)} {cuda} {python}"
+        if outcome.lock is None:
+            # with any driver, and only what a person would have typed
+            newest = [*(pair for pair in asked.virtuals if pair[0] != "__cuda"), ("__cuda", "13.9")]
+            machine = asked.virtuals if cuda == "cpu" else newest
+            if bare.solve(platform, plainly(backends, cuda, python), machine) is not None:
+                refused.append(named)
+            continue
+        solved += 1
+        answer = bare.solve(platform, asked.query().specs, asked.virtuals)
+        if answer != sorted(record["url"] for record in outcome.lock.records):
+            other.append(named)
+        nothing = [pair for pair in asked.virtuals if pair[0] != "__cuda"]
+        if cuda == "cpu":
+            assert nothing == list(asked.virtuals)
+            assert "cuda-version" not in outcome.lock.versions
+        elif bare.solve(platform, asked.query().specs, nothing) is not None:
+            without.append(named)
+    assert other == [], "rattler's own solve gives something else"
+    assert refused == [], "refused, though rattler solves them"
+    assert without == [], "locked for CUDA, and solvable on a machine without a driver"
+    assert solved == SOLVED[platform]

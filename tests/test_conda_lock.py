@@ -15,7 +15,7 @@ import tomli
 import yaml
 from tests.channel import ChannelServer
 from tests.command import Kgen, Result
-from tests.conda_packages import MINOR, Channel
+from tests.conda_packages import MINOR, TAG, Channel
 
 from kgen import condafiles, rattlertool
 from kgen.cli import conda as cli
@@ -151,6 +151,132 @@ class TestLocks:
         )
 
 
+class TestUpgrades:
+    """A new lock keeps what still fits, as with wheels; `--upgrade-package` moves what it names, `--upgrade` all."""
+
+    @pytest.fixture(name="grown")
+    @staticmethod
+    def _grown(conda: Kgen, project: Path, built: Channel, tmp_path: Path) -> tuple[Kgen, tuple[str, ...]]:
+        """A lock, and after it newer builds of much."""
+        channel = built.copy(tmp_path / "grown")
+        words = (*ASK, "torch", "--cuda", "12", "--channel", channel.folder.as_uri())
+        good(conda(*words))
+        assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
+        abi = f"cp{MINOR.replace('.', '')}"
+        site = f"lib/python{MINOR}/site-packages"
+        channel.add("keras", "3.16.0", subdir="noarch", depends=["python >=3.9"], constrains=["pytorch >=2.6.0"])
+        channel.add("numpy", "2.4.0", f"{TAG}_0", depends=["python", f"python_abi {MINOR}.* *_{abi}"])
+        # the newest needs a newer cuDNN, which is to move with it
+        channel.add("libcudnn", "9.13.2.1", "h0_0", depends=["cuda-version >=12,<13.0a0"])
+        needs = ["python", "numpy", "__cuda", "cuda-version >=12.9,<13", "libcudnn >=9.13.2,<10.0a0"]
+        files = {f"{site}/torch/__init__.py": b""}
+        channel.add("pytorch", "2.13.0", f"cuda129_{TAG}_200", depends=needs, files=files)
+        channel.index()
+        return conda, words
+
+    def test_all(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        good(kgen(*words, "--upgrade"))
+        found = locked(project, "torch-cuda12")
+        assert [found[name] for name in ("pytorch", "keras", "numpy")] == ["2.13.0", "3.16.0", "2.4.0"]
+
+    def test_none(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        before = (project / "locks/torch-cuda12/conda-lock.yml").read_bytes()
+        assert "unchanged" in good(kgen(*words)).stdout
+        assert (project / "locks/torch-cuda12/conda-lock.yml").read_bytes() == before
+        result = good(kgen(*words, "--keras", ">3.15.0"))
+        assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
+        assert locked(project, "torch-cuda12")["keras"] == "3.16.0"
+        assert "moved as well" not in result.stderr
+
+    def test_a_damaged_lock_is_written_again(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        path = project / "locks/torch-cuda12/conda-records.json"
+        path.write_text("<<<<<<< HEAD\n" + path.read_text())
+        assert kgen("sync", "torch-cuda12-conda").stderr.endswith("hint: `kgen lock --conda` writes it again\n")
+        good(kgen(*words))
+        assert condafiles.read(path).platforms
+
+    def test_what_the_channel_has_no_longer(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path
+    ) -> None:
+        kgen, words = grown
+        path = tmp_path / "grown/linux-64/repodata.json"
+        text = path.read_text()
+        assert "numpy-2.3.0-" in text
+        data = json.loads(text)
+        rows = data["packages.conda"]
+        data["packages.conda"] = {name: row for name, row in rows.items() if not name.startswith("numpy-2.3.0-")}
+        path.write_text(json.dumps(data))
+        good(kgen(*words))
+        found = locked(project, "torch-cuda12")
+        assert (found["numpy"], found["pytorch"], found["keras"]) == ("2.4.0", "2.12.0", "3.15.0")
+
+    def test_what_is_newer_than_the_cut_off(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path
+    ) -> None:
+        """What is locked does not get past a cut-off that has come since."""
+        kgen, words = grown
+        path = tmp_path / "grown/noarch/repodata.json"
+        data = json.loads(path.read_text())
+        for name, row in data["packages.conda"].items():
+            if name.startswith("keras-3.16"):
+                row["timestamp"] = 1_795_100_000_000
+        path.write_text(json.dumps(data))
+        good(kgen(*words, "--upgrade"))
+        assert locked(project, "torch-cuda12")["keras"] == "3.16.0"
+        good(kgen(*words, "--exclude-newer", "2026-11-15"))
+        assert locked(project, "torch-cuda12")["keras"] == "3.15.0"
+
+    def test_one(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        result = good(kgen(*words, "--upgrade-package", "keras"))
+        assert locked(project, "torch-cuda12") == {**before, "keras": "3.16.0"}
+        assert "moved as well" not in result.stderr
+
+    def test_what_it_needs_moves_with_it(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        """A project goes by its own name as well as by conda's."""
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        result = good(kgen(*words, "--upgrade-package", "torch"))
+        assert locked(project, "torch-cuda12") == {**before, "pytorch": "2.13.0", "libcudnn": "9.13.2.1"}
+        assert (
+            "note: torch-cuda12: moved as well, as what is upgraded needs it: libcudnn 9.13.1.26 -> 9.13.2.1\n"
+            in result.stderr
+        )
+
+    def test_what_only_conda_has(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        kgen, words = grown
+        wheels = (project / "locks/torch-cuda12/pylock.linux-64.toml").read_bytes()
+        before = locked(project, "torch-cuda12")
+        good(kgen(*words, "--upgrade-package", "libcudnn"))
+        assert locked(project, "torch-cuda12") == {**before, "libcudnn": "9.13.2.1"}
+        assert (project / "locks/torch-cuda12/pylock.linux-64.toml").read_bytes() == wheels
+        wrong = kgen(*words, "--upgrade-package", "libcudnx")
+        assert wrong.status == 2
+        assert "holds no such package" in wrong.stderr
+
+    def test_the_sources_are_as_without_it(self, grown: tuple[Kgen, tuple[str, ...]], project: Path) -> None:
+        """What is kept is not asked for: the lock says the same request, and conda-lock sees the same input."""
+        kgen, words = grown
+        before = lock(project, "torch-cuda12")["metadata"]
+        source = (project / "locks/torch-cuda12/environment.yml").read_bytes()
+        good(kgen(*words, "--upgrade-package", "keras"))
+        assert lock(project, "torch-cuda12")["metadata"] == before
+        assert (project / "locks/torch-cuda12/environment.yml").read_bytes() == source
+
+    def test_a_lock_for_something_else_holds_nothing(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, built: Channel
+    ) -> None:
+        kgen, words = grown
+        other = (*words[:-1], built.folder.as_uri())
+        good(kgen(*other, "--upgrade-package", "keras"))
+        rows = {row["name"]: row["url"] for row in lock(project, "torch-cuda12")["package"]}
+        assert all(url.startswith(built.folder.as_uri()) for url in rows.values())
+
+
 class TestRefusedAtOnce:
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
@@ -166,6 +292,47 @@ class TestRefusedAtOnce:
         result = conda(*ASK, "jax", "--cpu")
         assert result.status == 2
         assert 'error: `portable` and `conda = "base"` contradict each other' in result.stderr
+
+
+_WRITTEN_BY_CONDA_LOCK = """
+import json, pathlib, sys
+from conda_lock.content_hash import compute_content_hashes
+from conda_lock.lockfile import write_conda_lock_file
+from conda_lock.lockfile.v2prelim.models import HashModel, LockedDependency, Lockfile, LockMeta
+from conda_lock.models.channel import Channel
+from conda_lock.src_parser import make_lock_spec
+from conda_lock.virtual_package import virtual_package_repo_from_specification
+import yaml
+
+here = pathlib.Path()
+of = json.loads((here / "conda-records.json").read_text())
+spec = make_lock_spec(src_files=[here / "environment.yml"], mapping_url="file:///dev/null")
+hashes = compute_content_hashes(spec, virtual_package_repo_from_specification(here / "virtual-packages.yml"))
+packages = []
+for platform, locked in of["platforms"].items():
+    for one in locked["packages"]:
+        needs = {}
+        for text in sorted(one["depends"]):
+            name, _, rest = text.partition(" ")
+            assert name not in needs, "the form has room for one"
+            needs[name] = rest
+        packages.append(LockedDependency(
+            name=one["name"], version=one["version"], manager="conda", platform=platform, dependencies=needs,
+            url=one["url"], hash=HashModel(md5=one["md5"], sha256=one["sha256"]), build=one["build"],
+            categories={"main"},
+        ))
+    for one in locked["wheels"]:
+        packages.append(LockedDependency(
+            name=one["name"], version=one["version"], manager="pip", platform=platform, dependencies={},
+            url=one["url"], hash=HashModel(sha256=one["sha256"]), categories={"main"},
+        ))
+custom = yaml.safe_load((here / "conda-lock.yml").read_text())["metadata"]["custom_metadata"]
+metadata = LockMeta(
+    content_hash=hashes, channels=[Channel(url=url, used_env_vars=[]) for url in of["channels"]],
+    platforms=sorted(of["platforms"]), sources=["environment.yml"], custom_metadata=custom,
+)
+write_conda_lock_file(Lockfile(package=packages, metadata=metadata), pathlib.Path(sys.argv[1]), None, False)
+"""
 
 
 class TestReadByCondaLock:
@@ -191,6 +358,21 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         after = yaml.safe_load(again.read_text())
         assert after == before
         assert before["metadata"]["custom_metadata"]["kgen-accelerator"] == "cuda12"
+
+    @pytest.mark.parametrize("mode", ["full", "base"])
+    def test_it_is_what_conda_lock_would_write(
+        self, conda: Kgen, project: Path, served: ChannelServer, tmp_path: Path, mode: str
+    ) -> None:
+        """Byte for byte: each package through its models, its own hash of the sources, and its own writer."""
+        (project / "kgen.toml").write_text(f'conda = "{mode}"\n')
+        good(conda(*ASK, "torch", "--cuda", "12", "--driver", "580", "--channel", served.url))
+        folder = project / "locks/torch-cuda12"
+        done = _python("-c", _WRITTEN_BY_CONDA_LOCK, str(tmp_path / "theirs.yml"), cwd=folder)
+        assert done.returncode == 0, done.stderr
+        ours = (folder / "conda-lock.yml").read_text()
+        content = ours[ours.index("version: 1\n") :]
+        assert all(line.startswith("#") for line in ours.removesuffix(content).splitlines())
+        assert content == (tmp_path / "theirs.yml").read_text()
 
     def test_rendered(self, folder: Path, tmp_path: Path, served: ChannelServer) -> None:
         done = _python("-m", "conda_lock", "render", "-k", "explicit", str(folder / "conda-lock.yml"), cwd=tmp_path)
@@ -290,9 +472,39 @@ class TestChecked:
         assert result.stdout == (
             "note: jax-cpu: locks/jax-cpu/conda-lock.yml has other versions than the wheels: "
             f"jax 0.9.2 (as a wheel {wheels['jax']}), jaxlib 0.9.2 (as a wheel {wheels['jaxlib']}),"
-            f" keras 3.15.0 (as a wheel {wheels['keras']});"
-            " a channel builds a release when it comes to it\n"
+            f" keras 3.15.0 (as a wheel {wheels['keras']}),"
+            " as http://[INDEX] had no newer build that fits when it was locked\n"
         )
+
+    @pytest.mark.parametrize(
+        ("asked", "version", "why"),
+        [
+            # PyTorch's wheels go on for CUDA 13 alone
+            (("torch",), "2.12.0", f"there is no wheel of it for CUDA 12 and Python {MINOR} on linux-64"),
+            (
+                ("jax", "--require", "jax<0.8"),
+                "0.9.2",
+                "the wheels beside it hold it back (`kgen explain jax-cuda12` says which)",
+            ),
+            (("jax",), "0.99.0", "the matrix knows no wheel of it"),
+        ],
+    )
+    def test_newer_than_the_wheels(
+        self, conda: Kgen, served: ChannelServer, asked: tuple[str, ...], version: str, why: str
+    ) -> None:
+        project, beside = conda.folder, conda.folder.with_name("beside")
+        beside.mkdir()
+        name = f"{asked[0]}-cuda12"
+        good(conda(*ASK[:1], *ASK[2:], *asked, "--cuda", "12"))
+        good(conda(*ASK, asked[0], "--cuda", "12", "--channel", served.url, cwd=beside))
+        text = (beside / "locks" / name / condafiles.RECORDS).read_text()
+        built = {"torch": "2.12.0", "jax": "0.9.2"}[asked[0]]
+        path = project / "locks" / name / condafiles.RECORDS
+        path.write_text(text.replace(f'"{built}"', f'"{version}"'), encoding="utf-8")
+        wheels = {row["name"]: row["version"] for row in _pylock(project, name)}
+        told = conda("check").stdout
+        assert f"{asked[0]} {version} (as a wheel {wheels[asked[0]]})" in told
+        assert f", as {why}" in told
 
     def test_edited(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url))

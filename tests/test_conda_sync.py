@@ -13,6 +13,8 @@ from rattler.shell import ActivationVariables, Shell, activate
 from tests.channel import ChannelServer, serving
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
+from tests.index import Index
+from tests.wheelhouse import Wheel
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "--cuda", "12")
 NAME = "torch-cuda12"
@@ -112,6 +114,56 @@ class TestSync:
         assert {"keras", "numpy"} <= folders
         assert "is as locked" in good(conda("sync", "numpy", "--conda")).stderr
 
+    @pytest.mark.parametrize("envs", [".kgen/envs", "my envs"])
+    def test_programs_of_wheels(
+        self, conda: Kgen, project: Path, served: ChannelServer, index: Index, envs: str
+    ) -> None:
+        """They name the interpreter where it is now, and their RECORD has the hashes of what they are now."""
+        files = {
+            "tool/__init__.py": b"import sys\ndef main():\n    print(sys.prefix)\n",
+            "tool-1.0.dist-info/entry_points.txt": b"[console_scripts]\ntool = tool:main\n",
+            "tool-1.0.data/scripts/other": b"#!python\nimport sys\nprint(sys.executable)\n",
+        }
+        index.wheelhouse.put(Wheel(name="tool", version="1.0", files=files))
+        there = conda.at(index.url)
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        words = ("--python", MINOR, "--platform", "linux-64", "--channel", served.url, "--dependency", "tool", "numpy")
+        good(there("lock", "--conda", *words))
+        good(there("sync", "numpy-cpu-conda", "--envs", envs))
+        prefix = project / envs / "numpy-cpu-conda"
+        for name, told in (("tool", f"{prefix}\n"), ("other", f"{prefix}/bin/python\n")):
+            done = subprocess.run([prefix / "bin" / name], check=True, capture_output=True, text=True)
+            assert done.stdout == told
+        installed = there("check", "--installed", "numpy-cpu-conda", "--envs", envs)
+        assert installed == Result(0, "numpy-cpu-conda: every file is as locked\n", "")
+        with (prefix / "bin/tool").open("a") as program:
+            program.write("print('more')\n")
+        changed = there("check", "--installed", "numpy-cpu-conda", "--envs", envs)
+        assert "  changed bin/tool  (tool 1.0)\n" in changed.stdout
+        assert "is as locked, nothing to do" in good(there("sync", "numpy-cpu-conda", "--envs", envs)).stderr
+
+    def test_away_and_back_again(self, conda: Kgen, built: Channel, prefix: Path) -> None:
+        """Made, run, removed, and made again from the cache when the channel has gone."""
+        words = ("-c", "import keras, sys; print(keras.backend(), sys.prefix)")
+        with serving(built.folder) as server:
+            good(conda(*ASK, "torch", "--channel", server.url))
+            first = good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout
+        shutil.rmtree(prefix)
+        again = conda("run", "--no-sync", f"{NAME}-conda", "--", "python", *words)
+        assert again.stderr.endswith(f"\nhint: kgen sync {NAME}-conda\n")
+        assert good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout == first
+        assert not list(prefix.parent.glob(".*kgen*"))
+
+    def test_what_the_lock_lost_is_gone(self, conda: Kgen, prefix: Path, served: ChannelServer) -> None:
+        words = (*ASK, "torch", "--channel", served.url)
+        good(conda(*words, "--dependency", "scipy"))
+        good(conda("sync", f"{NAME}-conda"))
+        assert list((prefix / "conda-meta").glob("scipy-*"))
+        good(conda(*words))
+        good(conda("sync", f"{NAME}-conda"))
+        assert not list((prefix / "conda-meta").glob("scipy-*"))
+        assert not (prefix / f"lib/python{MINOR}/site-packages/scipy").exists()
+
     def test_a_folder_with_a_space(self, locked: Kgen, project: Path) -> None:
         good(locked("sync", "torch", "--conda", "--envs", "my envs"))
         python = project / f"my envs/{NAME}-conda/bin/python"
@@ -180,6 +232,42 @@ class TestEntered:
         done = subprocess.run([shell, "-c", f"{made}\n{show}"], check=True, capture_output=True, text=True)
         assert done.stdout == "torch\n"
 
+    @pytest.mark.shells
+    @pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "fish"])
+    def test_a_shell(self, locked: Kgen, prefix: Path, shell: str) -> None:
+        if shutil.which(shell) is None:
+            pytest.skip(f"{shell} is not installed")
+        good(locked("sync", "torch", "--conda"))
+        _their_own(prefix, "fish" if shell == "fish" else "sh")
+        show = "import os; print(os.getenv('KERAS_BACKEND'), os.getenv('THEIRS'), os.getenv('CONDA_PREFIX'))"
+        done = subprocess.run(
+            locked.words("shell", "torch", "--conda", "--no-sync", "--shell", shell),
+            input=f'python -c "{show}"\nexit 3\n',
+            check=False,
+            capture_output=True,
+            text=True,
+            env=locked.env(),
+            cwd=locked.folder,
+        )
+        assert done.returncode == 3, done.stderr
+        assert f"torch theirs {prefix}\n" in done.stdout
+
+    def test_jupyter(self, locked: Kgen, prefix: Path, tmp_path: Path) -> None:
+        """The kernel is started as Jupyter starts it: from the words and variables of its spec."""
+        asked = ("shell", f"{NAME}-conda", "--jupyter")
+        assert "hint: kgen lock --conda, then kgen sync torch-cuda12-conda\n" in locked(*asked).stderr
+        kernel = prefix / f"lib/python{MINOR}/site-packages/ipykernel/__init__.py"
+        kernel.parent.mkdir()
+        kernel.touch()
+        show = "import os, sys; print(os.environ['KERAS_BACKEND'], os.environ['THEIRS'], sys.argv[1:])"
+        (prefix / f"lib/python{MINOR}/site-packages/ipykernel_launcher.py").write_text(show)
+        _their_own(prefix, "sh")
+        good(locked(*asked, JUPYTER_DATA_DIR=str(tmp_path / "jupyter")))
+        spec = json.loads((tmp_path / f"jupyter/kernels/kgen-project-{NAME}-conda/kernel.json").read_text())
+        words = [word.replace("{connection_file}", "/the/file") for word in spec["argv"]]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, env=locked.env(**spec["env"]))
+        assert done.stdout == "torch theirs ['-f', '/the/file']\n"
+
 
 class TestInstalled:
     def test_every_file_is_compared(self, locked: Kgen, prefix: Path) -> None:
@@ -202,7 +290,7 @@ class TestInstalled:
   changed lib/python{MINOR}/site-packages/torch/__init__.py  (pytorch 2.12.0)
 """
         )
-        assert result.stderr == f"\nhint: kgen sync --reinstall --conda {NAME}\n"
+        assert result.stderr == f"\nhint: kgen sync --reinstall {NAME}-conda\n"
         good(locked("sync", "--reinstall", "--conda", NAME))
         good(locked("check", "--installed", name))
 

@@ -21,7 +21,7 @@ from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
 from kgen.freshness import hand_edited, recorded
-from kgen.installers.sync import _by_hash, _link
+from kgen.installers.sync import _link, _pins
 from kgen.lockers import pylock
 from kgen.lockers.lock import LockedWheel
 from kgen.lockers.uv import stand_ins
@@ -310,7 +310,7 @@ def test_a_lock_with_a_source_distribution_is_read_back(
     assert (lock.shared, dict(lock.configuration)) == (("datasets",), {"keras.json": '{"backend": "theano"}'})
     assert hand_edited(lock, data["tool"]["kgen"]) == ()
     assert not recorded(data["tool"]["kgen"]).isolated
-    assert _by_hash(lock.build) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
+    assert _pins(lock.build) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
 
 
 def test_a_source_distribution_of_another_release_is_found_out(matrix: CompatibilityMatrix, tmp_path: Path) -> None:

@@ -100,6 +100,44 @@ assert isinstance(answer, list), answer
         assert [subprocess.run(words, check=False).returncode for _ in range(10)] == [0] * 10
 
 
+class TestLocked:
+    """What `locked_packages` means to rattler, and what kgen makes of it."""
+
+    @pytest.fixture(name="poorer")
+    @staticmethod
+    def _poorer(built: Channel, tmp_path: Path) -> tuple[Channel, tuple[dict[str, object], ...]]:
+        """A channel, and what was locked of it before it lost one of its packages."""
+        channel = built.copy(tmp_path / "channel")
+        channel.add("cuda-version", "12.10", "h0_3", subdir="noarch")
+        channel.index()
+        (before,) = Rattler(tmp_path / "before").solve([query(channel.folder.as_uri(), "cuda-version <12.11")])
+        assert isinstance(before, list)
+        del channel.records["noarch"]["cuda-version-12.10-h0_3.conda"]
+        channel.index()
+        return channel, tuple(dict(one) for one in before)
+
+    def test_rattler_keeps_what_the_channel_has_lost(
+        self, poorer: tuple[Channel, tuple[dict[str, object], ...]], tool: Rattler
+    ) -> None:
+        channel, before = poorer
+        kept = run(
+            rattler.solve(
+                sources=[channel.folder.as_uri()],
+                specs=[rattler.MatchSpec("cuda-version <12.11")],
+                platforms=["linux-64", "noarch"],
+                locked_packages=tool.records(before),
+            )
+        )
+        assert [str(one.version) for one in kept] == ["12.10"]
+
+    def test_kgen_does_not(self, poorer: tuple[Channel, tuple[dict[str, object], ...]], tool: Rattler) -> None:
+        channel, before = poorer
+        asked = query(channel.folder.as_uri(), "cuda-version <12.11")._replace(locked=before)
+        (answer,) = tool.solve([asked])
+        assert isinstance(answer, list)
+        assert [one["version"] for one in answer] == ["12.9"]
+
+
 class TestInstall:
     def test_specs_are_wanted_as_their_inner_object(self, tmp_path: Path) -> None:
         specs = [rattler.MatchSpec("keras")]

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen.errors import SettingsError
-from kgen.lockfiles import CONDA_RECORDS, digest
+from kgen.errors import SettingsError, UsageError
+from kgen.lockfiles import CONDA, CONDA_RECORDS, digest
+from kgen.model.lockfile import LockedFile, Lockfile
 
 RECORDS = CONDA_RECORDS
 CONDA_LOCK = "conda-lock.yml"
@@ -118,6 +119,61 @@ def read(path: Path) -> CondaFile:
         raise SettingsError(
             f"{path} is no conda lock of kgen: {what}", hints=["`kgen lock --conda` writes it again"]
         ) from None
+
+
+def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
+    """What is locked for a platform.
+
+    Raises:
+        UsageError: nothing is.
+    """
+    found = file.platforms.get(platform or "")
+    if found is None:
+        raise UsageError(
+            f"{file.environment} is locked for conda on {', '.join(file.platforms)}, and this machine is"
+            f" {platform or 'of a platform that kgen does not know'}",
+            hints=[f"kgen lock --conda --platform {platform}"] if platform else [],
+        )
+    return found
+
+
+def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
+    """What is locked for a platform, as who knows nothing of conda looks at a lock.
+
+    Its packages are conda's, and the wheels that come to them. The decisions of kgen's own solver are not in it: here
+    they are a channel's.
+
+    Args:
+        file: the conda lock.
+        path: where it was read.
+        platform: the platform.
+
+    Raises:
+        UsageError: nothing is locked for it.
+    """
+    locked = platform_of(file, platform)
+    files = [
+        LockedFile(one["name"], one["version"], one.get("fn") or one["filename"], one["url"], one["sha256"], size)
+        for one in (*locked.packages, *locked.wheels)
+        for size in [one.get("size") if isinstance(one.get("size"), int) else None]
+    ]
+    return Lockfile(
+        path=path,
+        digest=file.digest,
+        environment=f"{file.environment}{CONDA}",
+        backends=file.backends,
+        accelerator=file.accelerator,
+        python=file.python,
+        platform=str(platform),
+        cuda=locked.cuda,
+        cudnn=locked.cudnn,
+        driver=None,
+        packages={},
+        libraries={},
+        variables=file.variables,
+        files=tuple(sorted(files, key=lambda one: one.name)),
+        conda=True,
+    )
 
 
 def _must_be(key: str, value: object, wanted: object) -> None:

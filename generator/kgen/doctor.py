@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from packaging.version import Version
 
 from kgen.host import Gpu, Host
+from kgen.lockfiles import CONDA
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.fitness import serves
 from kgen.matrix.records import Build
@@ -142,9 +143,11 @@ def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
 
 def _backends(lock: Lockfile) -> str:
     """The words that `kgen lock` takes for what this lock holds."""
+    flag = " --conda" if lock.conda else ""
     if len(lock.backends) == 1:
-        return lock.backends[0]
-    return f"{' '.join(lock.backends)} --together {lock.environment.rpartition('-')[0]}"
+        return f"{lock.backends[0]}{flag}"
+    name = lock.environment.removesuffix(CONDA).rpartition("-")[0]
+    return f"{' '.join(lock.backends)} --together {name}{flag}"
 
 
 # -- the GPU and its driver --------------------------------------------------------------------------------------------
@@ -231,7 +234,8 @@ def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatri
         for gpu in dict.fromkeys(machine.gpus):
             mend = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
             named = f"{gpu.name} (compute capability {gpu.capability})"
-            for name, build in _builds(lock, matrix):
+            # the matrix knows what the wheels have code for; a channel compiles for others
+            for name, build in () if lock.conda else _builds(lock, matrix):
                 if not serves(build, gpu.capability, machine.driver, matrix):
                     yield Finding(
                         "fault",
@@ -432,7 +436,8 @@ def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Ite
 
 def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
     for patient in patients:
-        names = {re.sub(r"[-_.]+", "_", file.name): file.name for file in patient.lock.files}
+        known = [*(file.name for file in patient.lock.files), *patient.lock.packages]
+        names = {re.sub(r"[-_.]+", "_", name): name for name in known}
         for folder in filter(None, around.variables.get("PYTHONPATH", "").split(":")):
             shadowed = sorted(names[name] for name in names if (Path(folder) / name / "__init__.py").is_file())
             if shadowed:
@@ -482,5 +487,6 @@ def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
                 f" {most / _GB:.1f} GB",
                 str(patient.prefix.parent),
                 "the environment may not fit",
-                f"kgen sync {patient.lock.environment} --envs /a/larger/disk   # or: uv cache prune",
+                f"kgen sync {patient.lock.environment} --envs /a/larger/disk"
+                + ("" if patient.lock.conda else "   # or: uv cache prune"),
             )

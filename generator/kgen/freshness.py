@@ -70,6 +70,7 @@ def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
             dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
             cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
             isolated=data.get("isolate-config", False),
+            own_index=data.get("torch-index") is True,
         )
     except UsageError as error:
         raise ValueError(error.message) from None
@@ -121,6 +122,7 @@ class _Look:
             *self._glibc(),
             *self._wishes(),
             *self._cutoff(),
+            *self._indexes(),
             *self._releases(),
             *self._yanked(),
             *self._hardware(),
@@ -218,6 +220,16 @@ class _Look:
                 return
         until = "with no last day" if solved is None else f"with all until {solved}"
         yield Stale("exclude-newer", f"was made {until}, and nothing after {asked} is asked for")
+
+    def _indexes(self) -> Iterator[Stale]:
+        if self.request.own_index:
+            return
+        for name in self._frameworks():
+            release = self.matrix.release(name, self._public(name))
+            build = None if release is None else self._build_of(name, release)
+            if build is not None and build.local is not None and build.cuda is not None:
+                what = f"has {name} {self.versions[name]} of its own index, and `torch-index` is not set"
+                yield Stale("index", what, build.provenance.source)
 
     # -- what is known -------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,9 @@ SCHEMA = 1
 CONDA_RECORDS = "conda-records.json"
 """What conda's lock is made of, beside it; :mod:`kgen.condafiles` reads it."""
 
+CONDA = "-conda"
+"""What the name of an environment ends with that is made from what is locked for conda."""
+
 # Texts, not compiled: a run that finds its environment whole needs two of them.
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
@@ -97,6 +100,31 @@ def choose(root: Path, name: str) -> LockedEnvironment:
             "kgen lock",
         ],
     )
+
+
+def choose_on_disk(root: Path, name: str, *, conda: bool = False) -> tuple[LockedEnvironment, bool]:
+    """The environment of this name, and whether the one of conda's is meant: `jax-cuda12-conda` is.
+
+    Args:
+        root: the project.
+        name: its name, on disk or among the locks, or that of its backend if that is locked once.
+        conda: whether the one of conda's is meant anyway.
+
+    Raises:
+        UsageError: there is none, or there are several; or it is not locked for conda.
+    """
+    if re.fullmatch(rf".+{_ACCELERATOR}{CONDA}", name):
+        name, conda = name.removesuffix(CONDA), True
+    chosen = choose(root, name)
+    if conda and not for_conda(chosen):
+        short = re.sub(_ACCELERATOR + "$", "", chosen.name)
+        raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {short}"])
+    return chosen, conda
+
+
+def for_conda(environment: LockedEnvironment) -> bool:
+    """Whether there is a lock for conda beside those of wheels."""
+    return (environment.folder / CONDA_RECORDS).exists()
 
 
 def lock_of(environment: LockedEnvironment, platform: str | None) -> Path:
@@ -185,6 +213,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         packages=kgen.mapping("packages", str),
         libraries=kgen.mapping("libraries", str),
         variables=variables,
+        indexes=kgen.mapping("indexes", str),
         files=tuple(_files(top.tables("packages"))),
         places=kgen.mapping("places", str),
         configuration=kgen.mapping("configuration", str),

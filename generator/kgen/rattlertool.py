@@ -1,7 +1,8 @@
 """rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
 
 Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
-What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
+What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has a test for
+each that fails when it is so no longer, but for the first, which happens by chance, and the one about shards:
 
 - a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_finished` gives its thread
   the moment that it needs to let go, and kgen ends with `os._exit` anyway;
@@ -9,6 +10,7 @@ What is odd about py-rattler 0.28.0 is dealt with here, each at its place:
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
+- what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
 - shards that a plain web server sends are refused when asked for again: :class:`Rattler` asks for none but where the
   user's configuration of rattler says so;
 - the activation that rattler writes does not quote what packages put into variables: kgen writes its own, see
@@ -25,7 +27,7 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import host
+from kgen import condarc, host
 from kgen.errors import OutsideError, UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Query(NamedTuple):
         specs: match specs.
         virtuals: the virtual packages of the target machine: name -> version, with a build or not.
         cutoff: nothing published after this day is used; None for no such limit.
+        locked: packages that are kept where they can be: others are preferred to them only where they fit nothing.
     """
 
     platform: str
@@ -64,6 +67,7 @@ class Query(NamedTuple):
     specs: tuple[str, ...]
     virtuals: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
+    locked: tuple[CondaRecord, ...] = ()
 
 
 class Unsolvable(NamedTuple):
@@ -93,23 +97,30 @@ class Rattler:
     def __init__(self, cache: Path | None = None) -> None:
         """Prepare; nothing is asked for.
 
-        Mirrors, certificates, proxies and authentication are those that the user has configured rattler for.
+        Mirrors, certificates, proxies and authentication are those that the user has configured rattler, pixi or conda
+        for; of what several say, rattler's counts, and then pixi's.
 
         Args:
             cache: where channels' answers and packages are kept; None for the place that conda's tools share.
 
         Raises:
             UsageError: py-rattler is not installed, or its configuration is wrong.
+            SettingsError: conda's configuration is wrong.
         """
         self._rattler = _load()
         self._cache = cache
         from rattler.config import Config  # noqa: PLC0415 - see `_load`
 
+        own = condarc.read()
+        usual = str(self._rattler.Channel("x").base_url).removesuffix("x/")
         try:
-            self._config = Config.load_from_default_locations("rattler")
+            self._config = Config.from_toml(own.toml(usual))
+            for tool in ("pixi", "rattler"):
+                self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
-        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=_SILENCE)
+        self._silence = own.timeout or _SILENCE
+        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=self._silence)
         self._gateway: rattler.Gateway | None = None
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
@@ -126,13 +137,15 @@ class Rattler:
 
         library = self._rattler
         try:
+            locked = await self._still_there(query) if query.locked else []
             records = await library.solve(
                 sources=list(query.channels),
                 specs=[library.MatchSpec(text) for text in query.specs],
                 gateway=self._opened(),
-                platforms=[query.platform, "noarch"],
+                platforms=self._subdirs(query),
                 virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
                 channel_priority=library.ChannelPriority.Strict,
+                locked_packages=locked,
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
                 timeout=_SOLVE,
             )
@@ -143,6 +156,24 @@ class Rattler:
         except BaseException as error:  # noqa: BLE001 - see `_told`
             return channel_failure(_told(error), query.channels)
         return sorted((json.loads(record.to_json()) for record in records), key=lambda one: (one["name"], one["url"]))
+
+    def _subdirs(self, query: Query) -> Any:  # noqa: ANN401 - a list of words that py-rattler's types spell out
+        return [query.platform, "noarch"]
+
+    async def _still_there(self, query: Query) -> list[Any]:
+        """What is locked, as the channel describes it now; without what it has no longer, or has since the cut-off.
+
+        rattler itself would keep a package that has vanished, and what was wrong about it and has been put right.
+        """
+        limit = None if query.cutoff is None else _midnight(query.cutoff).timestamp() * 1000
+        urls = {one["url"] for one in query.locked if limit is None or (one.get("timestamp") or limit) < limit}
+        found = await self._opened().query(
+            sources=list(query.channels),
+            platforms=self._subdirs(query),
+            specs=[self._rattler.MatchSpec(one["name"]) for one in query.locked],
+            recursive=False,
+        )
+        return [record for records in found for record in records if record.url in urls]
 
     def _opened(self) -> rattler.Gateway:
         if self._gateway is None:

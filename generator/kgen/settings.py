@@ -48,6 +48,10 @@ _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
 """A user alone, as in `ssh://git@host`, is no secret."""
+OWN_INDEX = "true"
+"""The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
+
+_URL = r"(?:https?|file)://[^\s\"'<>]+"
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -93,6 +97,8 @@ class Settings(NamedTuple):
         gpu: compute capabilities that must be served.
         require: constraints on what the matrix follows.
         exclude_newer: nothing published after this day is used.
+        torch_index: where builds are that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv knows
+            it, or the URL of a mirror; None where they are not to be used.
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
         envs: the folder of the environments on disk, relative to `root` or absolute.
@@ -121,6 +127,7 @@ class Settings(NamedTuple):
     gpu: tuple[Version, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
+    torch_index: str | None = None
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
     environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
@@ -434,6 +441,21 @@ def parse_gpu(text: str) -> Version:
     )
 
 
+def parse_torch_index(text: str) -> str:
+    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that holds `cpu`, `cu126` and so on.
+
+    Raises:
+        ValueError: it is neither, or holds credentials: settings are committed.
+    """
+    if text == OWN_INDEX:
+        return text
+    if re.search(_CREDENTIALS, text):
+        raise ValueError(f"`{_shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
+    if re.fullmatch(_URL, text) is None:
+        raise ValueError(f"`{_shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
+    return text.rstrip("/")
+
+
 def parse_date(text: str) -> dt.date:
     """A day, as `2026-11-20`.
 
@@ -477,6 +499,7 @@ class _Reader:
             gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),
             require=table.parsed_texts("require", parse_requirement_flag),
             exclude_newer=_day(table, "exclude-newer"),
+            torch_index=_torch_index(table),
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
             envs=table.parsed("envs", parse_envs) or ENVS,
@@ -543,6 +566,17 @@ def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...
         if count > 1:
             table.fault(key, f"`{value}` is in it twice")
     return tuple(dict.fromkeys(values)) or None
+
+
+def _torch_index(table: Table) -> str | None:
+    value = table.raw("torch-index")
+    if type(value) is bool:
+        return OWN_INDEX if value else None
+    if type(value) is str:
+        return table.parsed("torch-index", parse_torch_index)
+    if value is not None:
+        table.fault("torch-index", mismatch(value, bool, str))
+    return None
 
 
 def _day(table: Table, key: str) -> dt.date | None:

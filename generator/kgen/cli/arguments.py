@@ -171,6 +171,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 
 def _doctor(command: argparse.ArgumentParser) -> None:
     command.add_argument("environments", nargs="*", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--conda", action="store_true", help="those of conda's alone")
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
     _envs(command)
 
@@ -180,6 +181,13 @@ def _export(command: argparse.ArgumentParser) -> None:
         "format", metavar="FORMAT", help="requirements, dockerfile, slurm, …; a wrong one has them all named"
     )
     command.add_argument("environment", nargs="?", metavar="ENV", help=_ENVIRONMENT)
+    command.add_argument("--platform", metavar="P", help="for conda-explicit and environment-yml; else this machine's")
+
+
+def _report(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="where to write it (default report.html)"
+    )
 
 
 def _completion(command: argparse.ArgumentParser) -> None:
@@ -192,6 +200,17 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    refresh = actions.add_parser(
+        "refresh",
+        help="bring the facts up to date from the index that uv is configured for",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    refresh.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
+    refresh.add_argument(
+        "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
+    )
+    refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
     plot = actions.add_parser(
         "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
     )
@@ -220,6 +239,7 @@ def _validate(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--timeout", metavar="S", type=float, default=900.0, help="seconds for each (default 900)")
     command.add_argument("--list", action="store_true", help="what is proven where; runs nothing")
+    command.add_argument("--conda", action="store_true", help="those of conda's alone")
     _envs(command)
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
@@ -245,6 +265,13 @@ def _request(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
+    )
+    command.add_argument(
+        "--torch-index",
+        nargs="?",
+        const="true",
+        metavar="URL",
+        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
     )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
     command.add_argument(
@@ -292,6 +319,7 @@ _COMMANDS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "shell": ("a shell in the environment", _shell),
     "activate": ('the text that brings this shell into it: eval "$(kgen activate ENV)"', _activate),
     "export": ("a lock in another form, on stdout", _export),
+    "report": ("one page with every locked environment, its reasons and proofs", _report),
     "matrix": ("the compatibility facts", _matrix),
     "completion": ("the script that makes a shell complete `kgen`", _completion),
 }
@@ -301,7 +329,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Choose and lock": ("init", "solve", "lock", "explain"),
     "Work in an environment": ("sync", "run", "shell", "activate"),
     "Prove it, and keep it true": ("validate", "doctor", "check", "diff", "merge-driver"),
-    "For other tools, and the facts": ("export", "matrix", "completion"),
+    "For others, and the facts": ("export", "report", "matrix", "completion"),
 }
 """What one wants to do -> the commands for it."""
 

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from kgen import condafiles, freshness, host, lockfiles, project, resources, settings
+from packaging.version import Version
+
+from kgen import condafiles, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.condafiles import CondaFile
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -51,9 +54,10 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
 
         return installed.run(root, arguments)
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
-    named = [lockfiles.choose(root, name) for name in dict.fromkeys(arguments.environments)]
+    asked = [lockfiles.choose_on_disk(root, name)[0] for name in arguments.environments]
+    named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
     missing = [] if named else list(check.missing(chosen))
     if not chosen and not missing:
@@ -198,7 +202,7 @@ class _Check:
         for receipt in receipts.find(environment.folder):
             if receipt.stale:
                 what = "is older than the lock: it proves another one"
-                yield finding("note", "receipt", receipt.path, what, f"kgen validate {environment.name}")
+                yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.data['environment']}")
 
     def _request(
         self, lock: Lockfile, made_for: EnvironmentRequest, mend: str
@@ -259,6 +263,7 @@ def _as_typed(request: EnvironmentRequest) -> str:
         "--keras": request.keras,
         "--exclude-newer": request.cutoff,
     }
+    words += ["--torch-index"] if request.own_index else []
     words += [word for flag, value in single.items() if value for word in (flag, str(value))]
     several = {"--gpu": request.gpus, "--require": request.requirements, "--dependency": request.dependencies}
     words += [word for flag, values in several.items() for value in values for word in (flag, str(value))]
@@ -296,17 +301,36 @@ def _conda_findings(
         other = _other_versions(file, lock, matrix)
         if other:
             where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
-            why = "a channel builds a release when it comes to it"
-            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}; {why}"
+            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}"
 
 
 def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:
-    """The frameworks and their parts that conda's lock has in another version, each with both."""
+    """The frameworks and their parts that conda's lock has in another version, each with both, and why."""
     locked = file.platforms.get(lock.platform)
     ours = {one["name"]: one["version"] for one in locked.packages} if locked else {}
     names = matrix.conda.names
-    return ", ".join(
-        f"{name} {found} (as a wheel {version})"
-        for name, version in sorted(lock.packages.items())
-        if (found := ours.get(names.get(name, name))) is not None and found != version.partition("+")[0]
-    )
+    by_reason: dict[str, list[str]] = {}
+    for name, version in sorted(lock.packages.items()):
+        found = ours.get(names.get(name, name))
+        if found is not None and found != version.partition("+")[0]:
+            reason = _why_other(file, lock, matrix, name, found)
+            by_reason.setdefault(reason, []).append(f"{name} {found} (as a wheel {version})")
+    return "; ".join(f"{', '.join(listed)}, as {reason}" for reason, listed in by_reason.items())
+
+
+def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, name: str, found: str) -> str:
+    """Why a channel and the index have a framework in different versions, as far as the matrix and the locks tell."""
+    if Version(found) < Version(lock.packages[name]):
+        had = "had" if len(file.channels) == 1 else "have"
+        return f"{' and '.join(file.channels)} {had} no newer build that fits when it was locked"
+    release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
+    if release is None:
+        return "the matrix knows no wheel of it"
+    accelerated = {row.framework for row in matrix.backends.values() if row.accelerated}
+    accelerator = Accelerator.parse(lock.accelerator.removeprefix("cuda"))
+    major = accelerator.cuda if name in accelerated else None
+    here = [one for one in release.builds if lock.platform in one.platforms and lock.python in one.pythons]
+    if not any(one.cuda_major == major for one in here):
+        what = f"CUDA {major}" if major is not None else "the CPU"
+        return f"there is no wheel of it for {what} and Python {lock.python} on {lock.platform}"
+    return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from kgen import __version__
 from kgen.cli import console
@@ -16,10 +18,12 @@ from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, Usag
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.project import LOCKS
 from kgen.solver import report
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.lockers.conda.session import CondaOutcome, CondaSession
+    from kgen.rattlertool import CondaRecord
 
 Finish = Callable[[Sequence[Outcome]], "list[CondaOutcome]"]
 
@@ -47,11 +51,41 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     return True
 
 
+def locked(planned: Plan, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+    """What is locked for conda on a platform, if it was locked for what is asked now and can be read; else nothing."""
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
+    if not path.exists():
+        return ()
+    try:
+        old = condafiles.read(path)
+    except SettingsError:  # it is about to be written again
+        return ()
+    asked = (planned.settings.channels, planned.settings.conda, request.python)
+    if (old.channels, old.mode, old.python) != asked or request.platform not in old.platforms:
+        return ()
+    return old.platforms[request.platform].packages
+
+
 @contextlib.contextmanager
 def beside(
-    matrix: CompatibilityMatrix, planned: Plan, requests: Sequence[EnvironmentRequest], *, wanted: bool
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    requests: Sequence[EnvironmentRequest],
+    *,
+    wanted: bool,
+    moving: Collection[str] | None,
 ) -> Iterator[Finish]:
-    """Solves for conda while the wheels are locked; what is given ends it, and answers for every request."""
+    """Solves for conda while the wheels are locked; what is given ends it, and answers for every request.
+
+    Args:
+        matrix: the facts.
+        planned: the plan.
+        requests: what is asked.
+        wanted: whether anything is to be locked for conda at all.
+        moving: the packages that are taken in their newest version whatever the old lock has; None for all.
+    """
     if not wanted:
         yield lambda _outcomes: []
         return
@@ -59,7 +93,14 @@ def beside(
     from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
 
     settings = planned.settings
-    session = CondaSession(matrix, settings.channels, rattlertool.opened)
+    names = {_conda_name(matrix, name) for name in moving or ()}
+
+    def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+        if moving is None:
+            return ()
+        return tuple(one for one in locked(planned, request) if one["name"] not in names)
+
+    session = CondaSession(matrix, settings.channels, rattlertool.opened, locked=stays)
     if settings.conda == "base":
         yield lambda outcomes: [_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes]  # type: ignore[misc]
         return
@@ -71,6 +112,11 @@ def beside(
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _conda_name(matrix: CompatibilityMatrix, name: str) -> str:
+    """What conda calls what somebody calls a package: by its name there, or by that of its project."""
+    return matrix.conda.names.get(canonicalize_name(name), name)
 
 
 def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
@@ -146,9 +192,16 @@ def row(outcome: CondaOutcome, state: str) -> tuple[str, ...]:
     )
 
 
-def tell(outcomes: Sequence[CondaOutcome], *, standing: bool) -> None:
-    """Notes, refusals and failures; a channel that is down is told of once."""
-    for note in dict.fromkeys(note for outcome in outcomes for note in outcome.notes):
+def tell(outcomes: Sequence[CondaOutcome], *, standing: bool, upgraded: bool) -> None:
+    """Notes, refusals and failures; a channel that is down is told of once.
+
+    Args:
+        outcomes: what became of it.
+        standing: whether what was there stands where nothing new is.
+        upgraded: whether single packages were to be upgraded, so that it is worth telling what moved with them.
+    """
+    moved = filter(None, map(_moved, outcomes)) if upgraded else ()
+    for note in dict.fromkeys([*(note for outcome in outcomes for note in outcome.notes), *moved]):
         console.say(f"note: {note}")
     told: set[str] = set()
     for outcome in outcomes:
@@ -164,6 +217,18 @@ def tell(outcomes: Sequence[CondaOutcome], *, standing: bool) -> None:
     if missing:
         left = "; what is there of it was left as it is" if standing else ""
         console.say(f"\nnot locked for conda: {', '.join(missing)}{left}")
+
+
+def _moved(outcome: CondaOutcome) -> str | None:
+    """What could not stay as it was locked."""
+    lock = outcome.lock
+    moved = [
+        f"{one['name']} {one['version']} -> {lock.versions.get(one['name'], 'none')}"
+        for one in (lock.target.locked if lock is not None else ())
+        if lock is not None and lock.versions.get(one["name"]) != one["version"]
+    ]
+    listed = ", ".join(moved)
+    return f"{outcome.request.environment}: moved as well, as what is upgraded needs it: {listed}" if moved else None
 
 
 def data(outcome: CondaOutcome) -> dict[str, object]:

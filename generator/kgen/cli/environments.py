@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from kgen import host, lockfiles, process, project
 from kgen.cli import console
@@ -18,12 +17,13 @@ from kgen.installers import environment as environments
 from kgen.installers.environment import Source
 from kgen.lockfiles import LockedEnvironment
 
+if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+    from kgen.model.lockfile import Lockfile
+
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
 
 _SHARE = "share/kgen"
-_CONDA_RECORDS = lockfiles.CONDA_RECORDS
-_ON_DISK_OF_CONDA = r".+-(?:cpu|cuda[0-9]+)-conda"
 
 
 class Synced(NamedTuple):
@@ -58,15 +58,25 @@ def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
         SettingsError: the settings or the lock cannot be read.
     """
     root = project.find_root(Path.cwd())
-    if re.fullmatch(_ON_DISK_OF_CONDA, name):
-        name, conda = name.removesuffix("-conda"), True
-    return _source(root, lockfiles.choose(root, name), envs, conda=conda)
+    chosen, conda = lockfiles.choose_on_disk(root, name, conda=conda)
+    return _source(root, chosen, envs, conda=conda)
+
+
+def lock_of(source: Source) -> Lockfile:
+    """What the lock of an environment says, for this machine's platform.
+
+    Raises:
+        KgenError: it is damaged, or not for this platform.
+    """
+    if not source.conda:
+        return lockfiles.read(source.lock)
+    from kgen import condafiles  # noqa: PLC0415 - for who has such an environment
+
+    return condafiles.lockfile(condafiles.read(source.lock), source.lock, host.subdir())
 
 
 def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
-    lock = chosen.folder / _CONDA_RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
-    if conda and not lock.exists():
-        raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {_short(chosen.name)}"])
+    lock = chosen.folder / lockfiles.CONDA_RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
     if envs is None:
         folder = project.envs(root)
     else:
@@ -92,7 +102,7 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
     if getattr(arguments, "no_sync", False):
         raise OutsideError(
             f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
-            hints=[f"kgen sync {source.environment.name}{' --conda' if source.conda else ''}"],
+            hints=[f"kgen sync {source.name}"],
         )
     synced = sync(source)
     console.say(f"{source.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
@@ -154,10 +164,12 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
     lock = lockfiles.read(source.lock)
     variables = {**lock.variables, **at(source.prefix, lock.places)}
     shared = _shared_keras()
+    root = source.environment.folder.parent.parent
+    program = uvtool.find()
     return lambda report: realise(
         source,
         lock,
-        Uv(uvtool.find(), root=source.environment.folder.parent.parent),
+        Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
         thorough=thorough,
         files=lambda: render_activation(
             source.name,
@@ -183,11 +195,11 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
     from kgen.emitters.activation import render_activation  # noqa: PLC0415
-    from kgen.installers.conda import platform_of, realise  # noqa: PLC0415
+    from kgen.installers.conda import realise  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
-    locked = platform_of(file, host.subdir())
+    locked = condafiles.platform_of(file, host.subdir())
     rattler = opened()
     return lambda report: realise(
         source,
@@ -206,10 +218,6 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
         report=report,
         thorough=thorough,
     )
-
-
-def _short(name: str) -> str:
-    return name.rpartition("-")[0] or name
 
 
 def _prepare(envs: Path, root: Path) -> None:
@@ -255,7 +263,7 @@ def _shown(path: Path) -> str:
 
 def _sync(arguments: argparse.Namespace) -> ExitStatus:
     root = project.find_root(Path.cwd())
-    sources = [_source(root, one, arguments.envs, conda=arguments.conda) for one in _chosen(root, arguments)]
+    sources = [_source(root, one, arguments.envs, conda=conda) for one, conda in _chosen(root, arguments)]
     done = []
     for source in sources:
         synced = sync(source, again=arguments.reinstall)
@@ -273,24 +281,27 @@ def _sync(arguments: argparse.Namespace) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def _chosen(root: Path, arguments: argparse.Namespace) -> list[LockedEnvironment]:
+def _chosen(root: Path, arguments: argparse.Namespace) -> list[tuple[LockedEnvironment, bool]]:
+    """What is to be made: the environment, and whether conda's."""
     names: Sequence[str] = arguments.environments
     if names and arguments.all:
         raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
     known = lockfiles.environments(root)
     here = host.subdir() or ""
     if arguments.all or (not names and len(known) == 1):
-        fitting = [one for one in known if here in one.platforms]
+        fitting = [one for one in known if (lockfiles.for_conda(one) if arguments.conda else here in one.platforms)]
         if not fitting:
-            raise UsageError(f"nothing in {root / project.LOCKS} is locked for {here}", hints=["kgen lock"])
-        return fitting
+            where, flag = ("conda", " --conda") if arguments.conda else (here, "")
+            raise UsageError(f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{flag}"])
+        return [(one, arguments.conda) for one in fitting]
     if not names:
         listed = ", ".join(one.name for one in known)
         raise UsageError(
             f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
             hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
         )
-    return list({one.name: one for one in (lockfiles.choose(root, name) for name in names)}.values())
+    chosen = [lockfiles.choose_on_disk(root, name, conda=arguments.conda) for name in names]
+    return list({(one.name, conda): (one, conda) for one, conda in chosen}.values())
 
 
 def _data(synced: Synced) -> dict[str, object]:
@@ -316,8 +327,8 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
             hints=[f"kgen run {arguments.environment} -- python train.py"],
         )
     source = realised(arguments.environment, arguments)
-    entered = _entered(source)
-    if "/" not in words[0] and not host.has_program(words[0], entered["PATH"]):
+    inside = entered(source)
+    if "/" not in words[0] and not host.has_program(words[0], inside["PATH"]):
         console.error(
             OutsideError(
                 f"there is no program `{words[0]}` in {source.environment.name} nor on PATH",
@@ -326,10 +337,10 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
         )
         sys.stderr.flush()
         raise SystemExit(_NOT_FOUND)
-    process.replace(["/bin/sh", str(source.prefix / _SHARE / "run.sh"), *words], env=entered)
+    process.replace(["/bin/sh", str(source.prefix / _SHARE / "run.sh"), *words], env=inside)
 
 
-def _entered(source: Source) -> dict[str, str | None]:
+def entered(source: Source) -> dict[str, str | None]:
     """What is different in the environment of a process that runs in this environment, but for the hooks."""
     path = host.variable("PATH")
     return {

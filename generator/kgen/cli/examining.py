@@ -6,33 +6,36 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import doctor, host, lockfiles, project, resources, surroundings, uvtool
+from kgen import condafiles, doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
-from kgen.cli.environments import find
+from kgen.cli.environments import find, lock_of
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.installers import environment as environments
-from kgen.matrix.compatibility import load
+from kgen.installers.environment import Source
+from kgen.matrix import origin
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Examine this machine for the environments named, or all that are locked for it."""
     root = project.find_root(Path.cwd())
-    names = list(arguments.environments)
+    matrix = origin.current()
+    names = arguments.environments or _names(root, conda=arguments.conda)
     if not names:
-        here = host.subdir() or ""
-        names = [one.name for one in lockfiles.environments(root) if here in one.platforms]
-    if not names:
-        raise UsageError(f"nothing in {root} is locked for this machine", hints=["kgen lock"])
-    patients = _patients(names, arguments.envs)
+        hint = "kgen lock --conda" if arguments.conda else "kgen lock"
+        raise UsageError(f"nothing in {root} is locked for this machine", hints=[hint])
+    patients = _patients([find(name, arguments.envs, conda=arguments.conda) for name in names], matrix)
     machine = host.inspect()
     around = surroundings.gather(doctor.VARIABLES)
     known = {
         f"lib{stem}": doctor.SystemLibrary(row["title"], tuple(row["packages"]))
         for stem, row in pins.libraries().items()
     }
-    found = doctor.examine(machine, around, patients, load(resources.folder("matrix")), known)
+    found = doctor.examine(machine, around, patients, matrix, known)
     if arguments.json:
         console.data({"machine": _machine(machine), "findings": [finding._asdict() for finding in found]})
     else:
@@ -40,24 +43,51 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return ExitStatus.CHECK_FAILED if any(finding.kind == "fault" for finding in found) else ExitStatus.DONE
 
 
-def _patients(names: Sequence[str], envs: str | None) -> list[Patient]:
+def _names(root: Path, *, conda: bool) -> list[str]:
+    """What is locked for this machine, and what of conda's is."""
+    here = host.subdir() or ""
+    known = lockfiles.environments(root)
+    names = [] if conda else [one.name for one in known if here in one.platforms]
+    names += [
+        f"{one.name}{lockfiles.CONDA}"
+        for one in filter(lockfiles.for_conda, known)
+        if here in condafiles.read(one.folder / condafiles.RECORDS).platforms
+    ]
+    return sorted(names)
+
+
+def _patients(sources: Sequence[Source], matrix: CompatibilityMatrix) -> list[Patient]:
     interpreters: dict[str, bool | None] = {}
     patients = []
-    for source in [find(name, envs) for name in names]:
-        lock = lockfiles.read(source.lock)
+    for source in sources:
+        lock = lock_of(source)
+        if lock.conda:
+            lock = _with_facts(lock, matrix)
         whole = environments.is_whole(source)
-        if not whole and lock.python not in interpreters:
+        # an environment of conda's has its interpreter among its packages
+        if not whole and not lock.conda and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)
         patients.append(
             Patient(
                 lock=lock,
                 prefix=source.prefix,
                 whole=whole,
-                interpreter=interpreters.get(lock.python),
+                interpreter=None if lock.conda else interpreters.get(lock.python),
                 free=surroundings.free_bytes(source.prefix),
             )
         )
     return patients
+
+
+def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
+    """What kgen's own solver would have said of a lock of conda's: the frameworks by their names, and the driver."""
+    names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
+    versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
+    major = matrix.cuda_majors.get(Accelerator.parse(lock.accelerator.removeprefix("cuda")).cuda or 0)
+    return lock._replace(
+        packages={name: version for name, version in versions.items() if version is not None},
+        driver=None if major is None else str(major.driver),
+    )
 
 
 def _has_interpreter(minor: str) -> bool | None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import lockfiles, resources, settings
+from kgen import condafiles, host, lockfiles, settings
 from kgen.cli import console, flake
-from kgen.emitters import cyclonedx, recipes, requirements
+from kgen.condafiles import CondaFile
+from kgen.emitters import conda, cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
 from kgen.lockers import pylock
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.project import find_root
 from kgen.settings import Settings
@@ -32,12 +34,14 @@ class Export:
         backends: the backends in the project's order.
         environment: the environment that was named, which is locked; None if none was.
         matrix: the facts.
+        platform: the platform that was named; None if none was.
     """
 
     settings: Settings
     backends: tuple[str, ...]
     environment: str | None
     matrix: CompatibilityMatrix
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +51,12 @@ class Format:
     Attributes:
         render: makes its text.
         of_one: whether it is of one environment, so that one must be named where several are locked.
+        of_platform: whether it is of one platform, so that one can be named.
     """
 
     render: Callable[[Export], str]
     of_one: bool
+    of_platform: bool = False
 
 
 def _locks(export: Export) -> Mapping[str, Lockfile]:
@@ -103,6 +109,23 @@ def _workflow(export: Export) -> str:
     return recipes.render_workflow(jobs)
 
 
+def _of_conda(render: Callable[[CondaFile, str], str]) -> Callable[[Export], str]:
+    """A form of what is locked for conda: on the platform named, else this machine's, else the only one."""
+
+    def rendered(export: Export) -> str:
+        chosen, _ = lockfiles.choose_on_disk(export.settings.root, str(export.environment), conda=True)
+        file = condafiles.read(chosen.folder / condafiles.RECORDS)
+        only = next(iter(file.platforms)) if len(file.platforms) == 1 else None
+        platform = export.platform or next((one for one in (host.subdir(), only) if one in file.platforms), None)
+        if platform is None or platform not in file.platforms:
+            listed = ", ".join(file.platforms)
+            what = f"is not locked for conda on {platform}" if platform else "is locked for several platforms"
+            raise UsageError(f"{chosen.name} {what}", hints=[f"give one of these with `--platform`: {listed}"])
+        return render(file, platform)
+
+    return rendered
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "nix": Format(
@@ -119,6 +142,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
         "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),
+        "conda-explicit": Format(render=_of_conda(conda.render_explicit), of_one=True, of_platform=True),
+        "environment-yml": Format(render=_of_conda(conda.render_environment), of_one=True, of_platform=True),
     }
 )
 """Every format, by its name on the command line."""
@@ -133,24 +158,26 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             f"there is no format `{arguments.format}` to export to",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],
         )
-    matrix = load(resources.folder("matrix"))
+    if arguments.platform is not None and not chosen.of_platform:
+        known = ", ".join(name for name, one in FORMATS.items() if one.of_platform)
+        raise UsageError(f"`--platform` is not for {arguments.format}", hints=[f"these are of one platform: {known}"])
+    matrix = origin.current()
     found = settings.read(find_root(Path.cwd()), matrix)
     environment = arguments.environment
     if environment is not None or chosen.of_one:
         environment = _environment(found.root, environment)
     backends = found.backends or tuple(matrix.backends)
-    console.result(
-        chosen.render(Export(settings=found, backends=backends, environment=environment, matrix=matrix)).removesuffix(
-            "\n"
-        )
+    asked = Export(
+        settings=found, backends=backends, environment=environment, matrix=matrix, platform=arguments.platform
     )
+    console.result(chosen.render(asked).removesuffix("\n"))
     return ExitStatus.DONE
 
 
 def _environment(root: Path, name: str | None) -> str:
     """The locked environment of this name; where none is named, the only one."""
     if name is not None:
-        return lockfiles.choose(root, name).name
+        return lockfiles.choose_on_disk(root, name)[0].name
     known = [one.name for one in lockfiles.environments(root)]
     if not known:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])

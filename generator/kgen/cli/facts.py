@@ -1,14 +1,16 @@
-"""`kgen matrix show`: the compatibility facts as a table or as data."""
+"""`kgen matrix`: the compatibility facts as a table or as data; who refreshes them has a module of its own."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 
-from kgen import resources
+from kgen import __version__
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.origin import Origin
 from kgen.matrix.records import Build, Release
 from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
@@ -19,12 +21,22 @@ Facts = list[dict[str, object]]
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
-    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    """Do what was asked about the matrix."""
+    if arguments.action == "refresh":
+        from kgen.cli import refreshing  # noqa: PLC0415 - brings what asks an index
+
+        return refreshing.run(arguments)
     if arguments.action == "plot":
         from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
 
         return plotting.run(arguments)
-    matrix = load(resources.folder("matrix"))
+    return _show(arguments)
+
+
+def _show(arguments: argparse.Namespace) -> ExitStatus:
+    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    texts, source = origin.texts_in_use()
+    matrix = CompatibilityMatrix(texts)
     matrix.check()
     special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {
         "cuda": _cuda,
@@ -42,11 +54,29 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     names = [name] if name else ["generations", *matrix.framework_names]
     tables = {one: special[one](matrix) if one in special else _framework(matrix, one) for one in names}
     if arguments.json:
-        console.data({"revision": matrix.revision, "facts": tables})
+        console.data({"revision": matrix.revision, "origin": _origin_data(source), "facts": tables})
         return ExitStatus.DONE
     console.result("\n\n".join(_text(_headed(matrix, one), rows) for one, rows in tables.items()))
-    console.say(f"\nmatrix {matrix.revision}; sources and requirements of each row: --json")
+    console.say(f"\nmatrix {matrix.revision}, {_origin_text(source)}; sources and requirements of each row: --json")
+    if source.note:
+        console.say(f"warning: {source.note}")
     return ExitStatus.DONE
+
+
+def _origin_text(source: Origin) -> str:
+    if source.kind == "shipped":
+        return f"as kgen {__version__} ships it"
+    where = "for this project" if source.kind == "project" else "for this user"
+    return f"refreshed {where} on {source.checked} ({source.folder})"
+
+
+def _origin_data(source: Origin) -> dict[str, object]:
+    return {
+        "kind": source.kind,
+        "folder": str(source.folder),
+        "checked": None if source.checked is None else source.checked.isoformat(),
+        "note": source.note or None,
+    }
 
 
 def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:

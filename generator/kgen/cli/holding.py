@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import tomli
@@ -28,6 +28,7 @@ def keep(
     locks: Path,
     *,
     upgraded: Sequence[str],
+    known: Collection[str] = (),
     merge: bool,
     notes: list[str],
 ) -> tuple[EnvironmentRequest, ...]:
@@ -38,6 +39,7 @@ def keep(
         requests: what is asked.
         locks: the folder of the locks.
         upgraded: packages that are not held.
+        known: names that may be upgraded besides, as another lock has them.
         merge: whether locks in conflict are looked into, instead of being an error.
         notes: is told what could not be read.
 
@@ -50,7 +52,7 @@ def keep(
     for request in requests:
         path = locks / request.environment / lockfiles.filename(request.platform)
         versions = _versions(path, request, upgraded=upgraded, merge=merge, notes=notes)
-        missing = sorted(names - {*versions})
+        missing = sorted(names - {*versions, *map(canonical_name, known)})
         if missing:
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
         held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in names)

@@ -19,8 +19,10 @@ _SHOWN = 20
 
 def run(root: Path, arguments: argparse.Namespace) -> ExitStatus:
     """Compare what is on disk with the locks, file by file."""
-    names = arguments.environments or [one.name for one in lockfiles.environments(root)]
-    sources = [find(name, arguments.envs) for name in names]
+    known = lockfiles.environments(root)
+    every = [one.name for one in known if (host.subdir() or "") in one.platforms]
+    every += [f"{one.name}{lockfiles.CONDA}" for one in known if lockfiles.for_conda(one)]
+    sources = [find(name, arguments.envs) for name in arguments.environments or sorted(every)]
     if not arguments.environments:
         sources = [source for source in sources if source.prefix.is_dir()]
     if not sources:
@@ -32,16 +34,14 @@ def run(root: Path, arguments: argparse.Namespace) -> ExitStatus:
         if not arguments.json:
             console.result(_text(source, several))
     wrong = [source for source, several in found if several]
-    console.hints(f"kgen sync --reinstall {'--conda ' if one.conda else ''}{one.environment.name}" for one in wrong)
+    console.hints(f"kgen sync --reinstall {one.name}" for one in wrong)
     return ExitStatus.CHECK_FAILED if wrong else ExitStatus.DONE
 
 
 def _differences(source: Source) -> tuple[Difference, ...]:
     if not source.conda:
         return differences(source, lockfiles.read(source.lock))
-    from kgen.installers.conda import platform_of  # noqa: PLC0415 - for who has such an environment
-
-    return differences_of_conda(source, platform_of(condafiles.read(source.lock), host.subdir()))
+    return differences_of_conda(source, condafiles.platform_of(condafiles.read(source.lock), host.subdir()))
 
 
 def _text(source: Source, found: Sequence[Difference]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kgen import condafiles, host, lockfiles, storage
 from kgen.cli import console
+from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, OutsideError
 from kgen.installers.environment import Source, site_packages
 
@@ -21,22 +22,25 @@ def install(source: Source) -> ExitStatus:
     name = source.name
     variables = (condafiles.read if source.conda else lockfiles.read)(source.lock).variables
     flag = " --conda" if source.conda else ""
+    # what packages of conda put into `activate.d` is run before the kernel is
+    way = ["/bin/sh", str(source.prefix / SHARE / "run.sh")] if source.conda else []
+    inside = {"VIRTUAL_ENV": str(source.prefix), **({"CONDA_PREFIX": str(source.prefix)} if source.conda else {})}
     site = site_packages(source.prefix)
     if site is None or not (site / "ipykernel").is_dir():
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
             hints=[
                 'add `dependencies = ["ipykernel"]` to the settings',
-                f"kgen lock{flag}, then kgen sync{flag} {source.environment.name}",
+                f"kgen lock{flag}, then kgen sync {name}",
             ],
         )
     project = source.environment.folder.parent.parent.name
     label = re.sub(r"[^a-z0-9._-]+", "-", f"kgen-{project}-{name}".lower())
     spec = {
-        "argv": [str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [*way, str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": f"{name} ({project})",
         "language": "python",
-        "env": {**variables, "KGEN_ENVIRONMENT": name, "VIRTUAL_ENV": str(source.prefix)},
+        "env": {**variables, "KGEN_ENVIRONMENT": name, **inside},
         "metadata": {"debugger": True},
     }
     folder = _kernels() / label

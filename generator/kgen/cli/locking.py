@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
+from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.plan import Plan
 from kgen.emitters.activation import OWN_KERAS
@@ -20,7 +20,8 @@ from kgen.errors import ExitStatus, OutsideError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Backend, Generation
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
@@ -38,7 +39,7 @@ _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     planned = plan.make(arguments, matrix, Path.cwd())
     asked = conda.asked(arguments, planned)
     for note in planned.notes:
@@ -46,15 +47,18 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     locks = planned.settings.root / LOCKS
     requests = planned.requests
     notes: list[str] = []
+    upgraded = arguments.upgrade_package or ()
     if not arguments.upgrade:
+        of_conda = {one["name"] for request in requests if asked for one in conda.locked(planned, request)}
         requests = holding.keep(
-            matrix, requests, locks, upgraded=arguments.upgrade_package or (), merge=arguments.merge, notes=notes
+            matrix, requests, locks, upgraded=upgraded, known=of_conda, merge=arguments.merge, notes=notes
         )
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
-        with conda.beside(matrix, planned, requests, wanted=asked) as finish:
-            outcomes = lock(matrix, planned.settings.root, requests)
+        moving = None if arguments.upgrade else upgraded
+        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving) as finish:
+            outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
             others = finish(outcomes)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
     if any(outcome.lock is not None for outcome in outcomes):
@@ -65,8 +69,17 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return conda.status(others) if status == ExitStatus.DONE else status
 
 
-def lock(matrix: CompatibilityMatrix, root: Path, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
-    """Lock these requests of the project in this folder; nothing is written."""
+def lock(
+    matrix: CompatibilityMatrix, root: Path, requests: Sequence[EnvironmentRequest], *, torch_index: str | None
+) -> list[Outcome]:
+    """Lock these requests of the project in this folder; nothing is written.
+
+    Args:
+        matrix: the facts.
+        root: the project's folder.
+        requests: what is asked.
+        torch_index: what the settings say about PyTorch's own index.
+    """
     cancel = threading.Event()
 
     def open_reader() -> WheelReader:
@@ -80,7 +93,8 @@ def lock(matrix: CompatibilityMatrix, root: Path, requests: Sequence[Environment
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    locker = uv.Uv(uvtool.find(), root=root, cancel=cancel)
+    program = uvtool.find()
+    locker = uv.Uv(program, root=root, cancel=cancel, own=uvtool.own_indexes(program, root, torch_index))
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
         session = Session(
@@ -228,7 +242,7 @@ def _tell(
         standing = "" if arguments.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
-    conda.tell(others, standing=not arguments.dry_run)
+    conda.tell(others, standing=not arguments.dry_run, upgraded=bool(arguments.upgrade_package))
     _tell_newer(matrix, locked)
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not arguments.dry_run and not arguments.json:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "validate": "kgen.cli.validating",
     "doctor": "kgen.cli.examining",
     "export": "kgen.cli.exporting",
+    "report": "kgen.cli.reporting",
     "matrix": "kgen.cli.facts",
     "completion": "kgen.cli.completing",
 }

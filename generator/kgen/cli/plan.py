@@ -95,6 +95,7 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         ("exclude_newer", settings_module.parse_date),
         ("flake", settings_module.parse_flake),
         ("generation", lambda text: settings_module.parse_generation(text, matrix)),
+        ("torch_index", settings_module.parse_torch_index),
     )
     for flag, parse in single:
         text = getattr(arguments, flag, None)
@@ -250,6 +251,7 @@ def request_for(
         dependencies=(*unknown, *dependencies),
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
+        own_index=settings.torch_index is not None,
     )
 
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgen import host, lockfiles, project, resources, storage
+from kgen import host, lockfiles, project, storage
 from kgen.cli import console
-from kgen.cli.environments import find, sync
+from kgen.cli.environments import entered, find, sync
+from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.lockfiles import LockedEnvironment
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -36,11 +39,13 @@ class Realised:
 
     Attributes:
         interpreter: its Python.
-        variables: what activation sets.
+        variables: what activation sets, but for what its scripts set.
+        way: what runs its scripts and then the interpreter; nothing where it has none.
     """
 
     interpreter: Path
     variables: Mapping[str, str]
+    way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +96,7 @@ class _Report:
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     root = project.find_root(Path.cwd())
     _refuse_contradictions(arguments)
     if arguments.list:
@@ -148,7 +153,7 @@ def _targets(
             asked=arguments.device,
             machine=machine,
         )
-        for locked in _asked(arguments.environments, root, machine)
+        for locked in _asked(arguments.environments, root, machine, conda=arguments.conda)
     )
 
 
@@ -174,18 +179,46 @@ def _aimed(
     return _Target(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
 
 
-def _asked(names: Sequence[str], root: Path, machine: Host) -> list[Lockfile]:
+def _asked(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
     """The locks of these environments, or of all, for this machine's platform."""
     if names:
-        chosen = {one.name: one for one in (lockfiles.choose(root, name) for name in names)}
-        return [lockfiles.read(lockfiles.lock_of(one, machine.platform)) for one in chosen.values()]
-    paths = [one.platforms.get(machine.platform or "") for one in lockfiles.environments(root)]
-    found = [lockfiles.read(path) for path in paths if path is not None]
+        chosen = {(one.name, of_conda): (one, of_conda) for one, of_conda in _named(names, root, conda=conda)}
+        return [_read(one, machine.platform, conda=of_conda) for one, of_conda in chosen.values()]
+    known = lockfiles.environments(root)
+    here = machine.platform or ""
+    found = [] if conda else [lockfiles.read(one.platforms[here]) for one in known if here in one.platforms]
+    found += [lock for one in known if (lock := _of_conda(one, here)) is not None]
     if not found:
+        which = "lock of conda's" if conda else "lock"
         raise UsageError(
-            f"there is no lock for {machine.platform or 'this machine'} in {root / project.LOCKS}", hints=["kgen lock"]
+            f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
+            hints=["kgen lock --conda" if conda else "kgen lock"],
         )
-    return found
+    return sorted(found, key=lambda one: one.environment)
+
+
+def _named(names: Sequence[str], root: Path, *, conda: bool) -> list[tuple[LockedEnvironment, bool]]:
+    return [lockfiles.choose_on_disk(root, name, conda=conda) for name in names]
+
+
+def _read(chosen: LockedEnvironment, platform: str | None, *, conda: bool) -> Lockfile:
+    if not conda:
+        return lockfiles.read(lockfiles.lock_of(chosen, platform))
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = chosen.folder / condafiles.RECORDS
+    return condafiles.lockfile(condafiles.read(path), path, platform)
+
+
+def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
+    """Its lock for conda, if there is one for this platform."""
+    if not lockfiles.for_conda(chosen):
+        return None
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = chosen.folder / condafiles.RECORDS
+    file = condafiles.read(path)
+    return condafiles.lockfile(file, path, platform) if platform in file.platforms else None
 
 
 def realised(locked: Lockfile, variables: Mapping[str, str], arguments: argparse.Namespace, told: Reporter) -> Realised:
@@ -196,7 +229,14 @@ def realised(locked: Lockfile, variables: Mapping[str, str], arguments: argparse
     """
     source = find(locked.environment, arguments.envs)
     sync(source, report=told)
-    return Realised(interpreter=source.python, variables=variables)
+    if not source.conda:
+        return Realised(interpreter=source.python, variables=variables)
+    # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
+    # joint environment than its first comes after that
+    chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
+    way = ("/bin/sh", str(source.prefix / SHARE / "run.sh"), "/usr/bin/env", *chosen)
+    inside = {name: value for name, value in entered(source).items() if value is not None}
+    return Realised(interpreter=source.python, variables=inside, way=way)
 
 
 def _foreign(path: Path, variables: Mapping[str, str]) -> Realised:
@@ -245,6 +285,8 @@ def _validate(
                 interpreter=place.interpreter,
                 variables=place.variables,
                 timeout=arguments.timeout,
+                way=place.way,
+                conda=locked is not None and locked.conda,
             )
             verdict = judge(subject, observe(subject, told), {} if locked is None else locked.versions)
             report.verdicts[backend] = verdict
@@ -330,7 +372,8 @@ def _tell_one(report: _Report) -> None:
     for backend, verdict in report.verdicts.items():
         if verdict.outcome is Outcome.FAILED:
             assert verdict.fault is not None  # noqa: S101 - a failure has one
-            what = name if backend == name.rpartition("-")[0] or backend == name else f"{name}, {backend}"
+            alone = {name, name.removesuffix(lockfiles.CONDA).rpartition("-")[0]}
+            what = name if backend in alone else f"{name}, {backend}"
             console.say(f"\nerror: {what} {verdict.fault.value} on {report.target.where}: {verdict.message}")
             for cause in verdict.diagnosis.causes:
                 console.say(f"  {cause}")
@@ -443,9 +486,16 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
 
 def _list(root: Path, arguments: argparse.Namespace) -> ExitStatus:
     """What is proven where."""
-    chosen = [lockfiles.choose(root, name) for name in arguments.environments] or lockfiles.environments(root)
-    names = [one.name for one in chosen]
-    found = [(one.name, receipt) for one in chosen for receipt in receipts.find(one.folder)]
+    named = _named(arguments.environments, root, conda=arguments.conda)
+    if not arguments.environments:
+        known = lockfiles.environments(root)
+        named = [] if arguments.conda else [(one, False) for one in known]
+        named += [(one, True) for one in known if lockfiles.for_conda(one)]
+    wanted = {f"{one.name}{lockfiles.CONDA if conda else ''}": one for one, conda in named}
+    names = sorted(wanted)
+    folders = dict.fromkeys(wanted[name].folder for name in names)
+    every = [(str(receipt.data["environment"]), receipt) for one in folders for receipt in receipts.find(one)]
+    found = [(name, receipt) for name, receipt in every if name in wanted]
     if arguments.json:
         console.data(
             {

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
+import io
+import os
 import shlex
 import shutil
 import tempfile
@@ -10,7 +15,7 @@ from pathlib import Path
 
 from kgen import process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import OutsideError
 from kgen.installers.environment import (
     RECORD,
     SOURCE,
@@ -21,27 +26,10 @@ from kgen.installers.environment import (
     record_text,
     site_packages,
 )
-from kgen.installers.verify import damaged_in_cache
 from kgen.rattlertool import Rattler
 
 _SCRIPT = 4096
 """So many bytes of a program are looked at for the folder that it was made in."""
-
-
-def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
-    """What is locked for a platform.
-
-    Raises:
-        UsageError: nothing is.
-    """
-    found = file.platforms.get(platform or "")
-    if found is None:
-        raise UsageError(
-            f"{file.environment} is locked for conda on {', '.join(file.platforms)}, and this machine is"
-            f" {platform or 'of a platform that kgen does not know'}",
-            hints=[f"kgen lock --conda --platform {platform}"] if platform else [],
-        )
-    return found
 
 
 def realise(
@@ -83,6 +71,8 @@ def realise(
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
             report("comparing every file")
+            from kgen.installers.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
+
             damaged = damaged_in_cache(staged)
             if damaged:
                 raise OutsideError(
@@ -132,13 +122,40 @@ def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) ->
 def _make_scripts_movable(staged: Path, place: Path) -> None:
     """Programs of wheels name the interpreter beside which they were made; it is about to move."""
     before, after = str(staged).encode(), str(place).encode()
+    changed = {}
     for path in (staged / "bin").iterdir():
         if path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as program:
             start = program.read(_SCRIPT)
         if start.startswith(b"#!") and before in start:
-            changed = path.with_name(f".{path.name}.kgen")
-            changed.write_bytes(path.read_bytes().replace(before, after))
-            shutil.copymode(path, changed)
-            changed.replace(path)
+            content = path.read_bytes().replace(before, after)
+            # a new file: what is there may be a link to one of the cache
+            new = path.with_name(f".{path.name}.kgen")
+            new.write_bytes(content)
+            shutil.copymode(path, new)
+            new.replace(path)
+            changed[path] = content
+    if changed:
+        _record_again(staged, changed)
+
+
+def _record_again(staged: Path, changed: Mapping[Path, bytes]) -> None:
+    """Has the RECORDs of wheels say what their programs are now."""
+    site = site_packages(staged)
+    for path in sorted(site.glob("*.dist-info/RECORD")) if site is not None else ():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        found = False
+        for row in rows:
+            content = changed.get(Path(os.path.normpath(path.parents[1] / row[0]))) if row else None
+            if content is not None:
+                digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+                row[1:] = [f"sha256={digest}", str(len(content))]
+                found = True
+        if found:
+            text = io.StringIO(newline="")
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            new = path.with_name("RECORD.kgen")
+            new.write_text(text.getvalue(), encoding="utf-8")
+            new.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -31,10 +31,20 @@ T = TypeVar("T")
 class Uv:
     """uv as the installer. Speaks its command line; what it may install is in the lock."""
 
-    def __init__(self, program: str, *, root: Path) -> None:
-        """Use this program; its configuration is looked for from the project's root on."""
+    def __init__(
+        self, program: str, *, root: Path, own: Callable[[], Callable[[str, str], str] | None] = lambda: None
+    ) -> None:
+        """Use this program; its configuration is looked for from the project's root on.
+
+        Args:
+            program: the path of uv.
+            root: the project's root.
+            own: gives what knows the frameworks' own indexes, as :func:`kgen.uvtool.own_indexes`; asked only where a
+                lock has something of them.
+        """
         self._program = program
         self._root = root
+        self._own = own
 
     def create(self, prefix: Path, *, python: str, prompt: str) -> None:
         """Makes an empty virtual environment that may be moved, in an empty folder.
@@ -81,18 +91,45 @@ class Uv:
         if anew:
             self._run("cache", "clean", *anew)
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            requirements, build = Path(folder, "requirements.txt"), Path(folder, "build.txt")
-            requirements.write_text(_by_hash(lock.files), encoding="utf-8")
-            build.write_text(_by_hash(lock.build), encoding="utf-8")
+            build = Path(folder, "build.txt")
+            build.write_text(_pins(lock.build), encoding="utf-8")
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
             # uv builds apart from the environment, with these and nothing else
             allowed += ["--build-constraints", str(build)] if lock.build else []
-            by_hash = ["--require-hashes", "--only-binary", ":all:", *allowed, str(requirements)]
-            done = self._run("pip", "sync", "--python", python, *again, *by_hash)
+            if lock.indexes:
+                done = self._install_from_several(lock, python, [*again, *allowed], Path(folder))
+            else:
+                by_hash = _by_hash(lock.files, Path(folder))
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
             if done.status != 0 and all(file.url for file in lock.files):
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
         if done.status != 0:
             raise _install_failure(lock, uvtool.words(done.stderr))
+
+    def _install_from_several(
+        self, lock: Lockfile, python: str, again: Sequence[str], folder: Path
+    ) -> process.Completed:
+        """What is from a framework's own index from there, and all else as ever, each by its hash."""
+        own = self._own()
+        if own is None and not all(file.url for file in lock.files):
+            named = ", ".join(f"{name} ({label})" for name, label in lock.indexes.items())
+            raise OutsideError(
+                f"{lock.environment} has packages of a framework's own index, and the settings name none: {named}",
+                hints=["set `torch-index = true`, or the URL of a mirror, in the settings"],
+            )
+        words = ("pip", "install", "--no-deps", "--python", python, *again)
+        groups: dict[str | None, list[LockedFile]] = {None: []}
+        for file in lock.files:
+            label = lock.indexes.get(file.name)
+            groups.setdefault(None if label is None or own is None else own(file.name, label), []).append(file)
+        done = process.Completed(args=(), status=0, stdout="", stderr="")
+        for index, files in groups.items():
+            at = () if index is None else ("--default-index", index)
+            *options, requirements = _by_hash(files, folder)
+            done = self._run(*words, *at, *options, "--requirements", requirements)
+            if done.status != 0:
+                break
+        return done
 
     def _run(self, *arguments: str) -> process.Completed:
         return process.run(
@@ -102,7 +139,14 @@ class Uv:
         )
 
 
-def _by_hash(files: Sequence[LockedFile]) -> str:
+def _by_hash(files: Iterable[LockedFile], folder: Path) -> tuple[str, ...]:
+    """Arguments that ask for exactly these files."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(_pins(files), encoding="utf-8")
+    return ("--require-hashes", "--only-binary", ":all:", str(requirements))
+
+
+def _pins(files: Iterable[LockedFile]) -> str:
     return "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in files)
 
 

@@ -29,6 +29,7 @@ class LockedWheel:
         sha256: its digest.
         size: its size in bytes; None where the index would not tell.
         requires_python: what the wheel says about Python.
+        index: the framework's own index that it is from; None if from one that uv is configured for.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LockedWheel:
     sha256: str
     size: int | None
     requires_python: str | None
+    index: str | None = None
 
     @property
     def is_source(self) -> bool:

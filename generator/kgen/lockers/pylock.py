@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
-from kgen.lockers.lock import Lock, LockedWheel
 from kgen.lockfiles import SCHEMA
 from kgen.matrix.records import Platform
+
+if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
+    from kgen.lockers.lock import Lock, LockedWheel
 
 _ROWS = frozenset({"why", "build"})
 """What of `[tool.kgen]` is arrays of tables."""
@@ -79,6 +81,7 @@ def render(
         tables={
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
+            **({"indexes": indexes} if (indexes := _indexes(lock)) else {}),
             "variables": {name: _toml(value) for name, value in variables.items()},
             **({"places": _versions(places)} if places else {}),
             **({"configuration": _versions(configuration)} if configuration else {}),
@@ -125,6 +128,7 @@ def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
         "name": toml_text(package["name"]),
         "version": toml_text(package["version"]),
         "requires_python": None if requires_python is None else toml_text(requires_python),
+        "index": toml_text(package["index"]) if "index" in package else None,
         "where": where,
         "location": toml_text(wheel[where]),
         "size": wheel.get("size"),
@@ -144,12 +148,19 @@ def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
         "name": toml_text(wheel.name),
         "version": toml_text(str(wheel.version)),
         "requires_python": None if wheel.requires_python is None else toml_text(wheel.requires_python),
+        "index": None if portable or wheel.index is None else toml_text(wheel.index),
         "where": "path" if portable else "url",
         "location": toml_text(wheel.filename if portable else wheel.url),
         "size": wheel.size,
         "sha256": toml_text(wheel.sha256),
         "is_source": wheel.is_source,
     }
+
+
+def _indexes(lock: Lock) -> dict[str, str]:
+    """Package -> which of its framework's own indexes it is from, without a host: `cu126`."""
+    labels = lock.resolution.local
+    return {wheel.name: _toml(labels[wheel.name]) for wheel in lock.wheels if wheel.index is not None}
 
 
 def _versions(versions: Mapping[str, object]) -> dict[str, str]:
@@ -176,6 +187,7 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "dependencies": sorted(map(str, request.dependencies)) or None,
         "exclude-newer": None if request.cutoff is None else request.cutoff.isoformat(),
         "isolate-config": True if request.isolated else None,
+        "torch-index": request.own_index or None,
         "matrix": revision,
         "cuda": resolution.cuda,
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),

@@ -338,7 +338,9 @@ class Session:
                     break
             if missing is None:
                 return current
-            held = self._uv.beside_default_index(missing, current, platform) if attempt == 0 else None
+            held = None
+            if attempt == 0 and not request.own_index:
+                held = self._uv.beside_default_index(missing, current, platform)
             if held is not None and held.local == current.local[missing]:
                 offered[missing] = Version(held.public)
             exclusions += [
@@ -349,13 +351,24 @@ class Session:
             ]
             current = self._solve(request, exclusions)
         name, label = next(iter(answer.local.items()))
+        raise self._unoffered(request, name, label)
+
+    def _unoffered(self, request: EnvironmentRequest, name: str, label: str) -> OutsideError:
+        """No index has a build that only a framework's own index can have."""
         title = self._matrix.framework(name).title
-        raise OutsideError(
+        if request.own_index:
+            return OutsideError(
+                f"{request.environment}: the index that `torch-index` names has no `{name}==…+{label}` for Python"
+                f" {request.python} on {request.platform}",
+                hints=["choose another Python with `--python`, or lock without `--torch-index`"],
+            )
+        return OutsideError(
             f"{request.environment}: {title} for {request.accelerator} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
+                "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
                 f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
             ],
@@ -404,6 +417,7 @@ class Session:
         request = answer.request
         platform = self._matrix.platforms[request.platform]
         supported = supported_tags(platform, request.python, request.glibc)
+        own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []
         for package in sorted(closed.packages, key=lambda package: package.name):
@@ -425,6 +439,7 @@ class Session:
                 sha256=sha256,
                 size=wheel.size,
                 requires_python=None if package.requires_python is None else str(package.requires_python),
+                index=own.get(package.name),
             )
         return chosen, misfits
 

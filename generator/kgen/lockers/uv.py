@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import re
 import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import tomli
 from packaging.pylock import Package, Pylock, PylockValidationError
@@ -55,17 +57,31 @@ class Unclosed:
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
-    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
+    def __init__(
+        self, program: str, *, root: Path, cancel: threading.Event, own: Callable[[str, str], str] | None = None
+    ) -> None:
         """Use this program; its configuration is looked for from the project's root on.
 
         Args:
             program: the path of uv.
             root: the project's root.
             cancel: set it to end what is under way.
+            own: framework and label of a build -> the framework's own index that has it; None if none is to be used.
         """
         self._program = program
         self._root = root
         self._cancel = cancel
+        self._own = own
+
+    def own_indexes(self, resolution: Resolution) -> Mapping[str, str]:
+        """Framework -> its own index, for each build of a resolution that is to be looked for there.
+
+        Raises:
+            OutsideError: where that is cannot be found out.
+        """
+        if self._own is None:
+            return {}
+        return {name: self._own(name, label) for name, label in resolution.local.items()}
 
     def close(
         self,
@@ -109,12 +125,13 @@ class Uv:
             *_cutoff(request.cutoff),
             *(["--offline"] if offline else []),
         ]  # fmt: skip
+        own = self.own_indexes(resolution)
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources:
-            return self._compile(requirements, narrowed, arguments, in_flight, kept)
+            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own)
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             standing_in = stand_ins(resolution.sources, Path(folder))
-            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=Path(folder))
+            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=Path(folder), own=own)
             if isinstance(closed, Unclosed):
                 return closed
             return self._with_sources(closed, standing_in, resolution, platform)
@@ -156,7 +173,8 @@ class Uv:
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
-        return isinstance(self._compile([requirement], [], _alone(resolution, platform)), Pylock)
+        found = self._compile([requirement], [], _alone(resolution, platform), own=self.own_indexes(resolution))
+        return isinstance(found, Pylock)
 
     def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
         """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
@@ -174,6 +192,7 @@ class Uv:
         kept: Sequence[Requirement] = (),
         *,
         beside: Path | None = None,
+        own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
@@ -184,7 +203,7 @@ class Uv:
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
             done = process.run(
                 [
-                    self._program, "pip", "compile", "-", "--constraints", str(narrowed),
+                    self._program, "pip", "compile", _asked(requirements, own, folder), "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
                     "--only-binary", ":all:", *_INTERPRETER, *PLAIN, *arguments,
                 ],
@@ -237,6 +256,23 @@ def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, So
 
 def _files_of(package: Package) -> list[str]:
     return [wheel.filename for wheel in package.wheels or ()]
+
+
+def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: str) -> str:
+    """What to compile: the standard input, or a project that takes some packages from an index of their own.
+
+    Such an index has copies of many packages, and must be asked for no other; only a project can say that.
+    """
+    if not own:
+        return "-"
+    lines = ["[project]", 'name = "kgen-closes-this"', 'version = "0"', "dependencies = ["]
+    lines += [f"    {json.dumps(requirement)}," for requirement in requirements]
+    lines += ["]", "[tool.uv.sources]", *(f'{name} = {{ index = "kgen-{name}" }}' for name in own)]
+    for name, url in own.items():
+        lines += ["[[tool.uv.index]]", f'name = "kgen-{name}"', f"url = {json.dumps(url)}", "explicit = true"]
+    project = Path(folder, "pyproject.toml")
+    project.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(project)
 
 
 def _preferences(kept: Sequence[Requirement]) -> str:

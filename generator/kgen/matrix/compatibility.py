@@ -393,7 +393,7 @@ def _path(file: str) -> str:
     return file.removesuffix(".toml").replace("/", ".")
 
 
-class _Folder(Mapping[str, str]):
+class Folder(Mapping[str, str]):
     """The TOML files below a folder, each read when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -417,4 +417,4 @@ class _Folder(Mapping[str, str]):
 
 def load(folder: Path) -> CompatibilityMatrix:
     """The matrix in a folder of TOML files."""
-    return CompatibilityMatrix(_Folder(folder))
+    return CompatibilityMatrix(Folder(folder))

@@ -55,6 +55,9 @@ class Lockfile(NamedTuple):
         configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
         build: what source distributions are built with, sorted by name; not installed.
+        conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
+            and the files are conda's packages, by the names that they have there.
+        indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
     """
 
     path: Path
@@ -75,6 +78,8 @@ class Lockfile(NamedTuple):
     configuration: Mapping[str, str] = MappingProxyType({})
     shared: tuple[str, ...] = ()
     build: tuple[LockedFile, ...] = ()
+    conda: bool = False
+    indexes: Mapping[str, str] = MappingProxyType({})
 
     @property
     def accelerated(self) -> bool:

@@ -163,7 +163,7 @@ def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: VersionRange) -> str:
+def spell(specifiers: Iterable[object]) -> str:
     """A range as people write it: the floor before the ceiling."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
 
@@ -316,6 +316,7 @@ class Problem:
             for build in release.builds
             if self.request.platform in build.platforms
             and (build.known_bad is None or self._is_pinned(framework, release))
+            and (build.cuda is None or build.local is None or self.request.own_index)
             and (
                 cpu_answers
                 if build.cuda_major is None
@@ -337,7 +338,10 @@ class Problem:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
-        target = (name, request.platform, request.accelerator, request.python, self.wishes(name))
+        target = (
+            *(name, request.platform, request.accelerator, request.python, request.own_index),
+            self.wishes(name),
+        )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(

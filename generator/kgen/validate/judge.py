@@ -88,10 +88,13 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
     Args:
         subject: what was run.
         observation: what it told.
-        locked: normalised name -> version of the lock; empty without one.
+        locked: normalised name -> version of the lock, for conda's lock by conda's names; empty without one.
     """
     result = observation.last("result")
-    installed = observation.last("installed").get("installed", {})
+    told = observation.last("installed")
+    # conda may call another package by the name of a project: its own come first where its lock is compared with
+    both = (told.get("conda", {}), told.get("installed", {}))
+    installed = {**both[1], **both[0]} if subject.conda else {**both[0], **both[1]}
     loaded = result.get("libraries") or observation.last("libraries").get("libraries", ())
     wrong = pins.mismatches(loaded, installed, locked)
     distance = reference.distance(result) if result else None
@@ -110,8 +113,8 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             missing=observation.last("libraries").get("missing", ()),
             installed=installed,
         )
-        told = tuple(_mismatch_text(one) for one in wrong if one.judged)
-        diagnosis = diagnosis._replace(causes=(*told, *diagnosis.causes))
+        causes = tuple(_mismatch_text(one) for one in wrong if one.judged)
+        diagnosis = diagnosis._replace(causes=(*causes, *diagnosis.causes))
     return Verdict(
         outcome=Outcome.PASSED if fault is None else Outcome.FAILED,
         fault=fault,

@@ -38,6 +38,9 @@ class Subject:
         timeout: seconds.
         module: the package to train with.
         step: which of the step's modules knows how to look at it; None for that of the backend's name.
+        way: the words of a program that enters the environment and then becomes the interpreter; none where its
+            variables are all there is to entering it.
+        conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Subject:
     timeout: float
     module: str = "keras"
     step: str | None = None
+    way: tuple[str, ...] = ()
+    conda: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
         with _following(events, report):
             try:
                 done = process.run(
-                    [str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
+                    [*subject.way, str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
                     env=subject.variables,
                     timeout=subject.timeout,
                     keep=_KEPT,

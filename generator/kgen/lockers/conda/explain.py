@@ -45,6 +45,8 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
         asked: what has no solution.
         solve: the solver, which has the channels at hand by now.
     """
+    # what is locked is kept where it can be, and so never the reason
+    asked = asked._replace(locked=())
     left, causes = asked, []
     for unit in (*_machine(matrix, asked), *_wishes(asked)):
         fewer = unit.relaxed(left)

@@ -76,7 +76,12 @@ class CondaSession:
     """One run of the locker for conda over several requests."""
 
     def __init__(
-        self, matrix: CompatibilityMatrix, channels: Sequence[str], open_rattler: Callable[[], Rattler]
+        self,
+        matrix: CompatibilityMatrix,
+        channels: Sequence[str],
+        open_rattler: Callable[[], Rattler],
+        *,
+        locked: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]] = lambda _request: (),
     ) -> None:
         """Prepare; nothing is asked for.
 
@@ -84,8 +89,10 @@ class CondaSession:
             matrix: the facts.
             channels: the channels, the first having the say.
             open_rattler: gives rattler when there is something to solve.
+            locked: the packages of an older lock that stay where they can.
         """
         self._matrix = matrix
+        self._locked = locked
         self._channels = tuple(channels)
         self._open = open_rattler
         self._rattler: Rattler | None = None
@@ -97,7 +104,8 @@ class CondaSession:
         with _timed(outcome):
             outcome.conflict = self._older(request) or refusal(self._matrix, request, self._channels)
             if outcome.conflict is None:
-                self._lock(outcome, target(self._matrix, request, self._channels))
+                asked = target(self._matrix, request, self._channels)
+                self._lock(outcome, asked._replace(locked=self._locked(request)))
         return outcome
 
     def base(self, request: EnvironmentRequest, wheels: Lock) -> CondaOutcome:
@@ -110,7 +118,7 @@ class CondaSession:
             outcome.conflict = self._older(request)
             if outcome.conflict is not None:
                 return outcome
-            asked = base(self._matrix, request, self._channels)
+            asked = base(self._matrix, request, self._channels)._replace(locked=self._locked(request))
             self._lock(outcome, asked)
             if outcome.lock is None:
                 return outcome

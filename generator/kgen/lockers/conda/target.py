@@ -17,7 +17,7 @@ from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.resolution import Cause, Conflict
-from kgen.rattlertool import Query
+from kgen.rattlertool import CondaRecord, Query
 
 _ANY = Version("999")
 
@@ -47,6 +47,7 @@ class Target(NamedTuple):
         virtuals: what the machine is assumed to have.
         carriers: package -> the pattern that its build must have, for those that say what they are built for.
         cutoff: the day after which nothing is used.
+        locked: packages of an older lock that stay where they can, as only others are to be upgraded.
     """
 
     request: EnvironmentRequest
@@ -56,6 +57,7 @@ class Target(NamedTuple):
     virtuals: tuple[tuple[str, str], ...]
     carriers: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
+    locked: tuple[CondaRecord, ...] = ()
 
     def query(self, *, hoping: bool = False) -> Query:
         """What is asked of the solver."""
@@ -66,6 +68,7 @@ class Target(NamedTuple):
             specs=tuple(dict.fromkeys(wish.spec for wish in wishes)),
             virtuals=self.virtuals,
             cutoff=self.cutoff,
+            locked=self.locked,
         )
 
 
@@ -174,7 +177,7 @@ def _spec(package: str, specifiers: VersionRange, *, build: str | None = None) -
 
 def version_spec(specifiers: VersionRange) -> str:
     """A range of versions as conda writes it; empty for any."""
-    return ",".join(sorted(map(_specifier, specifiers)))
+    return ",".join(sorted({*map(_specifier, specifiers)}))
 
 
 def _specifier(specifier: Comparison) -> str:

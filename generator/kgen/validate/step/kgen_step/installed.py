@@ -27,6 +27,16 @@ def distributions():
     return found
 
 
+def of_conda():
+    """Gives name -> version of what conda has linked into the environment of this interpreter; nothing elsewhere."""
+    try:
+        entries = sorted(os.listdir(os.path.join(sys.prefix, "conda-meta")))
+    except OSError:
+        return {}
+    parts = [entry[: -len(".json")].rsplit("-", 2) for entry in entries if entry.endswith(".json")]
+    return {part[0]: part[1] for part in parts if len(part) == 3}  # noqa: PLR2004 - name, version, build
+
+
 def _read(path, filename):
     if os.path.isdir(path):
         path = os.path.join(path, filename)

@@ -52,7 +52,7 @@ def _stages(spec, backend, events):
             for name, value in held.items()
         }
         events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
-        events.tell("installed", installed=installed.distributions())
+        events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())
     with events.stage("import"):
         keras = importlib.import_module(spec["import"])
         _refuse_other_backend(keras, spec)

@@ -1,0 +1,114 @@
+"""`kgen report`: every locked environment on one page that needs nothing else."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kgen import __version__, freshness, lockfiles, storage
+from kgen.cli import console, plotting
+from kgen.emitters import plot
+from kgen.errors import ExitStatus, UsageError
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.lockfile import Lockfile
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.model.resolution import Resolution
+from kgen.project import find_root
+from kgen.solver import explain
+from kgen.solver.keeping import keeping
+from kgen.solver.resolve import solve
+from kgen.templates import render
+from kgen.validate import receipts
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Write the page."""
+    matrix = origin.current()
+    root = find_root(Path.cwd())
+    locked = lockfiles.environments(root)
+    if not locked:
+        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+    found = [_environment(path, matrix) for one in locked for path in one.platforms.values()]
+    majors = sorted({str(one["cuda"]).partition(".")[0] for one in found if one["cuda"]})
+    text = render(
+        "report/page.html.j2",
+        title=f"{root.name}: Keras environments",
+        version=__version__,
+        revision=matrix.revision,
+        environments=found,
+        accelerators=sorted({str(one["accelerator"]) for one in found}),
+        pictures=[plot.render_svg(plotting.picture(matrix, int(major))) for major in majors],
+    )
+    target = Path(arguments.output)
+    storage.write_file(target, text.encode())
+    console.say(f"{target}: {len(found)} locked environments")
+    return ExitStatus.DONE
+
+
+def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, object]:
+    """What the page says of a lock."""
+    lock, data = lockfiles.parse(path, path.read_bytes())
+    decided = data["tool"]["kgen"]
+    request = _request(decided)
+    stale = () if request is None else freshness.stale(lock, request, request, matrix)
+    names = [name for name in lock.packages if name in matrix.framework_names]
+    return {
+        "id": f"{lock.environment}.{lock.platform}",
+        "name": lock.environment,
+        "platform": lock.platform,
+        "accelerator": lock.accelerator,
+        "python": lock.python,
+        "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
+        "cuda": lock.cuda,
+        "cudnn": lock.cudnn,
+        "driver": lock.driver,
+        "size": console.size(lock.size),
+        "why": decided.get("why", []),
+        "newer": [] if request is None else list(_newer(matrix, request, lock)),
+        "faults": [one.what for one in stale],
+        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.data["platform"] == lock.platform],
+        "packages": [
+            {"name": file.name, "version": file.version, "size": console.size(file.size)} for file in lock.files
+        ],
+    }
+
+
+def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:
+    try:
+        return freshness.recorded(decided)._replace(python_open=False)
+    except ValueError:
+        return None
+
+
+def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockfile) -> Iterator[Mapping[str, object]]:
+    """The frameworks of which there is a newer release, with what kept it out of this lock."""
+    held = tuple(Requirement(f"{name}=={version}") for name, version in lock.packages.items())
+    kept = keeping(matrix, request._replace(held=held))
+    resolution = solve(matrix, kept)
+    if not isinstance(resolution, Resolution):
+        return
+    # what the lock has is no reason: the question is what else is
+    for one in explain.explain(matrix, resolution._replace(request=request)):
+        if one.newest > one.version:
+            causes = [f"{cause.subject}: {cause.requires}" for cause in one.causes]
+            causes = causes or [f"{reason.subject} {reason.rule}" for reason in one.reasons if one.ways is None]
+            yield {
+                "package": one.package,
+                "newest": str(one.newest),
+                "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
+                "ways": [way.change for way in one.ways or ()],
+            }
+
+
+def _receipt(receipt: receipts.Receipt) -> Mapping[str, object]:
+    return {
+        "device": receipt.device,
+        "driver": receipt.data["device"]["driver"] or "-",
+        "verdict": receipt.data["verdict"],
+        "date": receipt.data["date"],
+        "stale": receipt.stale,
+    }

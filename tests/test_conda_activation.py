@@ -1,0 +1,287 @@
+"""The hooks in `etc/conda` of a prefix, sourced as conda, mamba and micromamba source them; and kgen's own ways in.
+
+None of the three can be had where these tests run: what they do on `activate` and `deactivate` is in :class:`Conda`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rattler.shell import ActivationVariables, Shell, activate
+from tests.test_hooks import HOSTILE_TEXTS
+
+from kgen.emitters.activation import render_activation
+from kgen.emitters.hooks import render_hooks
+from kgen.emitters.quoting import quote_fish, quote_sh
+
+pytestmark = pytest.mark.shells
+
+SHELLS = ("dash", "bash", "zsh", "fish")
+STRICT = {"dash": "set -eu\n", "bash": "set -euo pipefail\n", "zsh": "setopt err_exit no_unset warn_create_global\n"}
+REPORT = f"""{sys.executable} -c "import json, os; print(json.dumps(dict(os.environ)))"\n"""
+
+
+def prefix(tmp_path: Path, name: str, variables: Mapping[str, str], *, folder: str = "envs") -> Path:
+    """A prefix with the files that kgen puts into one, and the scripts of two packages."""
+    place = tmp_path / folder / f"{name}-conda"
+    hooks = render_hooks(name, variables)
+    files = render_activation(
+        f"{name}-conda", prefix=place, python="3.12", variables=variables, hooks=hooks, conda=True
+    )
+    for suffix, value in (("sh", 'export ORDER="${{ORDER-}}{}"'), ("fish", 'set -gx ORDER "$ORDER"{}')):
+        for script in ("a-first", "theirs"):
+            for phase, sign in (("activate", "+"), ("deactivate", "-")):
+                files[f"etc/conda/{phase}.d/{script}.{suffix}"] = value.format(f"{sign}{name[0]}{script[0]}") + "\n"
+    for path, text in files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).write_text(text, encoding="utf-8")
+    (place / "bin").mkdir()
+    (place / "conda-meta").mkdir()
+    return place
+
+
+@dataclass
+class Conda:
+    """What conda (since 4.6), mamba and micromamba print for a shell to evaluate.
+
+    Activation runs the scripts of `activate.d` by name; before that, unless stacked, those in `deactivate.d` of what
+    was active, backwards. Deactivation runs these, and again the `activate.d` of what was active before, unless
+    stacked. Activating what is active already is both, one after the other. Variables are set before scripts are run.
+    """
+
+    shell: str
+    active: list[tuple[Path, bool]] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+
+    @property
+    def suffix(self) -> str:
+        return "fish" if self.shell == "fish" else "sh"
+
+    def scripts(self, place: Path, phase: str) -> None:
+        found = sorted((place / f"etc/conda/{phase}.d").glob(f"*.{self.suffix}"))
+        for path in found if phase == "activate" else reversed(found):
+            quoted = quote_fish(str(path)) if self.shell == "fish" else quote_sh(str(path))
+            self.text.append(f"{'source' if self.shell == 'fish' else '.'} {quoted}")
+
+    def variables(self) -> None:
+        values: dict[str, str | None] = {"CONDA_PREFIX": None, "CONDA_SHLVL": str(len(self.active))}
+        if self.active:
+            values["CONDA_PREFIX"] = str(self.active[-1][0])
+        for name, value in values.items():
+            if self.shell == "fish":
+                self.text.append(f"set -e {name}" if value is None else f"set -gx {name} {quote_fish(value)}")
+            else:
+                self.text.append(f"unset {name}" if value is None else f"export {name}={quote_sh(value)}")
+
+    def activate(self, place: Path, *, stack: bool = False) -> None:
+        if self.active and self.active[-1][0] == place:
+            self.scripts(place, "deactivate")
+            self.scripts(place, "activate")
+            return
+        if self.active and not stack:
+            self.scripts(self.active[-1][0], "deactivate")
+        self.active.append((place, stack))
+        self.variables()
+        self.scripts(place, "activate")
+
+    def deactivate(self) -> None:
+        place, stacked = self.active.pop()
+        self.scripts(place, "deactivate")
+        self.variables()
+        if self.active and not stacked:
+            self.scripts(self.active[-1][0], "activate")
+
+    def report(self) -> None:
+        self.text.append(REPORT)
+
+    def run(self, folder: Path, **environment: str) -> list[dict[str, str]]:
+        """The environment at each report, in as strict a shell as there is."""
+        return run(self.shell, STRICT.get(self.shell, "") + "\n".join(self.text), folder, **environment)
+
+
+def run(shell: str, text: str, folder: Path, **environment: str) -> list[dict[str, str]]:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = folder / "script"
+    script.write_text(text, encoding="utf-8")
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
+    words = [shell, *(["--no-config"] if shell == "fish" else []), *(["-f"] if shell == "zsh" else []), str(script)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=clean, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def seen(reports: list[dict[str, str]]) -> list[tuple[str | None, str | None]]:
+    return [(one.get("KERAS_BACKEND"), one.get("KGEN_ENVIRONMENT")) for one in reports]
+
+
+def left(report: Mapping[str, str]) -> set[str]:
+    """What nobody but kgen sets."""
+    return {name for name in report if "KGEN" in name}
+
+
+JAX, TORCH = ("jax", "jax-cuda12"), ("torch", "torch-cuda12")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestByConda:
+    @pytest.fixture(name="conda")
+    @staticmethod
+    def _conda(shell: str) -> Conda:
+        return Conda(shell)
+
+    @pytest.fixture(name="jax")
+    @staticmethod
+    def _jax(tmp_path: Path) -> Path:
+        return prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder='my "own" envs')
+
+    @pytest.fixture(name="torch")
+    @staticmethod
+    def _torch(tmp_path: Path) -> Path:
+        return prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="it's $(touch pwned) `x` \\ here")
+
+    @pytest.mark.parametrize("before", [None, "mine", ""])
+    def test_there_and_back(self, conda: Conda, jax: Path, tmp_path: Path, before: str | None) -> None:
+        conda.activate(jax)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path, **({} if before is None else {"KERAS_BACKEND": before}))
+        assert seen(found) == [JAX, (before, None)]
+        assert left(found[-1]) == set()
+        assert found[-1]["ORDER"] == "+ja+jt-jt-ja"
+
+    def test_nested(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        """`conda activate` in an active environment leaves that first, and `conda deactivate` enters it again."""
+        conda.activate(jax)
+        conda.activate(torch)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [TORCH, JAX, ("mine", None)]
+        assert left(found[-1]) == set()
+        assert not list(tmp_path.rglob("pwned"))
+
+    def test_stacked(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        conda.activate(jax)
+        conda.activate(torch, stack=True)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path)
+        assert seen(found) == [TORCH, JAX, (None, None)]
+        assert left(found[-1]) == set()
+
+    def test_one_after_the_other(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        for place in (jax, torch, jax):
+            conda.activate(place)
+            conda.report()
+            conda.deactivate()
+            conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [JAX, ("mine", None), TORCH, ("mine", None), JAX, ("mine", None)]
+        assert left(found[-1]) == set()
+
+    def test_twice(self, conda: Conda, jax: Path, tmp_path: Path) -> None:
+        conda.activate(jax)
+        conda.activate(jax)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [JAX, ("mine", None)]
+        assert left(found[-1]) == set()
+
+    def test_back_down_to_the_one_before(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        """A script that runs `activate` alone of both, as older conda's `source activate` did, is undone in the end."""
+        conda.scripts(jax, "activate")
+        conda.scripts(torch, "activate")
+        conda.scripts(jax, "deactivate")
+        conda.report()
+        conda.scripts(torch, "deactivate")
+        conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [TORCH, ("mine", None)]
+        assert left(found[-1]) == set()
+
+    @pytest.mark.parametrize("value", HOSTILE_TEXTS)
+    def test_no_value_runs(self, conda: Conda, tmp_path: Path, value: str) -> None:
+        place = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": value, "OTHER": value})
+        conda.activate(place)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        first, last = conda.run(tmp_path, KERAS_BACKEND=value[::-1])
+        assert (first["KERAS_BACKEND"], first["OTHER"]) == (value, value)
+        assert (last["KERAS_BACKEND"], "OTHER" in last) == (value[::-1], False)
+        assert not list(tmp_path.rglob("pwned"))
+
+    def test_kgen_inside_conda(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        """`kgen activate` in an environment that conda has entered, and all the way back."""
+        script = torch / f"share/kgen/activate.{conda.suffix}"
+        quoted = quote_fish(str(script)) if conda.shell == "fish" else quote_sh(str(script))
+        conda.activate(jax)
+        conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
+        conda.report()
+        conda.text.append("deactivate")
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [TORCH, JAX, ("mine", None)]
+        assert [one.get("CONDA_PREFIX") for one in found] == [str(torch), str(jax), None]
+        assert left(found[-1]) == set()
+        assert found[1]["ORDER"] == "+ja+jt+ta+tt-tt-ta"
+
+    def test_conda_inside_kgen(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        script = torch / f"share/kgen/activate.{conda.suffix}"
+        quoted = quote_fish(str(script)) if conda.shell == "fish" else quote_sh(str(script))
+        conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
+        conda.report()
+        conda.activate(jax)
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        conda.text.append("deactivate")
+        conda.report()
+        found = conda.run(tmp_path)
+        assert seen(found) == [TORCH, JAX, TORCH, (None, None)]
+        assert left(found[-1]) == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_by_rattlers_own_activation(shell: str, tmp_path: Path) -> None:
+    """What pixi and rattler print: nested, the hooks of the environment that is left are run."""
+    jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+    torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")
+    kind: Any = getattr(Shell, shell)
+    path = os.environ["PATH"].split(":")
+    first = activate(jax, ActivationVariables(None, path), kind).script
+    second = activate(torch, ActivationVariables(jax, path), kind).script
+    found = run(shell, f"{first}\n{REPORT}\n{second}\n{REPORT}", tmp_path, KERAS_BACKEND="mine")
+    assert seen(found) == [JAX, TORCH]
+
+
+def test_a_command_in_it(tmp_path: Path) -> None:
+    """`run.sh`, by which `kgen run` and Jupyter's kernel enter: scripts of packages first, then the backend."""
+    torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="it's $(touch pwned) `x` \\ here")
+    words = ["/bin/sh", str(torch / "share/kgen/run.sh"), *shlex.split(REPORT)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (found["KERAS_BACKEND"], found["ORDER"]) == ("torch", "+ta+tt")
+    assert not list(tmp_path.rglob("pwned"))

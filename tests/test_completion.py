@@ -37,6 +37,14 @@ def values(*words: str) -> set[str]:
     return {value for value, _ in candidates(before, current)}
 
 
+OTHERS = {
+    *("tensorflow", "torch", "numpy", "openvino", "all"),
+    *("keras-core-tensorflow", "keras-core-jax", "keras-core-torch", "keras-core-numpy"),
+    *("keras2-tensorflow", "keras2-theano", "keras2-cntk"),
+}
+"""What there is to lock beside JAX."""
+
+
 class TestCandidates:
     def test_commands(self) -> None:
         assert values("") == COMMANDS == set(_COMMANDS)
@@ -52,7 +60,7 @@ class TestCandidates:
 
     def test_backends(self, inside: Path) -> None:
         assert inside.is_dir()
-        assert values("lock", "") == {"tensorflow", "jax", "torch", "numpy", "openvino", "all"}
+        assert values("lock", "") == {"jax", *OTHERS}
         assert values("lock", "jax", "torch", "a") == {"all"}
 
     def test_flags_and_their_values(self, inside: Path) -> None:
@@ -86,7 +94,7 @@ class TestShells:
             (("kgen", "val"), {"validate"}),
             (("kgen", "sync", "torch"), {"torch-cpu", "torch-cuda12"}),
             (("kgen", "lock", "--platform", "linux"), {"linux-64", "linux-aarch64"}),
-            (("kgen", "lock", "jax", ""), {"tensorflow", "torch", "numpy", "openvino", "all"}),
+            (("kgen", "lock", "jax", ""), OTHERS),
         ],
     )
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

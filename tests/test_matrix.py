@@ -316,6 +316,9 @@ ALLOWED = {
     ("lockers/lock.py", "2.12"),
     ("lockers/lock.py", "2.5"),
     ("matrix/reader.py", "0.0"),  # stands for a version that could not be read
+    ("refresh/fits.py", "2.17"),  # as in lockers/lock.py
+    ("refresh/fits.py", "2.12"),
+    ("refresh/fits.py", "2.5"),
     ("settings.py", "3.0"),  # the first compute capability that CUDA still had
 }
 

@@ -18,7 +18,7 @@ from kgen.settings import JointEnvironment, Settings
 
 MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
 # The matrix grows; what the messages are built of does not.
-BACKENDS = ", ".join(MATRIX.backends)
+BACKENDS = ", ".join(MATRIX.short_names)
 PLATFORMS = ", ".join(MATRIX.platforms)
 PYTHONS = ", ".join(row.version for row in MATRIX.pythons)
 CUDAS = ", ".join(str(major) for major in sorted(MATRIX.cuda_majors))

@@ -386,7 +386,11 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
                 edit,
             )
     chosen = around.keras.values.get("backend")
-    others = [one for one in patients if chosen is not None and one.lock.backends[0] != chosen]
+    others = [
+        one
+        for one in patients
+        if chosen is not None and one.lock.variables.get(_SELECTS, one.lock.backends[0]) != chosen
+    ]
     if others:
         yield Finding(
             "note",

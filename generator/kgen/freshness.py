@@ -8,19 +8,21 @@ turned out to be bad does.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import UsageError
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.fitness import has_sass, newness, ptx_driver, serves
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
@@ -67,6 +69,8 @@ def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
             requirements=tuple(map(parse_requirement, data.get("requirements", ()))),
             dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
             cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
+            isolated=data.get("isolate-config", False),
+            own_index=data.get("torch-index") is True,
         )
     except UsageError as error:
         raise ValueError(error.message) from None
@@ -100,6 +104,11 @@ class _Look:
         self.matrix = matrix
         self.versions = {name: Version(text) for name, text in {**lock.packages, **lock.versions}.items()}
 
+    @functools.cached_property
+    def keras(self) -> str:
+        """The project that is Keras in it."""
+        return self.matrix.generation_of(self.lock.backends).package
+
     @property
     def found(self) -> tuple[Stale, ...]:
         unknown = [name for name in self.lock.backends if name not in self.matrix.backends]
@@ -113,6 +122,7 @@ class _Look:
             *self._glibc(),
             *self._wishes(),
             *self._cutoff(),
+            *self._indexes(),
             *self._releases(),
             *self._yanked(),
             *self._hardware(),
@@ -127,6 +137,9 @@ class _Look:
             yield Stale("backends", f"is without {' and '.join(missing)}, which is asked for")
         elif asked[0] != has[0]:
             yield Stale("backends", f"selects {has[0]}, and {asked[0]} is asked for first")
+        elif self.request.isolated != self.made_for.isolated:
+            kept = "in its own folder" if self.made_for.isolated else "where all environments have them"
+            yield Stale("isolate-config", f"has Keras's settings {kept}, which is not what is asked for")
         elif self.matrix.backends[has[0]].environment != self.lock.variables:
             row = self.matrix.backends[has[0]]
             yield Stale("variables", f"does not set what selects {has[0]}", row.provenance.source)
@@ -163,9 +176,9 @@ class _Look:
 
     def _wishes(self) -> Iterator[Stale]:
         request = self.request
-        keras = self.versions.get(KERAS)
+        keras = self.versions.get(self.keras)
         if keras is not None and keras not in request.keras:
-            yield Stale("keras", f"has keras {keras}, and keras {request.keras} is asked for")
+            yield Stale("keras", f"has {self.keras} {keras}, and {self.keras} {request.keras} is asked for")
         for wish in filter(self._applies, request.requirements):
             has = self.versions.get(canonical_name(wish.name))
             if has is not None and has not in wish.specifier:
@@ -208,6 +221,16 @@ class _Look:
         until = "with no last day" if solved is None else f"with all until {solved}"
         yield Stale("exclude-newer", f"was made {until}, and nothing after {asked} is asked for")
 
+    def _indexes(self) -> Iterator[Stale]:
+        if self.request.own_index:
+            return
+        for name in self._frameworks():
+            release = self.matrix.release(name, self._public(name))
+            build = None if release is None else self._build_of(name, release)
+            if build is not None and build.local is not None and build.cuda is not None:
+                what = f"has {name} {self.versions[name]} of its own index, and `torch-index` is not set"
+                yield Stale("index", what, build.provenance.source)
+
     # -- what is known -------------------------------------------------------------------------------------------------
 
     def _frameworks(self) -> list[str]:
@@ -219,7 +242,7 @@ class _Look:
         return Version(self.versions[name].public)
 
     def _releases(self) -> Iterator[Stale]:
-        chosen = {self.matrix.backends[backend].framework for backend in self.lock.backends} | {KERAS}
+        chosen = {self.matrix.backends[backend].framework for backend in self.lock.backends} | {self.keras}
         for name in self._frameworks():
             version = self._public(name)
             release = self.matrix.release(name, version)
@@ -268,6 +291,9 @@ class _Look:
             on = f"{self.lock.accelerator}, {self.lock.platform} and Python {self.lock.python}"
             yield Stale("matrix", f"has {name} {release.version}, which has no build for {on}")
             return
+        if build.known_bad is not None and not self._is_pinned(name, release.version):
+            what = f"has {name} {release.version}, which is to be avoided: {build.known_bad}"
+            yield Stale("known-bad", what, build.provenance.source)
         texts = [(text, build.provenance.source) for text in build.requires]
         texts += build.adds.items()
         texts = [(one, source) for text, source in texts for one in (text, *self.matrix.expand(text))]
@@ -275,7 +301,7 @@ class _Look:
             row = self.matrix.backends[backend]
             if row.framework == name:
                 texts += [(text, row.provenance.source) for text in row.needs]
-                texts += [(f"{KERAS}{row.keras}", row.provenance.source)] if row.keras else []
+                texts += [(f"{self.keras}{row.keras}", row.provenance.source)] if row.keras else []
         for text, source in texts:
             need = parse_requirement(text)
             if not self._applies(need):
@@ -354,6 +380,13 @@ def _needed_glibc(filename: str) -> Version | None:
     return min(floors, default=None)
 
 
+def _named(file: LockedFile) -> tuple[str, Version]:
+    if file.is_source:
+        return parse_sdist_filename(file.filename)
+    name, version, *_ = file.filename.split("-")
+    return canonical_name(name), Version(version)
+
+
 def hand_edited(lock: Lockfile, data: Mapping[str, Any]) -> tuple[Stale, ...]:
     """Where the parts of a lock contradict each other, as kgen never writes them.
 
@@ -369,10 +402,9 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
     if data.get("size") != lock.size:
         yield Stale("edited", "was edited: its files are not as large together as it says")
     for file in lock.files:
-        name, version, *_ = file.filename.split("-")
         try:
-            same = canonical_name(name) == file.name and Version(version) == Version(file.version)
-        except InvalidVersion:
+            same = _named(file) == (file.name, Version(file.version))
+        except (InvalidVersion, InvalidSdistFilename):
             same = False
         if not same:
             yield Stale("edited", f"was edited: {file.filename} is no file of {file.name} {file.version}")

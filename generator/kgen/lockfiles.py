@@ -33,6 +33,7 @@ _FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
 _ACCELERATOR = r"-(?:cpu|cuda[0-9]+)"
 _SHA256 = r"[0-9a-f]{64}"
 _WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
+_SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -193,7 +194,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
     if environment != path.parent.name:
         kgen.fault("environment", f"is `{environment}`, and the folder is {path.parent.name}")
     variables = kgen.mapping("variables", str)
-    for name in variables:
+    for name in (*variables, *kgen.mapping("places", str)):
         if not re.fullmatch(_VARIABLE, name):
             kgen.fault("variables", f"`{name}` is not the name of an environment variable")
     from kgen.model.lockfile import Lockfile  # noqa: PLC0415 - see above
@@ -212,7 +213,12 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         packages=kgen.mapping("packages", str),
         libraries=kgen.mapping("libraries", str),
         variables=variables,
+        indexes=kgen.mapping("indexes", str),
         files=tuple(_files(top.tables("packages"))),
+        places=kgen.mapping("places", str),
+        configuration=kgen.mapping("configuration", str),
+        shared=kgen.texts("shared"),
+        build=tuple(_files(kgen.tables("build"))),
     )
 
 
@@ -223,16 +229,18 @@ def _files(packages: Iterable[Table]) -> Iterable[LockedFile]:
 
     for package in packages:
         name, version = package.text("name"), package.text("version")
-        wheels = list(package.tables("wheels"))
-        if len(wheels) != 1:
+        is_source = package.has("sdist")
+        wheels = [package.table("sdist")] if is_source else list(package.tables("wheels"))
+        if len(wheels) != 1 or (is_source and package.has("wheels")):
             package.fault("wheels", f"has {len(wheels)} files; kgen locks one")
             continue
         wheel = wheels[0]
         url = wheel.get("url", str)
         place = wheel.get("path", str, required=url is None) or url or ""
         file = urllib.parse.unquote(place.rpartition("/")[2])
-        if not re.fullmatch(_WHEEL, file):
-            wheel.fault("url" if url else "path", f"`{file}` is not the name of a wheel")
+        if not re.fullmatch(_SOURCE if is_source else _WHEEL, file):
+            what = "a source distribution" if is_source else "a wheel"
+            wheel.fault("url" if url else "path", f"`{file}` is not the name of {what}")
         sha256 = wheel.table("hashes").text("sha256")
         if not re.fullmatch(_SHA256, sha256):
             wheel.fault("hashes.sha256", "is no sha256")

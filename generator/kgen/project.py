@@ -65,6 +65,18 @@ def load(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
     return None, {}
 
 
+def torch_index(root: Path) -> str | None:
+    """What the settings say about PyTorch's own index: `true`, the URL of a mirror, or nothing.
+
+    Raises:
+        SettingsError: the settings cannot be read.
+    """
+    file, data = load(root)
+    table = data if file is None or file.name == KGEN_TOML else data["tool"]["kgen"]
+    named = table.get("torch-index") if isinstance(table, Mapping) else None
+    return "true" if named is True else named.rstrip("/") if isinstance(named, str) else None
+
+
 def envs(root: Path) -> Path:
     """The folder in which the project's environments are, absolute.
 

@@ -19,10 +19,10 @@ from typing import NamedTuple, TypeVar
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
@@ -48,6 +48,10 @@ _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
 """A user alone, as in `ssh://git@host`, is no secret."""
+OWN_INDEX = "true"
+"""The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
+
+_URL = r"(?:https?|file)://[^\s\"'<>]+"
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -93,11 +97,16 @@ class Settings(NamedTuple):
         gpu: compute capabilities that must be served.
         require: constraints on what the matrix follows.
         exclude_newer: nothing published after this day is used.
+        torch_index: where builds are that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv knows
+            it, or the URL of a mirror; None where they are not to be used.
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
         envs: the folder of the environments on disk, relative to `root` or absolute.
         nix: whether `kgen lock` writes a `flake.nix` where there is none.
         flake: where that finds kgen's own flake, as Nix writes it.
+        generation: the generation of Keras; None if it follows from what else is said.
+        hubs: which libraries of models are in every environment: `cv`, `nlp`.
+        isolate_config: whether each environment has Keras's settings in its own folder.
     """
 
     root: Path
@@ -118,11 +127,15 @@ class Settings(NamedTuple):
     gpu: tuple[Version, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
+    torch_index: str | None = None
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
     environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
     nix: bool = True
     flake: str = FLAKE
+    generation: str | None = None
+    hubs: tuple[str, ...] = ()
+    isolate_config: bool = False
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -139,9 +152,92 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
     if file.name == PYPROJECT:
         table = table.table("tool").table("kgen")
     settings = _Reader(matrix).settings(table, root, file)
+    if not faults:
+        try:
+            settings = settled(settings, matrix)
+        except ValueError as error:
+            table.fault("backends", str(error))
     if faults:
         raise SettingsError("\n".join(f"{file.name}: {printable(fault)}" for fault in faults), hints=[f"edit {file}"])
     return settings
+
+
+def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = True) -> Settings:
+    """The settings with each backend by its full name: `keras2-theano` where `theano` is said, in its generation.
+
+    Args:
+        settings: as they were read.
+        matrix: the facts.
+        strict: whether a backend that the generation has not is a fault; else it is left out, as where a flag asks for
+            another generation than the settings were written for.
+
+    Raises:
+        ValueError: the generation has no such backend.
+    """
+    generation = generation_asked(settings, matrix)
+
+    def full(names: tuple[str, ...]) -> tuple[str, ...]:
+        kept = names if strict else [name for name in names if matrix.backend_named(name, generation)]
+        return tuple(full_name(name, generation, matrix) for name in kept)
+
+    joints = {name: (joint, full(joint.backends)) for name, joint in settings.environments.items()}
+    return settings._replace(
+        backends=full(settings.backends or ()) or None,
+        backend_dependencies={
+            found: own for name, own in settings.backend_dependencies.items() for found in full((name,))
+        },
+        environments={
+            name: joint._replace(backends=backends)
+            for name, (joint, backends) in joints.items()
+            if len(backends) == len(joint.backends)
+        },
+    )
+
+
+def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+    """What kgen calls a backend.
+
+    Args:
+        name: by whatever name.
+        generation: the generation that is asked for; None for the first that has it.
+        matrix: the facts.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    row = matrix.backend_named(name, generation)
+    if row is not None:
+        return row.name
+    own = [one.selected for one in matrix.backends.values() if one.generation == generation]
+    title = "Keras" if generation is None else matrix.generations[generation].title
+    raise ValueError(f"`{_shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
+
+
+def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
+    """The generation that the settings name, or that alone has what they require of Keras; None for no matter which."""
+    if settings.generation is not None:
+        return settings.generation
+    for position, generation in enumerate(matrix.generations.values()):
+        ranges = [
+            wish.specifier
+            for wish in (*settings.require, *settings.dependencies)
+            if canonical_name(wish.name) == generation.package
+        ]
+        if generation.package == KERAS and settings.keras:
+            ranges.append(settings.keras)
+        if ranges and any(
+            all(version in one for one in (*ranges, generation.range))
+            for version in (release.version for release in matrix.framework(generation.package).releases)
+        ):
+            return generation.name if position else None
+    return None
+
+
+def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
+    """The newest generation that had a release by this day; None if that is the default one, or none had."""
+    there = [one for one in matrix.generations.values() if one.since <= day]
+    found = max(there, key=lambda one: one.since, default=None)
+    return None if found is None or found.name == next(iter(matrix.generations)) else found.name
 
 
 def check_name(name: str, matrix: CompatibilityMatrix) -> None:
@@ -161,7 +257,26 @@ def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
     Raises:
         ValueError: it knows none of this name.
     """
-    return _known(text, tuple(matrix.backends), "backend")
+    return text if text in matrix.backends else _known(text, matrix.short_names, "backend")
+
+
+def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:
+    """The name of a generation of Keras that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return _known(text, tuple(matrix.generations), "generation")
+
+
+def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
+    """What a library of models is for: `cv`, `nlp`.
+
+    Raises:
+        ValueError: no generation has such a library.
+    """
+    hubs = dict.fromkeys(hub for generation in matrix.generations.values() for hub in generation.hubs)
+    return _known(text, tuple(hubs), "library of models")
 
 
 def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
@@ -326,6 +441,21 @@ def parse_gpu(text: str) -> Version:
     )
 
 
+def parse_torch_index(text: str) -> str:
+    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that holds `cpu`, `cu126` and so on.
+
+    Raises:
+        ValueError: it is neither, or holds credentials: settings are committed.
+    """
+    if text == OWN_INDEX:
+        return text
+    if re.search(_CREDENTIALS, text):
+        raise ValueError(f"`{_shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
+    if re.fullmatch(_URL, text) is None:
+        raise ValueError(f"`{_shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
+    return text.rstrip("/")
+
+
 def parse_date(text: str) -> dt.date:
     """A day, as `2026-11-20`.
 
@@ -369,11 +499,15 @@ class _Reader:
             gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),
             require=table.parsed_texts("require", parse_requirement_flag),
             exclude_newer=_day(table, "exclude-newer"),
+            torch_index=_torch_index(table),
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
             envs=table.parsed("envs", parse_envs) or ENVS,
             nix=_on_unless_said(table, "nix"),
             flake=table.parsed("flake", parse_flake) or FLAKE,
+            generation=table.parsed("generation", functools.partial(parse_generation, matrix=self._matrix)),
+            hubs=_distinct(table, "with-hub", functools.partial(parse_hub, matrix=self._matrix)) or (),
+            isolate_config=table.get("isolate-config", bool) or False,
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -434,6 +568,17 @@ def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...
     return tuple(dict.fromkeys(values)) or None
 
 
+def _torch_index(table: Table) -> str | None:
+    value = table.raw("torch-index")
+    if type(value) is bool:
+        return OWN_INDEX if value else None
+    if type(value) is str:
+        return table.parsed("torch-index", parse_torch_index)
+    if value is not None:
+        table.fault("torch-index", mismatch(value, bool, str))
+    return None
+
+
 def _day(table: Table, key: str) -> dt.date | None:
     value = table.raw(key)
     if type(value) is dt.date:
@@ -461,7 +606,7 @@ def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
         return "is not made of a-z, 0-9 and inner hyphens"
     if len(name) > _LONGEST_NAME:
         return f"is longer than {_LONGEST_NAME} characters"
-    if name in matrix.backends:
+    if any(name in {row.name, row.selected} for row in matrix.backends.values()):
         return "is that of a backend"
     if re.fullmatch(_ACCELERATOR, name) is not None:
         return "ends like an accelerator, which kgen adds by itself"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shutil
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from kgen import host, process
@@ -13,6 +18,8 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never
 """Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
 
 PLAIN = ("--color", "never", "--no-progress")
+
+_INTERPRETER = ("--python", sys.executable) if sys.executable else ()
 
 _SECONDS = 60
 """So long uv may look for an interpreter; it asks each one that it finds."""
@@ -39,6 +46,92 @@ def find() -> str:
             "uv was not found: kgen needs it to close a lock and to install one", hints=["pip install uv"]
         )
     return found
+
+
+def indexes(program: str, root: Path) -> tuple[str, ...]:
+    """The simple indexes that uv asks for any package, the most important first; with the credentials it has for them.
+
+    uv says so itself, whatever of its configuration they are from: variables, `uv.toml`, `pyproject.toml`, its default.
+    Those that are only for packages that name them (`explicit`) are not among them.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+
+    Raises:
+        OutsideError: uv cannot be asked, or is configured for no index at all.
+    """
+    done = process.run(
+        [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *_INTERPRETER, *PLAIN],
+        stdin="",
+        env=ENVIRONMENT,
+        cwd=root,
+        timeout=_SECONDS,
+    )
+    if done.status != 0:
+        raise failure(words(done.stderr), "matrix refresh")
+    named: dict[str, list[str]] = {"--extra-index-url": [], "--index-url": []}
+    for line in done.stdout.splitlines():
+        flag, _, url = line.partition(" ")
+        if flag in named:
+            named[flag].append(url.strip())
+    found = [*named["--extra-index-url"], *named["--index-url"]]
+    if not found:
+        raise OutsideError(
+            "uv is configured for no index, so there is nothing to refresh from", hints=["uv help pip compile"]
+        )
+    return tuple(found)
+
+
+def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
+    """Framework and label of a build -> the framework's own index that has it; None if none is to be used.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+        named: the URL of a mirror, in which each label has a folder; `true` for the index that uv knows; or None.
+    """
+    if named is None:
+        return None
+    if named != "true":
+        return lambda _name, label: f"{named}/{label}"
+    return functools.cache(functools.partial(own_index, program, root))
+
+
+def own_index(program: str, root: Path, package: str, label: str) -> str:
+    """Where uv looks for the builds of a package with a label, as `cu126`, when `--torch-backend` is that label.
+
+    Uv knows these indexes and has no command that names them; what it says of its search does, here with the network
+    shut off and nothing in its cache.
+
+    Args:
+        program: the path of uv.
+        root: the folder from which on uv looks for its configuration.
+        package: the framework.
+        label: the build's local version label.
+
+    Raises:
+        OutsideError: uv knows no such builds, or does not say where.
+    """
+    with tempfile.TemporaryDirectory(prefix="kgen-") as nothing:
+        done = process.run(
+            [
+                program, "pip", "compile", "-", "--torch-backend", label, "--no-deps", "--offline", "--verbose",
+                "--cache-dir", nothing, "--no-header", *_INTERPRETER, *PLAIN,
+            ],
+            stdin=package,
+            env=ENVIRONMENT,
+            cwd=root,
+            timeout=_SECONDS,
+        )  # fmt: skip
+    found = re.search(rf"(https?://\S+)/{re.escape(package)}/", done.stderr)
+    if found is None:
+        raise OutsideError(
+            f"uv does not say where the builds of {package} with the label `{label}` are:"
+            f" {bounded(words(done.stderr))}",
+            hints=['name a mirror: torch-index = "https://…"', "pip install --upgrade uv"],
+        )
+    return found[1]
 
 
 def lacks_interpreter(reason: str) -> bool:
@@ -83,7 +176,7 @@ def failure(reason: str, command: str) -> OutsideError:
 
     Args:
         reason: uv's words.
-        command: kgen's command, `lock` or `sync`.
+        command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
     if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
@@ -96,6 +189,6 @@ def failure(reason: str, command: str) -> OutsideError:
     elif "no space left" in lowered:
         hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
     else:
-        done = {"lock": "uv pip compile", "sync": "uv pip sync"}[command]
+        done = {"lock": "uv pip compile", "sync": "uv pip sync"}.get(command, "uv pip compile")
         hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
     return OutsideError(f"uv failed: {bounded(reason) or 'it gave no reason'}", hints=[hint])

@@ -24,13 +24,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NoReturn, final
+from typing import BinaryIO, NoReturn, TypeVar, final
 
 import platformdirs
 import requests
 import urllib3.exceptions
 
 from kgen.errors import Cancelled, OutsideError
+
+T = TypeVar("T")
 
 _TAIL = 128 * 1024
 """Bytes at a wheel's end that are asked for first: enough for a list of about a thousand files."""
@@ -46,6 +48,21 @@ _PAUSES = (0.3, 1.0)
 """Seconds before the second and the third attempt."""
 
 _CHUNK = 256 * 1024
+
+_MEMBER = 8 * 1024 * 1024
+"""The most that one file inside a wheel may hold that is read by itself; what is asked for has a few kilobytes."""
+
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_LIST_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
+_LIST_END = struct.Struct("<4s4H2LH")
+_MANY, _LARGE = 0xFFFF, 0xFFFFFFFF
+"""What stands in a list of files for a number that has no room there, and is given elsewhere (ZIP64)."""
+
+_SPARE = 1024
+"""Bytes that are asked for beyond a file's own: its header may hold more than the list of files says."""
+
+_Fetch = Callable[[int, int], bytes]
+"""Bytes of the file from one position up to another."""
 
 _NO_SUCH_RANGE = frozenset(
     {
@@ -147,6 +164,11 @@ class _Wheel:
     sha256: str
 
     @property
+    def is_source(self) -> bool:
+        """Whether it is a source distribution, of which nothing is known but its size until it is built."""
+        return not self.filename.endswith(".whl")
+
+    @property
     def shown(self) -> str:
         """The URL as it may be shown: without a password, and without a query, which may be one too."""
         parts = urllib.parse.urlsplit(self.url)
@@ -198,6 +220,27 @@ class _Answer:
     body: bytes | None = None
     ranges: bool = False
     kind: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What an index answered to a question that is not about a wheel's bytes.
+
+    Attributes:
+        url: where it came from in the end; what its links are relative to.
+        status: 200, 304 (it is what it was) or 404.
+        kind: its content type, in small letters.
+        body: its content; empty unless the status is 200.
+        tag: what to send as If-None-Match to ask whether it has changed; None if the server gives nothing.
+        modified: the same for If-Modified-Since.
+    """
+
+    url: str
+    status: int
+    kind: str
+    body: bytes
+    tag: str | None = None
+    modified: str | None = None
 
 
 class _PassingError(Exception):
@@ -287,6 +330,80 @@ class WheelReader:
                 self._known[key] = listing
         return listing
 
+    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+        """A page, as a GET with these headers gives it.
+
+        Args:
+            url: http(s).
+            name: what it is, for messages.
+            headers: what is sent besides.
+
+        Raises:
+            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor 404.
+            Cancelled: `cancel` was set.
+        """
+        asked = _Wheel(url=url, filename=name, sha256="")
+
+        def once() -> Page:
+            try:
+                with self._session().get(url, headers=dict(headers), stream=True, timeout=_TIMEOUT) as response:
+                    if response.status_code not in {requests.codes.not_modified, requests.codes.not_found}:
+                        _refuse_status(response, asked, asked_for_range=False)
+                    body = self._body(response, asked, None) if response.status_code == requests.codes.ok else b""
+                    if body is None:
+                        raise asked.fault(f"{asked.host} sends more than {_WHOLE // 1024**2} MB")
+                    return Page(
+                        url=response.url,
+                        status=response.status_code,
+                        kind=response.headers.get("Content-Type", "").lower(),
+                        body=body,
+                        tag=response.headers.get("ETag"),
+                        modified=response.headers.get("Last-Modified"),
+                    )
+            except requests.RequestException as error:
+                _refuse(error, asked)
+            except (urllib3.exceptions.HTTPError, UnicodeError) as error:
+                raise asked.fault(f"{asked.shown} cannot be asked for: {type(error).__name__}") from error
+
+        return self._again(asked, once)
+
+    def members(
+        self, url: str, *, filename: str, sha256: str, wanted: Callable[[str], bool]
+    ) -> Mapping[str, bytes] | None:
+        """The content of some of the files in a wheel, read by ranges; each is what its CRC-32 says.
+
+        Args:
+            url: http(s), file, or a plain path.
+            filename: the wheel's name, for messages.
+            sha256: what the index says; empty if it says nothing. A wheel that is read whole is verified.
+            wanted: says of a path inside the wheel whether it is one.
+
+        Returns:
+            path -> content; None if the index knows no ranges and the wheel is too large to be read whole.
+
+        Raises:
+            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            Cancelled: `cancel` was set.
+        """
+        wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
+        path = _local_path(url)
+        if path is not None:
+            try:
+                answer = _Answer(size=None, body=path.read_bytes())
+            except OSError as error:
+                raise wheel.fault(f"{path} cannot be read: {error.strerror}") from error
+        else:
+            answer = self._tail(wheel)
+        if answer.body is None:
+            return None
+        if answer.start == 0 and wheel.sha256:
+            wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
+        with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
+            found = _wanted_infos(file, wanted)
+            if found is None:
+                found = [item for item in _infos(file, wheel) if wanted(item.filename)]
+            return {item.filename: _member(file, item, wheel) for item in found}
+
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
             with path.open("rb") as file:
@@ -295,7 +412,7 @@ class WheelReader:
                     self._refuse_if_cancelled(wheel)
                     digest.update(chunk)
                 wheel.verify(digest.hexdigest())
-                return WheelListing(size=file.tell(), entries=_entries(file, wheel))
+                return WheelListing(size=file.tell(), entries={} if wheel.is_source else _entries(file, wheel))
         except OSError as error:
             raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
 
@@ -315,10 +432,17 @@ class WheelReader:
         if answer.body is None:
             if answer.size is None:
                 raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
-            return WheelListing(size=answer.size, entries={}, complete=False)
+            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source)
         if answer.start == 0:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
-        size = answer.start + len(answer.body)
+        if wheel.is_source:
+            return WheelListing(size=answer.start + len(answer.body), entries={})
+        with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
+            return WheelListing(size=answer.start + len(answer.body), entries=_entries(file, wheel))
+
+    def _fetcher(self, wheel: _Wheel, tail: _Answer) -> _Fetch:
+        """What gives bytes of a wheel of which the tail is at hand."""
+        size = tail.start + len(tail.body or b"")
 
         def fetch(start: int, end: int) -> bytes:
             part = self._ask(wheel, f"bytes={start}-{end - 1}", end=end)
@@ -326,8 +450,7 @@ class WheelReader:
                 raise wheel.fault(f"{wheel.host} answered with another range than was asked for")
             return part.body
 
-        with _SparseFile(answer.start, answer.body, fetch) as file:
-            return WheelListing(size=size, entries=_entries(file, wheel))
+        return fetch
 
     def _tail(self, wheel: _Wheel) -> _Answer:
         """The wheel's end, or all of it, or at least its size."""
@@ -348,13 +471,18 @@ class WheelReader:
             span: the value of the Range header.
             end: where the range must end, if that is not the wheel's end.
         """
+        return self._again(wheel, lambda: self._ask_once(wheel, span, end))
+
+    def _again(self, wheel: _Wheel, ask: Callable[[], T]) -> T:
+        """What asking gives, asked again while the fault may be a passing one."""
         for pause in _PAUSES:
-            with contextlib.suppress(_PassingError):
-                return self._ask_once(wheel, span, end)
-            self._cancel.wait(pause)
             self._refuse_if_cancelled(wheel)
+            with contextlib.suppress(_PassingError):
+                return ask()
+            self._cancel.wait(pause)
+        self._refuse_if_cancelled(wheel)
         try:
-            return self._ask_once(wheel, span, end)
+            return ask()
         except _PassingError as fault:
             raise fault.error from fault.__cause__
 
@@ -495,10 +623,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(item for item in found if isinstance(item, BaseException))
 
 
-_Fetch = Callable[[int, int], bytes]
-"""Bytes of the file from one position up to another."""
-
-
 class _SparseFile(io.RawIOBase):
     """A file of which the end is at hand, and the rest is fetched when it is read."""
 
@@ -534,6 +658,13 @@ class _SparseFile(io.RawIOBase):
         self._position += count
         return self._held[begin : begin + count] if count else b""
 
+    def piece(self, start: int, end: int) -> bytes:
+        """Bytes from anywhere; only the end is kept at hand."""
+        end = min(end, self._size)
+        if start >= self._start:
+            return self._held[start - self._start : end - self._start]
+        return self._fetch(start, end)
+
     def _reach(self, position: int) -> None:
         if self._start - position > _WHOLE:
             raise zipfile.BadZipFile("its list of files is longer than any")
@@ -543,9 +674,80 @@ class _SparseFile(io.RawIOBase):
 
 
 def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[int, int]]:
+    return {item.filename: (item.CRC, item.file_size) for item in _infos(file, wheel)}
+
+
+def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
+    """The content of one file in a wheel."""
+    if item.file_size > _MEMBER or item.compress_size > _MEMBER:
+        raise wheel.fault(f"{item.filename} in it has {item.file_size} bytes, which is more than any such file")
+    name = len(item.filename.encode())
+    begin = item.header_offset
+    raw = file.piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
+    try:
+        signature, *_, name, extra = _LOCAL_HEADER.unpack_from(raw)
+        start = _LOCAL_HEADER.size + name + extra
+        end = start + item.compress_size
+        if end > len(raw):
+            raw += file.piece(begin + len(raw), begin + end)
+        content = raw[start:end]
+        if item.compress_type == zipfile.ZIP_DEFLATED:
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _MEMBER + 1)
+        elif item.compress_type != zipfile.ZIP_STORED:
+            raise wheel.fault(f"{item.filename} in it is packed in a way that is not known")
+    except (struct.error, zlib.error) as error:
+        raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
+    if signature != b"PK\x03\x04" or zlib.crc32(content) != item.CRC:
+        raise wheel.fault(
+            f"what {wheel.host or wheel.url} has under this name is no wheel: {item.filename} in it is not what its"
+            " list of files says"
+        )
+    return content
+
+
+def _wanted_infos(file: _SparseFile, wanted: Callable[[str], bool]) -> list[zipfile.ZipInfo] | None:
+    """The few of a wheel's files that are wanted; None if its list is not of the plain kind, or damaged.
+
+    `zipfile` makes an object of each of tens of thousands, which takes longer than asking for them.
+    """
+    file.seek(0, io.SEEK_END)
+    size = file.tell()
+    begin = max(0, size - _LIST_END.size - _MANY)
+    tail = file.piece(begin, size)
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or place + _LIST_END.size > len(tail):
+        return None
+    _, _, _, here, count, length, start, _ = _LIST_END.unpack_from(tail, place)
+    if here != count or count == _MANY or _LARGE in {length, start} or start + length != begin + place:
+        return None
+    file.seek(start)
+    listed = file.read(length)
+    found = []
+    position = 0
+    for _ in range(count):
+        if position + _LIST_ENTRY.size > length:
+            return None
+        fields = _LIST_ENTRY.unpack_from(listed, position)
+        if fields[0] != b"PK\x01\x02":
+            return None
+        flags, method, crc, packed, whole, name, extra, comment, offset = fields[1:]
+        position += _LIST_ENTRY.size
+        path = listed[position : position + name]
+        position += name + extra + comment
+        if path.isascii() and wanted(path.decode()):
+            if flags & 1 or _LARGE in {packed, whole, offset}:
+                return None
+            item = zipfile.ZipInfo(path.decode())
+            item.compress_type, item.CRC, item.header_offset = method, crc, offset
+            item.compress_size, item.file_size = packed, whole
+            found.append(item)
+    return found
+
+
+def _infos(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
-            return {item.filename: (item.CRC, item.file_size) for item in archive.infolist() if not item.is_dir()}
+            return [item for item in archive.infolist() if not item.is_dir()]
     except (
         zipfile.BadZipFile,
         NotImplementedError,

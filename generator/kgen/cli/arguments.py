@@ -112,6 +112,11 @@ def _lock(command: argparse.ArgumentParser) -> None:
         "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
     )
     command.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
+    command.add_argument(
+        "--isolate-config",
+        action=argparse.BooleanOptionalAction,
+        help="Keras's settings in the environment's own folder; data sets and weights stay shared",
+    )
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
     command.add_argument("--upgrade", action="store_true", help="take the newest of all, whatever the old locks have")
     command.add_argument(
@@ -195,6 +200,17 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="print the facts as a table", allow_abbrev=False, formatter_class=_Formatter)
     show.add_argument("framework", nargs="?", metavar="FRAMEWORK", help="torch, jax, cuda, cudnn, …")
     show.add_argument("--json", action="store_true", help="as data")
+    refresh = actions.add_parser(
+        "refresh",
+        help="bring the facts up to date from the index that uv is configured for",
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    refresh.add_argument("--check", action="store_true", help="write nothing; exit status 1 if something would change")
+    refresh.add_argument(
+        "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
+    )
+    refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
     plot = actions.add_parser(
         "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter
     )
@@ -250,7 +266,21 @@ def _request(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
     )
+    command.add_argument(
+        "--torch-index",
+        nargs="?",
+        const="true",
+        metavar="URL",
+        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
+    )
     command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
+    command.add_argument(
+        "--as-of", metavar="DATE", help="what one would have made on that day: --exclude-newer, and the Keras of then"
+    )
+    command.add_argument("--generation", metavar="G", help="keras3, keras-core, keras2; else as the rest asks for")
+    command.add_argument(
+        "--with-hub", action="append", metavar="HUB", help="the library of models that goes with it: cv, nlp"
+    )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 

@@ -10,14 +10,15 @@ from typing import Any, Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen import condafiles, freshness, host, lockfiles, project, resources, settings
+from kgen import condafiles, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.condafiles import CondaFile
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
 
         return installed.run(root, arguments)
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
     asked = [lockfiles.choose_on_disk(root, name)[0] for name in arguments.environments]
     named = list({one.name: one for one in asked}.values())
@@ -262,6 +263,7 @@ def _as_typed(request: EnvironmentRequest) -> str:
         "--keras": request.keras,
         "--exclude-newer": request.cutoff,
     }
+    words += ["--torch-index"] if request.own_index else []
     words += [word for flag, value in single.items() if value for word in (flag, str(value))]
     several = {"--gpu": request.gpus, "--require": request.requirements, "--dependency": request.dependencies}
     words += [word for flag, values in several.items() for value in values for word in (flag, str(value))]

@@ -9,11 +9,12 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kgen import lockfiles, resources
+from kgen import lockfiles
 from kgen.cli import arguments as declared
 from kgen.cli import console
 from kgen.errors import ExitStatus, KgenError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import find_root
 from kgen.templates import render
 
@@ -112,7 +113,7 @@ def _values(action: argparse.Action) -> Iterable[Candidate]:
 
 
 def _matrix() -> CompatibilityMatrix:
-    return load(resources.folder("matrix"))
+    return origin.current()
 
 
 def _environments() -> Iterable[Candidate]:
@@ -131,7 +132,7 @@ def _backends() -> Iterable[Candidate]:
 
     matrix = _matrix()
     for name, row in matrix.backends.items():
-        yield name, matrix.framework(row.framework).title
+        yield name, f"Keras on {row.framework}"  # its title is in a file that takes a while to read
     for name, joint in settings.read(find_root(Path.cwd()), matrix).environments.items():
         yield name, " and ".join(joint.backends)
 
@@ -150,7 +151,7 @@ _KNOWN: Mapping[str, Callable[[], Iterable[Candidate]]] = {
     "shell": lambda: [(name, "") for name in ("sh", "bash", "zsh", "fish", "pwsh")],
     "platform": lambda: [(name, "") for name in _matrix().platforms],
     "python": lambda: [(row.version, f"released {row.released}") for row in reversed(_matrix().pythons)],
-    "framework": lambda: [(name, _matrix().framework(name).title) for name in _matrix().framework_names],
+    "framework": lambda: [(name, "") for name in _matrix().framework_names],
     "cuda": lambda: [
         ("auto", "the newest that this machine can use"),
         *((str(major), "") for major in _matrix().cuda_majors),

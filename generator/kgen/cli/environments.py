@@ -157,20 +157,38 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
 def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of wheels; its lock is read before anything is touched."""
     from kgen import uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.emitters.activation import render_activation  # noqa: PLC0415
+    from kgen.emitters.activation import OWN_KERAS, at, render_activation  # noqa: PLC0415
+    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
     from kgen.installers.sync import Uv, realise  # noqa: PLC0415
 
     lock = lockfiles.read(source.lock)
+    variables = {**lock.variables, **at(source.prefix, lock.places)}
+    shared = _shared_keras()
+    root = source.environment.folder.parent.parent
+    program = uvtool.find()
     return lambda report: realise(
         source,
         lock,
-        Uv(uvtool.find(), root=source.environment.folder.parent.parent),
+        Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
         thorough=thorough,
         files=lambda: render_activation(
-            source.name, prefix=source.prefix, python=lock.python, variables=lock.variables, hooks=source.hooks
+            source.name,
+            prefix=source.prefix,
+            python=lock.python,
+            variables=variables,
+            # those of the lock know nothing of where the environment is
+            hooks=render_hooks(source.name, variables) if lock.places else source.hooks,
+            configuration=lock.configuration,
         ),
+        links={f"{OWN_KERAS}/{name}": shared / name for name in lock.shared},
         report=report,
     )
+
+
+def _shared_keras() -> Path:
+    """Where Keras keeps what it has downloaded for all environments."""
+    named = host.variable("KERAS_HOME")
+    return Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
 
 
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:

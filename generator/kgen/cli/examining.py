@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import condafiles, doctor, host, lockfiles, project, resources, surroundings, uvtool
+from kgen import condafiles, doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find, lock_of
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.installers import environment as environments
 from kgen.installers.environment import Source
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
@@ -22,7 +23,7 @@ from kgen.validate import pins
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Examine this machine for the environments named, or all that are locked for it."""
     root = project.find_root(Path.cwd())
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     names = arguments.environments or _names(root, conda=arguments.conda)
     if not names:
         hint = "kgen lock --conda" if arguments.conda else "kgen lock"

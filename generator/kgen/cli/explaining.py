@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import freshness, lockfiles, resources
+from kgen import freshness, lockfiles
 from kgen.cli import console, plan
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
@@ -19,7 +20,7 @@ from kgen.tables import nearest
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Solve each environment and explain the answers; one that is locked, by its own request and versions."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     requests, notes = _requests(arguments, matrix)
     answers = [solve(matrix, request) for request in requests]
     solved = [answer for answer in answers if isinstance(answer, Resolution)]

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import condafiles, host, lockfiles, resources, settings
+from kgen import condafiles, host, lockfiles, settings
 from kgen.cli import console, flake
 from kgen.condafiles import CondaFile
 from kgen.emitters import conda, cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
 from kgen.lockers import pylock
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.project import find_root
 from kgen.settings import Settings
@@ -160,7 +161,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     if arguments.platform is not None and not chosen.of_platform:
         known = ", ".join(name for name, one in FORMATS.items() if one.of_platform)
         raise UsageError(f"`--platform` is not for {arguments.format}", hints=[f"these are of one platform: {known}"])
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     found = settings.read(find_root(Path.cwd()), matrix)
     environment = arguments.environment
     if environment is not None or chosen.of_one:

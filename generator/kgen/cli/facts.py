@@ -1,14 +1,16 @@
-"""`kgen matrix show`: the compatibility facts as a table or as data."""
+"""`kgen matrix`: the compatibility facts as a table or as data; who refreshes them has a module of its own."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 
-from kgen import resources
+from kgen import __version__
 from kgen.cli import console
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.origin import Origin
 from kgen.matrix.records import Build, Release
 from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
@@ -19,14 +21,28 @@ Facts = list[dict[str, object]]
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
-    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    """Do what was asked about the matrix."""
+    if arguments.action == "refresh":
+        from kgen.cli import refreshing  # noqa: PLC0415 - brings what asks an index
+
+        return refreshing.run(arguments)
     if arguments.action == "plot":
         from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
 
         return plotting.run(arguments)
-    matrix = load(resources.folder("matrix"))
+    return _show(arguments)
+
+
+def _show(arguments: argparse.Namespace) -> ExitStatus:
+    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    texts, source = origin.texts_in_use()
+    matrix = CompatibilityMatrix(texts)
     matrix.check()
-    special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {"cuda": _cuda, "cudnn": _cudnn}
+    special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {
+        "cuda": _cuda,
+        "cudnn": _cudnn,
+        "generations": _generations,
+    }
     known = [*matrix.framework_names, *special]
     name = arguments.framework
     if name is not None and name not in known:
@@ -35,14 +51,32 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             f"`{name}` is not in the matrix",
             hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
         )
-    names = [name] if name else list(matrix.framework_names)
+    names = [name] if name else ["generations", *matrix.framework_names]
     tables = {one: special[one](matrix) if one in special else _framework(matrix, one) for one in names}
     if arguments.json:
-        console.data({"revision": matrix.revision, "facts": tables})
+        console.data({"revision": matrix.revision, "origin": _origin_data(source), "facts": tables})
         return ExitStatus.DONE
-    console.result("\n\n".join(_text(one, rows) for one, rows in tables.items()))
-    console.say(f"\nmatrix {matrix.revision}; sources and requirements of each row: --json")
+    console.result("\n\n".join(_text(_headed(matrix, one), rows) for one, rows in tables.items()))
+    console.say(f"\nmatrix {matrix.revision}, {_origin_text(source)}; sources and requirements of each row: --json")
+    if source.note:
+        console.say(f"warning: {source.note}")
     return ExitStatus.DONE
+
+
+def _origin_text(source: Origin) -> str:
+    if source.kind == "shipped":
+        return f"as kgen {__version__} ships it"
+    where = "for this project" if source.kind == "project" else "for this user"
+    return f"refreshed {where} on {source.checked} ({source.folder})"
+
+
+def _origin_data(source: Origin) -> dict[str, object]:
+    return {
+        "kind": source.kind,
+        "folder": str(source.folder),
+        "checked": None if source.checked is None else source.checked.isoformat(),
+        "note": source.note or None,
+    }
 
 
 def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
@@ -72,13 +106,40 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
         "gpus": served_gpus(build).removeprefix("compute capability ") if build.cuda else "",
         "yanked": release.yanked,
-        "known-bad": release.known_bad,
+        "known-bad": release.known_bad or build.known_bad,
         "install": list(build.install),
         "requires": list(build.requires),
         "adds": dict(build.adds),
         "source": build.provenance.source,
         "checked": build.provenance.checked.isoformat(),
     }
+
+
+def _headed(matrix: CompatibilityMatrix, name: str) -> str:
+    """The name of a table, with the day until when what it is about was supported."""
+    ended = matrix.framework(name).ended if name in matrix.framework_names else None
+    return name if ended is None else f"{name} (no longer supported since {ended.day}: {ended.why})"
+
+
+def _generations(matrix: CompatibilityMatrix) -> Facts:
+    return [
+        {
+            "generation": one.name,
+            "title": one.title,
+            "package": f"{one.package}{spell(one.range)}",
+            "python": spell(one.pythons),
+            "since": one.since.isoformat(),
+            "supported until": None if one.ended is None else one.ended.day.isoformat(),
+            "backends": ", ".join(row.selected for row in matrix.backends.values() if row.generation == one.name),
+            "environments": ", ".join(row.name for row in matrix.backends.values() if row.generation == one.name),
+            "why": None if one.ended is None else one.ended.why,
+            "from source": [f"{source.name} {source.version}" for source in one.sources],
+            "hubs": {hub: list(texts) for hub, texts in one.hubs.items()},
+            "source": one.provenance.source,
+            "checked": one.provenance.checked.isoformat(),
+        }
+        for one in matrix.generations.values()
+    ]
 
 
 def _cuda(matrix: CompatibilityMatrix) -> Facts:
@@ -120,7 +181,10 @@ def _cudnn(matrix: CompatibilityMatrix) -> Facts:
     ]
 
 
-_SHOWN = ("version", "released", "cuda", "cudnn", "nccl", "numpy", "python", "driver", "gpus", "glibc", "what")
+_SHOWN = (
+    *("generation", "package", "since", "supported until", "backends"),
+    *("version", "released", "cuda", "cudnn", "nccl", "numpy", "python", "driver", "gpus", "glibc", "what"),
+)
 
 
 def _text(name: str, rows: Facts) -> str:

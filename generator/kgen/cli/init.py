@@ -166,7 +166,7 @@ class _Chooser:
         self._cpu = cpu
         self._named = bool(names)
         self._backends = [
-            backend for backend in matrix.backends.values() if (backend.name in names if names else backend.default)
+            backend for backend in matrix.backends.values() if backend.name in (names or matrix.default_backends(None))
         ]
         if names:
             self._backends.sort(key=lambda backend: names.index(backend.name))

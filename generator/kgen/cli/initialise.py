@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import gittool, host, resources, storage
+from kgen import gittool, host, storage
 from kgen.cli import console
 from kgen.cli.init import write_settings
 from kgen.errors import ExitStatus, SettingsError, UsageError
-from kgen.matrix.compatibility import load
+from kgen.matrix import origin
 from kgen.project import find_root, locate
 
 _ATTRIBUTES = ".gitattributes"
@@ -47,7 +47,7 @@ def _set_git_up(root: Path) -> None:
 
 
 def _write_settings(arguments: argparse.Namespace, root: Path) -> None:
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     path, text = write_settings(
         root,
         host.inspect(),

@@ -9,17 +9,20 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kgen import __version__, host, lockfiles, resources, storage, templates, uvtool
+from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.plan import Plan
+from kgen.emitters.activation import OWN_KERAS
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Backend, Generation
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -36,7 +39,7 @@ _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     planned = plan.make(arguments, matrix, Path.cwd())
     asked = conda.asked(arguments, planned)
     for note in planned.notes:
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             storage.recover(locks)
         moving = None if arguments.upgrade else upgraded
         with conda.beside(matrix, planned, requests, wanted=asked, moving=moving) as finish:
-            outcomes = lock(matrix, planned.settings.root, requests)
+            outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
             others = finish(outcomes)
         written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
     if any(outcome.lock is not None for outcome in outcomes):
@@ -66,8 +69,17 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return conda.status(others) if status == ExitStatus.DONE else status
 
 
-def lock(matrix: CompatibilityMatrix, root: Path, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
-    """Lock these requests of the project in this folder; nothing is written."""
+def lock(
+    matrix: CompatibilityMatrix, root: Path, requests: Sequence[EnvironmentRequest], *, torch_index: str | None
+) -> list[Outcome]:
+    """Lock these requests of the project in this folder; nothing is written.
+
+    Args:
+        matrix: the facts.
+        root: the project's folder.
+        requests: what is asked.
+        torch_index: what the settings say about PyTorch's own index.
+    """
     cancel = threading.Event()
 
     def open_reader() -> WheelReader:
@@ -81,7 +93,8 @@ def lock(matrix: CompatibilityMatrix, root: Path, requests: Sequence[Environment
             certificates=host.variable("SSL_CERT_FILE"),
         )
 
-    locker = uv.Uv(uvtool.find(), root=root, cancel=cancel)
+    program = uvtool.find()
+    locker = uv.Uv(program, root=root, cancel=cancel, own=uvtool.own_indexes(program, root, torch_index))
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     with _progress(requests) as told:
         session = Session(
@@ -137,6 +150,7 @@ def _write(
                 _locked(outcome),
                 platform=platform,
                 variables=backend.environment,
+                **own_folder(outcome.request, backend, matrix.generations[backend.generation]),
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
@@ -153,6 +167,19 @@ def _write(
             owned=_owned if every else _is_hook,
         )
     return written
+
+
+def own_folder(request: EnvironmentRequest, backend: Backend, generation: Generation) -> dict[str, Any]:
+    """What of an environment is in its own folder: further variables, and Keras's settings where that is asked for."""
+    if not request.isolated:
+        return {"places": backend.places}
+    return {
+        "places": {**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
+        "configuration": {
+            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
+        },
+        "shared": generation.shared,
+    }
 
 
 def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:

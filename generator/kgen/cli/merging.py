@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import __version__, gittool, lockfiles, resources
+from kgen import __version__, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
 from kgen.errors import ExitStatus, KgenError
 from kgen.freshness import recorded
 from kgen.lockers import pylock
-from kgen.matrix.compatibility import load
+from kgen.matrix import origin
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.solver.keeping import keeping
@@ -49,19 +49,24 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
     if request != asked_there:
         differing = [key for key in EnvironmentRequest._fields if getattr(request, key) != getattr(asked_there, key)]
         raise ValueError(f"the two sides were asked for something else ({', '.join(differing)})")
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     held = holding.shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
-    (outcome,) = locking.lock(matrix, name.resolve().parents[2], [keeping(matrix, request._replace(held=kept))])
+    root = name.resolve().parents[2]
+    (outcome,) = locking.lock(
+        matrix, root, [keeping(matrix, request._replace(held=kept))], torch_index=project.torch_index(root)
+    )
     if outcome.error is not None:
         raise outcome.error
     if outcome.lock is None:
         raise ValueError("nothing fits what both sides ask for; `kgen explain` says why")
+    backend = matrix.backends[request.backends[0]]
     return pylock.render(
         outcome.lock,
         platform=matrix.platforms[request.platform],
-        variables=matrix.backends[request.backends[0]].environment,
+        variables=backend.environment,
+        **locking.own_folder(request, backend, matrix.generations[backend.generation]),
         revision=matrix.revision,
         version=__version__,
-        portable=all("url" not in wheel for package in data["packages"] for wheel in package["wheels"]),
+        portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -11,9 +11,10 @@ from kgen import host
 from kgen import settings as settings_module
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
@@ -63,13 +64,19 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
         for platform in _platforms(settings, accelerator, matrix)
     ]
     asked = settings.python or host.python_version_file(root)
-    python = asked or best_python(matrix, drafts)
-    if python not in (row.version for row in matrix.pythons):
+    pythons = {}
+    for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
+        alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
+        pythons[generation] = asked or best_python(matrix, alike)
+    if asked is not None and asked not in (row.version for row in matrix.pythons):
         raise UsageError(
-            f"Python `{python}` is not in the matrix",
+            f"Python `{asked}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
-    requests = tuple(draft._replace(python=python, python_open=asked is None) for draft in drafts)
+    requests = tuple(
+        draft._replace(python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
+        for draft in drafts
+    )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
 
 
@@ -87,6 +94,8 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         ("keras", settings_module.parse_specifiers),
         ("exclude_newer", settings_module.parse_date),
         ("flake", settings_module.parse_flake),
+        ("generation", lambda text: settings_module.parse_generation(text, matrix)),
+        ("torch_index", settings_module.parse_torch_index),
     )
     for flag, parse in single:
         text = getattr(arguments, flag, None)
@@ -97,20 +106,36 @@ def merge(settings: Settings, arguments: argparse.Namespace, matrix: Compatibili
         ("require", "require", settings_module.parse_requirement_flag),
         ("dependency", "dependencies", settings_module.parse_requirement_flag),
         ("platform", "platforms", lambda text: settings_module.parse_platform(text, matrix)),
+        ("with_hub", "hubs", lambda text: settings_module.parse_hub(text, matrix)),
     )
     for flag, key, parse in several:
         texts = getattr(arguments, flag)
         if texts:
-            changes[key] = tuple(dict.fromkeys(_parsed(f"--{flag}", text, parse) for text in texts))
+            typed = f"--{flag.replace('_', '-')}"
+            changes[key] = tuple(dict.fromkeys(_parsed(typed, text, parse) for text in texts))
     channels = getattr(arguments, "channel", None)
     if channels:
         parsed = (_parsed("--channel", text, settings_module.parse_channel) for text in channels)
         changes["channels"] = tuple(dict.fromkeys(parsed))
-    if getattr(arguments, "portable", None):
-        changes["portable"] = True
-    if getattr(arguments, "nix", None) is not None:
-        changes["nix"] = arguments.nix
-    return settings._replace(**changes)  # type: ignore[arg-type]
+    switches = {name: getattr(arguments, name, None) for name in ("portable", "nix", "isolate_config")}
+    changes |= {name: value for name, value in switches.items() if value is not None}
+    merged = settings._replace(**changes)  # type: ignore[arg-type]
+    if arguments.as_of is not None:
+        merged = _as_of(merged, arguments, matrix)
+    return settings_module.settled(merged, matrix, strict=False)
+
+
+def _as_of(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
+    """The settings on an earlier day, with the Keras of that day if they do not say which."""
+    if arguments.exclude_newer is not None:
+        raise UsageError(
+            "`--as-of` and `--exclude-newer` contradict each other",
+            hints=["give one of them: `--as-of` also takes the Keras of that day"],
+        )
+    day = _parsed("--as-of", arguments.as_of, settings_module.parse_date)
+    asked = settings_module.generation_asked(settings, matrix)
+    generation = asked or settings_module.generation_of_day(day, matrix)
+    return settings._replace(exclude_newer=day, generation=generation)
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
@@ -127,16 +152,23 @@ def _environments(
     arguments: argparse.Namespace, settings: Settings, matrix: CompatibilityMatrix
 ) -> list[JointEnvironment]:
     """The environments by name, each with its backends; a single backend is an environment of its own name."""
-    named = tuple(dict.fromkeys(arguments.backends))
+    generation = settings_module.generation_asked(settings, matrix)
     known = {**dict.fromkeys(matrix.backends), **settings.environments}
-    for name in named:
+    known |= dict.fromkeys(matrix.short_names)
+    for name in arguments.backends:
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
                 f"`{name}` is no backend" + (" and no environment of the settings" if settings.environments else ""),
-                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.backends)}"],
+                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.short_names)}"],
             )
-    default = settings.backends or tuple(name for name, row in matrix.backends.items() if row.default)
+    named = tuple(
+        dict.fromkeys(
+            name if name in settings.environments else _full_name(name, generation, matrix)
+            for name in arguments.backends
+        )
+    )
+    default = settings.backends or matrix.default_backends(generation)
     if arguments.together is not None:
         settings_module.check_name(arguments.together, matrix)
         backends = tuple(name for name in named or default if name in matrix.backends)
@@ -153,6 +185,13 @@ def _environments(
         settings.environments.get(name) or JointEnvironment(name=name, backends=(name,), dependencies=())
         for name in names
     ]
+
+
+def _full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+    try:
+        return settings_module.full_name(name, generation, matrix)
+    except ValueError as error:
+        raise UsageError(str(error), hints=["kgen matrix show generations"]) from None
 
 
 def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[str, JointEnvironment]:
@@ -186,9 +225,16 @@ def request_for(
     """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
     accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
-    dependencies = (*settings.dependencies, *(one for several in own for one in several), *environment.dependencies)
     frameworks = {matrix.backends[backend].framework for backend in environment.backends}
+    generation = matrix.generation_of(environment.backends)
+    dependencies = (
+        *settings.dependencies,
+        *_hubs(settings, generation, frameworks),
+        *(one for several in own for one in several),
+        *environment.dependencies,
+    )
     has_glibc = matrix.platforms[platform].glibc is not None
+    frameworks |= {KERAS, generation.package, "numpy"}
     asked = tuple(wish for wish in settings.require if _concerns(wish, frameworks, matrix))
     unknown = tuple(wish for wish in asked if not _is_known(wish, matrix))
     return EnvironmentRequest(
@@ -204,14 +250,27 @@ def request_for(
         requirements=tuple(wish for wish in asked if wish not in unknown),
         dependencies=(*unknown, *dependencies),
         cutoff=settings.exclude_newer,
+        isolated=settings.isolate_config,
+        own_index=settings.torch_index is not None,
     )
+
+
+def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> Iterator[Requirement]:
+    """What brings the libraries of models that the settings name, but for what a backend brings anyway."""
+    own = {name for framework in frameworks for name in (framework, f"{framework}-cpu")}
+    for hub in settings.hubs:
+        if hub not in generation.hubs:
+            raise UsageError(
+                f"`--with-hub {hub}`: {generation.title} has no such library of models",
+                hints=["leave it out, or name a package with `--dependency`"],
+            )
+        yield from (wish for wish in map(parse_requirement, generation.hubs[hub]) if wish.name not in own)
 
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
     name = canonical_name(wish.name)
-    shared = {KERAS, "numpy"}
-    return name in frameworks | shared or name not in matrix.framework_names
+    return name in frameworks or name not in matrix.framework_names
 
 
 def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:

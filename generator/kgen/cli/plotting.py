@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import resources, storage
+from kgen import storage
 from kgen.cli import console
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
@@ -22,7 +23,7 @@ _FORMS = (".svg", ".html")
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Draw, or print, the pictures of the CUDA majors that are asked for."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     target = None if arguments.output is None else Path(arguments.output)
     if target is not None and target.suffix not in _FORMS:
         raise UsageError(

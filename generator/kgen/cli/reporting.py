@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kgen import __version__, freshness, lockfiles, resources, storage
+from kgen import __version__, freshness, lockfiles, storage
 from kgen.cli import console, plotting
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -26,7 +27,7 @@ from kgen.validate import receipts
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Write the page."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     root = find_root(Path.cwd())
     locked = lockfiles.environments(root)
     if not locked:
@@ -94,10 +95,11 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
     for one in explain.explain(matrix, resolution._replace(request=request)):
         if one.newest > one.version:
             causes = [f"{cause.subject}: {cause.requires}" for cause in one.causes]
+            causes = causes or [f"{reason.subject} {reason.rule}" for reason in one.reasons if one.ways is None]
             yield {
                 "package": one.package,
                 "newest": str(one.newest),
-                "causes": causes or ([] if one.ways is None else ["nothing: `kgen lock --upgrade` takes it"]),
+                "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
                 "ways": [way.change for way in one.ways or ()],
             }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import resources
 from kgen.cli import console, plan
 from kgen.errors import ExitStatus
-from kgen.matrix.compatibility import load
+from kgen.matrix import origin
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver import report
 from kgen.solver.resolve import solve
@@ -16,7 +15,7 @@ from kgen.solver.resolve import solve
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Solve each environment and print the answers."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     planned = plan.make(arguments, matrix, Path.cwd())
     answers = [solve(matrix, request) for request in planned.requests]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgen import host, lockfiles, project, resources, storage
+from kgen import host, lockfiles, project, storage
 from kgen.cli import console
 from kgen.cli.environments import entered, find, sync
 from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -95,7 +96,7 @@ class _Report:
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
-    matrix = load(resources.folder("matrix"))
+    matrix = origin.current()
     root = project.find_root(Path.cwd())
     _refuse_contradictions(arguments)
     if arguments.list:
@@ -135,14 +136,14 @@ def _targets(
 ) -> tuple[_Target, ...]:
     if arguments.no_lock:
         name = arguments.environments[0]
-        row = matrix.backends.get(name)
+        row = matrix.backend_named(name, None)
         if row is None:
-            near = nearest(name, matrix.backends)
+            near = nearest(name, [*matrix.short_names, *matrix.backends])
             raise UsageError(
                 f"`{name}` is no backend",
-                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.backends)}"],
+                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
-        return (_aimed(name, None, (name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+        return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
     return tuple(
         _aimed(
             locked.environment,
@@ -274,9 +275,12 @@ def _validate(
                 report.installs = False
                 place = realised(locked, variables, arguments, told)
                 report.installs = True
+            row = matrix.backends[backend]
             subject = Subject(
                 name=target.name,
-                backend=backend,
+                backend=row.selected,
+                step=row.step,
+                module=matrix.generations[row.generation].module,
                 device=target.device,
                 interpreter=place.interpreter,
                 variables=place.variables,

@@ -18,6 +18,9 @@ from kgen.templates import render
 SHARE = "share/kgen"
 """The folder of kgen's own files in an environment."""
 
+OWN_KERAS = f"{SHARE}/keras"
+"""Keras's folder in an environment that has one of its own."""
+
 _CONDA = "etc/conda"
 MODULE = "_kgen_environment"
 HOOKED_SHELLS = ("sh", "fish", "ps1")
@@ -37,6 +40,7 @@ def render_activation(
     variables: Mapping[str, str],
     hooks: Mapping[str, str],
     conda: bool = False,
+    configuration: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """The text of every file, by its path in the environment.
 
@@ -48,6 +52,7 @@ def render_activation(
         hooks: the hooks of its lock, by their paths in the folder of the lock.
         conda: whether it is one of conda's: then `conda activate` finds the hooks where it looks for them, and what
             packages have put there is run by every other way in too.
+        configuration: name -> text of the files in its own Keras folder.
 
     Raises:
         ValueError: a text holds NUL.
@@ -91,4 +96,14 @@ def render_activation(
         conda=quote_sh(str(prefix / _CONDA)) if conda else None,
         hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
     )
+    texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}
     return texts
+
+
+def at(prefix: PurePath, places: Mapping[str, str]) -> dict[str, str]:
+    """The variables that name the environment's own folder, where that is.
+
+    >>> at(PurePath("/envs/one"), {"THEANO_FLAGS": "base_compiledir={prefix}/compiled"})
+    {'THEANO_FLAGS': 'base_compiledir=/envs/one/compiled'}
+    """
+    return {name: text.replace("{prefix}", str(prefix)) for name, text in places.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from kgen import host, process, storage, uvtool
@@ -21,7 +23,7 @@ from kgen.installers.environment import (
     site_packages,
 )
 from kgen.lockfiles import digest
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 T = TypeVar("T")
 
@@ -29,10 +31,20 @@ T = TypeVar("T")
 class Uv:
     """uv as the installer. Speaks its command line; what it may install is in the lock."""
 
-    def __init__(self, program: str, *, root: Path) -> None:
-        """Use this program; its configuration is looked for from the project's root on."""
+    def __init__(
+        self, program: str, *, root: Path, own: Callable[[], Callable[[str, str], str] | None] = lambda: None
+    ) -> None:
+        """Use this program; its configuration is looked for from the project's root on.
+
+        Args:
+            program: the path of uv.
+            root: the project's root.
+            own: gives what knows the frameworks' own indexes, as :func:`kgen.uvtool.own_indexes`; asked only where a
+                lock has something of them.
+        """
         self._program = program
         self._root = root
+        self._own = own
 
     def create(self, prefix: Path, *, python: str, prompt: str) -> None:
         """Makes an empty virtual environment that may be moved, in an empty folder.
@@ -79,17 +91,45 @@ class Uv:
         if anew:
             self._run("cache", "clean", *anew)
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            requirements = Path(folder, "requirements.txt")
-            requirements.write_text(
-                "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in lock.files),
-                encoding="utf-8",
-            )
-            by_hash = ["--require-hashes", "--only-binary", ":all:", str(requirements)]
-            done = self._run("pip", "sync", "--python", python, *again, *by_hash)
+            build = Path(folder, "build.txt")
+            build.write_text(_pins(lock.build), encoding="utf-8")
+            allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
+            # uv builds apart from the environment, with these and nothing else
+            allowed += ["--build-constraints", str(build)] if lock.build else []
+            if lock.indexes:
+                done = self._install_from_several(lock, python, [*again, *allowed], Path(folder))
+            else:
+                by_hash = _by_hash(lock.files, Path(folder))
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
             if done.status != 0 and all(file.url for file in lock.files):
-                done = self._run("pip", "sync", "--python", python, *again, str(lock.path))
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
         if done.status != 0:
             raise _install_failure(lock, uvtool.words(done.stderr))
+
+    def _install_from_several(
+        self, lock: Lockfile, python: str, again: Sequence[str], folder: Path
+    ) -> process.Completed:
+        """What is from a framework's own index from there, and all else as ever, each by its hash."""
+        own = self._own()
+        if own is None and not all(file.url for file in lock.files):
+            named = ", ".join(f"{name} ({label})" for name, label in lock.indexes.items())
+            raise OutsideError(
+                f"{lock.environment} has packages of a framework's own index, and the settings name none: {named}",
+                hints=["set `torch-index = true`, or the URL of a mirror, in the settings"],
+            )
+        words = ("pip", "install", "--no-deps", "--python", python, *again)
+        groups: dict[str | None, list[LockedFile]] = {None: []}
+        for file in lock.files:
+            label = lock.indexes.get(file.name)
+            groups.setdefault(None if label is None or own is None else own(file.name, label), []).append(file)
+        done = process.Completed(args=(), status=0, stdout="", stderr="")
+        for index, files in groups.items():
+            at = () if index is None else ("--default-index", index)
+            *options, requirements = _by_hash(files, folder)
+            done = self._run(*words, *at, *options, "--requirements", requirements)
+            if done.status != 0:
+                break
+        return done
 
     def _run(self, *arguments: str) -> process.Completed:
         return process.run(
@@ -97,6 +137,17 @@ class Uv:
             env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": ""},
             cwd=self._root,
         )
+
+
+def _by_hash(files: Iterable[LockedFile], folder: Path) -> tuple[str, ...]:
+    """Arguments that ask for exactly these files."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(_pins(files), encoding="utf-8")
+    return ("--require-hashes", "--only-binary", ":all:", str(requirements))
+
+
+def _pins(files: Iterable[LockedFile]) -> str:
+    return "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in files)
 
 
 def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
@@ -109,6 +160,12 @@ def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
                 "see whether the lock came as it was committed: `git status locks/`",
                 "if it did, the index serves another file under that name: tell its maintainers",
             ],
+        )
+    if "failed to build" in lowered or "failed to download and build" in lowered:
+        names = " and ".join(file.filename for file in lock.files if file.is_source)
+        return OutsideError(
+            f"{lock.environment}: {names or 'a source distribution'} could not be built: {shown}",
+            hints=["what is said last above is the build's own fault; a compiler and Python's headers may be missing"],
         )
     if "no solution found" in lowered or "no matching distribution" in lowered:
         return OutsideError(
@@ -129,6 +186,7 @@ def realise(
     thorough: bool,
     files: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
+    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Makes the environment anew and puts it in its place.
 
@@ -143,6 +201,7 @@ def realise(
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
         files: gives what is beside the packages: path in the environment -> text.
         report: called with each stage.
+        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -163,6 +222,8 @@ def realise(
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
         own = put_beside(staged, texts())
+        for name, folder in links.items():
+            _link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
@@ -172,6 +233,13 @@ def realise(
         record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _link(place: Path, folder: Path) -> None:
+    with contextlib.suppress(OSError):  # Keras makes it as well, when it first needs it
+        folder.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(folder, target_is_directory=True)
 
 
 def _ahead(find: Callable[[], T]) -> Callable[[], T]:

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from kgen.condafiles import CondaPlatform
 from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 Kind = Literal["added", "changed", "removed"]
 
@@ -167,6 +167,14 @@ def _folders(site: Path) -> dict[str, str]:
     return named
 
 
+def _spelled(file: LockedFile) -> tuple[str, str]:
+    if file.is_source:
+        name, _, version = re.sub(r"\.(?:tar\.gz|zip)$", "", file.filename).rpartition("-")
+    else:
+        name, version = file.filename.split("-")[:2]
+    return name, version
+
+
 def _label(name: str, version: str) -> str:
     return f"{_NORMAL.sub('-', name).lower()} {version}"
 
@@ -174,7 +182,7 @@ def _label(name: str, version: str) -> str:
 def _packages(prefix: Path, site: Path, lock: Lockfile, record: Record | None) -> Iterator[Difference]:
     """Packages that are there and should not be, or the other way round, or whose RECORD has changed."""
     # as the file spells them, which is how the folder of metadata is called
-    wanted = {_label(*file.filename.split("-")[:2]) for file in lock.files}
+    wanted = {_label(*_spelled(file)) for file in lock.files}
     present = _folders(site)
     inside = site.relative_to(prefix).as_posix()
     for folder, name in present.items():

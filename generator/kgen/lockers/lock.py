@@ -19,16 +19,17 @@ _OLDEST_MACOS = (13, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedWheel:
-    """The one file of a package that this environment installs.
+    """The one file of a package that this environment installs: its wheel, or what one is built from.
 
     Attributes:
         name: the project's normalised name.
         version: its version, with the local label if it has one.
-        filename: the wheel's file name.
+        filename: the file's name.
         url: where it was found; a `file://` URL if it came from a folder.
         sha256: its digest.
         size: its size in bytes; None where the index would not tell.
         requires_python: what the wheel says about Python.
+        index: the framework's own index that it is from; None if from one that uv is configured for.
     """
 
     name: str
@@ -38,14 +39,27 @@ class LockedWheel:
     sha256: str
     size: int | None
     requires_python: str | None
+    index: str | None = None
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is a source distribution."""
+        return not self.filename.endswith(".whl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """A closed environment: what was decided and every file of it, sorted by name."""
+    """A closed environment: what was decided and every file of it, sorted by name.
+
+    Attributes:
+        resolution: what was decided.
+        wheels: every file that is installed.
+        build: what those of them that are no wheels are built with.
+    """
 
     resolution: Resolution
     wheels: tuple[LockedWheel, ...]
+    build: tuple[LockedWheel, ...] = ()
 
     @property
     def size(self) -> int | None:

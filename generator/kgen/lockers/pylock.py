@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
-from kgen.lockers.lock import Lock, LockedWheel
 from kgen.lockfiles import SCHEMA
 from kgen.matrix.records import Platform
+
+if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
+    from kgen.lockers.lock import Lock, LockedWheel
+
+_ROWS = frozenset({"why", "build"})
+"""What of `[tool.kgen]` is arrays of tables."""
 
 
 def toml_text(value: str) -> str:
@@ -31,7 +37,16 @@ def _toml(value: object) -> str:
 
 
 def render(
-    lock: Lock, *, platform: Platform, variables: Mapping[str, str], revision: str, version: str, portable: bool
+    lock: Lock,
+    *,
+    platform: Platform,
+    variables: Mapping[str, str],
+    revision: str,
+    version: str,
+    portable: bool,
+    places: Mapping[str, str] = MappingProxyType({}),
+    configuration: Mapping[str, str] = MappingProxyType({}),
+    shared: Sequence[str] = (),
 ) -> str:
     """The text of a lock.
 
@@ -42,6 +57,9 @@ def render(
         revision: the revision of the matrix that it was solved with.
         version: kgen's version.
         portable: whether files are named by `path`, without an index's host.
+        places: further variables, in which `{prefix}` stands for the folder of the environment.
+        configuration: name -> text of the files in Keras's own folder in the environment.
+        shared: folders in it that are links to those of the user's.
 
     Raises:
         JudgementError: the text is not a PEP 751 lock after all.
@@ -55,12 +73,20 @@ def render(
         marker=toml_text(marker(platform)),
         requires_python=toml_text(f"=={request.python}.*"),
         wheels=[_wheel_row(wheel, portable=portable) for wheel in lock.wheels],
-        kgen={key: _toml(value) for key, value in _decided(lock, revision, version).items() if value is not None},
+        kgen={
+            key: _toml(value)
+            for key, value in {**_decided(lock, revision, version), "shared": tuple(shared) or None}.items()
+            if value is not None
+        },
         tables={
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
+            **({"indexes": indexes} if (indexes := _indexes(lock)) else {}),
             "variables": {name: _toml(value) for name, value in variables.items()},
+            **({"places": _versions(places)} if places else {}),
+            **({"configuration": _versions(configuration)} if configuration else {}),
         },
+        build=[_wheel_row(wheel, portable=portable) for wheel in lock.build],
         why=[{"subject": _toml(r.subject), "rule": _toml(r.rule), "source": _toml(r.source)} for r in resolution.why],
     )
     from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415 - who only reads locks needs none
@@ -86,24 +112,28 @@ def again(data: Mapping[str, Any]) -> str:
         marker=", ".join(map(toml_text, data["environments"])),
         requires_python=toml_text(data["requires-python"]),
         wheels=[_wheel_again(package) for package in data["packages"]],
-        kgen={key: _toml(value) for key, value in kgen.items() if key != "why" and not isinstance(value, dict)},
+        kgen={key: _toml(value) for key, value in kgen.items() if key not in _ROWS and not isinstance(value, dict)},
         tables={key: _versions(value) for key, value in kgen.items() if isinstance(value, dict)},
+        build=[_wheel_again(package) for package in kgen.get("build", ())],
         why=[{key: _toml(value) for key, value in row.items()} for row in kgen.get("why", ())],
     )
 
 
 def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
-    (wheel,) = package["wheels"]
+    is_source = "sdist" in package
+    (wheel,) = [package["sdist"]] if is_source else package["wheels"]
     where = next(key for key in ("path", "url") if key in wheel)
     requires_python = package.get("requires-python")
     return {
         "name": toml_text(package["name"]),
         "version": toml_text(package["version"]),
         "requires_python": None if requires_python is None else toml_text(requires_python),
+        "index": toml_text(package["index"]) if "index" in package else None,
         "where": where,
         "location": toml_text(wheel[where]),
         "size": wheel.get("size"),
         "sha256": toml_text(wheel["hashes"]["sha256"]),
+        "is_source": is_source,
     }
 
 
@@ -118,11 +148,19 @@ def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
         "name": toml_text(wheel.name),
         "version": toml_text(str(wheel.version)),
         "requires_python": None if wheel.requires_python is None else toml_text(wheel.requires_python),
+        "index": None if portable or wheel.index is None else toml_text(wheel.index),
         "where": "path" if portable else "url",
         "location": toml_text(wheel.filename if portable else wheel.url),
         "size": wheel.size,
         "sha256": toml_text(wheel.sha256),
+        "is_source": wheel.is_source,
     }
+
+
+def _indexes(lock: Lock) -> dict[str, str]:
+    """Package -> which of its framework's own indexes it is from, without a host: `cu126`."""
+    labels = lock.resolution.local
+    return {wheel.name: _toml(labels[wheel.name]) for wheel in lock.wheels if wheel.index is not None}
 
 
 def _versions(versions: Mapping[str, object]) -> dict[str, str]:
@@ -148,6 +186,8 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "requirements": sorted(map(str, request.requirements)) or None,
         "dependencies": sorted(map(str, request.dependencies)) or None,
         "exclude-newer": None if request.cutoff is None else request.cutoff.isoformat(),
+        "isolate-config": True if request.isolated else None,
+        "torch-index": request.own_index or None,
         "matrix": revision,
         "cuda": resolution.cuda,
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),

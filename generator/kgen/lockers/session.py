@@ -83,6 +83,7 @@ class _Closed:
     resolution: Resolution
     constraints: tuple[str, ...]
     wheels: Mapping[str, LockedWheel]
+    build: Mapping[str, LockedWheel] = field(default_factory=dict)
 
     @property
     def versions(self) -> dict[str, Version]:
@@ -138,7 +139,7 @@ class _Listings:
     def read_ahead(self, closing: Future[_Closed | None]) -> None:
         """Ask for what was closed; whoever needs it will hear of what fails."""
         found = None if closing.cancelled() or closing.exception() else closing.result()
-        for wheel in found.wheels.values() if found else ():
+        for wheel in (*found.wheels.values(), *found.build.values()) if found else ():
             self.of(wheel)
 
 
@@ -295,7 +296,7 @@ class Session:
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
                 notes += lessons.notes
-                return _Closed(answer, constraints, wheels)
+                return _Closed(answer, constraints, wheels, self._building(answer, wheels))
             self._learn_misfits(answer, misfits, lessons)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
@@ -337,7 +338,9 @@ class Session:
                     break
             if missing is None:
                 return current
-            held = self._uv.beside_default_index(missing, current, platform) if attempt == 0 else None
+            held = None
+            if attempt == 0 and not request.own_index:
+                held = self._uv.beside_default_index(missing, current, platform)
             if held is not None and held.local == current.local[missing]:
                 offered[missing] = Version(held.public)
             exclusions += [
@@ -348,13 +351,24 @@ class Session:
             ]
             current = self._solve(request, exclusions)
         name, label = next(iter(answer.local.items()))
+        raise self._unoffered(request, name, label)
+
+    def _unoffered(self, request: EnvironmentRequest, name: str, label: str) -> OutsideError:
+        """No index has a build that only a framework's own index can have."""
         title = self._matrix.framework(name).title
-        raise OutsideError(
+        if request.own_index:
+            return OutsideError(
+                f"{request.environment}: the index that `torch-index` names has no `{name}==…+{label}` for Python"
+                f" {request.python} on {request.platform}",
+                hints=["choose another Python with `--python`, or lock without `--torch-index`"],
+            )
+        return OutsideError(
             f"{request.environment}: {title} for {request.accelerator} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
+                "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
                 f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
             ],
@@ -403,10 +417,11 @@ class Session:
         request = answer.request
         platform = self._matrix.platforms[request.platform]
         supported = supported_tags(platform, request.python, request.glibc)
+        own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []
         for package in sorted(closed.packages, key=lambda package: package.name):
-            wheel = best_wheel(package, supported)
+            wheel = package.sdist or best_wheel(package, supported)
             sha256 = "" if wheel is None else wheel.hashes.get("sha256", "")
             if wheel is None or package.version is None:
                 misfits.append(package)
@@ -424,8 +439,30 @@ class Session:
                 sha256=sha256,
                 size=wheel.size,
                 requires_python=None if package.requires_python is None else str(package.requires_python),
+                index=own.get(package.name),
             )
         return chosen, misfits
+
+    def _building(self, answer: Resolution, wheels: Mapping[str, LockedWheel]) -> Mapping[str, LockedWheel]:
+        """What the source distributions among the files are built with."""
+        sources = [name for name, wheel in wheels.items() if wheel.is_source]
+        if not sources:
+            return {}
+        request = answer.request
+        self._report(request, "closing what builds from source")
+        closed = self._uv.building(sources, answer, self._matrix.platforms[request.platform])
+        found: dict[str, LockedWheel] = {}
+        if isinstance(closed, Unclosed):
+            misfits = [closed.cause]
+        else:
+            found, packages = self._choose(answer, closed)
+            misfits = [f"{package.name} has no wheel for the target" for package in packages]
+        if misfits:
+            raise OutsideError(
+                f"{request.environment}: what {' and '.join(sources)} is built with could not be had: {misfits[0]}",
+                hints=["check the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX)"],
+            )
+        return found
 
     # -- the same versions everywhere -------------------------------------------------------------------------------
 
@@ -481,7 +518,7 @@ class Session:
                     continue
                 wheels, misfits = self._choose(answer, closed)
                 if not misfits:
-                    return _Closed(answer, constraints, wheels)
+                    return _Closed(answer, constraints, wheels, first.build)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -492,6 +529,7 @@ class Session:
         try:
             read = self._results([reading.of(wheel) for wheel in found.wheels.values()])
             listings = dict(zip(found.wheels, read, strict=True))
+            builders = self._results([reading.of(wheel) for wheel in found.build.values()])
         except KgenError as error:
             outcome.error = error
             return
@@ -501,7 +539,11 @@ class Session:
                 f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
             )
         wheels = tuple(dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items())
-        lock = Lock(resolution=_as_locked(found), wheels=wheels)
+        build = tuple(
+            dataclasses.replace(wheel, size=listing.size)
+            for wheel, listing in zip(found.build.values(), builders, strict=True)
+        )
+        lock = Lock(resolution=_as_locked(found), wheels=wheels, build=build)
         faults = judge.faults(
             self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}
         )
@@ -516,7 +558,8 @@ class Session:
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
-    return " ".join(b.name for b in matrix.backends.values() if b.default and b.name not in request.backends)
+    generation = matrix.generation_of(request.backends).name
+    return " ".join(name for name in matrix.default_backends(generation) if name not in request.backends)
 
 
 def _shares(solved: Sequence[Resolution], in_flight: int) -> dict[EnvironmentRequest, int]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
 import re
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import tomli
-from packaging.pylock import Pylock, PylockValidationError
+from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import process
+from kgen import host, process
 from kgen.errors import OutsideError
 from kgen.matrix.records import Platform
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Resolution, SourceRelease
 from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
 
 _NO_SOLUTION = 1
@@ -53,17 +57,31 @@ class Unclosed:
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
-    def __init__(self, program: str, *, root: Path, cancel: threading.Event) -> None:
+    def __init__(
+        self, program: str, *, root: Path, cancel: threading.Event, own: Callable[[str, str], str] | None = None
+    ) -> None:
         """Use this program; its configuration is looked for from the project's root on.
 
         Args:
             program: the path of uv.
             root: the project's root.
             cancel: set it to end what is under way.
+            own: framework and label of a build -> the framework's own index that has it; None if none is to be used.
         """
         self._program = program
         self._root = root
         self._cancel = cancel
+        self._own = own
+
+    def own_indexes(self, resolution: Resolution) -> Mapping[str, str]:
+        """Framework -> its own index, for each build of a resolution that is to be looked for there.
+
+        Raises:
+            OutsideError: where that is cannot be found out.
+        """
+        if self._own is None:
+            return {}
+        return {name: self._own(name, label) for name, label in resolution.local.items()}
 
     def close(
         self,
@@ -101,22 +119,62 @@ class Uv:
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
         kept = [wish for wish in request.held if wish.name not in decided]
-        return self._compile(
-            requirements,
-            [*wishes, *constraints],
-            [
-                "--python-version", request.python,
-                "--python-platform", uv_platform(platform, request.glibc),
-                *_cutoff(request.cutoff),
-                *(["--offline"] if offline else []),
-            ],
-            in_flight,
-            kept,
-        )  # fmt: skip
+        arguments = [
+            "--python-version", request.python,
+            "--python-platform", uv_platform(platform, request.glibc),
+            *_cutoff(request.cutoff),
+            *(["--offline"] if offline else []),
+        ]  # fmt: skip
+        own = self.own_indexes(resolution)
+        narrowed = [*wishes, *resolution.constraints, *constraints]
+        if not resolution.sources:
+            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own)
+        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            standing_in = stand_ins(resolution.sources, Path(folder))
+            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=Path(folder), own=own)
+            if isinstance(closed, Unclosed):
+                return closed
+            return self._with_sources(closed, standing_in, resolution, platform)
+
+    def _with_sources(
+        self, closed: Pylock, standing_in: Mapping[str, SourceRelease], resolution: Resolution, platform: Platform
+    ) -> Pylock:
+        """What was closed, with the source distributions in the place of the wheels that stood for them."""
+        taken = [standing_in[name] for package in closed.packages for name in _files_of(package) if name in standing_in]
+        if not taken:
+            return closed
+        texts = [f"{one.name}=={one.version}" for one in taken]
+        unbuilt = [word for one in taken for word in ("--no-binary", one.name)]
+        found = self._compile(texts, [], [*_alone(resolution, platform), *unbuilt])
+        if isinstance(found, Unclosed):
+            raise OutsideError(
+                f"{resolution.request.environment}: the index that uv is configured for has no source distribution of"
+                f" {' and '.join(texts)}: {found.cause}",
+                hints=["use an index that has it (`uv.toml`, UV_DEFAULT_INDEX): it was never published as a wheel"],
+            )
+        sources = {package.name: package for package in found.packages}
+        packages = [sources.get(package.name, package) for package in closed.packages]
+        return dataclasses.replace(closed, packages=packages)
+
+    def building(self, names: Collection[str], resolution: Resolution, platform: Platform) -> Pylock | Unclosed:
+        """What these source distributions are built with, as wheels.
+
+        Args:
+            names: the projects.
+            resolution: what they are in.
+            platform: the target.
+
+        Raises:
+            OutsideError: uv, the index or the network failed.
+        """
+        texts = dict.fromkeys(text for one in resolution.sources if one.name in names for text in one.build)
+        # the tools may be younger than what they build: no day is asked for
+        return self._compile(list(texts), [], _target(resolution, platform))
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
-        return isinstance(self._compile([requirement], [], _alone(resolution, platform)), Pylock)
+        found = self._compile([requirement], [], _alone(resolution, platform), own=self.own_indexes(resolution))
+        return isinstance(found, Pylock)
 
     def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
         """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
@@ -132,7 +190,11 @@ class Uv:
         arguments: Sequence[str],
         in_flight: int | None = None,
         kept: Sequence[Requirement] = (),
+        *,
+        beside: Path | None = None,
+        own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
+        found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
         with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
             output = Path(folder, "pylock.toml")
             if kept:
@@ -141,7 +203,7 @@ class Uv:
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
             done = process.run(
                 [
-                    self._program, "pip", "compile", "-", "--constraints", str(narrowed),
+                    self._program, "pip", "compile", _asked(requirements, own, folder), "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
                     "--only-binary", ":all:", *_INTERPRETER, *PLAIN, *arguments,
                 ],
@@ -149,6 +211,7 @@ class Uv:
                 env={
                     **ENVIRONMENT,
                     **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
+                    **({"UV_FIND_LINKS": found} if found else {}),
                 },
                 cwd=self._root,
                 cancel=self._cancel,
@@ -164,6 +227,54 @@ class Uv:
         raise failure(reason, "lock")
 
 
+def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, SourceRelease]:
+    """Writes wheels with nothing but metadata in the place of source distributions; file name -> what it stands for.
+
+    So uv learns what they require without building them: a lock runs no code of a package, and the interpreter that
+    runs kgen may be too new to build what is this old.
+    """
+    made = {}
+    for one in sources:
+        stem = f"{one.name.replace('-', '_')}-{one.version}"
+        texts = {
+            "METADATA": "".join(
+                [
+                    f"Metadata-Version: 2.1\nName: {one.name}\nVersion: {one.version}\n",
+                    *(f"Requires-Dist: {text}\n" for text in one.requires),
+                ]
+            ),
+            "WHEEL": "Wheel-Version: 1.0\nGenerator: kgen\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }
+        filename = f"{stem}-py3-none-any.whl"
+        with zipfile.ZipFile(folder / filename, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(f"{stem}.dist-info/{name}", text)
+        made[filename] = one
+    return made
+
+
+def _files_of(package: Package) -> list[str]:
+    return [wheel.filename for wheel in package.wheels or ()]
+
+
+def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: str) -> str:
+    """What to compile: the standard input, or a project that takes some packages from an index of their own.
+
+    Such an index has copies of many packages, and must be asked for no other; only a project can say that.
+    """
+    if not own:
+        return "-"
+    lines = ["[project]", 'name = "kgen-closes-this"', 'version = "0"', "dependencies = ["]
+    lines += [f"    {json.dumps(requirement)}," for requirement in requirements]
+    lines += ["]", "[tool.uv.sources]", *(f'{name} = {{ index = "kgen-{name}" }}' for name in own)]
+    for name, url in own.items():
+        lines += ["[[tool.uv.index]]", f'name = "kgen-{name}"', f"url = {json.dumps(url)}", "explicit = true"]
+    project = Path(folder, "pyproject.toml")
+    project.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(project)
+
+
 def _preferences(kept: Sequence[Requirement]) -> str:
     """A lock as uv finds it where it is to write one: it keeps the versions in it that it can."""
     rows = [(wish.name, *(one.version for one in wish.specifier)) for wish in kept]
@@ -173,10 +284,15 @@ def _preferences(kept: Sequence[Requirement]) -> str:
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:
     """Arguments to ask for one package without what it needs."""
+    return [*_target(resolution, platform), *_cutoff(resolution.request.cutoff)]
+
+
+def _target(resolution: Resolution, platform: Platform) -> list[str]:
+    """The same, whatever the day."""
     request = resolution.request
     return [
         "--no-deps", "--python-version", request.python,
-        "--python-platform", uv_platform(platform, request.glibc), *_cutoff(request.cutoff),
+        "--python-platform", uv_platform(platform, request.glibc),
     ]  # fmt: skip
 
 

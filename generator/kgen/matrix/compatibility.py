@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from kgen.matrix.records import (
     CudaMajor,
     CudnnSupport,
     Framework,
+    Generation,
     Library,
     Platform,
     PythonMinor,
@@ -35,6 +36,7 @@ KERAS = "keras"
 _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
+_GENERATIONS = "generations.toml"
 _META_PACKAGE = "cuda-toolkit"
 _RELEASE = "\n[[release]]\n"
 _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
@@ -80,6 +82,44 @@ class CompatibilityMatrix:
         return self._read("backends.toml", reader.read_backends)
 
     @functools.cached_property
+    def generations(self) -> Mapping[str, Generation]:
+        """The generations of Keras by name, the default one first; a matrix without their file has no other."""
+        if _GENERATIONS in self._files:
+            return self._read(_GENERATIONS, reader.read_generations)
+        return {reader.DEFAULT_GENERATION: reader.ONLY_GENERATION}
+
+    def generation_of(self, backends: Sequence[str]) -> Generation:
+        """The generation of an environment with these backends, which are all of one."""
+        return self.generations[self.backends[backends[0]].generation]
+
+    @functools.cached_property
+    def short_names(self) -> tuple[str, ...]:
+        """What the backends are called by Keras, those of the default generation first."""
+        return tuple(dict.fromkeys(backend.selected for backend in self.backends.values()))
+
+    def default_backends(self, generation: str | None) -> tuple[str, ...]:
+        """What is locked of a generation where no backend is named; None stands for the default one."""
+        wanted = generation or next(iter(self.generations))
+        return tuple(row.name for row in self.backends.values() if row.default and row.generation == wanted)
+
+    def backend_named(self, name: str, generation: str | None) -> Backend | None:
+        """The backend that people call so: by its full name, or by that which Keras gives it.
+
+        Args:
+            name: as `keras-core-jax`, `jax`.
+            generation: the one in which a short name is looked for; None for the first that knows it.
+        """
+        found = self.backends.get(name)
+        if found is not None and (generation is None or found.generation == generation):
+            return found
+        short = name if found is None else found.selected
+        for one in self.generations if generation is None else (generation,):
+            for row in self.backends.values():
+                if row.generation == one and row.selected == short:
+                    return row
+        return None
+
+    @functools.cached_property
     def cuda_majors(self) -> Mapping[int, CudaMajor]:
         """The CUDA generations by major."""
         return self._read("cuda.toml", reader.read_cuda)
@@ -107,8 +147,16 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def framework_names(self) -> tuple[str, ...]:
-        """The projects that have a file of their own: the backends' frameworks, then Keras."""
-        return (*dict.fromkeys(backend.framework for backend in self.backends.values()), KERAS)
+        """The projects that have a file of their own: the backends' frameworks, then Keras in its generations."""
+        return (
+            *dict.fromkeys(backend.framework for backend in self.backends.values()),
+            *self.keras_names,
+        )
+
+    @functools.cached_property
+    def keras_names(self) -> tuple[str, ...]:
+        """The projects that are Keras."""
+        return tuple(dict.fromkeys((KERAS, *(generation.package for generation in self.generations.values()))))
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def framework(self, name: str) -> Framework:
@@ -221,12 +269,15 @@ class CompatibilityMatrix:
         }
         if _CONDA in self._files:  # a matrix without conda is one for wheels alone
             readers[_CONDA] = reader.read_conda
+        if _GENERATIONS in self._files:
+            readers[_GENERATIONS] = reader.read_generations
         for name in self.library_names:
             file = f"{_LIBRARIES}{name}.toml"
             readers[file] = lambda table, name=name: reader.read_library(table, name)  # type: ignore[misc]
         backends = everything.get("backends.toml", {})
-        frameworks = [row.get("framework", "") for row in backends.values() if isinstance(row, dict)]
-        for name in dict.fromkeys([*frameworks, KERAS]):
+        rows = [*backends.values(), *everything.get(_GENERATIONS, {}).values()]
+        named = [row.get("framework") or row.get("package", "") for row in rows if isinstance(row, dict)]
+        for name in dict.fromkeys([*named, KERAS]):
             readers[f"{name}.toml"] = lambda table, name=name: reader.read_framework(table, name)  # type: ignore[misc]
         for name, read in readers.items():
             if name not in self._files:
@@ -254,10 +305,36 @@ class CompatibilityMatrix:
                         parse_requirement(text)
                     except ValueError as error:
                         faults.append(f"toolkits.toolkit[{toolkit.version}].extras.{extra}: {error}")
-        return [*faults, *(self._conda_faults() if _CONDA in self._files else ())]
+        return [
+            *faults,
+            *self._generation_faults(),
+            *(self._conda_faults() if _CONDA in self._files else ()),
+        ]
+
+    def _generation_faults(self) -> Iterator[str]:
+        for backend in self.backends.values():
+            if backend.generation not in self.generations:
+                yield f"backends.{backend.name}.generation: unknown generation {backend.generation}"
+            elif backend.name not in {backend.selected, f"{backend.generation}-{backend.selected}"}:
+                yield f"backends.{backend.name}: should be called {backend.generation}-{backend.selected}"
+        for generation in self.generations.values():
+            where = f"generations.{generation.name}"
+            own = [one for one in self.framework(generation.package).releases if one.version in generation.range]
+            if not own:
+                yield f"{where}.range: holds no release of {generation.package}"
+            pythons = dict.fromkeys(python for one in own for build in one.builds for python in build.pythons)
+            for python in pythons:
+                if Version(python) not in generation.pythons:
+                    yield f"{where}.pythons: leaves out {python}, which a release of {generation.package} has"
+            tools = [(source.name, text) for source in generation.sources for text in source.build]
+            for name, text in tools:
+                if not any(one.operator == "==" for one in parse_requirement(text).specifier):
+                    yield f"{where}.source-distribution[{name}].build: `{text}` is not exact"
 
     def _conda_faults(self) -> Iterator[str]:
-        for name in self.framework_names:
+        default = next(iter(self.generations))
+        current = [row.framework for row in self.backends.values() if row.generation == default]
+        for name in (*dict.fromkeys(current), KERAS):
             if name not in self.conda.frameworks:
                 yield f"conda.framework.{name}: is missing"
         for platform in self.platforms:
@@ -316,7 +393,7 @@ def _path(file: str) -> str:
     return file.removesuffix(".toml").replace("/", ".")
 
 
-class _Folder(Mapping[str, str]):
+class Folder(Mapping[str, str]):
     """The TOML files below a folder, each read when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -340,4 +417,4 @@ class _Folder(Mapping[str, str]):
 
 def load(folder: Path) -> CompatibilityMatrix:
     """The matrix in a folder of TOML files."""
-    return CompatibilityMatrix(_Folder(folder))
+    return CompatibilityMatrix(Folder(folder))

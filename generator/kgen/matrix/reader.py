@@ -17,7 +17,9 @@ from kgen.matrix.records import (
     CondaLimit,
     CudaMajor,
     CudnnSupport,
+    Ended,
     Framework,
+    Generation,
     GpuFailure,
     Library,
     LibraryRelease,
@@ -25,6 +27,7 @@ from kgen.matrix.records import (
     Provenance,
     PythonMinor,
     Release,
+    SourceDistribution,
     Toolkit,
 )
 from kgen.model.driver import DriverVersion
@@ -35,6 +38,27 @@ from kgen.tables import Table
 _MINOR = re.compile(r"\d+\.\d+")
 _ZERO = Version("0")
 _NO_DRIVER = DriverVersion("000")
+
+DEFAULT_GENERATION = "keras3"
+"""The generation of a backend whose row does not say."""
+
+ONLY_GENERATION = Generation(
+    name=DEFAULT_GENERATION,
+    title="Keras",
+    package="keras",
+    module="keras",
+    range=VersionRange(),
+    pythons=VersionRange(),
+    since=datetime.date.min,
+    ended=None,
+    home="KERAS_HOME",
+    configuration={},
+    shared=(),
+    hubs={},
+    sources=(),
+    provenance=Provenance(source="", checked=datetime.date.min),
+)
+"""That of a matrix which does not tell generations apart."""
 
 
 @functools.cache
@@ -125,17 +149,69 @@ def read_backends(file: Table) -> dict[str, Backend]:
         row = file.table(name)
         backends[name] = Backend(
             name=name,
+            generation=row.get("generation", str) or DEFAULT_GENERATION,
             framework=row.text("framework"),
+            releases=row.parsed("releases", _specifiers) or VersionRange(),
             default=row.get("default", bool) or False,
             accelerated=row.get("accelerated", bool, required=True) or False,
+            elsewhere=row.get("elsewhere", str),
             keras=row.parsed("keras", _specifiers) or VersionRange(),
             needs=row.parsed_texts("needs", _requirement_text),
             programs=row.texts("programs"),
             environment=row.mapping("environment", str),
+            places=row.mapping("places", str),
+            step=row.get("step", str) or row.mapping("environment", str).get("KERAS_BACKEND", name),
             provenance=_provenance(row),
         )
         row.close()
     return backends
+
+
+def read_generations(file: Table) -> dict[str, Generation]:
+    """`generations.toml`: the generations of Keras in the order of the file; the first is the default."""
+    generations = {}
+    for name in file:
+        row = file.table(name)
+        hubs = row.table("hubs")
+        generations[name] = Generation(
+            name=name,
+            title=row.text("title"),
+            package=row.text("package"),
+            module=row.text("module"),
+            range=row.parsed("range", _specifiers, required=True) or VersionRange(),
+            pythons=row.parsed("pythons", _specifiers) or VersionRange(),
+            since=row.date("since"),
+            ended=_ended(row),
+            home=row.text("home"),
+            configuration=row.mapping("configuration", str),
+            shared=row.texts("shared"),
+            hubs={hub: hubs.parsed_texts(hub, _requirement_text) for hub in hubs},
+            sources=tuple(_source_distribution(one) for one in row.tables("source-distribution")),
+            provenance=_provenance(row),
+        )
+        row.close()
+    return generations
+
+
+def _source_distribution(row: Table) -> SourceDistribution:
+    found = SourceDistribution(
+        name=row.text("name"),
+        version=row.parsed("version", _version, required=True) or _ZERO,
+        requires=row.parsed_texts("requires", _requirement_text),
+        build=row.parsed_texts("build", _requirement_text),
+        provenance=_provenance(row),
+    )
+    row.close()
+    return found
+
+
+def _ended(row: Table) -> Ended | None:
+    if not row.has("ended"):
+        return None
+    inner = row.table("ended")
+    found = Ended(day=inner.date("day"), why=inner.text("why"))
+    inner.close()
+    return found
 
 
 def _read_build(row: Table) -> Build:
@@ -164,6 +240,7 @@ def _read_build(row: Table) -> Build:
         ptx=row.parsed_texts("ptx", _version),
         gpu_failures=tuple(failures),
         local=row.get("local", str),
+        known_bad=row.get("known-bad", str),
         provenance=_provenance(row),
     )
     for key, value in (("platforms", build.platforms), ("install", build.install)):
@@ -184,6 +261,7 @@ def read_framework(file: Table, name: str) -> Framework:
     if project.text("name") not in {name, ""}:
         project.fault("name", f"should be `{name}`, as the file is called")
     title = project.text("title")
+    ended = _ended(project)
     project.close()
     releases = []
     seen = set()
@@ -205,7 +283,7 @@ def read_framework(file: Table, name: str) -> Framework:
     file.close()
     if not releases:
         file.fault("release", "has no row")
-    return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)))
+    return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)), ended=ended)
 
 
 def read_library(file: Table, name: str) -> Library:

@@ -51,30 +51,111 @@ class Platform(NamedTuple):
     provenance: Provenance
 
 
-class Backend(NamedTuple):
-    """A backend of Keras.
+class Ended(NamedTuple):
+    """That something is no longer supported upstream.
 
     Attributes:
-        name: what `KERAS_BACKEND` calls it.
-        framework: the project that implements it, which has a matrix file of its own.
-        default: whether it is locked when no backend is named.
-        accelerated: whether it can use CUDA.
-        keras: the range of Keras that has this backend.
-        needs: what Keras imports for it without declaring it.
-        programs: what a compiled step runs that no package brings, by the names of Debian's packages.
-        environment: variables that select it.
+        day: the last day it was.
+        why: what was said of it then, and what took its place.
+    """
+
+    day: datetime.date
+    why: str
+
+
+class SourceDistribution(NamedTuple):
+    """A release that is built from source, as it has no wheel.
+
+    Attributes:
+        name: the project's normalised name.
+        version: its version.
+        requires: its run-time requirements, which its metadata tells only to who builds it.
+        build: what it is built with, exact.
         provenance: where the row is from.
     """
 
     name: str
+    version: Version
+    requires: tuple[str, ...]
+    build: tuple[str, ...]
+    provenance: Provenance
+
+
+class Generation(NamedTuple):
+    """A generation of Keras: a project, a range of its releases, and what its backends have in common.
+
+    Attributes:
+        name: as in `--generation`.
+        title: how people call it.
+        package: the project, which has a matrix file of its own.
+        module: what is imported.
+        range: its releases.
+        pythons: the CPython minors that it runs on.
+        since: the day of its first release.
+        ended: that it is no longer supported; None if it is.
+        home: the variable that says where Keras's folder is.
+        configuration: name of a file in Keras's folder -> its text, where `{backend}` stands for the backend.
+        shared: folders beside these files that hold what was downloaded, which environments share.
+        hubs: what it is for, as `cv` -> the requirements that bring the library of models of this generation.
+        sources: what may be built from source in its environments, and nowhere else.
+        provenance: where the row is from.
+    """
+
+    name: str
+    title: str
+    package: str
+    module: str
+    range: VersionRange
+    pythons: VersionRange
+    since: datetime.date
+    ended: Ended | None
+    home: str
+    configuration: Mapping[str, str]
+    shared: tuple[str, ...]
+    hubs: Mapping[str, tuple[str, ...]]
+    sources: tuple[SourceDistribution, ...]
+    provenance: Provenance
+
+
+class Backend(NamedTuple):
+    """A backend of Keras.
+
+    Attributes:
+        name: what kgen calls it: what `KERAS_BACKEND` does, behind the generation where that is not the default one.
+        generation: the generation of Keras that it is a backend of.
+        framework: the project that implements it, which has a matrix file of its own.
+        releases: the releases of that project that it is for.
+        default: whether it is locked when no backend is named.
+        accelerated: whether it can use CUDA.
+        elsewhere: where a build for a GPU is to be had, if the index has none of its time.
+        keras: the range of Keras that has this backend.
+        needs: what Keras imports for it without declaring it.
+        programs: what a compiled step runs that no package brings, by the names of Debian's packages.
+        environment: variables that select it.
+        places: further variables, in which `{prefix}` stands for the folder of the environment.
+        step: which of the validation's programs trains on it.
+        provenance: where the row is from.
+    """
+
+    name: str
+    generation: str
     framework: str
+    releases: VersionRange
     default: bool
     accelerated: bool
+    elsewhere: str | None
     keras: VersionRange
     needs: tuple[str, ...]
     programs: tuple[str, ...]
     environment: Mapping[str, str]
+    places: Mapping[str, str]
+    step: str
     provenance: Provenance
+
+    @property
+    def selected(self) -> str:
+        """What `KERAS_BACKEND` calls it."""
+        return self.environment.get("KERAS_BACKEND", self.name)
 
 
 class GpuFailure(NamedTuple):
@@ -99,6 +180,7 @@ class Build(NamedTuple):
         ptx: compute capabilities with PTX in it.
         gpu_failures: GPUs that the two lists promise wrongly.
         local: the local version label of a build that only the framework's own index has.
+        known_bad: why this build is avoided though others of its release are not.
         provenance: where the row is from.
     """
 
@@ -112,6 +194,7 @@ class Build(NamedTuple):
     ptx: tuple[Version, ...]
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
+    known_bad: str | None
     provenance: Provenance
 
     @property
@@ -145,11 +228,13 @@ class Framework(NamedTuple):
         name: the project's normalised name.
         title: how people call it.
         releases: oldest first.
+        ended: that it is no longer supported; None if it is.
     """
 
     name: str
     title: str
     releases: tuple[Release, ...]
+    ended: Ended | None = None
 
 
 class LibraryRelease(NamedTuple):

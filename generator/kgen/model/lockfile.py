@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -26,6 +27,11 @@ class LockedFile(NamedTuple):
     sha256: str
     size: int | None
 
+    @property
+    def is_source(self) -> bool:
+        """Whether it is built before it is installed."""
+        return not self.filename.endswith(".whl")
+
 
 class Lockfile(NamedTuple):
     """The lock of one environment on one platform.
@@ -45,8 +51,13 @@ class Lockfile(NamedTuple):
         libraries: the CUDA libraries and what else the matrix follows: name -> version decided on.
         variables: what a process must find in its environment for the backend to be selected.
         files: every file, sorted by name.
+        places: further variables, in which `{prefix}` stands for the folder of the environment.
+        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
+        shared: folders in it that are links to those of the user's.
+        build: what source distributions are built with, sorted by name; not installed.
         conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
             and the files are conda's packages, by the names that they have there.
+        indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
     """
 
     path: Path
@@ -63,7 +74,12 @@ class Lockfile(NamedTuple):
     libraries: Mapping[str, str]
     variables: Mapping[str, str]
     files: tuple[LockedFile, ...]
+    places: Mapping[str, str] = MappingProxyType({})
+    configuration: Mapping[str, str] = MappingProxyType({})
+    shared: tuple[str, ...] = ()
+    build: tuple[LockedFile, ...] = ()
     conda: bool = False
+    indexes: Mapping[str, str] = MappingProxyType({})
 
     @property
     def accelerated(self) -> bool:

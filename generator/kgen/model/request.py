@@ -31,6 +31,8 @@ class EnvironmentRequest(NamedTuple):
         dependencies: further requirements of the environment, closed by the installer's resolver.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
+        isolated: whether Keras's settings are to be in the environment's own folder.
+        own_index: whether builds for CUDA may be used that only a framework's own index has.
     """
 
     name: str
@@ -47,6 +49,8 @@ class EnvironmentRequest(NamedTuple):
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
+    isolated: bool = False
+    own_index: bool = False
 
     @property
     def environment(self) -> str:

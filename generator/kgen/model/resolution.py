@@ -19,6 +19,22 @@ class Reason(NamedTuple):
     source: str
 
 
+class SourceRelease(NamedTuple):
+    """A release that may be built from source, as it has no wheel.
+
+    Attributes:
+        name: the project's normalised name.
+        version: its version.
+        requires: its run-time requirements.
+        build: what it is built with, exact.
+    """
+
+    name: str
+    version: Version
+    requires: tuple[str, ...]
+    build: tuple[str, ...]
+
+
 class Resolution(NamedTuple):
     """Versions that work together, and what the installer's resolver is to be told.
 
@@ -30,6 +46,8 @@ class Resolution(NamedTuple):
         allowed: library -> every version of it that the chosen builds can use, oldest first.
         pinned: those of the libraries whose version the lock takes from here: the CUDA libraries, which decide whether
             an environment works and are nobody's own choice.
+        constraints: what is true of these builds and not said in their metadata, for the resolver.
+        sources: what may be built from source.
         install: the requirements handed to the resolver, all exact for what the matrix decides.
         cuda: the CUDA runtime of the environment as major.minor; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
@@ -52,6 +70,8 @@ class Resolution(NamedTuple):
     local: Mapping[str, str]
     warnings: tuple[str, ...]
     why: tuple[Reason, ...]
+    constraints: tuple[str, ...] = ()
+    sources: tuple[SourceRelease, ...] = ()
 
 
 class Cause(NamedTuple):

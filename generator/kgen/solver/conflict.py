@@ -7,7 +7,6 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS
 from kgen.matrix.fitness import ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.ranges import VersionRange
@@ -74,13 +73,14 @@ def _source(builds: Sequence[Build | None]) -> str:
 
 def describe_build(build: Build) -> str:
     """What a build is for: `CUDA 12.8`, `the CPU only`."""
-    return "the CPU only" if build.cuda is None else f"CUDA {build.cuda}"
+    own = "" if build.local is None else " in its own index"
+    return "the CPU only" if build.cuda is None else f"CUDA {build.cuda}{own}"
 
 
 def builds_on(platform: str, release: Release) -> list[Build]:
     """The builds of a release on a platform, without the CPU ones where there are others."""
     builds = [build for build in release.builds if platform in build.platforms]
-    with_cuda = [build for build in builds if build.cuda is not None]
+    with_cuda = [build for build in builds if build.cuda is not None and build.local is None]
     return sorted(with_cuda, key=lambda build: Version(build.cuda or "0"), reverse=True) or builds
 
 
@@ -188,7 +188,7 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
         source = _REQUEST_FLAGS[unit.rule] if explicit else f"the floor of {request.platform}"
     elif unit.rule.startswith("gpu "):
         source = "--gpu"
-    elif request.keras and unit.rule == f"{KERAS}{request.keras}":
+    elif request.keras and unit.rule == f"{problem.keras}{request.keras}":
         source = "--keras"
     else:
         places = {

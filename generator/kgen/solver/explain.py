@@ -59,7 +59,7 @@ def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | 
 
 def _explanation(problem: Problem, resolution: Resolution, name: str, *, thorough: bool) -> Explanation:
     version = resolution.packages.get(name) or resolution.libraries[name]
-    newest = max((*_sound(problem.matrix, name), version))
+    newest = max((*_sound(problem, name), version))
     reasons = tuple(reason for reason in resolution.why if reason.subject.split()[0] == name)
     reasons = reasons or tuple(_needs(problem, resolution, name))
     if newest == version or not thorough:
@@ -84,12 +84,14 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
     return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))
 
 
-def _sound(matrix: CompatibilityMatrix, name: str) -> list[Version]:
+def _sound(problem: Problem, name: str) -> list[Version]:
+    matrix = problem.matrix
     if name in matrix.framework_names:
         return [
             release.version
             for release in matrix.framework(name).releases
             if not (release.yanked or release.known_bad or release.version.is_prerelease)
+            and problem.is_of_generation(name, release.version)
         ]
     library = matrix.library(name)
     return [] if library is None else [row.version for row in library.releases if not row.version.is_prerelease]

@@ -163,7 +163,7 @@ def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: VersionRange) -> str:
+def spell(specifiers: Iterable[object]) -> str:
     """A range as people write it: the floor before the ceiling."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
 
@@ -225,11 +225,13 @@ class Problem:
             "platform_python_implementation": "CPython",
             "extra": "",
         }
+        self.generation = matrix.generation_of(request.backends)
+        self.keras = self.generation.package
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
         self._wishes = self._collect_wishes()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
-        self.choices = tuple(self._choice(name) for name in (*self.frameworks, KERAS))
+        self.choices = tuple(self._choice(name) for name in (*self.frameworks, self.keras))
         self.targets = frozenset(need.package for choice in self.choices for needs in choice.needs for need in needs)
 
     @functools.cached_property
@@ -267,8 +269,8 @@ class Problem:
                 name = canonical_name(requirement.name)
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
-            requirement = Requirement(f"{KERAS}{self.request.keras}")
-            wishes.setdefault(KERAS, []).append((Unit(REQUEST, str(requirement)), requirement))
+            requirement = Requirement(f"{self.keras}{self.request.keras}")
+            wishes.setdefault(self.keras, []).append((Unit(REQUEST, str(requirement)), requirement))
         return {name: tuple(found) for name, found in wishes.items()}
 
     def wishes(self, package: str) -> tuple[Requirement, ...]:
@@ -313,6 +315,8 @@ class Problem:
             build
             for build in release.builds
             if self.request.platform in build.platforms
+            and (build.known_bad is None or self._is_pinned(framework, release))
+            and (build.cuda is None or build.local is None or self.request.own_index)
             and (
                 cpu_answers
                 if build.cuda_major is None
@@ -334,7 +338,10 @@ class Problem:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
-        target = (name, request.platform, request.accelerator, request.python)
+        target = (
+            *(name, request.platform, request.accelerator, request.python, request.own_index),
+            self.wishes(name),
+        )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(
@@ -382,13 +389,29 @@ class Problem:
         """The bits of the releases that may be chosen, which a wish has a say in."""
         wishes = self.wishes(name)
         return self._known.once(
-            ("sound", name, wishes), lambda: mask_where(releases, lambda release: self.is_sound(name, release))
+            ("sound", name, wishes, self.request.backends),
+            lambda: mask_where(releases, lambda release: self.is_sound(name, release)),
         )
 
     def is_sound(self, framework: str, release: Release) -> bool:
-        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned."""
+        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned.
+
+        And only one of the generation.
+        """
+        if not self.is_of_generation(framework, release.version):
+            return False
         doubtful = release.yanked or release.known_bad or release.version.is_prerelease
-        return not doubtful or any(pins(wish, release.version) for wish in self.wishes(framework))
+        return not doubtful or self._is_pinned(framework, release)
+
+    def _is_pinned(self, framework: str, release: Release) -> bool:
+        return any(pins(wish, release.version) for wish in self.wishes(framework))
+
+    def is_of_generation(self, name: str, version: Version) -> bool:
+        """Whether a release is one of this generation: of Keras, or of a framework that its backends are for."""
+        if name == self.keras:
+            return version in self.generation.range
+        rows = (self.matrix.backends[backend] for backend in self.request.backends)
+        return all(version in row.releases for row in rows if row.framework == name)
 
     def _apply_hardware(self, choice: Choice, target: tuple[Hashable, ...]) -> None:
         driver = self.request.driver
@@ -443,7 +466,7 @@ class Problem:
                     yield from self._need(owner, one, source)
         for backend in self._backends_of(owner):
             row = self.matrix.backends[backend]
-            for text in (*([f"{KERAS}{row.keras}"] if row.keras else []), *row.needs):
+            for text in (*([f"{self.keras}{row.keras}"] if row.keras else []), *row.needs):
                 yield from self._need(owner, text, row.provenance.source)
 
     def _backends_of(self, framework: str) -> tuple[str, ...]:
@@ -467,7 +490,7 @@ class Problem:
             return self.variables[package]
         if package in self.matrix.framework_names:
             releases = self.matrix.framework(package).releases
-            if package in self.frameworks or package == KERAS:
+            if package in self.frameworks or package == self.keras:
                 # its Choice is made later; the versions, and so the bits, are the same
                 return Variable(name=package, versions=self._versions(package, releases), base=-1)
             return self._plain_framework(package, releases)
@@ -514,22 +537,20 @@ class Problem:
 
     def _plain_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
         """The build of each release that somebody gets who only needs it, and so does not ask for CUDA."""
-        builds = [
-            min(
-                (
-                    build
-                    for build in release.builds
-                    if self.request.platform in build.platforms and self.request.python in build.pythons
-                ),
-                key=newness,
-                default=None,
-            )
-            for release in releases
-        ]
+        builds = [self.plain_build(release) for release in releases]
         return builds, mask_where(builds, lambda build: build is not None)
 
     def _versions(self, package: str, releases: Sequence[Release] | Sequence[LibraryRelease]) -> Sequence[Version]:
         return self._known.once(("versions", package), lambda: [release.version for release in releases])
+
+    def plain_build(self, release: Release) -> Build | None:
+        """The build of a release for who only needs it, and so does not ask for CUDA; None if none fits."""
+        fitting = (
+            build
+            for build in release.builds
+            if self.request.platform in build.platforms and self.request.python in build.pythons
+        )
+        return min(fitting, key=newness, default=None)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
         if self.request.platform not in release.platforms or release.version.is_prerelease:

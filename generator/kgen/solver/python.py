@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.solver.problem import Problem
 from kgen.solver.resolve import select
@@ -19,10 +19,12 @@ def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     the one on which most frameworks could be had; of several, the newest. The Python that the requests name themselves
     is not looked at.
     """
+    generations = [matrix.generation_of(request.backends) for request in requests]
     minors = [
         row.version
         for row in reversed(matrix.pythons)
-        if not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
+        if any(Version(row.version) in generation.pythons for generation in generations)
+        and not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
     ]
     ceilings = [_ceiling(matrix, request) for request in requests]
     for python in minors:
@@ -85,4 +87,4 @@ def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tup
     selection = select(problem)
     if selection is None:
         return ()
-    return tuple(choice.versions[selection.chosen[choice.name]] for choice in problem.choices if choice.name != KERAS)
+    return tuple(choice.versions[selection.chosen[choice.name]] for choice in problem.choices[:-1])

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.fitness import has_sass, ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Cause, Conflict, Reason, Resolution
+from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease
 from kgen.solver import conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
 from kgen.solver.search import Selection, search
@@ -121,7 +121,14 @@ def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection 
 
 
 def conflict_message(problem: Problem) -> str:
-    """One sentence that says what cannot be had."""
+    """One sentence that says what cannot be had, and where it can, if it is for the GPU that it cannot."""
+    request = problem.request
+    rows = [problem.matrix.backends[backend] for backend in request.backends]
+    elsewhere = [row.elsewhere for row in rows if row.elsewhere and request.accelerator.cuda is not None]
+    return "; ".join((_refusal(problem), *dict.fromkeys(elsewhere)))
+
+
+def _refusal(problem: Problem) -> str:
     request = problem.request
     titles = [problem.matrix.framework(name).title for name in problem.frameworks]
     barren = conflict.impossible(problem)
@@ -158,6 +165,11 @@ def resolution_of(
             if version is not None and name not in {*packages, *libraries}:
                 packages[name] = version
                 parts[name] = framework
+    beside = list(_only_needed(problem, selection, picked))
+    for name, build in beside:
+        install += build.install
+        packages[name] = libraries.pop(name)
+        allowed.pop(name)
     needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
@@ -166,6 +178,10 @@ def resolution_of(
         request=problem.request,
         packages=_ordered(packages, choices),
         parts=parts,
+        constraints=tuple(dict.fromkeys(text for build in picked.values() for text in build.adds)),
+        sources=tuple(
+            SourceRelease(one.name, one.version, one.requires, one.build) for one in problem.generation.sources
+        ),
         libraries=dict(sorted(libraries.items())),
         allowed=allowed,
         pinned=tuple(sorted(name for name, version in libraries.items() if _is_cuda(problem, name, version))),
@@ -175,8 +191,25 @@ def resolution_of(
         driver=_driver_floor(problem, picked, cudnn),
         local=local,
         warnings=tuple(_warnings(problem, selection, picked)),
-        why=tuple(_why(problem, choice, selection) for choice in choices),
+        why=(
+            *(_why(problem, choice, selection) for choice in choices),
+            *(_why_beside(problem, f"{name} {packages[name]}", build) for name, build in beside),
+        ),
     )
+
+
+def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Build]) -> Iterator[tuple[str, Build]]:
+    """The frameworks that no backend here is of and that something imports without declaring them.
+
+    Each is for the CPU: who imports TensorFlow for its nested structures must not have its CUDA libraries beside those
+    of the framework that computes.
+    """
+    undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
+    for name in sorted(undeclared & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}):
+        release = problem.matrix.framework(name).releases[newest(selection.masks[name])]
+        build = problem.plain_build(release)
+        if build is not None and parse_requirement(build.install[0]).name != name:
+            yield name, build
 
 
 def _is_cuda(problem: Problem, name: str, version: Version) -> bool:
@@ -198,7 +231,7 @@ def _pinned(text: str) -> Version | None:
 
 def _ordered(packages: dict[str, Version], choices: Sequence[Choice]) -> dict[str, Version]:
     """Keras first, then the frameworks in the order of the request, then their parts."""
-    order = [KERAS, *(choice.name for choice in choices if choice.name != KERAS)]
+    order = [choices[-1].name, *(choice.name for choice in choices[:-1])]
     return {name: packages[name] for name in (*order, *(name for name in packages if name not in order))}
 
 
@@ -245,15 +278,21 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
         release = choice.releases[selection.chosen[choice.name]]
         title = problem.matrix.framework(choice.name).title
         build = picked[choice.name]
+        if build.known_bad is not None:
+            found.append(f"{choice.name} {release.version} is to be avoided: {build.known_bad}")
         if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
             found.append(f"which GPUs {title} {release.version} serves is not known; it was not checked")
     keras = problem.choices[-1]
-    version = keras.versions[selection.chosen[KERAS]]
-    if version.major < max(release.version.major for release in keras.releases):
+    version = keras.versions[selection.chosen[keras.name]]
+    generation = problem.generation
+    if version.major < max(one.major for one in keras.versions if one in generation.range):
         found.append(
             f"keras {version} is TensorFlow's own Keras of that day, not multi-backend Keras:"
             " `KERAS_BACKEND` does nothing in it"
         )
+    ended = {generation.title: generation.ended}
+    ended |= {one.title: one.ended for one in map(problem.matrix.framework, problem.frameworks)}
+    found += [f"{title} was last supported on {end.day}: {end.why}" for title, end in ended.items() if end]
     return found
 
 
@@ -268,6 +307,13 @@ def _doubts(name: str, release: Release) -> list[str]:
     return found
 
 
+def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
+    rule = f"newest that {problem.keras} can import: it does, and declares it not; for the CPU"
+    if problem.request.accelerator.cuda is not None:
+        rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
+    return Reason(subject=subject, rule=rule, source=build.provenance.source)
+
+
 def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
     """Why this version: it is the newest, or what keeps the next one out."""
     position = selection.chosen[choice.name]
@@ -276,7 +322,9 @@ def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
     source = build.provenance.source
     stable = [
         later for later in range(position + 1, len(choice.releases))
-        if not choice.versions[later].is_prerelease and not choice.releases[later].yanked
+        if not choice.versions[later].is_prerelease
+        and not choice.releases[later].yanked
+        and problem.is_of_generation(choice.name, choice.versions[later])
     ]  # fmt: skip
     if not stable:
         return Reason(subject=subject, rule="newest release", source=source)
@@ -321,6 +369,10 @@ def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
 def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]:
     request = problem.request
     release, build = choice.releases[position], choice.builds[position]
+    avoided = [one.known_bad for one in release.builds if one.known_bad and request.platform in one.platforms]
+    if build is None and avoided and request.accelerator.cuda is not None:
+        yield f"is to be avoided: {avoided[0]}"
+        return
     if build is None:
         others = list(dict.fromkeys(map(conflict.describe_build, conflict.builds_on(request.platform, release))))
         yield f"is built for {' and '.join(others)}" if others else f"has no wheel for {request.platform}"

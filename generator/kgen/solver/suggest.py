@@ -7,7 +7,6 @@ from itertools import islice
 
 from packaging.version import Version
 
-from kgen.matrix.compatibility import KERAS
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
@@ -28,7 +27,7 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
-    for changes in (_requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus):
+    for changes in (_own_index, _requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus):
         for change, changed in changes(problem):
             resolution = attempt(changed)
             if resolution is not None:
@@ -44,6 +43,14 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
         resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None))
         if resolution is not None:
             yield Suggestion(change="--cpu", gives=_gives(problem, [resolution]))
+
+
+def _own_index(problem: Problem) -> Iterator[Change]:
+    """The builds that only a framework's own index has."""
+    frameworks = [problem.matrix.framework(name) for name in problem.frameworks]
+    builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
+    if not problem.request.own_index and any(build.cuda is not None and build.local is not None for build in builds):
+        yield "--torch-index", problem.request._replace(own_index=True)
 
 
 def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
@@ -178,7 +185,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
     name = canonical_name(requirement.name)
-    frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, KERAS}
+    frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, problem.keras}
     return name not in frameworks
 
 

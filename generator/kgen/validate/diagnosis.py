@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tomli
@@ -52,6 +53,7 @@ def diagnose(
     failure: Mapping[str, Any],
     watched: Mapping[str, str],
     missing: Sequence[Mapping[str, str]],
+    installed: Mapping[str, str] = MappingProxyType({}),
 ) -> Diagnosis:
     """Looks for the cause of a failure.
 
@@ -62,6 +64,7 @@ def diagnose(
         failure: the step's `failed` event; empty if it told of none.
         watched: the variables that can turn the framework aside and were set.
         missing: rows of package and file: libraries that should be on disk and are not.
+        installed: normalised name -> version of what is there.
     """
     causes: list[str] = []
     hints: list[str] = []
@@ -77,6 +80,10 @@ def diagnose(
     for cause, hint in (*_of_driver(facts.get("driver"), rows["driver"]), *_of_variables(fault, watched, rows)):
         causes.append(cause)
         hints.append(hint)
+    for row in rows["installed"]:
+        if fault in row["faults"] and _are_there(row["packages"], installed):
+            causes.append(row["says"])
+            hints.append(row["hint"].format(environment=environment))
     # What the step refused by itself is said already.
     raised = [] if failure.get("kind") else failure.get("errors", ())
     errors = [f"{error['type']}: {error['message']}" for error in raised]
@@ -121,6 +128,13 @@ def _of_variables(
         value = watched.get(row["name"])
         if value is not None and fault in row["faults"] and re.fullmatch(row["pattern"], value):
             yield row["says"].format(value), f"unset {row['name']}"
+
+
+def _are_there(packages: Mapping[str, str], installed: Mapping[str, str]) -> bool:
+    """Whether each of these packages is there in a version of its range."""
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - only a failure pays for it
+
+    return all(name in installed and installed[name] in SpecifierSet(text) for name, text in packages.items())
 
 
 def _line(text: str, place: int) -> str:

@@ -111,6 +111,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             failure=observation.last("failed"),
             watched=observation.last("started").get("watched", {}),
             missing=observation.last("libraries").get("missing", ()),
+            installed=installed,
         )
         causes = tuple(_mismatch_text(one) for one in wrong if one.judged)
         diagnosis = diagnosis._replace(causes=(*causes, *diagnosis.causes))
@@ -184,7 +185,8 @@ def _of_result(
         return Fault.NUMBERS, _distance_text(distance, result)
     if not training:
         return None, f"forward pass only: Keras cannot train on {subject.backend}"
-    return None, f"{proof['convolutions']} convolutions compiled by {proof['compiler']}"
+    verb = "run" if proof.get("engine") else "compiled"
+    return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}"
 
 
 def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:

@@ -11,23 +11,22 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, lockfiles, storage
+from kgen import __version__, lockfiles
 from kgen.errors import OutsideError, SettingsError
 from kgen.model.lockfile import Lockfile
-from kgen.validate.judge import Outcome, Verdict
-from kgen.validate.reference import TOLERANCES
+
+if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
+    from kgen.validate.judge import Verdict
 
 SCHEMA = 1
 FOLDER = "receipts"
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(NamedTuple):
     """A receipt on disk.
 
     Attributes:
@@ -67,6 +66,8 @@ def compose(
         verdicts: backend -> its verdict; none of them skipped.
         today: the day.
     """
+    from kgen.validate.judge import Outcome  # noqa: PLC0415 - see above
+
     differences = {row for verdict in verdicts.values() for row in verdict.differences}
     passed = all(verdict.outcome is Outcome.PASSED for verdict in verdicts.values())
     return {
@@ -97,6 +98,8 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
     }
     if not result:
         return row
+    from kgen.validate.reference import TOLERANCES  # noqa: PLC0415 - see above
+
     tolerance = TOLERANCES[kind]
     distance = verdict.distance
     measured = {
@@ -159,11 +162,15 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
         raise OutsideError(
             f"{path.parent} cannot be created: {error.strerror or error}", hints=[f"ls -ld {path.parent.parent}"]
         ) from error
+    from kgen import storage  # noqa: PLC0415 - see above
+
     storage.write_file(path, render(data))
     return path
 
 
 def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    from kgen.validate.judge import Outcome  # noqa: PLC0415 - see above
+
     proven = old["lock"] == new["lock"] and old["verdict"] == Outcome.PASSED.value
     return bool(proven and old["installed"]["as_locked"] and not new["installed"]["as_locked"])
 

@@ -37,6 +37,7 @@ class Subject:
         variables: what the environment's activation sets.
         timeout: seconds.
         module: the package to train with.
+        step: which of the step's modules knows how to look at it; None for that of the backend's name.
         way: the words of a program that enters the environment and then becomes the interpreter; none where its
             variables are all there is to entering it.
         conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
@@ -49,6 +50,7 @@ class Subject:
     variables: Mapping[str, str]
     timeout: float
     module: str = "keras"
+    step: str | None = None
     way: tuple[str, ...] = ()
     conda: bool = False
 
@@ -102,6 +104,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
         values = {
             "backend": subject.backend,
             "import": subject.module,
+            "step": subject.step or subject.backend,
             "device": subject.device,
             "folder": str(own),
             "ends": time.time() + subject.timeout,

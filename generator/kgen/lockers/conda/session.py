@@ -102,7 +102,7 @@ class CondaSession:
         """Everything from conda's channels."""
         outcome = CondaOutcome(request=request)
         with _timed(outcome):
-            outcome.conflict = refusal(self._matrix, request, self._channels)
+            outcome.conflict = self._older(request) or refusal(self._matrix, request, self._channels)
             if outcome.conflict is None:
                 asked = target(self._matrix, request, self._channels)
                 self._lock(outcome, asked._replace(locked=self._locked(request)))
@@ -115,6 +115,9 @@ class CondaSession:
         """
         outcome = CondaOutcome(request=request)
         with _timed(outcome):
+            outcome.conflict = self._older(request)
+            if outcome.conflict is not None:
+                return outcome
             asked = base(self._matrix, request, self._channels)._replace(locked=self._locked(request))
             self._lock(outcome, asked)
             if outcome.lock is None:
@@ -142,6 +145,18 @@ class CondaSession:
             rest = tuple(wheel for wheel in wheels.wheels if judge.conda_name(self._matrix, wheel.name) not in provided)
             self._judge(outcome, asked, outcome.lock.records, rest)
         return outcome
+
+    def _older(self, request: EnvironmentRequest) -> Conflict | None:
+        """That a request is for a generation whose packages for conda nobody has looked at."""
+        generation = self._matrix.generation_of(request.backends)
+        if generation.name == next(iter(self._matrix.generations)):
+            return None
+        return Conflict(
+            request=request,
+            message=f"{generation.title} is locked as wheels only: what conda's channels have of it is not followed",
+            causes=(),
+            suggestions=(),
+        )
 
     # -- one request -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 The specification is a JSON object:
 
     backend      what Keras must say its backend is, as `jax`
+    step         which of `kgen_step.backends` knows how to look at it; the module of the backend's name without it
     import       the package to train with: `keras`, `keras_core`
     device       `cpu` or `gpu`
     folder       an empty folder for what frameworks write: caches, Keras's own settings
@@ -24,7 +25,7 @@ from kgen_step import program  # noqa: E402 - found by the lines above; last on 
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
-    backend = importlib.import_module("kgen_step.backends." + spec["backend"])
+    backend = importlib.import_module("kgen_step.backends." + spec.get("step", spec["backend"]))
     # kgen's own folder gets no byte code of another interpreter; what is imported from here on is the environment's.
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
     sys.exit(program.run(spec, backend, sys.argv[2]))

@@ -4,10 +4,14 @@ import numpy
 
 from kgen_step import task
 
+_KERNEL_AXES = 4
+"""Of a convolution's kernel: height, width, in, out."""
 
-def build(keras, weights, options):
+
+def build(keras, weights, options, *, rotated=False):
     """Gives the model with these weights.
 
+    rotated: whether kernels are to be turned by 180 degrees, for who convolves where all others correlate.
     options: further arguments of `compile`; None for a model that is not to be trained.
     """
     layers = keras.layers
@@ -21,7 +25,7 @@ def build(keras, weights, options):
     values = layers.Dense(task.HIDDEN, activation="relu", **plain)(values)
     values = layers.Dense(task.CLASSES, activation="softmax", **plain)(values)
     model = keras.models.Model(images, values)
-    model.set_weights(weights)
+    model.set_weights(turned(weights) if rotated else weights)
     if options is not None:
         # The rate goes by position: its name was `lr` once.
         optimizer = keras.optimizers.SGD(task.RATE, momentum=task.MOMENTUM)
@@ -29,13 +33,21 @@ def build(keras, weights, options):
     return model
 
 
+def turned(weights):
+    """The weights with each convolution's kernel turned by 180 degrees; twice is as it was."""
+    return [weight[::-1, ::-1] if len(weight.shape) == _KERNEL_AXES else weight for weight in weights]
+
+
 class Trainer:
     """Trains step by step; keeps what came out of the compiled function, to ask where it lives."""
 
     steps = task.STEPS
 
-    def __init__(self, model, images, labels):
+    def __init__(self, model, images, labels, *, rotated=False):
         self._model = model
+        self._rotated = rotated
+        # keras-core gives the mean of all losses since it was told to forget them.
+        self._sums_up = type(model).__module__.startswith("keras_core.")
         self._batches = list(zip(images, labels))
         self._losses = []
         self._result = None
@@ -43,6 +55,8 @@ class Trainer:
 
     def step(self, number):
         """Trains on one batch."""
+        if self._sums_up:
+            self._model.reset_metrics()
         images, labels = self._batches[number % task.BATCHES]
         loss = self._model.train_on_batch(images, labels)
         self._losses.append(float(numpy.ravel(numpy.asarray(loss))[0]))
@@ -61,16 +75,19 @@ class Trainer:
 
     def arrays(self):
         """The weights and the optimiser's state after training, and the last outputs of the training function."""
-        state = self._model.optimizer.variables
+        optimizer = self._model.optimizer
+        # Keras 2 calls them weights.
+        state = optimizer.variables if hasattr(optimizer, "variables") else optimizer.weights
         return {
-            "weights": [getattr(variable, "value", variable) for variable in self._model.trainable_weights],
-            "state": [getattr(variable, "value", variable) for variable in (state() if callable(state) else state)],
+            "weights": [_value(variable) for variable in self._model.trainable_weights],
+            "state": [_value(variable) for variable in (state() if callable(state) else state)],
             "outputs": list(_leaves(self._result)),
         }
 
     def values(self):
         """What the judge compares."""
         weights = [numpy.asarray(weight) for weight in self._model.get_weights()]
+        weights = turned(weights) if self._rotated else weights
         return {
             "contract": "training",
             "losses": self._losses,
@@ -105,6 +122,17 @@ class Predictor:
             "contract": "forward",
             "outputs": [[float(value) for value in row] for row in numpy.asarray(self._outputs)],
         }
+
+
+def _value(variable):
+    """What a variable of Keras holds.
+
+    Of TensorFlow's own `value` is a method; Theano's raise an error for it, CNTK's give a copy in the host's memory.
+    """
+    if hasattr(variable, "get_value") or type(variable).__module__.startswith("cntk"):
+        return variable
+    value = getattr(variable, "value", variable)
+    return variable if callable(value) else value
 
 
 def _leaves(value):

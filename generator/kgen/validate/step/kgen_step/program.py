@@ -62,8 +62,14 @@ def _stages(spec, backend, events):
         events.tell("device", device=device, built=backend.built())
     with events.stage("build"):
         weights, images, labels = task.arrays()
-        model = network.build(keras, weights, backend.compile_options() if backend.TRAINS else None)
-    runner = network.Trainer(model, images, labels) if backend.TRAINS else network.Predictor(model, images)
+        rotated = getattr(backend, "ROTATED", False)
+        options = backend.compile_options() if backend.TRAINS else None
+        model = network.build(keras, weights, options, rotated=rotated)
+        if hasattr(backend, "prepare"):
+            backend.prepare(model)
+    runner = (
+        network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
+    )
     with events.stage("compile"):
         watch = backend.watch()
         runner.step(0)

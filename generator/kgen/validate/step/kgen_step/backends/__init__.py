@@ -9,5 +9,7 @@ built()                 what it says that it was built for: {cuda, cudnn}
 compile_options()       what Keras's `compile` is told to have the training step compiled
 watch()                 begins to listen to its compiler, just before the first step
 places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
-prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}
+prepare(model)          only of who has it: compiles what Keras does not
+ROTATED                 only of who has it: True if its convolution is one, and not a correlation
+prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """

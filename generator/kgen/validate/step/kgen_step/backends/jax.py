@@ -16,7 +16,7 @@ _CPU = "cpu"
 def hold(environ, device, _folder):
     """A step that is really compiled, in float32, without taking the whole GPU."""
     environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+    environ["JAX_DEFAULT_MATMUL_PRECISION"] = "float32"
     environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if device == _CPU:
         environ["CUDA_VISIBLE_DEVICES"] = "-1"

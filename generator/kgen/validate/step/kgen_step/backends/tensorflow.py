@@ -18,6 +18,8 @@ WATCHED = (
 
 _CPU = "cpu"
 _DUMP = "programs"
+_STEP = ".*(XlaMustCompile|_step_on_data).*"
+"""The programs of training steps: keras-core's are called without a word of XLA."""
 
 
 def hold(environ, device, folder):
@@ -34,7 +36,7 @@ def hold(environ, device, folder):
         environ.get("XLA_FLAGS", ""),
         "--xla_dump_to=" + os.path.join(folder, _DUMP),
         "--xla_dump_hlo_as_text",
-        "--xla_dump_hlo_module_re=.*XlaMustCompile.*",
+        "--xla_dump_hlo_module_re=" + _STEP,
     )
     environ["XLA_FLAGS"] = " ".join(flags).strip()
     if device == _CPU:
@@ -101,7 +103,7 @@ def prove(function, _watch, folder):
         name, text = max(texts, key=lambda item: len(item[1]))
         found.update(hlo.facts(text), programs=len(texts), target="gpu" if "gpu_after" in name else _CPU)
         # What follows is a number that stands for this machine's devices.
-        found["module"] = found["module"].partition("__XlaMustCompile")[0]
+        found["module"] = found["module"].partition("__")[0]
     else:
         found["instead"] = "XLA wrote down no program"
     return found

@@ -1,0 +1,199 @@
+"""`kgen matrix refresh`: new releases from the index into the user's matrix, the project's, or kgen's own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import host, index, project, resources, storage, uvtool, wheels
+from kgen.cli import console
+from kgen.errors import ExitStatus, OutsideError, UsageError
+from kgen.matrix import origin
+from kgen.matrix.compatibility import Folder
+from kgen.refresh.facts import FactReader
+from kgen.refresh.run import Progress, Refresh, Refreshed
+
+_WHO = "kgen matrix refresh"
+_LISTED = 40
+"""So many lines of a kind are printed; all of them are in --json."""
+
+
+class _Target(NamedTuple):
+    """Where a refresh goes.
+
+    Attributes:
+        folder: the folder of the matrix.
+        held: the folder that is held while it is at work.
+        own: whether that is kgen's own matrix, in its repository.
+    """
+
+    folder: Path
+    held: Path
+    own: bool
+
+
+def run(arguments: argparse.Namespace) -> ExitStatus:
+    """Refresh, tell, and write unless that was only to be checked."""
+    root = project.find_root(Path.cwd())
+    target = _target(root, for_project=arguments.project)
+    with contextlib.nullcontext() if arguments.check else _held(target):
+        texts = Folder(resources.folder("matrix")) if target.own else origin.layered(target.folder)
+        before = dict(texts)
+        found = _refresh(before, root)
+        written = None
+        if found.files and not arguments.check:
+            _write(target, before, found)
+            written = target.folder
+    if arguments.json:
+        console.data(_data(found, written))
+    else:
+        _tell(found)
+        _tell_end(found, written, check=arguments.check)
+    return ExitStatus.CHECK_FAILED if arguments.check and found.files else ExitStatus.DONE
+
+
+def _target(root: Path, *, for_project: bool) -> _Target:
+    if not for_project:
+        folder = origin.cache_folder()
+        return _Target(folder, folder.parent, own=False)
+    folder = origin.project_folder(root)
+    if folder == resources.folder("matrix"):
+        return _Target(folder, root, own=True)
+    if folder.exists() and not (folder / origin.MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            f"{folder} is in the way: it is there, and no matrix that kgen has refreshed",
+            hints=["kgen matrix refresh"],
+        )
+    return _Target(folder, root, own=False)
+
+
+@contextlib.contextmanager
+def _held(target: _Target) -> Iterator[None]:
+    try:
+        target.held.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutsideError(
+            f"{target.held} cannot be written: {error.strerror}", hints=["set KGEN_CACHE_DIR to a folder of yours"]
+        ) from None
+
+    def waiting() -> None:
+        console.say(f"another `{_WHO}` is at work in {target.held}; waiting for it to end")
+
+    with storage.exclusive(target.held, who=_WHO, wait=waiting):
+        yield
+
+
+def _refresh(before: Mapping[str, str], root: Path) -> Refreshed:
+    cancel = threading.Event()
+    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
+    with (
+        wheels.WheelReader(cache=None, cancel=cancel, certificates=host.variable("SSL_CERT_FILE")) as reader,
+        _progress() as told,
+    ):
+        return Refresh(
+            before,
+            index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=cache / "pages"),
+            lambda count: FactReader(reader, cache=cache / "facts", count=count),
+            today=dt.datetime.now(dt.timezone.utc).date(),
+            cancel=cancel,
+            progress=told,
+        ).run()
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar with the stage, where stderr is a terminal; silence elsewhere."""
+    if not host.is_terminal(sys.stderr):
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks = {}
+
+        def told(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(f"reading {stage}", total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield told
+
+
+def _write(target: _Target, before: Mapping[str, str], found: Refreshed) -> None:
+    """Put the new files in the place of the old ones, all or none."""
+    if target.own:
+        changed = {name: text.encode() for name, text in found.files.items()}
+        storage.replace_folder(target.folder, changed, owned=lambda _path: False)
+        return
+    shipped = Folder(resources.folder("matrix"))
+    after = {**before, **found.files}
+    files = {name: text for name, text in after.items() if name not in shipped or shipped[name] != text}
+    day = dt.datetime.now(dt.timezone.utc).date()
+    texts = {**files, origin.MARK: origin.mark_text(day, files, shipped)}
+    storage.replace_folder(
+        target.folder,
+        {name: text.encode() for name, text in texts.items()},
+        owned=lambda path: path.endswith(".toml"),
+    )
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def _tell(found: Refreshed) -> None:
+    rows = [(change.what, change.name, change.version, change.detail) for change in found.changes]
+    if rows:
+        console.result(console.table(("", "project", "release", ""), rows[:_LISTED]))
+        if len(rows) > _LISTED:
+            console.result(f"… and {len(rows) - _LISTED} more: --json")
+    for one in found.contradictions[:_LISTED]:
+        console.say(
+            f"contradiction: {one.subject}: the matrix says {one.matrix} ({one.source});"
+            f" the index says {one.found} ({one.page}). The matrix was left as it is"
+        )
+    if len(found.contradictions) > _LISTED:
+        console.say(f"… and {len(found.contradictions) - _LISTED} more contradictions: --json")
+    for note in found.notes:
+        console.say(f"note: {note}")
+    if found.gone:
+        named = ", ".join(f"{name} ({len(versions)})" for name, versions in sorted(found.gone.items()))
+        console.say(f"note: the index lacks releases that the matrix knows, and keeps: {named}")
+
+
+def _tell_end(found: Refreshed, written: Path | None, *, check: bool) -> None:
+    asked = f"{found.pages} projects asked for, {found.wheels} wheels read"
+    if not found.files:
+        console.say(f"the matrix is up to date: {found.revision} ({asked})")
+    elif check:
+        console.say(f"the matrix is not up to date ({asked})")
+        console.hints(["kgen matrix refresh"])
+    else:
+        console.say(f"matrix {found.revision} in {written} ({asked})")
+
+
+def _data(found: Refreshed, written: Path | None) -> dict[str, object]:
+    return {
+        "revision": found.revision,
+        "up-to-date": not found.files,
+        "written": None if written is None else str(written),
+        "changes": [
+            {"what": change.what, "project": change.name, "release": change.version, "detail": change.detail}
+            for change in found.changes
+        ],
+        "contradictions": [one._asdict() for one in found.contradictions],
+        "notes": found.notes,
+        "gone": found.gone,
+        "files": sorted(found.files),
+        "indexes": found.indexes,
+        "pages": found.pages,
+        "wheels": found.wheels,
+    }

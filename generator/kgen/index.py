@@ -1,0 +1,314 @@
+"""What a Python index says about a project: its page, in JSON or in HTML, and the files that it names.
+
+Knows nothing of what the files mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import html
+import json
+import os
+import re
+import tempfile
+import urllib.parse
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from kgen.errors import OutsideError
+from kgen.wheels import Page
+
+ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
+"""JSON first: it has sizes, and days that HTML has by agreement only."""
+
+_ANCHOR = re.compile(r"""<a\b((?:[^>"']|"[^"]*"|'[^']*')*)>""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([a-zA-Z][\w:-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
+_SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
+_FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
+_WORDS = 300
+_OK, _UNCHANGED = 200, 304
+_HEADER = "kgen-page 1"
+
+
+class Asker(Protocol):
+    """What fetches pages: :class:`kgen.wheels.WheelReader`."""
+
+    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+        """A page, as a GET with these headers gives it."""
+
+
+NO_WHEEL = ("", "", "")
+"""The tag of a file that is no wheel."""
+
+
+class IndexFile(NamedTuple):
+    """A wheel, or a source distribution, as an index names it.
+
+    Attributes:
+        filename: its name.
+        url: where it is.
+        sha256: its digest; empty if the index names none.
+        version: the version in its name, as it is written there.
+        tags: the three parts of a wheel's tag: Pythons, ABIs, platforms; `NO_WHEEL` of a source distribution.
+        requires_python: what the index says about Python; empty if nothing.
+        uploaded: the day it was uploaded, in UTC; None if the index does not say.
+        yanked: why it was yanked; None if it was not.
+        sidecar: whether the index serves its METADATA beside it (PEP 658): its sha256, or empty if that is not known;
+            None if it does not.
+    """
+
+    filename: str
+    url: str
+    sha256: str
+    version: str
+    tags: tuple[str, str, str]
+    requires_python: str
+    uploaded: dt.date | None
+    yanked: str | None
+    sidecar: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A project as an index has it.
+
+    Attributes:
+        index: the index's URL, without what is secret in it.
+        files: in the page's order.
+    """
+
+    index: str
+    files: tuple[IndexFile, ...]
+
+
+def shown(url: str) -> str:
+    """A URL as it may be shown: without a password and without a query, which may be one too."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+
+class Index:
+    """Indexes in the order of their priority, asked for projects; safe to use from many threads.
+
+    As with uv, the first index that has a project answers for it alone. Pages are kept with what their server gave to
+    ask whether they have changed.
+
+    Args:
+        urls: of simple indexes, the most important first.
+        asker: what fetches pages.
+        cache: the folder for pages; None for none.
+    """
+
+    def __init__(self, urls: tuple[str, ...], asker: Asker, *, cache: Path | None) -> None:
+        self._urls = urls
+        self._asker = asker
+        self._cache = cache
+
+    def project(self, name: str) -> Listed | None:
+        """The files of a project; None if no index has it.
+
+        Raises:
+            OutsideError: an index cannot be asked, or answers with something else than a page of files.
+        """
+        for url in self._urls:
+            page = self._page(f"{url.rstrip('/')}/{name}/", name)
+            if page is not None:
+                return Listed(index=shown(url), files=tuple(parse(page, name)))
+        return None
+
+    def _page(self, url: str, name: str) -> Page | None:
+        kept = self._load(url)
+        headers = {"Accept": ACCEPT}
+        if kept is not None:
+            headers |= {"If-None-Match": kept.tag} if kept.tag else {}
+            headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
+        page = self._asker.page(url, name=f"the page of {name}", headers=headers)
+        if page.status == _UNCHANGED:
+            if kept is None:
+                raise OutsideError(f"the page of {name}: {shown(url)} says that nothing has changed, unasked")
+            return kept
+        if page.status != _OK:
+            return None
+        if page.tag or page.modified:
+            self._store(url, page)
+        return page
+
+    def _file(self, url: str) -> Path | None:
+        return None if self._cache is None else self._cache / hashlib.sha256(url.encode()).hexdigest()
+
+    def _load(self, url: str) -> Page | None:
+        """The page that was kept; None if there is none, or it is damaged."""
+        file = self._file(url)
+        if file is None:
+            return None
+        try:
+            header, _, packed = file.read_bytes().partition(b"\n")
+            if header.decode() != f"{_HEADER} {zlib.crc32(packed):08x}":
+                return None
+            place, kind, tag, modified, body = json.loads(zlib.decompress(packed))
+            return Page(url=place, status=_OK, kind=kind, body=body.encode(), tag=tag, modified=modified)
+        except (OSError, ValueError, TypeError, AttributeError, zlib.error):
+            return None
+
+    def _store(self, url: str, page: Page) -> None:
+        file = self._file(url)
+        if file is None:
+            return
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            text = json.dumps([page.url, page.kind, page.tag, page.modified, page.body.decode()])
+            keep(file, _HEADER, zlib.compress(text.encode(), 1))
+
+
+def keep(file: Path, header: str, body: bytes) -> None:
+    """Puts something into a cache, whole or not at all, with a checksum.
+
+    Raises:
+        OSError: the cache takes nothing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as part:
+            part.write(f"{header} {zlib.crc32(body):08x}\n".encode())
+            part.write(body)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def parse(page: Page, name: str) -> Iterator[IndexFile]:
+    """The files that a page names.
+
+    Raises:
+        OutsideError: it is no page of an index.
+    """
+    try:
+        text = page.body.decode()
+        rows = _json_rows(json.loads(text)) if "json" in page.kind else _html_rows(text)
+        found = list(rows)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise OutsideError(
+            f"the page of {name}: {shown(page.url)} is no page of an index: {error}"[:_WORDS],
+            hints=[f"curl --location {shown(page.url)}/"],
+        ) from None
+    if not found:
+        raise OutsideError(
+            f"the page of {name}: {shown(page.url)} names no file (is it a login page?)",
+            hints=[f"curl --location {shown(page.url)}/"],
+        )
+    base = _BASE.search(text[:4096]) if "json" not in page.kind else None
+    return _files(found, urllib.parse.urljoin(page.url, html.unescape(base[1])) if base else page.url, page.url)
+
+
+@dataclass(slots=True)
+class _Row:
+    """A file as the page has it."""
+
+    filename: str
+    url: str
+    sha256: str
+    requires_python: str
+    uploaded: str
+    yanked: str | None
+    sidecar: str | None
+
+
+def _json_rows(data: Any) -> Iterator[_Row]:  # noqa: ANN401 - whatever an index says
+    for row in data["files"]:
+        yanked = row.get("yanked", False)
+        about = row.get("core-metadata", row.get("dist-info-metadata", False))
+        yield _Row(
+            filename=str(row["filename"]),
+            url=str(row["url"]),
+            sha256=str(row.get("hashes", {}).get("sha256", "")).lower(),
+            requires_python=str(row.get("requires-python") or ""),
+            uploaded=str(row.get("upload-time") or ""),
+            yanked=None if yanked is False or yanked is None else "" if yanked is True else str(yanked),
+            sidecar=None if not about else str(about.get("sha256", "")) if isinstance(about, dict) else "",
+        )
+
+
+def _html_rows(text: str) -> Iterator[_Row]:
+    for match in _ANCHOR.finditer(text):
+        found = {name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])}
+        if "&" in match[1]:
+            found = {name: html.unescape(value) if "&" in value else value for name, value in found.items()}
+        href, _, fragment = found.get("href", "").partition("#")
+        filename = href.partition("?")[0].rpartition("/")[2]
+        filename = urllib.parse.unquote(filename) if "%" in filename else filename
+        if not filename.endswith(_FILES):
+            continue
+        digest = _SHA256.search(fragment)
+        about = found.get("data-core-metadata", found.get("data-dist-info-metadata"))
+        named = _SHA256.search(about or "")
+        yield _Row(
+            filename=filename,
+            url=href,
+            sha256=digest[1].lower() if digest else "",
+            requires_python=found.get("data-requires-python", ""),
+            uploaded=found.get("data-upload-time", ""),
+            yanked=found.get("data-yanked"),
+            sidecar=None if about in {None, "", "false"} else named[1].lower() if named else "",
+        )
+
+
+def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
+    login = urllib.parse.urlsplit(asked)
+    plain = "@" not in login.netloc
+
+    def absolute(url: str) -> bool:
+        # joining URLs takes longer than all the rest, and of thousands of files nearly all need none
+        return plain and url.startswith(("https://", "http://"))
+
+    for row in rows:
+        parts = row.filename.removesuffix(".whl").split("-")
+        version, tags = "", NO_WHEEL
+        if row.filename.endswith(".whl") and len(parts) in {5, 6}:
+            version, tags = parts[1], (parts[-3], parts[-2], parts[-1])
+        elif row.filename.endswith((".tar.gz", ".zip")):
+            version = row.filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
+        if not version:
+            continue
+        yield IndexFile(
+            filename=row.filename,
+            url=row.url if absolute(row.url) else _with_login(urllib.parse.urljoin(base, row.url), login),
+            sha256=row.sha256,
+            version=version,
+            tags=tags,
+            requires_python=row.requires_python,
+            uploaded=_day(row.uploaded),
+            yanked=row.yanked,
+            sidecar=row.sidecar,
+        )
+
+
+def _with_login(url: str, asked: urllib.parse.SplitResult) -> str:
+    """A file's URL with the credentials of its index, where the same host serves both, as uv does it."""
+    login, _, host = asked.netloc.rpartition("@")
+    if not login:  # most
+        return url
+    parts = urllib.parse.urlsplit(url)
+    same = (parts.scheme, parts.netloc) == (asked.scheme, host)
+    return urllib.parse.urlunsplit(parts._replace(netloc=asked.netloc)) if same else url
+
+
+@functools.lru_cache(4096)
+def _day(text: str) -> dt.date | None:
+    """The day of a moment in UTC, which indexes write with or without a fraction."""
+    if not text:
+        return None
+    try:
+        if text.endswith(("Z", "+00:00")):
+            return dt.date.fromisoformat(text[:10])
+        moment = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", text))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)).date()

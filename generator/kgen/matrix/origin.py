@@ -1,0 +1,233 @@
+"""Which matrix is in use: the one that ships with kgen, and over it what was refreshed, in the project or in the cache.
+
+A refreshed matrix is a folder with the files that differ from kgen's own, and :data:`MARK`, which says what they were
+made from. kgen's own is the floor: where its files have changed since, what was refreshed is laid over them row by row,
+and a row that both have is kgen's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import tomli
+
+from kgen import host, project, resources
+from kgen.matrix.compatibility import CompatibilityMatrix, Folder
+
+MARK = "refresh.toml"
+"""The file that makes a folder a refreshed matrix."""
+
+NAME = "matrix"
+"""What the folder is called, beside a project's settings and in the cache."""
+
+_LIBRARIES = "libraries/"
+_TOOLKITS = "toolkits.toml"
+
+Kind = Literal["shipped", "cache", "project"]
+
+
+class Origin(NamedTuple):
+    """Where a matrix is from.
+
+    Attributes:
+        kind: whether it is kgen's own alone, or was refreshed in the user's cache or in the project.
+        folder: of what was refreshed; kgen's own if nothing was.
+        checked: the day of the refresh; None for kgen's own.
+        note: why a refreshed matrix that is there is not used; empty if all is well.
+    """
+
+    kind: Kind
+    folder: Path
+    checked: dt.date | None = None
+    note: str = ""
+
+
+def cache_folder() -> Path:
+    """Where a matrix refreshed without `--project` lives: `matrix` in kgen's own cache folder."""
+    override = host.variable("KGEN_CACHE_DIR")
+    if override:
+        return Path(override).expanduser() / NAME
+    if sys.platform.startswith("linux"):  # as platformdirs has it, which is slow to import, and every command asks
+        base = host.variable("XDG_CACHE_HOME") or ""
+        return (Path(base) if base.startswith("/") else Path("~/.cache").expanduser()) / "kgen" / NAME
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return Path(platformdirs.user_cache_dir("kgen")) / NAME
+
+
+def project_folder(root: Path) -> Path:
+    """Where a project's own matrix lives, beside its settings."""
+    return root / NAME
+
+
+def current(start: Path | None = None) -> CompatibilityMatrix:
+    """The matrix in use in this folder, the working one unless named."""
+    texts, _ = texts_in_use(start)
+    return CompatibilityMatrix(texts)
+
+
+def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
+    """The files of the matrix in use, and where they are from."""
+    shipped = resources.folder("matrix")
+    root = project.find_root(start or Path.cwd())
+    if project_folder(root) == shipped:  # kgen's own repository: its matrix is the one that it has
+        return Folder(shipped), Origin("shipped", shipped)
+    note = ""
+    folders: tuple[tuple[Kind, Path], ...] = (("project", project_folder(root)), ("cache", cache_folder()))
+    for kind, folder in folders:
+        mark = _mark(folder)
+        if mark is None:
+            continue
+        if isinstance(mark, str):
+            note = mark
+            continue
+        damaged = _damaged(folder, mark) if kind == "cache" else None  # a project's may be edited
+        if damaged is not None:
+            note = f"{folder / damaged} is damaged, and what was refreshed is not used"
+            continue
+        return Layered(Folder(shipped), folder, mark), Origin(kind, folder, mark.checked, note)
+    return Folder(shipped), Origin("shipped", shipped, note=note)
+
+
+def layered(folder: Path) -> Mapping[str, str]:
+    """Kgen's own files under those of a refreshed matrix in this folder, if there is a sound one."""
+    shipped = Folder(resources.folder("matrix"))
+    mark = _mark(folder)
+    sound = isinstance(mark, Mark) and (folder != cache_folder() or _damaged(folder, mark) is None)
+    return Layered(shipped, folder, mark) if isinstance(mark, Mark) and sound else shipped
+
+
+def _damaged(folder: Path, mark: Mark) -> str | None:
+    """The first file of a refreshed matrix that is not what was written; None if all are."""
+    return next((name for name, (_, own) in mark.files.items() if _crc(folder / name) != own), None)
+
+
+class Mark(NamedTuple):
+    """What a refreshed matrix says of itself: the day, and file -> (check sum of kgen's own then, of its own)."""
+
+    checked: dt.date
+    files: Mapping[str, tuple[str, str]]
+
+
+def _mark(folder: Path) -> Mark | str | None:
+    """The mark of a refreshed matrix; None if the folder holds none, words if it makes no sense."""
+    path = folder / MARK
+    try:
+        data = tomli.loads(path.read_text(encoding="utf-8"))
+        files = {str(name): (str(row["base"]), str(row["own"])) for name, row in data["file"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{path} is damaged, and the matrix beside it is not used: {error}"
+    day = data["checked"]
+    return Mark(day, files) if type(day) is dt.date else f"{path} is damaged: its day is none"
+
+
+def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, str]) -> str:
+    """The text of :data:`MARK` for these files, made over kgen's own."""
+    rows = "".join(
+        f'\n[file."{name}"]\nbase = "{checksum(shipped[name]) if name in shipped else ""}"\nown = "{checksum(text)}"\n'
+        for name, text in sorted(files.items())
+    )
+    return (
+        "# Made by `kgen matrix refresh`: what an index knew that kgen's own matrix did not; and what of kgen's own\n"
+        "# these files were made over, so that a newer kgen's are not hidden by them.\n"
+        f"checked = {checked}\n" + (rows or "\n[file]\n")
+    )
+
+
+def checksum(text: str) -> str:
+    """What tells whether a file is what it was."""
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _crc(path: Path) -> str:
+    try:
+        return f"{zlib.crc32(path.read_bytes()):08x}"
+    except OSError:
+        return ""
+
+
+class Layered(Mapping[str, str]):
+    """The files of a matrix, each that of the upper layer if it was made over this very lower one, else of both."""
+
+    def __init__(self, lower: Mapping[str, str], upper: Path, mark: Mark) -> None:
+        self._lower = lower
+        self._upper = Folder(upper)
+        self._mark = mark
+
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted({*self._lower, *self._mark.files}))
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._mark.files or name not in self._upper:
+            return self._lower[name]
+        upper = self._upper[name]
+        if name not in self._lower:
+            return upper
+        lower = self._lower[name]
+        return upper if checksum(lower) == self._mark.files[name][0] else merged(name, lower, upper)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lower or (name in self._mark.files and name in self._upper)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def merged(name: str, lower: str, upper: str) -> str:
+    """A file of kgen's own, with the rows that only the refreshed one has; what either knows to be yanked is yanked."""
+    from kgen.matrix import writer  # noqa: PLC0415 - only after an upgrade of kgen
+
+    try:
+        if name.startswith(_LIBRARIES):
+            return _merged_library(tomli.loads(lower), tomli.loads(upper))
+        heading = "[[toolkit]]" if name == _TOOLKITS else "[[release]]"
+        _, mine = writer.rows(lower, heading)
+        _, theirs = writer.rows(upper, heading)
+        added = {version: row for version, row in theirs.items() if version not in mine}
+        for version in mine.keys() & theirs.keys():
+            why = _row(theirs[version], heading).get("yanked")
+            if why is not None and "yanked" not in _row(mine[version], heading):
+                added[version] = _yanked(mine[version], heading, why)
+    except tomli.TOMLDecodeError:
+        return upper  # whoever reads it says what is wrong with it
+    return writer.with_rows(lower, heading, added)
+
+
+def _yanked(row: str, heading: str, why: str) -> str:
+    from kgen.matrix import writer  # noqa: PLC0415 - as above
+
+    def change(table: Any) -> None:  # noqa: ANN401 - a table of tomlkit's
+        writer.put_after(table, "yanked", why, after="released")
+
+    return writer.edited(row, heading, change)
+
+
+def _row(text: str, heading: str) -> Mapping[str, Any]:
+    rows: Mapping[str, Any] = tomli.loads(text)[heading.strip("[]")][0]
+    return rows
+
+
+def _merged_library(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> str:
+    from kgen.matrix import writer  # noqa: PLC0415 - as above
+
+    yanked = {**upper.get("yanked", {}), **lower.get("yanked", {})}
+    mine = writer.fits(lower)
+    known = {fit.version for fit in mine} | set(yanked)
+    fits = [fit for fit in mine if fit.version not in yanked]
+    fits += [fit for fit in writer.fits(upper) if fit.version not in known]
+    head = {key: value for key, value in lower.items() if key not in {"files", "yanked"}}
+    if yanked:
+        head["yanked"] = {version: yanked[version] for version in sorted(yanked, key=writer.version_key)}
+    return writer.library_text({**head, "files": writer.grouped(fits)})

@@ -1,0 +1,198 @@
+"""What a wheel knows of itself: its METADATA, and a module that says what it was built for."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.metadata import parse_email
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from kgen.errors import OutsideError
+from kgen.index import IndexFile, keep, shown
+from kgen.wheels import WheelReader
+
+PARSING = threading.Lock()
+"""To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads
+do so at once ("AST constructor recursion depth mismatch"), and `packaging` parses with it."""
+
+_HEADER = "kgen-wheel-facts 1"
+_METADATA = "METADATA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFacts:
+    """What was read of a wheel.
+
+    Attributes:
+        requires: its Requires-Dist, as they are written.
+        values: name -> value of what the asked module assigns or lists; empty if there is none, or none was asked for.
+        has_module: whether that module is in the wheel.
+    """
+
+    requires: tuple[str, ...]
+    values: Mapping[str, Any]
+    has_module: bool
+
+
+class FactReader:
+    """Reads facts of wheels, each once across runs: what is behind a sha256 never changes.
+
+    Args:
+        reader: what reads pages and parts of wheels.
+        cache: the folder for what was read; None for none.
+        count: called with each wheel that was asked for on the network.
+    """
+
+    def __init__(self, reader: WheelReader, *, cache: Path | None, count: Callable[[IndexFile], None]) -> None:
+        self._reader = reader
+        self._cache = cache
+        self._count = count
+
+    def read(self, file: IndexFile, module: str | None) -> WheelFacts | None:
+        """The facts of a wheel; None if its index knows no ranges, and it is too large to be read whole.
+
+        Raises:
+            OutsideError: it cannot be had, or is not what its name says.
+        """
+        texts = self._load(file, module)
+        if texts is None:
+            self._count(file)
+            texts = self._sidecar(file) if module is None else None
+            if texts is None:
+                texts = self._ranges(file, module)
+            if texts is None:
+                return None
+            self._check(file, texts[_METADATA])
+            self._store(file, module, texts)
+        raw, _ = parse_email(texts[_METADATA])
+        values = literals(texts[module], file) if module is not None and module in texts else {}
+        return WheelFacts(
+            requires=tuple(raw.get("requires_dist", ())),
+            values=values,
+            has_module=module is not None and module in texts,
+        )
+
+    def _sidecar(self, file: IndexFile) -> dict[str, str] | None:
+        """METADATA as the index serves it beside the wheel; None if it does not after all."""
+        if file.sidecar is None:
+            return None
+        page = self._reader.page(f"{file.url}.metadata", name=f"the METADATA of {file.filename}", headers={})
+        if page.status != 200:  # noqa: PLR2004 - as in HTTP
+            return None
+        digest = hashlib.sha256(page.body).hexdigest()
+        if file.sidecar and digest != file.sidecar:
+            raise OutsideError(
+                f"the METADATA of {file.filename} is not what the index names: sha256 {digest},"
+                f" expected {file.sidecar}",
+                hints=[f"curl --location {shown(file.url)}.metadata | sha256sum"],
+            )
+        return {_METADATA: _text(page.body, file)}
+
+    def _ranges(self, file: IndexFile, module: str | None) -> dict[str, str] | None:
+        found = self._reader.members(
+            file.url,
+            filename=file.filename,
+            sha256=file.sha256,
+            wanted=lambda path: path == module or _is_metadata(path),
+        )
+        if found is None:
+            return None
+        texts = {(_METADATA if _is_metadata(path) else path): _text(content, file) for path, content in found.items()}
+        if _METADATA not in texts:
+            raise OutsideError(f"{file.filename}: there is no METADATA in it", hints=[f"curl --head {shown(file.url)}"])
+        return texts
+
+    def _check(self, file: IndexFile, metadata: str) -> None:
+        raw, _ = parse_email(metadata)
+        name, version = raw.get("name", ""), raw.get("version", "")
+        own = file.filename.partition("-")[0]
+        try:
+            same = canonicalize_name(name) == canonicalize_name(own) and Version(version) == Version(file.version)
+        except InvalidVersion:
+            same = False
+        if not same:
+            raise OutsideError(
+                f"{file.filename} says in its METADATA that it is {name or 'nothing'} {version}: the index, or the"
+                " wheel, is not to be trusted",
+                hints=[f"curl --head {shown(file.url)}"],
+            )
+
+    def _place(self, file: IndexFile, module: str | None) -> Path | None:
+        if self._cache is None or not file.sha256:
+            return None
+        return self._cache / f"{file.sha256}{'' if module is None else '-module'}"
+
+    def _load(self, file: IndexFile, module: str | None) -> dict[str, str] | None:
+        place = self._place(file, module)
+        if place is None:
+            return None
+        try:
+            header, _, body = place.read_bytes().partition(b"\n")
+            if header.decode() != f"{_HEADER} {zlib.crc32(body):08x}":
+                return None
+            texts = {str(name): str(text) for name, text in json.loads(body).items()}
+        except (OSError, ValueError, AttributeError):
+            return None
+        return texts if _METADATA in texts else None
+
+    def _store(self, file: IndexFile, module: str | None, texts: Mapping[str, str]) -> None:
+        place = self._place(file, module)
+        if place is not None:
+            # the description is long, and nobody here reads it
+            short = {**texts, _METADATA: texts[_METADATA].partition("\n\n")[0] + "\n"}
+            with contextlib.suppress(OSError):
+                keep(place, _HEADER, json.dumps(short).encode())
+
+
+def _is_metadata(path: str) -> bool:
+    head, _, rest = path.partition("/")
+    return rest == _METADATA and head.endswith(".dist-info")
+
+
+def _text(content: bytes, file: IndexFile) -> str:
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise OutsideError(f"{file.filename}: what is in it is not UTF-8 text") from None
+
+
+def literals(source: str, file: IndexFile) -> dict[str, Any]:
+    """The literal values that a module assigns to names, and those under text keys of what it builds.
+
+    Nothing is run: `cuda = '13.0'` and `OrderedDict([('cuda_version', '12.5.1')])` are read as they stand.
+
+    Raises:
+        OutsideError: it is no Python.
+    """
+    try:
+        with PARSING:
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise OutsideError(f"{file.filename}: a module in it is no Python: {error}") from None
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        pairs: list[tuple[ast.expr | None, ast.expr | None]] = []
+        if isinstance(node, ast.Assign):
+            pairs = [(ast.Constant(target.id), node.value) for target in node.targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            pairs = [(ast.Constant(node.target.id), node.value)]
+        elif isinstance(node, ast.Dict):
+            pairs = list(zip(node.keys, node.values, strict=True))
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 2:  # noqa: PLR2004 - a pair
+            pairs = [(node.elts[0], node.elts[1])]
+        for name, value in pairs:
+            if isinstance(name, ast.Constant) and isinstance(name.value, str) and value is not None:
+                # a node, so that nothing is parsed again
+                with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                    found[name.value] = ast.literal_eval(value)
+    return found

@@ -1,0 +1,128 @@
+"""Names of wheels -> the platforms and Pythons that they fit."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
+from kgen.index import IndexFile
+from kgen.matrix.records import Platform
+
+_LEGACY = {"manylinux1": Version("2.5"), "manylinux2010": Version("2.12"), "manylinux2014": Version("2.17")}
+"""PEP 600: the glibc that the names before it stand for."""
+
+_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(.+)|(manylinux1|manylinux2010|manylinux2014)_(.+)")
+_MACOS = re.compile(r"macosx_\d+_\d+_(.+)")
+
+Fit = dict[str, dict[str, Version | None]]
+"""Platform -> CPython minor -> the glibc that its wheels need, None where none applies."""
+
+
+class Target(NamedTuple):
+    """A platform, as the tags of wheels name it."""
+
+    name: str
+    system: str
+    machine: str
+
+
+def targets(platforms: Mapping[str, Platform]) -> tuple[Target, ...]:
+    """The platforms, as the tags of wheels name them."""
+    return tuple(
+        Target(name, platform.markers["sys_platform"], platform.markers["platform_machine"].lower())
+        for name, platform in platforms.items()
+    )
+
+
+@functools.lru_cache(8192)
+def platforms_of(tag: str, platforms: tuple[Target, ...]) -> Mapping[str, Version | None]:
+    """The platforms that a wheel's platform tag is for, with the glibc that it needs there."""
+    found: dict[str, Version | None] = {}
+    for one in tag.split("."):
+        if one == "any":
+            return dict.fromkeys(target.name for target in platforms)
+        linux, macos = _MANYLINUX.fullmatch(one), _MACOS.fullmatch(one)
+        for name, system, machine in platforms:
+            if system == "linux" and linux and machine == (linux[3] or linux[5]):
+                glibc = _LEGACY[linux[4]] if linux[4] else Version(f"{linux[1]}.{linux[2]}")
+                known = found.get(name)
+                found[name] = glibc if known is None else min(known, glibc)
+            elif (system == "darwin" and macos and macos[1] in {machine, "universal2"}) or (
+                system == "win32" and one == f"win_{machine}"
+            ):
+                found[name] = None
+    return found
+
+
+@functools.lru_cache(8192)
+def pythons_of(tags: tuple[str, str, str], requires_python: str, minors: tuple[str, ...]) -> tuple[str, ...]:
+    """The CPython minors that wheels of a tag are for, of those that are known."""
+    pythons, abis, _ = tags[0].split("."), set(tags[1].split(".")), tags[2]
+    found = []
+    for minor in minors:
+        number = int(minor.partition(".")[2])
+        exact = f"cp3{number}"
+        fits = any(
+            python == exact if python.startswith("cp") and "abi3" not in abis else _at_least(python, number)
+            for python in pythons
+        )
+        if fits and abis & {exact, "abi3", "none", f"{exact}m"}:
+            found.append(minor)
+    return tuple(_allowed(requires_python, found))
+
+
+def _at_least(python: str, minor: int) -> bool:
+    match = re.fullmatch(r"(?:py|cp)3(\d*)", python)
+    return match is not None and int(match[1] or 0) <= minor
+
+
+def _allowed(requires: str, minors: Iterable[str]) -> list[str]:
+    try:
+        wanted = SpecifierSet(requires)
+    except InvalidSpecifier:
+        return list(minors)
+    # a late patch release: `>=3.9.2` does not shut out 3.9
+    return [minor for minor in minors if not requires or wanted.contains(f"{minor}.99", prereleases=True)]
+
+
+def is_for_any_python(file: IndexFile) -> bool:
+    """Whether a wheel is for whatever Python 3."""
+    pythons, abis, _ = file.tags
+    return abis == "none" and not pythons.startswith("cp")
+
+
+def fit_of(files: Iterable[IndexFile], platforms: tuple[Target, ...], minors: tuple[str, ...]) -> Fit:
+    """What the wheels of one release fit; where several serve the same, the least glibc counts."""
+    found: Fit = {}
+    for file in files:
+        for platform, glibc in platforms_of(file.tags[2], platforms).items():
+            serves = found.setdefault(platform, {})
+            for minor in pythons_of(file.tags, file.requires_python, minors):
+                known = serves.get(minor)
+                serves[minor] = glibc if known is None or glibc is None else min(known, glibc)
+    ordered = ((target.name, found.get(target.name, {})) for target in platforms)
+    return {name: {minor: serves[minor] for minor in minors if minor in serves} for name, serves in ordered if serves}
+
+
+def chosen(
+    files: Iterable[IndexFile], platform: str, python: str, platforms: tuple[Target, ...], minors: tuple[str, ...]
+) -> IndexFile | None:
+    """The wheel of a release for one platform and Python; None if it has none."""
+    fitting = [
+        file
+        for file in files
+        if platform in platforms_of(file.tags[2], platforms)
+        and python in pythons_of(file.tags, file.requires_python, minors)
+    ]
+    return min(fitting, key=lambda file: (file.tags[2] == "any", file.filename), default=None)
+
+
+def glibc_text(serves: Mapping[str, Version | None]) -> str:
+    """The glibc that a platform's wheels need, as a row has it: the most that one needs, or nothing."""
+    needed = [glibc for glibc in serves.values() if glibc is not None]
+    return str(max(needed)) if needed else ""

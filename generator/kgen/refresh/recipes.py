@@ -1,0 +1,110 @@
+"""How rows are composed, as `recipes.toml` says it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+
+class Module(NamedTuple):
+    """A module in the wheels that knows what METADATA lacks.
+
+    Attributes:
+        path: where in the wheel it is.
+        cuda: what holds the version of CUDA.
+        built: what says whether the wheel is built for CUDA at all; empty if nothing does.
+        architectures: what holds the GPUs it has code for; empty if nothing does.
+        says: how that is to be understood, for the source of a row.
+    """
+
+    path: str
+    cuda: str
+    built: str
+    architectures: str
+    says: str
+
+
+class Variant(NamedTuple):
+    """One kind of build.
+
+    Attributes:
+        install: the distributions with their extras, the framework's own first; `{cuda}` stands for a major.
+        accelerator: `cuda` or `cpu` if only such wheels are meant; empty for both.
+    """
+
+    install: tuple[str, ...]
+    accelerator: str
+
+    def for_majors(self, majors: Iterable[int]) -> Iterator[tuple[Requirement, ...]]:
+        """What it installs, once for each CUDA major if it is made for them, the newest first."""
+        if not any("{cuda}" in text for text in self.install):
+            yield tuple(Requirement(text) for text in self.install)
+            return
+        for major in sorted(majors, reverse=True):
+            yield tuple(Requirement(text.replace("{cuda}", str(major))) for text in self.install)
+
+
+class Recipe(NamedTuple):
+    """How the rows of a framework are composed.
+
+    Attributes:
+        name: the framework.
+        since: what is older is not followed.
+        python: the CPython minor whose wheel is read, where there is one; else the newest.
+        metadata: whether what its wheels require matters.
+        module: what knows more than METADATA.
+        variants: the kinds of builds, in the order of the rows.
+    """
+
+    name: str
+    since: Version
+    python: str
+    metadata: bool
+    module: Module | None
+    variants: tuple[Variant, ...]
+
+    def distributions(self, majors: Iterable[int]) -> tuple[str, ...]:
+        """Every project that its rows are composed of, the framework's own first."""
+        names = [
+            canonicalize_name(requirement.name)
+            for variant in self.variants
+            for install in variant.for_majors(majors)
+            for requirement in install
+        ]
+        return tuple(dict.fromkeys([self.name, *names]))
+
+
+@functools.cache
+def recipes() -> Mapping[str, Recipe]:
+    """The recipes by framework."""
+    data = tomli.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, row in data.items():
+        module = row.get("module")
+        found[name] = Recipe(
+            name=name,
+            since=Version(row["since"]),
+            python=row.get("python", ""),
+            metadata=row.get("metadata", True),
+            module=None
+            if module is None
+            else Module(
+                path=module["path"],
+                cuda=module["cuda"],
+                built=module.get("built", ""),
+                architectures=module.get("architectures", ""),
+                says=module.get("says", ""),
+            ),
+            variants=tuple(
+                Variant(install=tuple(build["install"]), accelerator=build.get("accelerator", ""))
+                for build in row["build"]
+            ),
+        )
+    return found

@@ -1,0 +1,587 @@
+"""Wheels of one release -> the rows of that release, and what a row that is there says against the index."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from kgen.errors import OutsideError
+from kgen.index import IndexFile
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Platform
+from kgen.refresh.facts import WheelFacts
+from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
+from kgen.refresh.recipes import Recipe, Variant
+from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
+
+RUNTIME = "runtime"
+Releases = Mapping[str, Mapping[Version, Sequence[IndexFile]]]
+"""Distribution -> version -> its wheels."""
+
+Read = Callable[[IndexFile], WheelFacts]
+
+
+class Unread(Exception):  # noqa: N818 - it is a decision, and no error
+    """A wheel that would have to be downloaded whole; the message names it."""
+
+
+class Draft(NamedTuple):
+    """One build on one platform, as the wheels say it.
+
+    Attributes:
+        install: requirements that make an installer take it.
+        shape: the same without versions: what tells one kind of build from another.
+        platform: conda's name of the platform.
+        glibc: what its wheels need; empty where none applies.
+        pythons: CPython minors that have a wheel.
+        cuda: `12.8`; None for the CPU; empty if it is built for CUDA and does not say which.
+        requires: what it requires of what the matrix follows.
+        sass: compute capabilities with machine code.
+        ptx: compute capabilities with PTX.
+        wheels: the wheels that were read, the framework's own first.
+        notes: what else the row's source should say.
+        brought: what its extras bring, followed or not; without all of it, it cannot be installed.
+    """
+
+    install: tuple[str, ...]
+    shape: tuple[str, ...]
+    platform: str
+    glibc: str
+    pythons: tuple[str, ...]
+    cuda: str | None
+    requires: tuple[str, ...]
+    sass: tuple[str, ...]
+    ptx: tuple[str, ...]
+    wheels: tuple[IndexFile, ...]
+    notes: tuple[str, ...]
+    brought: tuple[str, ...]
+
+
+class Frame(NamedTuple):
+    """What rows are composed with: the matrix as it is, and what it follows."""
+
+    matrix: CompatibilityMatrix
+    platforms: Mapping[str, Platform]
+    targets: tuple[Target, ...]
+    minors: tuple[str, ...]
+    followed: frozenset[str]
+    roles: Mapping[str, str]
+
+    @classmethod
+    def of(cls, matrix: CompatibilityMatrix, names: Collection[str]) -> Frame:
+        """The frame of a matrix; `names` are libraries that it will follow besides."""
+        roles = {name: library.role for name in matrix.library_names if (library := matrix.library(name)) is not None}
+        return cls(
+            matrix=matrix,
+            platforms=matrix.platforms,
+            targets=targets(matrix.platforms),
+            minors=tuple(row.version for row in matrix.pythons),
+            followed=frozenset({*matrix.library_names, *matrix.framework_names, *names}),
+            roles=roles,
+        )
+
+
+def by_version(files: Sequence[IndexFile]) -> dict[Version, list[IndexFile]]:
+    """The wheels of each version; names that hold none are passed over."""
+    known: dict[str, Version | None] = {}
+    found: dict[Version, list[IndexFile]] = {}
+    for file in files:
+        if file.version not in known:
+            try:
+                known[file.version] = Version(file.version.replace("_", "+", 1))
+            except InvalidVersion:
+                known[file.version] = None
+        version = known[file.version]
+        if version is not None:
+            found.setdefault(version, []).append(file)
+    return found
+
+
+def yank(files: Sequence[IndexFile]) -> str | None:
+    """Why a release was yanked; None if it was not, or not all of it."""
+    if not files or any(file.yanked is None for file in files):
+        return None
+    return next((file.yanked.strip() for file in files if file.yanked and file.yanked.strip()), "no reason given")
+
+
+def first_day(files: Sequence[IndexFile]) -> dt.date | None:
+    """The day that the first of these was uploaded; None if the index does not say."""
+    return min((file.uploaded for file in files if file.uploaded is not None), default=None)
+
+
+def drafts(recipe: Recipe, version: Version, releases: Releases, frame: Frame, read: Read) -> list[Draft]:
+    """The builds of a release, one for each platform of each kind.
+
+    Raises:
+        Unread: a wheel would have to be downloaded whole.
+        OutsideError: a wheel cannot be had, or says what makes no sense.
+    """
+    found: list[Draft] = []
+    served: set[tuple[str, int | None]] = set()
+    for variant in recipe.variants:
+        for install in variant.for_majors(frame.matrix.cuda_majors):
+            for draft in _variant(recipe, variant, install, version=version, releases=releases, frame=frame, read=read):
+                kind = (draft.platform, None if draft.cuda is None else _major(draft))
+                if kind not in served:
+                    served.add(kind)
+                    found.append(draft)
+    return found
+
+
+def _major(draft: Draft) -> int:
+    return int(draft.cuda.partition(".")[0]) if draft.cuda else -1
+
+
+def _variant(
+    recipe: Recipe,
+    variant: Variant,
+    install: Sequence[Requirement],
+    *,
+    version: Version,
+    releases: Releases,
+    frame: Frame,
+    read: Read,
+) -> Iterator[Draft]:
+    own = install[0]
+    names: list[str] = [canonicalize_name(requirement.name) for requirement in install]
+    files = releases.get(names[0], {}).get(version, [])
+    if not files:
+        return
+    fits = {names[0]: fit_of(files, frame.targets, frame.minors)}
+    versions = {names[0]: version}
+    if len(names) > 1:
+        asked = read(_example(files, recipe, frame))
+        for name in names[1:]:
+            part = _part(name, version, asked, own, releases=releases, frame=frame)
+            if part is None:
+                return
+            versions[name] = part
+            fits[name] = fit_of(releases[name][part], frame.targets, frame.minors)
+    for platform, target in frame.platforms.items():
+        if any(platform not in fit for fit in fits.values()):
+            continue
+        pythons = [minor for minor in frame.minors if all(minor in fit[platform] for fit in fits.values())]
+        if not pythons:
+            continue
+        python = _preferred(recipe, pythons)
+        wheels = {name: _chosen(releases[name][versions[name]], platform, python, frame) for name in names}
+        draft = _draft(
+            recipe,
+            install,
+            versions=versions,
+            wheels=wheels,
+            target=target,
+            pythons=tuple(pythons),
+            fits=fits,
+            frame=frame,
+            read=read,
+        )
+        if draft is None or (variant.accelerator == "cuda" and draft.cuda is None):
+            continue
+        if variant.accelerator == "cpu" and draft.cuda is not None:
+            continue
+        yield draft
+
+
+def _preferred(recipe: Recipe, pythons: Sequence[str]) -> str:
+    return recipe.python if recipe.python in pythons else pythons[-1]
+
+
+def _example(files: Sequence[IndexFile], recipe: Recipe, frame: Frame) -> IndexFile:
+    """One of the framework's own wheels, that says which versions of its parts it wants."""
+    for platform, serves in fit_of(files, frame.targets, frame.minors).items():
+        if serves:
+            return _chosen(files, platform, _preferred(recipe, list(serves)), frame)
+    return files[0]
+
+
+def _part(
+    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, frame: Frame
+) -> Version | None:
+    """The version of a part that goes with a release: the newest that the framework's own wheel allows."""
+    limits = []
+    for text in asked.requires:
+        try:
+            requirement = parse(text)
+        except ValueError:
+            continue
+        if canonicalize_name(requirement.name) == name:
+            extras = {
+                part.split("==")[-1].strip("\"' ") for part in str(requirement.marker).split("and") if "extra" in part
+            }
+            if not extras or extras & own.extras:
+                limits.append(requirement.specifier)
+    fitting = [
+        one
+        for one, files in releases.get(name, {}).items()
+        if all(limit.contains(one, prereleases=True) for limit in limits)
+        and (limits or one == version)
+        and fit_of(files, frame.targets, frame.minors)
+        and one <= max(version, one if limits else version)
+    ]
+    return version if version in fitting else max(fitting, default=None)
+
+
+def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: Frame) -> IndexFile:
+    """The wheel of a release for one target, which it must have."""
+    return chosen(files, platform, python, frame.targets, frame.minors) or files[0]
+
+
+def _draft(
+    recipe: Recipe,
+    install: Sequence[Requirement],
+    *,
+    versions: Mapping[str, Version],
+    wheels: Mapping[str, IndexFile],
+    target: Platform,
+    pythons: tuple[str, ...],
+    fits: Mapping[str, Fit],
+    frame: Frame,
+    read: Read,
+) -> Draft | None:
+    """A build on one platform; None if its wheel only refers to another distribution."""
+    facts = {name: read(file) for name, file in wheels.items()} if recipe.metadata else {}
+    if recipe.module is not None and not facts[next(iter(wheels))].has_module:
+        return None
+    extras: dict[str, set[str]] = {name: set() for name in wheels}
+    requires: set[str] = set()
+    contributed = set()
+    brought: set[str] = set()
+    runtime: list[str] = []
+    for requirement in install:
+        name = canonicalize_name(requirement.name)
+        extras[name] |= requirement.extras
+        if name not in facts:
+            continue
+        try:
+            asked_extras(facts[name].requires, extras[name], extras, target=target, python=pythons[-1])
+            brought |= set(brought_by(facts[name].requires, platform=target, pythons=pythons, extras=extras[name]))
+            for other, text in row_requirements(
+                facts[name].requires, platform=target, pythons=pythons, extras=extras[name], followed=frame.followed
+            ):
+                requires.add(text)
+                contributed.add(name)
+                if frame.roles.get(other) == RUNTIME:
+                    runtime.append(text)
+        except ValueError as error:
+            raise OutsideError(f"{wheels[name].filename}: {error}") from None
+    names = list(wheels)
+    cuda, sass, ptx, notes = _built_for(recipe, facts.get(names[0]), runtime, wheels[names[0]])
+    glibc = [glibc_text({minor: fit[target.name][minor] for minor in pythons}) for fit in fits.values()]
+    return Draft(
+        install=tuple(
+            f"{_shape(requirement)}=={versions[canonicalize_name(requirement.name)]}" for requirement in install
+        ),
+        shape=tuple(map(_shape, install)),
+        platform=target.name,
+        glibc=max(glibc, key=lambda text: Version(text or "0")),
+        pythons=pythons,
+        cuda=cuda,
+        requires=tuple(sorted(requires)),
+        sass=sass,
+        ptx=ptx,
+        wheels=tuple(wheels[name] for name in names if name == names[0] or name in contributed),
+        notes=notes,
+        brought=tuple(sorted(brought)),
+    )
+
+
+def _shape(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{canonicalize_name(requirement.name)}{extras}"
+
+
+def shape_of(install: Sequence[str]) -> tuple[str, ...]:
+    """The kind of build that a row's `install` stands for."""
+    return tuple(_shape(parse(text)) for text in install)
+
+
+def _built_for(
+    recipe: Recipe, facts: WheelFacts | None, runtime: Sequence[str], file: IndexFile
+) -> tuple[str | None, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """CUDA, SASS, PTX and notes, of what a wheel's module says, or else its requirements."""
+    module = recipe.module
+    if module is None:
+        floors = [Version(part.lstrip(">=")) for text in runtime for part in _floors(text)]
+        if not floors:
+            return None, (), (), ()
+        cuda = f"{min(floors).major}.{min(floors).minor}"
+        return cuda, (), (), (f"CUDA {cuda}: smallest in METADATA, toolkit of the build not known",)
+    if facts is None or not facts.has_module:
+        return None, (), (), ()
+    value = facts.values.get(module.cuda)
+    built = facts.values.get(module.built) if module.built else None
+    if built is False or str(built) == "False":
+        return None, (), (), ()
+    if not value:
+        # built for CUDA, and silent about which; or for the CPU
+        return ("" if built else None), (), (), ()
+    try:
+        version = Version(str(value))
+    except InvalidVersion:
+        raise OutsideError(f"{file.filename}: {module.path} says that its CUDA is {value!r}") from None
+    cuda = f"{version.major}.{version.minor}"
+    listed = facts.values.get(module.architectures) if module.architectures else None
+    sass, ptx = architectures(listed) if isinstance(listed, (list, tuple)) else ((), ())
+    notes = [f"{module.path} (CUDA {cuda})" if module.architectures else module.path]
+    if module.says and (sass or ptx):
+        notes.append(module.says)
+    return cuda, sass, ptx, tuple(notes)
+
+
+def _floors(text: str) -> Iterator[str]:
+    for specifier in parse(text).specifier:
+        if specifier.operator in {">=", "==", "~="}:
+            yield specifier.version.removesuffix(".*")
+
+
+def architectures(listed: Sequence[object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Compute capabilities of `sm_70` (machine code) and `compute_90` (machine code, and PTX for what is newer)."""
+    sass, ptx = set(), set()
+    for one in listed:
+        kind, _, number = str(one).rstrip("af").partition("_")
+        digits = number.replace(".", "")
+        if kind not in {"sm", "compute"} or not digits.isdecimal() or len(digits) < 2:  # noqa: PLR2004 - major and minor
+            continue
+        capability = f"{digits[:-1]}.{digits[-1]}"
+        sass.add(capability)
+        if kind == "compute":
+            ptx.add(capability)
+    return tuple(sorted(sass, key=Version)), tuple(sorted(ptx, key=Version))
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def release_row(
+    recipe: Recipe,
+    version: Version,
+    day: dt.date,
+    found: Sequence[Draft],
+    *,
+    prior: Sequence[Mapping[str, Any]],
+    today: dt.date,
+) -> dict[str, Any]:
+    """A release as its file has it.
+
+    What wheels do not know and the release before had for the same kind of build, the same CUDA and the same platform
+    is assumed to hold still, and the source says so: which GPUs it has code for, and where that fails.
+
+    Args:
+        recipe: the framework's.
+        version: the release.
+        day: when it was published.
+        found: its builds.
+        prior: older releases as their file has them, the newest first.
+        today: the day on which this is.
+    """
+    builds: dict[tuple[object, ...], tuple[dict[str, Any], list[Draft], list[str]]] = {}
+    for one in found:
+        draft, carried, notes = _completed(one, prior)
+        row: dict[str, Any] = {"cuda": draft.cuda} if draft.cuda else {}
+        key = (draft.install, draft.cuda, draft.pythons, draft.requires, str(carried))
+        row |= {"pythons": list(draft.pythons), "platforms": {}, "install": list(draft.install)}
+        row |= {"requires": list(draft.requires), **carried}
+        kept, members, _ = builds.setdefault(key, (row, [], notes))
+        kept["platforms"][draft.platform] = draft.glibc
+        members.append(draft)
+    listed = []
+    for row, members, notes in builds.values():
+        listed.append({**row, "source": _source(recipe, members, notes), "checked": today})
+    listed += _local_rows(listed, found, prior, today)
+    return {
+        "version": str(version),
+        "released": day,
+        "build": listed,
+    }
+
+
+def _completed(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[Draft, dict[str, Any], list[str]]:
+    """A draft with what is carried over from an older release, and what the source says of that."""
+    notes = list(draft.notes)
+    if draft.cuda is None:
+        return draft, {}, notes
+    before, build = _before(draft, prior)
+    if not draft.cuda:
+        if build is None or "cuda" not in build:
+            return draft._replace(cuda=None), {}, notes
+        draft = draft._replace(cuda=build["cuda"])
+        notes.append(f"CUDA assumed from {before}, the module no longer names it")
+    carried: dict[str, Any] = {}
+    if draft.sass or draft.ptx:
+        carried = {"sass": list(draft.sass), **({"ptx": list(draft.ptx)} if draft.ptx else {})}
+        same = build is not None and [build.get("sass"), build.get("ptx", [])] == [list(draft.sass), list(draft.ptx)]
+    else:
+        same = build is not None and build.get("cuda") == draft.cuda
+        if same and build is not None and ("sass" in build or "ptx" in build):
+            carried = {name: build[name] for name in ("sass", "ptx") if name in build}
+            notes.append(f"sass and ptx assumed from {before}")
+    if same and build is not None and "gpu-fails" in build:
+        carried["gpu-fails"] = build["gpu-fails"]
+    return draft, carried, notes
+
+
+def _before(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any] | None]:
+    """The build of the same kind in the newest older release that has one on this platform."""
+    for release in prior:
+        for build in release.get("build", ()):
+            if (
+                "local" not in build
+                and draft.platform in build["platforms"]
+                and shape_of(build["install"])[: len(draft.shape)] == draft.shape
+            ):
+                return release["version"], build
+    return "", None
+
+
+def _source(recipe: Recipe, members: Sequence[Draft], notes: Sequence[str]) -> str:
+    if not recipe.metadata:
+        return f"index page of {recipe.name}: wheel tags, requires-python"
+    first = members[0]
+    names = ", ".join(file.filename for file in first.wheels)
+    others = dict.fromkeys(
+        file.tags[2].split(".")[0]
+        for draft in members[1:]
+        for file, own in zip(draft.wheels, first.wheels, strict=False)
+        if file.filename != own.filename
+    )
+    also = f" and {', '.join(others)}" if others else ""
+    modules = [note for note in notes if recipe.module is not None and note.startswith(recipe.module.path)]
+    rest = [note for note in notes if note not in modules]
+    return "; ".join([f"{names}{also}: {', '.join(['METADATA', *modules])}", *rest])
+
+
+def _local_rows(
+    listed: Sequence[Mapping[str, Any]], found: Sequence[Draft], prior: Sequence[Mapping[str, Any]], today: dt.date
+) -> list[dict[str, Any]]:
+    """Builds for the CPU that only the framework's own index has, where the release before had them."""
+    rows = []
+    for build in prior[0].get("build", ()) if prior else ():
+        label = build.get("local")
+        if label is None or "cuda" in build:
+            continue
+        version = parse(listed[0]["install"][0]).specifier if listed else ""
+        for platform in build["platforms"]:
+            draft = next(
+                (one for one in found if one.platform == platform and one.shape == shape_of(build["install"])), None
+            )
+            if draft is None:
+                continue
+            rows.append(
+                {
+                    "pythons": list(draft.pythons),
+                    "platforms": {platform: draft.glibc},
+                    "install": [f"{draft.shape[0]}{version}+{label}"],
+                    "requires": list(build.get("requires", ())),
+                    "local": label,
+                    "source": f"assumed from {prior[0]['version']}, for its own index was not read;"
+                    f" pythons and glibc as in {draft.wheels[0].filename}",
+                    "checked": today,
+                }
+            )
+    return rows
+
+
+# -- what is there -----------------------------------------------------------------------------------------------------
+
+
+class Contradiction(NamedTuple):
+    """A fact of the matrix that the index says otherwise; the matrix keeps it.
+
+    Attributes:
+        subject: what it is about: `torch 2.15.0, linux-64`.
+        matrix: what the matrix says.
+        source: where the matrix has it from.
+        found: what the index says.
+        page: where that is from.
+    """
+
+    subject: str
+    matrix: str
+    source: str
+    found: str
+    page: str
+
+
+class Gain(NamedTuple):
+    """Pythons for which a release got wheels since its row was written: which build, and all of its Pythons now."""
+
+    build: int
+    pythons: tuple[str, ...]
+
+
+def compare(
+    recipe: Recipe, release: Mapping[str, Any], releases: Releases, frame: Frame
+) -> tuple[list[Contradiction], list[Gain]]:
+    """What a release's rows say against the index, and what the index has more of."""
+    against: list[Contradiction] = []
+    gains = []
+    own = Version(release["version"])
+    files = releases.get(recipe.name, {}).get(own, [])
+    day = first_day(files)
+    page = f"index page of {recipe.name}"
+    if day is not None and day != release["released"]:
+        source = release["build"][0]["source"]
+        text = (f"released {release['released']}", source, f"first uploaded {day}", page)
+        against.append(Contradiction(f"{recipe.name} {own}", *text))
+    builds = [build for build in release.get("build", ()) if "local" not in build]
+    fits = [_fit_of_build(build, releases, frame) for build in builds]
+    for position, (build, fit) in enumerate(zip(builds, fits, strict=True)):
+        if fit is None:
+            continue
+        for platform, glibc in build["platforms"].items():
+            subject = f"{recipe.name} {own}, {platform}"
+            serves = fit.get(platform, {})
+            missing = [minor for minor in build["pythons"] if minor not in serves]
+            if missing:
+                text = (f"wheels for Python {', '.join(missing)}", build["source"], "no such wheel", page)
+                against.append(Contradiction(subject, *text))
+            needed = glibc_text({minor: serves[minor] for minor in build["pythons"] if minor in serves})
+            if needed and glibc and Version(needed) > Version(glibc):
+                text = (f"runs on glibc {glibc}", build["source"], f"its wheels need glibc {needed}", page)
+                against.append(Contradiction(subject, *text))
+        taken = {
+            minor
+            for other in builds
+            if other.get("cuda") == build.get("cuda") and set(other["platforms"]) & set(build["platforms"])
+            for minor in other["pythons"]
+        }
+        common = [
+            minor for minor in frame.minors if all(minor in fit.get(platform, {}) for platform in build["platforms"])
+        ]
+        if set(common) > taken and taken == set(build["pythons"]):
+            place = [index for index, one in enumerate(release["build"]) if one is build][0]  # noqa: RUF015
+            gains.append(Gain(place, tuple(common)))
+        del position
+    return against, gains
+
+
+def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: Frame) -> Fit | None:
+    """What all the pinned distributions of a row fit together; None if the index does not have all of them."""
+    fits = []
+    for text in build["install"]:
+        requirement = parse(text)
+        name = canonicalize_name(requirement.name)
+        pinned = [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
+        if name not in releases or not pinned or pinned[0].endswith(".*"):
+            continue
+        files = releases[name].get(Version(pinned[0]))
+        if files is None:
+            return None
+        fits.append(fit_of(files, frame.targets, frame.minors))
+    if not fits:
+        return None
+    together: Fit = {}
+    for platform in frame.platforms:
+        if all(platform in fit for fit in fits):
+            together[platform] = {
+                minor: max((fit[platform][minor] for fit in fits), key=lambda glibc: glibc or Version("0"))
+                for minor in frame.minors
+                if all(minor in fit[platform] for fit in fits)
+            }
+    return together

@@ -1,0 +1,532 @@
+"""One refresh: pages, then the wheels of what is new, then the texts of the files that change. Writes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import tomli
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.errors import MatrixError, OutsideError
+from kgen.index import NO_WHEEL, Index, IndexFile, Listed
+from kgen.matrix import writer
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.refresh.facts import FactReader, WheelFacts
+from kgen.refresh.fits import chosen, fit_of
+from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
+from kgen.refresh.recipes import Recipe, recipes
+from kgen.refresh.requirements import parse
+from kgen.refresh.rows import (
+    Contradiction,
+    Draft,
+    Frame,
+    Unread,
+    by_version,
+    compare,
+    drafts,
+    first_day,
+    release_row,
+    yank,
+)
+
+T = TypeVar("T")
+
+IN_FLIGHT = 16
+"""Questions to the index at a time."""
+
+_LIBRARIES = "libraries/"
+_TOOLKITS = "toolkits.toml"
+_TOOLKIT = "toolkit"
+_RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
+
+Progress = Callable[[str, int, int], None]
+"""Is told a stage, how much of it is done, and of how much; from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that the index knows and the matrix did not.
+
+    Attributes:
+        what: `added`, `changed`, `yanked` or `restored`.
+        name: the project.
+        version: its release.
+        detail: in words, what there is to know of it.
+    """
+
+    what: str
+    name: str
+    version: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Refreshed:
+    """What a refresh has found.
+
+    Attributes:
+        files: name of a file of the matrix -> its new text; only those that change.
+        changes: what is new.
+        contradictions: facts that stay, which the index says otherwise.
+        notes: what could not be read, and why.
+        gone: project -> releases that the matrix knows and the index has not.
+        pages: how many projects were asked for.
+        wheels: how many wheels were asked for.
+        indexes: the indexes that have answered, without what is secret in their URLs.
+        revision: of the matrix with these files.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    contradictions: list[Contradiction] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    gone: dict[str, list[str]] = field(default_factory=dict)
+    pages: int = 0
+    wheels: int = 0
+    indexes: list[str] = field(default_factory=list)
+    revision: str = ""
+
+
+class _Followed(frozenset[str]):
+    """The projects that are followed, and every package of CUDA, which is followed as soon as it is required."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and CUDA_PACKAGE.fullmatch(name) is not None)
+
+
+class Refresh:
+    """A refresh of a matrix from indexes."""
+
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        index: Index,
+        open_facts: Callable[[Callable[[IndexFile], None]], FactReader],
+        *,
+        today: dt.date,
+        cancel: threading.Event,
+        progress: Progress = lambda _stage, _done, _total: None,
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
+        """Prepare; nothing is asked.
+
+        Args:
+            texts: the files of the matrix as it is.
+            index: what to ask.
+            open_facts: gives what reads wheels, told whom to count them with.
+            today: the day that new rows are checked on.
+            cancel: set it to end everything under way.
+            progress: is told how far it is.
+            in_flight: how many questions there may be at a time.
+        """
+        self._texts = dict(texts)
+        self._matrix = CompatibilityMatrix(self._texts)
+        self._index = index
+        self._today = today
+        self._cancel = cancel
+        self._progress = progress
+        self._in_flight = in_flight
+        self._result = Refreshed()
+        self._guard = threading.Lock()
+        self._facts = open_facts(self._count)
+        self._reads: dict[tuple[str, str | None], Future[WheelFacts | None]] = {}
+        self._pages: dict[str, Listed | None] = {}
+        self._frame = Frame.of(self._matrix, ())
+
+    def _count(self, _file: IndexFile) -> None:
+        with self._guard:
+            self._result.wheels += 1
+
+    def run(self) -> Refreshed:
+        """What the index knows and the matrix does not.
+
+        Raises:
+            OutsideError: the index cannot be asked, or what it says makes no sense. Nothing is to be used then.
+            KeyboardInterrupt: after everything was told to end.
+        """
+        followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
+        self._frame = self._frame._replace(followed=_Followed(self._frame.followed))
+        names = [name for recipe in followed for name in recipe.distributions(self._matrix.cuda_majors)]
+        asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
+        try:
+            self._ask([*names, *self._matrix.library_names], asking)
+            updates = self._libraries(self._matrix.library_names)
+            rows = self._frameworks(followed, asking, reading)
+            toolkits = self._toolkits(updates, asking)
+            updates |= self._unfollowed(rows, toolkits, asking)
+        except BaseException:
+            self._cancel.set()
+            raise
+        finally:
+            # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+            asking.shutdown(wait=False, cancel_futures=True)
+            reading.shutdown(wait=False, cancel_futures=True)
+        self._write(rows, toolkits, updates)
+        return self._result
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _all(self, jobs: Mapping[T, Future[Any]], stage: str) -> None:
+        """Waits for all of them; the first that fails ends it."""
+        waiting = set(jobs.values())
+        total = len(waiting)
+        while waiting:
+            self._progress(stage, total - len(waiting), total)
+            # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        self._progress(stage, total, total)
+
+    def _ask(self, names: Iterable[str], pool: ThreadPoolExecutor, *, known: bool = True) -> None:
+        """Ask for the pages of projects; those that are followed, `known`, are missed where no index has them."""
+        wanted = [name for name in dict.fromkeys(names) if name not in self._pages]
+        if not wanted:
+            return
+        jobs = {name: pool.submit(self._index.project, name) for name in wanted}
+        self._all(jobs, "pages")
+        for name, job in jobs.items():
+            listed = job.result()
+            self._pages[name] = listed
+            if listed is not None and listed.index not in self._result.indexes:
+                self._result.indexes.append(listed.index)
+        self._result.pages += len(jobs)
+        if not any(self._pages.values()):
+            raise OutsideError(
+                "the index that uv is configured for has none of the projects that the matrix follows",
+                hints=["check that the index (`uv.toml`, UV_DEFAULT_INDEX) is one"],
+            )
+        missing = [name for name in wanted if self._pages[name] is None]
+        if missing and known:
+            self._result.notes.append(f"no index has {', '.join(missing)}")
+
+    def _files(self, name: str) -> Sequence[IndexFile]:
+        listed = self._pages.get(name)
+        return () if listed is None else listed.files
+
+    def _read(self, file: IndexFile, module: str | None, pool: ThreadPoolExecutor) -> Future[WheelFacts | None]:
+        key = (file.url, module)
+        with self._guard:
+            if key not in self._reads:
+                self._reads[key] = pool.submit(self._facts.read, file, module)
+            return self._reads[key]
+
+    # -- frameworks ----------------------------------------------------------------------------------------------------
+
+    def _frameworks(
+        self, followed: Sequence[Recipe], asking: ThreadPoolExecutor, reading: ThreadPoolExecutor
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Framework -> version -> its new row."""
+        jobs: dict[tuple[str, Version], Future[list[Draft] | str]] = {}
+        every = {recipe.name: self._releases(recipe) for recipe in followed}
+        known: dict[str, dict[Version, Mapping[str, Any]]] = {}
+        for recipe in followed:
+            data = self._parsed(f"{recipe.name}.toml")
+            known[recipe.name] = {Version(row["version"]): row for row in data.get("release", ())}
+            self._compare(recipe, known[recipe.name], every[recipe.name])
+            for version in self._unknown(recipe, known[recipe.name], every[recipe.name]):
+                jobs[recipe.name, version] = asking.submit(self._drafts, recipe, version, every[recipe.name], reading)
+        if jobs:
+            self._all(jobs, "releases")
+        self._ask_for_brought([job.result() for job in jobs.values()], asking)
+        rows: dict[str, dict[str, dict[str, Any]]] = {}
+        for recipe in followed:
+            older = dict(known[recipe.name])
+            for version in sorted(version for name, version in jobs if name == recipe.name):
+                found = jobs[recipe.name, version].result()
+                if isinstance(found, str):
+                    self._result.notes.append(found)
+                    continue
+                found = self._obtainable(recipe.name, version, found)
+                files = every[recipe.name][recipe.name][version]
+                day = first_day(files)
+                if not found or day is None:
+                    if found:
+                        self._result.notes.append(
+                            f"{recipe.name} {version}: the index does not say when it was uploaded"
+                        )
+                    continue
+                prior = [older[one] for one in sorted(older, reverse=True) if one < version]
+                row = release_row(recipe, version, day, found, prior=prior, today=self._today)
+                unknown = {b["cuda"] for b in row["build"] if int(b.get("cuda", "0").split(".")[0] or 0)} - {
+                    cuda for cuda in (b.get("cuda", "") for b in row["build"]) if self._knows(cuda)
+                }
+                if unknown:
+                    self._result.notes.append(
+                        f"{recipe.name} {version} is built for CUDA {', '.join(sorted(unknown))}, of which cuda.toml"
+                        " knows no driver: it was left out"
+                    )
+                    continue
+                older[version] = row
+                rows.setdefault(recipe.name, {})[str(version)] = row
+                built = dict.fromkeys(_built(build) for build in row["build"])
+                self._result.changes.append(Change("added", recipe.name, str(version), ", ".join(built)))
+        return rows
+
+    def _parsed(self, file: str) -> Mapping[str, Any]:
+        try:
+            return tomli.loads(self._texts[file])
+        except tomli.TOMLDecodeError as error:
+            raise MatrixError([f"{file}: {error}"]) from None
+
+    def _ask_for_brought(self, answers: Iterable[list[Draft] | str], pool: ThreadPoolExecutor) -> None:
+        """The pages of what the extras of new builds bring."""
+        found = [draft for drafts_ in answers if not isinstance(drafts_, str) for draft in drafts_]
+        names = {parse(text).name for draft in found for text in draft.brought}
+        self._ask(sorted(names), pool, known=False)
+
+    def _obtainable(self, name: str, version: Version, found: Sequence[Draft]) -> list[Draft]:
+        """The builds of which an index has wheels for everything that their extras bring."""
+        left = []
+        for draft in found:
+            lacking = next((text for text in draft.brought if not self._has(text, draft)), None)
+            if lacking is None:
+                left.append(draft)
+            else:
+                self._result.notes.append(
+                    f"{name} {version} for CUDA {draft.cuda} on {draft.platform} was left out: no index has a wheel of"
+                    f" {lacking}, which it needs"
+                )
+        return left
+
+    def _has(self, text: str, draft: Draft) -> bool:
+        requirement = parse(text)
+        return any(
+            requirement.specifier.contains(version, prereleases=True)
+            and draft.platform in fit_of(files, self._frame.targets, self._frame.minors)
+            for version, files in by_version(self._files(requirement.name)).items()
+        )
+
+    def _knows(self, cuda: str) -> bool:
+        return not cuda or int(cuda.partition(".")[0]) in self._matrix.cuda_majors
+
+    def _releases(self, recipe: Recipe) -> dict[str, dict[Version, list[IndexFile]]]:
+        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.cuda_majors)}
+
+    def _unknown(
+        self,
+        recipe: Recipe,
+        known: Mapping[Version, object],
+        every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
+    ) -> list[Version]:
+        """The releases to read: not in the matrix, not yanked, with a wheel; early ones if newer than all."""
+        own = every[recipe.name]
+        stable = [version for version in own if not version.is_prerelease and yank(own[version]) is None]
+        newest = max(stable, default=Version("0"))
+        return [
+            version
+            for version, files in sorted(own.items())
+            if version not in known
+            and version >= recipe.since
+            and version.local is None
+            and not version.is_devrelease
+            and (not version.is_prerelease or version > newest)
+            and yank(files) is None
+            and fit_of(files, self._frame.targets, self._frame.minors)
+        ]
+
+    def _drafts(
+        self,
+        recipe: Recipe,
+        version: Version,
+        every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
+        pool: ThreadPoolExecutor,
+    ) -> list[Draft] | str:
+        """The builds of a release; a text if one of its wheels cannot be read by ranges."""
+        module = None if recipe.module is None else recipe.module.path
+
+        def read(file: IndexFile) -> WheelFacts:
+            facts = self._read(file, module, pool).result()
+            if facts is None:
+                raise Unread(file.filename)
+            return facts
+
+        if recipe.metadata:
+            for file in self._ahead(recipe, version, every):
+                self._read(file, module, pool)
+        try:
+            return drafts(recipe, version, every, self._frame, read)
+        except Unread as unread:
+            return (
+                f"{recipe.name} {version} was left out: the server of {unread} knows no ranges, and the wheel is too"
+                " large to be downloaded for what it says of itself"
+            )
+
+    def _ahead(
+        self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
+    ) -> list[IndexFile]:
+        """Wheels that will be read, so that nobody waits for one before asking for the next."""
+        frame = self._frame
+        wanted = []
+        for name in every:
+            files = every[name].get(version, ())
+            for platform, serves in fit_of(files, frame.targets, frame.minors).items():
+                python = recipe.python if recipe.python in serves else list(serves)[-1] if serves else ""
+                file = chosen(files, platform, python, frame.targets, frame.minors)
+                wanted += [] if file is None else [file]
+        return wanted
+
+    def _compare(
+        self,
+        recipe: Recipe,
+        known: Mapping[Version, Mapping[str, Any]],
+        every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
+    ) -> None:
+        """What the index says of the releases that are known."""
+        own = every[recipe.name]
+        if not own:
+            return
+        gone = [str(version) for version in sorted(known) if version not in own]
+        if gone:
+            self._result.gone[recipe.name] = gone
+        for version, release in sorted(known.items()):
+            if version not in own:
+                continue
+            against, gains = compare(recipe, release, every, self._frame)
+            self._result.contradictions += against
+            reason = yank(own[version])
+            if gains or (reason is None) != ("yanked" not in release):
+                self._edit(recipe, release, reason, gains)
+
+    def _edit(self, recipe: Recipe, release: Mapping[str, Any], reason: str | None, gains: Sequence[Any]) -> None:
+        file = f"{recipe.name}.toml"
+        version = release["version"]
+        changes = self._result.changes
+
+        def change(table: Any) -> None:  # noqa: ANN401 - a table of tomlkit's
+            if reason is not None and "yanked" not in release:
+                writer.put_after(table, "yanked", reason, after="released")
+                changes.append(Change("yanked", recipe.name, version, reason))
+            elif reason is None and "yanked" in release:
+                del table["yanked"]
+                changes.append(Change("restored", recipe.name, version, "no longer yanked"))
+            for gain in gains:
+                build = table["build"][gain.build]
+                more = [python for python in gain.pythons if python not in build["pythons"]]
+                build["pythons"] = list(gain.pythons)
+                note = f"Python {', '.join(more)}: index page of {recipe.name}"
+                build["source"] = f"{build['source']}; {note}"
+                build["checked"] = self._today
+                changes.append(Change("changed", recipe.name, version, f"wheels for Python {', '.join(more)}"))
+
+        text = self._result.files.get(file, self._texts[file])
+        _, rows = writer.rows(text, _RELEASE)
+        self._result.files[file] = text.replace(rows[version], writer.edited(rows[version], _RELEASE, change))
+
+    # -- libraries -----------------------------------------------------------------------------------------------------
+
+    def _libraries(self, names: Iterable[str]) -> dict[str, Update]:
+        updates = {}
+        for name in names:
+            files = self._files(name)
+            if files:
+                updates[name] = Update(name, self._texts.get(f"{_LIBRARIES}{name}.toml"), files, self._frame)
+        return updates
+
+    def _toolkits(self, updates: Mapping[str, Update], pool: ThreadPoolExecutor) -> dict[str, dict[str, Any]]:
+        """Version -> the row of a release of the CUDA toolkit that is new."""
+        rows = {}
+        known = {str(toolkit.version) for toolkit in self._matrix.toolkits}
+        for name, update in updates.items():
+            if self._frame.roles.get(name) != _TOOLKIT:
+                continue
+            wheels = by_version([file for file in self._files(name) if file.tags != NO_WHEEL])
+            jobs = {
+                version: self._read(wheels[Version(version)][0], None, pool)
+                for version in update.added
+                if version not in known
+            }
+            self._all(jobs, "toolkits")
+            for version, job in jobs.items():
+                wheel = wheels[Version(version)][0]
+                facts, day = job.result(), first_day(wheels[Version(version)])
+                if facts is None or day is None:
+                    self._result.notes.append(f"{name} {version} was left out: its server knows no ranges")
+                    continue
+                rows[version] = toolkit_row(version, day, wheel, facts, frame=self._frame, today=self._today)
+                self._result.changes.append(Change("added", "CUDA toolkit", version))
+        return rows
+
+    def _unfollowed(
+        self,
+        rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        toolkits: Mapping[str, Mapping[str, Any]],
+        pool: ThreadPoolExecutor,
+    ) -> dict[str, Update]:
+        """Packages of CUDA that something new requires for the first time; what no index has is required no longer."""
+        required: set[str] = set()
+        builds = [build for releases in rows.values() for row in releases.values() for build in row["build"]]
+        for build in builds:
+            required |= {canonicalize_name(parse(text).name) for text in build["requires"]}
+        for row in toolkits.values():
+            for value in row.get("extras", {}).values():
+                texts = [value] if isinstance(value, str) else value
+                required |= {canonicalize_name(parse(text).name) for text in texts}
+        known = {*self._matrix.library_names, *self._matrix.framework_names}
+        unknown = sorted(name for name in required - known if CUDA_PACKAGE.fullmatch(name))
+        if not unknown:
+            return {}
+        self._ask(unknown, pool)
+        updates = self._libraries(unknown)
+        for build in builds:
+            build["requires"] = [
+                text
+                for text in build["requires"]
+                if (name := canonicalize_name(parse(text).name)) in known or name in updates
+            ]
+        return updates
+
+    # -- the result ----------------------------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        toolkits: Mapping[str, Mapping[str, Any]],
+        updates: Mapping[str, Update],
+    ) -> None:
+        result = self._result
+        for name, update in updates.items():
+            result.contradictions += update.contradictions
+            if update.gone:
+                result.gone[name] = update.gone
+            text = update.text(self._today)
+            if text is None:
+                continue
+            result.files[f"{_LIBRARIES}{name}.toml"] = text
+            note = "not followed before" if update.is_new else ""
+            result.changes += [Change("added", name, version, note) for version in update.added]
+            result.changes += [Change("changed", name, version, "has more wheels") for version in update.changed]
+            result.changes += [Change("yanked", name, version, why) for version, why in update.yanked.items()]
+            result.changes += [Change("restored", name, version, "no longer yanked") for version in update.restored]
+        for name, releases in rows.items():
+            file = f"{name}.toml"
+            added = {version: writer.release_text(row) for version, row in releases.items()}
+            result.files[file] = writer.with_rows(result.files.get(file, self._texts[file]), _RELEASE, added)
+        if toolkits:
+            added = {version: writer.toolkit_text(row) for version, row in toolkits.items()}
+            result.files[_TOOLKITS] = writer.with_rows(self._texts[_TOOLKITS], _TOOLKIT_ROW, added)
+        if not result.files:  # nothing new; what is there has been found sound before
+            result.revision = self._matrix.revision
+            return
+        matrix = CompatibilityMatrix({**self._texts, **result.files})
+        try:
+            matrix.check()
+        except MatrixError as error:
+            raise OutsideError(
+                "what the index says makes no matrix; nothing of it is used:\n"
+                + "\n".join(f"  {fault}" for fault in error.faults),
+                hints=["look at the wheels of what is named: the index, or they, say what cannot be"],
+            ) from None
+        result.revision = matrix.revision
+
+
+def _built(build: Mapping[str, Any]) -> str:
+    if "local" in build:
+        return f"+{build['local']}"
+    return f"CUDA {build['cuda']}" if "cuda" in build else "CPU"

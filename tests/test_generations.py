@@ -1,0 +1,391 @@
+"""The generations of Keras: which backend is meant, what fits, what is refused, and what a lock of them holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+import pytest
+import tomli
+from packaging.pylock import Pylock
+from packaging.version import Version
+from tests.command import Kgen
+from tests.test_pylock import LOCK, RESOLUTION, WHEEL
+
+from kgen import lockfiles, resources, settings
+from kgen.emitters.activation import at, render_activation
+from kgen.emitters.hooks import render_hooks
+from kgen.errors import MatrixError, SettingsError
+from kgen.freshness import hand_edited, recorded
+from kgen.installers.sync import _link, _pins
+from kgen.lockers import pylock
+from kgen.lockers.lock import LockedWheel
+from kgen.lockers.uv import stand_ins
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.model.resolution import Conflict, Resolution, SourceRelease
+from kgen.solver.resolve import solve
+from kgen.validate.diagnosis import diagnose
+
+CUDA_11, CUDA_12 = Accelerator(cuda=11), Accelerator(cuda=12)
+
+
+def ask(
+    matrix: CompatibilityMatrix, backend: str, python: str, *wishes: str, on: Accelerator = CPU, day: str | None = None
+) -> Resolution | Conflict:
+    return solve(
+        matrix,
+        EnvironmentRequest(
+            name=backend,
+            backends=(backend,),
+            accelerator=on,
+            python=python,
+            platform="linux-64",
+            requirements=tuple(map(Requirement, wishes)),
+            cutoff=None if day is None else dt.date.fromisoformat(day),
+        ),
+    )
+
+
+def solved(found: Resolution | Conflict) -> Mapping[str, str]:
+    assert isinstance(found, Resolution), found
+    return {name: str(version) for name, version in {**found.packages, **found.libraries}.items()}
+
+
+def refused(found: Resolution | Conflict) -> Conflict:
+    assert isinstance(found, Conflict), found
+    return found
+
+
+# -- the matrix --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "generation", "full"),
+    [
+        ("jax", None, "jax"),
+        ("jax", "keras-core", "keras-core-jax"),
+        ("keras-core-jax", None, "keras-core-jax"),
+        ("keras-core-jax", "keras3", "jax"),
+        ("theano", None, "keras2-theano"),
+        ("tensorflow", "keras2", "keras2-tensorflow"),
+        ("jax", "keras2", None),
+        ("mxnet", None, None),
+    ],
+)
+def test_which_backend_is_meant(
+    matrix: CompatibilityMatrix, name: str, generation: str | None, full: str | None
+) -> None:
+    row = matrix.backend_named(name, generation)
+    assert (None if row is None else row.name) == full
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [
+        ("backends.toml", 'generation = "keras2"', 'generation = "keras1"', "unknown generation keras1"),
+        ("generations.toml", 'range = ">=0.1,<0.2"', 'range = ">=9"', "holds no release of keras-core"),
+        ("generations.toml", 'pythons = ">=3.6,<3.9"', 'pythons = ">=3.7,<3.9"', "leaves out 3.6"),
+        ("generations.toml", '"wheel==0.37.1"', '"wheel>=0.37"', "`wheel>=0.37` is not exact"),
+        ("generations.toml", "since = 2018-06-06", 'since = "2018"', "should be a date, is text"),
+        ("backends.toml", 'releases = "<2.3"', 'releases = "2.3"', "is not a range of versions"),
+    ],
+)
+def test_faults_between_the_files(file: str, old: str, new: str, fault: str) -> None:
+    folder = resources.folder("matrix")
+    files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.toml")}
+    assert old in files[file]
+    with pytest.raises(MatrixError) as caught:
+        CompatibilityMatrix({**files, file: files[file].replace(old, new)}).check()
+    assert fault in str(caught.value)
+
+
+def test_a_matrix_without_generations_has_one(matrix: CompatibilityMatrix) -> None:
+    assert CompatibilityMatrix({}).generations["keras3"].package == "keras"
+    assert next(iter(matrix.generations)) == "keras3"
+
+
+# -- what fits ---------------------------------------------------------------------------------------------------------
+
+
+def test_theano_has_the_ranges_that_its_metadata_lacks(matrix: CompatibilityMatrix) -> None:
+    for python, numpy in (("3.6", "1.19.5"), ("3.7", "1.21.6"), ("3.8", "1.21.6")):
+        found = solved(ask(matrix, "keras2-theano", python))
+        assert (found["keras"], found["theano"], found["numpy"], found["h5py"]) == ("2.3.1", "1.0.5", numpy, "2.10.0")
+
+
+def test_keras_2_takes_no_tensorflow_that_it_fails_on(matrix: CompatibilityMatrix) -> None:
+    found = ask(matrix, "keras2-tensorflow", "3.7")
+    assert (solved(found)["keras"], solved(found)["tensorflow"]) == ("2.3.1", "2.2.3")
+    assert isinstance(found, Resolution)
+    assert "protobuf<3.21" in found.constraints
+    conflict = refused(ask(matrix, "keras2-tensorflow", "3.7", "tensorflow==1.15.5", "keras==2.2.4"))
+    cause = next(cause for cause in conflict.causes if cause.subject.startswith("tensorflow"))
+    assert cause.requires == "keras >=2.3,<2.4"
+    release = matrix.release("tensorflow", Version("1.15.5"))
+    assert release is not None
+    assert "train wrongly" in release.builds[0].adds[f"keras{cause.requires.removeprefix('keras ')}"]
+
+
+def test_cntk_is_for_one_python(matrix: CompatibilityMatrix) -> None:
+    assert solved(ask(matrix, "keras2-cntk", "3.6"))["cntk"] == "2.7.post2"
+    assert (
+        "no stable CNTK for the CPU on linux-64 has a wheel for Python 3.7"
+        in refused(ask(matrix, "keras2-cntk", "3.7")).message
+    )
+
+
+@pytest.mark.parametrize(("backend", "channel"), [("theano", "conda-forge"), ("cntk", "cudatoolkit 10.0")])
+def test_what_wheels_lack_is_refused_and_the_channel_named(
+    matrix: CompatibilityMatrix, backend: str, channel: str
+) -> None:
+    message = refused(ask(matrix, f"keras2-{backend}", "3.6", on=CUDA_12)).message
+    assert "is built for CUDA 12 on linux-64; " in message
+    assert channel in message
+    assert channel not in refused(ask(matrix, f"keras2-{backend}", "3.12")).message
+
+
+def test_keras_core_gets_tensorflow_where_it_imports_it(matrix: CompatibilityMatrix) -> None:
+    assert "tensorflow" not in solved(ask(matrix, "keras-core-jax", "3.10"))
+    found = ask(matrix, "keras-core-torch", "3.10", "keras-core==0.1.5", on=CUDA_11, day="2023-09-01")
+    assert isinstance(found, Resolution)
+    assert solved(found)["tensorflow"] == "2.13.0"
+    assert "tensorflow-cpu==2.13.0" in found.install
+    assert found.why[-1].rule.endswith("for the CPU, so that CUDA and cuDNN are those of torch alone")
+    assert all("nvidia" not in text for text in found.install if "tensorflow" in text)
+
+
+def test_a_cpu_build_is_sound_where_that_for_cuda_is_not(matrix: CompatibilityMatrix) -> None:
+    assert solved(ask(matrix, "tensorflow", "3.10", day="2023-09-01"))["tensorflow"] == "2.13.0"
+    refused(ask(matrix, "tensorflow", "3.10", on=CUDA_11, day="2023-09-01"))
+    pinned = ask(matrix, "tensorflow", "3.10", "tensorflow==2.13.0", on=CUDA_11)
+    assert isinstance(pinned, Resolution)
+    assert any("is to be avoided: its wheel does not find" in warning for warning in pinned.warnings)
+
+
+def test_what_ended_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
+    found = ask(matrix, "keras2-theano", "3.7")
+    assert isinstance(found, Resolution)
+    assert [warning.partition(": ")[0] for warning in found.warnings] == [
+        "multi-backend Keras 2 was last supported on 2020-04-30",
+        "Theano was last supported on 2020-07-27",
+    ]
+    current = ask(matrix, "jax", "3.12")
+    assert isinstance(current, Resolution)
+    assert current.warnings == ()
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "keras"),
+    [
+        (["theano"], "keras2-theano-cpu", "keras        2.3.1"),
+        (["jax", "--generation", "keras-core"], "keras-core-jax-cpu", "keras-core  0.1.7"),
+        (["tensorflow", "--keras", "==2.3.1"], "keras2-tensorflow-cpu", "2.3.1"),
+        (["jax", "--require", "keras-core==0.1.6"], "keras-core-jax-cpu", "0.1.6"),
+        (["tensorflow", "--as-of", "2023-09-01"], "keras-core-tensorflow-cpu", "0.1.5"),
+        (["theano", "--as-of", "2020-09-01"], "keras2-theano-cpu", "2.3.1"),
+        (["jax", "--keras", ">=3.10"], "jax-cpu", "keras   3."),
+    ],
+)
+def test_the_generation_follows_from_what_is_asked(kgen: Kgen, words: list[str], environment: str, keras: str) -> None:
+    done = kgen("solve", "--cpu", *words)
+    assert done.status == 0, done.stderr
+    assert done.stdout.startswith(f"{environment}: Python 3.")
+    assert keras.rsplit(maxsplit=1)[-1] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            ["jax", "--generation", "keras2"],
+            "`jax` is no backend of multi-backend Keras 2; it has tensorflow, theano, cntk\n\nhint: kgen matrix show",
+        ),
+        (["--generation", "keras4"], "--generation: unknown generation `keras4`; did you mean `keras3`? Known are"),
+        (["--with-hub", "audio"], "--with-hub: unknown library of models `audio`; known are cv, nlp"),
+        (
+            ["theano", "--with-hub", "cv"],
+            "`--with-hub cv`: multi-backend Keras 2 has no such library of models\n\nhint: leave it out, or name",
+        ),
+        (["jax", "--as-of", "2023-09-01", "--exclude-newer", "2023-09-01"], "`--as-of` and `--exclude-newer` contra"),
+        (["--as-of", "yesterday"], "--as-of: `yesterday` is no day such as 2026-11-20"),
+    ],
+)
+def test_wrong_calls(kgen: Kgen, words: list[str], error: str) -> None:
+    done = kgen("solve", "--cpu", *words)
+    assert done.status == 2
+    assert done.stderr.startswith(f"error: {error}")
+
+
+def test_the_settings_name_backends_in_their_generation(project: Path, matrix: CompatibilityMatrix) -> None:
+    (project / "kgen.toml").write_text(
+        'generation = "keras2"\nbackends = ["theano", "tensorflow"]\nisolate-config = true\n'
+        '[backend.theano]\ndependencies = ["pandas"]\n'
+    )
+    found = settings.read(project, matrix)
+    assert found.backends == ("keras2-theano", "keras2-tensorflow")
+    assert found.backend_dependencies == {"keras2-theano": (Requirement("pandas"),)}
+    assert found.isolate_config
+    (project / "kgen.toml").write_text('generation = "keras2"\nbackends = ["jax"]\n')
+    with pytest.raises(SettingsError, match="`jax` is no backend of multi-backend Keras 2"):
+        settings.read(project, matrix)
+
+
+def test_a_flag_for_another_generation_takes_of_the_settings_what_it_has(kgen: Kgen) -> None:
+    (kgen.folder / "kgen.toml").write_text('backends = ["jax", "openvino"]\ncpu = true\n')
+    done = kgen("solve", "--generation", "keras-core", "--json")
+    assert done.status == 0, done.stderr
+    assert json.loads(done.stdout)["solution"]["environment"] == "keras-core-jax-cpu"
+
+
+def test_libraries_of_models_go_with_their_generation(kgen: Kgen, matrix: CompatibilityMatrix) -> None:
+    (kgen.folder / "kgen.toml").write_text('generation = "keras-core"\nwith-hub = ["cv"]\n')
+    assert settings.read(kgen.folder, matrix).hubs == ("cv",)
+    assert matrix.generations["keras-core"].hubs["cv"][0].startswith("keras-cv>=0.6")
+    assert matrix.generations["keras3"].hubs["cv"] == ("keras-hub",)
+
+
+def test_tables_label_what_ended(kgen: Kgen) -> None:
+    generations = kgen("matrix", "show", "generations")
+    assert "keras2      keras>=2.2,<2.4       2018-06-06  2020-04-30" in generations.stdout
+    assert kgen("matrix", "show", "cntk").stdout.startswith("cntk (no longer supported since 2019-04-26: ")
+
+
+# -- source distributions ----------------------------------------------------------------------------------------------
+
+THEANO = LockedWheel(
+    name="theano",
+    version=Version("1.0.5"),
+    filename="Theano-1.0.5.tar.gz",
+    url="https://files.test/Theano-1.0.5.tar.gz",
+    sha256="b" * 64,
+    size=2842778,
+    requires_python=None,
+)
+TOOL = dataclasses.replace(
+    WHEEL, name="wheel", version=Version("0.37.1"), filename="wheel-0.37.1-py2.py3-none-any.whl", size=35301
+)
+
+
+def rendered(matrix: CompatibilityMatrix, *, portable: bool = True) -> str:
+    return pylock.render(
+        dataclasses.replace(LOCK, wheels=(*LOCK.wheels, THEANO), build=(TOOL,)),
+        platform=matrix.platforms["linux-64"],
+        variables={"KERAS_BACKEND": "theano"},
+        revision="0123456789abcdef",
+        version="0.1.0",
+        portable=portable,
+        places={"THEANO_FLAGS": "base_compiledir={prefix}/compiled"},
+        configuration={"keras.json": '{"backend": "theano"}'},
+        shared=("datasets",),
+    )
+
+
+@pytest.mark.parametrize("portable", [True, False])
+def test_a_lock_with_a_source_distribution_is_read_back(
+    matrix: CompatibilityMatrix, tmp_path: Path, *, portable: bool
+) -> None:
+    text = rendered(matrix, portable=portable)
+    data = tomli.loads(text)
+    theano = next(package for package in Pylock.from_dict(data).packages if package.name == "theano")
+    assert theano.sdist is not None
+    assert theano.wheels is None
+    assert pylock.again(data) == text
+    path = tmp_path / "jax-cuda12" / "pylock.linux-64.toml"
+    lock, _ = lockfiles.parse(path, text.encode())
+    assert [(file.filename, file.is_source) for file in lock.files] == [
+        ("jax-0.9.0-py3-none-any.whl", False),
+        ("Theano-1.0.5.tar.gz", True),
+    ]
+    assert [file.name for file in lock.build] == ["wheel"]
+    assert (lock.shared, dict(lock.configuration)) == (("datasets",), {"keras.json": '{"backend": "theano"}'})
+    assert hand_edited(lock, data["tool"]["kgen"]) == ()
+    assert not recorded(data["tool"]["kgen"]).isolated
+    assert _pins(lock.build) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
+
+
+def test_a_source_distribution_of_another_release_is_found_out(matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    text = rendered(matrix).replace("Theano-1.0.5.tar.gz", "Theano-1.0.4.tar.gz")
+    lock, data = lockfiles.parse(tmp_path / "jax-cuda12" / "pylock.linux-64.toml", text.encode())
+    assert [one.reason for one in hand_edited(lock, data["tool"]["kgen"])] == ["edited"]
+
+
+def test_what_stands_for_a_source_distribution_says_what_it_requires(tmp_path: Path) -> None:
+    one = SourceRelease("theano-pymc", Version("1.0.5"), ("numpy>=1.9.1", "six"), ("wheel==0.37.1",))
+    assert stand_ins([one], tmp_path) == {"theano_pymc-1.0.5-py3-none-any.whl": one}
+    with zipfile.ZipFile(tmp_path / "theano_pymc-1.0.5-py3-none-any.whl") as archive:
+        metadata = archive.read("theano_pymc-1.0.5.dist-info/METADATA").decode()
+    assert "Requires-Dist: numpy>=1.9.1\nRequires-Dist: six\n" in metadata
+
+
+def test_sources_are_allowed_to_their_generation_alone(matrix: CompatibilityMatrix) -> None:
+    names = {
+        backend: [one.name for one in found.sources]
+        for backend, python in (("keras2-theano", "3.7"), ("jax", "3.12"))
+        if isinstance(found := ask(matrix, backend, python), Resolution)
+    }
+    assert names == {"keras2-theano": ["theano", "gast", "termcolor"], "jax": []}
+    assert RESOLUTION.sources == ()
+
+
+# -- the environment's own folder --------------------------------------------------------------------------------------
+
+
+def test_what_is_in_the_folder_of_the_environment(tmp_path: Path) -> None:
+    variables = {"KERAS_BACKEND": "theano", **at(PurePath("/envs/one"), {"THEANO_FLAGS": "x={prefix}/compiled"})}
+    assert variables["THEANO_FLAGS"] == "x=/envs/one/compiled"
+    files = render_activation(
+        "keras2-theano-cpu",
+        prefix=PurePath("/envs/one"),
+        python="3.7",
+        variables=variables,
+        hooks=render_hooks("keras2-theano-cpu", variables),
+        configuration={"keras.json": '{"backend": "theano"}'},
+    )
+    assert files["share/kgen/keras/keras.json"] == '{"backend": "theano"}\n'
+    assert "x=/envs/one/compiled" in files["share/kgen/activate.sh"]
+    assert "'THEANO_FLAGS': 'x=/envs/one/compiled'" in files["lib/python3.7/site-packages/_kgen_environment.py"]
+    _link(tmp_path / "env" / "keras" / "datasets", tmp_path / "home" / "datasets")
+    (tmp_path / "env" / "keras" / "datasets" / "mnist.npz").touch()
+    assert (tmp_path / "home" / "datasets" / "mnist.npz").exists()
+
+
+# -- what failures mean ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [
+        ({"keras": "2.2.4", "tensorflow": "1.15.5"}, True),
+        ({"keras": "2.2.5", "tensorflow": "1.15.0"}, True),
+        ({"keras": "2.3.1", "tensorflow": "1.15.5"}, False),
+        ({"keras": "2.2.4", "theano": "1.0.5"}, False),
+    ],
+)
+def test_the_race_of_keras_2_2(installed: Mapping[str, str], *, told: bool) -> None:
+    for fault, expected in (("runs with wrong numbers", told), ("will not import", False)):
+        found = diagnose(fault, environment="e", output="", failure={}, watched={}, missing=(), installed=installed)
+        assert any("train wrongly on TensorFlow 1.15" in cause for cause in found.causes) is expected
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("ImportError: libmpi.so.12: cannot open shared object file", "CNTK loads Open MPI 1.10"),
+        ("WARNING (theano.configdefaults): g++ not detected !", "Theano finds no C++ compiler"),
+        ("module 'tensorflow.python.framework.ops' has no attribute '_TensorLike'", "does not run on TensorFlow 2.3"),
+        ("TypeError: Descriptors cannot be created directly.", "protobuf is too new"),
+    ],
+)
+def test_the_traps_of_old_stacks(output: str, cause: str) -> None:
+    found = diagnose("will not import", environment="e", output=output, failure={}, watched={}, missing=())
+    assert cause in found.causes[0]

@@ -1,0 +1,1005 @@
+"""`kgen matrix refresh`: from an index on loopback, in every way that an index may serve, and lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import errno
+import json
+import signal
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import Kgen, tree
+from tests.repository import Fault, Form, Repository, Served, serving
+from tests.wheelhouse import Wheel
+
+from kgen import resources, storage, wheels
+from kgen.cli import main
+from kgen.errors import Cancelled, OutsideError
+from kgen.index import Index
+from kgen.matrix import origin, writer
+from kgen.matrix.compatibility import CompatibilityMatrix, Folder
+from kgen.refresh.facts import FactReader
+from kgen.refresh.run import Refresh, Refreshed
+
+TODAY = dt.date(2027, 3, 4)
+DAY = dt.date(2027, 3, 1)
+OLD = dt.date(2026, 1, 2)
+
+ONLY = ">=3.12,<3.13"
+LINUX = "cp312-cp312-manylinux_2_28_x86_64"
+ARM = "cp312-cp312-manylinux_2_28_aarch64"
+MAC = "cp312-cp312-macosx_14_0_arm64"
+CUDNN = "nvidia-cudnn-cu12"
+RUNTIME = "nvidia-cuda-runtime-cu12"
+
+PAGES = 15
+"""How many projects the small matrix is about, with the parts of its frameworks."""
+
+_SHARED = ("python.toml", "platforms.toml", "cuda.toml", "cudnn.toml")
+
+_BACKENDS = """\
+[torch]
+framework = "torch"
+accelerated = true
+source = "made up"
+checked = 2026-11-21
+
+[torch.environment]
+KERAS_BACKEND = "torch"
+
+[jax]
+framework = "jax"
+accelerated = true
+source = "made up"
+checked = 2026-11-21
+
+[jax.environment]
+KERAS_BACKEND = "jax"
+
+[tensorflow]
+framework = "tensorflow"
+accelerated = true
+source = "made up"
+checked = 2026-11-21
+
+[tensorflow.environment]
+KERAS_BACKEND = "tensorflow"
+"""
+
+_TORCH = """\
+[project]
+name = "torch"
+title = "PyTorch"
+
+# written by hand, and to be left alone
+[[release]]
+version = "2.20.0"
+released = 2026-01-02
+
+[[release.build]]
+cuda = "12.8"
+pythons = ["3.12"]
+platforms = { linux-64 = "2.28" }
+install = ["torch==2.20.0"]
+requires = ["nvidia-cuda-runtime-cu12==12.8.90", "nvidia-cudnn-cu12==9.10.2.21"]
+sass = ["7.0", "9.0"] # measured
+ptx = ["9.0"]
+gpu-fails = [{ gpu = ">=10.0", reason = "seen to fail", source = "made up" }]
+source = "a person who measured it"
+checked = 2026-11-21
+
+[[release.build]]
+pythons = ["3.12"]
+platforms = { linux-64 = "2.28" }
+install = ["torch==2.20.0+cpu"]
+requires = []
+local = "cpu"
+source = "made up"
+checked = 2026-11-21
+"""
+
+
+def _plain(name: str, version: str) -> str:
+    return f"""\
+[project]
+name = "{name}"
+title = "{name}"
+
+[[release]]
+version = "{version}"
+released = 2026-01-02
+
+[[release.build]]
+pythons = ["3.12"]
+platforms = {{ linux-64 = "2.28" }}
+install = ["{name}=={version}"]
+requires = []
+source = "made up"
+checked = 2026-11-21
+"""
+
+
+def _library(role: str, version: str, cuda: int | None = None) -> str:
+    return writer.library_text(
+        {
+            "role": role,
+            **({"cuda": cuda} if cuda else {}),
+            "source": f"index page of a library of {role}",
+            "checked": dt.date(2026, 11, 21),
+            "files": writer.grouped([writer.Fit(version, {"linux-64": "2.17"}, (), OLD)]),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def texts() -> Mapping[str, str]:
+    """A matrix of a few rows."""
+    shipped = Folder(resources.folder("matrix"))
+    return {
+        **{name: shipped[name] for name in _SHARED},
+        "backends.toml": _BACKENDS,
+        "toolkits.toml": '[[toolkit]]\nversion = "12.8.1"\nsource = "made up"\nchecked = 2026-11-21\n',
+        "torch.toml": _TORCH,
+        "jax.toml": _plain("jax", "0.20.0"),
+        "tensorflow.toml": _plain("tensorflow", "2.30.0"),
+        "keras.toml": _plain("keras", "3.20.0"),
+        f"libraries/{CUDNN}.toml": _library("cudnn", "9.10.2.21", 12),
+        f"libraries/{RUNTIME}.toml": _library("runtime", "12.8.90", 12),
+        "libraries/cuda-toolkit.toml": _library("toolkit", "12.8.1"),
+    }
+
+
+def library(name: str, version: str, *, tag: str = "py3-none-manylinux_2_17_x86_64", day: dt.date = OLD) -> Wheel:
+    return Wheel(name=name, version=version, tag=tag, requires_python=">=3", uploaded=day)
+
+
+def keras(version: str, day: dt.date = DAY) -> Wheel:
+    return Wheel(name="keras", version=version, requires_python=ONLY, uploaded=day)
+
+
+def torch(
+    version: str, tag: str = LINUX, *, cuda: str | None = "12.8", day: dt.date = DAY, more: tuple[str, ...] = ()
+) -> Wheel:
+    """A wheel that has what a real one has: requirements of Linux alone, and a module that knows its CUDA."""
+    linux = 'platform_system == "Linux" and platform_machine == "x86_64"'
+    requires = (
+        ("filelock", f"{CUDNN}==9.12.0.1; {linux}", f"{RUNTIME}==12.8.90; {linux}", *more) if cuda else ("filelock",)
+    )
+    value = None if cuda is None else cuda
+    return Wheel(
+        name="torch",
+        version=version,
+        tag=tag,
+        requires=requires,
+        requires_python=">=3.10",
+        files={"torch/__init__.py": b"x" * 300_000, "torch/version.py": f"cuda: Optional[str] = {value!r}\n".encode()},
+        uploaded=day,
+    )
+
+
+def tensorflow(name: str, version: str, info: str, tag: str = LINUX) -> Wheel:
+    return Wheel(
+        name=name,
+        version=version,
+        tag=tag,
+        requires=(f"{RUNTIME}<13.0,>=12.8.90; extra == 'and-cuda'", "keras>=3.20.0"),
+        files={
+            "tensorflow/python/platform/build_info.py": f"build_info = collections.OrderedDict([{info}])\n".encode()
+        },
+        uploaded=DAY,
+    )
+
+
+def known() -> list[Wheel]:
+    """The wheels of what the small matrix knows."""
+    return [
+        torch("2.20.0", day=OLD),
+        *(
+            Wheel(
+                name=name,
+                version="0.20.0",
+                tag="py3-none-any" if name == "jax" else LINUX,
+                requires_python=ONLY,
+                uploaded=OLD,
+            )
+            for name in ("jax", "jaxlib")
+        ),
+        *(
+            Wheel(name=f"jax-cuda{major}-{part}", version="0.1.0", uploaded=OLD)
+            for major in (11, 12, 13)
+            for part in ("plugin", "pjrt")
+        ),
+        Wheel(name="tensorflow", version="2.30.0", tag=LINUX, uploaded=OLD),
+        Wheel(name="tensorflow-cpu", version="2.29.0", tag=LINUX, uploaded=OLD),
+        keras("3.20.0", OLD),
+        library(CUDNN, "9.10.2.21"),
+        library(RUNTIME, "12.8.90"),
+        Wheel(
+            name="cuda-toolkit",
+            version="12.8.1",
+            tag="py3-none-manylinux_2_17_x86_64",
+            requires_python=">=3",
+            uploaded=OLD,
+        ),
+    ]
+
+
+NEW = (torch("2.21.0"), torch("2.21.0", MAC, cuda=None), library(CUDNN, "9.12.0.1", day=DAY))
+
+
+@pytest.fixture
+def served() -> Served:
+    return Served(wheels=known())
+
+
+@pytest.fixture
+def repository(served: Served) -> Iterator[Repository]:
+    with serving(served) as at_work:
+        yield at_work
+
+
+Refreshing = Callable[..., Refreshed]
+
+
+@pytest.fixture
+def refresh(texts: Mapping[str, str], repository: Repository, tmp_path: Path) -> Refreshing:
+    def run(
+        over: Mapping[str, str] | None = None, *, cancel: threading.Event | None = None, in_flight: int = 8
+    ) -> Refreshed:
+        cancelled = cancel or threading.Event()
+        with wheels.WheelReader(cache=None, cancel=cancelled) as reader:
+            return Refresh(
+                {**texts, **(over or {})},
+                Index((repository.url,), reader, cache=tmp_path / "pages"),
+                lambda count: FactReader(reader, cache=tmp_path / "facts", count=count),
+                today=TODAY,
+                cancel=cancelled,
+                in_flight=in_flight,
+            ).run()
+
+    return run
+
+
+def release(found: Refreshed, name: str, version: str) -> dict[str, Any]:
+    rows = tomli.loads(found.files[f"{name}.toml"])["release"]
+    return next(row for row in rows if row["version"] == version)
+
+
+# -- the form of the files ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(Folder(resources.folder("matrix"))))
+def test_writing_what_was_read_changes_nothing_in_the_matrix_that_ships(name: str) -> None:
+    text = Folder(resources.folder("matrix"))[name]
+    if name.startswith("libraries/"):
+        data = tomli.loads(text)
+        assert writer.library_text({**data, "files": writer.grouped(writer.fits(data))}) == text
+        return
+    kinds = {"[[release]]": writer.release_text, "[[toolkit]]": writer.toolkit_text}
+    heading = next((heading for heading in kinds if f"\n{heading}\n" in f"\n{text}"), None)
+    if heading is None:
+        return
+    head, rows = writer.rows(text, heading)
+    again = {version: kinds[heading](tomli.loads(row)[heading.strip("[]")][0]) for version, row in rows.items()}
+    assert writer.with_rows(head, heading, again) == text
+    assert writer.with_rows(text, heading, dict(list(again.items())[2:4])) == text
+
+
+def test_a_row_goes_where_its_version_belongs_and_comments_stay_with_theirs() -> None:
+    text = (
+        '[project]\nname = "x"\n\n# the first\n[[release]]\nversion = "2"\n\n# the last\n[[release]]\nversion = "10"\n'
+    )
+    added = {version: f'[[release]]\nversion = "{version}"\n' for version in ("1", "9", "11")}
+    assert writer.with_rows(text, "[[release]]", added) == (
+        '[project]\nname = "x"\n\n[[release]]\nversion = "1"\n\n# the first\n[[release]]\nversion = "2"\n\n'
+        '[[release]]\nversion = "9"\n\n# the last\n[[release]]\nversion = "10"\n\n[[release]]\nversion = "11"\n'
+    )
+
+
+def test_a_changed_row_keeps_its_comments_and_its_order() -> None:
+    row = (
+        '[[release]]\nversion = "1.0"\nreleased = 2026-01-02 # first\n\n[[release.build]]\npythons = ["3.12"] # seen\n'
+    )
+    after = writer.edited(row, "[[release]]", lambda table: writer.put_after(table, "yanked", "bad", after="released"))
+    assert after == row.replace("# first\n", '# first\nyanked = "bad"\n')
+
+
+# -- what is new -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_new_costs_one_page_a_project_and_no_wheel(refresh: Refreshing, served: Served) -> None:
+    found = refresh()
+    assert (found.files, found.changes, found.contradictions) == ({}, [], [])
+    assert len(served.asked) == len(set(served.asked)) == found.pages
+    assert all(path.startswith("/simple/") for path in served.asked)
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(refresh: Refreshing, served: Served) -> None:
+    served.tags = True
+    refresh()
+    served.sent = 0
+    found = refresh()
+    assert found.files == {}
+    assert served.sent == 0
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+@pytest.mark.parametrize("sidecar", [False, True])
+@pytest.mark.parametrize("ranges", [False, True])
+def test_a_new_release_is_read_however_the_index_serves_it(
+    refresh: Refreshing, served: Served, form: Form, *, sidecar: bool, ranges: bool
+) -> None:
+    served.form, served.sidecar, served.ranges = form, sidecar, ranges
+    served.wheels += NEW
+    row = release(refresh(), "torch", "2.21.0")
+    assert row["released"] == DAY
+    cuda, plain, local = row["build"]
+    assert cuda == {
+        "cuda": "12.8",
+        "pythons": ["3.12"],
+        "platforms": {"linux-64": "2.28"},
+        "install": ["torch==2.21.0"],
+        "requires": [f"{RUNTIME}==12.8.90", f"{CUDNN}==9.12.0.1"],
+        "sass": ["7.0", "9.0"],
+        "ptx": ["9.0"],
+        "gpu-fails": [{"gpu": ">=10.0", "reason": "seen to fail", "source": "made up"}],
+        "source": f"torch-2.21.0-{LINUX}.whl: METADATA, torch/version.py; sass and ptx assumed from 2.20.0",
+        "checked": TODAY,
+    }
+    assert (plain["platforms"], plain["requires"], "cuda" in plain) == ({"osx-arm64": ""}, [], False)
+    assert (local["install"], local["local"]) == (["torch==2.21.0+cpu"], "cpu")
+    assert local["source"].startswith("assumed from 2.20.0, for its own index was not read;")
+
+
+def test_a_wheel_is_not_downloaded_whole(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    refresh()
+    whole = sum(len(wheel.content) for wheel in NEW if wheel.name == "torch")
+    assert served.sent < whole
+    assert all(" bytes=" in path for path in served.asked if path.startswith("/files/"))
+
+
+def test_what_stands_in_the_file_stays_byte_for_byte(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    after = refresh().files["torch.toml"]
+    assert after.startswith(_TORCH)
+    assert CompatibilityMatrix({"torch.toml": after}).framework("torch").releases[-1].version.release == (2, 21, 0)
+
+
+def test_what_was_read_once_is_not_read_again(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    first = refresh()
+    served.asked.clear()
+    second = refresh()
+    assert (first.wheels, second.wheels) == (2, 0)
+    assert first.files == second.files
+    assert all(path.startswith("/simple/") for path in served.asked)
+
+
+def test_a_refreshed_matrix_is_up_to_date(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    assert refresh(refresh().files).files == {}
+
+
+def test_concurrently_or_one_after_the_other_the_rows_are_the_same(
+    refresh: Refreshing, served: Served, tmp_path: Path
+) -> None:
+    served.wheels += [*NEW, torch("2.22.0"), torch("2.23.0", cuda="12.9"), torch("2.23.0", ARM, cuda=None)]
+    one = refresh(in_flight=1)
+    for file in (tmp_path / "facts").iterdir():
+        file.unlink()
+    assert refresh(in_flight=8).files == one.files
+
+
+def test_an_unknown_cuda_has_no_architectures_that_were_not_read(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [torch("2.21.0", cuda="12.9"), library(CUDNN, "9.12.0.1", day=DAY)]
+    build = release(refresh(), "torch", "2.21.0")["build"][0]
+    assert build["cuda"] == "12.9"
+    assert "sass" not in build
+    assert "assumed" not in build["source"]
+
+
+def test_a_generation_of_cuda_without_a_driver_is_left_out(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [torch("2.21.0", cuda="14.0")]
+    found = refresh()
+    assert found.files == {}
+    assert found.notes == ["torch 2.21.0 is built for CUDA 14.0, of which cuda.toml knows no driver: it was left out"]
+
+
+def test_tensorflow_says_what_it_was_built_for(refresh: Refreshing, served: Served) -> None:
+    info = "('cuda_version', '12.8.1'), ('cuda_compute_capabilities', ['sm_75', 'compute_90']), ('is_cuda_build', True)"
+    served.wheels += [
+        tensorflow("tensorflow", "2.31.0", info),
+        tensorflow("tensorflow", "2.31.0", "('is_cuda_build', False)", ARM),
+        tensorflow("tensorflow-cpu", "2.31.0", "('is_cuda_build', False)"),
+        Wheel(name="tensorflow", version="2.31.0", tag="cp312-cp312-win_amd64", requires=("tensorflow-intel",)),
+    ]
+    cuda, cpu, arm = release(refresh(), "tensorflow", "2.31.0")["build"]
+    assert (cuda["install"], cuda["cuda"]) == (["tensorflow[and-cuda]==2.31.0"], "12.8")
+    assert cuda["requires"] == ["keras>=3.20.0", f"{RUNTIME}>=12.8.90,<13.0"]
+    assert (cuda["sass"], cuda["ptx"]) == (["7.5", "9.0"], ["9.0"])
+    assert (cpu["install"], cpu["requires"]) == (["tensorflow-cpu==2.31.0"], ["keras>=3.20.0"])
+    assert (arm["install"], arm["platforms"]) == (["tensorflow==2.31.0"], {"linux-aarch64": "2.28"})
+
+
+def test_what_an_extra_brings_must_be_there(refresh: Refreshing, served: Served) -> None:
+    info = "('cuda_version', '12.8'), ('is_cuda_build', True)"
+    lacking = dataclasses.replace(
+        tensorflow("tensorflow", "2.31.0", info), requires=("tensorrt-libs==8.6.1; extra == 'and-cuda'",)
+    )
+    served.wheels += [lacking, tensorflow("tensorflow-cpu", "2.31.0", "('is_cuda_build', False)")]
+    found = refresh()
+    assert [build["install"] for build in release(found, "tensorflow", "2.31.0")["build"]] == [
+        ["tensorflow-cpu==2.31.0"]
+    ]
+    (note,) = found.notes
+    assert note == (
+        "tensorflow 2.31.0 for CUDA 12.8 on linux-64 was left out: no index has a wheel of tensorrt-libs==8.6.1,"
+        " which it needs"
+    )
+
+
+def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [
+        Wheel(
+            name="jax",
+            version="0.21.0",
+            requires=(
+                "jaxlib<=0.21.0,>=0.20.0",
+                'jax-cuda12-plugin[with-cuda]<=0.21.0,>=0.21.0; extra == "cuda12"',
+            ),
+            requires_python=">=3.12,<3.13",
+            uploaded=DAY,
+        ),
+        Wheel(
+            name="jax-cuda12-plugin",
+            version="0.21.0",
+            tag=LINUX,
+            requires=(f'{RUNTIME}>=12.1.105; extra == "with-cuda"',),
+            uploaded=DAY,
+        ),
+        Wheel(name="jax-cuda12-pjrt", version="0.21.0", tag="py3-none-manylinux_2_28_x86_64", uploaded=DAY),
+    ]
+    cuda, cpu = release(refresh(), "jax", "0.21.0")["build"]
+    assert cuda["install"] == [
+        "jax[cuda12]==0.21.0",
+        "jaxlib==0.20.0",
+        "jax-cuda12-plugin==0.21.0",
+        "jax-cuda12-pjrt==0.21.0",
+    ]
+    assert (cuda["cuda"], cuda["requires"]) == ("12.1", [f"{RUNTIME}>=12.1.105"])
+    assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
+
+
+def test_a_cuda_package_that_is_new_is_followed(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [torch("2.21.0", more=("nvidia-nvnew-cu12==1.2",)), library(CUDNN, "9.12.0.1", day=DAY)]
+    served.wheels += [library("nvidia-nvnew-cu12", "1.2", day=DAY)]
+    found = refresh()
+    assert "nvidia-nvnew-cu12==1.2" in release(found, "torch", "2.21.0")["build"][0]["requires"]
+    data = tomli.loads(found.files["libraries/nvidia-nvnew-cu12.toml"])
+    assert (data["role"], data["cuda"], data["source"]) == ("nvnew", 12, "index page of nvidia-nvnew-cu12")
+
+
+def test_a_new_toolkit_is_a_row_with_its_extras(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [
+        Wheel(
+            name="cuda-toolkit",
+            version="12.9.0",
+            requires=(
+                f'{RUNTIME}==12.9.79.*; (sys_platform == "win32" or sys_platform == "linux") and extra == "cudart"',
+                'nvidia-cudla==12.9.19.*; sys_platform == "linux" and platform_machine == "aarch64" and extra == "dla"',
+            ),
+            uploaded=DAY,
+        )
+    ]
+    row = tomli.loads(refresh().files["toolkits.toml"])["toolkit"][-1]
+    assert row == {
+        "version": "12.9.0",
+        "released": DAY,
+        "source": "cuda_toolkit-12.9.0-py3-none-any.whl: METADATA",
+        "checked": TODAY,
+        "extras": {
+            "cudart": f"{RUNTIME}==12.9.79.*",
+            "dla": 'nvidia-cudla==12.9.19.*; platform_machine == "aarch64"',
+        },
+    }
+
+
+def test_early_releases_are_followed_until_the_final_one(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [torch("2.21.0"), torch("2.21.0rc1"), torch("2.22.0rc1"), library(CUDNN, "9.12.0.1", day=DAY)]
+    found = refresh()
+    assert [change.version for change in found.changes if change.name == "torch"] == ["2.21.0", "2.22.0rc1"]
+
+
+# -- yanks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_a_yank_is_noticed_and_taken_back(refresh: Refreshing, served: Served, form: Form) -> None:
+    served.form = form
+    served.yanked = {f"torch-2.20.0-{LINUX}.whl": "eats data", known()[-3].filename: ""}
+    found = refresh()
+    assert found.files["torch.toml"] == _TORCH.replace(
+        "released = 2026-01-02\n", 'released = 2026-01-02\nyanked = "eats data"\n'
+    )
+    data = tomli.loads(found.files[f"libraries/{CUDNN}.toml"])
+    assert (data["yanked"], "files" in data) == ({"9.10.2.21": "no reason given"}, False)
+    served.yanked = {}
+    again = refresh(found.files)
+    assert again.files["torch.toml"] == _TORCH
+    assert "yanked" not in tomli.loads(again.files[f"libraries/{CUDNN}.toml"])
+
+
+def test_a_release_that_is_yanked_in_part_is_none(refresh: Refreshing, served: Served) -> None:
+    served.wheels.append(torch("2.20.0", MAC, day=OLD))
+    served.yanked = {f"torch-2.20.0-{LINUX}.whl": "eats data"}
+    assert refresh().files == {}
+
+
+def test_a_new_release_that_is_yanked_is_not_taken(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW[:1]
+    served.yanked = {NEW[0].filename: "oops"}
+    assert refresh().files == {}
+
+
+# -- what is there -----------------------------------------------------------------------------------------------------
+
+
+def test_a_fact_is_not_overwritten_and_the_contradiction_is_told(refresh: Refreshing, texts: Mapping[str, str]) -> None:
+    mine = _TORCH.replace('linux-64 = "2.28"', 'linux-64 = "2.17"').replace(
+        "released = 2026-01-02", "released = 2026-01-03"
+    )
+    found = refresh(
+        {"torch.toml": mine, f"libraries/{CUDNN}.toml": texts[f"libraries/{CUDNN}.toml"].replace("2.17", "2.5")}
+    )
+    assert found.files == {}
+    assert [tuple(one) for one in found.contradictions] == [
+        (
+            "torch 2.20.0",
+            "released 2026-01-03",
+            "a person who measured it",
+            "first uploaded 2026-01-02",
+            "index page of torch",
+        ),
+        (
+            "torch 2.20.0, linux-64",
+            "runs on glibc 2.17",
+            "a person who measured it",
+            "its wheels need glibc 2.28",
+            "index page of torch",
+        ),
+        (
+            f"{CUDNN} 9.10.2.21, linux-64",
+            "runs on glibc 2.5",
+            "index page of a library of cudnn",
+            "its wheels need glibc 2.17",
+            f"index page of {CUDNN}",
+        ),
+    ]
+
+
+def test_wheels_that_came_later_are_noted_in_the_row(refresh: Refreshing, served: Served) -> None:
+    served.wheels.append(torch("2.20.0", LINUX.replace("312", "313"), day=DAY))
+    after = refresh().files["torch.toml"]
+    build = tomli.loads(after)["release"][0]["build"][0]
+    assert build["pythons"] == ["3.12", "3.13"]
+    assert build["source"] == "a person who measured it; Python 3.13: index page of torch"
+    assert build["checked"] == TODAY
+    assert 'sass = ["7.0", "9.0"] # measured\n' in after
+
+
+def test_what_the_index_has_no_longer_stays(refresh: Refreshing, served: Served) -> None:
+    served.wheels = [wheel for wheel in served.wheels if wheel.name not in {"torch", RUNTIME}]
+    served.wheels.append(torch("2.21.0", cuda=None))
+    found = refresh()
+    assert found.gone == {"torch": ["2.20.0"]}
+    assert found.notes == [f"no index has {RUNTIME}"]
+    assert found.files["torch.toml"].startswith(_TORCH)
+
+
+def test_a_library_written_by_hand_keeps_what_people_wrote(
+    refresh: Refreshing, served: Served, texts: Mapping[str, str]
+) -> None:
+    name = f"libraries/{CUDNN}.toml"
+    mine = texts[name].replace("[files.releases]\n", "# the last with Volta\n[files.releases]\n")
+    served.wheels.append(library(CUDNN, "9.12.0.1", day=DAY))
+    after = refresh({name: mine}).files[name]
+    assert "# the last with Volta\n[files.releases]\n" in after
+    assert [fit.version for fit in writer.fits(tomli.loads(after))] == ["9.10.2.21", "9.12.0.1"]
+
+
+# -- indexes that fail and lie -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "at", "what"),
+    [
+        ("500", r"/simple/jaxlib", "answered 500"),
+        ("500", r"/files/", "answered 500"),
+        ("404", r"/files/", "answered 404"),
+        ("login", r"/simple/torch/", "names no file (is it a login page?)"),
+        ("empty", r"/simple/torch/", "names no file (is it a login page?)"),
+        ("garbage", r"/simple/torch/", "is no page of an index"),
+        ("garbage", r"/files/torch", "is no wheel"),
+        ("truncated", r"/simple/torch/", "broke"),
+        ("truncated", r"/files/", "broke"),
+        ("wrong sidecar", r"/files/", "is not what the index names"),
+        ("404", r"/simple/", "has none of the projects"),
+    ],
+)
+def test_an_index_that_fails_or_lies_gives_nothing(
+    refresh: Refreshing, served: Served, monkeypatch: pytest.MonkeyPatch, fault: Fault, *, at: str, what: str
+) -> None:
+    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    served.wheels += [*NEW, keras("3.21.0")]
+    served.fault, served.at, served.sidecar = fault, at, fault == "wrong sidecar"
+    with pytest.raises(OutsideError) as caught:
+        refresh()
+    assert what in caught.value.message
+    assert caught.value.hints
+
+
+def test_a_wheel_that_is_another_than_its_name_says_is_refused(refresh: Refreshing, served: Served) -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Other(Wheel):
+        @property
+        def metadata(self) -> bytes:
+            return super().metadata.replace(b"Version: 3.21.0", b"Version: 3.99.0")
+
+    served.wheels.append(Other(name="keras", version="3.21.0", requires_python=ONLY, uploaded=DAY))
+    with pytest.raises(OutsideError, match=r"says in its METADATA that it is keras 3\.99\.0"):
+        refresh()
+
+
+def test_a_wheel_that_is_read_whole_has_its_hash(refresh: Refreshing, served: Served) -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Changed(Wheel):
+        @property
+        def sha256(self) -> str:
+            return "0" * 64
+
+    served.ranges = False
+    served.wheels.append(Changed(name="keras", version="3.21.0", requires_python=ONLY, uploaded=DAY))
+    with pytest.raises(OutsideError, match="is not the file that the index names"):
+        refresh()
+
+
+def test_without_ranges_a_large_wheel_is_given_up(
+    refresh: Refreshing, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+    served.ranges = False
+    served.wheels += [torch("2.21.0"), keras("3.21.0")]
+    found = refresh()
+    assert sorted(found.files) == ["keras.toml"]
+    (note,) = found.notes
+    assert note == (
+        f"torch 2.21.0 was left out: the server of torch-2.21.0-{LINUX}.whl knows no ranges, and the wheel is too"
+        " large to be downloaded for what it says of itself"
+    )
+
+
+def test_a_requirement_that_makes_no_sense_is_refused(refresh: Refreshing, served: Served) -> None:
+    served.wheels.append(torch("2.21.0", more=("nvidia-x-cu12 >=>",)))
+    with pytest.raises(OutsideError, match="is no requirement"):
+        refresh()
+
+
+def test_damaged_caches_are_as_good_as_none(refresh: Refreshing, served: Served, tmp_path: Path) -> None:
+    served.tags = True
+    served.wheels += NEW
+    first = refresh()
+    damaged = [*(tmp_path / "facts").iterdir(), *(tmp_path / "pages").iterdir()]
+    for position, file in enumerate(damaged):
+        file.write_bytes(b"" if position % 2 else file.read_bytes()[:-3] + b"abc")
+    second = refresh()
+    assert (second.files, second.wheels) == (first.files, first.wheels)
+    assert len(damaged) > first.pages
+
+
+def test_it_ends_when_it_is_told_to(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    served.delay = 0.05
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        refresh(cancel=cancel)
+
+
+def test_a_slow_index_is_waited_for(refresh: Refreshing, served: Served) -> None:
+    served.delay = 0.2
+    served.wheels += NEW
+    assert "torch.toml" in refresh().files
+
+
+@pytest.mark.parametrize("comment", [b"", b"said at the end"])
+@pytest.mark.parametrize("name", ["a/METADATA", "a/ä"])
+def test_a_list_of_files_is_searched_as_zipfile_reads_it(tmp_path: Path, comment: bytes, name: str) -> None:
+    file = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = comment
+        for path in ("a/first", name, "b/last"):
+            archive.writestr(path, path.encode() * 99)
+    with wheels.WheelReader(cache=None) as reader:
+        found = reader.members(str(file), filename=file.name, sha256="", wanted=lambda path: path.startswith("a/"))
+    assert found is not None
+    assert found["a/first"] == b"a/first" * 99
+    assert set(found) <= {"a/first", name}
+
+
+# -- where it goes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(texts: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small matrix in the place of the one that ships with kgen."""
+    folder = tmp_path / "kgen" / "matrix"
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(resources, "folder", lambda _name: folder)
+    return folder
+
+
+class Command:
+    """`kgen matrix refresh` in a project, without a process of its own: its status, and what it says."""
+
+    def __init__(self, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.project = project
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        status = main.run(["matrix", *words])
+        said = self._capsys.readouterr()
+        return status, said.out, said.err
+
+
+@pytest.fixture
+def command(
+    shipped: Path,
+    repository: Repository,
+    project: Path,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    assert shipped.is_dir()
+    monkeypatch.setenv("UV_DEFAULT_INDEX", repository.url)
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    (project / "kgen.toml").write_text('backends = ["torch"]\n', encoding="utf-8")
+    monkeypatch.chdir(project)
+    return Command(project, capsys)
+
+
+def newest(name: str = "torch") -> str:
+    return str(origin.current().framework(name).releases[-1].version)
+
+
+def test_a_refresh_is_in_use_from_then_on(command: Command, served: Served, tmp_path: Path) -> None:
+    served.wheels += NEW
+    before = origin.current().revision
+    status, out, err = command("refresh")
+    assert (status, newest()) == (0, "2.21.0")
+    assert "added  torch" in out
+    assert err.endswith(f"in {tmp_path / 'cache/matrix'} ({PAGES} projects asked for, 2 wheels read)\n")
+    assert origin.current().revision != before
+    assert command("refresh")[2] == (
+        f"the matrix is up to date: {origin.current().revision} ({PAGES} projects asked for, 0 wheels read)\n"
+    )
+    _, out, err = command("show", "torch")
+    assert "2.21.0" in out
+    assert f"matrix {origin.current().revision}, refreshed for this user on" in err
+
+
+def test_check_says_what_would_change_and_writes_nothing(command: Command, served: Served, tmp_path: Path) -> None:
+    assert command("refresh", "--check")[0] == 0
+    served.wheels += NEW
+    status, out, err = command("refresh", "--check")
+    assert (status, newest()) == (1, "2.20.0")
+    assert "added  torch" in out
+    assert err.endswith("\nhint: kgen matrix refresh\n")
+    assert not (tmp_path / "cache/matrix").exists()
+    status, out, _ = command("refresh", "--check", "--json")
+    data = json.loads(out)
+    assert (status, data["up-to-date"], data["written"]) == (1, False, None)
+    assert {"what": "added", "project": "torch", "release": "2.21.0", "detail": "CUDA 12.8, CPU, +cpu"} in data[
+        "changes"
+    ]
+
+
+def test_a_project_has_a_matrix_of_its_own(command: Command, served: Served, repository: Repository) -> None:
+    served.wheels += NEW
+    assert command("refresh", "--project")[0] == 0
+    folder = command.project / "matrix"
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.toml")) == [
+        f"libraries/{CUDNN}.toml",
+        "refresh.toml",
+        "torch.toml",
+    ]
+    assert f":{repository.server_port}" not in "".join(path.read_text() for path in folder.rglob("*.toml"))
+    assert newest() == "2.21.0"
+    assert "refreshed for this project on" in command("show", "torch")[2]
+    # it is one for all who work on the project: what a user has refreshed for themselves changes nothing in it
+    served.wheels.append(torch("2.22.0"))
+    assert command("refresh")[0] == 0
+    assert newest() == "2.21.0"
+    assert command("refresh", "--project")[0] == 0
+    assert newest() == "2.22.0"
+
+
+def test_a_folder_of_another_kind_is_left_alone(command: Command, served: Served) -> None:
+    served.wheels += NEW
+    (command.project / "matrix").mkdir()
+    (command.project / "matrix/mine.toml").write_text("x = 1\n", encoding="utf-8")
+    status, _, err = command("refresh", "--project")
+    assert status == 2
+    assert err.startswith(f"error: {command.project / 'matrix'} is in the way:")
+    assert newest() == "2.20.0"
+
+
+def test_kgens_own_matrix_is_refreshed_in_its_repository(
+    command: Command, served: Served, shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shipped.parent / "kgen.toml").write_text("", encoding="utf-8")
+    monkeypatch.chdir(shipped.parent)
+    served.wheels += NEW
+    kept = {name: (shipped / name).read_bytes() for name in ("jax.toml", "cuda.toml")}
+    assert command("refresh", "--project", "--check")[0] == 1
+    assert (shipped / "torch.toml").read_text() == _TORCH
+    assert command("refresh", "--project")[0] == 0
+    assert (shipped / "torch.toml").read_text().startswith(_TORCH)
+    assert newest() == "2.21.0"
+    assert {name: (shipped / name).read_bytes() for name in kept} == kept
+    assert not (shipped / origin.MARK).exists()
+    assert "as kgen" in command("show", "torch")[2]
+
+
+def test_a_newer_kgen_is_not_hidden_by_an_old_refresh(command: Command, served: Served, shipped: Path) -> None:
+    served.wheels += NEW
+    served.yanked = {"keras-3.20.0-py3-none-any.whl": "oops"}
+    assert command("refresh")[0] == 0
+    heading = "[[release]]"
+    _, rows = writer.rows(_TORCH, heading)
+    newer = {
+        "2.20.0": rows["2.20.0"].replace('cuda = "12.8"', 'cuda = "12.9"'),
+        "2.30.0": rows["2.20.0"].replace("2.20.0", "2.30.0"),
+    }
+    (shipped / "torch.toml").write_text(writer.with_rows(_TORCH, heading, newer), encoding="utf-8")
+    library_file = shipped / f"libraries/{CUDNN}.toml"
+    library_file.write_text(
+        library_file.read_text().replace(
+            '"9.10.2.21" = 2026-01-02\n', '"9.10.2.21" = 2026-01-02\n"9.99.0.1" = 2026-01-03\n'
+        )
+    )
+    keras_file = shipped / "keras.toml"
+    keras_file.write_text(keras_file.read_text() + "\n# newer\n", encoding="utf-8")
+    matrix = origin.current()
+    matrix.check()
+    releases = {str(release.version): release for release in matrix.framework("torch").releases}
+    assert list(releases) == ["2.20.0", "2.21.0", "2.30.0"]
+    assert releases["2.20.0"].builds[0].cuda == "12.9"
+    found = matrix.library(CUDNN)
+    assert found is not None
+    assert [str(release.version) for release in found.releases] == ["9.10.2.21", "9.12.0.1", "9.99.0.1"]
+    assert matrix.framework("keras").releases[0].yanked == "oops"
+
+
+@pytest.mark.parametrize("file", ["torch.toml", "refresh.toml"])
+def test_a_damaged_refresh_is_not_used(command: Command, served: Served, tmp_path: Path, file: str) -> None:
+    served.wheels += NEW
+    assert command("refresh")[0] == 0
+    damaged = tmp_path / "cache/matrix" / file
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    assert newest() == "2.20.0"
+    assert f"{damaged} is damaged" in command("show", "torch")[2]
+    assert command("refresh")[0] == 0
+    assert newest() == "2.21.0"
+
+
+def test_a_disk_that_is_full_leaves_the_old_matrix(
+    command: Command, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.wheels += NEW
+    assert command("refresh")[0] == 0
+    before = tree(tmp_path / "cache/matrix")
+    served.wheels.append(torch("2.22.0"))
+
+    def full(_handle: int, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "_fill", full)
+        status, _, err = command("refresh")
+    assert status == 4
+    assert "No space left on device" in err
+    assert tree(tmp_path / "cache/matrix") == before
+    assert newest() == "2.21.0"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(
+    command: Command, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "file/cache"))
+    status, _, err = command("refresh")
+    assert status == 4
+    assert err == (
+        f"error: {tmp_path / 'file/cache'} cannot be written: Not a directory\n\n"
+        "hint: set KGEN_CACHE_DIR to a folder of yours\n"
+    )
+    assert served.asked == []
+
+
+def test_a_failed_refresh_leaves_the_old_matrix(command: Command, served: Served, tmp_path: Path) -> None:
+    served.wheels += NEW
+    assert command("refresh")[0] == 0
+    before = tree(tmp_path / "cache/matrix")
+    served.wheels.append(torch("2.22.0"))
+    served.fault, served.at = "garbage", "/files/torch-2.22.0"
+    status, _, err = command("refresh")
+    assert status == 4
+    assert "has under this name is no wheel" in err
+    assert tree(tmp_path / "cache/matrix") == before
+
+
+def test_several_indexes_are_asked_in_uvs_order(
+    command: Command, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.wheels += NEW
+    with serving(Served(wheels=[torch("2.50.0")])) as first:
+        monkeypatch.setenv("UV_INDEX", first.url)
+        assert command("refresh")[0] == 0
+        assert newest() == "2.50.0"
+        assert first.served.asked.count("/simple/jax/") == served.asked.count("/simple/jax/") == 1
+        assert "/simple/torch/" not in served.asked
+
+
+def test_credentials_are_sent_and_never_shown(
+    command: Command, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", repository.url.replace("http://", "http://me:secret@"))
+    status, out, err = command("refresh", "--json")
+    assert status == 0
+    assert "secret" not in out + err
+    repository.served.fault = "500"
+    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    status, out, err = command("refresh")
+    assert status == 4
+    assert "secret" not in out + err
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_it_and_leaves_the_old_matrix(kgen: Kgen, repository: Repository, tmp_path: Path) -> None:
+    repository.served.wheels += NEW
+    repository.served.fault, repository.served.at = "hang", "/files/torch"
+    cache = tmp_path / "cache"
+    process = kgen.at(repository.url).start("matrix", "refresh", KGEN_CACHE_DIR=str(cache))
+    assert repository.hanging.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.endswith("interrupted; nothing is half-written\n")
+    assert not (cache / "matrix").exists()
+    assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
+
+
+def test_two_at_once_wait_for_each_other(kgen: Kgen, repository: Repository, tmp_path: Path) -> None:
+    repository.served.wheels += NEW
+    repository.served.delay = 0.05
+    cache = str(tmp_path / "cache")
+    pair = [kgen.at(repository.url).start("matrix", "refresh", "--json", KGEN_CACHE_DIR=cache) for _ in range(2)]
+    told = [process.communicate(timeout=120) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert sorted(json.loads(out)["up-to-date"] for out, _ in told) == [False, True]
+    assert sum("is at work in" in err for _, err in told) <= 1

@@ -1,0 +1,141 @@
+"""Builds that only PyTorch's own index has: solved with, locked by hash, named in the lock, installed from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import LOCK, SOLVE, Kgen
+from tests.repository import Repository, Served, serving
+from tests.wheelhouse import Wheelhouse
+
+from kgen import uvtool
+from kgen.errors import OutsideError
+
+CUDA = ("--cuda", "12")
+FOLDER = "locks/torch-cuda12"
+FILE = f"{FOLDER}/pylock.linux-64.toml"
+
+
+@pytest.fixture
+def own(wheelhouse: Wheelhouse) -> Iterator[Repository]:
+    """An index in the manner of PyTorch's: a folder for each label."""
+    wheels = [wheelhouse.local("torch", version, label) for version, label in (("2.14.1", "cu126"), ("2.14.1", "cpu"))]
+    with serving(Served(wheels=wheels)) as at_work:
+        yield at_work
+
+
+def packages(text: str) -> dict[str, dict[str, Any]]:
+    return {package["name"]: package for package in tomli.loads(text)["packages"]}
+
+
+def test_without_it_the_hint_says_what_it_would_give(kgen: Kgen) -> None:
+    asked = ("torch", *CUDA, "--require", "torch>=2.13")
+    without = kgen(SOLVE[0], *asked, *SOLVE[1:])
+    assert without.status == 3
+    assert "hint: --torch-index gives torch 2.14.1\n" in without.stderr
+    found = kgen(SOLVE[0], *asked, *SOLVE[1:], "--torch-index")
+    assert found.status == 0
+    assert "CUDA 12.6, cuDNN 9.10.2.21" in found.stdout
+
+
+def test_a_build_of_its_own_index_is_locked_from_there_and_all_else_is_not(kgen: Kgen, own: Repository) -> None:
+    done = kgen(LOCK[0], "torch", *CUDA, *LOCK[1:], "--torch-index", own.url)
+    assert (done.status, done.stderr) == (0, done.stderr)
+    text = (kgen.folder / FILE).read_text()
+    found = packages(text)
+    assert found["torch"]["version"] == "2.14.1+cu126"
+    assert found["torch"]["index"] == f"{own.url}/cu126"
+    assert [wheel["hashes"]["sha256"] for wheel in found["torch"]["wheels"]] == [own.served.wheels[0].sha256]
+    assert [name for name, package in found.items() if "index" in package] == ["torch"]
+    data = tomli.loads(text)["tool"]["kgen"]
+    assert (data["indexes"], data["torch-index"], data["cudnn"]) == ({"torch": "cu126"}, True, "9.10.2.21")
+    assert {path.split()[0] for path in own.served.asked if path.startswith("/simple/")} == {"/simple/cu126/torch/"}
+
+
+def test_a_cpu_build_is_found_there_too(kgen: Kgen, own: Repository) -> None:
+    done = kgen(LOCK[0], "torch", "--cpu", *LOCK[1:], "--torch-index", own.url)
+    assert done.status == 0
+    data = tomli.loads((kgen.folder / "locks/torch-cpu/pylock.linux-64.toml").read_text())
+    assert data["tool"]["kgen"]["indexes"] == {"torch": "cpu"}
+
+
+def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_settings(
+    kgen: Kgen, own: Repository
+) -> None:
+    settings = kgen.folder / "kgen.toml"
+    base = 'backends = ["torch"]\ncuda = "12"\nportable = true\npython = "3.11"\nexclude-newer = 2026-11-20\n'
+    settings.write_text(f'{base}torch-index = "{own.url}/"\n', encoding="utf-8")
+    assert kgen("lock").status == 0
+    text = (kgen.folder / FILE).read_text()
+    assert "127.0.0.1" not in text
+    assert tomli.loads(text)["tool"]["kgen"]["indexes"] == {"torch": "cu126"}
+    checked = kgen("check")
+    assert (checked.status, checked.stderr) == (0, checked.stderr)
+    own.served.asked.clear()
+    synced = kgen("sync", "torch")
+    assert (synced.status, synced.stderr) == (0, synced.stderr)
+    assert {path.split()[0] for path in own.served.asked if path.startswith("/simple/")} <= {"/simple/cu126/torch/"}
+    site = next((kgen.folder / ".kgen/envs/torch-cuda12").glob("lib/python*/site-packages"))
+    assert (site / "torch-2.14.1+cu126.dist-info").is_dir()
+    assert list(site.glob("keras-*.dist-info"))
+
+    settings.write_text(base, encoding="utf-8")
+    checked = kgen("check")
+    assert checked.status == 1
+    assert "has torch 2.14.1+cu126 of its own index, and `torch-index` is not set" in checked.stdout + checked.stderr
+    refused = kgen("sync", "torch", "--reinstall")
+    assert refused.status == 4
+    assert "has packages of a framework's own index, and the settings name none: torch (cu126)" in refused.stderr
+
+
+def test_a_lock_that_is_not_portable_needs_no_settings_to_be_installed(kgen: Kgen, own: Repository) -> None:
+    assert kgen(LOCK[0], "torch", *CUDA, *LOCK[1:], "--torch-index", own.url).status == 0
+    synced = kgen("sync", "torch")
+    assert (synced.status, synced.stderr) == (0, synced.stderr)
+
+
+def test_its_files_have_hashes_even_where_it_names_none(kgen_alone: Kgen, own: Repository) -> None:
+    own.served.hashes = False
+    assert kgen_alone(LOCK[0], "torch", *CUDA, *LOCK[1:], "--torch-index", own.url).status == 0
+    (wheel,) = packages((kgen_alone.folder / FILE).read_text())["torch"]["wheels"]
+    assert wheel["hashes"]["sha256"] == own.served.wheels[0].sha256
+
+
+def test_what_it_does_not_have_is_not_locked(kgen: Kgen, own: Repository) -> None:
+    own.served.wheels.clear()
+    done = kgen(LOCK[0], "torch", *CUDA, "--require", "torch>=2.14", *LOCK[1:], "--torch-index", own.url)
+    assert done.status == 4
+    assert "the index that `torch-index` names has no `torch==…+cu126` for Python 3.11 on linux-64" in done.stderr
+    older = kgen(LOCK[0], "torch", *CUDA, *LOCK[1:], "--torch-index", own.url)
+    assert older.status in {0, 4}
+
+
+def test_the_index_that_true_stands_for_is_the_one_that_uv_knows(tmp_path: Path) -> None:
+    program = uvtool.find()
+    for label in ("cu126", "cpu"):
+        url = uvtool.own_index(program, tmp_path, "torch", label)
+        assert url.startswith("https://")
+        assert url.endswith(f"/{label}")
+    with pytest.raises(OutsideError, match="uv does not say where the builds of torch with the label `cu1` are"):
+        uvtool.own_index(program, tmp_path, "torch", "cu1")
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ('"https://me:secret@mirror.example/whl"', "holds credentials"),
+        ('"mirror"', "is neither true nor a URL"),
+        ("3", "should be true or false or text, is a whole number"),
+    ],
+)
+def test_a_wrong_setting_is_told(kgen: Kgen, value: str, fault: str) -> None:
+    (kgen.folder / "kgen.toml").write_text(f"torch-index = {value}\n", encoding="utf-8")
+    done = kgen("solve", "torch")
+    assert done.status == 2
+    assert "kgen.toml: torch-index: " in done.stderr
+    assert fault in done.stderr
+    assert "secret" not in done.stderr

@@ -151,6 +151,14 @@ def test_what_wheels_lack_is_refused_and_the_channel_named(
     assert channel not in refused(ask(matrix, f"keras2-{backend}", "3.12")).message
 
 
+def test_a_refusal_speaks_of_its_generation_alone(kgen: Kgen) -> None:
+    """TensorFlow has builds for CUDA 12, and none of them is for Keras 2."""
+    result = kgen("solve", "tensorflow", "--generation", "keras2", "--cuda", "12")
+    assert result.status == 3
+    assert result.stderr.startswith("error: keras2-tensorflow-cuda12: no stable TensorFlow is built for CUDA 12 on ")
+    assert "\n  tensorflow 1.15.5-2.2.3 is built for the CPU only\n" in result.stderr
+
+
 def test_keras_core_gets_tensorflow_where_it_imports_it(matrix: CompatibilityMatrix) -> None:
     assert "tensorflow" not in solved(ask(matrix, "keras-core-jax", "3.10"))
     found = ask(matrix, "keras-core-torch", "3.10", "keras-core==0.1.5", on=CUDA_11, day="2023-09-01")

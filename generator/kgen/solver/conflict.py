@@ -84,15 +84,25 @@ def builds_on(platform: str, release: Release) -> list[Build]:
     return sorted(with_cuda, key=lambda build: Version(build.cuda or "0"), reverse=True) or builds
 
 
+def built_for(problem: Problem, choice: Choice) -> list[tuple[Release, Build]]:
+    """The releases of a framework that have a build for the accelerator and platform, of those that are asked about."""
+    return [
+        (release, build)
+        for release, build in zip(choice.releases, choice.builds, strict=True)
+        if build is not None and problem.is_of_generation(choice.name, release.version)
+    ]
+
+
 def _barren_cause(problem: Problem, choice: Choice) -> Cause:
     request = problem.request
     on_platform = [
         (release, build)
         for release in choice.releases
         if not (release.yanked or release.version.is_prerelease)
+        and problem.is_of_generation(choice.name, release.version)
         for build in builds_on(request.platform, release)
     ]
-    built = [(release, build) for release, build in zip(choice.releases, choice.builds, strict=True) if build]
+    built = built_for(problem, choice)
     usable = [(release, build) for release, build in built if problem.is_sound(choice.name, release)]
     if usable:
         return Cause(

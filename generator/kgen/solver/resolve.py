@@ -135,7 +135,7 @@ def _refusal(problem: Problem) -> str:
     if barren is not None:
         title = problem.matrix.framework(barren.name).title
         on = f"{request.accelerator} on {request.platform}"
-        if not any(barren.builds):
+        if not conflict.built_for(problem, barren):
             return f"no stable {title} is built for {on}"
         return f"no stable {title} for {on} has a wheel for Python {request.python}"
     together = f"{', '.join(titles[:-1])} and {titles[-1]} together" if len(titles) > 1 else titles[0]

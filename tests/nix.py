@@ -50,6 +50,7 @@ NIXPKGS_PACKAGES = {
     "requests": "2.32.5",
     "rich": "14.2.0",
     "tomli": "2.3.0",
+    "tomlkit": "0.13.3",
 }
 """Versions of a nixpkgs that is older in one thing than what kgen needs."""
 SECONDS = 900

@@ -329,7 +329,9 @@ def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, nam
     accelerated = {row.framework for row in matrix.backends.values() if row.accelerated}
     accelerator = Accelerator.parse(lock.accelerator.removeprefix("cuda"))
     major = accelerator.cuda if name in accelerated else None
-    here = [one for one in release.builds if lock.platform in one.platforms and lock.python in one.pythons]
+    # a build with a label is on an index of its framework's own, which is not where the wheels are from
+    plain = [one for one in release.builds if one.local is None or major is None]
+    here = [one for one in plain if lock.platform in one.platforms and lock.python in one.pythons]
     if not any(one.cuda_major == major for one in here):
         what = f"CUDA {major}" if major is not None else "the CPU"
         return f"there is no wheel of it for {what} and Python {lock.python} on {lock.platform}"

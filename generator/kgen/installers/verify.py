@@ -26,6 +26,7 @@ Kind = Literal["added", "changed", "removed"]
 _BLOCK = 1 << 20
 _NORMAL = re.compile(r"[-_.]+")
 _BYTECODE = "__pycache__"
+_IN_PREFIX = re.compile(r"\{prefix\}/([^,:;\s]+)")
 _STANDARD = re.compile(r"python[0-9.]*|pydoc\.bat|(?:de)?activate(?:\.[a-z0-9]+|_this\.py)?", re.IGNORECASE)
 """What uv puts into `bin` of an empty environment."""
 
@@ -47,7 +48,8 @@ class Difference(NamedTuple):
 def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
     """Everything in the environment that is not as locked, sorted by path.
 
-    What Python itself leaves behind (`__pycache__`) is no difference.
+    What Python itself leaves behind (`__pycache__`) is no difference, nor what is in a folder that a variable of the
+    environment names for what is made at run time, such as Theano's compiled modules.
     """
     prefix = of.prefix
     record, site = read_record(prefix), site_packages(prefix)
@@ -57,7 +59,10 @@ def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
     own = {} if record is None else record.own
     found |= set(_own_differences(prefix, own))
     known = {*_expected(prefix, site), *own, RECORD, SOURCE}
-    found |= {Difference("added", path, None) for path in _files(prefix) if path not in known}
+    filled = tuple(f"{place}/" for text in lock.places.values() for place in _IN_PREFIX.findall(text))
+    found |= {
+        Difference("added", path, None) for path in _files(prefix) if path not in known and not path.startswith(filled)
+    }
     return tuple(sorted(found, key=lambda one: (one.path, one.kind)))
 
 

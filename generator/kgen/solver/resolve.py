@@ -206,6 +206,8 @@ def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Bu
     """
     undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
     for name in sorted(undeclared & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}):
+        if name not in selection.masks:  # it is declared for other Pythons or platforms
+            continue
         release = problem.matrix.framework(name).releases[newest(selection.masks[name])]
         build = problem.plain_build(release)
         if build is not None and parse_requirement(build.install[0]).name != name:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -318,3 +319,31 @@ def test_python_version_file_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         host.python_version_file(tmp_path)
     assert caught.value.message == f"{file} cannot be read: Is a directory"
+
+
+class TestOwnInterpreter:
+    OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    def test_it_is_of_the_minor_and_outside_of_this_environment(self) -> None:
+        found = host.own_interpreter(self.OWN)
+        assert found is not None
+        assert not found.is_relative_to(sys.prefix) or sys.prefix == sys.base_prefix
+        said = subprocess.run(
+            [found, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() == sys.base_prefix
+        assert host.own_interpreter("3.99") is None
+
+    @pytest.mark.parametrize(
+        ("name", "taken"), [("UV_PYTHON", False), ("UV_PYTHON_PREFERENCE", False), ("UV_PYTHON_DOWNLOADS", True)]
+    )
+    def test_who_tells_uv_which_one_has_the_say(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, *, taken: bool
+    ) -> None:
+        monkeypatch.setenv(name, "x")
+        assert (host.own_interpreter(self.OWN) is not None) == taken
+
+    def test_one_of_condas_goes_with_its_environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "conda-meta").mkdir()
+        monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+        assert host.own_interpreter(self.OWN) is None

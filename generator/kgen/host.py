@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -77,6 +78,21 @@ def pyenv_interpreters(minor: str) -> list[Path]:
     return sorted(
         (path for path, match in patches.items() if match), key=lambda p: -int(p.parents[1].name.split(".")[2])
     )
+
+
+def own_interpreter(minor: str) -> Path | None:
+    """The interpreter that runs kgen, outside of its own environment, if it is a plain CPython of this minor.
+
+    None where the user tells uv which one to take, and for one of conda's, which goes with its environment.
+    """
+    if any(name.startswith("UV_PYTHON") and name != "UV_PYTHON_DOWNLOADS" for name in os.environ):
+        return None
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = getattr(sys, "_base_executable", None)
+    plain = (
+        sys.implementation.name == "cpython" and not sys.abiflags and not Path(sys.base_prefix, "conda-meta").exists()
+    )
+    return Path(base) if base and plain and own == minor else None
 
 
 def conda_program() -> str | None:

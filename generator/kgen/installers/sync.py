@@ -53,7 +53,13 @@ class Uv:
             OutsideError: there is no such interpreter, or uv failed.
         """
         words = ("venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python")
-        done = self._run(*words, f"cpython@{python}")
+        own = host.own_interpreter(python)
+        if own is not None:
+            # uv looks through all that a machine has, starting one after the other, before it comes upon this one
+            done = self._run(*words, str(own))
+            if done.status == 0:
+                return
+        done = self._run(*words, f"cpython@{python}", *(["--allow-existing"] if own else []))
         reason = uvtool.words(done.stderr)
         if done.status != 0 and uvtool.lacks_interpreter(reason):
             for interpreter in host.pyenv_interpreters(python):

@@ -180,12 +180,12 @@ class _Look:
         if keras is not None and keras not in request.keras:
             yield Stale("keras", f"has {self.keras} {keras}, and {self.keras} {request.keras} is asked for")
         for wish in filter(self._applies, request.requirements):
-            has = self.versions.get(canonical_name(wish.name))
+            has = self.versions.get(wish.name)
             if has is not None and has not in wish.specifier:
                 yield Stale("require", f"has {wish.name} {has}, and {wish} is required")
-        made_for = {(canonical_name(one.name), frozenset(one.extras)) for one in self.made_for.dependencies}
+        made_for = {(one.name, frozenset(one.extras)) for one in self.made_for.dependencies}
         for wish in filter(self._applies, request.dependencies):
-            name = canonical_name(wish.name)
+            name = wish.name
             has = self.versions.get(name)
             if has is None:
                 yield Stale("dependencies", f"is without {wish}, which is asked for")
@@ -264,7 +264,7 @@ class _Look:
         """Whether it is there because exactly it is asked for."""
         wishes = (*self.request.requirements, *self.request.dependencies)
         return any(
-            canonical_name(wish.name) == name
+            wish.name == name
             and any(one.operator in {"==", "==="} and "*" not in one.version for one in wish.specifier)
             and version in wish.specifier
             for wish in wishes

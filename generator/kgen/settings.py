@@ -22,7 +22,7 @@ from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
 from kgen.tables import Table, mismatch, nearest
 
@@ -219,9 +219,7 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
         return settings.generation
     for position, generation in enumerate(matrix.generations.values()):
         ranges = [
-            wish.specifier
-            for wish in (*settings.require, *settings.dependencies)
-            if canonical_name(wish.name) == generation.package
+            wish.specifier for wish in (*settings.require, *settings.dependencies) if wish.name == generation.package
         ]
         if generation.package == KERAS and settings.keras:
             ranges.append(settings.keras)

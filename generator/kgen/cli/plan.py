@@ -14,7 +14,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.problem import Problem
@@ -269,12 +269,12 @@ def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> I
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
-    name = canonical_name(wish.name)
+    name = wish.name
     return name in frameworks or name not in matrix.framework_names
 
 
 def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
-    name = canonical_name(wish.name)
+    name = wish.name
     return name in matrix.framework_names or matrix.library(name) is not None
 
 

@@ -13,6 +13,7 @@ from kgen.model.requirement import Requirement
 from kgen.model.resolution import Cause, Reason, Resolution, Suggestion
 from kgen.solver import conflict, report, suggest
 from kgen.solver.problem import CUDNN, REQUEST, Problem
+from kgen.solver.report import target_data
 from kgen.solver.resolve import attempt, select
 
 
@@ -109,12 +110,8 @@ def _needs(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reas
 
 def data(resolution: Resolution, explanations: tuple[Explanation, ...]) -> dict[str, Any]:
     """An explanation as plain data, its keys in a fixed order."""
-    request = resolution.request
     return {
-        "environment": request.environment,
-        "python": request.python,
-        "platform": request.platform,
-        "accelerator": request.accelerator.name,
+        **target_data(resolution.request),
         "cuda": resolution.cuda,
         "versions": [
             {

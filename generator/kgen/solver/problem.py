@@ -22,7 +22,7 @@ from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 
 T = TypeVar("T")
 
@@ -266,7 +266,7 @@ class Problem:
         wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
         for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
             if requirement.marker is None or requirement.marker.evaluate(self._markers):
-                name = canonical_name(requirement.name)
+                name = requirement.name
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
             requirement = Requirement(f"{self.keras}{self.request.keras}")

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Cause, Conflict, Resolution
 from kgen.solver.problem import REQUEST
 
 
-def solution_data(resolution: Resolution) -> dict[str, Any]:
-    """A resolution as plain data, its keys in a fixed order."""
-    request = resolution.request
+def target_data(request: EnvironmentRequest) -> dict[str, Any]:
+    """What an answer is about, which every answer begins with."""
     return {
         "environment": request.environment,
         "python": request.python,
         "platform": request.platform,
         "accelerator": request.accelerator.name,
+    }
+
+
+def solution_data(resolution: Resolution) -> dict[str, Any]:
+    """A resolution as plain data, its keys in a fixed order."""
+    return {
+        **target_data(resolution.request),
         "cuda": resolution.cuda,
         "cudnn": None if resolution.cudnn is None else f"=={resolution.cudnn}",
         "driver": None if resolution.driver is None else f">={resolution.driver}",
@@ -28,12 +35,8 @@ def solution_data(resolution: Resolution) -> dict[str, Any]:
 
 def conflict_data(conflict: Conflict) -> dict[str, Any]:
     """A conflict as plain data."""
-    request = conflict.request
     return {
-        "environment": request.environment,
-        "python": request.python,
-        "platform": request.platform,
-        "accelerator": request.accelerator.name,
+        **target_data(conflict.request),
         "message": conflict.message,
         "causes": [{"subject": c.subject, "requires": c.requires, "source": c.source} for c in conflict.causes],
         "suggestions": [{"change": s.change, "gives": dict(s.gives)} for s in conflict.suggestions],

@@ -10,7 +10,7 @@ from packaging.version import Version
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver.problem import Problem
 from kgen.solver.search import search
@@ -67,7 +67,7 @@ def _requirements(problem: Problem) -> Iterator[Change]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        name = canonical_name(requirement.name)
+        name = requirement.name
         relaxed = Problem(problem.matrix, request._replace(requirements=others))
         variable = relaxed.variables.get(name)
         if variable is None:
@@ -184,7 +184,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
-    name = canonical_name(requirement.name)
+    name = requirement.name
     frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, problem.keras}
     return name not in frameworks
 

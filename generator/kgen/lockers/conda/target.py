@@ -15,7 +15,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Cause, Conflict
 from kgen.rattlertool import CondaRecord, Query
 
@@ -156,7 +156,7 @@ def _user_wish(
     markers["python_full_version"] = f"{request.python}.0"
     if requirement.marker is not None and not requirement.marker.evaluate(markers):
         return
-    name = canonical_name(requirement.name)
+    name = requirement.name
     library = matrix.library(name)
     if library is not None and matrix.cuda_major_of(name, _ANY) is not None:
         return  # NVIDIA's wheels have no package of this name; conda's builds bring their own

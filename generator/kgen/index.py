@@ -11,9 +11,7 @@ import functools
 import hashlib
 import html
 import json
-import os
 import re
-import tempfile
 import urllib.parse
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from kgen.errors import OutsideError
-from kgen.wheels import Page
+from kgen.wheels import Page, keep, kept
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
 """JSON first: it has sizes, and days that HTML has by agreement only."""
@@ -149,8 +147,8 @@ class Index:
         if file is None:
             return None
         try:
-            header, _, packed = file.read_bytes().partition(b"\n")
-            if header.decode() != f"{_HEADER} {zlib.crc32(packed):08x}":
+            packed = kept(file, _HEADER)
+            if packed is None:
                 return None
             place, kind, tag, modified, body = json.loads(zlib.decompress(packed))
             return Page(url=place, status=_OK, kind=kind, body=body.encode(), tag=tag, modified=modified)
@@ -164,24 +162,6 @@ class Index:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             text = json.dumps([page.url, page.kind, page.tag, page.modified, page.body.decode()])
             keep(file, _HEADER, zlib.compress(text.encode(), 1))
-
-
-def keep(file: Path, header: str, body: bytes) -> None:
-    """Puts something into a cache, whole or not at all, with a checksum.
-
-    Raises:
-        OSError: the cache takes nothing.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as part:
-            part.write(f"{header} {zlib.crc32(body):08x}\n".encode())
-            part.write(body)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def parse(page: Page, name: str) -> Iterator[IndexFile]:

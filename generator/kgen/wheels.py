@@ -759,11 +759,40 @@ def _infos(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> list[zipfile.ZipInfo
         raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
 
 
+def keep(file: Path, header: str, body: bytes) -> None:
+    """Puts something into a cache, whole or not at all, with a checksum.
+
+    Raises:
+        OSError: the cache takes nothing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as part:
+            part.write(f"{header} {zlib.crc32(body):08x}\n".encode())
+            part.write(body)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def kept(file: Path, header: str) -> bytes | None:
+    """What :func:`keep` has put there; None if it is of another form, or damaged.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: what is there is no text even where it says what it is.
+    """
+    first, _, body = file.read_bytes().partition(b"\n")
+    return body if first.decode() == f"{header} {zlib.crc32(body):08x}" else None
+
+
 def _load(file: Path) -> WheelListing | None:
     """The listing in this file of the cache; None if it is not there or damaged."""
     try:
-        header, _, body = file.read_bytes().partition(b"\n")
-        if header.decode() != f"{_HEADER} {zlib.crc32(body):08x}":
+        body = kept(file, _HEADER)
+        if body is None:
             return None
         size, entries = json.loads(body)
         return WheelListing(
@@ -778,13 +807,4 @@ def _store(file: Path, listing: WheelListing) -> None:
     """Puts the listing there, whole or not at all; a cache that takes nothing is no fault."""
     body = json.dumps([listing.size, dict(listing.entries)], separators=(",", ":")).encode()
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as part:
-                part.write(f"{_HEADER} {zlib.crc32(body):08x}\n".encode())
-                part.write(body)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        keep(file, _HEADER, body)

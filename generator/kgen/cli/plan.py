@@ -236,7 +236,7 @@ def request_for(
     has_glibc = matrix.platforms[platform].glibc is not None
     frameworks |= {KERAS, generation.package, "numpy"}
     asked = tuple(wish for wish in settings.require if _concerns(wish, frameworks, matrix))
-    unknown = tuple(wish for wish in asked if not _is_known(wish, matrix))
+    unknown = tuple(wish for wish in asked if not matrix.follows(wish.name))
     return EnvironmentRequest(
         name=environment.name,
         backends=environment.backends,
@@ -269,13 +269,7 @@ def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> I
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
     """Whether a requirement is about an environment: one on another backend's framework is not."""
-    name = wish.name
-    return name in frameworks or name not in matrix.framework_names
-
-
-def _is_known(wish: Requirement, matrix: CompatibilityMatrix) -> bool:
-    name = wish.name
-    return name in matrix.framework_names or matrix.library(name) is not None
+    return wish.name in frameworks or wish.name not in matrix.framework_names
 
 
 # -- on what -----------------------------------------------------------------------------------------------------------

@@ -191,6 +191,10 @@ class CompatibilityMatrix:
         file = f"{_LIBRARIES}{name}.toml"
         return self._read(file, lambda table: reader.read_library(table, name)) if file in self._files else None
 
+    def follows(self, name: str) -> bool:
+        """Whether the versions of a project are known here: of a framework or a library."""
+        return name in self.framework_names or self.library(name) is not None
+
     def toolkit(self, version: Version) -> Toolkit | None:
         """The newest toolkit whose version starts with these numbers: `12.8` finds 12.8.1."""
         width = len(version.release)

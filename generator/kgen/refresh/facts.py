@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import threading
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen.errors import OutsideError
-from kgen.index import IndexFile, keep, shown
-from kgen.wheels import WheelReader
+from kgen.index import IndexFile, shown
+from kgen.wheels import WheelReader, keep, kept
 
 PARSING = threading.Lock()
 """To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads
@@ -137,8 +136,8 @@ class FactReader:
         if place is None:
             return None
         try:
-            header, _, body = place.read_bytes().partition(b"\n")
-            if header.decode() != f"{_HEADER} {zlib.crc32(body):08x}":
+            body = kept(place, _HEADER)
+            if body is None:
                 return None
             texts = {str(name): str(text) for name, text in json.loads(body).items()}
         except (OSError, ValueError, AttributeError):

@@ -25,8 +25,7 @@ def keeping(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Environ
     kept: tuple[Requirement, ...] = ()
     for wish in sorted(request.held, key=rank):
         tried = (*kept, wish)
-        known = wish.name in matrix.framework_names or matrix.library(wish.name) is not None
-        if not known or select(Problem(matrix, request._replace(held=tried))) is not None:
+        if not matrix.follows(wish.name) or select(Problem(matrix, request._replace(held=tried))) is not None:
             kept = tried
         elif not kept and select(Problem(matrix, request._replace(held=()))) is None:
             return request._replace(held=())  # nothing solves it, and the old lock is not why

@@ -451,11 +451,12 @@ class TestCache:
             lambda _: b"",
             lambda content: content[:-1],
             lambda content: content[: len(content) // 2],
-            lambda content: content.replace(b"listing 1 ", b"listing 0 "),
+            lambda content: content.replace(b"listing 2 ", b"listing 1 "),
             lambda content: content.replace(b"code", b"c0de"),
             lambda content: b"\xff" + content,
-            lambda _: b"kgen-wheel-listing 1 %08x\n[]" % zlib.crc32(b"[]"),
-            lambda _: b"kgen-wheel-listing 1 %08x\n[1,[]]" % zlib.crc32(b"[1,[]]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[]" % zlib.crc32(b"[]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[1,[]]" % zlib.crc32(b"[1,[]]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[1,{},[]]" % zlib.crc32(b"[1,{},[]]"),
         ],
     )
     def test_damage_is_mended(self, index: Index, tmp_path: Path, damage: object) -> None:

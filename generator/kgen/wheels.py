@@ -7,6 +7,7 @@ gigabyte. From the lists of all wheels of a lock follows which of them would ove
 from __future__ import annotations
 
 import contextlib
+import email.parser
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ import requests
 import urllib3.exceptions
 
 from kgen.errors import Cancelled, OutsideError
+from kgen.model.licence import Declared
 
 T = TypeVar("T")
 
@@ -73,7 +75,12 @@ _NO_SUCH_RANGE = frozenset(
 )
 """What indexes answer that know ranges, but not from the end, or not beyond the beginning."""
 
-_HEADER = "kgen-wheel-listing 1"
+_HEADER = "kgen-wheel-listing 2"
+
+_DECLARED = 600
+"""So many characters of a field about the licence are kept: longer ones hold a licence's text."""
+
+_CLASSIFIERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +92,13 @@ class WheelListing:
         entries: path inside the wheel -> (CRC-32, uncompressed size); no folders.
         complete: False if the index knows no ranges and the wheel is too large to be read whole: `entries` is
             empty then, and says nothing.
+        declared: what its METADATA says of its licence; None if it has none, or it could not be had.
     """
 
     size: int
     entries: Mapping[str, tuple[int, int]]
     complete: bool = True
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -402,7 +411,7 @@ class WheelReader:
             found = _wanted_infos(file, wanted)
             if found is None:
                 found = [item for item in _infos(file, wheel) if wanted(item.filename)]
-            return {item.filename: _member(file, item, wheel) for item in found}
+            return {item.filename: _member(file.piece, item, wheel) for item in found}
 
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
@@ -412,33 +421,47 @@ class WheelReader:
                     self._refuse_if_cancelled(wheel)
                     digest.update(chunk)
                 wheel.verify(digest.hexdigest())
-                return WheelListing(size=file.tell(), entries={} if wheel.is_source else _entries(file, wheel))
+                size = file.tell()
+                if wheel.is_source:
+                    return WheelListing(size=size, entries={})
+                infos = _infos(file, wheel)
+
+                def piece(start: int, end: int) -> bytes:
+                    file.seek(start)
+                    return file.read(end - start)
+
+                declared, _ = _declared(infos, piece, wheel)
+                return WheelListing(size=size, entries=_entries(infos), declared=declared)
         except OSError as error:
             raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
 
     def _read_cached(self, wheel: _Wheel) -> WheelListing:
         if self._cache is None:
-            return self._read_remote(wheel)
+            return self._read_remote(wheel)[0]
         file = self._cache / wheel.sha256
         listing = _load(file)
         if listing is None:
-            listing = self._read_remote(wheel)
-            if listing.complete:
+            listing, whole = self._read_remote(wheel)
+            if whole:
                 _store(file, listing)
         return listing
 
-    def _read_remote(self, wheel: _Wheel) -> WheelListing:
+    def _read_remote(self, wheel: _Wheel) -> tuple[WheelListing, bool]:
+        """What an index serves of a wheel, and whether that is all that there is to know."""
         answer = self._tail(wheel)
         if answer.body is None:
             if answer.size is None:
                 raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
-            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source)
+            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source), wheel.is_source
         if answer.start == 0:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
+        size = answer.start + len(answer.body)
         if wheel.is_source:
-            return WheelListing(size=answer.start + len(answer.body), entries={})
+            return WheelListing(size=size, entries={}), True
         with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
-            return WheelListing(size=answer.start + len(answer.body), entries=_entries(file, wheel))
+            infos = _infos(file, wheel)
+            declared, known = _declared(infos, file.piece, wheel)
+            return WheelListing(size=size, entries=_entries(infos), declared=declared), known
 
     def _fetcher(self, wheel: _Wheel, tail: _Answer) -> _Fetch:
         """What gives bytes of a wheel of which the tail is at hand."""
@@ -673,23 +696,60 @@ class _SparseFile(io.RawIOBase):
         self._start = start
 
 
-def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[int, int]]:
-    return {item.filename: (item.CRC, item.file_size) for item in _infos(file, wheel)}
+def _entries(infos: Sequence[zipfile.ZipInfo]) -> dict[str, tuple[int, int]]:
+    return {item.filename: (item.CRC, item.file_size) for item in infos}
 
 
-def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
-    """The content of one file in a wheel."""
+def is_metadata(path: str) -> bool:
+    """Whether a path inside a wheel is that of its METADATA."""
+    head, _, rest = path.partition("/")
+    return rest == "METADATA" and head.endswith(".dist-info")
+
+
+def _declared(infos: Sequence[zipfile.ZipInfo], piece: _Fetch, wheel: _Wheel) -> tuple[Declared | None, bool]:
+    """What a wheel's METADATA says of its licence, and whether it could be had.
+
+    It stands beside the list of files, as a rule, and costs no further question. A licence that cannot be had is no
+    fault of the wheel: it is done without, and asked for the next time.
+    """
+    item = next((item for item in infos if is_metadata(item.filename)), None)
+    if item is None:
+        return None, True
+    try:
+        content = _member(piece, item, wheel)
+    except Cancelled:
+        raise
+    except OutsideError:
+        return None, False
+    message = email.parser.HeaderParser().parsestr(content.decode(errors="replace"))
+
+    def field(name: str) -> list[str]:
+        return [str(value)[:_DECLARED] for value in message.get_all(name, ()) if str(value).strip() != "UNKNOWN"]
+
+    licences = [value for value in field("Classifier") if value.startswith("License ::")]
+    return (
+        Declared(
+            expression=next(iter(field("License-Expression")), ""),
+            text=next(iter(field("License")), ""),
+            classifiers=tuple(licences[:_CLASSIFIERS]),
+        ),
+        True,
+    )
+
+
+def _member(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
+    """The content of one file in a wheel, of which `piece` gives bytes."""
     if item.file_size > _MEMBER or item.compress_size > _MEMBER:
         raise wheel.fault(f"{item.filename} in it has {item.file_size} bytes, which is more than any such file")
     name = len(item.filename.encode())
     begin = item.header_offset
-    raw = file.piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
+    raw = piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
     try:
         signature, *_, name, extra = _LOCAL_HEADER.unpack_from(raw)
         start = _LOCAL_HEADER.size + name + extra
         end = start + item.compress_size
         if end > len(raw):
-            raw += file.piece(begin + len(raw), begin + end)
+            raw += piece(begin + len(raw), begin + end)
         content = raw[start:end]
         if item.compress_type == zipfile.ZIP_DEFLATED:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _MEMBER + 1)
@@ -794,17 +854,18 @@ def _load(file: Path) -> WheelListing | None:
         body = kept(file, _HEADER)
         if body is None:
             return None
-        size, entries = json.loads(body)
+        size, entries, said = json.loads(body)
         return WheelListing(
             size=int(size),
             entries={str(path): (int(crc), int(length)) for path, (crc, length) in entries.items()},
+            declared=None if said is None else Declared(str(said[0]), str(said[1]), tuple(map(str, said[2]))),
         )
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return None
 
 
 def _store(file: Path, listing: WheelListing) -> None:
     """Puts the listing there, whole or not at all; a cache that takes nothing is no fault."""
-    body = json.dumps([listing.size, dict(listing.entries)], separators=(",", ":")).encode()
+    body = json.dumps([listing.size, dict(listing.entries), listing.declared], separators=(",", ":")).encode()
     with contextlib.suppress(OSError):
         keep(file, _HEADER, body)

@@ -30,6 +30,7 @@ class LockedWheel:
         size: its size in bytes; None where the index would not tell.
         requires_python: what the wheel says about Python.
         index: the framework's own index that it is from; None if from one that uv is configured for.
+        licence: the licence that it declares; None where it declares none, or that could not be had.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LockedWheel:
     size: int | None
     requires_python: str | None
     index: str | None = None
+    licence: str | None = None
 
     @property
     def is_source(self) -> bool:

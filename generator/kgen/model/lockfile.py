@@ -58,6 +58,8 @@ class Lockfile(NamedTuple):
         conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
             and the files are conda's packages, by the names that they have there.
         indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
+        licences: package -> the licence that it declares; without those that declare none, and empty in a lock that
+            was made before licences were noted.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Lockfile(NamedTuple):
     build: tuple[LockedFile, ...] = ()
     conda: bool = False
     indexes: Mapping[str, str] = MappingProxyType({})
+    licences: Mapping[str, str] = MappingProxyType({})
 
     @property
     def accelerated(self) -> bool:

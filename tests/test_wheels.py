@@ -23,6 +23,7 @@ import pytest
 
 from kgen import wheels
 from kgen.errors import Cancelled, ExitStatus, OutsideError
+from kgen.model.licence import Declared
 from kgen.wheels import Overlap, WheelListing, WheelReader, default_cache, overlaps
 
 NAME = "thing-1.0-py3-none-any.whl"
@@ -432,6 +433,64 @@ class TestFiles:
         (tmp_path / "x.whl").write_bytes(b"none")
         with WheelReader(cache=None) as reader, pytest.raises(OutsideError, match="is no wheel"):
             reader.read(str(tmp_path / "x.whl"), filename=NAME, sha256=sha256(b"none"))
+
+
+class TestLicence:
+    METADATA = b"Metadata-Version: 2.4\nName: thing\nVersion: 1.0\nLicense-Expression: MIT\n\nLicense: no\n"
+    SAID = Declared("MIT", "", ())
+
+    def wheel(self, *, last: bool, metadata: bytes = METADATA) -> bytes:
+        """A large wheel with its METADATA beside the list of files, or far from it."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            paths = {"thing/padding": bytes(400_000), "thing-1.0.dist-info/METADATA": metadata}
+            for path in paths if last else reversed(paths):
+                archive.writestr(path, paths[path])
+        return buffer.getvalue()
+
+    def test_beside_the_list_it_costs_nothing(self, index: Index, reader: WheelReader) -> None:
+        index.files["thing.whl"] = self.wheel(last=True)
+        assert read(reader, index, "thing.whl").declared == self.SAID
+        assert index.ranges == ["bytes=-131072"]
+
+    def test_elsewhere_it_costs_one_question_once(self, index: Index, tmp_path: Path) -> None:
+        index.files["thing.whl"] = self.wheel(last=False)
+        for _ in range(2):
+            with WheelReader(cache=tmp_path) as reader:
+                assert read(reader, index, "thing.whl").declared == self.SAID
+        assert len(index.ranges) == 2
+        assert str(index.ranges[1]).startswith("bytes=0-")
+
+    def test_of_a_file_here(self, tmp_path: Path) -> None:
+        file = tmp_path / "thing.whl"
+        file.write_bytes(self.wheel(last=False))
+        with WheelReader(cache=None) as reader:
+            found = reader.read(str(file), filename=NAME, sha256=sha256(file.read_bytes()))
+        assert found.declared == self.SAID
+
+    @pytest.mark.parametrize("faults", [["404"], ["500"] * 3, ["other range"], ["hang up"] * 3])
+    def test_one_that_cannot_be_had_is_done_without_and_asked_for_again(
+        self, index: Index, tmp_path: Path, faults: list[str]
+    ) -> None:
+        index.files["thing.whl"] = self.wheel(last=False)
+        index.faults = ["none", *faults]
+        with WheelReader(cache=tmp_path) as reader:
+            found = read(reader, index, "thing.whl")
+        assert (found.declared, found.complete, len(found.entries)) == (None, True, 2)
+        with WheelReader(cache=tmp_path) as reader:
+            assert read(reader, index, "thing.whl").declared == self.SAID
+
+    def test_one_that_is_damaged_is_done_without(self, index: Index, reader: WheelReader) -> None:
+        content = self.wheel(last=True)
+        index.files["thing.whl"] = content.replace(b"License-Expression: MIT", b"License-Expression: BSD")
+        assert read(reader, index, "thing.whl").declared is None
+
+    def test_fields_are_bounded_and_what_is_no_text_is_no_fault(self, index: Index, reader: WheelReader) -> None:
+        lines = [b"License: " + b"x" * 5000, *[b"Classifier: License :: A\xff"] * 50, b"Classifier: Topic :: B"]
+        index.files["thing.whl"] = self.wheel(last=True, metadata=b"\n".join(lines))
+        found = read(reader, index, "thing.whl").declared
+        assert found is not None
+        assert (len(found.text), len(found.classifiers), found.classifiers[0]) == (600, 8, "License :: A\ufffd")
 
 
 class TestCache:

@@ -1,4 +1,4 @@
-"""Exports for what runs an environment, read by who they are for: hadolint, pip, devcontainer, GitHub, Slurm, CycloneDX."""
+"""Exports for what runs an environment, read by who they are for: hadolint, pip, editors, GitHub, Slurm, CycloneDX."""
 
 from __future__ import annotations
 

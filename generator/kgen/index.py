@@ -14,7 +14,7 @@ import json
 import re
 import urllib.parse
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -31,14 +31,14 @@ _BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECA
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
-_OK, _UNCHANGED = 200, 304
+_OK, _UNCHANGED, _ABSENT = 200, 304, 404
 _HEADER = "kgen-page 1"
 
 
 class Asker(Protocol):
     """What fetches pages: :class:`kgen.wheels.WheelReader`."""
 
-    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+    def page(self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int]) -> Page:
         """A page, as a GET with these headers gives it."""
 
 
@@ -102,10 +102,15 @@ class Index:
         urls: of simple indexes, the most important first.
         asker: what fetches pages.
         cache: the folder for pages; None for none.
+        absent: the statuses with which it says that it has no such project. A store of files that nobody may list
+            says 403.
     """
 
-    def __init__(self, urls: tuple[str, ...], asker: Asker, *, cache: Path | None) -> None:
+    def __init__(
+        self, urls: tuple[str, ...], asker: Asker, *, cache: Path | None, absent: Collection[int] = (_ABSENT,)
+    ) -> None:
         self._urls = urls
+        self._absent = absent
         self._asker = asker
         self._cache = cache
 
@@ -127,7 +132,7 @@ class Index:
         if kept is not None:
             headers |= {"If-None-Match": kept.tag} if kept.tag else {}
             headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
-        page = self._asker.page(url, name=f"the page of {name}", headers=headers)
+        page = self._asker.page(url, name=f"the page of {name}", headers=headers, absent=self._absent)
         if page.status == _UNCHANGED:
             if kept is None:
                 raise OutsideError(f"the page of {name}: {shown(url)} says that nothing has changed, unasked")

@@ -21,7 +21,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -237,7 +237,7 @@ class Page:
 
     Attributes:
         url: where it came from in the end; what its links are relative to.
-        status: 200, 304 (it is what it was) or 404.
+        status: 200, 304 (it is what it was), or what says that there is none: 404, as a rule.
         kind: its content type, in small letters.
         body: its content; empty unless the status is 200.
         tag: what to send as If-None-Match to ask whether it has changed; None if the server gives nothing.
@@ -339,16 +339,19 @@ class WheelReader:
                 self._known[key] = listing
         return listing
 
-    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+    def page(
+        self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int] = (requests.codes.not_found,)
+    ) -> Page:
         """A page, as a GET with these headers gives it.
 
         Args:
             url: http(s).
             name: what it is, for messages.
             headers: what is sent besides.
+            absent: the statuses that say that there is none.
 
         Raises:
-            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor 404.
+            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
         asked = _Wheel(url=url, filename=name, sha256="")
@@ -356,7 +359,7 @@ class WheelReader:
         def once() -> Page:
             try:
                 with self._session().get(url, headers=dict(headers), stream=True, timeout=_TIMEOUT) as response:
-                    if response.status_code not in {requests.codes.not_modified, requests.codes.not_found}:
+                    if response.status_code not in {requests.codes.not_modified, *absent}:
                         _refuse_status(response, asked, asked_for_range=False)
                     body = self._body(response, asked, None) if response.status_code == requests.codes.ok else b""
                     if body is None:

@@ -19,7 +19,7 @@ from tests.command import Kgen, tree
 from tests.repository import Fault, Form, Repository, Served, serving
 from tests.wheelhouse import Wheel
 
-from kgen import resources, storage, wheels
+from kgen import index, resources, storage, wheels
 from kgen.cli import main
 from kgen.errors import Cancelled, OutsideError
 from kgen.index import Index
@@ -256,6 +256,7 @@ def refresh(texts: Mapping[str, str], repository: Repository, tmp_path: Path) ->
         cancel: threading.Event | None = None,
         in_flight: int = 8,
         own: str | None = None,
+        unchanged: Path | None = None,
     ) -> Refreshed:
         cancelled = cancel or threading.Event()
         with wheels.WheelReader(cache=None, cancel=cancelled) as reader:
@@ -271,6 +272,7 @@ def refresh(texts: Mapping[str, str], repository: Repository, tmp_path: Path) ->
                 else lambda _name, label: Index(
                     (f"{own}/{label}",), reader, cache=tmp_path / "pages", absent=(403, 404)
                 ),
+                unchanged=unchanged,
             ).run()
 
     return run
@@ -337,6 +339,57 @@ def test_a_page_that_has_not_changed_is_not_sent_again(refresh: Refreshing, serv
     found = refresh()
     assert found.files == {}
     assert served.sent == 0
+
+
+CONTRARY = _TORCH.replace('linux-64 = "2.28"', 'linux-64 = "2.17"')
+
+
+def test_the_same_pages_are_not_looked_at_again(
+    refresh: Refreshing, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came of them comes of them again, contradictions too, and no page is understood for that."""
+    served.wheels = [wheel for wheel in served.wheels if wheel.name != RUNTIME]
+    unchanged, mine = tmp_path / "unchanged", {"torch.toml": CONTRARY}
+    first = refresh(mine, unchanged=unchanged)
+    assert len(first.contradictions) == 1
+    assert first.notes == [f"no index has {RUNTIME}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "parse", lambda _page, _name: pytest.fail("a page was looked at"))
+        assert refresh(mine, unchanged=unchanged) == first
+    assert refresh(mine) == first
+
+
+@pytest.mark.parametrize("what", ["a page", "the matrix", "what was kept", "the form of what was kept"])
+def test_what_is_another_than_before_is_looked_at(
+    refresh: Refreshing, served: Served, tmp_path: Path, what: str
+) -> None:
+    unchanged = tmp_path / "unchanged"
+    assert refresh({"torch.toml": CONTRARY}, unchanged=unchanged).files == {}
+    text = CONTRARY
+    if what == "a page":
+        served.wheels += NEW
+    elif what == "the matrix":
+        text = _TORCH
+    elif what == "what was kept":
+        unchanged.write_bytes(unchanged.read_bytes().replace(b"2.28", b"2.29"))
+    else:
+        data = json.loads(unchanged.read_bytes().partition(b"\n")[2])
+        wheels.keep(unchanged, "kgen-unchanged 1", json.dumps({**data, "gone": 3}).encode())
+    found = refresh({"torch.toml": text}, unchanged=unchanged)
+    again = refresh({"torch.toml": text})
+    assert (found.files, found.contradictions, found.gone) == (again.files, again.contradictions, again.gone)
+    assert bool(found.files) == (what == "a page")
+
+
+def test_what_is_new_is_new_until_it_is_taken(refresh: Refreshing, served: Served, tmp_path: Path) -> None:
+    served.wheels += NEW
+    unchanged = tmp_path / "unchanged"
+    first = refresh(unchanged=unchanged)
+    assert first.files
+    assert not unchanged.exists()
+    assert refresh(unchanged=unchanged).files == first.files
+    assert refresh(first.files, unchanged=unchanged).files == {}
+    assert unchanged.exists()
 
 
 @pytest.mark.parametrize("form", ["html", "json"])

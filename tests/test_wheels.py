@@ -10,7 +10,9 @@ import io
 import re
 import socket
 import socketserver
+import ssl
 import struct
+import subprocess
 import threading
 import zipfile
 import zlib
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import urllib3.util.ssl_
 
 from kgen import wheels
 from kgen.errors import Cancelled, ExitStatus, OutsideError
@@ -652,3 +655,93 @@ def test_a_wheel_with_a_comment_at_its_end(index: Index, reader: WheelReader) ->
     content = LARGE[:-2] + struct.pack("<H", len(comment)) + comment
     index.files["large.whl"] = content
     assert read(reader, index, "large.whl").size == len(content)
+
+
+class TestTrust:
+    @pytest.fixture(name="secured")
+    def _secured(self, index: Index, tmp_path: Path) -> tuple[Index, Path]:
+        """The index with a certificate of its own, that only who is told of it trusts."""
+        certificate, secret = tmp_path / "own.pem", tmp_path / "secret.pem"
+        subprocess.run(
+            [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", "2", "-subj", "/CN=index", "-addext", "subjectAltName=IP:127.0.0.1",
+                "-out", certificate, "-keyout", secret,
+            ],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, secret)
+        index.socket = context.wrap_socket(index.socket, server_side=True)
+        return index, certificate
+
+    @pytest.fixture(autouse=True)
+    def _no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def url(self, index: Index, host: str = "127.0.0.1") -> str:
+        return f"https://{host}:{index.server_port}/files/small.whl"
+
+    def listing(self, url: str, certificates: str | None) -> WheelListing:
+        with WheelReader(cache=None, certificates=certificates) as reader:
+            return reader.read(url, filename=NAME, sha256=sha256(SMALL))
+
+    def test_who_is_trusted_is_read(self, secured: tuple[Index, Path]) -> None:
+        index, certificate = secured
+        assert self.listing(self.url(index), str(certificate)).size == len(SMALL)
+
+    def test_a_folder_of_certificates(self, secured: tuple[Index, Path], tmp_path: Path) -> None:
+        index, certificate = secured
+        folder = tmp_path / "trusted"
+        folder.mkdir()
+        named = subprocess.run(
+            ["openssl", "x509", "-hash", "-noout", "-in", certificate], check=True, capture_output=True, text=True
+        )
+        (folder / f"{named.stdout.strip()}.0").write_bytes(certificate.read_bytes())
+        assert self.listing(self.url(index), str(folder)).size == len(SMALL)
+
+    def test_who_is_not_is_refused(self, secured: tuple[Index, Path]) -> None:
+        index, _ = secured
+        with pytest.raises(OutsideError, match=r"the certificate of .* was not accepted"):
+            self.listing(self.url(index), None)
+        assert index.asked == []
+
+    def test_who_goes_by_another_name_is_refused(
+        self, secured: tuple[Index, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index, certificate = secured
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        with pytest.raises(OutsideError, match=r"the certificate of localhost:.* was not accepted"):
+            self.listing(self.url(index, "localhost"), str(certificate))
+        assert index.asked == []
+
+    @pytest.mark.parametrize("content", [None, "", "no certificate"])
+    def test_a_bundle_that_is_none(
+        self, secured: tuple[Index, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+    ) -> None:
+        index, _ = secured
+        bundle = tmp_path / "bundle.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        with pytest.raises(OutsideError, match=r"the certificate of .* was not accepted"):
+            self.listing(self.url(index), None)
+
+    def test_certificates_are_read_once_for_all_threads(
+        self, secured: tuple[Index, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index, certificate = secured
+        made = []
+        real = urllib3.util.ssl_.create_urllib3_context
+
+        def create() -> ssl.SSLContext:
+            made.append(real())
+            return made[-1]
+
+        monkeypatch.setattr(urllib3.util.ssl_, "create_urllib3_context", create)
+        with WheelReader(cache=None, certificates=str(certificate)) as reader, ThreadPoolExecutor(8) as pool:
+            pages = [pool.submit(reader.page, self.url(index), name="it", headers={}) for _ in range(24)]
+            assert {page.result().status for page in pages} == {200}
+        assert len(made) == 1

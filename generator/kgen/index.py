@@ -73,17 +73,33 @@ class IndexFile(NamedTuple):
     sidecar: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A project as an index has it.
+    """A project as an index has it; its page is understood when somebody asks for the files.
 
     Attributes:
         index: the index's URL, without what is secret in it.
-        files: in the page's order.
+        name: the project.
+        page: what the index has answered.
     """
 
     index: str
-    files: tuple[IndexFile, ...]
+    name: str
+    page: Page
+
+    @functools.cached_property
+    def files(self) -> tuple[IndexFile, ...]:
+        """The files that it names, in the page's order.
+
+        Raises:
+            OutsideError: it is no page of an index.
+        """
+        return tuple(parse(self.page, self.name))
+
+    @property
+    def digest(self) -> str:
+        """What tells whether the page is another than before."""
+        return hashlib.sha256(f"{self.page.url} {self.page.kind}\n".encode() + self.page.body).hexdigest()
 
 
 def shown(url: str) -> str:
@@ -115,15 +131,15 @@ class Index:
         self._cache = cache
 
     def project(self, name: str) -> Listed | None:
-        """The files of a project; None if no index has it.
+        """A project; None if no index has it.
 
         Raises:
-            OutsideError: an index cannot be asked, or answers with something else than a page of files.
+            OutsideError: an index cannot be asked.
         """
         for url in self._urls:
             page = self._page(f"{url.rstrip('/')}/{name}/", name)
             if page is not None:
-                return Listed(index=shown(url), files=tuple(parse(page, name)))
+                return Listed(index=shown(url), name=name, page=page)
         return None
 
     def _page(self, url: str, name: str) -> Page | None:

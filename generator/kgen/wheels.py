@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import ssl
 import struct
 import tempfile
 import threading
@@ -25,11 +26,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NoReturn, TypeVar, final
+from typing import Any, BinaryIO, NoReturn, TypeVar, final
 
 import platformdirs
 import requests
+import requests.adapters
 import urllib3.exceptions
+import urllib3.util.ssl_
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
@@ -260,6 +264,51 @@ class _PassingError(Exception):
         self.error = error
 
 
+class _Trust:
+    """The certificates to trust, made ready once for each place that they are in: that takes longer than a question."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
+
+    def context(self, file: str | None, folder: str | None) -> ssl.SSLContext:
+        """What connections are made with that trust the certificates in a file, or in a folder."""
+        with self._lock:
+            context = self._contexts.get((file, folder))
+            if context is None:
+                context = urllib3.util.ssl_.create_urllib3_context()
+                try:
+                    context.load_verify_locations(file, folder)
+                except OSError as error:
+                    raise requests.exceptions.SSLError(error) from error
+                self._contexts[file, folder] = context
+            return context
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections of one session, that share with all others what they trust."""
+
+    def __init__(self, trust: _Trust) -> None:
+        self._trust = trust
+        super().__init__()
+
+    def build_connection_pool_key_attributes(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - as in requests
+        """What tells one pool of connections from another; here one that has its certificates at hand."""
+        host, pool = super().build_connection_pool_key_attributes(*words, **named)
+        # nothing of this where a certificate is not to be checked, or one is shown: requests does it then
+        if host["scheme"] == "https" and pool["cert_reqs"] == "CERT_REQUIRED" and "cert_file" not in pool:
+            options: dict[str, Any] = {**pool}
+            file, folder = options.pop("ca_certs", None), options.pop("ca_cert_dir", None)
+            file = DEFAULT_CA_BUNDLE_PATH if file is None and folder is None else file
+            return host, {**options, "ssl_context": self._trust.context(file, folder)}
+        return host, pool
+
+    def cert_verify(self, conn: Any, *words: Any, **named: Any) -> None:  # noqa: ANN401 - as in requests
+        """Tells a connection what to trust; one that has it already is left as it is."""
+        if conn.conn_kw.get("ssl_context") is None:
+            super().cert_verify(conn, *words, **named)  # type: ignore[no-untyped-call]
+
+
 @final
 class WheelReader:
     """Reads the listings of wheels; a context manager, and safe to use from many threads at once.
@@ -292,6 +341,7 @@ class WheelReader:
         self._cancel = cancel or threading.Event()
         self._certificates = certificates if certificates and Path(certificates).exists() else None
         self._local = threading.local()
+        self._trust = _Trust()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
         self._known: dict[str, WheelListing] = {}
@@ -575,6 +625,7 @@ class WheelReader:
             session.headers["User-Agent"] = "kgen"
             if self._certificates is not None:
                 session.verify = self._certificates
+            session.mount("https://", _Adapter(self._trust))
             self._local.session = session
             with self._lock:
                 self._sessions.append(session)

@@ -124,6 +124,7 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> 
             cancel=cancel,
             progress=told,
             open_own=None if own is None else open_own,
+            unchanged=cache / "pages" / "unchanged",
         ).run()
 
 

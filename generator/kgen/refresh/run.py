@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli
@@ -36,6 +41,7 @@ from kgen.refresh.rows import (
     release_row,
     yank,
 )
+from kgen.wheels import keep, kept
 
 T = TypeVar("T")
 
@@ -46,6 +52,7 @@ _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _TOOLKIT = "toolkit"
 _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
+_UNCHANGED = "kgen-unchanged 1"
 
 Progress = Callable[[str, int, int], None]
 """Is told a stage, how much of it is done, and of how much; from any thread."""
@@ -116,6 +123,7 @@ class Refresh:
         progress: Progress = lambda _stage, _done, _total: None,
         in_flight: int = IN_FLIGHT,
         open_own: Callable[[str, str], Index] | None = None,
+        unchanged: Path | None = None,
     ) -> None:
         """Prepare; nothing is asked.
 
@@ -128,6 +136,8 @@ class Refresh:
             progress: is told how far it is.
             in_flight: how many questions there may be at a time.
             open_own: framework and label -> its own index, of builds with that label; None if none is to be asked.
+            unchanged: the file in which is kept what came of pages that had nothing new; None for none. Where the same
+                pages come again, and the matrix is the same, that is what comes of them.
         """
         self._texts = dict(texts)
         self._matrix = CompatibilityMatrix(self._texts)
@@ -142,7 +152,13 @@ class Refresh:
         self._facts = open_facts(self._count)
         self._reads: dict[tuple[str, str | None], Future[WheelFacts | None]] = {}
         self._pages: dict[str, Listed | None] = {}
-        self._frame = Frame.of(self._matrix, ())
+        self._unchanged = unchanged
+
+    @functools.cached_property
+    def _frame(self) -> Frame:
+        """What rows are composed with."""
+        frame = Frame.of(self._matrix, ())
+        return frame._replace(followed=_Followed(frame.followed))
 
     def _count(self, _file: IndexFile) -> None:
         with self._guard:
@@ -156,14 +172,18 @@ class Refresh:
             KeyboardInterrupt: after everything was told to end.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
-        self._frame = self._frame._replace(followed=_Followed(self._frame.followed))
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.cuda_majors)]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             self._ask([*names, *self._matrix.library_names], asking)
+            own_pages = self._own_pages(followed, asking)
+            key = self._key(own_pages)
+            if self._known_to_be_unchanged(key):
+                return self._result
+            asked = self._result.pages
             updates = self._libraries(self._matrix.library_names)
             rows = self._frameworks(followed, asking, reading)
-            own = self._own_builds(followed, rows, asking, reading)
+            own = self._own_builds(followed, rows, own_pages, reading)
             toolkits = self._toolkits(updates, asking)
             updates |= self._unfollowed(rows, own, toolkits, asking)
         except BaseException:
@@ -174,7 +194,50 @@ class Refresh:
             asking.shutdown(wait=False, cancel_futures=True)
             reading.shutdown(wait=False, cancel_futures=True)
         self._write(rows, own, toolkits, updates)
+        if self._result.pages == asked:  # what comes of others than those of the key is not known by it
+            self._keep_unchanged(key)
         return self._result
+
+    # -- nothing new ---------------------------------------------------------------------------------------------------
+
+    def _key(self, own: Mapping[str, Mapping[str, Listed]]) -> str:
+        """What tells whether anything is another than at the last refresh: pages, matrix, and who looks at them."""
+        digest = hashlib.sha256(f"{self._matrix.revision}\n".encode())
+        for file in sorted(Path(__file__).parent.iterdir()):
+            if file.suffix in {".py", ".toml"}:
+                digest.update(file.read_bytes())
+        pages = {
+            **self._pages,
+            **{f"{name} {label}": page for name, pages in own.items() for label, page in pages.items()},
+        }
+        for name, page in sorted(pages.items()):
+            digest.update(f"{name} {'' if page is None else page.digest}\n".encode())
+        return digest.hexdigest()
+
+    def _known_to_be_unchanged(self, key: str) -> bool:
+        """Whether these very pages had nothing new for this very matrix; what came of them then comes of them now."""
+        if self._unchanged is None:
+            return False
+        try:
+            body = kept(self._unchanged, _UNCHANGED)
+            data = None if body is None else json.loads(body)
+            if data is None or data["key"] != key:
+                return False
+            contradictions = [Contradiction(*map(str, one)) for one in data["contradictions"]]
+            notes = [str(one) for one in data["notes"]]
+            gone = {str(name): [str(one) for one in versions] for name, versions in data["gone"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return False
+        self._result.contradictions, self._result.notes, self._result.gone = contradictions, notes, gone
+        self._result.revision = self._matrix.revision
+        return True
+
+    def _keep_unchanged(self, key: str) -> None:
+        result = self._result
+        if self._unchanged is not None and not (result.files or result.wheels):
+            data = {"key": key, "contradictions": result.contradictions, "notes": result.notes, "gone": result.gone}
+            with contextlib.suppress(OSError):
+                keep(self._unchanged, _UNCHANGED, json.dumps(data).encode())
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -279,7 +342,7 @@ class Refresh:
         self,
         followed: Sequence[Recipe],
         rows: dict[str, dict[str, dict[str, Any]]],
-        asking: ThreadPoolExecutor,
+        own: Mapping[str, Mapping[str, Listed]],
         reading: ThreadPoolExecutor,
     ) -> dict[str, list[Addition]]:
         """Framework -> the builds that only its own index has and no row tells of.
@@ -287,12 +350,12 @@ class Refresh:
         Those of releases that are new as well go into their rows.
         """
         found: dict[str, list[Addition]] = {}
-        for recipe in followed if self._open_own is not None else ():
-            if not recipe.own:
+        for recipe in followed:
+            if recipe.name not in own:
                 continue
             new = rows.get(recipe.name, {})
             releases = [*self._parsed(f"{recipe.name}.toml").get("release", ()), *new.values()]
-            pages = self._own_pages(recipe, releases, asking)
+            pages = {label: page.files for label, page in own[recipe.name].items()}
             for row in new.values():  # what was assumed of pages that have been read since
                 row["build"] = [build for build in row["build"] if build.get("local") not in pages]
             title = self._matrix.framework(recipe.name).title
@@ -321,30 +384,33 @@ class Refresh:
                 self._result.changes.append(Change("added", recipe.name, f"{one.version}+{one.label}", built))
         return found
 
-    def _own_pages(
-        self, recipe: Recipe, releases: Sequence[Mapping[str, Any]], pool: ThreadPoolExecutor
-    ) -> dict[str, Sequence[IndexFile]]:
-        """Label -> the files of its page on the framework's own index, of those labels that it has."""
-        assert self._open_own is not None  # noqa: S101 - nobody asks otherwise
-        toolkits = {row.version for row in self._matrix.toolkits}
-        for name in self._matrix.library_names:
-            if self._frame.roles.get(name) == _TOOLKIT:
-                toolkits |= by_version(self._files(name)).keys()
-        jobs = {
-            label: pool.submit(self._open_own(recipe.name, label).project, recipe.name)
-            for label in labels(recipe, toolkits, releases)
-        }
-        self._all(jobs, "own pages")
-        self._result.pages += len(jobs)
-        listed = {label: page for label, job in jobs.items() if (page := job.result()) is not None}
-        if not listed:
-            title = self._matrix.framework(recipe.name).title
-            raise OutsideError(
-                f"{title}'s own index has no builds of {recipe.name}, with whatever label, or gives them to nobody",
-                hints=["check `torch-index` in the settings: the URL of a folder that holds cu126, cpu, …"],
-            )
-        self._result.indexes += [page.index for page in listed.values() if page.index not in self._result.indexes]
-        return {label: page.files for label, page in listed.items()}
+    def _own_pages(self, followed: Sequence[Recipe], pool: ThreadPoolExecutor) -> dict[str, dict[str, Listed]]:
+        """Framework -> label -> its page on the framework's own index, of those labels that it has."""
+        found = {}
+        for recipe in followed:
+            if self._open_own is None or not recipe.own:
+                continue
+            toolkits = {row.version for row in self._matrix.toolkits}
+            for name in self._matrix.library_names:
+                if self._frame.roles.get(name) == _TOOLKIT:
+                    toolkits |= by_version(self._files(name)).keys()
+            releases = self._parsed(f"{recipe.name}.toml").get("release", ())
+            jobs = {
+                label: pool.submit(self._open_own(recipe.name, label).project, recipe.name)
+                for label in labels(recipe, toolkits, releases)
+            }
+            self._all(jobs, "own pages")
+            self._result.pages += len(jobs)
+            listed = {label: page for label, job in jobs.items() if (page := job.result()) is not None}
+            if not listed:
+                title = self._matrix.framework(recipe.name).title
+                raise OutsideError(
+                    f"{title}'s own index has no builds of {recipe.name}, with whatever label, or gives them to nobody",
+                    hints=["check `torch-index` in the settings: the URL of a folder that holds cu126, cpu, …"],
+                )
+            self._result.indexes += [page.index for page in listed.values() if page.index not in self._result.indexes]
+            found[recipe.name] = listed
+        return found
 
     def _parsed(self, file: str) -> Mapping[str, Any]:
         try:

@@ -67,11 +67,12 @@ def gain_text(gain: Suggestion) -> str:
 def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str:
     """A resolution for people: what, on what, and why not newer; and what would give newer frameworks."""
     width = max(len(name) for name in resolution.packages)
+    column = max(10, *(len(str(version)) for version in resolution.packages.values()))
     rules = {reason.subject.split()[0]: reason.rule for reason in resolution.why}
     lines = [head(resolution)]
     for name, version in resolution.packages.items():
         rule = rules.get(name)
-        lines.append(f"  {name:<{width}}  {version!s:<10}" + (f"  {rule}" if rule else ""))
+        lines.append(f"  {name:<{width}}  {version!s:<{column}}" + (f"  {rule}" if rule else ""))
     lines += [f"  note: {warning}" for warning in resolution.warnings]
     lines += [] if gain is None else [f"  note: {gain_text(gain)}"]
     return "\n".join(line.rstrip() for line in lines)

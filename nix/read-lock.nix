@@ -122,6 +122,7 @@ let
 
   # as `sha256sum` lists them, sorted
   folder = dirOf path;
+  hookOfShell = folder + "/activate.d/kgen.sh";
   hooksIn =
     name:
     if pathExists (folder + "/${name}") then
@@ -177,9 +178,13 @@ else
     system = systems.${platform} or (refuse "is for ${platform}, where there is no Nix");
     backends = map (name: text "[tool.kgen]" { inherit name; } "name" "[a-z0-9-]+") (decided.backends or [ ]);
     cuda = if decided ? cuda then text "[tool.kgen]" decided "cuda" "[0-9]+(\\.[0-9]+)*" else null;
+    # variables that name a place in the environment's own folder, which in a store nobody can write to
+    places = map (name: text "[tool.kgen.places]" { inherit name; } "name" "[A-Za-z_][A-Za-z0-9_]*") (
+      attrNames (decided.places or { })
+    );
     activate =
-      if asHooked then
-        folder + "/activate.d/kgen.sh"
+      if asHooked || !(pathExists hookOfShell) then
+        hookOfShell
       else
         refuse "has other hooks beside it than it was written with; `kgen lock` writes them again";
   }

@@ -94,6 +94,7 @@ class TestReadLock:
             "size": data["tool"]["kgen"]["size"],
             "backends": ["numpy"],
             "cuda": None,
+            "places": [],
         }
         assert lock["wheels"] == [
             {
@@ -182,8 +183,16 @@ class TestReadLock:
             hook.write("true\n")
         assert "has other hooks beside it" in str(nix.evaluate(f"toString ({read}).activate", fails=True))
         assert nix.evaluate(f"({read}).environment") == "numpy-cpu"
-        shutil.rmtree(folder / "activate.d")
-        assert "has other hooks beside it" in str(nix.evaluate(f"toString ({read}).activate", fails=True))
+
+    def test_places(self, nix: Nix, tmp_path: Path) -> None:
+        """Keras's settings cannot be in a folder of the environment's own: whoever enters a shell is told."""
+        lock = tmp_path / "numpy-cpu" / NUMPY.name
+        shutil.copytree(NUMPY.parent, lock.parent)
+        lock.write_text(unsealed(NUMPY) + '[tool.kgen.places]\nKERAS_HOME = "{prefix}/keras"\n')
+        assert nix.evaluate(f"(kgen.readLock {lock}).places") == ["KERAS_HOME"]
+        shell = f"(kgen.mkKerasShell {{ inherit pkgs; lock = {lock}; }}).name"
+        assert "asks for KERAS_HOME in a folder of its own" in nix.said(shell)
+        assert "folder of its own" not in nix.said(shell.replace(str(lock), str(NUMPY)))
 
     @pytest.mark.parametrize(
         ("old", "new"),

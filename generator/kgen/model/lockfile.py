@@ -94,6 +94,20 @@ class Lockfile(NamedTuple):
         return {file.name: file.version for file in self.files}
 
     @property
+    def content(self) -> str:
+        """What identifies that which is installed: a sha256 over the Python, the variables and the files.
+
+        A lock that is written again for other reasons, by another kgen or with another matrix, keeps it.
+        """
+        import hashlib  # noqa: PLC0415 - loads OpenSSL
+
+        lines = [self.platform, self.python, *self.backends]
+        lines += [f"{name}={value}" for name, value in sorted({**self.variables, **self.places}.items())]
+        lines += [f"{name}={text}" for name, text in sorted(self.configuration.items())]
+        lines += sorted(f"{file.sha256}  {file.filename}" for file in (*self.files, *self.build))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
     def size(self) -> int | None:
         """Bytes to download; None if the size of a file is not known."""
         sizes = [file.size for file in self.files]

@@ -23,7 +23,7 @@ from tests.index import Index
 from tests.test_diff import git
 from tests.wheelhouse import Wheel
 
-from kgen import licences
+from kgen import licences, lockfiles
 from kgen.emitters import cyclonedx
 from kgen.licences import name
 from kgen.model.licence import Declared
@@ -32,6 +32,13 @@ from kgen.model.lockfile import LockedFile, Lockfile
 OSI = "License :: OSI Approved :: "
 KNOWN = tomli.loads(Path(licences.__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 NUMPY = "locks/numpy-cpu/pylock.linux-64.toml"
+
+
+def as_before(text: str) -> str:
+    """A lock as an older kgen wrote it: without licences and without a seal."""
+    without = re.sub(r"\n\[tool\.kgen\.licences\]\n[^\[]*?\n(?=\n)", "", text)
+    assert without != text
+    return "".join(without.splitlines(keepends=True)[:-1])
 
 
 class TestNames:
@@ -117,6 +124,10 @@ class TestLocked:
         assert self.noted(licensed) == {"rich": "MIT"}
         assert licensed("check").status == 0
 
+    def test_as_data(self, licensed: Kgen) -> None:
+        (row,) = json.loads(licensed(*LOCK, "numpy", "--dry-run", "--json").stdout)["environments"]
+        assert row["licences"] == {"rich": "MIT"}
+
     def test_again_it_is_the_same_and_nothing_is_asked_for(self, licensed: Kgen, index: Index) -> None:
         before = tree(licensed.folder / "locks")
         index.behaviour.asked.clear()
@@ -132,10 +143,8 @@ class TestLocked:
 
     def test_a_lock_made_before_is_in_order(self, licensed: Kgen) -> None:
         path = licensed.folder / NUMPY
-        text = path.read_text(encoding="utf-8")
-        without = re.sub(r"\n\[tool\.kgen\.licences\]\n[^\[]*?\n(?=\n)", "", text)
-        assert "licences" not in without
-        path.write_text(without, encoding="utf-8")
+        path.write_text(as_before(path.read_text(encoding="utf-8")), encoding="utf-8")
+        assert lockfiles.read(path).licences == {}
         assert licensed("check").status == 0
         assert json.loads(licensed("export", "cyclonedx", "numpy").stdout)["components"]
 
@@ -189,9 +198,7 @@ class TestDifference:
     def test_of_a_lock_made_before_nothing_is_said(self, changed: Kgen) -> None:
         path = changed.folder / NUMPY
         new = path.read_text(encoding="utf-8")
-        old = re.sub(r"\n\[tool\.kgen\.licences\]\n[^\[]*?\n(?=\n)", "", new)
-        assert old != new
-        path.write_text(old, encoding="utf-8")
+        path.write_text(as_before(new), encoding="utf-8")
         assert "licence" not in changed("diff", "HEAD").stdout
         git(changed.folder, "commit", "-qam", "two")
         path.write_text(new, encoding="utf-8")

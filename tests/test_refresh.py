@@ -809,6 +809,18 @@ def test_a_build_that_is_not_what_its_label_says_is_left_out(refresh: Refreshing
     ]
 
 
+def test_builds_for_a_cuda_without_a_driver_are_left_out(
+    refresh: Refreshing, served: Served, mirror: Repository
+) -> None:
+    served.wheels.append(library("cuda-toolkit", "14.0.0"))
+    mirror.served.wheels.append(own("2.20.0", "cu140"))
+    found = refresh(own=mirror.url)
+    assert "torch.toml" not in found.files
+    assert found.notes == [
+        "builds of PyTorch's own index for cu140 were left out: cuda.toml knows no driver for that CUDA"
+    ]
+
+
 def test_what_its_own_index_has_no_longer_stays(refresh: Refreshing, mirror: Repository) -> None:
     mirror.served.wheels[:] = [own("2.21.0", "cpu")]
     found = refresh(refresh().files, own=mirror.url)

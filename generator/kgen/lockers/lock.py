@@ -74,6 +74,11 @@ class Lock:
         """Package -> version."""
         return {wheel.name: wheel.version for wheel in self.wheels}
 
+    @property
+    def licences(self) -> Mapping[str, str]:
+        """Package -> the licence that it declares, of those that declare one."""
+        return {wheel.name: wheel.licence for wheel in self.wheels if wheel.licence is not None}
+
 
 def supported_tags(platform: Platform, python: str, glibc: Version | None) -> dict[tags.Tag, int]:
     """The wheel tags that a target can install, each with its rank; the best has rank 0."""

@@ -88,7 +88,7 @@ def render(
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
             **({"indexes": indexes} if (indexes := _indexes(lock)) else {}),
-            **({"licences": licences} if (licences := _licences(lock)) else {}),
+            **({"licences": _versions(lock.licences)} if lock.licences else {}),
             "variables": {name: _toml(value) for name, value in variables.items()},
             **({"places": _versions(places)} if places else {}),
             **({"configuration": _versions(configuration)} if configuration else {}),
@@ -178,11 +178,6 @@ def _indexes(lock: Lock) -> dict[str, str]:
     """Package -> which of its framework's own indexes it is from, without a host: `cu126`."""
     labels = lock.resolution.local
     return {wheel.name: _toml(labels[wheel.name]) for wheel in lock.wheels if wheel.index is not None}
-
-
-def _licences(lock: Lock) -> dict[str, str]:
-    """Package -> the licence that it declares."""
-    return _versions({wheel.name: wheel.licence for wheel in lock.wheels if wheel.licence is not None})
 
 
 def _versions(versions: Mapping[str, object]) -> dict[str, str]:

@@ -141,8 +141,19 @@ class OwnIndex:
                 known = any(build.get("local") == label for build in mine)
                 plain = {build.get("cuda") for build in mine if "local" not in build}
                 # what the plain wheels are need not be fetched from elsewhere
-                if platform in fit and version >= self._recipe.since and not known and cuda_of(label) not in plain:
+                if (
+                    self._is_followed(label)
+                    and platform in fit
+                    and version >= self._recipe.since
+                    and not known
+                    and cuda_of(label) not in plain
+                ):
                     yield label, version, platform, fit
+
+    def _is_followed(self, label: str) -> bool:
+        """Whether a label is of a CUDA whose driver is known."""
+        cuda = cuda_of(label)
+        return cuda is None or int(cuda.partition(".")[0]) in self._frame.matrix.cuda_majors
 
     def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
         """The builds with CUDA whose rows are from elsewhere than the wheel."""
@@ -182,6 +193,12 @@ class OwnIndex:
             OutsideError: a wheel cannot be had, or says what makes no sense.
         """
         result = Found([], [], [], [])
+        unknown = [label for label in self._labels if not self._is_followed(label)]
+        if unknown:
+            result.notes.append(
+                f"builds of {self._title}'s own index for {', '.join(unknown)} were left out: cuda.toml knows no driver"
+                " for that CUDA"
+            )
         bundled = []
         for label, version, platform, fit in self._wanted():
             draft = self._draft(label, version, platform, fit, read)

@@ -31,6 +31,9 @@ _BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECA
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
+_unescape = functools.lru_cache(4096)(html.unescape)
+"""Of attributes, whose values are few: what is escaped in them is the sign in `>=3.10`."""
+
 _OK, _UNCHANGED, _ABSENT = 200, 304, 404
 _HEADER = "kgen-page 1"
 
@@ -241,7 +244,7 @@ def _html_rows(text: str) -> Iterator[_Row]:
     for match in _ANCHOR.finditer(text):
         found = {name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])}
         if "&" in match[1]:
-            found = {name: html.unescape(value) if "&" in value else value for name, value in found.items()}
+            found = {name: _unescape(value) if "&" in value else value for name, value in found.items()}
         href, _, fragment = found.get("href", "").partition("#")
         filename = href.partition("?")[0].rpartition("/")[2]
         filename = urllib.parse.unquote(filename) if "%" in filename else filename

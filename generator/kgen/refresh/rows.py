@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,18 +89,24 @@ class Frame(NamedTuple):
 
 def by_version(files: Sequence[IndexFile]) -> dict[Version, list[IndexFile]]:
     """The wheels of each version; names that hold none are passed over."""
-    known: dict[str, Version | None] = {}
-    found: dict[Version, list[IndexFile]] = {}
+    written: dict[str, list[IndexFile]] = {}
     for file in files:
-        if file.version not in known:
-            try:
-                known[file.version] = Version(file.version.replace("_", "+", 1))
-            except InvalidVersion:
-                known[file.version] = None
-        version = known[file.version]
+        written.setdefault(file.version, []).append(file)
+    found: dict[Version, list[IndexFile]] = {}
+    for text, own in written.items():
+        version = _version(text)
         if version is not None:
-            found.setdefault(version, []).append(file)
+            found.setdefault(version, []).extend(own)
     return found
+
+
+@functools.lru_cache(32768)
+def _version(text: str) -> Version | None:
+    """The version in a file's name; None if it is none."""
+    try:
+        return Version(text.replace("_", "+", 1))
+    except InvalidVersion:
+        return None
 
 
 def yank(files: Sequence[IndexFile]) -> str | None:

@@ -4,8 +4,8 @@ Imported with this module is nothing of it; the first call does that, and says w
 What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has a test for
 each that fails when it is so no longer, but for the first, which happens by chance, and the one about shards:
 
-- a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_finished` gives its thread
-  the moment that it needs to let go, and kgen ends with `os._exit` anyway;
+- a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_load` has the exit wait for
+  the moment that rattler's threads need to let go; kgen itself ends with `os._exit`, and waits for nothing;
 - specs given as text are parsed in another grammar than specs given as objects: always objects here;
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
@@ -19,11 +19,14 @@ each that fails when it is so no longer, but for the first, which happens by cha
 
 from __future__ import annotations
 
+import atexit
 import datetime
+import functools
 import json
 import re
 import tempfile
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -41,7 +44,7 @@ CondaRecord = Mapping[str, Any]
 INSTALL = "pip install 'keras-kgen[conda]'"
 
 _SETTLE = 0.05
-"""Seconds that a loop stays open after its last answer; with none, one process in four ended with a signal."""
+"""Seconds that an interpreter waits at its exit; with none, one process in four ended with a signal."""
 
 _SILENCE = 60
 """Seconds after which a channel that says nothing counts as unreachable."""
@@ -83,11 +86,14 @@ def available() -> bool:
     return importlib.util.find_spec("rattler") is not None
 
 
+@functools.cache
 def _load() -> Any:  # noqa: ANN401 - a module
     try:
         import rattler  # noqa: PLC0415 - a large library, for who uses conda
     except ImportError as error:
         raise UsageError(f"conda needs py-rattler, which cannot be imported: {error}", hints=[INSTALL]) from None
+    # https://github.com/PyO3/pyo3-async-runtimes/issues/40
+    atexit.register(time.sleep, _SETTLE)
     return rattler
 
 
@@ -275,13 +281,7 @@ def opened() -> Rattler:
 def _finished(work: Coroutine[Any, Any, T]) -> T:
     import asyncio  # noqa: PLC0415 - slow to import, and every `kgen lock` reads this module
 
-    async def settled(inner: Awaitable[T]) -> T:
-        try:
-            return await inner
-        finally:
-            await asyncio.sleep(_SETTLE)
-
-    return asyncio.run(settled(work))
+    return asyncio.run(work)
 
 
 def _reraise_interrupt(error: BaseException) -> None:

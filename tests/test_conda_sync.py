@@ -181,6 +181,21 @@ class TestEntered:
         again = good(locked("run", "--conda", "torch", "--", "python", "-c", script))
         assert (again.stdout, again.stderr) == (result.stdout, "")
 
+    def test_what_conda_sets(self, locked: Kgen, prefix: Path) -> None:
+        """Of packages and of the user; what was set by hand goes with a new environment, and that is said."""
+        good(locked("sync", "torch", "--conda"))
+        (prefix / "etc/conda/env_vars.d").mkdir()
+        (prefix / "etc/conda/env_vars.d/theirs.json").write_text('{"ROOT": "theirs", "OVER": "theirs"}')
+        state = {"OVER": "it's `mine` $HOME", "LEFT": "***unset***"}
+        (prefix / "conda-meta/state").write_text(json.dumps({"version": 1, "env_vars": state}))
+        script = "import os; print(*(os.environ.get(n) for n in ('ROOT', 'OVER', 'LEFT')), sep='|')"
+        result = good(locked("run", f"{NAME}-conda", "--", "python", "-c", script))
+        assert (result.stdout, result.stderr) == ("theirs|it's `mine` $HOME|None\n", "")
+        result = good(locked("sync", "torch", "--conda", "--reinstall"))
+        said = f"note: {NAME}-conda: what `conda env config vars set` had set is gone: OVER\n"
+        assert said in result.stderr
+        assert good(locked("run", f"{NAME}-conda", "--", "python", "-c", script)).stdout == "None|None|None\n"
+
     def test_the_interpreter_alone(self, locked: Kgen, prefix: Path) -> None:
         good(locked("sync", "torch", "--conda"))
         done = subprocess.run(

@@ -146,11 +146,14 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
         if not again and environments.is_whole(source):
             return Synced(source, made=False, seconds=time.monotonic() - started)
         gone = environments.gained(source.prefix)
+        variables = environments.set_by_hand(source.prefix) if source.conda else []
         with _progress(name) if report is None else contextlib.nullcontext(report) as told:
             make(told)
     if gone:
         console.say(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")
         console.say("note: to keep a package, add it to `dependencies` in the settings and lock again")
+    if variables:
+        console.say(f"note: {name}: what `conda env config vars set` had set is gone: {', '.join(variables)}")
     return Synced(source, made=True, seconds=time.monotonic() - started)
 
 

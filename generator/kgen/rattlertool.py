@@ -1,20 +1,24 @@
 """rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
 
 Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
-What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has a test for
-each that fails when it is so no longer, but for the first, which happens by chance, and the one about shards:
+What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has for each a
+test of the bare library that fails when it is so no longer, and says what can go then:
 
-- a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_load` has the exit wait for
-  the moment that rattler's threads need to let go; kgen itself ends with `os._exit`, and waits for nothing;
-- specs given as text are parsed in another grammar than specs given as objects: always objects here;
+- a solve can take the interpreter down at its exit (https://github.com/PyO3/pyo3-async-runtimes/issues/40):
+  :func:`_load` has the exit wait for the moment that rattler's threads need to let go; kgen itself ends with
+  `os._exit`, and waits for nothing;
+- specs given as text are parsed in another grammar than specs given as objects, strictly: always objects here;
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
 - what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
-- shards that a plain web server sends are refused when asked for again: :class:`Rattler` asks for none but where the
-  user's configuration of rattler says so;
-- the activation that rattler writes does not quote what packages put into variables: kgen writes its own, see
-  :mod:`kgen.emitters.activation`.
+- shards are refused when a server answers that they have not changed and names no ETag, as a plain web server does
+  (https://github.com/conda/rattler/issues/2719, closed as the server's fault): :meth:`Rattler._opened` asks for none
+  but where the user's configuration of rattler says so;
+- the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
+  (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
+
+Those without a link are not known to be reported.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ Those without a link are not known to be reported.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import datetime
 import functools
 import json
@@ -35,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kgen import condarc, host
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import OutsideError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     import rattler
@@ -108,7 +109,8 @@ class Rattler:
         """Prepare; nothing is asked for.
 
         Mirrors, certificates, proxies and authentication are those that the user has configured rattler, pixi or conda
-        for; of what several say, rattler's counts, and then pixi's.
+        for; of what several say, rattler's counts, and then pixi's. Where conda's names certificates, the process's
+        environment is changed for a moment: see :func:`changes_environment`.
 
         Args:
             cache: where channels' answers and packages are kept; None for the place that conda's tools share.
@@ -129,8 +131,15 @@ class Rattler:
                 self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
-        self._silence = own.timeout or _SILENCE
-        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=self._silence)
+        self.remarks: Sequence[str] = own.remarks
+        silence = own.timeout or _SILENCE
+        try:
+            with _trusting(own):
+                self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=silence)
+        except Exception as error:  # noqa: BLE001 - it is a ValueError that says no more than `builder error`
+            named = own.certificates or host.variable("SSL_CERT_FILE") or host.variable("SSL_CERT_DIR")
+            where = f": see whether the certificates in {named} are some" if named else ""
+            raise UsageError(f"conda's channels cannot be asked: {error}{where}") from None
         self._gateway: rattler.Gateway | None = None
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
@@ -276,6 +285,25 @@ class Rattler:
         return made
 
 
+def changes_environment() -> bool:
+    """Whether :class:`Rattler` changes the process's environment for a moment, which no other thread should see.
+
+    rattler takes certificates from a variable only, and so would every program that is started in that moment.
+    """
+    try:
+        return condarc.read().certificates is not None
+    except SettingsError:  # whoever opens it will be told
+        return False
+
+
+def _trusting(own: condarc.Condarc) -> contextlib.AbstractContextManager[None]:
+    place = own.certificates
+    if place is None:
+        return contextlib.nullcontext()
+    name, other = ("SSL_CERT_DIR", "SSL_CERT_FILE") if place.is_dir() else ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    return host.lent({name: str(place), other: None})
+
+
 def opened() -> Rattler:
     """Rattler with the caches that the user has, which conda's other tools of rattler's kin share."""
     named = host.variable("RATTLER_CACHE_DIR")
@@ -323,6 +351,13 @@ _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
     (
         r"\b40[137]\b",
         ("refuses to answer", "log in with `rattler auth login` or `pixi auth login`, or set RATTLER_AUTH_FILE"),
+    ),
+    (
+        r"peer certificate|UnknownIssuer|self.signed",
+        (
+            "has a certificate that is not trusted",
+            "name the authority: `ssl_verify: PATH` in .condarc, or SSL_CERT_FILE",
+        ),
     ),
     (r"timed out", ("did not answer in time", "see whether it answers, then lock again")),
     (r"failed to parse|expected value|EOF while", ("is damaged", "tell who keeps it, or use a mirror")),

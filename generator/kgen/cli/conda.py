@@ -124,6 +124,9 @@ def beside(
     if settings.conda == "base":
         yield lambda outcomes: ended([_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes])  # type: ignore[misc]
         return
+    if rattlertool.changes_environment():
+        with contextlib.suppress(KgenError):  # who solves meets it again, and tells
+            session.open()
     pool = ThreadPoolExecutor(1)
     try:
         matrix.conda  # noqa: B018 - read here once, not in two threads

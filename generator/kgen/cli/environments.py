@@ -204,6 +204,8 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())
     rattler = opened()
+    for remark in rattler.remarks:
+        console.say(f"note: {remark}")
     return lambda report: realise(
         source,
         file,

@@ -96,6 +96,18 @@ def read(path: Path) -> CondaFile:
     """
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> CondaFile:
+    """The conda lock that this is, of the file in this place.
+
+    Raises:
+        SettingsError: it has not the form that kgen writes.
+    """
+    try:
         data: Any = json.loads(content)
         _must_be("schema", data["schema"], SCHEMA)
         _must_be("environment", data["environment"], path.parent.name)
@@ -112,13 +124,18 @@ def read(path: Path) -> CondaFile:
             platforms={name: _platform(one) for name, one in sorted(data["platforms"].items())},
             digest=digest(content),
         )
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
         raise SettingsError(
             f"{path} is no conda lock of kgen: {what}", hints=["`kgen lock --conda` writes it again"]
         ) from None
+
+
+def shared(ours: CondaFile, theirs: CondaFile, platform: str) -> tuple[Mapping[str, Any], ...]:
+    """The packages that two conda locks agree on for a platform."""
+    both = [one.platforms[platform].packages if platform in one.platforms else () for one in (ours, theirs)]
+    there = {(one["url"], one["sha256"]) for one in both[1]}
+    return tuple(one for one in both[0] if (one["url"], one["sha256"]) in there)
 
 
 def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:

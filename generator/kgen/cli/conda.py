@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.utils import canonicalize_name
 
 from kgen import __version__
-from kgen.cli import console
+from kgen.cli import console, holding
 from kgen.cli.plan import Plan
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
 from kgen.lockers.session import Outcome
@@ -64,21 +64,33 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     return True
 
 
-def locked(planned: Plan, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
-    """What is locked for conda on a platform, if it was locked for what is asked now and can be read; else nothing."""
+def locked(planned: Plan, request: EnvironmentRequest, *, merge: bool) -> tuple[CondaRecord, ...]:
+    """What is locked for conda on a platform, if it was locked for what is asked now and can be read; else nothing.
+
+    Args:
+        planned: the plan.
+        request: what is asked.
+        merge: whether the lock may be in conflict after a merge; what both sides share counts then.
+
+    Raises:
+        SettingsError: it is in conflict, and may not be.
+    """
     from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
 
     path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
-    if not path.exists():
-        return ()
     try:
-        old = condafiles.read(path)
+        content = path.read_bytes()
+    except OSError:
+        return ()
+    both = holding.sides(path, content, merge=merge) or (content, content)
+    try:
+        ours, theirs = (condafiles.parse(path, side) for side in both)
     except SettingsError:  # it is about to be written again
         return ()
     asked = (planned.settings.channels, planned.settings.conda, request.python)
-    if (old.channels, old.mode, old.python) != asked or request.platform not in old.platforms:
+    if any((one.channels, one.mode, one.python) != asked for one in (ours, theirs)):
         return ()
-    return old.platforms[request.platform].packages
+    return condafiles.shared(ours, theirs, request.platform)
 
 
 @contextlib.contextmanager
@@ -89,6 +101,7 @@ def beside(
     *,
     wanted: bool,
     moving: Collection[str] | None,
+    merge: bool,
     every: bool | None,
 ) -> Iterator[Finish]:
     """Solves for conda while the wheels are locked; what is given ends it, and answers for every request.
@@ -99,6 +112,7 @@ def beside(
         requests: what is asked.
         wanted: whether anything is to be locked for conda at all.
         moving: the packages that are taken in their newest version whatever the old lock has; None for all.
+        merge: whether an old lock may be in conflict after a merge.
         every: whether the requests are for all platforms of their environments, so that no other stays in the files;
             None where nothing is to be written.
     """
@@ -114,7 +128,7 @@ def beside(
     def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
         if moving is None:
             return ()
-        return tuple(one for one in locked(planned, request) if one["name"] not in names)
+        return tuple(one for one in locked(planned, request, merge=merge) if one["name"] not in names)
 
     session = CondaSession(matrix, settings.channels, rattlertool.opened, locked=stays)
 

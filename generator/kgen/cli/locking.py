@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     notes: list[str] = []
     upgraded = arguments.upgrade_package or ()
     if not arguments.upgrade:
-        known = {one["name"] for request in requests if asked for one in conda.locked(planned, request)}
+        of_conda = [conda.locked(planned, request, merge=arguments.merge) for request in requests if asked]
+        known = {one["name"] for packages in of_conda for one in packages}
         requests = holding.keep(
             matrix, requests, locks, upgraded=upgraded, known=known, merge=arguments.merge, notes=notes
         )
@@ -58,10 +59,11 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             storage.recover(locks)
         moving = None if arguments.upgrade else upgraded
         every = None if arguments.dry_run else not arguments.platform
-        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving, every=every) as finish:
+        merge = arguments.merge
+        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving, merge=merge, every=every) as finish:
             outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
-            others, of_conda = finish(outcomes)
-        written = {} if every is None else _write(matrix, planned, outcomes, of_conda, every=every)
+            others, files = finish(outcomes)
+        written = {} if every is None else _write(matrix, planned, outcomes, files, every=every)
     if any(outcome.lock is not None for outcome in outcomes):
         for note in notes:
             console.say(f"note: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -153,6 +154,30 @@ class TestSync:
         assert again.stderr.endswith(f"\nhint: kgen sync {NAME}-conda\n")
         assert good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout == first
         assert not list(prefix.parent.glob(".*kgen*"))
+
+    def test_conda_is_told_of_it(self, conda: Kgen, built: Channel, prefix: Path, tmp_path: Path) -> None:
+        """By `~/.conda/environments.txt`, once, where there is a conda; and not where its configuration says so."""
+        home = tmp_path / "home"
+        (home / "programs").mkdir(parents=True)
+        known = home / ".conda/environments.txt"
+        path = {"PATH": f"{home / 'programs'}:/usr/bin:/bin", "HOME": str(home)}
+        at_home = dataclasses.replace(conda, environment={**conda.environment, **path})
+        good(at_home(*ASK, "torch", "--channel", built.folder.as_uri()))
+        good(at_home("sync", f"{NAME}-conda"))
+        assert not known.exists()
+        (home / "programs/conda").write_text("#!/bin/sh\n")
+        (home / "programs/conda").chmod(0o755)
+        (home / ".condarc").write_text("register_envs: false\n")
+        good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+        assert not known.exists()
+        (home / ".condarc").unlink()
+        good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+        assert known.read_text() == f"{prefix}\n"
+        known.write_text("/some/other")
+        shutil.rmtree(prefix)
+        for _ in range(2):
+            good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+            assert known.read_text() == f"/some/other\n{prefix}\n"
 
     def test_what_the_lock_lost_is_gone(self, conda: Kgen, prefix: Path, served: ChannelServer) -> None:
         words = (*ASK, "torch", "--channel", served.url)

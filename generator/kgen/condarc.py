@@ -21,6 +21,7 @@ _NAMES = (".condarc", "condarc")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _TIMEOUT = "remote_read_timeout_secs"
 _TRUSTSTORE = "truststore"
+_NO = frozenset({"false", "no", "off", "0"})
 _PROXIED = ("http", "https")
 _RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """What names certificates to rattler, as to uv."""
@@ -43,6 +44,7 @@ class Condarc(NamedTuple):
             that the process's environment names to rattler.
         truststore: whether those are trusted that the system trusts.
         timeout: seconds after which a channel that says nothing counts as unreachable; None for kgen's own.
+        register: whether environments are put into the list of those that are known.
         files: the files that it was read from.
         remarks: what a user should know of it: that certificates are not checked, and what conda would heed and rattler
             cannot.
@@ -56,6 +58,7 @@ class Condarc(NamedTuple):
     certificates: Path | None = None
     truststore: bool = False
     timeout: int | None = None
+    register: bool = True
     files: tuple[Path, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -138,6 +141,7 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
         certificates=certificates,
         truststore=truststore,
         timeout=None if named is None else max(1, round(float(named))),
+        register=str(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
         files=files,
         remarks=tuple(_remarks(data, servers, verify=verify)),
     )
@@ -146,7 +150,7 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
 def _verification(value: object) -> tuple[bool, Path | None, bool]:
     """Whether certificates are checked, against which, and whether against the system's."""
     text = str(value).strip()
-    if text.lower() in {"false", "no", "off", "0"}:
+    if text.lower() in _NO:
         return False, None, False
     if text.lower() in {"true", "yes", "on", "1", "none"}:
         text = "" if any(map(host.variable, _RATTLERS)) else next(filter(None, map(host.variable, _BUNDLES)), "")

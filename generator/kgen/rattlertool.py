@@ -132,6 +132,8 @@ class Rattler:
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
         self.remarks: Sequence[str] = own.remarks
+        self.registers: bool = own.register
+        """Whether environments are to be put into conda's list."""
         silence = own.timeout or _SILENCE
         try:
             with _trusting(own):

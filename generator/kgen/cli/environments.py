@@ -198,7 +198,7 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
     from kgen.emitters.activation import render_activation  # noqa: PLC0415
-    from kgen.installers.conda import realise  # noqa: PLC0415
+    from kgen.installers.conda import realise, register  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
@@ -206,23 +206,29 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
     rattler = opened()
     for remark in rattler.remarks:
         console.say(f"note: {remark}")
-    return lambda report: realise(
-        source,
-        file,
-        locked,
-        rattler=rattler,
-        uv=uvtool.find,
-        files=lambda: render_activation(
-            source.name,
-            prefix=source.prefix,
-            python=file.python,
-            variables=file.variables,
-            hooks=source.hooks,
-            conda=True,
-        ),
-        report=report,
-        thorough=thorough,
-    )
+
+    def make(report: Callable[[str], None]) -> None:
+        realise(
+            source,
+            file,
+            locked,
+            rattler=rattler,
+            uv=uvtool.find,
+            files=lambda: render_activation(
+                source.name,
+                prefix=source.prefix,
+                python=file.python,
+                variables=file.variables,
+                hooks=source.hooks,
+                conda=True,
+            ),
+            report=report,
+            thorough=thorough,
+        )
+        if rattler.registers:
+            register(source.prefix)
+
+    return make
 
 
 def _prepare(envs: Path, root: Path) -> None:

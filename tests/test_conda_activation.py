@@ -1,6 +1,7 @@
 """The hooks in `etc/conda` of a prefix, sourced as conda, mamba and micromamba source them; and kgen's own ways in.
 
 None of the three can be had where these tests run: what they do on `activate` and `deactivate` is in :class:`Conda`.
+But conda-lock brings conda 24.7.1 along, with what activates: :class:`TestByCondaItself` has that do it.
 """
 
 from __future__ import annotations
@@ -353,6 +354,56 @@ class TestVariables:
         assert [line.partition(": its variables are not set")[0].rpartition("/")[2] for line in lines] == [
             "a.json", "state"
         ]  # fmt: skip
+
+
+_CONDA = """\
+import sys, warnings
+warnings.simplefilter("ignore")
+from conda_lock._vendor.conda.cli.main import main
+sys.exit(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestByCondaItself:
+    """`conda activate` and `conda deactivate`, whose shell function evaluates what conda prints."""
+
+    @pytest.fixture(name="conda")
+    @staticmethod
+    def _conda(shell: str, tmp_path: Path) -> str:
+        """The function of this name, for the start of a script."""
+        (tmp_path / "conda.py").write_text(_CONDA)
+        call = f"{sys.executable} {tmp_path}/conda.py shell.{'fish' if shell == 'fish' else 'posix'}"
+        if shell == "fish":
+            return f"function conda; {call} $argv | source; end\n"
+        return f'{STRICT[shell]}conda() {{ eval "$({call} "$@")"; }}\n'
+
+    def test_nested(self, shell: str, conda: str, tmp_path: Path) -> None:
+        jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")
+        lines = [f"conda activate '{jax}'", REPORT, f"conda activate '{torch}'", REPORT]
+        lines += ["conda deactivate", REPORT, "conda deactivate", REPORT]
+        found = run(shell, conda + "\n".join(lines), tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [JAX, TORCH, JAX, ("mine", None)]
+        assert [one.get("CONDA_PREFIX") for one in found] == [str(jax), str(torch), str(jax), None]
+        assert left(found[-1]) == set()
+
+    def test_kgen_sets_the_same(self, shell: str, conda: str, tmp_path: Path) -> None:
+        """Of packages and of the user, on every way in."""
+        place = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        packages = {"b.json": {"A": "b", "B": "b", "small": "b"}, "a.json": {"A": "a", "SPACED": "a b", "DROPPED": "a"}}
+        with_variables(place, packages, {"C": "user", "A": "user", "DROPPED": "***unset***", "LEFT": "***unset***"})
+        before = {"A": "mine", "LEFT": "mine"}
+        words = [f"conda activate '{place}' 2>/dev/null", REPORT, "conda deactivate 2>/dev/null", REPORT]
+        theirs, after = run(shell, conda + "\n".join(words), tmp_path, **before)
+        inside, outside = TestVariables.there_and_back(shell, place, tmp_path, **before)
+        names = ("A", "B", "C", "SMALL", "small", "SPACED", "DROPPED", "LEFT", "KERAS_BACKEND", "KGEN_ENVIRONMENT")
+        assert [inside.get(name) for name in names] == [theirs.get(name) for name in names]
+        assert inside["A"] == "user"
+        # conda forgets to take out those in small letters, and takes out what it has left alone
+        same = [name for name in names if name not in {"SMALL", "LEFT"}]
+        assert [outside.get(name) for name in same] == [after.get(name) for name in same]
+        assert ("SMALL" in outside, outside["LEFT"]) == (False, "mine")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

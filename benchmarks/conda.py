@@ -47,7 +47,7 @@ seconds = []
 for _ in range(2):
     started = time.perf_counter()
     (answer,) = tool.solve([query])
-    seconds.append(time.perf_counter() - started - 0.05)  # what every session waits for at its end
+    seconds.append(time.perf_counter() - started)
 assert isinstance(answer, list), answer
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({{"first": seconds[0], "again": seconds[1], "packages": len(answer), "peak": peak}}))

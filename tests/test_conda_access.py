@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import http.server
 import json
+import os
+import select
+import socket
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
+import trustme
 import yaml
 from tests.channel import CONDA_FORGE, ChannelServer, mirrored, serving
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 
-from kgen import condarc
+from kgen import condarc, rattlertool
+from kgen.errors import OutsideError, UsageError
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "numpy", "--cpu")
 
 
@@ -30,8 +44,20 @@ def _home(tmp_path: Path) -> Path:
 
 
 def at_home(kgen: Kgen, home: Path, *words: str, **environment: str) -> Result:
-    inside = {**kgen.environment, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), **environment}
+    named = {*kgen.environment} - {*PROXIES, *(one.upper() for one in PROXIES), *CERTIFICATES}
+    there = {name: kgen.environment[name] for name in named}
+    inside = {**there, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), **environment}
     return dataclasses.replace(kgen, environment=inside)(*words)
+
+
+@pytest.fixture(name="plain")
+def _plain(home: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies and certificates, of a user whose home that is."""
+    for name in (*PROXIES, *(one.upper() for one in PROXIES), *CERTIFICATES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    return monkeypatch
 
 
 def texts(project: Path) -> str:
@@ -108,6 +134,238 @@ class TestWhereTheChannelIs:
         assert len(found.files) == 3
         monkeypatch.setenv("CONDA_REMOTE_READ_TIMEOUT_SECS", "7")
         assert condarc.read().timeout == 7
+
+
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """Fetches what is asked for, or lets through what it cannot read, and writes down both."""
+
+    def _fetch(self) -> None:
+        cast("ProxyServer", self.server).asked.append(f"{self.command} {self.path}")
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.path) as answer:
+                status, body = 200, answer.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self._fetch()
+
+    def do_HEAD(self) -> None:
+        self._fetch()
+
+    def do_CONNECT(self) -> None:
+        cast("ProxyServer", self.server).asked.append(f"CONNECT {self.path}")
+        name, _, port = self.path.rpartition(":")
+        with socket.create_connection((name, int(port))) as there:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: there, there: self.connection}
+            while ready := select.select([*ends], [], [], 10)[0]:
+                for end in ready:
+                    if not (data := end.recv(65536)):
+                        return
+                    ends[end].sendall(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class ProxyServer(http.server.ThreadingHTTPServer):
+    """A proxy on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Proxy)
+        self.asked: list[str] = []
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture(name="proxy")
+def _proxy() -> Iterator[ProxyServer]:
+    with ProxyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class TestProxies:
+    """As the environment says, else as conda is configured; the channel itself is asked for nothing then."""
+
+    NOBODY = "http://127.0.0.1:9"
+
+    @pytest.mark.parametrize(
+        ("text", "environment", "through"),
+        [
+            ("", {}, False),
+            ("", {"http_proxy": "http://{}"}, True),
+            ("", {"ALL_PROXY": "http://{}"}, True),
+            ("", {"http_proxy": "http://{}", "NO_PROXY": "127.0.0.1"}, False),
+            ("proxy_servers:\n  http: http://{}\n", {}, True),
+            ("proxy_servers:\n  http: {}\n", {}, True),
+            ("proxy_servers:\n  all: http://${{WHERE}}\n  https:\n", {}, True),
+            ("proxy_servers:\n  http: http://me:s3cr3t@{}\n", {}, True),
+            ("proxy_servers:\n  https: http://{}\n", {}, False),
+            ("proxy_servers:\n  http: http://{}\n", {"no_proxy": "other.example, 127.0.0.1"}, False),
+            ("proxy_servers:\n  http: http://127.0.0.1:9\n", {"HTTP_PROXY": "http://{}"}, True),
+        ],
+    )
+    def test_asked(
+        self,
+        *,
+        home: Path,
+        proxy: ProxyServer,
+        served: ChannelServer,
+        plain: pytest.MonkeyPatch,
+        text: str,
+        environment: Mapping[str, str],
+        through: bool,
+    ) -> None:
+        plain.setenv("WHERE", proxy.place)
+        for name, value in environment.items():
+            plain.setenv(name, value.format(proxy.place))
+        (home / ".condarc").write_text(text.format(proxy.place))
+        tool = rattlertool.Rattler(home / "cache")
+        (answer,) = tool.solve([rattlertool.Query("linux-64", (served.url,), ("numpy",), (("__glibc", "2.28"),), None)])
+        assert isinstance(answer, list), answer
+        assert [one.partition(" ")[2].startswith(served.url) for one in proxy.asked] == [True] * len(proxy.asked)
+        assert bool(proxy.asked) == through
+        assert len(served.asked) >= len(proxy.asked)
+        assert not through or len(served.asked) == len(proxy.asked)
+
+    def test_locked_and_installed_through_it(
+        self, conda: Kgen, home: Path, project: Path, proxy: ProxyServer, served: ChannelServer
+    ) -> None:
+        """What cannot be heeded of conda's configuration is told, once."""
+        single = "http://one.example: http://127.0.0.1:9"
+        (home / ".condarc").write_text(
+            f"proxy_servers:\n  http: http://me:s3cr3t@{proxy.place}\n  {single}\nclient_ssl_cert: mine.pem\n"
+        )
+        result = good(at_home(conda, home, *ASK, "--channel", served.url))
+        said = "note: `proxy_servers` of conda's configuration is heeded but for single hosts: http://one.example\n"
+        assert result.stderr.count(said) == 1
+        assert "note: `client_ssl_cert` of conda's configuration is not heeded: rattler has no" in result.stderr
+        assert len(proxy.asked) == len(served.asked)
+        result = good(at_home(conda, home, "sync", "numpy-cpu-conda"))
+        assert said in result.stderr
+        assert [one for one in proxy.asked if one.startswith("GET") and "/linux-64/numpy-" in one]
+        assert "s3cr3t" not in texts(project) + result.stderr
+
+    def test_out_of_order(self, conda: Kgen, home: Path, served: ChannelServer) -> None:
+        (home / ".condarc").write_text(f"proxy_servers:\n  http: {self.NOBODY}\n")
+        result = at_home(conda, home, *ASK, "--channel", served.url)
+        assert result.status == 4
+        assert "cannot be reached" in result.stderr
+        assert "hint: check the network, the proxy and the mirrors" in result.stderr
+        assert not served.asked
+
+
+class TestCertificates:
+    """A channel whose certificate is of an authority that nobody knows."""
+
+    @pytest.fixture(name="authority")
+    @staticmethod
+    def _authority(tmp_path: Path) -> trustme.CA:
+        made = trustme.CA()
+        made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+        return made
+
+    @pytest.fixture(name="secure")
+    @staticmethod
+    def _secure(served: ChannelServer, authority: trustme.CA) -> Iterator[str]:
+        """The same channel, over TLS; gives its address."""
+        with ChannelServer(served.folder) as server:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("localhost").configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+            thread.start()
+            yield f"https://localhost:{server.server_port}"
+            server.closing.set()
+            server.shutdown()
+            thread.join()
+
+    def test_not_trusted(self, conda: Kgen, home: Path, secure: str) -> None:
+        result = at_home(conda, home, *ASK, "--channel", secure)
+        assert result.status == 4
+        assert "has a certificate that is not trusted: " in result.stderr
+        assert "hint: name the authority: `ssl_verify: PATH` in .condarc, or SSL_CERT_FILE\n" in result.stderr
+
+    def test_trusted_by_condarc(self, conda: Kgen, home: Path, project: Path, secure: str) -> None:
+        (home / ".condarc").write_text("ssl_verify: ${PEMS}/authority.pem\n")
+        pems = str(home.parent)
+        good(at_home(conda, home, *ASK, "--channel", secure, PEMS=pems))
+        good(at_home(conda, home, "sync", "numpy-cpu-conda", PEMS=pems))
+        assert (project / ".kgen/envs/numpy-cpu-conda/bin/python").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "environment"),
+        [
+            ("", {"SSL_CERT_FILE": "{}"}),
+            ("", {"REQUESTS_CA_BUNDLE": "{}"}),
+            ("", {"CONDA_SSL_VERIFY": "{}"}),
+            ("ssl_verify: true\n", {"CURL_CA_BUNDLE": "{}"}),
+            ("ssl_verify: false\n", {}),
+            ("ssl_verify: true\n", {"CONDA_SSL_VERIFY": "no"}),
+        ],
+    )
+    def test_trusted(
+        self, home: Path, secure: str, plain: pytest.MonkeyPatch, text: str, environment: Mapping[str, str]
+    ) -> None:
+        (home / ".condarc").write_text(text)
+        for name, value in environment.items():
+            plain.setenv(name, value.format(home.parent / "authority.pem"))
+        before = dict(os.environ)
+        tool = rattlertool.Rattler(home / "cache")
+        assert dict(os.environ) == before
+        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        assert isinstance(answer, list), answer
+        unchecked = "{}" not in environment.values() and "authority" not in str(environment)
+        assert list(tool.remarks) == (
+            ["the certificates of channels are not checked: conda is configured so (`ssl_verify`)"] if unchecked else []
+        )
+
+    @pytest.mark.usefixtures("plain")
+    def test_through_a_proxy(self, home: Path, proxy: ProxyServer, secure: str) -> None:
+        (home / ".condarc").write_text(
+            f"ssl_verify: {home.parent}/authority.pem\nproxy_servers: {{https: 'http://{proxy.place}'}}\n"
+        )
+        tool = rattlertool.Rattler(home / "cache")
+        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        assert isinstance(answer, list), answer
+        assert {*proxy.asked} == {f"CONNECT {secure.removeprefix('https://')}"}
+
+    @pytest.mark.usefixtures("plain")
+    def test_the_systems(self, home: Path, secure: str) -> None:
+        (home / ".condarc").write_text("ssl_verify: truststore\n")
+        assert condarc.read().truststore
+        query = rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)
+        (answer,) = rattlertool.Rattler(home / "cache").solve([query])
+        assert isinstance(answer, OutsideError)
+
+    def test_not_there(self, conda: Kgen, home: Path, project: Path, secure: str) -> None:
+        (home / ".condarc").write_text("ssl_verify: /nowhere/authority.pem\n")
+        result = at_home(conda, home, *ASK, "--channel", secure)
+        assert result.status == 2
+        assert (
+            "error: conda's configuration cannot be used: certificates are to be in /nowhere/authority.pem, which is"
+            " not there ([TEMP]/home/.condarc)\n"
+        ) in result.stderr
+        assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
+
+    def test_no_certificates(self, home: Path, plain: pytest.MonkeyPatch) -> None:
+        (home / "empty.pem").write_text("nothing\n")
+        plain.setenv("SSL_CERT_FILE", str(home / "empty.pem"))
+        with pytest.raises(UsageError, match=r"see whether the certificates in .*empty\.pem are some"):
+            rattlertool.Rattler(home / "cache")
 
 
 class TestCredentials:

@@ -1,6 +1,7 @@
 """The hooks in `etc/conda` of a prefix, sourced as conda, mamba and micromamba source them; and kgen's own ways in.
 
 None of the three can be had where these tests run: what they do on `activate` and `deactivate` is in :class:`Conda`.
+But conda-lock brings conda 24.7.1 along, with what activates: :class:`TestByCondaItself` has that do it.
 """
 
 from __future__ import annotations
@@ -264,6 +265,147 @@ class TestByConda:
         assert left(found[-1]) == set()
 
 
+def with_variables(place: Path, packages: Mapping[str, object], state: object = None) -> Path:
+    """The prefix with what packages and `conda env config vars set` have put there, and an interpreter to read it."""
+    (place / "bin/python").symlink_to(os.path.realpath(sys.executable))
+    folder = place / "etc/conda/env_vars.d"
+    folder.mkdir()
+    for name, content in packages.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    if state is not None:
+        text = state if isinstance(state, str) else json.dumps({"version": 1, "env_vars": state})
+        (place / "conda-meta/state").write_text(text, encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestVariables:
+    """`etc/conda/env_vars.d` and `conda-meta/state` on kgen's own ways in; what conda does was read in its source."""
+
+    @staticmethod
+    def there_and_back(shell: str, place: Path, folder: Path, **environment: str) -> list[dict[str, str]]:
+        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
+        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        text = "\n".join([STRICT.get(shell, ""), word, REPORT, "deactivate", REPORT])
+        return run(shell, text, folder, **environment)
+
+    @pytest.fixture(name="place")
+    @staticmethod
+    def _place(tmp_path: Path) -> Path:
+        return prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="it's $(touch pwned) `x` \\ here")
+
+    def test_there_and_back(self, shell: str, place: Path, tmp_path: Path) -> None:
+        """By name of the files, the user's over the packages'; what is marked is left as it is, `null` is unset."""
+        packages = {
+            "b.json": {"FIRST": "b", "SECOND": "b", "small": "b", "DROPPED": "b"},
+            "a.json": {"FIRST": "a", "NUMBER": 3, "GONE": None},
+        }
+        with_variables(place, packages, {"SECOND": "user", "DROPPED": "***unset***", "LEFT": "***unset***", "NEW": ""})
+        before = {"FIRST": "mine", "GONE": "mine", "LEFT": "mine", "NEW": "", "KERAS_BACKEND": "mine"}
+        inside, outside = self.there_and_back(shell, place, tmp_path, **before)
+        names = ("FIRST", "SECOND", "SMALL", "small", "NUMBER", "GONE", "DROPPED", "LEFT", "NEW", "KERAS_BACKEND")
+        assert [inside.get(name) for name in names] == [
+            "b", "user", "b", None, "3", None, None, "mine", "", "jax"
+        ]  # fmt: skip
+        assert {name: outside[name] for name in names if name in outside} == before
+        assert left(outside) == set()
+        assert outside["ORDER"] == "+ja+jt-jt-ja"
+
+    def test_scripts_of_packages_see_them(self, shell: str, place: Path, tmp_path: Path) -> None:
+        """Set before the first script of `activate.d`, put back after the last of `deactivate.d`."""
+        with_variables(place, {"a.json": {"ROOT": "r"}})
+        for phase in ("activate", "deactivate"):
+            (place / f"etc/conda/{phase}.d/a-first.sh").write_text('export ORDER="${ORDER-}${ROOT-}"\n')
+            (place / f"etc/conda/{phase}.d/a-first.fish").write_text('set -gx ORDER "$ORDER$ROOT"\n')
+        inside, outside = self.there_and_back(shell, place, tmp_path)
+        assert (inside["ORDER"], outside["ORDER"]) == ("r+jt", "r+jt-jtr")
+        assert "ROOT" not in outside
+
+    @pytest.mark.parametrize("value", HOSTILE_TEXTS)
+    def test_no_value_runs(self, shell: str, place: Path, tmp_path: Path, value: str) -> None:
+        with_variables(place, {"a.json": {"ONE": value}}, {"TWO": value})
+        inside, outside = self.there_and_back(shell, place, tmp_path, ONE=value[::-1])
+        assert (inside["ONE"], inside["TWO"]) == (value, value)
+        assert (outside["ONE"], "TWO" in outside) == (value[::-1], False)
+        assert not list(tmp_path.rglob("pwned"))
+
+    @pytest.mark.parametrize("name", ["A; touch pwned; B", "$(touch pwned)", "A B", "", "PATH", "_KGEN_SCRIPT"])
+    def test_no_name_runs(self, shell: str, place: Path, tmp_path: Path, name: str) -> None:
+        with_variables(place, {"a.json": {name: "x", "GOOD": "x", "HOLDS": "a\0b", "HALF": "\ud800"}})
+        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
+        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        (tmp_path / "hushed").write_text(f"{word} 2>{tmp_path}/told\n")
+        inside, _ = run(shell, f". {tmp_path}/hushed\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
+        assert (inside["GOOD"], "HOLDS" in inside, "HALF" in inside) == ("x", False, False)
+        assert "/share/kgen/" not in inside.get("PATH", "")
+        told = (tmp_path / "told").read_text()
+        assert "is no name of a variable that an environment can set\n" in told
+        assert told.count("holds what no variable can\n") == 2
+        assert not list(tmp_path.rglob("pwned"))
+
+    @pytest.mark.parametrize("content", ["{", "[]", '"x"', '{"env_vars": [1]}'])
+    def test_a_damaged_file_takes_nothing_with_it(self, shell: str, place: Path, tmp_path: Path, content: str) -> None:
+        with_variables(place, {"a.json": "{", "b.json": {"GOOD": "x"}}, content)
+        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
+        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        inside, outside = run(shell, f"{word} 2>{tmp_path}/told\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
+        assert (inside["GOOD"], inside["KERAS_BACKEND"], "GOOD" in outside) == ("x", "jax", False)
+        lines = (tmp_path / "told").read_text().splitlines()
+        assert [line.partition(": its variables are not set")[0].rpartition("/")[2] for line in lines] == [
+            "a.json", "state"
+        ]  # fmt: skip
+
+
+_CONDA = """\
+import sys, warnings
+warnings.simplefilter("ignore")
+from conda_lock._vendor.conda.cli.main import main
+sys.exit(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestByCondaItself:
+    """`conda activate` and `conda deactivate`, whose shell function evaluates what conda prints."""
+
+    @pytest.fixture(name="conda")
+    @staticmethod
+    def _conda(shell: str, tmp_path: Path) -> str:
+        """The function of this name, for the start of a script."""
+        (tmp_path / "conda.py").write_text(_CONDA)
+        call = f"{sys.executable} {tmp_path}/conda.py shell.{'fish' if shell == 'fish' else 'posix'}"
+        if shell == "fish":
+            return f"function conda; {call} $argv | source; end\n"
+        return f'{STRICT[shell]}conda() {{ eval "$({call} "$@")"; }}\n'
+
+    def test_nested(self, shell: str, conda: str, tmp_path: Path) -> None:
+        jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")
+        lines = [f"conda activate '{jax}'", REPORT, f"conda activate '{torch}'", REPORT]
+        lines += ["conda deactivate", REPORT, "conda deactivate", REPORT]
+        found = run(shell, conda + "\n".join(lines), tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [JAX, TORCH, JAX, ("mine", None)]
+        assert [one.get("CONDA_PREFIX") for one in found] == [str(jax), str(torch), str(jax), None]
+        assert left(found[-1]) == set()
+
+    def test_kgen_sets_the_same(self, shell: str, conda: str, tmp_path: Path) -> None:
+        """Of packages and of the user, on every way in."""
+        place = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        packages = {"b.json": {"A": "b", "B": "b", "small": "b"}, "a.json": {"A": "a", "SPACED": "a b", "DROPPED": "a"}}
+        with_variables(place, packages, {"C": "user", "A": "user", "DROPPED": "***unset***", "LEFT": "***unset***"})
+        before = {"A": "mine", "LEFT": "mine"}
+        words = [f"conda activate '{place}' 2>/dev/null", REPORT, "conda deactivate 2>/dev/null", REPORT]
+        theirs, after = run(shell, conda + "\n".join(words), tmp_path, **before)
+        inside, outside = TestVariables.there_and_back(shell, place, tmp_path, **before)
+        names = ("A", "B", "C", "SMALL", "small", "SPACED", "DROPPED", "LEFT", "KERAS_BACKEND", "KGEN_ENVIRONMENT")
+        assert [inside.get(name) for name in names] == [theirs.get(name) for name in names]
+        assert inside["A"] == "user"
+        # conda forgets to take out those in small letters, and takes out what it has left alone
+        same = [name for name in names if name not in {"SMALL", "LEFT"}]
+        assert [outside.get(name) for name in same] == [after.get(name) for name in same]
+        assert ("SMALL" in outside, outside["LEFT"]) == (False, "mine")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_by_rattlers_own_activation(shell: str, tmp_path: Path) -> None:
     """What pixi and rattler print: nested, the hooks of the environment that is left are run."""
@@ -280,8 +422,10 @@ def test_by_rattlers_own_activation(shell: str, tmp_path: Path) -> None:
 def test_a_command_in_it(tmp_path: Path) -> None:
     """`run.sh`, by which `kgen run` and Jupyter's kernel enter: scripts of packages first, then the backend."""
     torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="it's $(touch pwned) `x` \\ here")
+    with_variables(torch, {"a.json": {"ROOT": "r", "OVER": "a"}}, {"OVER": "$(touch pwned)"})
     words = ["/bin/sh", str(torch / "share/kgen/run.sh"), *shlex.split(REPORT)]
     done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
     found = json.loads(done.stdout)
     assert (found["KERAS_BACKEND"], found["ORDER"]) == ("torch", "+ta+tt")
+    assert (found["ROOT"], found["OVER"]) == ("r", "$(touch pwned)")
     assert not list(tmp_path.rglob("pwned"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -154,6 +155,30 @@ class TestSync:
         assert good(conda("run", f"{NAME}-conda", "--", "python", *words)).stdout == first
         assert not list(prefix.parent.glob(".*kgen*"))
 
+    def test_conda_is_told_of_it(self, conda: Kgen, built: Channel, prefix: Path, tmp_path: Path) -> None:
+        """By `~/.conda/environments.txt`, once, where there is a conda; and not where its configuration says so."""
+        home = tmp_path / "home"
+        (home / "programs").mkdir(parents=True)
+        known = home / ".conda/environments.txt"
+        path = {"PATH": f"{home / 'programs'}:/usr/bin:/bin", "HOME": str(home)}
+        at_home = dataclasses.replace(conda, environment={**conda.environment, **path})
+        good(at_home(*ASK, "torch", "--channel", built.folder.as_uri()))
+        good(at_home("sync", f"{NAME}-conda"))
+        assert not known.exists()
+        (home / "programs/conda").write_text("#!/bin/sh\n")
+        (home / "programs/conda").chmod(0o755)
+        (home / ".condarc").write_text("register_envs: false\n")
+        good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+        assert not known.exists()
+        (home / ".condarc").unlink()
+        good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+        assert known.read_text() == f"{prefix}\n"
+        known.write_text("/some/other")
+        shutil.rmtree(prefix)
+        for _ in range(2):
+            good(at_home("sync", f"{NAME}-conda", "--reinstall"))
+            assert known.read_text() == f"/some/other\n{prefix}\n"
+
     def test_what_the_lock_lost_is_gone(self, conda: Kgen, prefix: Path, served: ChannelServer) -> None:
         words = (*ASK, "torch", "--channel", served.url)
         good(conda(*words, "--dependency", "scipy"))
@@ -180,6 +205,21 @@ class TestEntered:
         assert result.stdout == f"{inside} torch {inside}\n"
         again = good(locked("run", "--conda", "torch", "--", "python", "-c", script))
         assert (again.stdout, again.stderr) == (result.stdout, "")
+
+    def test_what_conda_sets(self, locked: Kgen, prefix: Path) -> None:
+        """Of packages and of the user; what was set by hand goes with a new environment, and that is said."""
+        good(locked("sync", "torch", "--conda"))
+        (prefix / "etc/conda/env_vars.d").mkdir()
+        (prefix / "etc/conda/env_vars.d/theirs.json").write_text('{"ROOT": "theirs", "OVER": "theirs"}')
+        state = {"OVER": "it's `mine` $HOME", "LEFT": "***unset***"}
+        (prefix / "conda-meta/state").write_text(json.dumps({"version": 1, "env_vars": state}))
+        script = "import os; print(*(os.environ.get(n) for n in ('ROOT', 'OVER', 'LEFT')), sep='|')"
+        result = good(locked("run", f"{NAME}-conda", "--", "python", "-c", script))
+        assert (result.stdout, result.stderr) == ("theirs|it's `mine` $HOME|None\n", "")
+        result = good(locked("sync", "torch", "--conda", "--reinstall"))
+        said = f"note: {NAME}-conda: what `conda env config vars set` had set is gone: OVER\n"
+        assert said in result.stderr
+        assert good(locked("run", f"{NAME}-conda", "--", "python", "-c", script)).stdout == "None|None|None\n"
 
     def test_the_interpreter_alone(self, locked: Kgen, prefix: Path) -> None:
         good(locked("sync", "torch", "--conda"))

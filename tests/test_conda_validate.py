@@ -107,6 +107,15 @@ class TestValidate:
         assert f"error: {NAME} will not import on cpu: " in done.stderr
         assert f"theirs, in [TEMP]/project/.kgen/envs/{NAME}" in done.stderr
 
+    def test_what_conda_sets_counts(self, validate: Kgen, prefix: Path) -> None:
+        good(validate("sync", NAME))
+        set_there = {"FAKE_KERAS": "import fails", "FAKE_MESSAGE": "theirs, `it's` $HOME"}
+        (prefix / "conda-meta/state").write_text(json.dumps({"env_vars": set_there}))
+        done = validate("validate", NAME)
+        assert done.status == 1
+        assert f"error: {NAME} will not import on cpu: " in done.stderr
+        assert "theirs, `it's` $HOME" in done.stderr
+
     def test_a_backend_of_several_is_selected_behind_the_hook(self, conda: Kgen, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "numpy", "--together", "two", "--cpu", "--channel", served.url))
         path = f"{FAKES}:{sysconfig.get_paths()['purelib']}"

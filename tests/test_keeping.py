@@ -177,9 +177,16 @@ class TestMerge:
         result = kgen("init", "--git")
         assert (result.status, result.stdout) == (0, "")
         assert settings.read_text() == "cpu = true\n"
-        assert (kgen.folder / ".gitattributes").read_text() == "locks/*/pylock.*.toml merge=kgen\n"
+        attributes = (kgen.folder / ".gitattributes").read_text()
+        assert attributes.splitlines() == [
+            "locks/*/pylock.*.toml merge=kgen",
+            "locks/*/conda-records.json merge=kgen",
+            "locks/*/conda-lock.yml merge=kgen",
+            "locks/*/environment.yml merge=kgen",
+            "locks/*/virtual-packages.yml merge=kgen",
+        ]
         assert kgen("init", "--git") == result
-        assert (kgen.folder / ".gitattributes").read_text() == "locks/*/pylock.*.toml merge=kgen\n"
+        assert (kgen.folder / ".gitattributes").read_text() == attributes
         commit(kgen.folder, "attributes")
         git(kgen.folder, "tag", "before")
         assert f"{PYLOCK}: solved again, keeping what both sides share" in self.merged(kgen)

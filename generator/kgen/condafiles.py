@@ -133,6 +133,13 @@ def parse(path: Path, content: bytes) -> CondaFile:
         ) from None
 
 
+def shared(ours: CondaFile, theirs: CondaFile, platform: str) -> tuple[Mapping[str, Any], ...]:
+    """The packages that two conda locks agree on for a platform."""
+    both = [one.platforms[platform].packages if platform in one.platforms else () for one in (ours, theirs)]
+    there = {(one["url"], one["sha256"]) for one in both[1]}
+    return tuple(one for one in both[0] if (one["url"], one["sha256"]) in there)
+
+
 def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
     """What is locked for a platform.
 

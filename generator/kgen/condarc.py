@@ -20,6 +20,14 @@ from kgen.errors import SettingsError
 _NAMES = (".condarc", "condarc")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _TIMEOUT = "remote_read_timeout_secs"
+_TRUSTSTORE = "truststore"
+_NO = frozenset({"false", "no", "off", "0"})
+_PROXIED = ("http", "https")
+_RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What names certificates to rattler, as to uv."""
+
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""What names certificates to conda where `ssl_verify` does not."""
 
 
 class Condarc(NamedTuple):
@@ -28,18 +36,31 @@ class Condarc(NamedTuple):
     Attributes:
         alias: the address below which channels without one of their own are; None for conda's usual one.
         mirrors: channel -> the addresses that serve it, the first having the say.
-        proxies: `http` or `https` -> the proxy.
+        proxies: `http` or `https` -> the proxy; where one is given, also those that the process's environment names,
+            which count for more, as with conda.
+        direct: the hosts that no proxy is asked for; of the environment, and only where there are proxies.
         verify: whether certificates are checked.
+        certificates: the file or folder of the authorities that are trusted, in place of the usual ones and of those
+            that the process's environment names to rattler.
+        truststore: whether those are trusted that the system trusts.
         timeout: seconds after which a channel that says nothing counts as unreachable; None for kgen's own.
+        register: whether environments are put into the list of those that are known.
         files: the files that it was read from.
+        remarks: what a user should know of it: that certificates are not checked, and what conda would heed and rattler
+            cannot.
     """
 
     alias: str | None = None
     mirrors: Mapping[str, tuple[str, ...]] = {}
     proxies: Mapping[str, str] = {}
+    direct: tuple[str, ...] = ()
     verify: bool = True
+    certificates: Path | None = None
+    truststore: bool = False
     timeout: int | None = None
+    register: bool = True
     files: tuple[Path, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def toml(self, usual: str) -> str:
         """The same as rattler's configuration.
@@ -48,8 +69,10 @@ class Condarc(NamedTuple):
             usual: the address below which rattler looks for channels, with a slash at its end.
         """
         lines = [] if self.verify else ["tls-no-verify = true"]
+        lines += ['tls-root-certs = "system"'] if self.truststore else []
         if self.proxies:
             lines += ["[proxy-config]", *(f"{name} = {json.dumps(url)}" for name, url in sorted(self.proxies.items()))]
+            lines += [f"non-proxy-hosts = {json.dumps(self.direct)}"] if self.direct else []
         mirrors = {name if "://" in name else f"{usual}{name}": urls for name, urls in self.mirrors.items()}
         if self.alias is not None:
             mirrors[usual.rstrip("/")] = (self.alias,)
@@ -99,32 +122,87 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
-    alias, verify = data.get("channel_alias"), data.get("ssl_verify", True)
+    alias = data.get("channel_alias")
     named = host.variable(f"CONDA_{_TIMEOUT.upper()}") or data.get(_TIMEOUT)
     mirrors: dict[str, tuple[str, ...]] = {}
     for name, base in (data.get("custom_channels") or {}).items():
         mirrors[str(name)] = (f"{_expanded(base)}/{name}",)
     for name, urls in (data.get("mirrored_channels") or {}).items():
         mirrors[str(name)] = tuple(map(_expanded, [urls] if isinstance(urls, str) else urls))
+    verify, certificates, truststore = _verification(host.variable("CONDA_SSL_VERIFY") or data.get("ssl_verify", True))
+    servers = {str(name): _proxy(url) for name, url in (data.get("proxy_servers") or {}).items() if url is not None}
+    proxies = _proxies(servers)
     return Condarc(
         alias=None if alias is None else _expanded(alias),
         mirrors=mirrors,
-        proxies={str(name): _expanded(url) for name, url in (data.get("proxy_servers") or {}).items()},
-        verify=str(verify).lower() not in {"false", "no", "0"},
+        proxies=proxies,
+        direct=tuple(filter(None, map(str.strip, (_environment("no_proxy") or "").split(",")))) if proxies else (),
+        verify=verify,
+        certificates=certificates,
+        truststore=truststore,
         timeout=None if named is None else max(1, round(float(named))),
+        register=str(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
         files=files,
+        remarks=tuple(_remarks(data, servers, verify=verify)),
     )
+
+
+def _verification(value: object) -> tuple[bool, Path | None, bool]:
+    """Whether certificates are checked, against which, and whether against the system's."""
+    text = str(value).strip()
+    if text.lower() in _NO:
+        return False, None, False
+    if text.lower() in {"true", "yes", "on", "1", "none"}:
+        text = "" if any(map(host.variable, _RATTLERS)) else next(filter(None, map(host.variable, _BUNDLES)), "")
+    if text == _TRUSTSTORE:
+        return True, None, True
+    if not text:
+        return True, None, False
+    path = Path(_filled(text)).expanduser()
+    if not path.exists():
+        raise ValueError(f"certificates are to be in {path}, which is not there")
+    return True, path, False
+
+
+def _proxies(servers: Mapping[str, str]) -> dict[str, str]:
+    """The proxies; none where conda's configuration has none, as rattler asks the environment itself then."""
+    if not servers.keys() & {*_PROXIED, "all"}:
+        return {}
+    found = {
+        name: _environment(f"{name}_proxy") or _environment("all_proxy") or servers.get(name) or servers.get("all")
+        for name in _PROXIED
+    }
+    return {name: _proxy(url) for name, url in found.items() if url is not None}
+
+
+def _environment(name: str) -> str | None:
+    return host.variable(name) or host.variable(name.upper())
+
+
+def _proxy(value: object) -> str:
+    url = _expanded(value)
+    return url if "://" in url else f"http://{url}"
+
+
+def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: bool) -> Iterator[str]:
+    if not verify:
+        yield "the certificates of channels are not checked: conda is configured so (`ssl_verify`)"
+    single = sorted(servers.keys() - {*_PROXIED, "all"})
+    if single:
+        yield f"`proxy_servers` of conda's configuration is heeded but for single hosts: {', '.join(single)}"
+    if data.get("client_ssl_cert"):
+        yield "`client_ssl_cert` of conda's configuration is not heeded: rattler has no certificates of clients"
 
 
 def _expanded(value: object) -> str:
     """A URL with the variables in it filled in, as conda does."""
     if not isinstance(value, str):
         raise TypeError(f"`{value}` is no URL")
+    return _filled(value).rstrip("/")
 
-    def found(match: re.Match[str]) -> str:
-        return host.variable(match[1] or match[2]) or match[0]
 
-    return _VARIABLE.sub(found, value).rstrip("/")
+def _filled(text: str) -> str:
+    return _VARIABLE.sub(lambda match: host.variable(match[1] or match[2]) or match[0], text)
 
 
 def _places() -> Iterator[Path]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import process
+from kgen import host, process
 from kgen.errors import OutsideError
+
+_HEADS = "GITHEAD_"
 
 
 def is_repository(folder: Path) -> bool:
@@ -42,6 +44,25 @@ def sides(folder: Path, path: Path) -> tuple[bytes, bytes] | None:
     """Both sides of a file that a merge left in conflict; None if git knows of none."""
     ours, theirs = content(folder, ":2", path), content(folder, ":3", path)
     return None if ours is None or theirs is None else (ours, theirs)
+
+
+def beside(folder: Path, path: Path, ours: bytes, theirs: bytes, other: Path) -> tuple[bytes, bytes] | None:
+    """Both sides of another file, while git merges one; None where git does not say what it merges.
+
+    Args:
+        folder: where paths begin.
+        path: the file that is merged.
+        ours: what our side has in it.
+        theirs: what their side has in it.
+        other: the other file.
+    """
+    # `git merge` names what it merges in variables `GITHEAD_<commit>`, the others in files of these names
+    named = [name.removeprefix(_HEADS) for name in host.variables() if name.startswith(_HEADS)]
+    for revision in (*named, "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD", "REVERT_HEAD"):
+        if content(folder, "HEAD", path) == ours and content(folder, revision, path) == theirs:
+            found = content(folder, "HEAD", other), content(folder, revision, other)
+            return None if found[0] is None or found[1] is None else (found[0], found[1])
+    return None
 
 
 def configure(folder: Path, key: str, value: str) -> None:

@@ -5,9 +5,11 @@ The only module that reads the process's environment. Nothing here judges what i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -49,6 +51,25 @@ def variable(name: str) -> str | None:
 def variables() -> dict[str, str]:
     """Every environment variable of this process."""
     return dict(os.environ)
+
+
+@contextlib.contextmanager
+def lent(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Sets variables, or takes them out, for as long as this lasts; every thread sees it, and programs inherit it."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def has_program(name: str, path: str | None = None) -> bool:

@@ -1,34 +1,42 @@
 """rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
 
 Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
-What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has a test for
-each that fails when it is so no longer, but for the first, which happens by chance, and the one about shards:
+What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has for each a
+test of the bare library that fails when it is so no longer, and says what can go then:
 
-- a solve can take the interpreter down at its exit (pyo3-async-runtimes issue 40): :func:`_finished` gives its thread
-  the moment that it needs to let go, and kgen ends with `os._exit` anyway;
-- specs given as text are parsed in another grammar than specs given as objects: always objects here;
+- a solve can take the interpreter down at its exit (https://github.com/PyO3/pyo3-async-runtimes/issues/40):
+  :func:`_load` has the exit wait for the moment that rattler's threads need to let go; kgen itself ends with
+  `os._exit`, and waits for nothing;
+- specs given as text are parsed in another grammar than specs given as objects, strictly: always objects here;
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
 - what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
-- shards that a plain web server sends are refused when asked for again: :class:`Rattler` asks for none but where the
-  user's configuration of rattler says so;
-- the activation that rattler writes does not quote what packages put into variables: kgen writes its own, see
-  :mod:`kgen.emitters.activation`.
+- shards are refused when a server answers that they have not changed and names no ETag, as a plain web server does
+  (https://github.com/conda/rattler/issues/2719, closed as the server's fault): :meth:`Rattler._opened` asks for none
+  but where the user's configuration of rattler says so;
+- the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
+  (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
+
+Those without a link are not known to be reported.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import datetime
+import functools
 import json
 import re
 import tempfile
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kgen import condarc, host
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import OutsideError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     import rattler
@@ -41,7 +49,7 @@ CondaRecord = Mapping[str, Any]
 INSTALL = "pip install 'keras-kgen[conda]'"
 
 _SETTLE = 0.05
-"""Seconds that a loop stays open after its last answer; with none, one process in four ended with a signal."""
+"""Seconds that an interpreter waits at its exit; with none, one process in four ended with a signal."""
 
 _SILENCE = 60
 """Seconds after which a channel that says nothing counts as unreachable."""
@@ -83,11 +91,14 @@ def available() -> bool:
     return importlib.util.find_spec("rattler") is not None
 
 
+@functools.cache
 def _load() -> Any:  # noqa: ANN401 - a module
     try:
         import rattler  # noqa: PLC0415 - a large library, for who uses conda
     except ImportError as error:
         raise UsageError(f"conda needs py-rattler, which cannot be imported: {error}", hints=[INSTALL]) from None
+    # https://github.com/PyO3/pyo3-async-runtimes/issues/40
+    atexit.register(time.sleep, _SETTLE)
     return rattler
 
 
@@ -98,7 +109,8 @@ class Rattler:
         """Prepare; nothing is asked for.
 
         Mirrors, certificates, proxies and authentication are those that the user has configured rattler, pixi or conda
-        for; of what several say, rattler's counts, and then pixi's.
+        for; of what several say, rattler's counts, and then pixi's. Where conda's names certificates, the process's
+        environment is changed for a moment: see :func:`changes_environment`.
 
         Args:
             cache: where channels' answers and packages are kept; None for the place that conda's tools share.
@@ -119,8 +131,17 @@ class Rattler:
                 self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
-        self._silence = own.timeout or _SILENCE
-        self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=self._silence)
+        self.remarks: Sequence[str] = own.remarks
+        self.registers: bool = own.register
+        """Whether environments are to be put into conda's list."""
+        silence = own.timeout or _SILENCE
+        try:
+            with _trusting(own):
+                self._client = self._rattler.Client.from_config(self._config, max_retries=1, timeout=silence)
+        except Exception as error:  # noqa: BLE001 - it is a ValueError that says no more than `builder error`
+            named = own.certificates or host.variable("SSL_CERT_FILE") or host.variable("SSL_CERT_DIR")
+            where = f": see whether the certificates in {named} are some" if named else ""
+            raise UsageError(f"conda's channels cannot be asked: {error}{where}") from None
         self._gateway: rattler.Gateway | None = None
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
@@ -266,6 +287,25 @@ class Rattler:
         return made
 
 
+def changes_environment() -> bool:
+    """Whether :class:`Rattler` changes the process's environment for a moment, which no other thread should see.
+
+    rattler takes certificates from a variable only, and so would every program that is started in that moment.
+    """
+    try:
+        return condarc.read().certificates is not None
+    except SettingsError:  # whoever opens it will be told
+        return False
+
+
+def _trusting(own: condarc.Condarc) -> contextlib.AbstractContextManager[None]:
+    place = own.certificates
+    if place is None:
+        return contextlib.nullcontext()
+    name, other = ("SSL_CERT_DIR", "SSL_CERT_FILE") if place.is_dir() else ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    return host.lent({name: str(place), other: None})
+
+
 def opened() -> Rattler:
     """Rattler with the caches that the user has, which conda's other tools of rattler's kin share."""
     named = host.variable("RATTLER_CACHE_DIR")
@@ -275,13 +315,7 @@ def opened() -> Rattler:
 def _finished(work: Coroutine[Any, Any, T]) -> T:
     import asyncio  # noqa: PLC0415 - slow to import, and every `kgen lock` reads this module
 
-    async def settled(inner: Awaitable[T]) -> T:
-        try:
-            return await inner
-        finally:
-            await asyncio.sleep(_SETTLE)
-
-    return asyncio.run(settled(work))
+    return asyncio.run(work)
 
 
 def _reraise_interrupt(error: BaseException) -> None:
@@ -319,6 +353,13 @@ _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
     (
         r"\b40[137]\b",
         ("refuses to answer", "log in with `rattler auth login` or `pixi auth login`, or set RATTLER_AUTH_FILE"),
+    ),
+    (
+        r"peer certificate|UnknownIssuer|self.signed",
+        (
+            "has a certificate that is not trusted",
+            "name the authority: `ssl_verify: PATH` in .condarc, or SSL_CERT_FILE",
+        ),
     ),
     (r"timed out", ("did not answer in time", "see whether it answers, then lock again")),
     (r"failed to parse|expected value|EOF while", ("is damaged", "tell who keeps it, or use a mirror")),

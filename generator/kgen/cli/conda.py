@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.utils import canonicalize_name
 
 from kgen import __version__
-from kgen.cli import console
+from kgen.cli import console, holding
 from kgen.cli.plan import Plan
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
 from kgen.lockers.session import Outcome
@@ -25,7 +25,20 @@ if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.lockers.conda.session import CondaOutcome, CondaSession
     from kgen.rattlertool import CondaRecord
 
-Finish = Callable[[Sequence[Outcome]], "list[CondaOutcome]"]
+
+class Part(NamedTuple):
+    """What became of conda's part of a lock.
+
+    Attributes:
+        outcomes: one for each request.
+        files: environment -> the files of its lock, by name; without those that are not written.
+    """
+
+    outcomes: Sequence[CondaOutcome] = ()
+    files: Mapping[str, Mapping[str, bytes]] = MappingProxyType({})
+
+
+Finish = Callable[[Sequence[Outcome]], Part]
 
 
 def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
@@ -51,21 +64,33 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     return True
 
 
-def locked(planned: Plan, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
-    """What is locked for conda on a platform, if it was locked for what is asked now and can be read; else nothing."""
+def locked(planned: Plan, request: EnvironmentRequest, *, merge: bool) -> tuple[CondaRecord, ...]:
+    """What is locked for conda on a platform, if it was locked for what is asked now and can be read; else nothing.
+
+    Args:
+        planned: the plan.
+        request: what is asked.
+        merge: whether the lock may be in conflict after a merge; what both sides share counts then.
+
+    Raises:
+        SettingsError: it is in conflict, and may not be.
+    """
     from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
 
     path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
-    if not path.exists():
-        return ()
     try:
-        old = condafiles.read(path)
+        content = path.read_bytes()
+    except OSError:
+        return ()
+    both = holding.sides(path, content, merge=merge) or (content, content)
+    try:
+        ours, theirs = (condafiles.parse(path, side) for side in both)
     except SettingsError:  # it is about to be written again
         return ()
     asked = (planned.settings.channels, planned.settings.conda, request.python)
-    if (old.channels, old.mode, old.python) != asked or request.platform not in old.platforms:
+    if any((one.channels, one.mode, one.python) != asked for one in (ours, theirs)):
         return ()
-    return old.platforms[request.platform].packages
+    return condafiles.shared(ours, theirs, request.platform)
 
 
 @contextlib.contextmanager
@@ -76,6 +101,8 @@ def beside(
     *,
     wanted: bool,
     moving: Collection[str] | None,
+    merge: bool,
+    every: bool | None,
 ) -> Iterator[Finish]:
     """Solves for conda while the wheels are locked; what is given ends it, and answers for every request.
 
@@ -85,9 +112,12 @@ def beside(
         requests: what is asked.
         wanted: whether anything is to be locked for conda at all.
         moving: the packages that are taken in their newest version whatever the old lock has; None for all.
+        merge: whether an old lock may be in conflict after a merge.
+        every: whether the requests are for all platforms of their environments, so that no other stays in the files;
+            None where nothing is to be written.
     """
     if not wanted:
-        yield lambda _outcomes: []
+        yield lambda _outcomes: Part()
         return
     from kgen import rattlertool  # noqa: PLC0415 - see above
     from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
@@ -98,16 +128,23 @@ def beside(
     def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
         if moving is None:
             return ()
-        return tuple(one for one in locked(planned, request) if one["name"] not in names)
+        return tuple(one for one in locked(planned, request, merge=merge) if one["name"] not in names)
 
     session = CondaSession(matrix, settings.channels, rattlertool.opened, locked=stays)
+
+    def ended(outcomes: Sequence[CondaOutcome]) -> Part:
+        return Part(outcomes, {} if every is None else _files(matrix, planned, outcomes, every=every))
+
     if settings.conda == "base":
-        yield lambda outcomes: [_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes]  # type: ignore[misc]
+        yield lambda outcomes: ended([_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes])  # type: ignore[misc]
         return
+    if rattlertool.changes_environment():
+        with contextlib.suppress(KgenError):  # who solves meets it again, and tells
+            session.open()
     pool = ThreadPoolExecutor(1)
     try:
         matrix.conda  # noqa: B018 - read here once, not in two threads
-        work = pool.submit(lambda: [_guarded(one, lambda one=one: session.full(one)) for one in requests])  # type: ignore[misc]
+        work = pool.submit(lambda: ended([_guarded(one, lambda one=one: session.full(one)) for one in requests]))  # type: ignore[misc]
         yield lambda _outcomes: work.result()
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
@@ -137,33 +174,29 @@ def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> C
         return CondaOutcome(request=request, error=error)
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
-def files(
-    matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], folder: Path, *, every: bool
-) -> dict[str, bytes]:
-    """The files of one environment; none if it was not locked on all its platforms, and what is there stays.
-
-    Args:
-        matrix: the facts.
-        planned: the plan.
-        outcomes: those of the environment.
-        folder: that of its lock.
-        every: whether these are all its platforms; others that are locked stay else.
-    """
-    locks = [outcome.lock for outcome in outcomes if outcome.lock is not None]
-    if not locks or len(locks) < len(outcomes):
-        return {}
+def _files(
+    matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], *, every: bool
+) -> dict[str, dict[str, bytes]]:
+    """The files of each environment; none of one that was not locked on all its platforms, and what is there stays."""
     from kgen import condafiles  # noqa: PLC0415 - see above
     from kgen.lockers.conda import text  # noqa: PLC0415
 
-    old = None
-    if not every:
-        with contextlib.suppress(SettingsError):
-            old = condafiles.read(folder / condafiles.RECORDS)
-    made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)
-    return {name: content.encode() for name, content in text.files(made).items()}
+    found = {}
+    for environment in dict.fromkeys(one.request.environment for one in outcomes):
+        locks = [one.lock for one in outcomes if one.request.environment == environment]
+        whole = [lock for lock in locks if lock is not None]
+        if len(whole) < len(locks):
+            continue
+        old = None
+        if not every:
+            with contextlib.suppress(SettingsError):
+                old = condafiles.read(planned.settings.root / LOCKS / environment / condafiles.RECORDS)
+        made = text.file_of(matrix, whole, mode=planned.settings.conda, version=__version__, old=old)
+        found[environment] = {name: content.encode() for name, content in text.files(made).items()}
+    return found
 
 
 # -- telling -----------------------------------------------------------------------------------------------------------

@@ -146,11 +146,14 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
         if not again and environments.is_whole(source):
             return Synced(source, made=False, seconds=time.monotonic() - started)
         gone = environments.gained(source.prefix)
+        variables = environments.set_by_hand(source.prefix) if source.conda else []
         with _progress(name) if report is None else contextlib.nullcontext(report) as told:
             make(told)
     if gone:
         console.say(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")
         console.say("note: to keep a package, add it to `dependencies` in the settings and lock again")
+    if variables:
+        console.say(f"note: {name}: what `conda env config vars set` had set is gone: {', '.join(variables)}")
     return Synced(source, made=True, seconds=time.monotonic() - started)
 
 
@@ -195,29 +198,37 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
     from kgen.emitters.activation import render_activation  # noqa: PLC0415
-    from kgen.installers.conda import realise  # noqa: PLC0415
+    from kgen.installers.conda import realise, register  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())
     rattler = opened()
-    return lambda report: realise(
-        source,
-        file,
-        locked,
-        rattler=rattler,
-        uv=uvtool.find,
-        files=lambda: render_activation(
-            source.name,
-            prefix=source.prefix,
-            python=file.python,
-            variables=file.variables,
-            hooks=source.hooks,
-            conda=True,
-        ),
-        report=report,
-        thorough=thorough,
-    )
+    for remark in rattler.remarks:
+        console.say(f"note: {remark}")
+
+    def make(report: Callable[[str], None]) -> None:
+        realise(
+            source,
+            file,
+            locked,
+            rattler=rattler,
+            uv=uvtool.find,
+            files=lambda: render_activation(
+                source.name,
+                prefix=source.prefix,
+                python=file.python,
+                variables=file.variables,
+                hooks=source.hooks,
+                conda=True,
+            ),
+            report=report,
+            thorough=thorough,
+        )
+        if rattler.registers:
+            register(source.prefix)
+
+    return make
 
 
 def _prepare(envs: Path, root: Path) -> None:

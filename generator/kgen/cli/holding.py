@@ -99,16 +99,31 @@ def _versions(
         ) from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from error
+    both = sides(path, content, merge=merge)
     try:
-        if not _CONFLICT.search(content):
-            return versions_in(content)
-        if merge:
-            return shared(*(gittool.sides(path.parent, Path(path.name)) or _sides(content)))
+        return versions_in(content) if both is None else shared(*both)
     except ValueError as error:
         if upgraded:
             raise SettingsError(f"{path}: {error}", hints=["kgen lock"]) from None
         notes.append(f"nothing is kept of {path}: {error}".splitlines()[0])
         return {}
+
+
+def sides(path: Path, content: bytes, *, merge: bool) -> tuple[bytes, bytes] | None:
+    """Both sides of a lock that a merge left in conflict; None if it is in none.
+
+    Args:
+        path: where it is.
+        content: what is in it.
+        merge: whether it may be in conflict.
+
+    Raises:
+        SettingsError: it is, and may not be.
+    """
+    if not _CONFLICT.search(content):
+        return None
+    if merge:
+        return gittool.sides(path.parent, Path(path.name)) or _sides(content)
     raise SettingsError(
         f"{path} is in conflict after a merge",
         hints=["`kgen lock --merge` solves it again and keeps what both sides share"],

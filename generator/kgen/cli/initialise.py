@@ -13,7 +13,10 @@ from kgen.matrix import origin
 from kgen.project import find_root, locate
 
 _ATTRIBUTES = ".gitattributes"
-_MERGED = "locks/*/pylock.*.toml merge=kgen"
+_MERGED = tuple(
+    f"locks/*/{name} merge=kgen"
+    for name in ("pylock.*.toml", "conda-records.json", "conda-lock.yml", "environment.yml", "virtual-packages.yml")
+)
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
@@ -36,8 +39,10 @@ def _set_git_up(root: Path) -> None:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be read: {error}", hints=[f"ls -l {path}"]) from None
-    if _MERGED not in text.splitlines():
-        storage.write_file(path, f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{_MERGED}\n".encode())
+    missing = [line for line in _MERGED if line not in text.splitlines()]
+    if missing:
+        start = text if text.endswith("\n") or not text else f"{text}\n"
+        storage.write_file(path, (start + "".join(f"{line}\n" for line in missing)).encode())
     gittool.configure(root, "merge.kgen.name", "locks are solved again, keeping what both sides share")
     gittool.configure(root, "merge.kgen.driver", "kgen merge-driver %O %A %B %P")
     console.say(

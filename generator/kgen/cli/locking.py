@@ -49,18 +49,21 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     notes: list[str] = []
     upgraded = arguments.upgrade_package or ()
     if not arguments.upgrade:
-        of_conda = {one["name"] for request in requests if asked for one in conda.locked(planned, request)}
+        of_conda = [conda.locked(planned, request, merge=arguments.merge) for request in requests if asked]
+        known = {one["name"] for packages in of_conda for one in packages}
         requests = holding.keep(
-            matrix, requests, locks, upgraded=upgraded, known=of_conda, merge=arguments.merge, notes=notes
+            matrix, requests, locks, upgraded=upgraded, known=known, merge=arguments.merge, notes=notes
         )
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
         moving = None if arguments.upgrade else upgraded
-        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving) as finish:
+        every = None if arguments.dry_run else not arguments.platform
+        merge = arguments.merge
+        with conda.beside(matrix, planned, requests, wanted=asked, moving=moving, merge=merge, every=every) as finish:
             outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
-            others = finish(outcomes)
-        written = {} if arguments.dry_run else _write(matrix, planned, outcomes, others, every=not arguments.platform)
+            others, files = finish(outcomes)
+        written = {} if every is None else _write(matrix, planned, outcomes, files, every=every)
     if any(outcome.lock is not None for outcome in outcomes):
         for note in notes:
             console.say(f"note: {note}")
@@ -129,7 +132,7 @@ def _write(
     matrix: CompatibilityMatrix,
     planned: Plan,
     outcomes: Sequence[Outcome],
-    others: Sequence[CondaOutcome],
+    of_conda: Mapping[str, Mapping[str, bytes]],
     *,
     every: bool,
 ) -> Mapping[str, bool]:
@@ -159,8 +162,7 @@ def _write(
             )
             files[lockfiles.filename(platform.name)] = text.encode()
         # locks of platforms that a flag left out this time stay; those that the settings dropped go
-        mine = [one for one in others if one.request.environment == environment]
-        files |= conda.files(matrix, planned, mine, locks / environment, every=every)
+        files |= of_conda.get(environment, {})
         written[environment] = storage.replace_folder(
             locks / environment,
             files,

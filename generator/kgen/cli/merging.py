@@ -7,10 +7,12 @@ settings are in question, which only a person can merge: git's own conflict mark
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kgen import __version__, gittool, lockfiles, project
+from kgen import __version__, condafiles, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
+from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.freshness import recorded
@@ -20,12 +22,16 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.solver.keeping import keeping
 
+_REQUIREMENTS = ("requirements", "dependencies")
+_OF_CONDA = (condafiles.RECORDS, condafiles.CONDA_LOCK, "environment.yml", "virtual-packages.yml")
+
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Merge into the file of our side; anything but 0 tells git that it is in conflict."""
     ours, theirs, name = Path(arguments.ours), Path(arguments.theirs), Path(arguments.path)
     try:
-        merged = _merged(ours.read_bytes(), theirs.read_bytes(), name)
+        merge = _merged_for_conda if name.name in _OF_CONDA else _merged
+        merged = merge(ours.read_bytes(), theirs.read_bytes(), name)
     except (KgenError, ValueError, OSError) as error:
         gittool.mark_conflict(Path.cwd(), ours, Path(arguments.base), theirs)
         reason = error.message if isinstance(error, KgenError) else str(error)
@@ -72,3 +78,60 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
         version=__version__,
         portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),
     )
+
+
+def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
+    """The same for a file of a conda lock; all of them are made from its records.
+
+    Raises:
+        ValueError: the sides are no locks, or were made for different requests, or git does not tell what they are of.
+        KgenError: there is no such lock.
+    """
+    from kgen import rattlertool  # noqa: PLC0415 - for who locks for conda
+    from kgen.lockers.conda import text  # noqa: PLC0415
+    from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
+
+    records = name.with_name(condafiles.RECORDS)
+    both = (ours, theirs) if name == records else gittool.beside(Path.cwd(), name, ours, theirs, records)
+    if both is None:
+        raise ValueError(f"git does not say which {condafiles.RECORDS} the two sides have")
+    mine, other = (condafiles.parse(records.absolute(), side) for side in both)
+    differing = [key for key, one, another in _asked_for_conda(mine, other) if one != another]
+    if differing:
+        raise ValueError(f"the two sides were asked for something else ({', '.join(differing)})")
+    if mine.mode != "full":
+        raise ValueError(f'with `conda = "{mine.mode}"` its wheels are those of the pylock')
+    matrix = origin.current()
+    session = CondaSession(
+        matrix,
+        mine.channels,
+        rattlertool.opened,
+        locked=lambda request: condafiles.shared(mine, other, request.platform),
+    )
+    locks = []
+    for platform, one in mine.platforms.items():
+        outcome = session.full(_request_of(mine, platform, one))
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.lock is None:
+            raise ValueError("nothing fits what both sides ask for")
+        locks.append(outcome.lock)
+    return text.files(text.file_of(matrix, locks, mode=mine.mode, version=__version__))[name.name]
+
+
+def _asked_for_conda(ours: CondaFile, theirs: CondaFile) -> Iterator[tuple[str, object, object]]:
+    for key in ("backends", "accelerator", "python", "mode", "channels"):
+        yield key, getattr(ours, key), getattr(theirs, key)
+    for key in ("request", "virtuals"):
+        yield key, _by_platform(ours, key), _by_platform(theirs, key)
+
+
+def _by_platform(file: CondaFile, key: str) -> Mapping[str, object]:
+    return {platform: getattr(one, key) for platform, one in file.platforms.items()}
+
+
+def _request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
+    """The request that a conda lock says it was made for, which has lists as text."""
+    head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
+    lists = {name: value.split(", ") for name, value in locked.request.items() if name in {"gpus", *_REQUIREMENTS}}
+    return recorded({**head, "platform": platform, **locked.request, **lists})

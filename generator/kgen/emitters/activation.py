@@ -22,6 +22,7 @@ OWN_KERAS = f"{SHARE}/keras"
 """Keras's folder in an environment that has one of its own."""
 
 _CONDA = "etc/conda"
+_VARIABLES = f"{SHARE}/variables.py"
 MODULE = "_kgen_environment"
 HOOKED_SHELLS = ("sh", "fish", "ps1")
 
@@ -74,7 +75,7 @@ def render_activation(
             "prompt": quote(environment),
             "prefix": quote(str(prefix)),
             "bin": quote(str(prefix / "bin")),
-            "conda": quote(str(prefix / _CONDA)) if conda else None,
+            **(_of_conda(prefix, quote) if conda else {"conda": None}),
         }
         both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
         plain = "activate" if suffix == "sh" else f"activate.{suffix}"
@@ -83,6 +84,8 @@ def render_activation(
         else:
             texts[f"bin/{plain}"] = render(template, **values, hooks=None)
         texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
+    if conda:
+        texts[_VARIABLES] = render("activation/variables.py.j2")
     share = prefix / SHARE
     for place, name in _READ_BY_SHELLS.items():
         texts[f"{SHARE}/{place}"] = render(
@@ -93,11 +96,17 @@ def render_activation(
         )
     texts[f"{SHARE}/run.sh"] = render(
         "activation/run.sh.j2",
-        conda=quote_sh(str(prefix / _CONDA)) if conda else None,
+        **(_of_conda(prefix, quote_sh) if conda else {"conda": None}),
         hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
     )
     texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}
     return texts
+
+
+def _of_conda(prefix: PurePath, quote: Callable[[str], str]) -> dict[str, str]:
+    """Where an environment of conda has what its activation looks at."""
+    places = {"conda": _CONDA, "meta": "conda-meta", "python": "bin/python", "variables": _VARIABLES}
+    return {name: quote(str(prefix / place)) for name, place in places.items()}
 
 
 def at(prefix: PurePath, places: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kgen import process, storage, uvtool
+from kgen import host, process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import OutsideError
 from kgen.installers.environment import (
@@ -28,6 +29,7 @@ from kgen.installers.environment import (
 )
 from kgen.rattlertool import Rattler
 
+_KNOWN = ".conda/environments.txt"
 _SCRIPT = 4096
 """So many bytes of a program are looked at for the folder that it was made in."""
 
@@ -92,6 +94,26 @@ def realise(
         record = Record(lock=file.digest, python=python, installed=installed(site), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def register(prefix: Path) -> None:
+    """Puts an environment into the list from which `conda env list` knows those outside of conda's own folder.
+
+    conda and micromamba do so with each that they make, and take out what is no longer there. Only where one of them
+    is on this machine, or was: nobody else reads it. That it cannot be written matters to nobody, as to conda.
+    """
+    home = host.home()
+    if home is None or "\n" in str(prefix):
+        return
+    known = home / _KNOWN
+    if host.conda_program() is None and not known.exists():
+        return
+    with contextlib.suppress(OSError, ValueError):
+        text = known.read_text(encoding="utf-8") if known.exists() else ""
+        if str(prefix) not in text.splitlines():
+            known.parent.mkdir(parents=True, exist_ok=True)
+            with known.open("a", encoding="utf-8") as file:
+                file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{prefix}\n")
 
 
 def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) -> None:

@@ -16,6 +16,8 @@ from kgen.lockfiles import LockedEnvironment, digest
 
 RECORD = "share/kgen/environment.json"
 SOURCE = "share/kgen/source"
+STATE = "conda-meta/state"
+_UNSET = "***unset***"  # what conda leaves of a variable that was set once
 _SCHEMA = 1
 _HOOKS = tuple(f"{phase}.d/kgen.{suffix}" for phase in ("activate", "deactivate") for suffix in ("sh", "fish", "ps1"))
 
@@ -188,6 +190,15 @@ def gained(prefix: Path) -> list[str]:
     if record is None or site is None:
         return []
     return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site)) - set(record.installed))
+
+
+def set_by_hand(prefix: Path) -> list[str]:
+    """The variables that somebody has added to an environment of conda's with `conda env config vars set`."""
+    try:
+        data: Any = json.loads((prefix / STATE).read_bytes())
+        return sorted(name for name, value in data["env_vars"].items() if value != _UNSET)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _untouched(site: Path, record: Record) -> bool:

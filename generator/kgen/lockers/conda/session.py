@@ -158,6 +158,16 @@ class CondaSession:
             suggestions=(),
         )
 
+    def open(self) -> Rattler:
+        """Rattler, opened once; else when there is something to solve.
+
+        Raises:
+            KgenError: it cannot be.
+        """
+        if self._rattler is None:
+            self._rattler = self._open()
+        return self._rattler
+
     # -- one request -----------------------------------------------------------------------------------------------
 
     def _lock(self, outcome: CondaOutcome, asked: Target) -> None:
@@ -175,6 +185,7 @@ class CondaSession:
                     f" {outcome.request.driver} (CUDA {driver_cuda(self._matrix, outcome.request)}):"
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                 )
+        outcome.notes += self.open().remarks
         if isinstance(found, OutsideError):
             outcome.error = found
         elif isinstance(found, Unsolvable):
@@ -212,9 +223,7 @@ class CondaSession:
     def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
         if self._down is not None:  # a channel that is down is so for every environment
             return self._down
-        if self._rattler is None:
-            self._rattler = self._open()
-        (answer,) = self._rattler.solve([query])
+        (answer,) = self.open().solve([query])
         if isinstance(answer, OutsideError):
             self._down = answer
         return answer

@@ -1,7 +1,7 @@
 """The files of a conda lock: conda-lock.yml, and what conda-lock calls its sources, from kgen's own records.
 
 The form is that of conda-lock's version 1, byte for byte what conda-lock's own models and writer make of the same
-content but for the comment above it; the tests hold it to that. conda-lock itself would bring sixty packages and 1.5
+content but for the comment above it; the tests hold it to that. conda-lock itself would bring sixty packages and 1.2
 seconds of imports, and a lock would change with its releases, where it is to come out the same on any machine. The
 content hash is that of conda-lock since its release 2: of the sources as it reads them, so that it takes the lock for
 its own as long as nobody edits them.

@@ -209,7 +209,7 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
         if lockfiles.digest(content) == proven["sha256"]:
             return True
         if path.name == lockfiles.CONDA_RECORDS:
-            locked = condafiles.lockfile(condafiles.read(path), path, str(data["platform"]))
+            locked = condafiles.lockfile(condafiles.parse(path, content), path, str(data["platform"]))
         else:
             locked, _ = lockfiles.parse(path, content)
     except (OSError, KgenError):

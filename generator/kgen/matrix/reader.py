@@ -24,6 +24,7 @@ from kgen.matrix.records import (
     GpuFailure,
     Library,
     LibraryRelease,
+    ModelLibrary,
     Platform,
     Provenance,
     PythonMinor,
@@ -56,6 +57,7 @@ ONLY_GENERATION = Generation(
     configuration={},
     shared=(),
     hubs={},
+    libraries=(),
     sources=(),
     provenance=Provenance(source="", checked=datetime.date.min),
 )
@@ -188,11 +190,20 @@ def read_generations(file: Table) -> dict[str, Generation]:
             configuration=row.mapping("configuration", str),
             shared=row.texts("shared"),
             hubs={hub: hubs.parsed_texts(hub, _requirement_text) for hub in hubs},
+            libraries=tuple(_model_library(one) for one in row.tables("library")),
             sources=tuple(_source_distribution(one) for one in row.tables("source-distribution")),
             provenance=_provenance(row),
         )
         row.close()
     return generations
+
+
+def _model_library(row: Table) -> ModelLibrary:
+    found = ModelLibrary(
+        name=row.text("name"), needs=row.parsed_texts("needs", _requirement_text), provenance=_provenance(row)
+    )
+    row.close()
+    return found
 
 
 def _source_distribution(row: Table) -> SourceDistribution:

@@ -81,6 +81,20 @@ class SourceDistribution(NamedTuple):
     provenance: Provenance
 
 
+class ModelLibrary(NamedTuple):
+    """A library of models beside Keras, and what it imports without declaring it.
+
+    Attributes:
+        name: its normalised name.
+        needs: the requirements.
+        provenance: where the row is from.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    provenance: Provenance
+
+
 class Generation(NamedTuple):
     """A generation of Keras: a project, a range of its releases, and what its backends have in common.
 
@@ -97,6 +111,7 @@ class Generation(NamedTuple):
         configuration: name of a file in Keras's folder -> its text, where `{backend}` stands for the backend.
         shared: folders beside these files that hold what was downloaded, which environments share.
         hubs: what it is for, as `cv` -> the requirements that bring the library of models of this generation.
+        libraries: the libraries of models that import more than they declare.
         sources: what may be built from source in its environments, and nowhere else.
         provenance: where the row is from.
     """
@@ -113,6 +128,7 @@ class Generation(NamedTuple):
     configuration: Mapping[str, str]
     shared: tuple[str, ...]
     hubs: Mapping[str, tuple[str, ...]]
+    libraries: tuple[ModelLibrary, ...]
     sources: tuple[SourceDistribution, ...]
     provenance: Provenance
 

@@ -211,7 +211,12 @@ def resolution_of(
         packages=_ordered(packages, choices),
         parts=parts,
         constraints=tuple(
-            dict.fromkeys(text for build in (*picked.values(), *dict(beside).values()) for text in build.adds)
+            dict.fromkeys(
+                (
+                    *(text for build in (*picked.values(), *dict(beside).values()) for text in build.adds),
+                    *_unfollowed(problem),
+                )
+            )
         ),
         sources=tuple(
             SourceRelease(one.name, one.version, one.requires, one.build) for one in problem.generation.sources
@@ -241,7 +246,7 @@ def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Bu
     """
     undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
     rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
-    imported = {parse_requirement(text).name for row in rows for text in row.needs}
+    imported = {parse_requirement(text).name for row in (*rows, *problem.libraries) for text in row.needs}
     names = (undeclared | imported) & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}
     for name in sorted(names):
         if name not in selection.masks:  # it is declared for other Pythons or platforms
@@ -336,6 +341,12 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
     return found
 
 
+def _unfollowed(problem: Problem) -> Iterator[str]:
+    """What libraries of models need of projects that only the resolver knows."""
+    for library in problem.libraries:
+        yield from (text for text in library.needs if not problem.matrix.follows(parse_requirement(text).name))
+
+
 def _too_late(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[str]:
     for name, day in republished.items():
         if cutoff is not None and day > cutoff:
@@ -356,8 +367,14 @@ def _doubts(name: str, release: Release) -> list[str]:
     return found
 
 
+def _is_about(requirement: str, subject: str) -> bool:
+    return parse_requirement(requirement).name == subject.split()[0]
+
+
 def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
-    rule = f"newest that {problem.keras} can import: it does, and declares it not; for the CPU"
+    libraries = [one.name for one in problem.libraries if any(_is_about(text, subject) for text in one.needs)]
+    importers = " and ".join(libraries) or problem.keras
+    rule = f"newest that {importers} can import: it does, and declares it not; for the CPU"
     if problem.request.accelerator.cuda is not None:
         rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
     return Reason(subject=subject, rule=rule, source=build.provenance.source)

@@ -21,7 +21,8 @@ from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
 from kgen.freshness import hand_edited, recorded
-from kgen.installers.sync import _link, _pins
+from kgen.installers.environment import link
+from kgen.installers.sync import _pins
 from kgen.lockers import pylock
 from kgen.lockers.lock import LockedWheel
 from kgen.lockers.uv import stand_ins
@@ -362,7 +363,7 @@ def test_what_is_in_the_folder_of_the_environment(tmp_path: Path) -> None:
     assert files["share/kgen/keras/keras.json"] == '{"backend": "theano"}\n'
     assert "x=/envs/one/compiled" in files["share/kgen/activate.sh"]
     assert "'THEANO_FLAGS': 'x=/envs/one/compiled'" in files["lib/python3.7/site-packages/_kgen_environment.py"]
-    _link(tmp_path / "env" / "keras" / "datasets", tmp_path / "home" / "datasets")
+    link(tmp_path / "env" / "keras" / "datasets", tmp_path / "home" / "datasets")
     (tmp_path / "env" / "keras" / "datasets" / "mnist.npz").touch()
     assert (tmp_path / "home" / "datasets" / "mnist.npz").exists()
 

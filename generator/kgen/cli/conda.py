@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
@@ -141,7 +141,13 @@ def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> C
 
 
 def files(
-    matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], folder: Path, *, every: bool
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    outcomes: Sequence[CondaOutcome],
+    folder: Path,
+    *,
+    own: Mapping[str, Any],
+    every: bool,
 ) -> dict[str, bytes]:
     """The files of one environment; none if it was not locked on all its platforms, and what is there stays.
 
@@ -150,6 +156,7 @@ def files(
         planned: the plan.
         outcomes: those of the environment.
         folder: that of its lock.
+        own: what of the environment is in its own folder, by the names of :class:`kgen.condafiles.CondaFile`.
         every: whether these are all its platforms; others that are locked stay else.
     """
     locks = [outcome.lock for outcome in outcomes if outcome.lock is not None]
@@ -162,7 +169,7 @@ def files(
     if not every:
         with contextlib.suppress(SettingsError):
             old = condafiles.read(folder / condafiles.RECORDS)
-    made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)
+    made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
     return {name: content.encode() for name, content in text.files(made).items()}
 
 

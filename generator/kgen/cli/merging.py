@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kgen import __version__, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
+from kgen.emitters.activation import own_folder
 from kgen.errors import ExitStatus, KgenError
 from kgen.freshness import recorded
 from kgen.lockers import pylock
@@ -65,7 +66,7 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
         outcome.lock,
         platform=matrix.platforms[request.platform],
         variables=backend.environment,
-        **locking.own_folder(request, backend, matrix.generations[backend.generation]),
+        **own_folder(request, backend, matrix.generations[backend.generation]),
         revision=matrix.revision,
         version=__version__,
         portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),

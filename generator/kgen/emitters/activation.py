@@ -11,8 +11,11 @@ import pprint
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import MappingProxyType
+from typing import Any
 
 from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
+from kgen.matrix.records import Backend, Generation
+from kgen.model.request import EnvironmentRequest
 from kgen.templates import render
 
 SHARE = "share/kgen"
@@ -98,6 +101,19 @@ def render_activation(
     )
     texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}
     return texts
+
+
+def own_folder(request: EnvironmentRequest, backend: Backend, generation: Generation) -> dict[str, Any]:
+    """What of an environment is in its own folder: further variables, and Keras's settings where that is asked for."""
+    if not request.isolated:
+        return {"places": backend.places}
+    return {
+        "places": {**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
+        "configuration": {
+            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
+        },
+        "shared": generation.shared,
+    }
 
 
 def at(prefix: PurePath, places: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from kgen import process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
@@ -22,6 +23,7 @@ from kgen.installers.environment import (
     Record,
     Source,
     installed,
+    link,
     put_beside,
     record_text,
     site_packages,
@@ -42,6 +44,7 @@ def realise(
     files: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
     thorough: bool = False,
+    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
 
@@ -57,6 +60,7 @@ def realise(
         report: called with each stage.
         thorough: whether every file is compared with its digest afterwards. An installer links files to those of its
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
+        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -85,6 +89,8 @@ def realise(
             _make_scripts_movable(staged, of.prefix)
         report("finishing")
         own = put_beside(staged, files())
+        for name, folder in links.items():
+            link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{of.name}: the packages of the lock have no folder for modules")

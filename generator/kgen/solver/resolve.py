@@ -246,7 +246,8 @@ def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Bu
     """
     undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
     rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
-    imported = {parse_requirement(text).name for row in (*rows, *problem.libraries) for text in row.needs}
+    needs = [*(row.needs for row in rows), *(library.needs for library in problem.libraries)]
+    imported = {parse_requirement(text).name for texts in needs for text in texts}
     names = (undeclared | imported) & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}
     for name in sorted(names):
         if name not in selection.masks:  # it is declared for other Pythons or platforms
@@ -368,7 +369,7 @@ def _doubts(name: str, release: Release) -> list[str]:
 
 
 def _is_about(requirement: str, subject: str) -> bool:
-    return parse_requirement(requirement).name == subject.split()[0]
+    return parse_requirement(requirement).name == subject.split(maxsplit=1)[0]
 
 
 def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:

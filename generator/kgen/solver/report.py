@@ -56,7 +56,9 @@ def head(resolution: Resolution) -> str:
 def solution_text(resolution: Resolution) -> str:
     """A resolution for people: what, on what, and why not newer."""
     width = max(len(name) for name in resolution.packages)
-    rules = {reason.subject.split()[0]: reason.rule for reason in resolution.why}
+    rules: dict[str, str] = {}
+    for reason in resolution.why:
+        rules.setdefault(reason.subject.split()[0], reason.rule)
     lines = [head(resolution)]
     for name, version in resolution.packages.items():
         rule = rules.get(name)

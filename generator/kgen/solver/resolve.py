@@ -233,6 +233,7 @@ def resolution_of(
         warnings=(*_warnings(problem, selection, picked), *_too_late(problem.request.cutoff, republished)),
         why=(
             *(_why(problem, choice, selection) for choice in choices),
+            *_why_instead(problem),
             *(_why_beside(problem, f"{name} {packages[name]}", build) for name, build in beside),
         ),
     )
@@ -366,6 +367,20 @@ def _doubts(name: str, release: Release) -> list[str]:
     if release.version.is_prerelease:
         found.append(f"{name} {release.version} is a pre-release, taken because it was asked for")
     return found
+
+
+def _why_instead(problem: Problem) -> Iterator[Reason]:
+    """Why a project is there that comes in the place of another, which is the same module."""
+    rows = problem.matrix.backends
+    for row in map(rows.__getitem__, problem.request.backends):
+        if row.instead_of is not None and row.name != problem.request.name:
+            other = rows[row.instead_of].framework
+            module = problem.matrix.framework(row.framework).module
+            yield Reason(
+                subject=row.framework,
+                rule=f"in the place of {other}, as a requirement names it: both are the module `{module}`",
+                source=row.provenance.source,
+            )
 
 
 def _is_about(requirement: str, subject: str) -> bool:

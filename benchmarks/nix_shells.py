@@ -8,6 +8,7 @@ Prints medians and ratios of one run; judges nothing.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import resource
@@ -40,6 +41,10 @@ FLAKE = """\
 """
 
 
+MAX_JOBS = ("1", "auto")
+"""Nix's own default, and that of NixOS: then it looks through one wheel while the next is unpacked."""
+
+
 def measure(rounds: int, builds: int) -> None:
     """An environment of Nix against uv's, with JAX for the CPU; nixpkgs is the small one of the tests."""
     # kept out of the other measurements' way: it needs the tests beside this folder
@@ -48,11 +53,11 @@ def measure(rounds: int, builds: int) -> None:
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kgen-benchmarks"
     project, wheels = support.locked_wheels(cache, ["jax"])
-    taken: dict[str, list[Taken]] = {"nix": [], "uv": []}
+    taken: dict[str, list[Taken]] = {jobs: [] for jobs in (*MAX_JOBS, "uv")}
     # all of it goes at the end: a file system that has just lost many files takes much longer to make new ones
     with tempfile.TemporaryDirectory() as folder:
-        for round_ in range(builds):
-            work = Path(folder, str(round_))
+        for round_, jobs in itertools.product(range(builds), MAX_JOBS):
+            work = Path(folder, f"{round_}-{jobs}")
             work.mkdir()
             store = support.Nix.at(work / "nix")
             repository = support.copy_of_repository(work / "repository")
@@ -62,15 +67,18 @@ def measure(rounds: int, builds: int) -> None:
             store.seed(wheels)
             ours, empty = ([*_develop(store, work / "project", shell)] for shell in ("jax", "empty"))
             _nix_timed(store, [*empty, "true"])
-            taken["nix"].append(_nix_timed(store, [*ours, "true"]))
+            taken[jobs].append(_nix_timed(store, [*ours[:2], "--max-jobs", jobs, *ours[2:], "true"]))
+            if jobs != MAX_JOBS[-1]:
+                continue
             taken["uv"].append(_uv_build(work, wheels, next(project.glob("locks/*/pylock.*.toml"))))
             if round_ == builds - 1:
                 _compare_shells(store, ours, empty, work / "venv" / "bin" / "python", rounds)
         # what is in a store cannot be written, and so not removed either
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
-    _show("build: nix develop, from a seeded store", taken["nix"])
     _show("build: uv venv + uv pip sync, from a wheelhouse", taken["uv"])
-    _show_ratio("build: nix / uv", taken["nix"], taken["uv"])
+    for jobs in MAX_JOBS:
+        _show(f"build: nix develop, seeded store, max-jobs = {jobs}", taken[jobs])
+        _show_ratio("build: nix / uv", taken[jobs], taken["uv"])
 
 
 def _compare_shells(store: Nix, ours: list[str], empty: list[str], python: Path, rounds: int) -> None:

@@ -28,8 +28,14 @@ let
       }
     else
       throw "kgen: ${toString locked.activate} is not there; `kgen lock` writes it, and a flake sees it once it is `git add`ed";
+  # said where somebody who enters the shell sees it, and data of the lock only as it was looked at
+  warned =
+    if locked.places == [ ] then
+      shell: shell
+    else
+      builtins.trace "kgen: ${locked.environment} asks for ${builtins.concatStringsSep ", " locked.places} in a folder of its own, and a store has none that can be written to: Keras's settings are those of this account here";
 in
-pkgs.mkShellNoCC {
+warned (pkgs.mkShellNoCC {
   name = locked.environment;
   packages = [ venv ] ++ packages;
   inherit env;
@@ -43,4 +49,4 @@ pkgs.mkShellNoCC {
     inherit venv;
     lock = locked;
   };
-}
+})

@@ -13,11 +13,14 @@ let
   inherit (builtins)
     addErrorContext
     attrNames
+    concatStringsSep
     dirOf
     elemAt
     filter
     foldl'
     fromTOML
+    hashFile
+    hashString
     isAttrs
     isInt
     isList
@@ -26,6 +29,7 @@ let
     listToAttrs
     match
     pathExists
+    readDir
     readFile
     replaceStrings
     stringLength
@@ -111,6 +115,27 @@ let
   sizes = map (wheel: wheel.size) wheels;
   names = map (wheel: wheel.name) wheels;
 
+  # the last line is the sha256 of all above it; locks of older kgens have neither that nor the hooks' digest
+  seal = "# sha256 of the lines above: ";
+  sealed = stringLength content - stringLength seal - 64 - 1;
+  asSealed = "${substring 0 sealed content}${seal}${hashString "sha256" (substring 0 sealed content)}\n" == content;
+
+  # as `sha256sum` lists them, sorted
+  folder = dirOf path;
+  hookOfShell = folder + "/activate.d/kgen.sh";
+  hooksIn =
+    name:
+    if pathExists (folder + "/${name}") then
+      map (file: "${name}/${file}") (
+        filter (file: match "kgen\\..*" file != null) (attrNames (readDir (folder + "/${name}")))
+      )
+    else
+      [ ];
+  listed = map (place: "${hashFile "sha256" (folder + "/${place}")}  ${place}\n") (
+    hooksIn "activate.d" ++ hooksIn "deactivate.d"
+  );
+  asHooked = !(decided ? hooks) || hashString "sha256" (concatStringsSep "" listed) == decided.hooks;
+
   faults = filter (fault: fault.found) [
     {
       found = decided.schema != schema;
@@ -132,6 +157,10 @@ let
       found = size != null && !(builtins.elem null sizes) && foldl' (sum: one: sum + one) 0 sizes != size;
       what = "was changed by hand: its files do not add up to the ${toJSON size} bytes that [tool.kgen] tells; `kgen lock` writes it again";
     }
+    {
+      found = decided ? hooks && !asSealed;
+      what = "was changed by hand: the sha256 in its last line is not that of the lines above; `kgen lock` writes it again";
+    }
   ];
 in
 if faults != [ ] then
@@ -149,5 +178,13 @@ else
     system = systems.${platform} or (refuse "is for ${platform}, where there is no Nix");
     backends = map (name: text "[tool.kgen]" { inherit name; } "name" "[a-z0-9-]+") (decided.backends or [ ]);
     cuda = if decided ? cuda then text "[tool.kgen]" decided "cuda" "[0-9]+(\\.[0-9]+)*" else null;
-    activate = dirOf path + "/activate.d/kgen.sh";
+    # variables that name a place in the environment's own folder, which in a store nobody can write to
+    places = map (name: text "[tool.kgen.places]" { inherit name; } "name" "[A-Za-z_][A-Za-z0-9_]*") (
+      attrNames (decided.places or { })
+    );
+    activate =
+      if asHooked || !(pathExists hookOfShell) then
+        hookOfShell
+      else
+        refuse "has other hooks beside it than it was written with; `kgen lock` writes them again";
   }

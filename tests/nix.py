@@ -157,6 +157,10 @@ class Nix:
         done = self.run("nix", "eval", "--impure", "--json", "--expr", self._bound(expression), fails=fails)
         return done.stderr if fails else json.loads(done.stdout)
 
+    def said(self, expression: str) -> str:
+        """What nix says to people when it evaluates an expression."""
+        return self.run("nix", "eval", "--impure", "--expr", self._bound(expression)).stderr
+
     def _bound(self, expression: str) -> str:
         return (
             f"let kgen = import {ROOT}/nix;"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ def test_hooks(locked: Kgen) -> None:
         " another kgen\n",
         f"\nhint: {AGAIN}\n\nnumpy-cpu: out of order\n",
     )
+
+
+def test_older_locks_are_not_sealed(locked: Kgen) -> None:
+    """What they say is rendered again then, and compared."""
+    path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    path.write_text(re.sub(r"(?m)^(hooks = |# sha256 of the lines above: ).*\n", "", path.read_text()))
+    assert locked("check", "numpy") == Result(0, "", "numpy-cpu: in order\n")
+    (locked.folder / "locks/numpy-cpu/activate.d/kgen.sh").write_text("true\n")
+    path.write_text(path.read_text().replace("# Do not edit", "# Edited"))
+    assert {reason for reason, _, _ in found(locked, "numpy")} == {"hook", "edited"}
+
+
+def test_nothing_is_rendered_of_what_is_sealed(locked: Kgen) -> None:
+    """Templates take longer than all else that `check` does."""
+    code = "import sys; from kgen.cli.main import run; run(['check']); assert 'jinja2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=locked.folder, check=True, capture_output=True)
 
 
 def test_a_lock_edited_by_hand(locked: Kgen) -> None:
@@ -230,7 +248,11 @@ def test_edited_by_hand(locked: Kgen, old: str, new: str, reason: str) -> None:
 
 def test_two_hashes_of_one_file(locked: Kgen) -> None:
     path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
-    path.write_text(re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{"0" * 64}"', path.read_text(), count=1))
+    other = re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{"0" * 64}"', path.read_text(), count=1)
+    path.write_text(other)
+    assert {reason for reason, _, _ in found(locked)} == {"edited", "hash"}
+    # as kgen writes it where an index serves another file today
+    path.write_text(lockfiles.seal("".join(other.splitlines(keepends=True)[:-1])))
     assert found(locked) == [("hash", "numpy-cpu", AGAIN)]
 
 

@@ -18,7 +18,7 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR
 from tests.test_validate import FAKES, checked, driver
 
-from kgen import lockfiles
+from kgen import condafiles, lockfiles
 
 __all__ = ["driver"]
 
@@ -62,7 +62,12 @@ class TestValidate:
         data = checked(path)
         records = project / "locks/numpy-cpu/conda-records.json"
         assert data["environment"] == NAME
-        assert data["lock"] == {"file": records.name, "sha256": lockfiles.digest(records.read_bytes())}
+        content = condafiles.lockfile(condafiles.read(records), records, str(data["platform"])).content
+        assert data["lock"] == {
+            "file": records.name,
+            "sha256": lockfiles.digest(records.read_bytes()),
+            "content": content,
+        }
         assert data["installed"] == {"as_locked": True, "differences": []}
         assert prefix.is_dir()
         listed = good(validate("validate", "--list"))
@@ -70,6 +75,8 @@ class TestValidate:
         assert "not proven anywhere: numpy-cpu\n" in listed.stderr
         assert "receipt" not in validate("check").stdout
         records.write_text(records.read_text().replace('"kgen": "', '"kgen": "0.'))
+        assert "this one" in validate("validate", "--list", NAME).stdout
+        records.write_text(re.sub(r'"sha256": "[0-9a-f]{4}', '"sha256": "0000', records.read_text()))
         assert "changed since" in validate("validate", "--list", NAME).stdout
         assert (
             "note: numpy-cpu: locks/numpy-cpu/receipts/cpu-conda.json is older than the lock: it proves another one"

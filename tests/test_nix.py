@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -75,6 +76,11 @@ def python(venv: Path, code: str, **environment: str) -> subprocess.CompletedPro
     )
 
 
+def unsealed(lock: Path) -> str:
+    """A lock's text without what says that it was not edited."""
+    return re.sub(r"(?m)^(hooks = |# sha256 of the lines above: ).*\n", "", lock.read_text())
+
+
 class TestReadLock:
     def test_expected_values(self, nix: Nix) -> None:
         lock = nix.evaluate(f"kgen.readLock {NUMPY}")
@@ -88,6 +94,7 @@ class TestReadLock:
             "size": data["tool"]["kgen"]["size"],
             "backends": ["numpy"],
             "cuda": None,
+            "places": [],
         }
         assert lock["wheels"] == [
             {
@@ -137,7 +144,7 @@ class TestReadLock:
     )
     def test_refused(self, nix: Nix, tmp_path: Path, old: str, new: str, said: str) -> None:
         lock = tmp_path / "pylock.linux-64.toml"
-        text = NUMPY.read_text()
+        text = unsealed(NUMPY)
         assert old in text
         lock.write_text(text.replace(old, new, 1))
         done = nix.evaluate(f"builtins.deepSeq (kgen.readLock {lock}) 1", fails=True)
@@ -146,12 +153,55 @@ class TestReadLock:
 
     @pytest.mark.parametrize(
         ("old", "new"),
+        [
+            ("# Do not edit", "# Edited"),
+            ('rule = "newest release"', 'rule = "a guess"'),
+            ("# sha256 of the lines above: ", "# sha256 of the lines above: 0"),
+            ("# sha256 of the lines above: ", "# "),
+        ],
+    )
+    def test_edited(self, nix: Nix, tmp_path: Path, old: str, new: str) -> None:
+        """What else would be taken for what it says: kgen seals a lock with its last line."""
+        lock = tmp_path / "pylock.linux-64.toml"
+        text = NUMPY.read_text()
+        assert old in text
+        lock.write_text(text.replace(old, new, 1))
+        said = str(nix.evaluate(f"(kgen.readLock {lock}).environment", fails=True))
+        assert f"{lock} was changed by hand: the sha256 in its last line" in said
+        lock.write_text(text + "# more\n")
+        assert "was changed by hand" in str(nix.evaluate(f"(kgen.readLock {lock}).environment", fails=True))
+
+    def test_other_hooks(self, nix: Nix, tmp_path: Path) -> None:
+        """A shell runs them when it is entered; an environment without a shell needs none."""
+        folder = tmp_path / NUMPY.parent.name
+        shutil.copytree(NUMPY.parent, folder)
+        read = f"kgen.readLock {folder / NUMPY.name}"
+        assert nix.evaluate(f"toString ({read}).activate") == str(folder / "activate.d" / "kgen.sh")
+        (folder / "activate.d" / "mine.sh").write_text("true\n")
+        assert nix.evaluate(f"toString ({read}).activate") == str(folder / "activate.d" / "kgen.sh")
+        with (folder / "activate.d" / "kgen.sh").open("a") as hook:
+            hook.write("true\n")
+        assert "has other hooks beside it" in str(nix.evaluate(f"toString ({read}).activate", fails=True))
+        assert nix.evaluate(f"({read}).environment") == "numpy-cpu"
+
+    def test_places(self, nix: Nix, tmp_path: Path) -> None:
+        """Keras's settings cannot be in a folder of the environment's own: whoever enters a shell is told."""
+        lock = tmp_path / "numpy-cpu" / NUMPY.name
+        shutil.copytree(NUMPY.parent, lock.parent)
+        lock.write_text(unsealed(NUMPY) + '[tool.kgen.places]\nKERAS_HOME = "{prefix}/keras"\n')
+        assert nix.evaluate(f"(kgen.readLock {lock}).places") == ["KERAS_HOME"]
+        shell = f"(kgen.mkKerasShell {{ inherit pkgs; lock = {lock}; }}).name"
+        assert "asks for KERAS_HOME in a folder of its own" in nix.said(shell)
+        assert "folder of its own" not in nix.said(shell.replace(str(lock), str(NUMPY)))
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
         [("[[packages]]", "[[["), ('created-by = "kgen"', "upload-time = 2026-11-20T00:00:00Z")],
     )
     def test_no_toml_that_nix_reads(self, nix: Nix, tmp_path: Path, old: str, new: str) -> None:
         """What Nix says of TOML names no file; the trace does."""
         lock = tmp_path / "pylock.linux-64.toml"
-        lock.write_text(NUMPY.read_text().replace(old, new, 1))
+        lock.write_text(unsealed(NUMPY).replace(old, new, 1))
         words = (
             "nix",
             "eval",
@@ -172,12 +222,12 @@ class TestReadLock:
         lock = tmp_path / "pylock.linux-64.toml"
         quoted = json.dumps(hostile, ensure_ascii=False).replace("\x7f", "\\u007f")
         lock.write_text(
-            NUMPY.read_text()
+            unsealed(NUMPY)
             .replace('rule = "', f'rule = {quoted}\nold = "', 1)
             .replace('kgen = "', f'kgen = {quoted}\nold = "', 1)
         )
         assert nix.evaluate(f"(kgen.readLock {lock}).environment") == "numpy-cpu"
-        lock.write_text(NUMPY.read_text().replace('environment = "numpy-cpu"', f"environment = {quoted}", 1))
+        lock.write_text(unsealed(NUMPY).replace('environment = "numpy-cpu"', f"environment = {quoted}", 1))
         assert "as [tool.kgen] `environment`" in str(nix.evaluate(f"(kgen.readLock {lock}).environment", fails=True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
 
 import pytest
 import tomli
@@ -101,6 +102,7 @@ cudnn = "9.10.2.21"
 driver = ">=525.60.13"
 size = 3000000000
 warnings = ["it is \\"fine\\""]
+hooks = "HOOKS"
 
 [tool.kgen.packages]
 keras = "3.15.1"
@@ -116,6 +118,7 @@ KERAS_BACKEND = "jax"
 subject = "jax 0.9.0"
 rule = "newest"
 source = "a \\"source\\"\\nof two lines"
+# sha256 of the lines above: SEAL
 """
 
 
@@ -124,10 +127,21 @@ def rendered(matrix: CompatibilityMatrix, lock: Lock = LOCK, *, portable: bool =
         lock,
         platform=matrix.platforms["linux-64"],
         variables={"KERAS_BACKEND": "jax"},
+        hooks={"activate.d/kgen.sh": HOOK},
         revision="0123456789abcdef",
         version="0.1.0",
         portable=portable,
     )
+
+
+HOOK = "export KERAS_BACKEND=jax\n"
+HOOKS = hashlib.sha256(f"{hashlib.sha256(HOOK.encode()).hexdigest()}  activate.d/kgen.sh\n".encode()).hexdigest()
+
+
+def sealed(text: str, expected: str) -> str:
+    """What is expected, with the digests of the hooks and of all lines of the text but its last."""
+    seal = hashlib.sha256("".join(text.splitlines(keepends=True)[:-1]).encode()).hexdigest()
+    return expected.replace("HOOKS", HOOKS).replace("SEAL", seal)
 
 
 def body(text: str) -> str:
@@ -136,7 +150,8 @@ def body(text: str) -> str:
 
 
 def test_whole_text(matrix: CompatibilityMatrix) -> None:
-    assert body(rendered(matrix)) == EXPECTED
+    text = rendered(matrix)
+    assert body(text) == sealed(text, EXPECTED)
 
 
 def test_packaging_reads_it(matrix: CompatibilityMatrix) -> None:
@@ -158,7 +173,7 @@ def test_packaging_reads_it(matrix: CompatibilityMatrix) -> None:
 def test_the_portable_form_names_no_host(matrix: CompatibilityMatrix) -> None:
     expected = EXPECTED.replace(f'url = "{WHEEL.url}"', f'path = "{WHEEL.filename}"')
     text = rendered(matrix, portable=True)
-    assert body(text) == expected
+    assert body(text) == sealed(text, expected)
     assert "://" not in text
 
 
@@ -179,6 +194,7 @@ def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
         "python": "3.12",
         "platform": "linux-64",
         "matrix": "0123456789abcdef",
+        "hooks": HOOKS,
         "packages": {"keras": "3.15.1", "jax": "0.9.0"},
     }
     assert "size" not in text

@@ -146,12 +146,32 @@ def test_the_list_says_what_is_proven_and_what_has_changed_since(validate: Kgen,
     assert "this one" in listed.stdout
     assert listed.stderr == "not proven anywhere: jax-cpu\n\nhint: kgen validate\n"
     path = project / "locks" / "numpy-cpu" / "pylock.linux-64.toml"
-    path.write_text(path.read_text() + "# changed\n")
+    path.write_text(path.read_text().replace("[tool.kgen]\n", '[tool.kgen]\nmatrix = "another"\n'))
+    assert "this one" in validate("validate", "--list", "numpy").stdout
+    assert [receipt.stale for receipt in receipts.find(path.parent)] == [False]
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
     assert "changed since" in validate("validate", "--list", "numpy").stdout
     assert [receipt.stale for receipt in receipts.find(path.parent)] == [True]
     assert len(receipts.stale(path.parent)) == 1
     data = json.loads(validate("validate", "--list", "--json").stdout)
     assert data["receipts"][0]["current"] is False
+
+
+def test_what_a_lock_installs_has_a_digest(project: Path) -> None:
+    locked = lockfiles.read(lock(project, "one-cpu", packages={"one": "1", "two": "2"}) / "pylock.linux-64.toml")
+    others = [
+        locked._replace(python="3.10"),
+        locked._replace(platform="linux-aarch64"),
+        locked._replace(backends=("jax", *locked.backends)),
+        locked._replace(variables={"KERAS_BACKEND": "jax"}),
+        locked._replace(places={"THEANO_FLAGS": "base_compiledir={prefix}"}),
+        locked._replace(configuration={"keras.json": "{}"}),
+        locked._replace(files=()),
+        locked._replace(build=locked.files),
+    ]
+    assert len({one.content for one in (locked, *others)}) == len(others) + 1
+    again = locked._replace(digest="0" * 64, libraries={"numpy": "1"}, files=locked.files[::-1])
+    assert again.content == locked.content
 
 
 def test_as_data(validate: Kgen) -> None:

@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -382,6 +381,8 @@ def _needed_glibc(filename: str) -> Version | None:
 
 def _named(file: LockedFile) -> tuple[str, Version]:
     if file.is_source:
+        from packaging.utils import parse_sdist_filename  # noqa: PLC0415 - slow to import, and few locks have one
+
         return parse_sdist_filename(file.filename)
     name, version, *_ = file.filename.split("-")
     return canonical_name(name), Version(version)
@@ -404,7 +405,7 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
     for file in lock.files:
         try:
             same = _named(file) == (file.name, Version(file.version))
-        except (InvalidVersion, InvalidSdistFilename):
+        except ValueError:  # also what `packaging` says of versions and file names
             same = False
         if not same:
             yield Stale("edited", f"was edited: {file.filename} is no file of {file.name} {file.version}")

@@ -27,6 +27,8 @@ CONDA_RECORDS = "conda-records.json"
 CONDA = "-conda"
 """What the name of an environment ends with that is made from what is locked for conda."""
 
+_SEAL = "# sha256 of the lines above: "
+
 # Texts, not compiled: a run that finds its environment whole needs two of them.
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
@@ -150,6 +152,22 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def seal(text: str) -> str:
+    """A lock's text with its last line: the sha256 of all above it, so that an edit is seen without rendering anew."""
+    return f"{text}{_SEAL}{digest(text.encode())}\n"
+
+
+def is_as_sealed(content: bytes) -> bool | None:
+    """Whether a lock is still, to the byte, what was sealed; None if it never was: older kgens did not."""
+    above, mark, last = content.rpartition(_SEAL.encode())
+    return last == f"{digest(above)}\n".encode() if mark else None
+
+
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """What identifies files, by their paths: the sha256 of the list of theirs that sha256sum would make."""
+    return digest("".join(f"{digest(content)}  {path}\n" for path, content in sorted(files.items())).encode())
+
+
 def read(path: Path) -> Lockfile:
     """The lock in this file.
 
@@ -218,6 +236,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         places=kgen.mapping("places", str),
         configuration=kgen.mapping("configuration", str),
         shared=kgen.texts("shared"),
+        hooks=kgen.get("hooks", str),
         build=tuple(_files(kgen.tables("build"))),
     )
 

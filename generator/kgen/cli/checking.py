@@ -13,7 +13,7 @@ from packaging.version import Version
 from kgen import condafiles, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.condafiles import CondaFile
-from kgen.emitters.hooks import render_hooks
+from kgen.emitters.hooks import HOOKS, render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
@@ -76,6 +76,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         console.say(f"{'' if not found else chr(10)}{names}: {'out of order' if faulty else 'in order'}")
     return ExitStatus.CHECK_FAILED if faulty else ExitStatus.DONE
 
+
+_Finder = Callable[[Literal["fault", "note"], str, Path, str, str | None], Finding]
 
 _Astray = tuple[Literal["fault", "note"], str, str, str | None]
 """Kind, reason, what, mend."""
@@ -144,7 +146,7 @@ class _Check:
                 content = path.read_bytes()
                 lock, data = lockfiles.parse(path, content)
                 made_for = freshness.recorded(data["tool"]["kgen"])
-                again = pylock.again(data)
+                is_own = pylock.is_own(content, data)
             except OSError as error:
                 yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
                 continue
@@ -160,12 +162,13 @@ class _Check:
             request, astray, mend = self._request(lock, made_for, mend)
             for kind, reason, what, mended in astray:
                 yield finding(kind, reason, path, what, mended)
-            form = self._form(lock, data, is_own=again.encode() == content)
+            form = self._form(lock, data, is_own=is_own)
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
                 yield finding("fault", one.reason, path, one.what, mend, source=one.source)
             for file in lock.files:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, mend))
         yield from self._hooks(environment, locks, mend, finding)
+        yield from self._receipts(environment, finding)
         for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
             yield finding(kind, "conda", path, what, "kgen lock --conda")
 
@@ -183,18 +186,26 @@ class _Check:
         environment: LockedEnvironment,
         locks: Sequence[Lockfile],
         mend: str,
-        finding: Callable[[Literal["fault", "note"], str, Path, str, str | None], Finding],
+        finding: _Finder,
     ) -> Iterator[Finding]:
-        for place, text in render_hooks(environment.name, locks[0].variables).items() if locks else ():
+        """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
+        there = {}
+        if not locks:  # none of them can be relied on: what the hooks should be nobody knows
+            return
+        for place in HOOKS:
             path = environment.folder / place
             try:
-                content = path.read_bytes()
+                there[place] = path.read_bytes()
             except OSError:
                 yield finding("fault", "hook", path, "is missing", mend)
-                continue
-            if content != text.encode():
+        if lockfiles.digest_of_files(there) == locks[0].hooks:
+            return
+        for place, text in render_hooks(environment.name, locks[0].variables).items():
+            if place in there and there[place] != text.encode():
                 what = "is not what kgen writes: it was edited, or is of another kgen"
-                yield finding("fault", "hook", path, what, mend)
+                yield finding("fault", "hook", environment.folder / place, what, mend)
+
+    def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
         if not (environment.folder / "receipts").is_dir():
             return
         from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none

@@ -143,21 +143,21 @@ def _write(
             continue
         backend = matrix.backends[members[0].request.backends[0]]
         own = own_folder(members[0].request, backend, matrix.generations[backend.generation])
-        files = {}
+        hooks = render_hooks(environment, backend.environment)
+        files = {path: text.encode() for path, text in hooks.items()}
         for outcome in members:
             platform = matrix.platforms[outcome.request.platform]
             text = pylock.render(
                 _locked(outcome),
                 platform=platform,
                 variables=backend.environment,
+                hooks=hooks,
                 **own,
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
             )
             files[lockfiles.filename(platform.name)] = text.encode()
-        hooks = render_hooks(environment, backend.environment)
-        files |= {path: text.encode() for path, text in hooks.items()}
         # locks of platforms that a flag left out this time stay; those that the settings dropped go
         mine = [one for one in others if one.request.environment == environment]
         files |= conda.files(matrix, planned, mine, locks / environment, own=own, every=every)

@@ -12,6 +12,7 @@ from pathlib import Path
 from kgen import __version__, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
 from kgen.emitters.activation import own_folder
+from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.freshness import recorded
 from kgen.lockers import pylock
@@ -66,6 +67,7 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
         outcome.lock,
         platform=matrix.platforms[request.platform],
         variables=backend.environment,
+        hooks=render_hooks(request.environment, backend.environment),
         **own_folder(request, backend, matrix.generations[backend.generation]),
         revision=matrix.revision,
         version=__version__,

@@ -20,6 +20,9 @@ _QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {"sh": quote_sh, "fish": quote_fish, "ps1": quote_powershell},
 )
 
+HOOKS = tuple(f"{phase}.d/kgen.{suffix}" for phase in _PHASES for suffix in _QUOTING)
+"""The path of every hook in the folder of a lock."""
+
 
 def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, str]:
     """Gives the text of every hook of `environment`, by its path in the folder of the lock.

@@ -11,7 +11,7 @@ import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
-from kgen.lockfiles import SCHEMA
+from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
@@ -41,6 +41,7 @@ def render(
     *,
     platform: Platform,
     variables: Mapping[str, str],
+    hooks: Mapping[str, str],
     revision: str,
     version: str,
     portable: bool,
@@ -54,6 +55,7 @@ def render(
         lock: the lock.
         variables: what selects its backend in a process's environment.
         platform: its platform.
+        hooks: path -> text of the files that set them.
         revision: the revision of the matrix that it was solved with.
         version: kgen's version.
         portable: whether files are named by `path`, without an index's host.
@@ -66,6 +68,10 @@ def render(
     """
     resolution = lock.resolution
     request = resolution.request
+    own = {
+        "shared": tuple(shared) or None,
+        "hooks": digest_of_files({path: text.encode() for path, text in hooks.items()}),
+    }
     text = templates.render(
         "pylock.toml.j2",
         environment=request.environment,
@@ -75,7 +81,7 @@ def render(
         wheels=[_wheel_row(wheel, portable=portable) for wheel in lock.wheels],
         kgen={
             key: _toml(value)
-            for key, value in {**_decided(lock, revision, version), "shared": tuple(shared) or None}.items()
+            for key, value in {**_decided(lock, revision, version), **own}.items()
             if value is not None
         },
         tables={
@@ -95,15 +101,25 @@ def render(
         Pylock.from_dict(tomli.loads(text))
     except (ValueError, PylockValidationError) as error:
         raise JudgementError(f"{request.environment}: the lock would not be valid: {error}") from error
-    return text
+    return seal(text)
 
 
-def again(data: Mapping[str, Any]) -> str:
-    """The text that kgen writes of what is in a lock: whoever edits a lock by hand leaves another one.
+def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
+    """Whether a lock is as kgen wrote it: whoever edits one by hand leaves another text.
 
     Args:
-        data: the whole of a lock that has kgen's form.
+        content: the file.
+        data: what is in it.
+
+    Raises:
+        KeyError, ValueError, TypeError: it has no seal, nor kgen's form.
     """
+    sealed = is_as_sealed(content)
+    return _again(data).encode() == content if sealed is None else sealed
+
+
+def _again(data: Mapping[str, Any]) -> str:
+    """The text, without a seal, that kgen writes of what is in a lock."""
     kgen = data["tool"]["kgen"]
     return templates.render(
         "pylock.toml.j2",

@@ -58,6 +58,7 @@ class Lockfile(NamedTuple):
         conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
             and the files are conda's packages, by the names that they have there.
         indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
+        hooks: what identifies the files that select its backend in a shell; None if it does not say.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class Lockfile(NamedTuple):
     build: tuple[LockedFile, ...] = ()
     conda: bool = False
     indexes: Mapping[str, str] = MappingProxyType({})
+    hooks: str | None = None
 
     @property
     def accelerated(self) -> bool:
@@ -90,6 +92,20 @@ class Lockfile(NamedTuple):
     def versions(self) -> Mapping[str, str]:
         """Package -> version, of every file."""
         return {file.name: file.version for file in self.files}
+
+    @property
+    def content(self) -> str:
+        """What identifies that which is installed: a sha256 over the Python, the variables and the files.
+
+        A lock that is written again for other reasons, by another kgen or with another matrix, keeps it.
+        """
+        import hashlib  # noqa: PLC0415 - loads OpenSSL
+
+        lines = [self.platform, self.python, *self.backends]
+        lines += [f"{name}={value}" for name, value in sorted({**self.variables, **self.places}.items())]
+        lines += [f"{name}={text}" for name, text in sorted(self.configuration.items())]
+        lines += sorted(f"{file.sha256}  {file.filename}" for file in (*self.files, *self.build))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
     def size(self) -> int | None:

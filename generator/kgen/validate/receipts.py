@@ -1,4 +1,4 @@
-"""What is left of a validation: `locks/<env>/receipts/<device>.json`, tied to the lock by its digest.
+"""What is left of a validation: `locks/<env>/receipts/<device>.json`, tied to what the lock installs by digests.
 
 A receipt says nothing of the machine that others could not have: no user, no host, no path of a person's home. Its
 form is `receipt.schema.json`.
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, lockfiles
-from kgen.errors import OutsideError, SettingsError
+from kgen import __version__, condafiles, lockfiles
+from kgen.errors import KgenError, OutsideError, SettingsError
 from kgen.model.lockfile import Lockfile
 
 if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
@@ -32,7 +32,7 @@ class Receipt(NamedTuple):
     Attributes:
         path: its file.
         data: what is in it.
-        stale: whether the lock has changed since, or is gone.
+        stale: whether the lock installs something else since, or is gone.
     """
 
     path: Path
@@ -74,7 +74,7 @@ def compose(
         "schema": SCHEMA,
         "environment": locked.environment,
         "platform": locked.platform,
-        "lock": {"file": locked.path.name, "sha256": locked.digest},
+        "lock": {"file": locked.path.name, "sha256": locked.digest, "content": locked.content},
         "device": dict(device),
         "verdict": (Outcome.PASSED if passed else Outcome.FAILED).value,
         "date": today.isoformat(),
@@ -171,7 +171,7 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
 def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     from kgen.validate.judge import Outcome  # noqa: PLC0415 - see above
 
-    proven = old["lock"] == new["lock"] and old["verdict"] == Outcome.PASSED.value
+    proven = old["lock"].get("content") == new["lock"]["content"] and old["verdict"] == Outcome.PASSED.value
     return bool(proven and old["installed"]["as_locked"] and not new["installed"]["as_locked"])
 
 
@@ -185,7 +185,7 @@ def find(folder: Path) -> tuple[Receipt, ...]:
 
 
 def stale(folder: Path) -> tuple[Receipt, ...]:
-    """Those receipts of an environment's folder that are older than its lock: their digest is another.
+    """Those receipts of an environment's folder that are older than its lock: it installs something else.
 
     Raises:
         SettingsError: one of them is no receipt.
@@ -197,16 +197,24 @@ def _found(folder: Path) -> Iterator[Receipt]:
     for path in sorted((folder / FOLDER).glob("*.json")):
         data = _load(path)
         if data is not None:
-            now = _digest(folder / str(data["lock"]["file"]))
-            yield Receipt(path=path, data=data, stale=now != data["lock"]["sha256"])
+            yield Receipt(path=path, data=data, stale=not _is_of(data, folder))
 
 
-def _digest(lock: Path) -> str | None:
-    """The digest of a lock; None if it is not there."""
+def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the lock of a receipt is still there as it was, or written again for the same files."""
+    proven = data["lock"]
+    path = folder / str(proven["file"])
     try:
-        return lockfiles.digest(lock.read_bytes())
-    except OSError:
-        return None
+        content = path.read_bytes()
+        if lockfiles.digest(content) == proven["sha256"]:
+            return True
+        if path.name == lockfiles.CONDA_RECORDS:
+            locked = condafiles.lockfile(condafiles.read(path), path, str(data["platform"]))
+        else:
+            locked, _ = lockfiles.parse(path, content)
+    except (OSError, KgenError):
+        return False
+    return bool(locked.content == proven.get("content"))
 
 
 def _load(path: Path) -> Mapping[str, Any] | None:

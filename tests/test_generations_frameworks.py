@@ -51,7 +51,8 @@ class Case:
 
     @property
     def label(self) -> str:
-        return "-".join((self.backend, self.python, *(word.rpartition("=")[2] for word in self.words[1:])))
+        words = (word for word in self.words[1:] if not word.startswith("--"))
+        return "-".join((self.backend, self.python, *(word.rpartition("=")[2] for word in words)))
 
 
 THEANO = Case("keras2-theano", "3.7", "theano", ("--isolate-config",))
@@ -176,7 +177,7 @@ def test_theano_pymc_comes_in_the_place_of_theano(world: World) -> None:
     assert refused.status == 3
     assert "conda's `conda-forge` has theano with pygpu and libgpuarray" in refused.stderr
     both = kgen("lock", "theano", "--require", "theano-pymc", "--dependency", "theano", "--python", PYMC.python)
-    assert both.status == 1
+    assert both.status == 4
     assert "theano and theano-pymc are both the module `theano`" in both.stderr
     assert kgen("check", PYMC.name).status == 0
 
@@ -215,7 +216,8 @@ def test_the_environment_that_one_would_have_made_then(world: World) -> None:
 
 # -- libraries of models -----------------------------------------------------------------------------------------------
 
-HUBS = Case("keras-core-jax", "3.10", "xla", ("--with-hub", "cv", "--with-hub", "nlp"))
+# of a day, because uv takes a minute to close what all later releases of their dependencies say
+HUBS = Case("keras-core-jax", "3.10", "xla", ("--as-of", "2023-11-20", "--with-hub", "cv", "--with-hub", "nlp"))
 HUB = Case("tensorflow", "3.11", "xla", ("--with-hub", "nlp"))
 
 _MODELS = """

@@ -18,7 +18,9 @@ from typing import Literal, cast
 
 from tests.wheelhouse import Wheel
 
-Fault = Literal["500", "404", "login", "truncated", "cut", "hang", "wrong range", "garbage", "empty", "wrong sidecar"]
+Fault = Literal[
+    "500", "404", "403", "login", "truncated", "cut", "hang", "wrong range", "garbage", "empty", "wrong sidecar"
+]
 
 Form = Literal["html", "json"]
 
@@ -77,7 +79,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.hanging.set()
             server.closing.wait(60)
             self.close_connection = True
-        elif fault in {"500", "404"}:
+        elif fault in {"500", "404", "403"}:
             self._send(int(fault), b"no")
         elif fault == "login":
             self._send(200, b"<html><body><h1>Please log in</h1></body></html>")

@@ -1,4 +1,4 @@
-"""Exports for what runs an environment, read by who they are for: hadolint, pip, GitHub's schema, Slurm, CycloneDX."""
+"""Exports for what runs an environment, read by who they are for: hadolint, pip, editors, GitHub, Slurm, CycloneDX."""
 
 from __future__ import annotations
 
@@ -131,16 +131,76 @@ def index_of(kgen: Kgen) -> str:
     return kgen.environment["UV_DEFAULT_INDEX"]
 
 
-def test_devcontainer(locked: Kgen) -> None:
-    text = exported(locked, "devcontainer", "torch")
-    content = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
-    assert content["name"] == "torch-cuda12"
-    assert content["build"] == {"dockerfile": "Dockerfile"}
-    assert content["containerEnv"] == {"KERAS_BACKEND": "torch"}
-    assert content["runArgs"] == ["--gpus", "all"]
-    # the user that the editor becomes is one that the Dockerfile makes
-    assert f"--uid 1000 {content['remoteUser']}\n" in exported(locked, "dockerfile", "torch")
-    assert "gpu" not in exported(locked, "devcontainer", "numpy")
+DOCKER = """\
+#!/bin/sh
+printf '%s\\n' "$*" >> {asked}
+case "$1" in
+  inspect) echo '[{{"Id": "sha256:0", "Architecture": "amd64", "Os": "linux", "Config": {{"Env": []}}}}]' ;;
+  version) echo 27.0.0 ;;
+  buildx) exit 1 ;;
+  run) sleep 0.2; exit 1 ;;
+esac
+"""
+"""A Docker that writes down what is asked of it, and does none of it."""
+
+
+class TestDevcontainer:
+    def test_what_it_says(self, locked: Kgen) -> None:
+        text = exported(locked, "devcontainer", "torch")
+        content = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
+        assert content["name"] == "torch-cuda12"
+        assert content["build"] == {"dockerfile": "Dockerfile"}
+        assert content["containerEnv"] == {"KERAS_BACKEND": "torch"}
+        assert content["runArgs"] == ["--gpus", "all"]
+        # the user that the editor becomes is one that the Dockerfile makes
+        assert f"--uid 1000 {content['remoteUser']}\n" in exported(locked, "dockerfile", "torch")
+        assert "gpu" not in exported(locked, "devcontainer", "numpy")
+
+    def told(self, locked: Kgen, tmp_path: Path, environment: str) -> list[str]:
+        """What the reference implementation of development containers asks of Docker, for what is exported."""
+        program = shutil.which("devcontainer")
+        if program is None:
+            if "CI" in os.environ:
+                pytest.fail("the command of npm's @devcontainers/cli is not on PATH")
+            pytest.skip("no devcontainer here: npm install @devcontainers/cli")
+        workspace, docker, asked = tmp_path / "mine", tmp_path / "docker", tmp_path / "asked"
+        (workspace / ".devcontainer").mkdir(parents=True)
+        for name, form in (("devcontainer.json", "devcontainer"), ("Dockerfile", "dockerfile")):
+            (workspace / ".devcontainer" / name).write_text(exported(locked, form, environment), encoding="utf-8")
+        docker.write_text(DOCKER.format(asked=shlex.quote(str(asked))), encoding="utf-8")
+        docker.chmod(0o755)
+
+        def call(action: str) -> dict[str, object]:
+            words = [program, action, "--workspace-folder", str(workspace), "--docker-path", str(docker)]
+            environ = {**os.environ, "TMPDIR": str(tmp_path)}
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100, env=environ)
+            answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+            return answer
+
+        read = call("read-configuration")
+        assert read["workspace"] == {
+            "workspaceFolder": "/workspaces/mine",
+            "workspaceMount": f"type=bind,source={workspace},target=/workspaces/mine",
+        }
+        assert call("build")["outcome"] == "success"
+        # no container comes up here; but what one would be started with has been said
+        assert call("up")["outcome"] == "error"
+        return asked.read_text(encoding="utf-8").splitlines()
+
+    def test_the_reference_implementation_starts_it(self, locked: Kgen, tmp_path: Path) -> None:
+        asked = self.told(locked, tmp_path, "torch")
+        (started,) = [line for line in asked if line.startswith("run ")]
+        assert " -e KERAS_BACKEND=torch " in started
+        assert " --gpus all " in started
+        # it has read the Dockerfile: what that builds on, and who is to be in it
+        base = re.findall(r"^FROM (\S+)", exported(locked, "dockerfile", "torch"), re.MULTILINE)[0]
+        assert f"inspect --type image {base}" in asked
+        assert any(" --build-arg REMOTE_USER=keras " in line for line in asked)
+
+    def test_without_a_gpu(self, locked: Kgen, tmp_path: Path) -> None:
+        (started,) = [line for line in self.told(locked, tmp_path, "numpy") if line.startswith("run ")]
+        assert " -e KERAS_BACKEND=numpy " in started
+        assert "--gpus" not in started
 
 
 class TestWorkflow:

@@ -19,7 +19,7 @@ from tests.command import Kgen, tree
 from tests.repository import Fault, Form, Repository, Served, serving
 from tests.wheelhouse import Wheel
 
-from kgen import resources, storage, wheels
+from kgen import index, resources, storage, wheels
 from kgen.cli import main
 from kgen.errors import Cancelled, OutsideError
 from kgen.index import Index
@@ -251,7 +251,12 @@ Refreshing = Callable[..., Refreshed]
 @pytest.fixture
 def refresh(texts: Mapping[str, str], repository: Repository, tmp_path: Path) -> Refreshing:
     def run(
-        over: Mapping[str, str] | None = None, *, cancel: threading.Event | None = None, in_flight: int = 8
+        over: Mapping[str, str] | None = None,
+        *,
+        cancel: threading.Event | None = None,
+        in_flight: int = 8,
+        own: str | None = None,
+        unchanged: Path | None = None,
     ) -> Refreshed:
         cancelled = cancel or threading.Event()
         with wheels.WheelReader(cache=None, cancel=cancelled) as reader:
@@ -262,6 +267,12 @@ def refresh(texts: Mapping[str, str], repository: Repository, tmp_path: Path) ->
                 today=TODAY,
                 cancel=cancelled,
                 in_flight=in_flight,
+                open_own=None
+                if own is None
+                else lambda _name, label: Index(
+                    (f"{own}/{label}",), reader, cache=tmp_path / "pages", absent=(403, 404)
+                ),
+                unchanged=unchanged,
             ).run()
 
     return run
@@ -328,6 +339,57 @@ def test_a_page_that_has_not_changed_is_not_sent_again(refresh: Refreshing, serv
     found = refresh()
     assert found.files == {}
     assert served.sent == 0
+
+
+CONTRARY = _TORCH.replace('linux-64 = "2.28"', 'linux-64 = "2.17"')
+
+
+def test_the_same_pages_are_not_looked_at_again(
+    refresh: Refreshing, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came of them comes of them again, contradictions too, and no page is understood for that."""
+    served.wheels = [wheel for wheel in served.wheels if wheel.name != RUNTIME]
+    unchanged, mine = tmp_path / "unchanged", {"torch.toml": CONTRARY}
+    first = refresh(mine, unchanged=unchanged)
+    assert len(first.contradictions) == 1
+    assert first.notes == [f"no index has {RUNTIME}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "parse", lambda _page, _name: pytest.fail("a page was looked at"))
+        assert refresh(mine, unchanged=unchanged) == first
+    assert refresh(mine) == first
+
+
+@pytest.mark.parametrize("what", ["a page", "the matrix", "what was kept", "the form of what was kept"])
+def test_what_is_another_than_before_is_looked_at(
+    refresh: Refreshing, served: Served, tmp_path: Path, what: str
+) -> None:
+    unchanged = tmp_path / "unchanged"
+    assert refresh({"torch.toml": CONTRARY}, unchanged=unchanged).files == {}
+    text = CONTRARY
+    if what == "a page":
+        served.wheels += NEW
+    elif what == "the matrix":
+        text = _TORCH
+    elif what == "what was kept":
+        unchanged.write_bytes(unchanged.read_bytes().replace(b"2.28", b"2.29"))
+    else:
+        data = json.loads(unchanged.read_bytes().partition(b"\n")[2])
+        wheels.keep(unchanged, "kgen-unchanged 1", json.dumps({**data, "gone": 3}).encode())
+    found = refresh({"torch.toml": text}, unchanged=unchanged)
+    again = refresh({"torch.toml": text})
+    assert (found.files, found.contradictions, found.gone) == (again.files, again.contradictions, again.gone)
+    assert bool(found.files) == (what == "a page")
+
+
+def test_what_is_new_is_new_until_it_is_taken(refresh: Refreshing, served: Served, tmp_path: Path) -> None:
+    served.wheels += NEW
+    unchanged = tmp_path / "unchanged"
+    first = refresh(unchanged=unchanged)
+    assert first.files
+    assert not unchanged.exists()
+    assert refresh(unchanged=unchanged).files == first.files
+    assert refresh(first.files, unchanged=unchanged).files == {}
+    assert unchanged.exists()
 
 
 @pytest.mark.parametrize("form", ["html", "json"])
@@ -549,6 +611,17 @@ def test_a_new_release_that_is_yanked_is_not_taken(refresh: Refreshing, served: 
     assert refresh().files == {}
 
 
+def test_an_old_release_keeps_the_pythons_that_it_was_written_with(
+    refresh: Refreshing, served: Served, texts: Mapping[str, str]
+) -> None:
+    """A pure wheel of long ago is tagged for any Python, and runs on those of its day."""
+    served.wheels.append(Wheel(name="keras", version="2.3.1", tag="py2.py3-none-any", uploaded=OLD))
+    old = _plain("keras", "2.3.1").partition("[[release]]")[2]
+    mine = texts["keras.toml"].replace("[[release]]", f"[[release]]{old}\n[[release]]", 1)
+    found = refresh({"keras.toml": mine})
+    assert (found.files, found.contradictions) == ({}, [])
+
+
 # -- what is there -----------------------------------------------------------------------------------------------------
 
 
@@ -625,6 +698,184 @@ def test_a_library_written_by_hand_keeps_what_people_wrote(
     after = refresh({name: mine}).files[name]
     assert "# the last with Volta\n[files.releases]\n" in after
     assert [fit.version for fit in writer.fits(tomli.loads(after))] == ["9.10.2.21", "9.12.0.1"]
+
+
+# -- PyTorch's own index -----------------------------------------------------------------------------------------------
+
+BARE = "cp312-cp312-linux_x86_64"
+
+
+def own(version: str, label: str, tag: str = LINUX, *, cuda: str | None = None, cudnn: str = "9.12.0.1") -> Wheel:
+    """A wheel as PyTorch's own index has it: with a label, and with the CUDA that the label names."""
+    digits = label.removeprefix("cu")
+    named = f"{digits[:-1]}.{digits[-1]}" if label.startswith("cu") else None
+    linux = 'platform_system == "Linux"'
+    wheel = torch(f"{version}+{label}", tag, cuda=cuda or named, day=OLD)
+    requires = tuple(f"{CUDNN}=={cudnn}; {linux}" if text.startswith(CUDNN) else text for text in wheel.requires)
+    return dataclasses.replace(wheel, requires=requires)
+
+
+@pytest.fixture
+def mirror(served: Served) -> Iterator[Repository]:
+    """A mirror of PyTorch's own index: HTML alone, a folder for each label."""
+    served.wheels.append(library(CUDNN, "9.12.0.1", day=OLD))
+    # which CUDA there is says which labels there can be
+    served.wheels += [library("cuda-toolkit", version) for version in ("11.8.0", "12.6.3", "12.9.1")]
+    with serving(Served(wheels=[torch("2.20.0+cpu", cuda=None, day=OLD)])) as at_work:
+        yield at_work
+
+
+def test_builds_of_its_own_index_become_rows(refresh: Refreshing, mirror: Repository, texts: Mapping[str, str]) -> None:
+    mirror.served.wheels += [own("2.20.0", "cu126"), own("2.20.0", "cu129", BARE), own("2.20.0", "cu128")]
+    known = refresh().files
+    found = refresh(known, own=mirror.url)
+    assert [(one.what, one.version, one.detail) for one in found.changes] == [
+        ("added", "2.20.0+cu126", "+cu126 on linux-64"),
+        ("added", "2.20.0+cu129", "+cu129 on linux-64"),
+    ]
+    assert found.files["torch.toml"].startswith(_TORCH)
+    first, second = release(found, "torch", "2.20.0")["build"][2:]
+    assert first == {
+        "cuda": "12.6",
+        "pythons": ["3.12"],
+        "platforms": {"linux-64": "2.28"},
+        "install": ["torch==2.20.0+cu126"],
+        "requires": [f"{RUNTIME}==12.8.90", f"{CUDNN}==9.12.0.1"],
+        "local": "cu126",
+        "source": f"PyTorch's own index; torch-2.20.0+cu126-{LINUX}.whl: METADATA, torch/version.py",
+        "checked": TODAY,
+    }
+    # a wheel for any Linux needs what the plain ones need; that of the plain CUDA is not noted
+    assert (second["platforms"], second["install"]) == ({"linux-64": "2.28"}, ["torch==2.20.0+cu129"])
+    assert second["source"].endswith("torch/version.py; tagged for any Linux; glibc as of the plain wheels")
+    CompatibilityMatrix({**texts, **known, **found.files}).check()
+    again = refresh({**known, **found.files}, own=mirror.url)
+    assert (again.files, again.contradictions, again.notes) == ({}, [], [])
+    assert f":{mirror.server_port}" not in found.files["torch.toml"]
+
+
+def test_its_pages_alone_are_asked_for_when_nothing_is_new(refresh: Refreshing, mirror: Repository) -> None:
+    mirror.served.tags = True
+    known = refresh(own=mirror.url).files
+    mirror.served.asked.clear()
+    mirror.served.sent = 0
+    assert refresh(known, own=mirror.url).files == {}
+    assert all(path.endswith("/torch/") for path in mirror.served.asked)
+    assert len(mirror.served.asked) == len(set(mirror.served.asked))
+    page = sum(len(path) for path in ("no",)) * (len(mirror.served.asked) - 1)
+    assert mirror.served.sent <= page
+
+
+def test_gpus_are_those_of_the_nearest_build_with_the_same_cuda(
+    refresh: Refreshing, served: Served, mirror: Repository
+) -> None:
+    served.wheels += [torch("2.21.0", cuda="12.9"), torch("2.21.0", MAC, cuda=None)]
+    mirror.served.wheels += [own("2.21.0", "cu128"), own("2.21.0", "cpu"), own("2.21.0", "cpu", ARM)]
+    row = release(refresh(own=mirror.url), "torch", "2.21.0")
+    labelled = {(build.get("local"), *build["platforms"]): build for build in row["build"] if "local" in build}
+    # none is assumed once the index was read; on aarch64 there is no plain wheel, and this is the one
+    assert list(labelled) == [("cpu", "linux-64"), ("cpu", "linux-aarch64"), ("cu128", "linux-64")]
+    assert "own index was not read" not in str(row)
+    made = labelled["cu128", "linux-64"]
+    assert (made["sass"], made["ptx"]) == (["7.0", "9.0"], ["9.0"])
+    assert made["gpu-fails"][0]["reason"] == "seen to fail"
+    assert "sass and ptx assumed from 2.20.0" in made["source"]
+
+
+HAND = """
+[[release.build]]
+cuda = "12.6"
+pythons = ["3.11", "3.12"]
+platforms = { linux-64 = "2.17" }
+install = ["torch==2.20.0+cu126"]
+requires = ["nvidia-cudnn-cu12==9.10.2.21"] # as they say
+local = "cu126"
+source = "a table of theirs"
+checked = 2026-11-21
+"""
+
+
+def test_what_was_written_by_hand_stays_and_is_contradicted(refresh: Refreshing, mirror: Repository) -> None:
+    mirror.served.wheels += [own("2.20.0", "cu126", cuda="12.7"), own("2.20.0", "cu126", ARM)]
+    found = refresh({"torch.toml": _TORCH + HAND}, own=mirror.url)
+    assert found.files["torch.toml"].startswith(_TORCH + HAND)
+    assert [change.detail for change in found.changes if "+" in change.version] == ["+cu126 on linux-aarch64"]
+    page, wheel = "PyTorch's own index, page of cu126", f"torch-2.20.0+cu126-{LINUX}.whl"
+    about, source = "torch 2.20.0+cu126, linux-64", "a table of theirs"
+    assert [tuple(one) for one in found.contradictions] == [
+        (about, "wheels for Python 3.11", source, "no such wheel", page),
+        (about, "runs on glibc 2.17", source, "its wheels need glibc 2.28", page),
+        (about, "CUDA 12.6", source, "CUDA 12.7", f"{wheel}: torch/version.py"),
+        (about, f"needs {CUDNN}==9.10.2.21", source, f"needs {CUDNN}==9.12.0.1", f"{wheel}: METADATA"),
+    ]
+
+
+def test_a_build_that_is_not_what_its_label_says_is_left_out(refresh: Refreshing, mirror: Repository) -> None:
+    silent = dataclasses.replace(own("2.20.0", "cu118"), requires=("filelock",))
+    mirror.served.wheels += [own("2.20.0", "cu126", cuda="12.7"), silent]
+    found = refresh(refresh().files, own=mirror.url)
+    assert "torch.toml" not in found.files
+    assert found.notes == [
+        "torch 2.20.0+cu126 was left out: its wheel says CUDA 12.7, and its label 12.6",
+        "torch 2.20.0+cu118: left out, for their wheels require no cuDNN, and what they bring is not known",
+    ]
+
+
+def test_builds_for_a_cuda_without_a_driver_are_left_out(
+    refresh: Refreshing, served: Served, mirror: Repository
+) -> None:
+    served.wheels.append(library("cuda-toolkit", "14.0.0"))
+    mirror.served.wheels.append(own("2.20.0", "cu140"))
+    found = refresh(own=mirror.url)
+    assert "torch.toml" not in found.files
+    assert found.notes == [
+        "builds of PyTorch's own index for cu140 were left out: cuda.toml knows no driver for that CUDA"
+    ]
+
+
+def test_what_its_own_index_has_no_longer_stays(refresh: Refreshing, mirror: Repository) -> None:
+    mirror.served.wheels[:] = [own("2.21.0", "cpu")]
+    found = refresh(refresh().files, own=mirror.url)
+    assert (found.files, found.gone) == ({}, {"torch of its own index": ["2.20.0+cpu"]})
+
+
+@pytest.mark.parametrize(
+    ("fault", "at", "what"),
+    [
+        ("500", "/cu126/", "answered 500"),
+        ("login", "/cpu/", "names no file (is it a login page?)"),
+        ("garbage", r"/files/torch.*cu126", "is no wheel"),
+        ("404", "/simple/", "PyTorch's own index has no builds of torch, with whatever label"),
+        ("403", "/simple/", "PyTorch's own index has no builds of torch, with whatever label"),
+    ],
+)
+def test_an_own_index_that_fails_or_lies_gives_nothing(
+    refresh: Refreshing, mirror: Repository, monkeypatch: pytest.MonkeyPatch, fault: Fault, *, at: str, what: str
+) -> None:
+    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    mirror.served.wheels.append(own("2.20.0", "cu126"))
+    mirror.served.fault, mirror.served.at = fault, at
+    with pytest.raises(OutsideError) as caught:
+        refresh(own=mirror.url)
+    assert what in caught.value.message
+
+
+def test_a_store_that_forbids_what_it_has_not_is_understood(refresh: Refreshing, mirror: Repository) -> None:
+    mirror.served.wheels.append(own("2.20.0", "cu126"))
+    mirror.served.fault, mirror.served.at = "403", "/simple/(?!cpu|cu126)"
+    assert "2.20.0+cu126" in refresh(own=mirror.url).files["torch.toml"]
+
+
+def test_without_ranges_its_builds_are_given_up(
+    refresh: Refreshing, mirror: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = refresh().files
+    monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+    mirror.served.ranges = False
+    mirror.served.wheels.append(own("2.20.0", "cu126"))
+    found = refresh(known, own=mirror.url)
+    assert found.files == {}
+    assert found.notes[0].startswith("PyTorch's own index was not read: the server of torch-2.20.0+cu126-")
 
 
 # -- indexes that fail and lie -----------------------------------------------------------------------------------------
@@ -763,8 +1014,9 @@ def shipped(texts: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 class Command:
     """`kgen matrix refresh` in a project, without a process of its own: its status, and what it says."""
 
-    def __init__(self, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, project: Path, capsys: pytest.CaptureFixture[str], cache: Path) -> None:
         self.project = project
+        self.cache = cache
         self._capsys = capsys
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
@@ -789,7 +1041,7 @@ def command(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     (project / "kgen.toml").write_text('backends = ["torch"]\n', encoding="utf-8")
     monkeypatch.chdir(project)
-    return Command(project, capsys)
+    return Command(project, capsys, tmp_path / "cache")
 
 
 def newest(name: str = "torch") -> str:
@@ -987,6 +1239,26 @@ def test_credentials_are_sent_and_never_shown(
     status, out, err = command("refresh")
     assert status == 4
     assert "secret" not in out + err
+
+
+def test_its_own_index_is_asked_where_that_is_allowed(command: Command, mirror: Repository) -> None:
+    mirror.served.wheels.append(own("2.20.0", "cu126"))
+    assert command("refresh")[0] == 0
+    assert mirror.served.asked == []
+    status, out, err = command("refresh", "--torch-index", mirror.url, "--check")
+    assert status == 1
+    assert "added  torch    2.20.0+cu126  +cu126 on linux-64" in out
+    (command.project / "kgen.toml").write_text(
+        f'backends = ["torch"]\ntorch-index = "{mirror.url}"\n', encoding="utf-8"
+    )
+    assert command("refresh")[0] == 0
+    assert [build.local for build in origin.current().framework("torch").releases[-1].builds] == [None, "cpu", "cu126"]
+    assert command("refresh")[2].startswith("the matrix is up to date")
+    # a newer kgen that has not this build hides it no more than a whole release
+    assert origin.merged("torch.toml", _TORCH, (command.cache / "matrix/torch.toml").read_text()).count("cu126") == 3
+    status, _, err = command("refresh", "--torch-index", "https://me:secret@mirror.example/whl")
+    assert (status, "secret" in err) == (2, False)
+    assert err.startswith("error: `--torch-index`: ")
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

@@ -86,11 +86,14 @@ class TestContent:
             "newer": [{"package": evil, "newest": evil, "causes": [evil], "ways": [evil]}],
             "faults": [evil],
             "receipts": [{"device": evil, "driver": evil, "verdict": evil, "date": evil, "stale": False}],
-            "packages": [{"name": evil, "version": evil, "size": evil}],
+            "packages": [{"name": evil, "version": evil, "size": evil, "licence": evil}],
+            "backends": [evil],
+            "licences": [(evil, 1)],
         }
         text = render(
             "report/page.html.j2",
             title=evil, version=evil, revision=evil, environments=[one], accelerators=[evil], pictures=[],
+            backends=[evil],
         )  # fmt: skip
         assert text.count("<script>") == 1
         assert evil not in text
@@ -134,6 +137,15 @@ class TestBrowser:
         row = re.search(r'<tr data-accelerator="cpu"[^>]*>', dom)
         assert row is not None
         assert "hidden" in row[0]
+
+    def test_one_backend_alone(self, reported: Kgen, tmp_path: Path) -> None:
+        page = reported.folder / "report.html"
+        assert re.findall("<option[^>]*>([^<]*)<", page.read_text()) == ["any", "torch", "numpy"]
+        dom = self.shown(page, tmp_path, "#backend=numpy")
+        assert ">1 of 2</output>" in dom
+        assert self.hidden(dom) == {"numpy-cpu.linux-64": False, "torch-cuda12.linux-64": True}
+        # with a search both have to fit
+        assert ">0 of 2</output>" in self.shown(page, tmp_path, "#backend=numpy&search=cuda12")
 
     def test_without_javascript_all_is_readable(self, reported: Kgen, tmp_path: Path) -> None:
         text, count = re.subn(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
-from tests.command import LOCK, SOLVE, Kgen
+from packaging.version import Version
+from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
 from tests.repository import Repository, Served, serving
 from tests.wheelhouse import Wheelhouse
 
@@ -40,6 +42,56 @@ def test_without_it_the_hint_says_what_it_would_give(kgen: Kgen) -> None:
     found = kgen(SOLVE[0], *asked, *SOLVE[1:], "--torch-index")
     assert found.status == 0
     assert "CUDA 12.6, cuDNN 9.10.2.21" in found.stdout
+
+
+GAIN = "--torch-index gives torch 2.14.1, in a build that only its own index has"
+
+
+def test_a_solution_says_what_it_would_add(kgen: Kgen) -> None:
+    asked = (SOLVE[0], "torch", *CUDA, *SOLVE[1:])
+    without = kgen(*asked)
+    assert without.stdout.endswith(f"\n  note: {GAIN}\n")
+    assert json.loads(kgen(*asked, "--json").stdout)["solution"]["suggestions"] == [
+        {"change": "--torch-index", "gives": {"torch": "2.14.1"}}
+    ]
+    # what it says is what one gets
+    given = json.loads(kgen(*asked, "--torch-index", "--json").stdout)["solution"]
+    assert (given["packages"]["torch"], given["suggestions"]) == ("2.14.1", [])
+
+
+def test_an_explanation_says_it_too(kgen: Kgen) -> None:
+    asked = ("explain", "torch", *CUDA, *SOLVE[1:])
+    assert kgen(*asked).stdout.endswith(f"\n\n  {GAIN}.\n")
+    assert kgen(*asked, "--newest", "torch").stdout.endswith(f"\n\n  {GAIN}.\n")
+    assert "--torch-index" not in kgen(*asked, "--newest", "cudnn").stdout
+    (one,) = json.loads(kgen(*asked, "--json").stdout)["environments"]
+    assert one["suggestions"] == [{"change": "--torch-index", "gives": {"torch": "2.14.1"}}]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("torch", "--cuda", "13"),  # the newest is a plain one
+        ("torch", "--cpu"),
+        ("jax", "--cuda", "12"),
+        ("torch", "--cuda", "12", "--require", "torch==2.8.0"),  # another is not wanted
+        ("torch", "--cuda", "12", "--platform", "linux-aarch64"),  # there are none for it
+    ],
+)
+def test_nothing_is_said_where_it_would_add_nothing(kgen: Kgen, words: tuple[str, ...]) -> None:
+    rest = SOLVE[1:] if "--platform" not in words else ("--python", PYTHON, "--exclude-newer", CUTOFF)
+    assert "--torch-index" not in kgen("solve", *words, *rest).stdout
+
+
+def test_with_several_in_one_environment_none_gets_older(kgen: Kgen) -> None:
+    asked = (SOLVE[0], "torch", "tensorflow", "--together", "both", *CUDA, *SOLVE[1:], "--json")
+    (gain,) = json.loads(kgen(*asked).stdout)["solution"]["suggestions"]
+    before = json.loads(kgen(*asked).stdout)["solution"]["packages"]
+    after = json.loads(kgen(*asked, "--torch-index").stdout)["solution"]["packages"]
+    assert gain["gives"] == {
+        name: after[name] for name in ("keras", "torch", "tensorflow") if after[name] != before[name]
+    }
+    assert all(Version(after[name]) >= Version(before[name]) for name in ("keras", "torch", "tensorflow"))
 
 
 def test_a_build_of_its_own_index_is_locked_from_there_and_all_else_is_not(kgen: Kgen, own: Repository) -> None:

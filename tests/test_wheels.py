@@ -10,7 +10,9 @@ import io
 import re
 import socket
 import socketserver
+import ssl
 import struct
+import subprocess
 import threading
 import zipfile
 import zlib
@@ -20,9 +22,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import urllib3.util.ssl_
 
 from kgen import wheels
 from kgen.errors import Cancelled, ExitStatus, OutsideError
+from kgen.model.licence import Declared
 from kgen.wheels import Overlap, WheelListing, WheelReader, default_cache, overlaps
 
 NAME = "thing-1.0-py3-none-any.whl"
@@ -434,6 +438,64 @@ class TestFiles:
             reader.read(str(tmp_path / "x.whl"), filename=NAME, sha256=sha256(b"none"))
 
 
+class TestLicence:
+    METADATA = b"Metadata-Version: 2.4\nName: thing\nVersion: 1.0\nLicense-Expression: MIT\n\nLicense: no\n"
+    SAID = Declared("MIT", "", ())
+
+    def wheel(self, *, last: bool, metadata: bytes = METADATA) -> bytes:
+        """A large wheel with its METADATA beside the list of files, or far from it."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            paths = {"thing/padding": bytes(400_000), "thing-1.0.dist-info/METADATA": metadata}
+            for path in paths if last else reversed(paths):
+                archive.writestr(path, paths[path])
+        return buffer.getvalue()
+
+    def test_beside_the_list_it_costs_nothing(self, index: Index, reader: WheelReader) -> None:
+        index.files["thing.whl"] = self.wheel(last=True)
+        assert read(reader, index, "thing.whl").declared == self.SAID
+        assert index.ranges == ["bytes=-131072"]
+
+    def test_elsewhere_it_costs_one_question_once(self, index: Index, tmp_path: Path) -> None:
+        index.files["thing.whl"] = self.wheel(last=False)
+        for _ in range(2):
+            with WheelReader(cache=tmp_path) as reader:
+                assert read(reader, index, "thing.whl").declared == self.SAID
+        assert len(index.ranges) == 2
+        assert str(index.ranges[1]).startswith("bytes=0-")
+
+    def test_of_a_file_here(self, tmp_path: Path) -> None:
+        file = tmp_path / "thing.whl"
+        file.write_bytes(self.wheel(last=False))
+        with WheelReader(cache=None) as reader:
+            found = reader.read(str(file), filename=NAME, sha256=sha256(file.read_bytes()))
+        assert found.declared == self.SAID
+
+    @pytest.mark.parametrize("faults", [["404"], ["500"] * 3, ["other range"], ["hang up"] * 3])
+    def test_one_that_cannot_be_had_is_done_without_and_asked_for_again(
+        self, index: Index, tmp_path: Path, faults: list[str]
+    ) -> None:
+        index.files["thing.whl"] = self.wheel(last=False)
+        index.faults = ["none", *faults]
+        with WheelReader(cache=tmp_path) as reader:
+            found = read(reader, index, "thing.whl")
+        assert (found.declared, found.complete, len(found.entries)) == (None, True, 2)
+        with WheelReader(cache=tmp_path) as reader:
+            assert read(reader, index, "thing.whl").declared == self.SAID
+
+    def test_one_that_is_damaged_is_done_without(self, index: Index, reader: WheelReader) -> None:
+        content = self.wheel(last=True)
+        index.files["thing.whl"] = content.replace(b"License-Expression: MIT", b"License-Expression: BSD")
+        assert read(reader, index, "thing.whl").declared is None
+
+    def test_fields_are_bounded_and_what_is_no_text_is_no_fault(self, index: Index, reader: WheelReader) -> None:
+        lines = [b"License: " + b"x" * 5000, *[b"Classifier: License :: A\xff"] * 50, b"Classifier: Topic :: B"]
+        index.files["thing.whl"] = self.wheel(last=True, metadata=b"\n".join(lines))
+        found = read(reader, index, "thing.whl").declared
+        assert found is not None
+        assert (len(found.text), len(found.classifiers), found.classifiers[0]) == (600, 8, "License :: A\ufffd")
+
+
 class TestCache:
     def test_hits_make_no_requests(self, index: Index, tmp_path: Path) -> None:
         cache = tmp_path / "a" / "b"
@@ -451,11 +513,12 @@ class TestCache:
             lambda _: b"",
             lambda content: content[:-1],
             lambda content: content[: len(content) // 2],
-            lambda content: content.replace(b"listing 1 ", b"listing 0 "),
+            lambda content: content.replace(b"listing 2 ", b"listing 1 "),
             lambda content: content.replace(b"code", b"c0de"),
             lambda content: b"\xff" + content,
-            lambda _: b"kgen-wheel-listing 1 %08x\n[]" % zlib.crc32(b"[]"),
-            lambda _: b"kgen-wheel-listing 1 %08x\n[1,[]]" % zlib.crc32(b"[1,[]]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[]" % zlib.crc32(b"[]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[1,[]]" % zlib.crc32(b"[1,[]]"),
+            lambda _: b"kgen-wheel-listing 2 %08x\n[1,{},[]]" % zlib.crc32(b"[1,{},[]]"),
         ],
     )
     def test_damage_is_mended(self, index: Index, tmp_path: Path, damage: object) -> None:
@@ -592,3 +655,93 @@ def test_a_wheel_with_a_comment_at_its_end(index: Index, reader: WheelReader) ->
     content = LARGE[:-2] + struct.pack("<H", len(comment)) + comment
     index.files["large.whl"] = content
     assert read(reader, index, "large.whl").size == len(content)
+
+
+class TestTrust:
+    @pytest.fixture(name="secured")
+    def _secured(self, index: Index, tmp_path: Path) -> tuple[Index, Path]:
+        """The index with a certificate of its own, that only who is told of it trusts."""
+        certificate, secret = tmp_path / "own.pem", tmp_path / "secret.pem"
+        subprocess.run(
+            [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", "2", "-subj", "/CN=index", "-addext", "subjectAltName=IP:127.0.0.1",
+                "-out", certificate, "-keyout", secret,
+            ],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, secret)
+        index.socket = context.wrap_socket(index.socket, server_side=True)
+        return index, certificate
+
+    @pytest.fixture(autouse=True)
+    def _no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def url(self, index: Index, host: str = "127.0.0.1") -> str:
+        return f"https://{host}:{index.server_port}/files/small.whl"
+
+    def listing(self, url: str, certificates: str | None) -> WheelListing:
+        with WheelReader(cache=None, certificates=certificates) as reader:
+            return reader.read(url, filename=NAME, sha256=sha256(SMALL))
+
+    def test_who_is_trusted_is_read(self, secured: tuple[Index, Path]) -> None:
+        index, certificate = secured
+        assert self.listing(self.url(index), str(certificate)).size == len(SMALL)
+
+    def test_a_folder_of_certificates(self, secured: tuple[Index, Path], tmp_path: Path) -> None:
+        index, certificate = secured
+        folder = tmp_path / "trusted"
+        folder.mkdir()
+        named = subprocess.run(
+            ["openssl", "x509", "-hash", "-noout", "-in", certificate], check=True, capture_output=True, text=True
+        )
+        (folder / f"{named.stdout.strip()}.0").write_bytes(certificate.read_bytes())
+        assert self.listing(self.url(index), str(folder)).size == len(SMALL)
+
+    def test_who_is_not_is_refused(self, secured: tuple[Index, Path]) -> None:
+        index, _ = secured
+        with pytest.raises(OutsideError, match=r"the certificate of .* was not accepted"):
+            self.listing(self.url(index), None)
+        assert index.asked == []
+
+    def test_who_goes_by_another_name_is_refused(
+        self, secured: tuple[Index, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index, certificate = secured
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        with pytest.raises(OutsideError, match=r"the certificate of localhost:.* was not accepted"):
+            self.listing(self.url(index, "localhost"), str(certificate))
+        assert index.asked == []
+
+    @pytest.mark.parametrize("content", [None, "", "no certificate"])
+    def test_a_bundle_that_is_none(
+        self, secured: tuple[Index, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+    ) -> None:
+        index, _ = secured
+        bundle = tmp_path / "bundle.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        with pytest.raises(OutsideError, match=r"the certificate of .* was not accepted"):
+            self.listing(self.url(index), None)
+
+    def test_certificates_are_read_once_for_all_threads(
+        self, secured: tuple[Index, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index, certificate = secured
+        made = []
+        real = urllib3.util.ssl_.create_urllib3_context
+
+        def create() -> ssl.SSLContext:
+            made.append(real())
+            return made[-1]
+
+        monkeypatch.setattr(urllib3.util.ssl_, "create_urllib3_context", create)
+        with WheelReader(cache=None, certificates=str(certificate)) as reader, ThreadPoolExecutor(8) as pool:
+            pages = [pool.submit(reader.page, self.url(index), name="it", headers={}) for _ in range(24)]
+            assert {page.result().status for page in pages} == {200}
+        assert len(made) == 1

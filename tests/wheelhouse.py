@@ -41,6 +41,7 @@ class Wheel:
     requires_python: str | None = ">=3.9"
     files: Mapping[str, bytes] = field(default_factory=dict)
     uploaded: dt.date = _LONG_AGO
+    headers: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -58,6 +59,7 @@ class Wheel:
         extras = dict.fromkeys(extra for text in self.requires for extra in _EXTRA.findall(text))
         lines += [f"Provides-Extra: {extra}" for extra in extras]
         lines += [f"Requires-Dist: {text}" for text in self.requires]
+        lines += self.headers
         return ("\n".join(lines) + "\n").encode()
 
     @functools.cached_property

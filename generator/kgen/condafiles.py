@@ -13,8 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from kgen import licences
 from kgen.errors import SettingsError, UsageError
 from kgen.lockfiles import CONDA, CONDA_RECORDS, digest
+from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
 
 RECORDS = CONDA_RECORDS
@@ -108,6 +110,18 @@ def read(path: Path) -> CondaFile:
     """
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> CondaFile:
+    """The conda lock that these bytes are.
+
+    Raises:
+        SettingsError: they have not the form that kgen writes.
+    """
+    try:
         data: Any = json.loads(content)
         _must_be("schema", data["schema"], SCHEMA)
         _must_be("environment", data["environment"], path.parent.name)
@@ -127,8 +141,6 @@ def read(path: Path) -> CondaFile:
             configuration=_texts(data.get("configuration", {})),
             shared=tuple(map(str, data.get("shared", ()))),
         )
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
         raise SettingsError(
@@ -203,6 +215,12 @@ def _variables(data: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
         if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
             raise ValueError(f"`{name}` is not the name of an environment variable")
     return _texts(data)
+
+
+def declared_licences(locked: CondaPlatform) -> Mapping[str, str]:
+    """Package -> its licence, as its channel names it; without those of which that is not known."""
+    named = {one["name"]: licences.name(Declared(text=str(one.get("license") or ""))) for one in locked.packages}
+    return {name: licence for name, licence in named.items() if licence is not None}
 
 
 def _must_be(key: str, value: object, wanted: object) -> None:

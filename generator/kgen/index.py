@@ -14,7 +14,7 @@ import json
 import re
 import urllib.parse
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -31,14 +31,17 @@ _BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECA
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
-_OK, _UNCHANGED = 200, 304
+_unescape = functools.lru_cache(4096)(html.unescape)
+"""Of attributes, whose values are few: what is escaped in them is the sign in `>=3.10`."""
+
+_OK, _UNCHANGED, _ABSENT = 200, 304, 404
 _HEADER = "kgen-page 1"
 
 
 class Asker(Protocol):
     """What fetches pages: :class:`kgen.wheels.WheelReader`."""
 
-    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+    def page(self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int]) -> Page:
         """A page, as a GET with these headers gives it."""
 
 
@@ -73,17 +76,33 @@ class IndexFile(NamedTuple):
     sidecar: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A project as an index has it.
+    """A project as an index has it; its page is understood when somebody asks for the files.
 
     Attributes:
         index: the index's URL, without what is secret in it.
-        files: in the page's order.
+        name: the project.
+        page: what the index has answered.
     """
 
     index: str
-    files: tuple[IndexFile, ...]
+    name: str
+    page: Page
+
+    @functools.cached_property
+    def files(self) -> tuple[IndexFile, ...]:
+        """The files that it names, in the page's order.
+
+        Raises:
+            OutsideError: it is no page of an index.
+        """
+        return tuple(parse(self.page, self.name))
+
+    @property
+    def digest(self) -> str:
+        """What tells whether the page is another than before."""
+        return hashlib.sha256(f"{self.page.url} {self.page.kind}\n".encode() + self.page.body).hexdigest()
 
 
 def shown(url: str) -> str:
@@ -102,23 +121,28 @@ class Index:
         urls: of simple indexes, the most important first.
         asker: what fetches pages.
         cache: the folder for pages; None for none.
+        absent: the statuses with which it says that it has no such project. A store of files that nobody may list
+            says 403.
     """
 
-    def __init__(self, urls: tuple[str, ...], asker: Asker, *, cache: Path | None) -> None:
+    def __init__(
+        self, urls: tuple[str, ...], asker: Asker, *, cache: Path | None, absent: Collection[int] = (_ABSENT,)
+    ) -> None:
         self._urls = urls
+        self._absent = absent
         self._asker = asker
         self._cache = cache
 
     def project(self, name: str) -> Listed | None:
-        """The files of a project; None if no index has it.
+        """A project; None if no index has it.
 
         Raises:
-            OutsideError: an index cannot be asked, or answers with something else than a page of files.
+            OutsideError: an index cannot be asked.
         """
         for url in self._urls:
             page = self._page(f"{url.rstrip('/')}/{name}/", name)
             if page is not None:
-                return Listed(index=shown(url), files=tuple(parse(page, name)))
+                return Listed(index=shown(url), name=name, page=page)
         return None
 
     def _page(self, url: str, name: str) -> Page | None:
@@ -127,7 +151,7 @@ class Index:
         if kept is not None:
             headers |= {"If-None-Match": kept.tag} if kept.tag else {}
             headers |= {"If-Modified-Since": kept.modified} if kept.modified else {}
-        page = self._asker.page(url, name=f"the page of {name}", headers=headers)
+        page = self._asker.page(url, name=f"the page of {name}", headers=headers, absent=self._absent)
         if page.status == _UNCHANGED:
             if kept is None:
                 raise OutsideError(f"the page of {name}: {shown(url)} says that nothing has changed, unasked")
@@ -220,7 +244,7 @@ def _html_rows(text: str) -> Iterator[_Row]:
     for match in _ANCHOR.finditer(text):
         found = {name.lower(): double or single or bare for name, double, single, bare in _ATTRIBUTE.findall(match[1])}
         if "&" in match[1]:
-            found = {name: html.unescape(value) if "&" in value else value for name, value in found.items()}
+            found = {name: _unescape(value) if "&" in value else value for name, value in found.items()}
         href, _, fragment = found.get("href", "").partition("#")
         filename = href.partition("?")[0].rpartition("/")[2]
         filename = urllib.parse.unquote(filename) if "%" in filename else filename

@@ -232,6 +232,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         libraries=kgen.mapping("libraries", str),
         variables=variables,
         indexes=kgen.mapping("indexes", str),
+        licences=kgen.mapping("licences", str),
         files=tuple(_files(top.tables("packages"))),
         places=kgen.mapping("places", str),
         configuration=kgen.mapping("configuration", str),

@@ -21,6 +21,9 @@ PLAIN = ("--color", "never", "--no-progress")
 
 _INTERPRETER = ("--python", sys.executable) if sys.executable else ()
 
+_KNOWN_LABEL = "cpu"
+"""A label that every uv knows."""
+
 _SECONDS = 60
 """So long uv may look for an interpreter; it asks each one that it finds."""
 
@@ -96,6 +99,18 @@ def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, s
     if named != "true":
         return lambda _name, label: f"{named}/{label}"
     return functools.cache(functools.partial(own_index, program, root))
+
+
+def own_base(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
+    """The same as :func:`own_indexes`, for labels too that uv does not know yet: folders beside one that it knows."""
+    if named != "true":
+        return own_indexes(program, root, named)
+
+    @functools.cache
+    def base(package: str) -> str:
+        return own_index(program, root, package, _KNOWN_LABEL).removesuffix(f"/{_KNOWN_LABEL}")
+
+    return lambda package, label: f"{base(package)}/{label}"
 
 
 def own_index(program: str, root: Path, package: str, label: str) -> str:

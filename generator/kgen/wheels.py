@@ -7,12 +7,14 @@ gigabyte. From the lists of all wheels of a lock follows which of them would ove
 from __future__ import annotations
 
 import contextlib
+import email.parser
 import hashlib
 import io
 import json
 import os
 import re
 import shlex
+import ssl
 import struct
 import tempfile
 import threading
@@ -20,17 +22,21 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NoReturn, TypeVar, final
+from typing import Any, BinaryIO, NoReturn, TypeVar, final
 
 import platformdirs
 import requests
+import requests.adapters
 import urllib3.exceptions
+import urllib3.util.ssl_
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from kgen.errors import Cancelled, OutsideError
+from kgen.model.licence import Declared
 
 T = TypeVar("T")
 
@@ -73,7 +79,12 @@ _NO_SUCH_RANGE = frozenset(
 )
 """What indexes answer that know ranges, but not from the end, or not beyond the beginning."""
 
-_HEADER = "kgen-wheel-listing 1"
+_HEADER = "kgen-wheel-listing 2"
+
+_DECLARED = 600
+"""So many characters of a field about the licence are kept: longer ones hold a licence's text."""
+
+_CLASSIFIERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +96,13 @@ class WheelListing:
         entries: path inside the wheel -> (CRC-32, uncompressed size); no folders.
         complete: False if the index knows no ranges and the wheel is too large to be read whole: `entries` is
             empty then, and says nothing.
+        declared: what its METADATA says of its licence; None if it has none, or it could not be had.
     """
 
     size: int
     entries: Mapping[str, tuple[int, int]]
     complete: bool = True
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -228,7 +241,7 @@ class Page:
 
     Attributes:
         url: where it came from in the end; what its links are relative to.
-        status: 200, 304 (it is what it was) or 404.
+        status: 200, 304 (it is what it was), or what says that there is none: 404, as a rule.
         kind: its content type, in small letters.
         body: its content; empty unless the status is 200.
         tag: what to send as If-None-Match to ask whether it has changed; None if the server gives nothing.
@@ -249,6 +262,51 @@ class _PassingError(Exception):
     def __init__(self, error: OutsideError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+class _Trust:
+    """The certificates to trust, made ready once for each place that they are in: that takes longer than a question."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
+
+    def context(self, file: str | None, folder: str | None) -> ssl.SSLContext:
+        """What connections are made with that trust the certificates in a file, or in a folder."""
+        with self._lock:
+            context = self._contexts.get((file, folder))
+            if context is None:
+                context = urllib3.util.ssl_.create_urllib3_context()
+                try:
+                    context.load_verify_locations(file, folder)
+                except OSError as error:
+                    raise requests.exceptions.SSLError(error) from error
+                self._contexts[file, folder] = context
+            return context
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections of one session, that share with all others what they trust."""
+
+    def __init__(self, trust: _Trust) -> None:
+        self._trust = trust
+        super().__init__()
+
+    def build_connection_pool_key_attributes(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - as in requests
+        """What tells one pool of connections from another; here one that has its certificates at hand."""
+        host, pool = super().build_connection_pool_key_attributes(*words, **named)
+        # nothing of this where a certificate is not to be checked, or one is shown: requests does it then
+        if host["scheme"] == "https" and pool["cert_reqs"] == "CERT_REQUIRED" and "cert_file" not in pool:
+            options: dict[str, Any] = {**pool}
+            file, folder = options.pop("ca_certs", None), options.pop("ca_cert_dir", None)
+            file = DEFAULT_CA_BUNDLE_PATH if file is None and folder is None else file
+            return host, {**options, "ssl_context": self._trust.context(file, folder)}
+        return host, pool
+
+    def cert_verify(self, conn: Any, *words: Any, **named: Any) -> None:  # noqa: ANN401 - as in requests
+        """Tells a connection what to trust; one that has it already is left as it is."""
+        if conn.conn_kw.get("ssl_context") is None:
+            super().cert_verify(conn, *words, **named)  # type: ignore[no-untyped-call]
 
 
 @final
@@ -283,6 +341,7 @@ class WheelReader:
         self._cancel = cancel or threading.Event()
         self._certificates = certificates if certificates and Path(certificates).exists() else None
         self._local = threading.local()
+        self._trust = _Trust()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
         self._known: dict[str, WheelListing] = {}
@@ -330,16 +389,19 @@ class WheelReader:
                 self._known[key] = listing
         return listing
 
-    def page(self, url: str, *, name: str, headers: Mapping[str, str]) -> Page:
+    def page(
+        self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int] = (requests.codes.not_found,)
+    ) -> Page:
         """A page, as a GET with these headers gives it.
 
         Args:
             url: http(s).
             name: what it is, for messages.
             headers: what is sent besides.
+            absent: the statuses that say that there is none.
 
         Raises:
-            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor 404.
+            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
         asked = _Wheel(url=url, filename=name, sha256="")
@@ -347,7 +409,7 @@ class WheelReader:
         def once() -> Page:
             try:
                 with self._session().get(url, headers=dict(headers), stream=True, timeout=_TIMEOUT) as response:
-                    if response.status_code not in {requests.codes.not_modified, requests.codes.not_found}:
+                    if response.status_code not in {requests.codes.not_modified, *absent}:
                         _refuse_status(response, asked, asked_for_range=False)
                     body = self._body(response, asked, None) if response.status_code == requests.codes.ok else b""
                     if body is None:
@@ -402,7 +464,7 @@ class WheelReader:
             found = _wanted_infos(file, wanted)
             if found is None:
                 found = [item for item in _infos(file, wheel) if wanted(item.filename)]
-            return {item.filename: _member(file, item, wheel) for item in found}
+            return {item.filename: _member(file.piece, item, wheel) for item in found}
 
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
@@ -412,33 +474,47 @@ class WheelReader:
                     self._refuse_if_cancelled(wheel)
                     digest.update(chunk)
                 wheel.verify(digest.hexdigest())
-                return WheelListing(size=file.tell(), entries={} if wheel.is_source else _entries(file, wheel))
+                size = file.tell()
+                if wheel.is_source:
+                    return WheelListing(size=size, entries={})
+                infos = _infos(file, wheel)
+
+                def piece(start: int, end: int) -> bytes:
+                    file.seek(start)
+                    return file.read(end - start)
+
+                declared, _ = _declared(infos, piece, wheel)
+                return WheelListing(size=size, entries=_entries(infos), declared=declared)
         except OSError as error:
             raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
 
     def _read_cached(self, wheel: _Wheel) -> WheelListing:
         if self._cache is None:
-            return self._read_remote(wheel)
+            return self._read_remote(wheel)[0]
         file = self._cache / wheel.sha256
         listing = _load(file)
         if listing is None:
-            listing = self._read_remote(wheel)
-            if listing.complete:
+            listing, whole = self._read_remote(wheel)
+            if whole:
                 _store(file, listing)
         return listing
 
-    def _read_remote(self, wheel: _Wheel) -> WheelListing:
+    def _read_remote(self, wheel: _Wheel) -> tuple[WheelListing, bool]:
+        """What an index serves of a wheel, and whether that is all that there is to know."""
         answer = self._tail(wheel)
         if answer.body is None:
             if answer.size is None:
                 raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
-            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source)
+            return WheelListing(size=answer.size, entries={}, complete=wheel.is_source), wheel.is_source
         if answer.start == 0:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
+        size = answer.start + len(answer.body)
         if wheel.is_source:
-            return WheelListing(size=answer.start + len(answer.body), entries={})
+            return WheelListing(size=size, entries={}), True
         with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
-            return WheelListing(size=answer.start + len(answer.body), entries=_entries(file, wheel))
+            infos = _infos(file, wheel)
+            declared, known = _declared(infos, file.piece, wheel)
+            return WheelListing(size=size, entries=_entries(infos), declared=declared), known
 
     def _fetcher(self, wheel: _Wheel, tail: _Answer) -> _Fetch:
         """What gives bytes of a wheel of which the tail is at hand."""
@@ -549,6 +625,7 @@ class WheelReader:
             session.headers["User-Agent"] = "kgen"
             if self._certificates is not None:
                 session.verify = self._certificates
+            session.mount("https://", _Adapter(self._trust))
             self._local.session = session
             with self._lock:
                 self._sessions.append(session)
@@ -673,23 +750,60 @@ class _SparseFile(io.RawIOBase):
         self._start = start
 
 
-def _entries(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> dict[str, tuple[int, int]]:
-    return {item.filename: (item.CRC, item.file_size) for item in _infos(file, wheel)}
+def _entries(infos: Sequence[zipfile.ZipInfo]) -> dict[str, tuple[int, int]]:
+    return {item.filename: (item.CRC, item.file_size) for item in infos}
 
 
-def _member(file: _SparseFile, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
-    """The content of one file in a wheel."""
+def is_metadata(path: str) -> bool:
+    """Whether a path inside a wheel is that of its METADATA."""
+    head, _, rest = path.partition("/")
+    return rest == "METADATA" and head.endswith(".dist-info")
+
+
+def _declared(infos: Sequence[zipfile.ZipInfo], piece: _Fetch, wheel: _Wheel) -> tuple[Declared | None, bool]:
+    """What a wheel's METADATA says of its licence, and whether it could be had.
+
+    It stands beside the list of files, as a rule, and costs no further question. A licence that cannot be had is no
+    fault of the wheel: it is done without, and asked for the next time.
+    """
+    item = next((item for item in infos if is_metadata(item.filename)), None)
+    if item is None:
+        return None, True
+    try:
+        content = _member(piece, item, wheel)
+    except Cancelled:
+        raise
+    except OutsideError:
+        return None, False
+    message = email.parser.HeaderParser().parsestr(content.decode(errors="replace"))
+
+    def field(name: str) -> list[str]:
+        return [str(value)[:_DECLARED] for value in message.get_all(name, ()) if str(value).strip() != "UNKNOWN"]
+
+    licences = [value for value in field("Classifier") if value.startswith("License ::")]
+    return (
+        Declared(
+            expression=next(iter(field("License-Expression")), ""),
+            text=next(iter(field("License")), ""),
+            classifiers=tuple(licences[:_CLASSIFIERS]),
+        ),
+        True,
+    )
+
+
+def _member(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
+    """The content of one file in a wheel, of which `piece` gives bytes."""
     if item.file_size > _MEMBER or item.compress_size > _MEMBER:
         raise wheel.fault(f"{item.filename} in it has {item.file_size} bytes, which is more than any such file")
     name = len(item.filename.encode())
     begin = item.header_offset
-    raw = file.piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
+    raw = piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
     try:
         signature, *_, name, extra = _LOCAL_HEADER.unpack_from(raw)
         start = _LOCAL_HEADER.size + name + extra
         end = start + item.compress_size
         if end > len(raw):
-            raw += file.piece(begin + len(raw), begin + end)
+            raw += piece(begin + len(raw), begin + end)
         content = raw[start:end]
         if item.compress_type == zipfile.ZIP_DEFLATED:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _MEMBER + 1)
@@ -794,17 +908,18 @@ def _load(file: Path) -> WheelListing | None:
         body = kept(file, _HEADER)
         if body is None:
             return None
-        size, entries = json.loads(body)
+        size, entries, said = json.loads(body)
         return WheelListing(
             size=int(size),
             entries={str(path): (int(crc), int(length)) for path, (crc, length) in entries.items()},
+            declared=None if said is None else Declared(str(said[0]), str(said[1]), tuple(map(str, said[2]))),
         )
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return None
 
 
 def _store(file: Path, listing: WheelListing) -> None:
     """Puts the listing there, whole or not at all; a cache that takes nothing is no fault."""
-    body = json.dumps([listing.size, dict(listing.entries)], separators=(",", ":")).encode()
+    body = json.dumps([listing.size, dict(listing.entries), listing.declared], separators=(",", ":")).encode()
     with contextlib.suppress(OSError):
         keep(file, _HEADER, body)

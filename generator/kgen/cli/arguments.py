@@ -210,6 +210,13 @@ def _matrix(command: argparse.ArgumentParser) -> None:
     refresh.add_argument(
         "--project", action="store_true", help="into matrix/ beside the settings, for all who work on the project"
     )
+    refresh.add_argument(
+        "--torch-index",
+        nargs="?",
+        const="true",
+        metavar="URL",
+        help="also what only PyTorch's own index has, as with `torch-index` in the settings; URL of a mirror's folder",
+    )
     refresh.add_argument("--json", action="store_true", help="the result as data on stdout")
     plot = actions.add_parser(
         "plot", help="which framework releases share a cuDNN", allow_abbrev=False, formatter_class=_Formatter

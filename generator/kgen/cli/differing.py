@@ -6,20 +6,24 @@ A side is a lock, a folder of locks, or a revision of git; without a second one 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import gittool, lockfiles
+from kgen import condafiles, gittool, lockfiles
 from kgen.cli import console
+from kgen.condafiles import CondaFile
 from kgen.errors import ExitStatus, UsageError
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS, find_root
 
 Locks = Mapping[str, Lockfile]
 _PATTERN = "pylock."
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!@:])")
 
 
 class Change(NamedTuple):
@@ -55,12 +59,16 @@ class Difference(NamedTuple):
         state: whether the lock itself is new or gone.
         changes: CUDA, cuDNN and what else the whole is of, then packages.
         sizes: bytes to download, before and after; None where not known or not there.
+        licences: what packages that both sides have declare of their licence, where that is not the same.
+        unseen: licence -> the packages that bring it, where nothing before was under it.
     """
 
     lock: str
     state: Literal["added", "removed", "changed"]
     changes: tuple[Change, ...]
     sizes: tuple[int | None, int | None]
+    licences: tuple[Change, ...] = ()
+    unseen: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
@@ -107,7 +115,23 @@ def _folder(folder: Path) -> Locks:
     paths = sorted({*inner.glob(f"{_PATTERN}*.toml"), *inner.glob(f"*/{_PATTERN}*.toml")})
     if not paths:
         raise UsageError(f"there are no locks in {folder}", hints=["kgen lock"])
-    return {_name(lock): lock for lock in map(lockfiles.read, paths)}
+    locks = {_name(lock): lock for lock in map(lockfiles.read, paths)}
+    for path in sorted({*inner.glob(condafiles.RECORDS), *inner.glob(f"*/{condafiles.RECORDS}")}):
+        locks |= _of_conda(condafiles.read(path), path)
+    return locks
+
+
+def _of_conda(file: CondaFile, path: Path) -> Locks:
+    """What is locked for conda, platform by platform."""
+    locks = {}
+    for platform, locked in file.platforms.items():
+        lock = condafiles.lockfile(file, path, platform)
+        # the file is one for all platforms: the others of them are no change of this one
+        content = repr((locked, file.channels, file.mode, file.variables)).encode()
+        locks[_name(lock)] = lock._replace(
+            digest=lockfiles.digest(content), licences=condafiles.declared_licences(locked)
+        )
+    return locks
 
 
 def _revision(revision: str, root: Path) -> Locks:
@@ -124,7 +148,8 @@ def _revision(revision: str, root: Path) -> Locks:
             f"`{revision}` is no file, no folder and no revision of this repository",
             hints=["git log --oneline says which revisions there are"],
         )
-    paths = [path for path in gittool.files(root, revision, LOCKS) if path.name.startswith(_PATTERN)]
+    every = gittool.files(root, revision, LOCKS)
+    paths = [path for path in every if path.name.startswith(_PATTERN)]
     if not paths:
         raise UsageError(f"there are no locks in {revision}", hints=[f"git log -- {LOCKS} says since when there are"])
     locks = {}
@@ -132,6 +157,10 @@ def _revision(revision: str, root: Path) -> Locks:
         content = gittool.content(root, revision, path) or b""
         lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content)
         locks[_name(lock)] = lock
+    for path in every:
+        if path.name == condafiles.RECORDS:
+            place = Path(f"{revision}:{path.parent.as_posix()}") / path.name
+            locks |= _of_conda(condafiles.parse(place, gittool.content(root, revision, path) or b""), place)
     return locks
 
 
@@ -144,7 +173,27 @@ def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Diff
     sizes = (None if before is None else before.size, None if after is None else after.size)
     if before is None or after is None:
         return Difference(name, "added" if before is None else "removed", changes, sizes)
-    return Difference(name, "changed", changes, sizes) if before.digest != after.digest else None
+    if before.digest == after.digest:
+        return None
+    return Difference(name, "changed", changes, sizes, tuple(_licences(before, after)), _unseen(before, after))
+
+
+def _licences(before: Lockfile, after: Lockfile) -> Iterator[Change]:
+    """The packages that declare another licence; of what one side does not know nothing is said."""
+    for name in sorted(before.licences.keys() & after.licences.keys()):
+        if before.licences[name] != after.licences[name]:
+            yield Change(name, before.licences[name], after.licences[name])
+
+
+def _unseen(before: Lockfile, after: Lockfile) -> Mapping[str, tuple[str, ...]]:
+    if not before.licences:  # it was made before licences were noted
+        return {}
+    seen = set(before.licences.values())
+    found: dict[str, list[str]] = {}
+    for name, licence in sorted(after.licences.items()):
+        if licence not in seen and name not in before.versions:
+            found.setdefault(licence, []).append(name)
+    return {licence: tuple(names) for licence, names in sorted(found.items())}
 
 
 def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
@@ -174,6 +223,10 @@ def _data(one: Difference) -> dict[str, Any]:
         "state": one.state,
         "size": {"before": one.sizes[0], "after": one.sizes[1]},
         "changes": [{**change._asdict(), "direction": change.direction} for change in one.changes],
+        "licences": {
+            "changed": [{"package": of, "before": before, "after": after} for of, before, after in one.licences],
+            "new": {licence: list(names) for licence, names in one.unseen.items()},
+        },
     }
 
 
@@ -195,7 +248,10 @@ def _text(one: Difference) -> str:
     size = _size(one)
     if one.state != "changed":
         return f"{one.lock}: {one.state}, {size}"
-    lines = [_words(change) for change in one.changes] + ([size] if size else [])
+    lines = [_words(change) for change in one.changes]
+    lines += [f"licence of {of}: {before} -> {after}" for of, before, after in one.licences]
+    lines += [f"a licence that nothing had before: {said} ({', '.join(of)})" for said, of in one.unseen.items()]
+    lines += [size] if size else []
     return "\n".join(
         [
             f"{one.lock}: changed",
@@ -208,11 +264,21 @@ def _markdown(one: Difference) -> str:
     size = _size(one)
     if one.state != "changed":
         return f"### {one.lock}\n\n{one.state.capitalize()}, {size}."
-    if not one.changes:
+    if not (one.changes or one.licences):
         return f"### {one.lock}\n\nThe same versions; something else in the lock is not."
     rows = [
         f"| {change.what} | {change.before or '-'} | {change.after or '-'} | {change.direction} |"
         for change in one.changes
     ]
+    rows += [
+        f"| licence of {of} | {_plain(before)} | {_plain(after)} | changed |" for of, before, after in one.licences
+    ]
     table = "\n".join(["| what | before | after | |", "|---|---|---|---|", *rows])
-    return f"### {one.lock}\n\n{table}" + (f"\n\n{size.capitalize()}." if size else "")
+    said = [f"A licence that nothing had before: {_plain(name)} ({', '.join(of)})." for name, of in one.unseen.items()]
+    said += [f"{size.capitalize()}."] if size else []
+    return "\n\n".join([f"### {one.lock}", table, *said])
+
+
+def _plain(text: str | None) -> str:
+    """A publisher's words in Markdown, of which nothing is markup."""
+    return _MARKUP.sub(r"\\\1", " ".join((text or "-").split()))

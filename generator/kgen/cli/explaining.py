@@ -14,7 +14,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
 from kgen.solver import explain, report
-from kgen.solver.resolve import solve
+from kgen.solver.resolve import own_index_gain, solve
 from kgen.tables import nearest
 
 
@@ -25,16 +25,23 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     answers = [solve(matrix, request) for request in requests]
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
-    explained = [(answer, explain.explain(matrix, answer, arguments.newest)) for answer in solved]
+    explained = [
+        (answer, explain.explain(matrix, answer, arguments.newest), own_index_gain(matrix, answer)) for answer in solved
+    ]
     if arguments.newest is not None:
-        if solved and not any(found for _, found in explained):
+        if solved and not any(found for _, found, _ in explained):
             raise _unknown(arguments.newest, solved)
-        explained = [(answer, found) for answer, found in explained if found]
+        # what another index has is of interest where it is about what was asked
+        explained = [
+            (answer, found, gain if gain is not None and arguments.newest in gain.gives else None)
+            for answer, found, gain in explained
+            if found
+        ]
     if arguments.json:
-        data = {"environments": [explain.data(answer, found) for answer, found in explained]}
+        data = {"environments": [explain.data(*one) for one in explained]}
         console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
     elif explained:
-        console.result("\n\n".join(explain.text(answer, found) for answer, found in explained))
+        console.result("\n\n".join(explain.text(*one) for one in explained))
         for note in notes:
             console.say(f"\nnote: {note}")
     for conflict in conflicts:

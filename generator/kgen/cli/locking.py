@@ -315,6 +315,7 @@ def _data(
                 {
                     **report.solution_data(outcome.lock.resolution),
                     "locked": {name: str(version) for name, version in outcome.lock.versions.items()},
+                    "licences": outcome.lock.licences,
                     "size": outcome.lock.size,
                     "seconds": round(outcome.seconds, 3),
                     "changed": written.get(request.environment),

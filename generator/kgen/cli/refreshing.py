@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, project, resources, storage, uvtool, wheels
+from kgen import host, index, project, resources, settings, storage, uvtool, wheels
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
@@ -20,6 +20,9 @@ from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
 
 _WHO = "kgen matrix refresh"
+_NOT_THERE = (403, 404)
+"""What stores of files answer for a folder that is not there; where a login is lacking, they say so for all of them."""
+
 _LISTED = 40
 """So many lines of a kind are printed; all of them are in --json."""
 
@@ -42,10 +45,11 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
     target = _target(root, for_project=arguments.project)
+    torch_index = _torch_index(arguments, root)
     with contextlib.nullcontext() if arguments.check else _held(target):
         texts = Folder(resources.folder("matrix")) if target.own else origin.layered(target.folder)
         before = dict(texts)
-        found = _refresh(before, root)
+        found = _refresh(before, root, torch_index)
         written = None
         if found.files and not arguments.check:
             _write(target, before, found)
@@ -56,6 +60,15 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         _tell(found)
         _tell_end(found, written, check=arguments.check)
     return ExitStatus.CHECK_FAILED if arguments.check and found.files else ExitStatus.DONE
+
+
+def _torch_index(arguments: argparse.Namespace, root: Path) -> str | None:
+    named: str | None = arguments.torch_index or project.torch_index(root)
+    try:
+        return None if named is None else settings.parse_torch_index(named)
+    except ValueError as error:
+        what = "--torch-index" if arguments.torch_index else "torch-index"
+        raise UsageError(f"`{what}`: {error}", hints=["kgen matrix refresh --help"]) from None
 
 
 def _target(root: Path, *, for_project: bool) -> _Target:
@@ -89,20 +102,29 @@ def _held(target: _Target) -> Iterator[None]:
         yield
 
 
-def _refresh(before: Mapping[str, str], root: Path) -> Refreshed:
+def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> Refreshed:
     cancel = threading.Event()
+    program = uvtool.find()
+    own = uvtool.own_base(program, root, torch_index)
     cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
     with (
         wheels.WheelReader(cache=None, cancel=cancel, certificates=host.variable("SSL_CERT_FILE")) as reader,
         _progress() as told,
     ):
+
+        def open_own(name: str, label: str) -> index.Index:
+            assert own is not None  # noqa: S101 - it is asked for only then
+            return index.Index((own(name, label),), reader, cache=cache / "pages", absent=_NOT_THERE)
+
         return Refresh(
             before,
-            index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=cache / "pages"),
+            index.Index(uvtool.indexes(program, root), reader, cache=cache / "pages"),
             lambda count: FactReader(reader, cache=cache / "facts", count=count),
             today=dt.datetime.now(dt.timezone.utc).date(),
             cancel=cancel,
             progress=told,
+            open_own=None if own is None else open_own,
+            unchanged=cache / "pages" / "unchanged",
         ).run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         revision=matrix.revision,
         environments=found,
         accelerators=sorted({str(one["accelerator"]) for one in found}),
+        backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
         pictures=[plot.render_svg(plotting.picture(matrix, int(major))) for major in majors],
     )
     target = Path(arguments.output)
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, object]:
+def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     """What the page says of a lock."""
     lock, data = lockfiles.parse(path, path.read_bytes())
     decided = data["tool"]["kgen"]
@@ -61,6 +63,8 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, object
         "name": lock.environment,
         "platform": lock.platform,
         "accelerator": lock.accelerator,
+        "backends": lock.backends,
+        "licences": _licences(lock),
         "python": lock.python,
         "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
         "cuda": lock.cuda,
@@ -72,9 +76,23 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, object
         "faults": [one.what for one in stale],
         "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.data["platform"] == lock.platform],
         "packages": [
-            {"name": file.name, "version": file.version, "size": console.size(file.size)} for file in lock.files
+            {
+                "name": file.name,
+                "version": file.version,
+                "size": console.size(file.size),
+                "licence": lock.licences.get(file.name, ""),
+            }
+            for file in lock.files
         ],
     }
+
+
+def _licences(lock: Lockfile) -> list[tuple[str, int]]:
+    """The licences that its packages declare and how many of them each, the most frequent first."""
+    counted = Counter(lock.licences.get(file.name, "") for file in lock.files) if lock.licences else Counter()
+    unknown = counted.pop("", 0)
+    listed = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [*listed, *([("not declared", unknown)] if unknown else [])]
 
 
 def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from kgen.cli import console, plan
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver import report
-from kgen.solver.resolve import solve
+from kgen.solver.resolve import own_index_gain, solve
 
 
 def run(arguments: argparse.Namespace) -> ExitStatus:
@@ -20,11 +21,12 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     answers = [solve(matrix, request) for request in planned.requests]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
     if arguments.json:
-        console.data(_data(answers))
+        console.data(_data(answers, matrix))
     else:
         solved = [answer for answer in answers if isinstance(answer, Resolution)]
         if solved:
-            console.result("\n\n".join(report.solution_text(answer) for answer in solved))
+            texts = [report.solution_text(answer, own_index_gain(matrix, answer)) for answer in solved]
+            console.result("\n\n".join(texts))
         for note in planned.notes:
             console.say(f"note: {note}")
     for conflict in conflicts:
@@ -33,9 +35,13 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
 
 
-def _data(answers: list[Resolution | Conflict]) -> dict[str, object]:
+def _data(answers: list[Resolution | Conflict], matrix: CompatibilityMatrix) -> dict[str, object]:
     """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
-    solutions = [report.solution_data(answer) for answer in answers if isinstance(answer, Resolution)]
+    solutions = [
+        {**report.solution_data(answer), **report.gain_data(own_index_gain(matrix, answer))}
+        for answer in answers
+        if isinstance(answer, Resolution)
+    ]
     conflicts = [report.conflict_data(answer) for answer in answers if isinstance(answer, Conflict)]
     if len(answers) == 1:
         return {"solution": solutions[0]} if solutions else {"conflict": conflicts[0]}

@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Sequence
 
-from kgen import __version__
+from kgen import __version__, licences
 from kgen.model.lockfile import LockedFile, Lockfile
 
 _SPEC = "1.6"
@@ -29,7 +29,11 @@ def render(locks: Sequence[Lockfile]) -> str:
         for file in lock.files:
             files.setdefault((file.name, file.version), []).append((lock.platform, file))
     root = f"environment:{first.environment}"
-    components = [_component(name, version, found, len(locks)) for (name, version), found in sorted(files.items())]
+    declared = {(file.name, file.version): lock.licences.get(file.name) for lock in locks for file in lock.files}
+    components = [
+        _component(name, version, found, len(locks), declared[name, version])
+        for (name, version), found in sorted(files.items())
+    ]
     content = {
         "$schema": f"http://cyclonedx.org/schema/bom-{_SPEC}.schema.json",
         "bomFormat": "CycloneDX",
@@ -56,7 +60,9 @@ def _properties(lock: Lockfile) -> list[dict[str, str]]:
     return [{"name": f"kgen:{key}", "value": value} for key, value in values.items() if value is not None]
 
 
-def _component(name: str, version: str, found: Sequence[tuple[str, LockedFile]], platforms: int) -> dict[str, object]:
+def _component(
+    name: str, version: str, found: Sequence[tuple[str, LockedFile]], platforms: int, licence: str | None
+) -> dict[str, object]:
     purl = f"pkg:pypi/{name}@{version.replace('+', '%2B')}"
     digests = dict.fromkeys(file.sha256 for _, file in found)
     component: dict[str, object] = {
@@ -67,6 +73,18 @@ def _component(name: str, version: str, found: Sequence[tuple[str, LockedFile]],
         "purl": purl,
         "hashes": [{"alg": "SHA-256", "content": digest} for digest in digests],
     }
+    if licence is not None:
+        component["licenses"] = [_licence(licence)]
     if len(found) < platforms:
         component["properties"] = [{"name": "kgen:platform", "value": platform} for platform, _ in found]
     return component
+
+
+def _licence(licence: str) -> dict[str, object]:
+    """A licence as it was declared: by its SPDX identifier, as an expression, or by a name that is neither."""
+    declared = {"acknowledgement": "declared"}
+    if licences.identifier(licence) is not None:
+        return {"license": {"id": licence, **declared}}
+    if licences.spdx(licence) == licence:
+        return {"expression": licence, **declared}
+    return {"license": {"name": licence, **declared}}

@@ -30,6 +30,7 @@ class LockedWheel:
         size: its size in bytes; None where the index would not tell.
         requires_python: what the wheel says about Python.
         index: the framework's own index that it is from; None if from one that uv is configured for.
+        licence: the licence that it declares; None where it declares none, or that could not be had.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LockedWheel:
     size: int | None
     requires_python: str | None
     index: str | None = None
+    licence: str | None = None
 
     @property
     def is_source(self) -> bool:
@@ -71,6 +73,11 @@ class Lock:
     def versions(self) -> Mapping[str, Version]:
         """Package -> version."""
         return {wheel.name: wheel.version for wheel in self.wheels}
+
+    @property
+    def licences(self) -> Mapping[str, str]:
+        """Package -> the licence that it declares, of those that declare one."""
+        return {wheel.name: wheel.licence for wheel in self.wheels if wheel.licence is not None}
 
 
 def supported_tags(platform: Platform, python: str, glibc: Version | None) -> dict[tags.Tag, int]:

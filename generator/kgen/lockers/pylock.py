@@ -88,6 +88,7 @@ def render(
             "packages": _versions(resolution.packages),
             **({"libraries": _versions(resolution.libraries)} if resolution.libraries else {}),
             **({"indexes": indexes} if (indexes := _indexes(lock)) else {}),
+            **({"licences": _versions(lock.licences)} if lock.licences else {}),
             "variables": {name: _toml(value) for name, value in variables.items()},
             **({"places": _versions(places)} if places else {}),
             **({"configuration": _versions(configuration)} if configuration else {}),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
 
+from kgen import licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.lockers import judge
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
@@ -543,7 +544,10 @@ class Session:
             outcome.notes.append(
                 f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
             )
-        wheels = tuple(dataclasses.replace(wheel, size=listings[name].size) for name, wheel in found.wheels.items())
+        wheels = tuple(
+            dataclasses.replace(wheel, size=listings[name].size, licence=licences.name(listings[name].declared))
+            for name, wheel in found.wheels.items()
+        )
         build = tuple(
             dataclasses.replace(wheel, size=listing.size)
             for wheel, listing in zip(found.build.values(), builders, strict=True)

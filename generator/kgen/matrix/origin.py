@@ -200,9 +200,22 @@ def merged(name: str, lower: str, upper: str) -> str:
             why = _row(theirs[version], heading).get("yanked")
             if why is not None and "yanked" not in _row(mine[version], heading):
                 added[version] = _yanked(mine[version], heading, why)
+            more = _more_builds(_row(mine[version], heading), _row(theirs[version], heading))
+            if more:
+                added[version] = writer.with_builds(added.get(version, mine[version]), more)
     except tomli.TOMLDecodeError:
         return upper  # whoever reads it says what is wrong with it
     return writer.with_rows(lower, heading, added)
+
+
+def _more_builds(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The builds of a framework's own index that only the refreshed row has."""
+    known = {(build.get("local"), platform) for build in mine.get("build", ()) for platform in build["platforms"]}
+    return [
+        build
+        for build in theirs.get("build", ())
+        if "local" in build and not any((build["local"], platform) in known for platform in build["platforms"])
+    ]
 
 
 def _yanked(row: str, heading: str, why: str) -> str:

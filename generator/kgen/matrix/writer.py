@@ -165,6 +165,12 @@ def edited(row: str, heading: str, change: Callable[[Any], None]) -> str:
     return tomlkit.dumps(document)
 
 
+def with_builds(row: str, builds: Iterable[Mapping[str, Any]]) -> str:
+    """The text of a release with builds added behind its own."""
+    own = row.rstrip("\n")
+    return f"{own}\n" + "".join(f"\n{_block('[[release.build]]', build)}" for build in builds) + row[len(own) + 1 :]
+
+
 def put_after(table: Any, name: str, value: object, *, after: str) -> None:  # noqa: ANN401 - a table of tomlkit's
     """Set a key of a row; one that is new stands behind another."""
     import tomlkit  # noqa: PLC0415 - as above

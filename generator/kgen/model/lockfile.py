@@ -58,6 +58,8 @@ class Lockfile(NamedTuple):
         conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
             and the files are conda's packages, by the names that they have there.
         indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
+        licences: package -> the licence that it declares; without those that declare none, and empty in a lock that
+            was made before licences were noted.
         hooks: what identifies the files that select its backend in a shell; None if it does not say.
     """
 
@@ -81,6 +83,7 @@ class Lockfile(NamedTuple):
     build: tuple[LockedFile, ...] = ()
     conda: bool = False
     indexes: Mapping[str, str] = MappingProxyType({})
+    licences: Mapping[str, str] = MappingProxyType({})
     hooks: str | None = None
 
     @property

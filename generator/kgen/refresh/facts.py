@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from kgen.errors import OutsideError
 from kgen.index import IndexFile, shown
-from kgen.wheels import WheelReader, keep, kept
+from kgen.wheels import WheelReader, is_metadata, keep, kept
 
 PARSING = threading.Lock()
 """To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads
@@ -102,11 +102,11 @@ class FactReader:
             file.url,
             filename=file.filename,
             sha256=file.sha256,
-            wanted=lambda path: path == module or _is_metadata(path),
+            wanted=lambda path: path == module or is_metadata(path),
         )
         if found is None:
             return None
-        texts = {(_METADATA if _is_metadata(path) else path): _text(content, file) for path, content in found.items()}
+        texts = {(_METADATA if is_metadata(path) else path): _text(content, file) for path, content in found.items()}
         if _METADATA not in texts:
             raise OutsideError(f"{file.filename}: there is no METADATA in it", hints=[f"curl --head {shown(file.url)}"])
         return texts
@@ -151,11 +151,6 @@ class FactReader:
             short = {**texts, _METADATA: texts[_METADATA].partition("\n\n")[0] + "\n"}
             with contextlib.suppress(OSError):
                 keep(place, _HEADER, json.dumps(short).encode())
-
-
-def _is_metadata(path: str) -> bool:
-    head, _, rest = path.partition("/")
-    return rest == _METADATA and head.endswith(".dist-info")
 
 
 def _text(content: bytes, file: IndexFile) -> str:

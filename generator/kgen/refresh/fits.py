@@ -97,12 +97,20 @@ def is_for_any_python(file: IndexFile) -> bool:
 
 
 def fit_of(files: Iterable[IndexFile], platforms: tuple[Target, ...], minors: tuple[str, ...]) -> Fit:
-    """What the wheels of one release fit; where several serve the same, the least glibc counts."""
+    """What the wheels of one release fit; where several serve the same, the least glibc counts. Not to be changed."""
+    return _fit(frozenset((file.tags, file.requires_python) for file in files), platforms, minors)
+
+
+@functools.lru_cache(8192)
+def _fit(
+    kinds: frozenset[tuple[tuple[str, str, str], str]], platforms: tuple[Target, ...], minors: tuple[str, ...]
+) -> Fit:
+    """The same; most releases of a library have wheels of the same kinds."""
     found: Fit = {}
-    for file in files:
-        for platform, glibc in platforms_of(file.tags[2], platforms).items():
+    for tags, requires_python in kinds:
+        for platform, glibc in platforms_of(tags[2], platforms).items():
             serves = found.setdefault(platform, {})
-            for minor in pythons_of(file.tags, file.requires_python, minors):
+            for minor in pythons_of(tags, requires_python, minors):
                 known = serves.get(minor)
                 serves[minor] = glibc if known is None or glibc is None else min(known, glibc)
     ordered = ((target.name, found.get(target.name, {})) for target in platforms)

@@ -61,6 +61,8 @@ class Recipe(NamedTuple):
         metadata: whether what its wheels require matters.
         module: what knows more than METADATA.
         variants: the kinds of builds, in the order of the rows.
+        own: the labels of builds that only its own index has; `{cuda}` stands for the digits of a CUDA version; ()
+            if it has no such index.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Recipe(NamedTuple):
     metadata: bool
     module: Module | None
     variants: tuple[Variant, ...]
+    own: tuple[str, ...] = ()
 
     def distributions(self, majors: Iterable[int]) -> tuple[str, ...]:
         """Every project that its rows are composed of, the framework's own first."""
@@ -106,5 +109,6 @@ def recipes() -> Mapping[str, Recipe]:
                 Variant(install=tuple(build["install"]), accelerator=build.get("accelerator", ""))
                 for build in row["build"]
             ),
+            own=tuple(row.get("own", ())),
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,18 +89,24 @@ class Frame(NamedTuple):
 
 def by_version(files: Sequence[IndexFile]) -> dict[Version, list[IndexFile]]:
     """The wheels of each version; names that hold none are passed over."""
-    known: dict[str, Version | None] = {}
-    found: dict[Version, list[IndexFile]] = {}
+    written: dict[str, list[IndexFile]] = {}
     for file in files:
-        if file.version not in known:
-            try:
-                known[file.version] = Version(file.version.replace("_", "+", 1))
-            except InvalidVersion:
-                known[file.version] = None
-        version = known[file.version]
+        written.setdefault(file.version, []).append(file)
+    found: dict[Version, list[IndexFile]] = {}
+    for text, own in written.items():
+        version = _version(text)
         if version is not None:
-            found.setdefault(version, []).append(file)
+            found.setdefault(version, []).extend(own)
     return found
+
+
+@functools.lru_cache(32768)
+def _version(text: str) -> Version | None:
+    """The version in a file's name; None if it is none."""
+    try:
+        return Version(text.replace("_", "+", 1))
+    except InvalidVersion:
+        return None
 
 
 def yank(files: Sequence[IndexFile]) -> str | None:
@@ -170,7 +177,7 @@ def _variant(
             continue
         python = _preferred(recipe, pythons)
         wheels = {name: _chosen(releases[name][versions[name]], platform, python, frame) for name in names}
-        draft = _draft(
+        draft = draft_of(
             recipe,
             install,
             versions=versions,
@@ -227,12 +234,19 @@ def _part(
     return version if version in fitting else max(fitting, default=None)
 
 
+def first_choice(
+    files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, frame: Frame
+) -> IndexFile | None:
+    """The wheel of a release that speaks for all of them on a platform; None if there is none for it."""
+    return chosen(files, platform, _preferred(recipe, pythons), frame.targets, frame.minors) if pythons else None
+
+
 def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: Frame) -> IndexFile:
     """The wheel of a release for one target, which it must have."""
     return chosen(files, platform, python, frame.targets, frame.minors) or files[0]
 
 
-def _draft(
+def draft_of(
     recipe: Recipe,
     install: Sequence[Requirement],
     *,
@@ -383,10 +397,8 @@ def release_row(
     builds: dict[tuple[object, ...], tuple[dict[str, Any], list[Draft], list[str]]] = {}
     for one in found:
         draft, carried, notes = _completed(one, prior)
-        row: dict[str, Any] = {"cuda": draft.cuda} if draft.cuda else {}
         key = (draft.install, draft.cuda, draft.pythons, draft.requires, str(carried))
-        row |= {"pythons": list(draft.pythons), "platforms": {}, "install": list(draft.install)}
-        row |= {"requires": list(draft.requires), **carried}
+        row = {**_drafted(draft, carried), "platforms": {}}
         kept, members, _ = builds.setdefault(key, (row, [], notes))
         kept["platforms"][draft.platform] = draft.glibc
         members.append(draft)
@@ -399,6 +411,33 @@ def release_row(
         "released": day,
         "build": listed,
     }
+
+
+def _drafted(draft: Draft, carried: Mapping[str, Any]) -> dict[str, Any]:
+    """A build on its platform, without where that is from."""
+    return {
+        **({"cuda": draft.cuda} if draft.cuda else {}),
+        "pythons": list(draft.pythons),
+        "platforms": {draft.platform: draft.glibc},
+        "install": list(draft.install),
+        "requires": list(draft.requires),
+        **carried,
+    }
+
+
+def drafted_row(
+    recipe: Recipe, draft: Draft, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
+) -> dict[str, Any]:
+    """A build on its platform, as a row has it.
+
+    Args:
+        recipe: the framework's.
+        draft: the build.
+        carried: what is taken over from another release.
+        notes: what else the source should say.
+        today: the day on which this is.
+    """
+    return {**_drafted(draft, carried), "source": _source(recipe, [draft], notes), "checked": today}
 
 
 def _completed(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[Draft, dict[str, Any], list[str]]:
@@ -554,7 +593,8 @@ def compare(
         common = [
             minor for minor in frame.minors if all(minor in fit.get(platform, {}) for platform in build["platforms"])
         ]
-        if set(common) > taken and taken == set(build["pythons"]):
+        # an old release may run on fewer Pythons than its pure wheels are tagged for: who wrote its row knew of which
+        if own >= recipe.since and set(common) > taken and taken == set(build["pythons"]):
             place = [index for index, one in enumerate(release["build"]) if one is build][0]  # noqa: RUF015
             gains.append(Gain(place, tuple(common)))
         del position

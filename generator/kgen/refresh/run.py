@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli
@@ -20,12 +25,14 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
+from kgen.refresh.own import Addition, OwnIndex, labels
 from kgen.refresh.recipes import Recipe, recipes
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
     Draft,
     Frame,
+    Read,
     Unread,
     by_version,
     compare,
@@ -34,6 +41,7 @@ from kgen.refresh.rows import (
     release_row,
     yank,
 )
+from kgen.wheels import keep, kept
 
 T = TypeVar("T")
 
@@ -44,6 +52,7 @@ _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _TOOLKIT = "toolkit"
 _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
+_UNCHANGED = "kgen-unchanged 1"
 
 Progress = Callable[[str, int, int], None]
 """Is told a stage, how much of it is done, and of how much; from any thread."""
@@ -113,6 +122,8 @@ class Refresh:
         cancel: threading.Event,
         progress: Progress = lambda _stage, _done, _total: None,
         in_flight: int = IN_FLIGHT,
+        open_own: Callable[[str, str], Index] | None = None,
+        unchanged: Path | None = None,
     ) -> None:
         """Prepare; nothing is asked.
 
@@ -124,6 +135,9 @@ class Refresh:
             cancel: set it to end everything under way.
             progress: is told how far it is.
             in_flight: how many questions there may be at a time.
+            open_own: framework and label -> its own index, of builds with that label; None if none is to be asked.
+            unchanged: the file in which is kept what came of pages that had nothing new; None for none. Where the same
+                pages come again, and the matrix is the same, that is what comes of them.
         """
         self._texts = dict(texts)
         self._matrix = CompatibilityMatrix(self._texts)
@@ -132,12 +146,19 @@ class Refresh:
         self._cancel = cancel
         self._progress = progress
         self._in_flight = in_flight
+        self._open_own = open_own
         self._result = Refreshed()
         self._guard = threading.Lock()
         self._facts = open_facts(self._count)
         self._reads: dict[tuple[str, str | None], Future[WheelFacts | None]] = {}
         self._pages: dict[str, Listed | None] = {}
-        self._frame = Frame.of(self._matrix, ())
+        self._unchanged = unchanged
+
+    @functools.cached_property
+    def _frame(self) -> Frame:
+        """What rows are composed with."""
+        frame = Frame.of(self._matrix, ())
+        return frame._replace(followed=_Followed(frame.followed))
 
     def _count(self, _file: IndexFile) -> None:
         with self._guard:
@@ -151,15 +172,20 @@ class Refresh:
             KeyboardInterrupt: after everything was told to end.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
-        self._frame = self._frame._replace(followed=_Followed(self._frame.followed))
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.cuda_majors)]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             self._ask([*names, *self._matrix.library_names], asking)
+            own_pages = self._own_pages(followed, asking)
+            key = self._key(own_pages)
+            if self._known_to_be_unchanged(key):
+                return self._result
+            asked = self._result.pages
             updates = self._libraries(self._matrix.library_names)
             rows = self._frameworks(followed, asking, reading)
+            own = self._own_builds(followed, rows, own_pages, reading)
             toolkits = self._toolkits(updates, asking)
-            updates |= self._unfollowed(rows, toolkits, asking)
+            updates |= self._unfollowed(rows, own, toolkits, asking)
         except BaseException:
             self._cancel.set()
             raise
@@ -167,8 +193,51 @@ class Refresh:
             # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
             asking.shutdown(wait=False, cancel_futures=True)
             reading.shutdown(wait=False, cancel_futures=True)
-        self._write(rows, toolkits, updates)
+        self._write(rows, own, toolkits, updates)
+        if self._result.pages == asked:  # what comes of others than those of the key is not known by it
+            self._keep_unchanged(key)
         return self._result
+
+    # -- nothing new ---------------------------------------------------------------------------------------------------
+
+    def _key(self, own: Mapping[str, Mapping[str, Listed]]) -> str:
+        """What tells whether anything is another than at the last refresh: pages, matrix, and who looks at them."""
+        digest = hashlib.sha256(f"{self._matrix.revision}\n".encode())
+        for file in sorted(Path(__file__).parent.iterdir()):
+            if file.suffix in {".py", ".toml"}:
+                digest.update(file.read_bytes())
+        pages = {
+            **self._pages,
+            **{f"{name} {label}": page for name, pages in own.items() for label, page in pages.items()},
+        }
+        for name, page in sorted(pages.items()):
+            digest.update(f"{name} {'' if page is None else page.digest}\n".encode())
+        return digest.hexdigest()
+
+    def _known_to_be_unchanged(self, key: str) -> bool:
+        """Whether these very pages had nothing new for this very matrix; what came of them then comes of them now."""
+        if self._unchanged is None:
+            return False
+        try:
+            body = kept(self._unchanged, _UNCHANGED)
+            data = None if body is None else json.loads(body)
+            if data is None or data["key"] != key:
+                return False
+            contradictions = [Contradiction(*map(str, one)) for one in data["contradictions"]]
+            notes = [str(one) for one in data["notes"]]
+            gone = {str(name): [str(one) for one in versions] for name, versions in data["gone"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return False
+        self._result.contradictions, self._result.notes, self._result.gone = contradictions, notes, gone
+        self._result.revision = self._matrix.revision
+        return True
+
+    def _keep_unchanged(self, key: str) -> None:
+        result = self._result
+        if self._unchanged is not None and not (result.files or result.wheels):
+            data = {"key": key, "contradictions": result.contradictions, "notes": result.notes, "gone": result.gone}
+            with contextlib.suppress(OSError):
+                keep(self._unchanged, _UNCHANGED, json.dumps(data).encode())
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -269,6 +338,80 @@ class Refresh:
                 self._result.changes.append(Change("added", recipe.name, str(version), ", ".join(built)))
         return rows
 
+    def _own_builds(
+        self,
+        followed: Sequence[Recipe],
+        rows: dict[str, dict[str, dict[str, Any]]],
+        own: Mapping[str, Mapping[str, Listed]],
+        reading: ThreadPoolExecutor,
+    ) -> dict[str, list[Addition]]:
+        """Framework -> the builds that only its own index has and no row tells of.
+
+        Those of releases that are new as well go into their rows.
+        """
+        found: dict[str, list[Addition]] = {}
+        for recipe in followed:
+            if recipe.name not in own:
+                continue
+            new = rows.get(recipe.name, {})
+            releases = [*self._parsed(f"{recipe.name}.toml").get("release", ()), *new.values()]
+            pages = {label: page.files for label, page in own[recipe.name].items()}
+            for row in new.values():  # what was assumed of pages that have been read since
+                row["build"] = [build for build in row["build"] if build.get("local") not in pages]
+            title = self._matrix.framework(recipe.name).title
+            index = OwnIndex(recipe, title, pages, releases, self._frame)
+            module = None if recipe.module is None else recipe.module.path
+            jobs = {file.url: self._read(file, module, reading) for file in index.reading()}
+            self._all(jobs, "own builds")
+            try:
+                told = index.found(self._reader(recipe, reading), self._today)
+            except Unread as unread:
+                self._result.notes.append(
+                    f"{title}'s own index was not read: the server of {unread} knows no ranges, and the wheel is too"
+                    " large to be downloaded for what it says of itself"
+                )
+                continue
+            self._result.notes += told.notes
+            self._result.contradictions += told.contradictions
+            if told.gone:
+                self._result.gone[f"{recipe.name} of its own index"] = told.gone
+            for one in told.additions:
+                if one.version in new:
+                    new[one.version]["build"].append(one.row)
+                else:
+                    found.setdefault(recipe.name, []).append(one)
+                built = f"+{one.label} on {', '.join(one.row['platforms'])}"
+                self._result.changes.append(Change("added", recipe.name, f"{one.version}+{one.label}", built))
+        return found
+
+    def _own_pages(self, followed: Sequence[Recipe], pool: ThreadPoolExecutor) -> dict[str, dict[str, Listed]]:
+        """Framework -> label -> its page on the framework's own index, of those labels that it has."""
+        found = {}
+        for recipe in followed:
+            if self._open_own is None or not recipe.own:
+                continue
+            toolkits = {row.version for row in self._matrix.toolkits}
+            for name in self._matrix.library_names:
+                if self._frame.roles.get(name) == _TOOLKIT:
+                    toolkits |= by_version(self._files(name)).keys()
+            releases = self._parsed(f"{recipe.name}.toml").get("release", ())
+            jobs = {
+                label: pool.submit(self._open_own(recipe.name, label).project, recipe.name)
+                for label in labels(recipe, toolkits, releases)
+            }
+            self._all(jobs, "own pages")
+            self._result.pages += len(jobs)
+            listed = {label: page for label, job in jobs.items() if (page := job.result()) is not None}
+            if not listed:
+                title = self._matrix.framework(recipe.name).title
+                raise OutsideError(
+                    f"{title}'s own index has no builds of {recipe.name}, with whatever label, or gives them to nobody",
+                    hints=["check `torch-index` in the settings: the URL of a folder that holds cu126, cpu, …"],
+                )
+            self._result.indexes += [page.index for page in listed.values() if page.index not in self._result.indexes]
+            found[recipe.name] = listed
+        return found
+
     def _parsed(self, file: str) -> Mapping[str, Any]:
         try:
             return tomli.loads(self._texts[file])
@@ -340,6 +483,20 @@ class Refresh:
     ) -> list[Draft] | str:
         """The builds of a release; a text if one of its wheels cannot be read by ranges."""
         module = None if recipe.module is None else recipe.module.path
+        if recipe.metadata:
+            for file in self._ahead(recipe, version, every):
+                self._read(file, module, pool)
+        try:
+            return drafts(recipe, version, every, self._frame, self._reader(recipe, pool))
+        except Unread as unread:
+            return (
+                f"{recipe.name} {version} was left out: the server of {unread} knows no ranges, and the wheel is too"
+                " large to be downloaded for what it says of itself"
+            )
+
+    def _reader(self, recipe: Recipe, pool: ThreadPoolExecutor) -> Read:
+        """What gives the facts of a framework's wheels, or raises :class:`Unread`."""
+        module = None if recipe.module is None else recipe.module.path
 
         def read(file: IndexFile) -> WheelFacts:
             facts = self._read(file, module, pool).result()
@@ -347,16 +504,7 @@ class Refresh:
                 raise Unread(file.filename)
             return facts
 
-        if recipe.metadata:
-            for file in self._ahead(recipe, version, every):
-                self._read(file, module, pool)
-        try:
-            return drafts(recipe, version, every, self._frame, read)
-        except Unread as unread:
-            return (
-                f"{recipe.name} {version} was left out: the server of {unread} knows no ranges, and the wheel is too"
-                " large to be downloaded for what it says of itself"
-            )
+        return read
 
     def _ahead(
         self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
@@ -458,12 +606,14 @@ class Refresh:
     def _unfollowed(
         self,
         rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        own: Mapping[str, Sequence[Addition]],
         toolkits: Mapping[str, Mapping[str, Any]],
         pool: ThreadPoolExecutor,
     ) -> dict[str, Update]:
         """Packages of CUDA that something new requires for the first time; what no index has is required no longer."""
         required: set[str] = set()
         builds = [build for releases in rows.values() for row in releases.values() for build in row["build"]]
+        builds += [one.row for additions in own.values() for one in additions]
         for build in builds:
             required |= {canonicalize_name(parse(text).name) for text in build["requires"]}
         for row in toolkits.values():
@@ -489,6 +639,7 @@ class Refresh:
     def _write(
         self,
         rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        own: Mapping[str, Sequence[Addition]],
         toolkits: Mapping[str, Mapping[str, Any]],
         updates: Mapping[str, Update],
     ) -> None:
@@ -510,6 +661,14 @@ class Refresh:
             file = f"{name}.toml"
             added = {version: writer.release_text(row) for version, row in releases.items()}
             result.files[file] = writer.with_rows(result.files.get(file, self._texts[file]), _RELEASE, added)
+        for name, additions in own.items():
+            file = f"{name}.toml"
+            text = result.files.get(file, self._texts[file])
+            _, old = writer.rows(text, _RELEASE)
+            for version in dict.fromkeys(one.version for one in additions):
+                builds = [one.row for one in additions if one.version == version]
+                text = text.replace(old[version], writer.with_builds(old[version], builds))
+            result.files[file] = text
         if toolkits:
             added = {version: writer.toolkit_text(row) for version, row in toolkits.items()}
             result.files[_TOOLKITS] = writer.with_rows(self._texts[_TOOLKITS], _TOOLKIT_ROW, added)

@@ -108,7 +108,9 @@ def _needs(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reas
                 yield Reason(subject, f"needs {problem.role(name)} {need.text}".strip(), need.source)
 
 
-def data(resolution: Resolution, explanations: tuple[Explanation, ...]) -> dict[str, Any]:
+def data(
+    resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None
+) -> dict[str, Any]:
     """An explanation as plain data, its keys in a fixed order."""
     return {
         **target_data(resolution.request),
@@ -124,14 +126,16 @@ def data(resolution: Resolution, explanations: tuple[Explanation, ...]) -> dict[
             }
             for one in explanations
         ],
+        **report.gain_data(gain),
     }
 
 
-def text(resolution: Resolution, explanations: tuple[Explanation, ...]) -> str:
-    """An explanation for people."""
+def text(resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None) -> str:
+    """An explanation for people; with what would give newer frameworks, if not the newest."""
     lines = [report.head(resolution)]
     for one in explanations:
         lines += ["", *_paragraph(one)]
+    lines += [] if gain is None else ["", f"  {report.gain_text(gain)}."]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Cause, Conflict, Resolution
+from kgen.model.resolution import Cause, Conflict, Resolution, Suggestion
 from kgen.solver.problem import REQUEST
 
 
@@ -53,17 +53,30 @@ def head(resolution: Resolution) -> str:
     return text
 
 
-def solution_text(resolution: Resolution) -> str:
-    """A resolution for people: what, on what, and why not newer."""
+def gain_data(gain: Suggestion | None) -> dict[str, Any]:
+    """What would give newer frameworks than a resolution has, as plain data."""
+    return {"suggestions": [] if gain is None else [{"change": gain.change, "gives": dict(gain.gives)}]}
+
+
+def gain_text(gain: Suggestion) -> str:
+    """The same for people."""
+    gives = ", ".join(f"{name} {version}" for name, version in gain.gives.items())
+    return f"{gain.change} gives {gives}, in a build that only its own index has"
+
+
+def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str:
+    """A resolution for people: what, on what, and why not newer; and what would give newer frameworks."""
     width = max(len(name) for name in resolution.packages)
     rules: dict[str, str] = {}
     for reason in resolution.why:
         rules.setdefault(reason.subject.split()[0], reason.rule)
+    column = max(10, *(len(str(version)) for version in resolution.packages.values()))
     lines = [head(resolution)]
     for name, version in resolution.packages.items():
         rule = rules.get(name)
-        lines.append(f"  {name:<{width}}  {version!s:<10}" + (f"  {rule}" if rule else ""))
+        lines.append(f"  {name:<{width}}  {version!s:<{column}}" + (f"  {rule}" if rule else ""))
     lines += [f"  note: {warning}" for warning in resolution.warnings]
+    lines += [] if gain is None else [f"  note: {gain_text(gain)}"]
     return "\n".join(line.rstrip() for line in lines)
 
 

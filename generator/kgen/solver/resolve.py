@@ -14,7 +14,7 @@ from kgen.matrix.records import Build, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease
+from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease, Suggestion
 from kgen.solver import conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
 from kgen.solver.search import Selection, search
@@ -98,6 +98,38 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
         if selection is not None:
             return resolution_of(problem, selection)
     return None
+
+
+def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Suggestion | None:
+    """What a framework's own index would add to a resolution that was made without it; None if nothing is better.
+
+    It is better if a framework is newer with it, and none is older. Nothing is solved unless a row tells of a newer
+    build.
+    """
+    request = resolution.request
+    if request.own_index or request.accelerator.cuda is None:
+        return None
+    frameworks = [name for name in resolution.packages if name in matrix.framework_names]
+    if not any(_has_newer_own_build(matrix, name, resolution) for name in frameworks):
+        return None
+    found = attempt(matrix, request._replace(own_index=True, python_open=False))
+    if found is None or any(found.packages[name] < resolution.packages[name] for name in frameworks):
+        return None
+    newer = {name: str(found.packages[name]) for name in frameworks if found.packages[name] > resolution.packages[name]}
+    return Suggestion(change="--torch-index", gives=newer) if newer else None
+
+
+def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Resolution) -> bool:
+    request, held = resolution.request, resolution.packages[name]
+    return any(
+        build.local is not None
+        and build.cuda_major == request.accelerator.cuda
+        and request.platform in build.platforms
+        and request.python in build.pythons
+        for release in reversed(matrix.framework(name).releases)
+        if release.version > held
+        for build in release.builds
+    )
 
 
 def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection | None:

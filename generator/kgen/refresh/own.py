@@ -1,0 +1,332 @@
+"""Builds that only a framework's own index has, as `torch 2.14.1+cu126`: rows of their own beside those of a release.
+
+Such an index has a page for each label, often without days and without yanks, and wheels that are tagged for any Linux.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from kgen.index import IndexFile
+from kgen.refresh.fits import Fit, fit_of, glibc_text
+from kgen.refresh.recipes import Recipe
+from kgen.refresh.requirements import parse
+from kgen.refresh.rows import Contradiction, Draft, Frame, Read, by_version, draft_of, drafted_row, first_choice
+
+_CUDA = re.compile(r"cu(\d+)(\d)")
+_CUDNN = "cudnn"
+
+
+class Addition(NamedTuple):
+    """A build that goes into the row of a release.
+
+    Attributes:
+        version: the release, as its row has it.
+        label: the build's local version label.
+        row: the build as a row has it.
+    """
+
+    version: str
+    label: str
+    row: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """What a framework's own index has that the matrix does not, or says otherwise.
+
+    Attributes:
+        additions: builds.
+        contradictions: facts of rows that are there, which the index says otherwise.
+        notes: what was left out, and why.
+        gone: builds that rows have and the index has not.
+    """
+
+    additions: list[Addition]
+    contradictions: list[Contradiction]
+    notes: list[str]
+    gone: list[str]
+
+
+def labels(recipe: Recipe, toolkits: Iterable[Version], releases: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The labels that a framework's own index is asked for.
+
+    Args:
+        recipe: the framework's.
+        toolkits: every version of CUDA that there is.
+        releases: the framework's releases as their file has them, whose labels count too.
+    """
+    known = [f"{major}{minor}" for major, minor in sorted({(one.major, one.minor) for one in toolkits})]
+    made = [text.replace("{cuda}", cuda) for text in recipe.own for cuda in (known if "{cuda}" in text else [""])]
+    there = [build["local"] for row in releases for build in row.get("build", ()) if "local" in build]
+    return tuple(dict.fromkeys([*made, *there]))
+
+
+def cuda_of(label: str) -> str | None:
+    """The CUDA that a label names: `cu126` is 12.6; None of a label that names none."""
+    match = _CUDA.fullmatch(label)
+    return None if match is None else f"{match[1]}.{match[2]}"
+
+
+class OwnIndex:
+    """The pages of a framework's own index, label by label, beside the rows that the matrix has."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        title: str,
+        pages: Mapping[str, Sequence[IndexFile]],
+        releases: Sequence[Mapping[str, Any]],
+        frame: Frame,
+    ) -> None:
+        """Compare; nothing is read.
+
+        Args:
+            recipe: the framework's.
+            title: what people call it.
+            pages: label -> the files of its page.
+            releases: the framework's releases as their file has them, the new ones among them.
+            frame: what rows are composed with.
+        """
+        self._recipe = recipe
+        self._title = title
+        self._frame = frame
+        self._releases = {Version(row["version"]): row for row in releases}
+        self._linux = [name for name, platform in frame.platforms.items() if platform.glibc is not None]
+        self._bare: set[str] = set()
+        self._files: dict[tuple[str, Version], list[IndexFile]] = {}
+        for label, files in pages.items():
+            for version, wheels in by_version(files).items():
+                public = Version(version.public)
+                if (
+                    version.local == label
+                    and public in self._releases
+                    and not (public.is_prerelease or public.is_devrelease)
+                ):
+                    self._files[label, public] = [self._with_floor(one, public) for one in wheels if one.yanked is None]
+        self._labels = tuple(pages)
+
+    def _with_floor(self, file: IndexFile, version: Version) -> IndexFile:
+        """A wheel that is tagged for any Linux, as one for the glibc that the release's plain wheels need."""
+        tag = file.tags[2]
+        for name in self._linux:
+            machine = self._frame.platforms[name].markers["platform_machine"]
+            if tag == f"linux_{machine}":
+                floors = [
+                    build["platforms"][name]
+                    for build in self._releases[version].get("build", ())
+                    if name in build["platforms"] and build["platforms"][name]
+                ]
+                if floors:
+                    self._bare.add(file.filename)
+                    glibc = floors[0].replace(".", "_")
+                    return file._replace(tags=(file.tags[0], file.tags[1], f"manylinux_{glibc}_{machine}"))
+        return file
+
+    # -- what is to be read --------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> Iterator[tuple[str, Version, str, Fit]]:
+        """Label, release and platform of each build that the matrix has no row of and somebody could need."""
+        for (label, version), files in sorted(self._files.items(), key=lambda item: (item[0][1], item[0][0])):
+            fit = fit_of(files, self._frame.targets, self._frame.minors)
+            builds = self._releases[version].get("build", ())
+            for platform in self._linux:
+                mine = [build for build in builds if platform in build["platforms"]]
+                known = any(build.get("local") == label for build in mine)
+                plain = {build.get("cuda") for build in mine if "local" not in build}
+                # what the plain wheels are need not be fetched from elsewhere
+                if (
+                    self._is_followed(label)
+                    and platform in fit
+                    and version >= self._recipe.since
+                    and not known
+                    and cuda_of(label) not in plain
+                ):
+                    yield label, version, platform, fit
+
+    def _is_followed(self, label: str) -> bool:
+        """Whether a label is of a CUDA whose driver is known."""
+        cuda = cuda_of(label)
+        return cuda is None or int(cuda.partition(".")[0]) in self._frame.matrix.cuda_majors
+
+    def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
+        """The builds with CUDA whose rows are from elsewhere than the wheel."""
+        for version, row in self._releases.items():
+            for place, build in enumerate(row.get("build", ())):
+                label = build.get("local")
+                if (label, version) in self._files and "cuda" in build and ".whl: METADATA" not in build["source"]:
+                    yield label, version, place, build
+
+    def reading(self) -> list[IndexFile]:
+        """Every wheel that :meth:`found` will read."""
+        wanted = [
+            self._wheel(label, version, platform, list(fit[platform]))
+            for label, version, platform, fit in self._wanted()
+        ]
+        doubted = [
+            self._wheel(label, version, platform, list(build["pythons"]))
+            for label, version, _, build in self._doubted()
+            for platform in build["platforms"]
+        ]
+        return [one for one in (*wanted, *doubted) if one is not None]
+
+    def _wheel(self, label: str, version: Version, platform: str, pythons: Sequence[str]) -> IndexFile | None:
+        return first_choice(self._files[label, version], platform, pythons, self._recipe, self._frame)
+
+    # -- what comes of it ----------------------------------------------------------------------------------------------
+
+    def found(self, read: Read, today: dt.date) -> Found:
+        """The rows of what is new, and what is said against those that are there.
+
+        Args:
+            read: gives what a wheel knows of itself.
+            today: the day that rows are checked on.
+
+        Raises:
+            Unread: a wheel would have to be downloaded whole.
+            OutsideError: a wheel cannot be had, or says what makes no sense.
+        """
+        result = Found([], [], [], [])
+        unknown = [label for label in self._labels if not self._is_followed(label)]
+        if unknown:
+            result.notes.append(
+                f"builds of {self._title}'s own index for {', '.join(unknown)} were left out: cuda.toml knows no driver"
+                " for that CUDA"
+            )
+        bundled = []
+        for label, version, platform, fit in self._wanted():
+            draft = self._draft(label, version, platform, fit, read)
+            name = f"{self._recipe.name} {version}+{label}"
+            if draft is None or (draft.cuda or None) != cuda_of(label):
+                says = "nothing" if draft is None or not draft.cuda else f"CUDA {draft.cuda}"
+                result.notes.append(
+                    f"{name} was left out: its wheel says {says}, and its label {cuda_of(label) or 'the CPU'}"
+                )
+            elif draft.cuda and not any(self._frame.roles.get(parse(text).name) == _CUDNN for text in draft.requires):
+                bundled.append(f"{version}+{label}")
+            else:
+                result.additions.append(
+                    Addition(str(self._releases[version]["version"]), label, self._row(label, version, draft, today))
+                )
+        if bundled:
+            listed = ", ".join(dict.fromkeys(bundled))
+            result.notes.append(
+                f"{self._recipe.name} {listed}: left out, for their wheels require no cuDNN, and what they bring is not"
+                " known"
+            )
+        result.contradictions.extend(self._against(read))
+        result.gone.extend(
+            f"{version}+{build['local']}"
+            for version, release in sorted(self._releases.items())
+            for build in release.get("build", ())
+            if build.get("local") in self._labels and (build["local"], version) not in self._files
+        )
+        return result
+
+    def _draft(self, label: str, version: Version, platform: str, fit: Fit, read: Read) -> Draft | None:
+        wheel = self._wheel(label, version, platform, list(fit[platform]))
+        if wheel is None:
+            return None
+        name = self._recipe.name
+        return draft_of(
+            self._recipe,
+            [Requirement(name)],
+            versions={name: Version(f"{version}+{label}")},
+            wheels={name: wheel},
+            target=self._frame.platforms[platform],
+            pythons=tuple(fit[platform]),
+            fits={name: fit},
+            frame=self._frame,
+            read=read,
+        )
+
+    def _row(self, label: str, version: Version, draft: Draft, today: dt.date) -> dict[str, Any]:
+        """A build as a row has it; GPUs as the nearest release with the same CUDA has them."""
+        notes = list(draft.notes)
+        carried: dict[str, Any] = {}
+        if draft.cuda:
+            before, like = self._alike(label, version, draft)
+            carried = {name: like[name] for name in ("sass", "ptx", "gpu-fails") if name in like}
+            notes += [f"sass and ptx assumed from {before}"] if carried else []
+        if draft.wheels[0].filename in self._bare:
+            notes.append("tagged for any Linux; glibc as of the plain wheels")
+        row = drafted_row(self._recipe, draft, carried, notes, today)
+        source, checked = row.pop("source"), row.pop("checked")
+        # only what is true of every build of a release, such as that it names no NumPy that it cannot use
+        added = [build.get("adds") for build in self._releases[version].get("build", ()) if "adds" in build]
+        return {
+            **row,
+            **({"adds": added[0]} if added else {}),
+            "local": label,
+            "source": f"{self._title}'s own index; {source}",
+            "checked": checked,
+        }
+
+    def _alike(self, label: str, version: Version, draft: Draft) -> tuple[str, Mapping[str, Any]]:
+        """The build that most likely has code for the same GPUs: of the same CUDA and platform, in the nearest release.
+
+        Older ones first, and of one release that with the same label.
+        """
+        older = sorted((one for one in self._releases if one <= version), reverse=True)
+        newer = sorted(one for one in self._releases if one > version)
+        for one in (*older, *newer):
+            builds = [
+                build
+                for build in self._releases[one].get("build", ())
+                if build.get("cuda") == draft.cuda and draft.platform in build["platforms"] and "sass" in build
+            ]
+            for build in sorted(builds, key=lambda build: build.get("local") != label):
+                return f"{one}{'+' + build['local'] if 'local' in build else ''}", build
+        return "", {}
+
+    def _against(self, read: Read) -> Iterator[Contradiction]:
+        """What the index says otherwise than rows that are there."""
+        for version, release in sorted(self._releases.items()):
+            for build in release.get("build", ()):
+                label = build.get("local", "")
+                files = self._files.get((label, version))
+                if files is None or version < self._recipe.since:
+                    continue
+                about = f"{self._recipe.name} {version}+{label}"
+                page = f"{self._title}'s own index, page of {label}"
+                fit = fit_of(files, self._frame.targets, self._frame.minors)
+                for platform, glibc in build["platforms"].items():
+                    serves = fit.get(platform, {})
+                    missing = [minor for minor in build["pythons"] if minor not in serves]
+                    if missing:
+                        says = f"wheels for Python {', '.join(missing)}"
+                        yield Contradiction(f"{about}, {platform}", says, build["source"], "no such wheel", page)
+                    needed = glibc_text({minor: serves[minor] for minor in build["pythons"] if minor in serves})
+                    if needed and glibc and Version(needed) > Version(glibc):
+                        says = f"runs on glibc {glibc}"
+                        text = f"its wheels need glibc {needed}"
+                        yield Contradiction(f"{about}, {platform}", says, build["source"], text, page)
+        for label, version, _, build in self._doubted():
+            for platform in build["platforms"]:
+                yield from self._against_wheel(label, version, platform, build, read)
+
+    def _against_wheel(
+        self, label: str, version: Version, platform: str, build: Mapping[str, Any], read: Read
+    ) -> Iterator[Contradiction]:
+        """What a wheel says of itself otherwise than its row."""
+        fit = fit_of(self._files[label, version], self._frame.targets, self._frame.minors)
+        draft = self._draft(label, version, platform, fit, read) if platform in fit else None
+        if draft is None:
+            return
+        about = f"{self._recipe.name} {version}+{label}, {platform}"
+        page = f"{draft.wheels[0].filename}: METADATA"
+        module = self._recipe.module
+        if draft.cuda != build["cuda"]:
+            where = page if module is None else f"{draft.wheels[0].filename}: {module.path}"
+            yield Contradiction(about, f"CUDA {build['cuda']}", build["source"], f"CUDA {draft.cuda or 'none'}", where)
+        says = {parse(text).name: text for text in draft.requires}
+        for text in build.get("requires", ()):
+            other = says.get(canonicalize_name(parse(text).name), "nothing of it")
+            if other != text:
+                yield Contradiction(about, f"needs {text}", build["source"], f"needs {other}", page)

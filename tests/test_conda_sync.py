@@ -66,6 +66,51 @@ class TestSync:
         assert record["sha256"]
         assert (prefix / "conda-meta/history").exists()
 
+    def test_keras_settings_in_its_own_folder(
+        self, conda: Kgen, served: ChannelServer, prefix: Path, tmp_path: Path
+    ) -> None:
+        """Whichever way leads in finds them; data sets and weights are shared, and the home folder gets no settings."""
+        home = tmp_path / "home"
+        home.mkdir()
+        good(conda(*ASK, "torch", "--channel", served.url, "--isolate-config"))
+        records = prefix.parents[2] / "locks" / NAME / "conda-records.json"
+        assert json.loads(records.read_text())["places"] == {"KERAS_HOME": "{prefix}/share/kgen/keras"}
+        good(conda("sync", "torch", "--conda", HOME=str(home)))
+        own = prefix / "share/kgen/keras"
+        assert json.loads((own / "keras.json").read_text())["backend"] == "torch"
+        assert (own / "datasets").resolve() == home / ".keras/datasets"
+        assert sorted(path.name for path in (home / ".keras").iterdir()) == ["datasets", "models"]
+        hooks = prefix / "etc/conda"
+        script = (
+            f'KERAS_HOME=before; export KERAS_HOME; . "{hooks}/activate.d/kgen.sh"; echo "$KERAS_HOME $KERAS_BACKEND"\n'
+            f'. "{hooks}/deactivate.d/kgen.sh"; echo "$KERAS_HOME ${{KERAS_BACKEND-none}}"'
+        )
+        for words in (["sh", "-euc", script], ["bash", "-euc", script]):
+            done = subprocess.run(words, check=True, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+            assert done.stdout == f"{own} torch\nbefore none\n"
+        told = "import os; print(os.environ['KERAS_HOME'], os.environ['KERAS_BACKEND'])"
+        done = subprocess.run(
+            [prefix / "bin/python", "-c", told], check=True, capture_output=True, text=True, env={"HOME": str(home)}
+        )
+        assert done.stdout == f"{own} torch\n"
+        assert good(conda("run", f"{NAME}-conda", "--", "python", "-c", told)).stdout.endswith("keras torch\n")
+        assert good(conda("check", "--installed", f"{NAME}-conda")).stdout.endswith("every file is as locked\n")
+
+    def test_without_settings_of_its_own(self, locked: Kgen, prefix: Path) -> None:
+        good(locked("sync", "torch", "--conda"))
+        assert not (prefix / "share/kgen/keras").exists()
+        assert "KERAS_HOME" not in (prefix / "etc/conda/activate.d/kgen.sh").read_text()
+        records = json.loads((prefix.parents[2] / "locks" / NAME / "conda-records.json").read_text())
+        assert not {"places", "configuration", "shared"} & set(records)
+
+    def test_a_name_that_no_variable_has(self, conda: Kgen, served: ChannelServer, project: Path) -> None:
+        good(conda(*ASK, "torch", "--channel", served.url, "--isolate-config"))
+        path = project / "locks" / NAME / "conda-records.json"
+        path.write_text(path.read_text().replace('"KERAS_HOME"', '"KERAS HOME"'))
+        result = conda("sync", "torch", "--conda")
+        assert result.status == 2
+        assert "`KERAS HOME` is not the name of an environment variable" in result.stderr
+
     def test_from_the_cache_with_the_server_down(self, conda: Kgen, built: Channel, prefix: Path) -> None:
         with serving(built.folder) as server:
             good(conda(*ASK, "torch", "--channel", server.url))

@@ -89,6 +89,20 @@ def test_a_machine_on_which_all_is_well(matrix: CompatibilityMatrix) -> None:
     assert found(matrix) == []
 
 
+def test_what_is_no_longer_supported_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
+    old = JAX._replace(environment="keras2-theano-cpu", backends=("keras2-theano-pymc",), accelerator="cpu")
+    other = JAX._replace(environment="keras2-tensorflow-cpu", backends=("keras2-tensorflow",), accelerator="cpu")
+    patients = [PATIENT._replace(lock=old), PATIENT._replace(lock=other), PATIENT]
+    notes = [
+        one for one in doctor.examine(MACHINE, AROUND, patients, matrix, LIBRARIES) if "last supported" in one.what
+    ]
+    assert [(one.what, one.environments) for one in notes] == [
+        ("multi-backend Keras 2 was last supported on 2020-04-30", ("keras2-theano-cpu", "keras2-tensorflow-cpu")),
+        ("Theano-PyMC was last supported on 2021-01-22", ("keras2-theano-cpu",)),
+    ]
+    assert "Aesara" in notes[1].why
+
+
 class TestDriver:
     def test_too_old(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=DriverVersion("470.223.02"))))

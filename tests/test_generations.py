@@ -21,10 +21,12 @@ from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
 from kgen.freshness import hand_edited, recorded
-from kgen.installers.sync import _link, _pins
-from kgen.lockers import pylock
+from kgen.installers.environment import link
+from kgen.installers.sync import _pins
+from kgen.lockers import judge, pylock
 from kgen.lockers.lock import LockedWheel
-from kgen.lockers.uv import stand_ins
+from kgen.lockers.session import with_whole
+from kgen.lockers.uv import _cutoff, stand_ins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
@@ -76,6 +78,8 @@ def refused(found: Resolution | Conflict) -> Conflict:
         ("theano", None, "keras2-theano"),
         ("tensorflow", "keras2", "keras2-tensorflow"),
         ("jax", "keras2", None),
+        ("theano-pymc", None, "keras2-theano-pymc"),
+        ("theano-pymc", "keras3", None),
         ("mxnet", None, None),
     ],
 )
@@ -94,6 +98,12 @@ def test_which_backend_is_meant(
         ("generations.toml", 'pythons = ">=3.6,<3.9"', 'pythons = ">=3.7,<3.9"', "leaves out 3.6"),
         ("generations.toml", '"wheel==0.37.1"', '"wheel>=0.37"', "`wheel>=0.37` is not exact"),
         ("generations.toml", "since = 2018-06-06", 'since = "2018"', "should be a date, is text"),
+        (
+            "backends.toml",
+            'instead-of = "keras2-theano"',
+            'instead-of = "theano"',
+            "instead-of: unknown backend theano",
+        ),
         ("backends.toml", 'releases = "<2.3"', 'releases = "2.3"', "is not a range of versions"),
     ],
 )
@@ -118,6 +128,37 @@ def test_theano_has_the_ranges_that_its_metadata_lacks(matrix: CompatibilityMatr
     for python, numpy in (("3.6", "1.19.5"), ("3.7", "1.21.6"), ("3.8", "1.21.6")):
         found = solved(ask(matrix, "keras2-theano", python))
         assert (found["keras"], found["theano"], found["numpy"], found["h5py"]) == ("2.3.1", "1.0.5", numpy, "2.10.0")
+
+
+def test_theano_pymc_serves_what_theano_does_and_is_taken_where_it_is_asked_for(
+    kgen: Kgen, matrix: CompatibilityMatrix
+) -> None:
+    for python, numpy in (("3.6", "1.19.5"), ("3.7", "1.21.6"), ("3.8", "1.21.6")):
+        found = solved(ask(matrix, "keras2-theano-pymc", python))
+        assert (found["keras"], found["theano-pymc"], found["numpy"]) == ("2.3.1", "1.0.12", numpy)
+        assert "theano" not in found
+    refused(ask(matrix, "keras2-theano-pymc", "3.9"))
+    conflict = refused(ask(matrix, "keras2-theano-pymc", "3.8", "numpy>=1.22"))
+    assert [cause.requires for cause in conflict.causes] == ["numpy>=1.22", "numpy >=1.9.1,<1.22"]
+    for words in (["--require", "theano-pymc<1.1"], ["--dependency", "Theano_PyMC"]):
+        answer = json.loads(kgen("solve", "theano", "--cpu", "--json", *words).stdout)["solution"]
+        assert answer["environment"] == "keras2-theano-cpu"
+        assert answer["packages"] == {"keras": "2.3.1", "theano-pymc": "1.0.12"}
+    assert kgen("solve", "theano-pymc", "--cpu").stdout.startswith("keras2-theano-pymc-cpu: Python 3.8, linux-64\n")
+
+
+def test_why_theano_pymc_is_there_is_said(kgen: Kgen) -> None:
+    done = kgen("explain", "theano", "--cpu", "--require", "theano-pymc")
+    assert done.status == 0, done.stderr
+    assert "in the place of theano, as a requirement names it: both are the module `theano`" in done.stdout
+
+
+def test_keras_cannot_import_a_later_theano_pymc(matrix: CompatibilityMatrix) -> None:
+    pinned = ask(matrix, "keras2-theano-pymc", "3.7", "theano-pymc==1.1.2")
+    assert isinstance(pinned, Resolution)
+    assert any("has no MRG_RandomStreams" in warning for warning in pinned.warnings)
+    theirs = {one.version for one in pinned.sources if one.name == "theano-pymc"}
+    assert theirs == {release.version for release in matrix.framework("theano-pymc").releases}
 
 
 def test_keras_2_takes_no_tensorflow_that_it_fails_on(matrix: CompatibilityMatrix) -> None:
@@ -177,6 +218,96 @@ def test_a_cpu_build_is_sound_where_that_for_cuda_is_not(matrix: CompatibilityMa
     assert any("is to be avoided: its wheel does not find" in warning for warning in pinned.warnings)
 
 
+def test_what_was_deleted_and_put_back_is_taken_and_said(matrix: CompatibilityMatrix) -> None:
+    """jaxlib of summer 2023 was deleted from the index, but for one that came back in 2025."""
+    found = ask(matrix, "keras-core-jax", "3.10", day="2023-09-01")
+    assert isinstance(found, Resolution)
+    assert (solved(found)["jax"], solved(found)["tensorflow"]) == ("0.4.13", "2.13.0")
+    assert found.republished == {"jaxlib": dt.date(2025, 12, 5)}
+    assert any("jaxlib that are locked were put on the index again on 2025-12-05" in text for text in found.warnings)
+    later = ask(matrix, "keras-core-jax", "3.10", "jax==0.4.13")
+    assert isinstance(later, Resolution)
+    assert not any("put on the index again" in text for text in later.warnings)
+    assert _cutoff(dt.date(2023, 9, 1), found.republished) == [
+        "--exclude-newer",
+        "2023-09-02T00:00:00Z",
+        "--exclude-newer-package",
+        "jaxlib=2025-12-06T00:00:00Z",
+    ]
+    assert _cutoff(dt.date(2026, 1, 1), found.republished) == ["--exclude-newer", "2026-01-02T00:00:00Z"]
+
+
+def test_what_is_imported_undeclared_counts_with_what_it_needs_itself(matrix: CompatibilityMatrix) -> None:
+    """NumPy is the framework here, and TensorFlow beside it takes none newer than 1.24.3."""
+    found = ask(matrix, "keras-core-numpy", "3.10", day="2023-09-01")
+    assert isinstance(found, Resolution)
+    assert solved(found)["numpy"] == "1.24.3"
+    assert {"jax==0.4.13", "jaxlib==0.4.13", "tensorflow-cpu==2.13.0"} <= set(found.install)
+
+
+@pytest.mark.parametrize(
+    ("backend", "on", "place"),
+    [
+        ("tensorflow", CUDA_11, "`conda-forge` has TensorFlow of that time with its CUDA and cuDNN (2.12.1 for"),
+        ("jax", CUDA_11, "has its builds for CUDA on an index of its own, which kgen does not lock from"),
+        ("jax", CUDA_12, "`conda-forge` has jaxlib of that time for CUDA 11.8 (0.4.19) and 12.0"),
+    ],
+)
+def test_a_gpu_of_that_day_is_refused_and_its_place_named(
+    matrix: CompatibilityMatrix, backend: str, on: Accelerator, place: str
+) -> None:
+    assert place in refused(ask(matrix, f"keras-core-{backend}", "3.10", on=on, day="2023-09-01")).message
+    today = refused(ask(matrix, f"keras-core-{backend}", "3.8", on=on)).message
+    assert place not in today
+
+
+@pytest.mark.parametrize("words", [("--generation", "keras3"), ("--keras", ">=3")])
+def test_keras_3_did_not_exist_then(kgen: Kgen, words: tuple[str, str]) -> None:
+    done = kgen("solve", "jax", "--cpu", "--as-of", "2023-09-01", *words)
+    assert done.status == 3
+    said = "; Keras 3 did not exist on 2023-09-01: its first release was on 2023-11-28\n"
+    assert done.stderr.startswith("error: jax-cpu: ")
+    assert said in done.stderr
+    assert "\nhint: --generation keras-core" in done.stderr
+    taken = kgen("solve", "jax", "--cpu", "--as-of", "2023-09-01")
+    assert "note: Keras Core, as Keras 3 came out on 2023-11-28; `--generation` chooses another\n" in taken.stderr
+
+
+def test_a_library_of_models_has_the_tensorflow_that_it_imports(kgen: Kgen) -> None:
+    for hub, version in (("cv", "2.13.1"), ("nlp", "2.12.1")):
+        words = ("solve", "jax", "--generation", "keras-core", "--with-hub", hub, "--cpu")
+        answer = json.loads(kgen(*words, "--json").stdout)["solution"]
+        assert answer["packages"]["tensorflow"] == version
+        why = next(one["rule"] for one in answer["why"] if one["subject"] == f"tensorflow {version}")
+        assert why == f"newest that keras-{hub} can import: it does, and declares it not; for the CPU"
+        late = kgen(*words, "--python", "3.12")
+        assert late.status == 3
+        assert f"tensorflow >=2.12,<2.16 for keras-{hub}" in late.stderr
+        assert "\nhint: --python 3.11 gives jax 0.4" in late.stderr
+
+
+def test_the_whole_of_a_framework_in_the_place_of_its_part(matrix: CompatibilityMatrix) -> None:
+    found = ask(matrix, "tensorflow", "3.12")
+    assert isinstance(found, Resolution)
+    assert with_whole(found, {"keras", "tensorflow-cpu"}) is None
+    whole = with_whole(found, {"tensorflow", "tensorflow-cpu"})
+    assert whole is not None
+    assert whole.install[0] == f"tensorflow=={found.packages['tensorflow']}"
+    assert "tensorflow-cpu" not in whole.packages
+    assert whole.why[0].rule.endswith("; whole, as a dependency requires it, and not tensorflow-cpu")
+    jax = ask(matrix, "jax", "3.12")
+    assert isinstance(jax, Resolution)
+    assert with_whole(jax, {"jax", "jaxlib"}) is None
+
+
+def test_two_projects_that_are_one_module_are_not_locked_together(matrix: CompatibilityMatrix) -> None:
+    both = (THEANO, dataclasses.replace(THEANO, name="theano-pymc", filename="Theano-PyMC-1.0.12.tar.gz"))
+    lock = dataclasses.replace(LOCK, wheels=(*LOCK.wheels, *both))
+    said = "theano and theano-pymc are both the module `theano`: one environment can have one of them"
+    assert said in judge.faults(matrix, lock, {})
+    assert said not in judge.faults(matrix, dataclasses.replace(LOCK, wheels=(*LOCK.wheels, THEANO)), {})
+
+
 def test_what_ended_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
     found = ask(matrix, "keras2-theano", "3.7")
     assert isinstance(found, Resolution)
@@ -216,7 +347,7 @@ def test_the_generation_follows_from_what_is_asked(kgen: Kgen, words: list[str],
     [
         (
             ["jax", "--generation", "keras2"],
-            "`jax` is no backend of multi-backend Keras 2; it has tensorflow, theano, cntk\n\nhint: kgen matrix show",
+            "`jax` is no backend of multi-backend Keras 2; it has tensorflow, theano, theano-pymc, cntk\n\nhint: kgen ",
         ),
         (["--generation", "keras4"], "--generation: unknown generation `keras4`; did you mean `keras3`? Known are"),
         (["--with-hub", "audio"], "--with-hub: unknown library of models `audio`; known are cv, nlp"),
@@ -340,11 +471,11 @@ def test_what_stands_for_a_source_distribution_says_what_it_requires(tmp_path: P
 
 def test_sources_are_allowed_to_their_generation_alone(matrix: CompatibilityMatrix) -> None:
     names = {
-        backend: [one.name for one in found.sources]
+        backend: list(dict.fromkeys(one.name for one in found.sources))
         for backend, python in (("keras2-theano", "3.7"), ("jax", "3.12"))
         if isinstance(found := ask(matrix, backend, python), Resolution)
     }
-    assert names == {"keras2-theano": ["theano", "gast", "termcolor"], "jax": []}
+    assert names == {"keras2-theano": ["theano", "theano-pymc", "gast", "termcolor"], "jax": []}
     assert RESOLUTION.sources == ()
 
 
@@ -365,7 +496,7 @@ def test_what_is_in_the_folder_of_the_environment(tmp_path: Path) -> None:
     assert files["share/kgen/keras/keras.json"] == '{"backend": "theano"}\n'
     assert "x=/envs/one/compiled" in files["share/kgen/activate.sh"]
     assert "'THEANO_FLAGS': 'x=/envs/one/compiled'" in files["lib/python3.7/site-packages/_kgen_environment.py"]
-    _link(tmp_path / "env" / "keras" / "datasets", tmp_path / "home" / "datasets")
+    link(tmp_path / "env" / "keras" / "datasets", tmp_path / "home" / "datasets")
     (tmp_path / "env" / "keras" / "datasets" / "mnist.npz").touch()
     assert (tmp_path / "home" / "datasets" / "mnist.npz").exists()
 

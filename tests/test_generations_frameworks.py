@@ -7,9 +7,11 @@ where `CI` is set, and a skip elsewhere.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.command import Kgen, Result
@@ -44,15 +46,22 @@ class Case:
         return f"{self.backend}-cpu"
 
     @property
+    def backends(self) -> tuple[str, ...]:
+        return (self.backend,)
+
+    @property
     def label(self) -> str:
-        return "-".join((self.backend, self.python, *(word.rpartition("=")[2] for word in self.words[1:])))
+        words = (word for word in self.words[1:] if not word.startswith("--"))
+        return "-".join((self.backend, self.python, *(word.rpartition("=")[2] for word in words)))
 
 
 THEANO = Case("keras2-theano", "3.7", "theano", ("--isolate-config",))
 TENSORFLOW_1 = Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==1.15.5"))
+PYMC = Case("keras2-theano", "3.7", "theano", ("--require", "theano-pymc"))
 CNTK = Case("keras2-cntk", "3.6", "cntk's engine")
 CASES = (
     THEANO,
+    PYMC,
     TENSORFLOW_1,
     Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==2.2.3")),
     Case("keras-core-jax", "3.9", "xla"),
@@ -61,6 +70,21 @@ CASES = (
     Case("keras-core-tensorflow", "3.11", "xla"),
     Case("keras-core-torch", "3.11", "inductor"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Together(Case):
+    """An environment of several backends, by its own name."""
+
+    of: tuple[str, ...] = ()
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        return (*self.of, "--together", self.backend)
+
+    @property
+    def label(self) -> str:
+        return f"{self.backend}-{self.python}"
 
 
 def project(world: World, case: Case) -> Kgen:
@@ -74,8 +98,8 @@ def project(world: World, case: Case) -> Kgen:
     with _alone(world.folder / f"{case.label}.lock"):
         if not (folder / ".kgen" / "envs" / case.name).exists():
             (folder / "home").mkdir(parents=True, exist_ok=True)
-            words = (*case.words, "--python", case.python, "--exclude-newer", _CUTOFF)
-            locked = kgen("lock", case.backend, "--cpu", *words, timeout=_LONG)
+            until = () if "--as-of" in case.words else ("--exclude-newer", _CUTOFF)
+            locked = kgen("lock", *case.backends, "--cpu", *case.words, "--python", case.python, *until, timeout=_LONG)
             if "+cpu" in locked.stderr:
                 pytest.skip("no CPU build of PyTorch here: UV_FIND_LINKS names no folder with one")
             assert locked.status == 0, locked.stderr
@@ -135,6 +159,131 @@ def test_theano_is_selected_without_a_word_in_the_home_folder(world: World) -> N
     assert '"backend": "theano"' in (prefix / "share/kgen/keras/keras.json").read_text(encoding="utf-8")
     assert not (home / ".keras" / "keras.json").exists()
     assert (prefix / "share/kgen/keras/datasets").resolve() == home / ".keras" / "datasets"
+
+
+def test_theano_pymc_comes_in_the_place_of_theano(world: World) -> None:
+    """They are one module: the one is locked or the other, with the folder for its C; a GPU is refused alike."""
+    kgen = project(world, PYMC)
+    lock = (kgen.folder / "locks" / PYMC.name / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    assert 'name = "theano-pymc"\nversion = "1.0.12"\n' in lock
+    assert 'name = "theano"\n' not in lock
+    told = "import keras, theano; print(keras.backend.backend(), theano.__version__, theano.config.compiledir)"
+    done = kgen("run", PYMC.name, "--", "python", "-c", told, timeout=_LONG)
+    assert done.status == 0, done.stderr
+    backend, version, compiled = done.stdout.split()
+    assert (backend, version) == ("theano", "1.0.12")
+    assert "/envs/keras2-theano-cpu/share/kgen/theano/" in compiled
+    refused = kgen("lock", "theano", "--require", "theano-pymc", "--cuda", "12", "--python", PYMC.python)
+    assert refused.status == 3
+    assert "conda's `conda-forge` has theano with pygpu and libgpuarray" in refused.stderr
+    both = kgen("lock", "theano", "--require", "theano-pymc", "--dependency", "theano", "--python", PYMC.python)
+    assert both.status == 4
+    assert "theano and theano-pymc are both the module `theano`" in both.stderr
+    assert kgen("check", PYMC.name).status == 0
+
+
+AS_OF = Together(
+    backend="day",
+    python="3.10",
+    compiler=None,
+    words=("--as-of", "2023-09-01"),
+    of=("tensorflow", "jax", "numpy"),
+)
+
+
+def test_the_environment_that_one_would_have_made_then(world: World) -> None:
+    """Matrix, index and Python of a day in 2023, when Keras 3 was keras-core: all of it trains."""
+    kgen = project(world, AS_OF)
+    done = validate(kgen, AS_OF.name)
+    assert done.status == 0, done.stdout + done.stderr
+    data = checked(kgen.folder / "locks" / AS_OF.name / "receipts" / "cpu.json")
+    assert data["installed"] == {"as_locked": True, "differences": []}
+    steps = {step["backend"]: step for step in data["steps"]}
+    assert steps.keys() == {"keras-core-tensorflow", "keras-core-jax", "keras-core-numpy"}
+    assert steps["keras-core-numpy"]["distance"]["outputs"] < 1e-6
+    for name in ("keras-core-tensorflow", "keras-core-jax"):
+        assert steps[name]["distance"]["losses"] < 2e-6
+        assert steps[name]["proof"]["compiler"] == "xla"
+    lock = (kgen.folder / "locks" / AS_OF.name / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    for name, version in {
+        "keras-core": "0.1.5",
+        "jax": "0.4.13",
+        "jaxlib": "0.4.13",
+        "tensorflow-cpu": "2.13.0",
+    }.items():
+        assert f'name = "{name}"\nversion = "{version}"\n' in lock
+
+
+# -- libraries of models -----------------------------------------------------------------------------------------------
+
+# of a day, because uv takes a minute to close what all later releases of their dependencies say
+HUBS = Case("keras-core-jax", "3.10", "xla", ("--as-of", "2023-11-20", "--with-hub", "cv", "--with-hub", "nlp"))
+HUB = Case("tensorflow", "3.11", "xla", ("--with-hub", "nlp"))
+
+_MODELS = """
+import importlib, json, keras_core, keras_cv, keras_nlp, numpy
+layers = keras_core.layers
+pixels = numpy.random.default_rng(0).uniform(0, 255, size=(6, 8, 8, 3)).astype("float32")
+gray = numpy.asarray(keras_cv.layers.Grayscale(output_channels=3)(pixels))
+image = layers.Input((8, 8, 3))
+squeezed = keras_cv.layers.SqueezeAndExcite2D(8)(layers.Conv2D(8, 3)(image))
+encoded = keras_nlp.layers.TransformerEncoder(intermediate_dim=16, num_heads=2)(layers.Reshape((36, 8))(squeezed))
+model = keras_core.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(encoded)))
+model.compile(optimizer=keras_core.optimizers.SGD(0.05), loss="sparse_categorical_crossentropy")
+losses = [float(model.train_on_batch(gray / 255, numpy.arange(6) % 3)) for _ in range(4)]
+switches = [importlib.import_module(f"{one}.src.backend.config").multi_backend() for one in ("keras_cv", "keras_nlp")]
+array = type(model.trainable_variables[0].value).__module__.partition(".")[0]
+gray = bool(numpy.allclose(gray[..., 0], gray[..., 2]))
+print(json.dumps([keras_core.backend.backend(), switches, array, gray, losses]))
+"""
+
+_HUB = """
+import json, keras, keras_hub, numpy
+layer = keras_hub.layers.TransformerEncoder(intermediate_dim=16, num_heads=2)
+layers = [keras.layers.Input((6, 8)), layer, keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3, "softmax")]
+model = keras.Sequential(layers)
+model.compile(optimizer=keras.optimizers.SGD(0.05), loss="sparse_categorical_crossentropy")
+batch = numpy.random.default_rng(0).normal(size=(6, 6, 8)).astype("float32")
+losses = [float(model.train_on_batch(batch, numpy.arange(6) % 3)) for _ in range(4)]
+print(json.dumps([keras.backend.backend(), losses]))
+"""
+
+
+def used(kgen: Kgen, case: Case, program: str) -> list[Any]:
+    """What a program says in the environment, which the hook has activated and nothing else."""
+    prefix = kgen.folder / ".kgen" / "envs" / case.name
+    outside = {name: value for name, value in kgen.env(HOME=str(kgen.folder / "home")).items() if "KERAS" not in name}
+    words = ["sh", "-c", f'. "{prefix}/share/kgen/activate.sh"; exec python -c "$1"', "sh", program]
+    done = subprocess.run(words, env=outside, capture_output=True, text=True, check=False, timeout=_LONG)
+    assert done.returncode == 0, done.stderr
+    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_kerascv_and_kerasnlp_train_on_the_backend_that_is_selected(world: World) -> None:
+    """The multi-backend switch is on though their files in the home folder say that it is off."""
+    kgen = project(world, HUBS)
+    home = kgen.folder / "home" / ".keras"
+    home.mkdir(exist_ok=True)
+    for name in ("keras-cv.json", "keras_nlp.json"):
+        (home / name).write_text('{"multi_backend": false}', encoding="utf-8")
+    backend, switches, array, gray, losses = used(kgen, HUBS, _MODELS)
+    assert (backend, switches, array, gray) == ("jax", [True, True], "jaxlib", True)
+    assert losses[-1] < losses[0]
+
+
+def test_kerashub_trains_beside_the_whole_tensorflow(world: World) -> None:
+    """tensorflow-text requires `tensorflow`, whose files are those of tensorflow-cpu: one of them is locked."""
+    kgen = project(world, HUB)
+    lock = (kgen.folder / "locks" / HUB.name / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    assert 'name = "tensorflow-text"\n' in lock
+    assert 'name = "tensorflow"\n' in lock
+    assert 'name = "tensorflow-cpu"\n' not in lock
+    assert "nvidia" not in lock
+    backend, losses = used(kgen, HUB, _HUB)
+    assert backend == "tensorflow"
+    assert losses[-1] < losses[0]
+    assert kgen("check", HUB.name).status == 0
 
 
 def test_theano_without_a_compiler_is_not_compiled(world: World) -> None:

@@ -668,6 +668,18 @@ def test_wheels_that_came_later_are_noted_in_the_row(refresh: Refreshing, served
     assert 'sass = ["7.0", "9.0"] # measured\n' in after
 
 
+def test_rows_older_than_what_is_followed_are_left_to_who_wrote_them(
+    refresh: Refreshing, served: Served, texts: Mapping[str, str]
+) -> None:
+    """That a wheel of theirs is for any Python proves nothing: the row rests on what was run."""
+    older = texts["torch.toml"].replace('"2.20.0"', '"1.13.0"').replace("torch==2.20.0", "torch==1.13.0")
+    for day in ("313", "311"):
+        served.wheels.append(torch("1.13.0", LINUX.replace("312", day), day=DAY))
+    found = refresh({"torch.toml": older})
+    assert release(found, "torch", "1.13.0")["build"][0]["pythons"] == ["3.12"]
+    assert found.contradictions == []
+
+
 def test_what_the_index_has_no_longer_stays(refresh: Refreshing, served: Served) -> None:
     served.wheels = [wheel for wheel in served.wheels if wheel.name not in {"torch", RUNTIME}]
     served.wheels.append(torch("2.21.0", cuda=None))

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kgen import licences
@@ -61,6 +62,9 @@ class CondaFile(NamedTuple):
         mode: `full`, or `base` where the frameworks are wheels.
         channels: the channels, the first having the say.
         variables: what a process must find in its environment for the backend to be selected.
+        places: further variables, in which `{prefix}` stands for the folder of the environment.
+        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
+        shared: folders in it that are links to those of the user's.
         kgen: the version of kgen that made it.
         matrix: the revision of the matrix that it was made with.
         platforms: platform -> what is locked for it.
@@ -78,13 +82,21 @@ class CondaFile(NamedTuple):
     matrix: str
     platforms: Mapping[str, CondaPlatform]
     digest: str = ""
+    places: Mapping[str, str] = MappingProxyType({})
+    configuration: Mapping[str, str] = MappingProxyType({})
+    shared: tuple[str, ...] = ()
+
+
+OWN_FOLDER = ("places", "configuration", "shared")
+"""What is in the file only where it says something."""
 
 
 def text(of: CondaFile) -> str:
     """The file's text, the same for the same content."""
     data = {
         "schema": SCHEMA,
-        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest"}},
+        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OWN_FOLDER}},
+        **{name: value for name in OWN_FOLDER if (value := getattr(of, name))},
         "platforms": {name: one._asdict() for name, one in of.platforms.items()},
     }
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -120,11 +132,14 @@ def parse(path: Path, content: bytes) -> CondaFile:
             python=str(data["python"]),
             mode=str(data["mode"]),
             channels=tuple(map(str, data["channels"])),
-            variables={str(name): str(value) for name, value in data["variables"].items()},
+            variables=_texts(data["variables"]),
             kgen=str(data["kgen"]),
             matrix=str(data["matrix"]),
             platforms={name: _platform(one) for name, one in sorted(data["platforms"].items())},
             digest=digest(content),
+            places=_variables(data.get("places", {})),
+            configuration=_texts(data.get("configuration", {})),
+            shared=tuple(map(str, data.get("shared", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
@@ -190,9 +205,23 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
         packages={},
         libraries={},
         variables=file.variables,
+        places=file.places,
+        configuration=file.configuration,
+        shared=file.shared,
         files=tuple(sorted(files, key=lambda one: one.name)),
         conda=True,
     )
+
+
+def _texts(data: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+    return {str(name): str(value) for name, value in data.items()}
+
+
+def _variables(data: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+    for name in data:
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+            raise ValueError(f"`{name}` is not the name of an environment variable")
+    return _texts(data)
 
 
 def declared_licences(locked: CondaPlatform) -> Mapping[str, str]:

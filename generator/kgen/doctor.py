@@ -18,9 +18,10 @@ from kgen.host import Gpu, Host
 from kgen.lockfiles import CONDA
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.fitness import serves
-from kgen.matrix.records import Build
+from kgen.matrix.records import Build, Ended
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
+from kgen.project import LOCKS
 from kgen.surroundings import Library, Surroundings
 
 VARIABLES = ("KERAS_[A-Z_]+", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
@@ -128,6 +129,7 @@ def examine(
         *_python_variables(around, patients),
         *_interpreters(patients),
         *_disk(patients),
+        *_ended(patients, matrix),
     ]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))
 
@@ -471,6 +473,27 @@ def _interpreters(patients: Sequence[Patient]) -> Iterator[Finding]:
                 "the environment cannot be made",
                 f"uv python install {patient.lock.python}",
             )
+
+
+def _ended(patients: Sequence[Patient], matrix: CompatibilityMatrix) -> Iterator[Finding]:
+    """What of an environment is no longer supported upstream."""
+    for one in patients:
+        ends: dict[str, Ended | None] = {}
+        for name in one.lock.backends:
+            row = matrix.backends.get(name)
+            if row is not None:
+                generation, framework = matrix.generations[row.generation], matrix.framework(row.framework)
+                ends |= {generation.title: generation.ended, framework.title: framework.ended}
+        for title, ended in ends.items():
+            if ended is not None:
+                yield Finding(
+                    "note",
+                    (one.lock.environment,),
+                    f"{title} was last supported on {ended.day}",
+                    f"{LOCKS}/",
+                    ended.why,
+                    "kgen matrix show generations",
+                )
 
 
 def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:

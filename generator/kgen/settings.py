@@ -208,7 +208,7 @@ def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) ->
     row = matrix.backend_named(name, generation)
     if row is not None:
         return row.name
-    own = [one.selected for one in matrix.backends.values() if one.generation == generation]
+    own = [one.short for one in matrix.backends.values() if one.generation == generation]
     title = "Keras" if generation is None else matrix.generations[generation].title
     raise ValueError(f"`{_shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
 
@@ -217,7 +217,13 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
     """The generation that the settings name, or that alone has what they require of Keras; None for no matter which."""
     if settings.generation is not None:
         return settings.generation
-    for position, generation in enumerate(matrix.generations.values()):
+    required = generation_required(settings, matrix)
+    return None if required == next(iter(matrix.generations)) else required
+
+
+def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
+    """The first generation that has what the settings require of Keras; None where they require nothing of it."""
+    for generation in matrix.generations.values():
         ranges = [
             wish.specifier for wish in (*settings.require, *settings.dependencies) if wish.name == generation.package
         ]
@@ -227,7 +233,7 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
             all(version in one for one in (*ranges, generation.range))
             for version in (release.version for release in matrix.framework(generation.package).releases)
         ):
-            return generation.name if position else None
+            return generation.name
     return None
 
 
@@ -604,7 +610,7 @@ def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
         return "is not made of a-z, 0-9 and inner hyphens"
     if len(name) > _LONGEST_NAME:
         return f"is longer than {_LONGEST_NAME} characters"
-    if any(name in {row.name, row.selected} for row in matrix.backends.values()):
+    if any(name in {row.name, row.selected, row.short} for row in matrix.backends.values()):
         return "is that of a backend"
     if re.fullmatch(_ACCELERATOR, name) is not None:
         return "ends like an accelerator, which kgen adds by itself"

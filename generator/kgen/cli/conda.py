@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from kgen import __version__
 from kgen.cli import console, holding
 from kgen.cli.plan import Plan
+from kgen.emitters.activation import own_folder
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -186,15 +187,17 @@ def _files(
 
     found = {}
     for environment in dict.fromkeys(one.request.environment for one in outcomes):
-        locks = [one.lock for one in outcomes if one.request.environment == environment]
-        whole = [lock for lock in locks if lock is not None]
-        if len(whole) < len(locks):
+        mine = [one for one in outcomes if one.request.environment == environment]
+        whole = [one.lock for one in mine if one.lock is not None]
+        if len(whole) < len(mine):
             continue
         old = None
         if not every:
             with contextlib.suppress(SettingsError):
                 old = condafiles.read(planned.settings.root / LOCKS / environment / condafiles.RECORDS)
-        made = text.file_of(matrix, whole, mode=planned.settings.conda, version=__version__, old=old)
+        backend = matrix.backends[mine[0].request.backends[0]]
+        own = own_folder(mine[0].request, backend, matrix.generations[backend.generation])
+        made = text.file_of(matrix, whole, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
         found[environment] = {name: content.encode() for name, content in text.files(made).items()}
     return found
 

@@ -197,13 +197,16 @@ def _shared_keras() -> Path:
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.emitters.activation import render_activation  # noqa: PLC0415
+    from kgen.emitters.activation import OWN_KERAS, at, render_activation  # noqa: PLC0415
+    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
     from kgen.installers.conda import realise, register  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())
     rattler = opened()
+    variables = {**file.variables, **at(source.prefix, file.places)}
+    shared = _shared_keras()
     for remark in rattler.remarks:
         console.say(f"note: {remark}")
 
@@ -218,10 +221,13 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
                 source.name,
                 prefix=source.prefix,
                 python=file.python,
-                variables=file.variables,
-                hooks=source.hooks,
+                variables=variables,
+                # those of the lock know nothing of where the environment is
+                hooks=render_hooks(file.environment, variables) if file.places else source.hooks,
                 conda=True,
+                configuration=file.configuration,
             ),
+            links={f"{OWN_KERAS}/{name}": shared / name for name in file.shared},
             report=report,
             thorough=thorough,
         )

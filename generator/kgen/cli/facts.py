@@ -130,7 +130,7 @@ def _generations(matrix: CompatibilityMatrix) -> Facts:
             "python": spell(one.pythons),
             "since": one.since.isoformat(),
             "supported until": None if one.ended is None else one.ended.day.isoformat(),
-            "backends": ", ".join(row.selected for row in matrix.backends.values() if row.generation == one.name),
+            "backends": ", ".join(row.short for row in matrix.backends.values() if row.generation == one.name),
             "environments": ", ".join(row.name for row in matrix.backends.values() if row.generation == one.name),
             "why": None if one.ended is None else one.ended.why,
             "from source": [f"{source.name} {source.version}" for source in one.sources],

@@ -9,12 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.plan import Plan
-from kgen.emitters.activation import OWN_KERAS
+from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError
 from kgen.lockers import pylock, uv
@@ -22,7 +22,6 @@ from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import Backend, Generation
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -146,6 +145,7 @@ def _write(
         if any(outcome.lock is None for outcome in members):
             continue
         backend = matrix.backends[members[0].request.backends[0]]
+        own = own_folder(members[0].request, backend, matrix.generations[backend.generation])
         hooks = render_hooks(environment, backend.environment)
         files = {path: text.encode() for path, text in hooks.items()}
         for outcome in members:
@@ -155,7 +155,7 @@ def _write(
                 platform=platform,
                 variables=backend.environment,
                 hooks=hooks,
-                **own_folder(outcome.request, backend, matrix.generations[backend.generation]),
+                **own,
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
@@ -169,19 +169,6 @@ def _write(
             owned=_owned if every else _is_hook,
         )
     return written
-
-
-def own_folder(request: EnvironmentRequest, backend: Backend, generation: Generation) -> dict[str, Any]:
-    """What of an environment is in its own folder: further variables, and Keras's settings where that is asked for."""
-    if not request.isolated:
-        return {"places": backend.places}
-    return {
-        "places": {**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
-        "configuration": {
-            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
-        },
-        "shared": generation.shared,
-    }
 
 
 def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:

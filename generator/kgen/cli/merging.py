@@ -13,6 +13,7 @@ from pathlib import Path
 from kgen import __version__, condafiles, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
 from kgen.condafiles import CondaFile, CondaPlatform
+from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.freshness import recorded
@@ -73,7 +74,7 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
         platform=matrix.platforms[request.platform],
         variables=backend.environment,
         hooks=render_hooks(request.environment, backend.environment),
-        **locking.own_folder(request, backend, matrix.generations[backend.generation]),
+        **own_folder(request, backend, matrix.generations[backend.generation]),
         revision=matrix.revision,
         version=__version__,
         portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),
@@ -116,11 +117,13 @@ def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
         if outcome.lock is None:
             raise ValueError("nothing fits what both sides ask for")
         locks.append(outcome.lock)
-    return text.files(text.file_of(matrix, locks, mode=mine.mode, version=__version__))[name.name]
+    made = text.file_of(matrix, locks, mode=mine.mode, version=__version__)
+    own = {key: getattr(mine, key) for key in condafiles.OWN_FOLDER}
+    return text.files(made._replace(**own))[name.name]
 
 
 def _asked_for_conda(ours: CondaFile, theirs: CondaFile) -> Iterator[tuple[str, object, object]]:
-    for key in ("backends", "accelerator", "python", "mode", "channels"):
+    for key in ("backends", "accelerator", "python", "mode", "channels", *condafiles.OWN_FOLDER):
         yield key, getattr(ours, key), getattr(theirs, key)
     for key in ("request", "virtuals"):
         yield key, _by_platform(ours, key), _by_platform(theirs, key)

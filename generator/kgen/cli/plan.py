@@ -54,9 +54,10 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
         SettingsError: the settings are wrong.
     """
     root = find_root(folder)
-    settings = merge(settings_module.read(root, matrix), arguments, matrix)
+    written = settings_module.read(root, matrix)
+    settings = merge(written, arguments, matrix)
     environments = _environments(arguments, settings, matrix)
-    notes: list[str] = []
+    notes = list(_generation_of_day(written, settings, arguments, matrix))
     accelerator = _accelerator(settings, environments, matrix, notes)
     drafts = [
         request_for(environment, settings, accelerator, platform, matrix)
@@ -133,9 +134,25 @@ def _as_of(settings: Settings, arguments: argparse.Namespace, matrix: Compatibil
             hints=["give one of them: `--as-of` also takes the Keras of that day"],
         )
     day = _parsed("--as-of", arguments.as_of, settings_module.parse_date)
-    asked = settings_module.generation_asked(settings, matrix)
+    asked = settings.generation or settings_module.generation_required(settings, matrix)
     generation = asked or settings_module.generation_of_day(day, matrix)
     return settings._replace(exclude_newer=day, generation=generation)
+
+
+def _generation_of_day(
+    written: Settings, settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix
+) -> Iterator[str]:
+    """That a generation was taken because of the day alone."""
+    said = written.generation or arguments.generation
+    taken = settings.generation
+    if arguments.as_of is None or said or taken is None:
+        return
+    if settings_module.generation_required(settings._replace(generation=None), matrix) is None:
+        default = next(iter(matrix.generations.values()))
+        yield (
+            f"{matrix.generations[taken].title}, as {default.title} came out on {default.since};"
+            " `--generation` chooses another"
+        )
 
 
 def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
@@ -223,10 +240,13 @@ def request_for(
     matrix: CompatibilityMatrix,
 ) -> EnvironmentRequest:
     """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
-    accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
-    frameworks = {matrix.backends[backend].framework for backend in environment.backends}
-    generation = matrix.generation_of(environment.backends)
+    several = (settings.require, settings.dependencies, *own, environment.dependencies)
+    named = {wish.name for wishes in several for wish in wishes}
+    backends = tuple(matrix.in_place_of(backend, named) for backend in environment.backends)
+    accelerated = any(matrix.backends[backend].accelerated for backend in backends)
+    frameworks = {matrix.backends[backend].framework for backend in backends}
+    generation = matrix.generation_of(backends)
     dependencies = (
         *settings.dependencies,
         *_hubs(settings, generation, frameworks),
@@ -239,7 +259,7 @@ def request_for(
     unknown = tuple(wish for wish in asked if not matrix.follows(wish.name))
     return EnvironmentRequest(
         name=environment.name,
-        backends=environment.backends,
+        backends=backends,
         accelerator=accelerator if accelerated else CPU,
         python=settings.python or matrix.pythons[-1].version,
         platform=platform,

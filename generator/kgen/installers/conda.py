@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from kgen import host, process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
@@ -23,6 +24,7 @@ from kgen.installers.environment import (
     Record,
     Source,
     installed,
+    link,
     put_beside,
     record_text,
     site_packages,
@@ -44,6 +46,7 @@ def realise(
     files: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
     thorough: bool = False,
+    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
 
@@ -59,6 +62,7 @@ def realise(
         report: called with each stage.
         thorough: whether every file is compared with its digest afterwards. An installer links files to those of its
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
+        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -87,6 +91,8 @@ def realise(
             _make_scripts_movable(staged, of.prefix)
         report("finishing")
         own = put_beside(staged, files())
+        for name, folder in links.items():
+            link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{of.name}: the packages of the lock have no folder for modules")

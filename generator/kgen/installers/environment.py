@@ -6,6 +6,7 @@ with one of another lock, an environment is not whole, whatever else is in it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -224,3 +225,11 @@ def put_beside(prefix: Path, files: Mapping[str, str]) -> dict[str, str]:
         path.write_bytes(content)
         own[name] = digest(content)
     return own
+
+
+def link(place: Path, folder: Path) -> None:
+    """Makes a place in an environment stand for a folder outside, which is made if it is not there."""
+    with contextlib.suppress(OSError):  # Keras makes it as well, when it first needs it
+        folder.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(folder, target_is_directory=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from kgen.installers.environment import (
     Record,
     Source,
     installed,
+    link,
     put_beside,
     record_text,
     site_packages,
@@ -229,7 +229,7 @@ def realise(
         report("finishing")
         own = put_beside(staged, texts())
         for name, folder in links.items():
-            _link(staged / name, folder)
+            link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
             raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
@@ -239,13 +239,6 @@ def realise(
         record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
-
-
-def _link(place: Path, folder: Path) -> None:
-    with contextlib.suppress(OSError):  # Keras makes it as well, when it first needs it
-        folder.mkdir(parents=True, exist_ok=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(folder, target_is_directory=True)
 
 
 def _ahead(find: Callable[[], T]) -> Callable[[], T]:

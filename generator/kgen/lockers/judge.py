@@ -30,6 +30,7 @@ def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, Wheel
         *_wrong_cuda(matrix, lock),
         *_several_cudnn(matrix, lock),
         *_cpu_builds(lock),
+        *_one_module(matrix, lock),
         *_overlaps(listings),
     )
 
@@ -89,6 +90,18 @@ def _cpu_builds(lock: Lock) -> Iterator[str]:
         locked = lock.versions.get(name)
         if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
             yield f"{name} {locked} is a CPU build, in an environment for {resolution.request.accelerator}"
+
+
+def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+    """Projects that are one module: of source distributions nobody knows the files before they are built."""
+    owners: dict[str, str] = {}
+    for name in matrix.framework_names:
+        if name not in lock.versions:
+            continue
+        module = matrix.framework(name).module
+        if module in owners:
+            yield f"{owners[module]} and {name} are both the module `{module}`: one environment can have one of them"
+        owners[module] = name
 
 
 def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[str]:

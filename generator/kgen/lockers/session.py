@@ -10,7 +10,7 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, final
@@ -26,7 +26,7 @@ from kgen.lockers.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Conflict, Resolution
+from kgen.model.resolution import Conflict, Reason, Resolution
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
@@ -284,12 +284,7 @@ class Session:
                 answer = self._offered(answer, lessons.exclusions)
             self._report(request, "closing with uv")
             constraints = (*lessons.ceilings, *lessons.unfit)
-            closed = self._uv.close(
-                answer,
-                self._matrix.platforms[request.platform],
-                constraints=constraints,
-                in_flight=self._shares.get(request),
-            )
+            answer, closed = self._closed_by_uv(answer, constraints)
             if isinstance(closed, Unclosed):
                 if not self._learn(answer, closed, lessons):
                     break
@@ -309,6 +304,16 @@ class Session:
                 "or choose another Python with `--python`",
             ],
         )
+
+    def _closed_by_uv(self, answer: Resolution, constraints: Sequence[str]) -> tuple[Resolution, Pylock | Unclosed]:
+        """What uv makes of a resolution: with the whole of a framework where what was closed has that beside a part."""
+        platform = self._matrix.platforms[answer.request.platform]
+        share = self._shares.get(answer.request)
+        closed = self._uv.close(answer, platform, constraints=constraints, in_flight=share)
+        whole = None if isinstance(closed, Unclosed) else with_whole(answer, {one.name for one in closed.packages})
+        if whole is None:
+            return answer, closed
+        return whole, self._uv.close(whole, platform, constraints=constraints, in_flight=share)
 
     def _solve(self, request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Resolution | Conflict:
         ahead = self._ahead.get(request)
@@ -559,6 +564,37 @@ class Session:
             )
             return
         outcome.lock = lock
+
+
+def with_whole(answer: Resolution, closed: Collection[str]) -> Resolution | None:
+    """The resolution with the whole of a framework in the place of its part for the CPU; None where no need is for it.
+
+    tensorflow-text requires `tensorflow`, and would bring it beside tensorflow-cpu, which has the same files. Without
+    the extra that brings CUDA, the whole computes on the CPU as well.
+    """
+    asked = {parse_requirement(text).name for text in answer.install}
+    doubled = {part: of for part, of in answer.parts.items() if of not in asked and {of, part} <= {*closed}}
+    if not doubled:
+        return None
+
+    def whole(text: str) -> str:
+        requirement = parse_requirement(text)
+        of = doubled.get(requirement.name)
+        return text if of is None else f"{of}{requirement.specifier}"
+
+    return answer._replace(
+        install=tuple(map(whole, answer.install)),
+        packages={name: version for name, version in answer.packages.items() if name not in doubled},
+        parts={name: of for name, of in answer.parts.items() if name not in doubled},
+        why=tuple(_whole_reason(reason, doubled) for reason in answer.why),
+    )
+
+
+def _whole_reason(reason: Reason, doubled: Mapping[str, str]) -> Reason:
+    part = next((part for part, of in doubled.items() if reason.subject.split()[0] == of), None)
+    if part is None:
+        return reason
+    return reason._replace(rule=f"{reason.rule}; whole, as a dependency requires it, and not {part}")
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

@@ -122,7 +122,7 @@ class Uv:
         arguments = [
             "--python-version", request.python,
             "--python-platform", uv_platform(platform, request.glibc),
-            *_cutoff(request.cutoff),
+            *_cutoff(request.cutoff, resolution.republished),
             *(["--offline"] if offline else []),
         ]  # fmt: skip
         own = self.own_indexes(resolution)
@@ -296,11 +296,17 @@ def _target(resolution: Resolution, platform: Platform) -> list[str]:
     ]  # fmt: skip
 
 
-def _cutoff(cutoff: datetime.date | None) -> list[str]:
+def _cutoff(cutoff: datetime.date | None, republished: Mapping[str, datetime.date] = MappingProxyType({})) -> list[str]:
     """The whole day counts, in UTC, so that a lock does not depend on where it is made."""
     if cutoff is None:
         return []
-    return ["--exclude-newer", f"{cutoff + datetime.timedelta(days=1)}T00:00:00Z"]
+    later = [f"{name}={_end_of(day)}" for name, day in sorted(republished.items()) if day > cutoff]
+    words = [word for text in later for word in ("--exclude-newer-package", text)]
+    return ["--exclude-newer", _end_of(cutoff), *words]
+
+
+def _end_of(day: datetime.date) -> str:
+    return f"{day + datetime.timedelta(days=1)}T00:00:00Z"
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:

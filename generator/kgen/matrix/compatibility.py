@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,8 +94,8 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def short_names(self) -> tuple[str, ...]:
-        """What the backends are called by Keras, those of the default generation first."""
-        return tuple(dict.fromkeys(backend.selected for backend in self.backends.values()))
+        """What people call the backends, those of the default generation first."""
+        return tuple(dict.fromkeys(backend.short for backend in self.backends.values()))
 
     def default_backends(self, generation: str | None) -> tuple[str, ...]:
         """What is locked of a generation where no backend is named; None stands for the default one."""
@@ -112,12 +112,17 @@ class CompatibilityMatrix:
         found = self.backends.get(name)
         if found is not None and (generation is None or found.generation == generation):
             return found
-        short = name if found is None else found.selected
+        short = name if found is None else found.short
         for one in self.generations if generation is None else (generation,):
             for row in self.backends.values():
-                if row.generation == one and row.selected == short:
+                if row.generation == one and row.short == short:
                     return row
         return None
+
+    def in_place_of(self, backend: str, named: Collection[str]) -> str:
+        """The backend that comes in the place of one where these projects are required; itself where none does."""
+        rows = self.backends.values()
+        return next((row.name for row in rows if row.instead_of == backend and row.framework in named), backend)
 
     @functools.cached_property
     def cuda_majors(self) -> Mapping[int, CudaMajor]:
@@ -311,16 +316,22 @@ class CompatibilityMatrix:
                         faults.append(f"toolkits.toolkit[{toolkit.version}].extras.{extra}: {error}")
         return [
             *faults,
+            *self._backend_faults(),
             *self._generation_faults(),
             *(self._conda_faults() if _CONDA in self._files else ()),
         ]
 
-    def _generation_faults(self) -> Iterator[str]:
+    def _backend_faults(self) -> Iterator[str]:
         for backend in self.backends.values():
             if backend.generation not in self.generations:
                 yield f"backends.{backend.name}.generation: unknown generation {backend.generation}"
+            elif backend.instead_of is not None:
+                if backend.instead_of not in self.backends:
+                    yield f"backends.{backend.name}.instead-of: unknown backend {backend.instead_of}"
             elif backend.name not in {backend.selected, f"{backend.generation}-{backend.selected}"}:
                 yield f"backends.{backend.name}: should be called {backend.generation}-{backend.selected}"
+
+    def _generation_faults(self) -> Iterator[str]:
         for generation in self.generations.values():
             where = f"generations.{generation.name}"
             own = [one for one in self.framework(generation.package).releases if one.version in generation.range]

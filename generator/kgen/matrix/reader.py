@@ -17,12 +17,14 @@ from kgen.matrix.records import (
     CondaLimit,
     CudaMajor,
     CudnnSupport,
+    Elsewhere,
     Ended,
     Framework,
     Generation,
     GpuFailure,
     Library,
     LibraryRelease,
+    ModelLibrary,
     Platform,
     Provenance,
     PythonMinor,
@@ -55,6 +57,7 @@ ONLY_GENERATION = Generation(
     configuration={},
     shared=(),
     hubs={},
+    libraries=(),
     sources=(),
     provenance=Provenance(source="", checked=datetime.date.min),
 )
@@ -151,6 +154,7 @@ def read_backends(file: Table) -> dict[str, Backend]:
             name=name,
             generation=row.get("generation", str) or DEFAULT_GENERATION,
             framework=row.text("framework"),
+            instead_of=row.get("instead-of", str),
             releases=row.parsed("releases", _specifiers) or VersionRange(),
             default=row.get("default", bool) or False,
             accelerated=row.get("accelerated", bool, required=True) or False,
@@ -186,11 +190,20 @@ def read_generations(file: Table) -> dict[str, Generation]:
             configuration=row.mapping("configuration", str),
             shared=row.texts("shared"),
             hubs={hub: hubs.parsed_texts(hub, _requirement_text) for hub in hubs},
+            libraries=tuple(_model_library(one) for one in row.tables("library")),
             sources=tuple(_source_distribution(one) for one in row.tables("source-distribution")),
             provenance=_provenance(row),
         )
         row.close()
     return generations
+
+
+def _model_library(row: Table) -> ModelLibrary:
+    found = ModelLibrary(
+        name=row.text("name"), needs=row.parsed_texts("needs", _requirement_text), provenance=_provenance(row)
+    )
+    row.close()
+    return found
 
 
 def _source_distribution(row: Table) -> SourceDistribution:
@@ -241,6 +254,7 @@ def _read_build(row: Table) -> Build:
         gpu_failures=tuple(failures),
         local=row.get("local", str),
         known_bad=row.get("known-bad", str),
+        republished=row.mapping("republished", datetime.date),
         provenance=_provenance(row),
     )
     for key, value in (("platforms", build.platforms), ("install", build.install)):
@@ -262,6 +276,8 @@ def read_framework(file: Table, name: str) -> Framework:
         project.fault("name", f"should be `{name}`, as the file is called")
     title = project.text("title")
     ended = _ended(project)
+    module = project.get("module", str) or name
+    elsewhere = tuple(_elsewhere(row) for row in project.tables("elsewhere"))
     project.close()
     releases = []
     seen = set()
@@ -283,7 +299,24 @@ def read_framework(file: Table, name: str) -> Framework:
     file.close()
     if not releases:
         file.fault("release", "has no row")
-    return Framework(name=name, title=title, releases=tuple(sorted(releases, key=lambda row: row.version)), ended=ended)
+    return Framework(
+        name=name,
+        title=title,
+        releases=tuple(sorted(releases, key=lambda row: row.version)),
+        ended=ended,
+        module=module,
+        elsewhere=elsewhere,
+    )
+
+
+def _elsewhere(row: Table) -> Elsewhere:
+    found = Elsewhere(
+        releases=row.parsed("releases", _specifiers, required=True) or VersionRange(),
+        text=row.text("text"),
+        provenance=_provenance(row),
+    )
+    row.close()
+    return found
 
 
 def read_library(file: Table, name: str) -> Library:

@@ -81,6 +81,20 @@ class SourceDistribution(NamedTuple):
     provenance: Provenance
 
 
+class ModelLibrary(NamedTuple):
+    """A library of models beside Keras, and what it imports without declaring it.
+
+    Attributes:
+        name: its normalised name.
+        needs: the requirements.
+        provenance: where the row is from.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    provenance: Provenance
+
+
 class Generation(NamedTuple):
     """A generation of Keras: a project, a range of its releases, and what its backends have in common.
 
@@ -97,6 +111,7 @@ class Generation(NamedTuple):
         configuration: name of a file in Keras's folder -> its text, where `{backend}` stands for the backend.
         shared: folders beside these files that hold what was downloaded, which environments share.
         hubs: what it is for, as `cv` -> the requirements that bring the library of models of this generation.
+        libraries: the libraries of models that import more than they declare.
         sources: what may be built from source in its environments, and nowhere else.
         provenance: where the row is from.
     """
@@ -113,6 +128,7 @@ class Generation(NamedTuple):
     configuration: Mapping[str, str]
     shared: tuple[str, ...]
     hubs: Mapping[str, tuple[str, ...]]
+    libraries: tuple[ModelLibrary, ...]
     sources: tuple[SourceDistribution, ...]
     provenance: Provenance
 
@@ -124,6 +140,7 @@ class Backend(NamedTuple):
         name: what kgen calls it: what `KERAS_BACKEND` does, behind the generation where that is not the default one.
         generation: the generation of Keras that it is a backend of.
         framework: the project that implements it, which has a matrix file of its own.
+        instead_of: the backend in whose place it comes where a requirement names its framework; None for most.
         releases: the releases of that project that it is for.
         default: whether it is locked when no backend is named.
         accelerated: whether it can use CUDA.
@@ -140,6 +157,7 @@ class Backend(NamedTuple):
     name: str
     generation: str
     framework: str
+    instead_of: str | None
     releases: VersionRange
     default: bool
     accelerated: bool
@@ -156,6 +174,11 @@ class Backend(NamedTuple):
     def selected(self) -> str:
         """What `KERAS_BACKEND` calls it."""
         return self.environment.get("KERAS_BACKEND", self.name)
+
+    @property
+    def short(self) -> str:
+        """What people call it within its generation."""
+        return self.selected if self.instead_of is None else self.name.removeprefix(f"{self.generation}-")
 
 
 class GpuFailure(NamedTuple):
@@ -181,6 +204,8 @@ class Build(NamedTuple):
         gpu_failures: GPUs that the two lists promise wrongly.
         local: the local version label of a build that only the framework's own index has.
         known_bad: why this build is avoided though others of its release are not.
+        republished: project -> the day from which on the index has the files that are installed; where they had been
+            deleted, and were put there again.
         provenance: where the row is from.
     """
 
@@ -195,6 +220,7 @@ class Build(NamedTuple):
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
     known_bad: str | None
+    republished: Mapping[str, datetime.date]
     provenance: Provenance
 
     @property
@@ -221,6 +247,20 @@ class Release(NamedTuple):
     builds: tuple[Build, ...]
 
 
+class Elsewhere(NamedTuple):
+    """Where builds for a GPU are to be had of releases of which the index has none that works.
+
+    Attributes:
+        releases: the releases.
+        text: where, as a sentence.
+        provenance: where the row is from.
+    """
+
+    releases: VersionRange
+    text: str
+    provenance: Provenance
+
+
 class Framework(NamedTuple):
     """A project with a matrix file of its own: a framework, or Keras.
 
@@ -229,12 +269,16 @@ class Framework(NamedTuple):
         title: how people call it.
         releases: oldest first.
         ended: that it is no longer supported; None if it is.
+        module: what is imported; two projects that are one module cannot be in one environment.
+        elsewhere: where builds for a GPU are to be had that the index lacks.
     """
 
     name: str
     title: str
     releases: tuple[Release, ...]
     ended: Ended | None = None
+    module: str = ""
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 class LibraryRelease(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from packaging.version import Version
@@ -48,6 +50,8 @@ class Resolution(NamedTuple):
             an environment works and are nobody's own choice.
         constraints: what is true of these builds and not said in their metadata, for the resolver.
         sources: what may be built from source.
+        republished: project -> the day on which the files that are installed were put on the index again, where that
+            is after the day of their release.
         install: the requirements handed to the resolver, all exact for what the matrix decides.
         cuda: the CUDA runtime of the environment as major.minor; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
@@ -72,6 +76,7 @@ class Resolution(NamedTuple):
     why: tuple[Reason, ...]
     constraints: tuple[str, ...] = ()
     sources: tuple[SourceRelease, ...] = ()
+    republished: Mapping[str, datetime.date] = MappingProxyType({})
 
 
 class Cause(NamedTuple):

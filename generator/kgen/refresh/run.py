@@ -536,8 +536,10 @@ class Refresh:
         for version, release in sorted(known.items()):
             if version not in own:
                 continue
-            against, gains = compare(recipe, release, every, self._frame)
-            self._result.contradictions += against
+            gains: Sequence[Any] = ()
+            if version >= recipe.since:  # older rows rest on what was run, and a wheel for any Python proves nothing
+                against, gains = compare(recipe, release, every, self._frame)
+                self._result.contradictions += against
             reason = yank(own[version])
             if gains or (reason is None) != ("yanked" not in release):
                 self._edit(recipe, release, reason, gains)

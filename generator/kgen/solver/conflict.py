@@ -276,7 +276,7 @@ def _need(problem: Problem, choice: Choice, unit: Unit, allowed: int) -> Cause:
             continue
         texts = list(dict.fromkeys(need.text for need in needs if need.package == package))
         if texts:
-            rows.append((choice.releases[position], f"{role} {','.join(texts)}".strip() + nowhere))
+            rows.append((choice.releases[position], f"{role} {','.join(filter(None, texts))}".strip() + nowhere))
             source = next(need.source for need in needs if need.package == package)
     return Cause(
         subject=f"{choice.name} {span([release.version for release, _ in rows], choice.versions)}",

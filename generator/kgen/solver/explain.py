@@ -148,7 +148,7 @@ def _paragraph(one: Explanation) -> Iterator[str]:
     for reason in one.reasons:
         if reason.subject.split()[0] != one.package:
             yield f"    {reason.subject} {reason.rule}"
-        elif held:
+        elif held or not reason.rule.startswith("newest"):
             yield f"    {reason.rule}"
     if one.causes:
         yield f"    {one.newest} is held back, as"

@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.fitness import newness, serves
-from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, Release
+from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
@@ -231,8 +231,18 @@ class Problem:
         self._wishes = self._collect_wishes()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
+        self.libraries = tuple(
+            one for one in self.generation.libraries if any(one.name == wish.name for wish in request.dependencies)
+        )
         self.choices = tuple(self._choice(name) for name in (*self.frameworks, self.keras))
-        self.targets = frozenset(need.package for choice in self.choices for needs in choice.needs for need in needs)
+        self.imported = tuple(
+            variable
+            for name, variable in self.variables.items()
+            if isinstance(variable, Choice) and name not in {*self.frameworks, self.keras}
+        )
+        self.targets = frozenset(
+            need.package for choice in (*self.choices, *self.imported) for needs in choice.needs for need in needs
+        )
 
     @functools.cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -241,7 +251,7 @@ class Problem:
         for variable in self.variables.values():
             for units, _ in variable.filters:
                 found.update(dict.fromkeys(units))
-        for choice in self.choices:
+        for choice in (*self.choices, *self.imported):
             for needs in choice.needs:
                 found.update((need.unit, None) for need in needs)
         return tuple(sorted(found, key=self._telling))
@@ -265,7 +275,7 @@ class Problem:
     def _collect_wishes(self) -> Mapping[str, tuple[tuple[Unit, Requirement], ...]]:
         wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
         for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
-            if requirement.marker is None or requirement.marker.evaluate(self._markers):
+            if self._applies(requirement):
                 name = requirement.name
                 wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
         if self.request.keras:
@@ -345,7 +355,8 @@ class Problem:
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(
-            ("all needs", *target, base, self._backends_of(name)), lambda: self._all_needs(name, builds, base)
+            ("all needs", *target, base, self._backends_of(name), self._libraries_of(name)),
+            lambda: self._all_needs(name, builds, base),
         )
         for package in needed:
             self._variable(package)
@@ -453,7 +464,9 @@ class Problem:
         marked = self._known.once(
             ("marked", id(build)), lambda: any(";" in text for text in (*build.requires, *build.adds))
         )
-        key = ("needs", id(build), request.platform, request.python if marked else "", self._backends_of(owner))
+        libraries = self._libraries_of(owner)
+        python = request.python if marked or libraries else ""
+        key = ("needs", id(build), request.platform, python, self._backends_of(owner), libraries)
         return self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
 
     def _collect_needs(self, owner: str, build: Build) -> Iterator[Need]:
@@ -461,13 +474,26 @@ class Problem:
         rows += build.adds.items()
         for text, source in rows:
             requirement = parse_requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate(self._markers):
+            if self._applies(requirement):
                 for one in (text, *self.matrix.expand(text)):
                     yield from self._need(owner, one, source)
         for backend in self._backends_of(owner):
             row = self.matrix.backends[backend]
             for text in (*([f"{self.keras}{row.keras}"] if row.keras else []), *row.needs):
                 yield from self._need(owner, text, row.provenance.source)
+
+        for library in self._libraries_of(owner):
+            for text in library.needs:
+                if self._applies(parse_requirement(text)):
+                    for need in self._need(owner, text, library.provenance.source):
+                        yield need._replace(text=f"{need.text} for {library.name}")
+
+    def _applies(self, requirement: Requirement) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate(self._markers)
+
+    def _libraries_of(self, package: str) -> tuple[ModelLibrary, ...]:
+        """The libraries of models of the request, which stand on Keras."""
+        return self.libraries if package == self.keras else ()
 
     def _backends_of(self, framework: str) -> tuple[str, ...]:
         """The backends of the request that a framework implements."""
@@ -516,12 +542,25 @@ class Problem:
         return variable
 
     def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
-        """A framework that is no backend of this request but that others need, as NumPy."""
+        """A framework that is no backend of this request but that others need, as NumPy.
+
+        One that computes is imported without being declared, as its own index of builds shows: what it needs counts.
+        """
         target = (package, self.request.platform, self.request.python)
         builds, buildable = self._known.once(("plain builds", *target), lambda: self._plain_builds(releases))
-        variable = Variable(
-            name=package, versions=self._versions(package, releases), base=buildable & self._sound(package, releases)
-        )
+        base = buildable & self._sound(package, releases)
+        versions = self._versions(package, releases)
+        if package in self._cuda_capable:
+            needs, needed = self._known.once(
+                ("plain needs", *target, base), lambda: self._all_needs(package, builds, base)
+            )
+            variable: Variable = Choice(
+                name=package, versions=versions, base=base, releases=releases, builds=builds, needs=needs
+            )
+            for name in needed:
+                self._variable(name)
+        else:
+            variable = Variable(name=package, versions=versions, base=base)
         self.variables[package] = variable
         self._apply_wishes(variable)
         self._apply_cutoff(variable, releases)

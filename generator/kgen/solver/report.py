@@ -67,8 +67,10 @@ def gain_text(gain: Suggestion) -> str:
 def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str:
     """A resolution for people: what, on what, and why not newer; and what would give newer frameworks."""
     width = max(len(name) for name in resolution.packages)
+    rules: dict[str, str] = {}
+    for reason in resolution.why:
+        rules.setdefault(reason.subject.split()[0], reason.rule)
     column = max(10, *(len(str(version)) for version in resolution.packages.values()))
-    rules = {reason.subject.split()[0]: reason.rule for reason in resolution.why}
     lines = [head(resolution)]
     for name, version in resolution.packages.items():
         rule = rules.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -155,9 +156,34 @@ def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection 
 def conflict_message(problem: Problem) -> str:
     """One sentence that says what cannot be had, and where it can, if it is for the GPU that it cannot."""
     request = problem.request
-    rows = [problem.matrix.backends[backend] for backend in request.backends]
-    elsewhere = [row.elsewhere for row in rows if row.elsewhere and request.accelerator.cuda is not None]
-    return "; ".join((_refusal(problem), *dict.fromkeys(elsewhere)))
+    said = [_refusal(problem), *_unborn(problem)]
+    if request.accelerator.cuda is not None:
+        rows = [problem.matrix.backends[backend] for backend in request.backends]
+        said += [row.elsewhere for row in rows if row.elsewhere]
+        said += [text for choice in problem.choices for text in _elsewhere(problem, choice)]
+    return "; ".join(dict.fromkeys(said))
+
+
+def _unborn(problem: Problem) -> Iterator[str]:
+    """That a generation had no release yet on the day that is asked about."""
+    cutoff, generation = problem.request.cutoff, problem.generation
+    if cutoff is not None and generation.since > cutoff:
+        yield f"{generation.title} did not exist on {cutoff}: its first release was on {generation.since}"
+
+
+def _elsewhere(problem: Problem, choice: Choice) -> Iterator[str]:
+    """Where a GPU's build is of the newest release that the wishes and the day leave, if the index has none of it."""
+    named = [mask for units, mask in choice.filters if len(units) == 1]
+    left = [
+        version
+        for position, version in enumerate(choice.versions)
+        if all(mask >> position & 1 for mask in named)
+        and not version.is_prerelease
+        and problem.is_of_generation(choice.name, version)
+    ]
+    for row in problem.matrix.framework(choice.name).elsewhere:
+        if left and left[-1] in row.releases:
+            yield row.text
 
 
 def _refusal(problem: Problem) -> str:
@@ -198,10 +224,16 @@ def resolution_of(
                 packages[name] = version
                 parts[name] = framework
     beside = list(_only_needed(problem, selection, picked))
+    republished = {
+        name: day for build in (*picked.values(), *dict(beside).values()) for name, day in build.republished.items()
+    }
     for name, build in beside:
         install += build.install
         packages[name] = libraries.pop(name)
         allowed.pop(name)
+        own = parse_requirement(build.install[0]).name
+        if own != name:
+            parts[own] = name
     needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
@@ -210,10 +242,18 @@ def resolution_of(
         request=problem.request,
         packages=_ordered(packages, choices),
         parts=parts,
-        constraints=tuple(dict.fromkeys(text for build in picked.values() for text in build.adds)),
+        constraints=tuple(
+            dict.fromkeys(
+                (
+                    *(text for build in (*picked.values(), *dict(beside).values()) for text in build.adds),
+                    *_unfollowed(problem),
+                )
+            )
+        ),
         sources=tuple(
             SourceRelease(one.name, one.version, one.requires, one.build) for one in problem.generation.sources
         ),
+        republished=republished,
         libraries=dict(sorted(libraries.items())),
         allowed=allowed,
         pinned=tuple(sorted(name for name, version in libraries.items() if _is_cuda(problem, name, version))),
@@ -222,9 +262,10 @@ def resolution_of(
         cudnn=cudnn,
         driver=_driver_floor(problem, picked, cudnn),
         local=local,
-        warnings=tuple(_warnings(problem, selection, picked)),
+        warnings=(*_warnings(problem, selection, picked), *_too_late(problem.request.cutoff, republished)),
         why=(
             *(_why(problem, choice, selection) for choice in choices),
+            *_why_instead(problem),
             *(_why_beside(problem, f"{name} {packages[name]}", build) for name, build in beside),
         ),
     )
@@ -237,12 +278,16 @@ def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Bu
     of the framework that computes.
     """
     undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
-    for name in sorted(undeclared & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}):
+    rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
+    needs = [*(row.needs for row in rows), *(library.needs for library in problem.libraries)]
+    imported = {parse_requirement(text).name for texts in needs for text in texts}
+    names = (undeclared | imported) & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}
+    for name in sorted(names):
         if name not in selection.masks:  # it is declared for other Pythons or platforms
             continue
         release = problem.matrix.framework(name).releases[newest(selection.masks[name])]
         build = problem.plain_build(release)
-        if build is not None and parse_requirement(build.install[0]).name != name:
+        if build is not None and (name in imported or parse_requirement(build.install[0]).name != name):
             yield name, build
 
 
@@ -330,6 +375,21 @@ def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) 
     return found
 
 
+def _unfollowed(problem: Problem) -> Iterator[str]:
+    """What libraries of models need of projects that only the resolver knows."""
+    for library in problem.libraries:
+        yield from (text for text in library.needs if not problem.matrix.follows(parse_requirement(text).name))
+
+
+def _too_late(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[str]:
+    for name, day in republished.items():
+        if cutoff is not None and day > cutoff:
+            yield (
+                f"the files of {name} that are locked were put on the index again on {day}, after {cutoff}:"
+                " those of that day were deleted there"
+            )
+
+
 def _doubts(name: str, release: Release) -> list[str]:
     found = []
     if release.yanked:
@@ -341,8 +401,28 @@ def _doubts(name: str, release: Release) -> list[str]:
     return found
 
 
+def _why_instead(problem: Problem) -> Iterator[Reason]:
+    """Why a project is there that comes in the place of another, which is the same module."""
+    rows = problem.matrix.backends
+    for row in map(rows.__getitem__, problem.request.backends):
+        if row.instead_of is not None and row.name != problem.request.name:
+            other = rows[row.instead_of].framework
+            module = problem.matrix.framework(row.framework).module
+            yield Reason(
+                subject=row.framework,
+                rule=f"in the place of {other}, as a requirement names it: both are the module `{module}`",
+                source=row.provenance.source,
+            )
+
+
+def _is_about(requirement: str, subject: str) -> bool:
+    return parse_requirement(requirement).name == subject.split(maxsplit=1)[0]
+
+
 def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
-    rule = f"newest that {problem.keras} can import: it does, and declares it not; for the CPU"
+    libraries = [one.name for one in problem.libraries if any(_is_about(text, subject) for text in one.needs)]
+    importers = " and ".join(libraries) or problem.keras
+    rule = f"newest that {importers} can import: it does, and declares it not; for the CPU"
     if problem.request.accelerator.cuda is not None:
         rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
     return Reason(subject=subject, rule=rule, source=build.provenance.source)

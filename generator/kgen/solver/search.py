@@ -38,17 +38,19 @@ def search(
         learned: sets of (package, position) that must not come together, found out after an earlier selection.
     """
     allowed = {name: variable.allowed(active) for name, variable in problem.variables.items()}
-    levels = [
-        _candidates(problem, choice, allowed[choice.name], active, every=bool(learned)) for choice in problem.choices
-    ]
+    choices = (*problem.choices, *problem.imported)
+    imported = len(problem.choices)
+    levels = [_candidates(problem, choice, allowed[choice.name], active, every=bool(learned)) for choice in choices]
     chosen: dict[str, int] = {}
 
     def descend(depth: int, masks: Mapping[str, int]) -> Selection | None:
         if depth == len(levels):
             permitted = _without_learned(chosen, masks, learned)
             return None if permitted is None else Selection(chosen=dict(chosen), masks=permitted)
-        name = problem.choices[depth].name
+        name = choices[depth].name
         reachable = masks.get(name, -1)
+        if depth >= imported and name not in masks:
+            return descend(depth + 1, masks)  # nothing that was chosen imports it
         for position, needs in levels[depth]:
             if not reachable >> position & 1:
                 continue
@@ -59,7 +61,8 @@ def search(
                     break
                 narrowed[package] = common
             else:
-                chosen[name] = position
+                if depth < imported:
+                    chosen[name] = position
                 found = descend(depth + 1, narrowed)
                 if found is not None:
                     return found

@@ -27,7 +27,8 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
-    for changes in (_own_index, _requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus):
+    single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus)
+    for changes in single:
         for change, changed in changes(problem):
             resolution = attempt(changed)
             if resolution is not None:
@@ -51,6 +52,22 @@ def _own_index(problem: Problem) -> Iterator[Change]:
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
     if not problem.request.own_index and any(build.cuda is not None and build.local is not None for build in builds):
         yield "--torch-index", problem.request._replace(own_index=True)
+
+
+def _generations(problem: Problem) -> Iterator[Change]:
+    """The generation of Keras that there was on the day that is asked about, where the wanted one came later."""
+    request, matrix = problem.request, problem.matrix
+    if request.cutoff is None or problem.generation.since <= request.cutoff:
+        return
+    there = [one for one in matrix.generations.values() if one.since <= request.cutoff]
+    for generation in sorted(there, key=lambda one: one.since, reverse=True):
+        rows = [matrix.backend_named(matrix.backends[name].short, generation.name) for name in request.backends]
+        backends = tuple(row.name for row in rows if row is not None)
+        if len(backends) == len(rows):
+            name = request.name if request.joint else backends[0]
+            changed = request._replace(name=name, backends=backends, keras=VersionRange())
+            without = f" without `--keras '{request.keras}'`" if request.keras else ""
+            yield f"--generation {generation.name}{without}", changed
 
 
 def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def measure(rounds: int, builds: int) -> None:
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kgen-benchmarks"
     project, wheels = support.locked_wheels(cache, ["jax"])
-    taken: dict[str, list[Taken]] = {jobs: [] for jobs in (*MAX_JOBS, "uv")}
+    taken: dict[str, list[tuple[Taken, Taken]]] = {jobs: [] for jobs in MAX_JOBS}
     # all of it goes at the end: a file system that has just lost many files takes much longer to make new ones
     with tempfile.TemporaryDirectory() as folder:
         for round_, jobs in itertools.product(range(builds), MAX_JOBS):
@@ -65,20 +65,19 @@ def measure(rounds: int, builds: int) -> None:
             flake = FLAKE.replace("REPOSITORY", str(repository)).replace("SYSTEM", support.SYSTEM)
             (work / "project" / "flake.nix").write_text(flake)
             store.seed(wheels)
-            ours, empty = ([*_develop(store, work / "project", shell)] for shell in ("jax", "empty"))
+            jax, empty = ([*_develop(store, work / "project", shell)] for shell in ("jax", "empty"))
             _nix_timed(store, [*empty, "true"])
-            taken[jobs].append(_nix_timed(store, [*ours[:2], "--max-jobs", jobs, *ours[2:], "true"]))
-            if jobs != MAX_JOBS[-1]:
-                continue
-            taken["uv"].append(_uv_build(work, wheels, next(project.glob("locks/*/pylock.*.toml"))))
-            if round_ == builds - 1:
-                _compare_shells(store, ours, empty, work / "venv" / "bin" / "python", rounds)
+            nix = _nix_timed(store, [*jax[:2], "--max-jobs", jobs, *jax[2:], "true"])
+            taken[jobs].append((nix, _uv_build(work, wheels, next(project.glob("locks/*/pylock.*.toml")))))
+            if (round_, jobs) == (builds - 1, MAX_JOBS[-1]):
+                _compare_shells(store, jax, empty, work / "venv" / "bin" / "python", rounds)
         # what is in a store cannot be written, and so not removed either
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
-    _show("build: uv venv + uv pip sync, from a wheelhouse", taken["uv"])
-    for jobs in MAX_JOBS:
-        _show(f"build: nix develop, seeded store, max-jobs = {jobs}", taken[jobs])
-        _show_ratio("build: nix / uv", taken[jobs], taken["uv"])
+    for jobs, pairs in taken.items():
+        ours, uvs = [our for our, _ in pairs], [other for _, other in pairs]
+        _show(f"build: nix develop, seeded store, max-jobs {jobs}", ours)
+        _show("build: uv venv + uv pip sync, from a wheelhouse", uvs)
+        _show_ratio("build: nix / uv", ours, uvs)
 
 
 def _compare_shells(store: Nix, ours: list[str], empty: list[str], python: Path, rounds: int) -> None:

@@ -34,7 +34,7 @@ CHUNK = 1 << 20
 # what a file costs, in bytes that are unpacked in the same time: one that is there at all, and each byte of a module
 COST_OF_FILE = 50_000
 COST_OF_COMPILING = 60
-PORTION = 32_000_000
+PORTION = 64_000_000
 UNCHECKED_HASH = 0b01
 
 

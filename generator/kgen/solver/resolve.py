@@ -422,7 +422,7 @@ def _is_about(requirement: str, subject: str) -> bool:
 def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
     libraries = [one.name for one in problem.libraries if any(_is_about(text, subject) for text in one.needs)]
     importers = " and ".join(libraries) or problem.keras
-    rule = f"newest that {importers} can import: it does, and declares it not; for the CPU"
+    rule = f"newest that {importers} can import, which it does without declaring it; for the CPU"
     if problem.request.accelerator.cuda is not None:
         rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
     return Reason(subject=subject, rule=rule, source=build.provenance.source)

@@ -156,6 +156,7 @@ jax-cuda12: Python 3.11, linux-64, CUDA 12.9, cuDNN 9.28.0.42, driver 525.60.13 
 numpy-cpu: Python 3.11, linux-64
   keras  3.15.1      newest release
   numpy  2.4.6       newest that fits: 2.5.0 has no wheel for Python 3.11
+  jax    0.10.2      newest that keras can import, which it does without declaring it; for the CPU
 """,
             "",
         )
@@ -201,7 +202,8 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     (
         "lock",
         "../evil",
-    ): "`../evil` is no backend\n\nhint: the backends are tensorflow, jax, torch, numpy, openvino, theano, cntk",
+    ): "`../evil` is no backend\n\n"
+    "hint: the backends are tensorflow, jax, torch, numpy, openvino, theano, theano-pymc, cntk",
     ("lock", "--cuda", "banana"): (
         "`banana` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`"
     ),

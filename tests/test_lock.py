@@ -66,11 +66,11 @@ class TestFourBackends:
         assert locked[1] == Result(
             0,
             """\
-environment        frameworks                       CUDA  cuDNN      packages  download  time   lock
-tensorflow-cuda12  tensorflow 2.21.0, keras 3.15.1  12.8  9.10.2.21  30        [SIZE]  [TIME]  written
-jax-cuda12         jax 0.10.2, keras 3.15.1         12.8  9.10.2.21  31        [SIZE]  [TIME]  written
-torch-cuda12       torch 2.10.0, keras 3.15.1       12.8  9.10.2.21  38        [SIZE]  [TIME]  written
-numpy-cpu          numpy 2.4.6, keras 3.15.1        -     -          17        [SIZE]  [TIME]  written
+environment        frameworks                             CUDA  cuDNN      packages  download  time   lock
+tensorflow-cuda12  tensorflow 2.21.0, keras 3.15.1        12.8  9.10.2.21  30        [SIZE]  [TIME]  written
+jax-cuda12         jax 0.10.2, keras 3.15.1               12.8  9.10.2.21  31        [SIZE]  [TIME]  written
+torch-cuda12       torch 2.10.0, keras 3.15.1             12.8  9.10.2.21  38        [SIZE]  [TIME]  written
+numpy-cpu          numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -          17        [SIZE]  [TIME]  written
 """,
             NEXT.format("tensorflow-cuda12"),
         )
@@ -193,8 +193,8 @@ class TestForms:
         assert kgen(*LOCK, "numpy", "--dry-run") == Result(
             0,
             """\
-environment  frameworks                 CUDA  cuDNN  packages  download  time   lock
-numpy-cpu    numpy 2.4.6, keras 3.15.1  -     -      17        [SIZE]  [TIME]  not written
+environment  frameworks                             CUDA  cuDNN  packages  download  time   lock
+numpy-cpu    numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -      17        [SIZE]  [TIME]  not written
 """,
             CPU_NOTE,
         )
@@ -207,7 +207,7 @@ numpy-cpu    numpy 2.4.6, keras 3.15.1  -     -      17        [SIZE]  [TIME]  n
         jax, numpy = json.loads(result.stdout)["environments"]
         assert set(jax) == {
             *("environment", "python", "platform", "accelerator", "cuda", "cudnn", "driver", "packages"),
-            *("libraries", "warnings", "why", "locked", "size", "seconds", "changed", "notes"),
+            *("libraries", "licences", "warnings", "why", "locked", "size", "seconds", "changed", "notes"),
         }
         assert (jax["environment"], jax["accelerator"], jax["changed"]) == ("jax-cuda12", "cuda12", True)
         assert jax["locked"] == versions(project, "jax-cuda12")
@@ -223,10 +223,10 @@ numpy-cpu    numpy 2.4.6, keras 3.15.1  -     -      17        [SIZE]  [TIME]  n
         assert result == Result(
             4,
             """\
-environment     frameworks                       CUDA  cuDNN  packages  download  time   lock
-tensorflow-cpu  tensorflow 2.21.0, keras 3.15.1  -     -      18        [SIZE]  [TIME]  written
-jax-cpu         jax 0.10.2, keras 3.15.1         -     -      17        [SIZE]  [TIME]  written
-numpy-cpu       numpy 2.4.6, keras 3.15.1        -     -      17        [SIZE]  [TIME]  written
+environment     frameworks                             CUDA  cuDNN  packages  download  time   lock
+tensorflow-cpu  tensorflow 2.21.0, keras 3.15.1        -     -      18        [SIZE]  [TIME]  written
+jax-cpu         jax 0.10.2, keras 3.15.1               -     -      17        [SIZE]  [TIME]  written
+numpy-cpu       numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -      17        [SIZE]  [TIME]  written
 """,
             f"""\
 {CPU_NOTE}

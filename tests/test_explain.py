@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,12 @@ from tests.command import SOLVE, Kgen, Result
 from tests.test_report import solved
 from tests.test_scenarios import FOLDER, matrix_of, read, with_base
 
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.solver import explain
+from kgen.solver.resolve import attempt
 
 EXPLAIN = ("explain", *SOLVE[1:])
 REFERENCE = Path(__file__).parents[1] / "locks"
@@ -103,3 +109,21 @@ def test_wrong_calls(kgen: Kgen) -> None:
         2, "", "error: `--newest jaxx`: none of these environments has it\n\nhint: did you mean `jax`?\n"
     )
     assert kgen(*EXPLAIN, "jux").status == 2
+
+
+def test_what_is_not_solved_has_no_solution(matrix: CompatibilityMatrix) -> None:
+    """Whether a release has a build at all is looked at first, and must never rule out what solving would find."""
+    ruled_out = 0
+    for name in ("tensorflow", "jax", "torch", "openvino"):
+        row = matrix.backends[name]
+        newest = [one.version for one in matrix.framework(row.framework).releases[-2:]]
+        for version, python, platform in itertools.product(newest, ("3.9", "3.11", "3.13"), matrix.platforms):
+            for accelerator in (CPU, Accelerator(cuda=12), Accelerator(cuda=13)):
+                request = EnvironmentRequest(
+                    name=name, backends=(name,), accelerator=accelerator, python=python, platform=platform,
+                    requirements=(Requirement(f"{row.framework}=={version}"),),
+                )  # fmt: skip
+                if not explain.may_be_had(matrix, row.framework, version, request):
+                    ruled_out += 1
+                    assert attempt(matrix, request) is None
+    assert ruled_out > 100

@@ -71,6 +71,8 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
     asked = Problem(problem.matrix, wished)
 
     def reaching(changed: EnvironmentRequest) -> Resolution | None:
+        if not may_be_had(problem.matrix, name, newest, changed):
+            return None
         found = attempt(problem.matrix, changed)
         taken = {} if found is None else {**found.packages, **found.libraries}
         # where each backend has an environment of its own, the others are only to be possible
@@ -83,6 +85,30 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         return Explanation(name, version, newest, reasons, (), (Suggestion(f"--require '{goal}'", gives),))
     causes = tuple(cause for cause in conflict.causes(asked) if (cause.subject, cause.requires) != (REQUEST, str(goal)))
     return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))
+
+
+def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request: EnvironmentRequest) -> bool:
+    """Whether a release has a build at all for what is asked; to find that out by solving takes much longer.
+
+    Args:
+        matrix: the facts.
+        name: a framework, Keras or a library.
+        version: the release.
+        request: what is asked.
+
+    Returns:
+        False only where no solution of the request can have it.
+    """
+    frameworks = {row.framework: row.accelerated for row in matrix.backends.values()}
+    release = matrix.release(name, version) if name in frameworks else None
+    if release is None or name not in {matrix.backends[backend].framework for backend in request.backends}:
+        return True
+    return any(
+        request.platform in build.platforms
+        and (request.python_open or request.python in build.pythons)
+        and (build.cuda_major == request.accelerator.cuda or (build.cuda_major is None and not frameworks[name]))
+        for build in release.builds
+    )
 
 
 def _sound(problem: Problem, name: str) -> list[Version]:

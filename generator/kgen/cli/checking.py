@@ -6,13 +6,12 @@ import argparse
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen import condafiles, freshness, host, lockfiles, project, settings
+from kgen import freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
-from kgen.condafiles import CondaFile
 from kgen.emitters.hooks import HOOKS, render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
@@ -23,6 +22,9 @@ from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings
+
+if TYPE_CHECKING:  # for who locks for conda
+    from kgen.condafiles import CondaFile
 
 
 class Finding(NamedTuple):
@@ -284,10 +286,11 @@ def _as_typed(request: EnvironmentRequest) -> str:
 def _conda_findings(
     folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix
 ) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
-    records = folder / condafiles.RECORDS
+    records = folder / lockfiles.CONDA_RECORDS
     if not records.exists():
         return
-    from kgen.lockers.conda import text  # noqa: PLC0415 - for who locks for conda
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.lockers.conda import text  # noqa: PLC0415
 
     try:
         file = condafiles.read(records)

@@ -17,9 +17,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
-from kgen.solver.problem import Problem
-from kgen.solver.python import best_python
-from kgen.solver.resolve import select
 from kgen.tables import nearest
 
 T = TypeVar("T")
@@ -64,6 +61,8 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
         for environment in environments
         for platform in _platforms(settings, accelerator, matrix)
     ]
+    from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
+
     asked = settings.python or host.python_version_file(root)
     pythons = {}
     for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
@@ -332,6 +331,10 @@ def _auto(
                     "or choose: --cuda 12, or --cpu",
                 ],
             )
+    from kgen.solver.problem import Problem  # noqa: PLC0415 - see `make`
+    from kgen.solver.python import best_python  # noqa: PLC0415
+    from kgen.solver.resolve import select  # noqa: PLC0415
+
     known = settings._replace(driver=driver, gpu=gpus)
     for major in sorted(matrix.cuda_majors, reverse=True):
         accelerator = Accelerator(cuda=major)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, condafiles, lockfiles
+from kgen import __version__, lockfiles
 from kgen.errors import KgenError, OutsideError, SettingsError
 from kgen.model.lockfile import Lockfile
 
@@ -209,6 +209,8 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
         if lockfiles.digest(content) == proven["sha256"]:
             return True
         if path.name == lockfiles.CONDA_RECORDS:
+            from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
             locked = condafiles.lockfile(condafiles.parse(path, content), path, str(data["platform"]))
         else:
             locked, _ = lockfiles.parse(path, content)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.command import LOCK, Kgen, Result
 from tests.test_lock import states, versions
 
+from kgen.cli import holding
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
@@ -61,6 +63,53 @@ class TestKept:
 
     def test_nothing_where_nothing_fits_anyway(self, matrix: CompatibilityMatrix) -> None:
         assert self.kept(matrix, "keras==3.12.0", requirements=("torch==99",)) == []
+
+
+class TestPython:
+    """The Python of the old locks stays where none is asked for."""
+
+    @staticmethod
+    def kept(
+        matrix: CompatibilityMatrix, locks: Path, there: Mapping[str, str], *asked: str, python_open: bool = True
+    ) -> tuple[dict[str, str], list[str]]:
+        for name, python in there.items():
+            (locks / f"{name}-cuda12").mkdir(parents=True)
+            text = f'packages = []\n[tool.kgen]\npython = "{python}"\npackages = {{}}\n'
+            (locks / f"{name}-cuda12" / "pylock.linux-64.toml").write_text(text)
+        requests = [TestKept.request(name=name)._replace(python="3.13", python_open=python_open) for name in asked]
+        notes: list[str] = []
+        found = holding.keep(matrix, requests, locks, upgraded=(), merge=False, notes=notes)
+        return {one.name: one.python for one in found}, notes
+
+    def test_it_stays_and_new_environments_get_it_too(self, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+        pythons, notes = self.kept(matrix, tmp_path, {"torch": "3.11"}, "torch", "jax")
+        assert pythons == {"torch": "3.11", "jax": "3.11"}
+        assert notes == ["torch-cuda12, jax-cuda12: still for Python 3.11, as locked; `--python 3.13` changes that"]
+
+    @pytest.mark.parametrize(
+        ("there", "python_open"),
+        [
+            ({"torch": "3.11"}, False),
+            ({"torch": "3.11", "jax": "3.12"}, True),
+            ({"torch": "3.6"}, True),
+            ({"torch": "banana"}, True),
+            ({}, True),
+        ],
+        ids=["another is asked for", "two", "nothing solves it", "none", "nothing is locked"],
+    )
+    def test_it_does_not_stay(
+        self, matrix: CompatibilityMatrix, tmp_path: Path, there: Mapping[str, str], *, python_open: bool
+    ) -> None:
+        found = self.kept(matrix, tmp_path, there, "torch", "jax", python_open=python_open)
+        assert found == ({"torch": "3.13", "jax": "3.13"}, [])
+
+    def test_a_lock_that_is_made_again(self, kgen: Kgen) -> None:
+        assert kgen(*LOCK, "numpy", "--cpu").status == 0
+        words = [word for word in LOCK if word not in {"--python", "3.11"}]
+        done = kgen(*words, "numpy", "--cpu")
+        assert done.status == 0, done.stderr
+        assert "unchanged" in done.stdout
+        assert "note: numpy-cpu: still for Python 3.11, as locked; `--python 3." in done.stderr
 
 
 class TestLock:

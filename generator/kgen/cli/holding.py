@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tomli
@@ -14,6 +14,8 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
+from kgen.solver.problem import Problem
+from kgen.solver.resolve import select
 
 _CONFLICT = re.compile(rb"^<<<<<<< .*?^>>>>>>> [^\n]*\n?", re.MULTILINE | re.DOTALL)
 _PARTS = re.compile(
@@ -49,7 +51,7 @@ def keep(
     """
     names = frozenset(map(canonical_name, upgraded))
     found = []
-    for request in requests:
+    for request in _on_their_pythons(matrix, requests, locks, notes):
         path = locks / request.environment / lockfiles.filename(request.platform)
         versions = _versions(path, request, upgraded=upgraded, merge=merge, notes=notes)
         missing = sorted(names - {*versions, *map(canonical_name, known)})
@@ -58,6 +60,40 @@ def keep(
         held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in names)
         found.append(keeping(matrix, request._replace(held=tuple(held))))
     return tuple(found)
+
+
+def _on_their_pythons(
+    matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], locks: Path, notes: list[str]
+) -> Iterator[EnvironmentRequest]:
+    """The requests on the Python of their old locks, where none is asked for.
+
+    Environments of one generation of Keras have one Python, so theirs must be one, and all of them solved on it.
+    """
+    groups: dict[str, list[EnvironmentRequest]] = {}
+    for request in requests:
+        groups.setdefault(matrix.generation_of(request.backends).name, []).append(request)
+    kept = {}
+    for name, group in groups.items():
+        there = {_python(locks / one.environment / lockfiles.filename(one.platform)) for one in group} - {None}
+        moved = [one._replace(python=python) for python in there if python is not None for one in group]
+        if len(there) == 1 and all(one.python_open and select(Problem(matrix, one)) is not None for one in moved):
+            kept[name] = moved[0].python
+    for name, group in groups.items():
+        python, newest = kept.get(name, group[0].python), group[0].python
+        if python != newest:
+            environments = ", ".join(dict.fromkeys(one.environment for one in group))
+            notes.append(f"{environments}: still for Python {python}, as locked; `--python {newest}` changes that")
+    for request in requests:
+        yield request._replace(python=kept.get(matrix.generation_of(request.backends).name, request.python))
+
+
+def _python(path: Path) -> str | None:
+    """The Python of a lock; None if there is none that says it."""
+    try:
+        python = tomli.loads(path.read_text(encoding="utf-8"))["tool"]["kgen"]["python"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return python if isinstance(python, str) else None
 
 
 def shared(ours: bytes, theirs: bytes) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from kgen.installers.environment import Source
 from kgen.lockfiles import LockedEnvironment
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+    from kgen.condafiles import CondaFile
     from kgen.model.lockfile import Lockfile
 
 _NOT_FOUND = 127
@@ -160,13 +161,10 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
 def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of wheels; its lock is read before anything is touched."""
     from kgen import uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.emitters.activation import OWN_KERAS, at, render_activation  # noqa: PLC0415
-    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
     from kgen.installers.sync import Uv, realise  # noqa: PLC0415
 
     lock = lockfiles.read(source.lock)
-    variables = {**lock.variables, **at(source.prefix, lock.places)}
-    shared = _shared_keras()
+    links = _links(lock)
     root = source.environment.folder.parent.parent
     program = uvtool.find()
     return lambda report: realise(
@@ -174,39 +172,49 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
         lock,
         Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
         thorough=thorough,
-        files=lambda: render_activation(
-            source.name,
-            prefix=source.prefix,
-            python=lock.python,
-            variables=variables,
-            # those of the lock know nothing of where the environment is
-            hooks=render_hooks(source.name, variables) if lock.places else source.hooks,
-            configuration=lock.configuration,
-        ),
-        links={f"{OWN_KERAS}/{name}": shared / name for name in lock.shared},
+        files=lambda: _activation(source, lock),
+        links=links,
         report=report,
     )
 
 
-def _shared_keras() -> Path:
-    """Where Keras keeps what it has downloaded for all environments."""
+def _activation(source: Source, locked: Lockfile | CondaFile) -> Mapping[str, str]:
+    """What selects an environment's backend whichever way leads in: path in the environment -> text."""
+    from kgen.emitters.activation import at, render_activation  # noqa: PLC0415 - see `sync`
+    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
+
+    variables = {**locked.variables, **at(source.prefix, locked.places)}
+    return render_activation(
+        source.name,
+        prefix=source.prefix,
+        python=locked.python,
+        variables=variables,
+        # those of the lock know nothing of where the environment is
+        hooks=render_hooks(locked.environment, variables) if locked.places else source.hooks,
+        conda=source.conda,
+        configuration=locked.configuration,
+    )
+
+
+def _links(locked: Lockfile | CondaFile) -> dict[str, Path]:
+    """Links in an environment to where Keras keeps what it has downloaded for all of them."""
+    from kgen.emitters.activation import OWN_KERAS  # noqa: PLC0415 - see `sync`
+
     named = host.variable("KERAS_HOME")
-    return Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
+    shared = Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
+    return {f"{OWN_KERAS}/{name}": shared / name for name in locked.shared}
 
 
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.emitters.activation import OWN_KERAS, at, render_activation  # noqa: PLC0415
-    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
     from kgen.installers.conda import realise, register  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())
     rattler = opened()
-    variables = {**file.variables, **at(source.prefix, file.places)}
-    shared = _shared_keras()
+    links = _links(file)
     for remark in rattler.remarks:
         console.say(f"note: {remark}")
 
@@ -217,17 +225,8 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
             locked,
             rattler=rattler,
             uv=uvtool.find,
-            files=lambda: render_activation(
-                source.name,
-                prefix=source.prefix,
-                python=file.python,
-                variables=variables,
-                # those of the lock know nothing of where the environment is
-                hooks=render_hooks(file.environment, variables) if file.places else source.hooks,
-                conda=True,
-                configuration=file.configuration,
-            ),
-            links={f"{OWN_KERAS}/{name}": shared / name for name in file.shared},
+            files=lambda: _activation(source, file),
+            links=links,
             report=report,
             thorough=thorough,
         )

@@ -74,13 +74,15 @@ def _on_their_pythons(
         groups.setdefault(matrix.generation_of(request.backends).name, []).append(request)
     kept = {}
     for name, group in groups.items():
+        if not all(one.python_open for one in group):
+            continue
+        newest = group[0].python
         there = {_python(locks / one.environment / lockfiles.filename(one.platform)) for one in group} - {None}
-        moved = [one._replace(python=python) for python in there if python is not None for one in group]
-        if len(there) == 1 and all(one.python_open and select(Problem(matrix, one)) is not None for one in moved):
-            kept[name] = moved[0].python
-    for name, group in groups.items():
-        python, newest = kept.get(name, group[0].python), group[0].python
-        if python != newest:
+        python = there.pop() if len(there) == 1 else None
+        if python is None or python == newest:
+            continue
+        if all(select(Problem(matrix, one._replace(python=python))) is not None for one in group):
+            kept[name] = python
             environments = ", ".join(dict.fromkeys(one.environment for one in group))
             notes.append(f"{environments}: still for Python {python}, as locked; `--python {newest}` changes that")
     for request in requests:

@@ -356,6 +356,48 @@ def test_a_gpu_of_that_day_is_refused_and_its_place_named(
     assert place not in today
 
 
+@pytest.mark.parametrize(
+    ("words", "flag", "hint"),
+    [
+        (("--as-of", "2023-09-01"), "--as-of", "--generation keras-core without `--as-of` gives torch 2."),
+        (("--exclude-newer", "2023-09-01"), "--exclude-newer", "without `--exclude-newer` gives torch 2."),
+    ],
+)
+def test_a_day_is_called_as_it_was_typed(kgen: Kgen, words: tuple[str, str], flag: str, hint: str) -> None:
+    """A day that chose the Keras takes its choice along."""
+    other = {"--as-of": "--exclude-newer", "--exclude-newer": "--as-of"}[flag]
+    done = kgen("solve", "torch", "--cuda", "12", "--generation", "keras-core", *words)
+    assert done.status == 3
+    assert f"\n  you asked for nothing published after 2023-09-01 ({flag})\n" in done.stderr
+    assert f"\nhint: {hint}" in done.stderr
+    assert other not in done.stderr
+    fits = kgen("solve", "torch", "--cpu", "--generation", "keras-core", *words).stdout
+    assert f"newest that fits: 0.1.6 is kept out by {flag} 2023-09-01\n" in fits
+    explained = kgen("explain", "torch", "--cpu", "--generation", "keras-core", *words).stdout
+    assert f"you asked for nothing published after 2023-09-01 ({flag})" in explained
+    assert other not in fits + explained
+
+
+def test_a_lock_is_the_same_whatever_its_day_was_called(matrix: CompatibilityMatrix) -> None:
+    def text(*, as_of: bool) -> str:
+        found = ask(matrix, "jax", "3.11", day="2024-09-01")
+        again = solve(matrix, found.request._replace(as_of=as_of))
+        assert isinstance(again, Resolution)
+        assert any(("--as-of 2024-09-01" in reason.rule) is as_of for reason in again.why)
+        return pylock.render(
+            dataclasses.replace(LOCK, resolution=again),
+            platform=matrix.platforms["linux-64"],
+            variables={},
+            hooks={},
+            revision="0123456789abcdef",
+            version="0.1.0",
+            portable=True,
+        )
+
+    assert text(as_of=True) == text(as_of=False)
+    assert "is kept out by --exclude-newer 2024-09-01" in text(as_of=True)
+
+
 @pytest.mark.parametrize("words", [("--generation", "keras3"), ("--keras", ">=3")])
 def test_keras_3_did_not_exist_then(kgen: Kgen, words: tuple[str, str]) -> None:
     done = kgen("solve", "jax", "--cpu", "--as-of", "2023-09-01", *words)

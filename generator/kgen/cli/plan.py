@@ -74,7 +74,11 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     requests = tuple(
-        draft._replace(python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
+        draft._replace(
+            python=pythons[matrix.generation_of(draft.backends).name],
+            python_open=asked is None,
+            as_of=arguments.as_of is not None,
+        )
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))

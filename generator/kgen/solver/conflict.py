@@ -14,8 +14,6 @@ from kgen.model.resolution import Cause
 from kgen.solver.problem import CUDNN, REQUEST, Choice, Need, Problem, Unit, spell
 from kgen.solver.search import search
 
-_REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}
-
 
 def minimal_units(problem: Problem) -> frozenset[Unit]:
     """Units that have no solution together, while any of them left out leaves one.
@@ -195,7 +193,8 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
     }
     if unit.rule in values:
         explicit = unit.rule != "glibc" or request.glibc is not None
-        source = _REQUEST_FLAGS[unit.rule] if explicit else f"the floor of {request.platform}"
+        flags = {"driver": "--driver", "glibc": "--glibc", "cutoff": request.cutoff_flag}
+        source = flags[unit.rule] if explicit else f"the floor of {request.platform}"
     elif unit.rule.startswith("gpu "):
         source = "--gpu"
     elif request.keras and unit.rule == f"{problem.keras}{request.keras}":
@@ -331,5 +330,5 @@ def unit_text(problem: Problem, unit: Unit) -> str:
     if unit.owner != REQUEST:
         return f"{unit.owner} ({unit.rule})"
     if unit.rule == "cutoff":
-        return f"--exclude-newer {problem.request.cutoff}"
+        return f"{problem.request.cutoff_flag} {problem.request.cutoff}"
     return _wish(problem, unit).requires

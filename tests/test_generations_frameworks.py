@@ -56,14 +56,14 @@ class Case:
 
 
 THEANO = Case("keras2-theano", "3.7", "theano", ("--isolate-config",))
-TENSORFLOW_1 = Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==1.15.5"))
+TENSORFLOW_1 = Case("keras2-tensorflow", "3.7", "xla", ("--require", "tensorflow==1.15.5"))
 PYMC = Case("keras2-theano", "3.7", "theano", ("--require", "theano-pymc"))
 CNTK = Case("keras2-cntk", "3.6", "cntk's engine")
 CASES = (
     THEANO,
     PYMC,
     TENSORFLOW_1,
-    Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==2.2.3")),
+    Case("keras2-tensorflow", "3.7", "xla", ("--require", "tensorflow==2.2.3")),
     Case("keras-core-jax", "3.9", "xla"),
     Case("keras-core-jax", "3.10", "xla"),
     Case("keras-core-numpy", "3.10", None),
@@ -130,6 +130,11 @@ def test_the_step_passes(world: World, case: Case) -> None:
     assert step["distance"]["losses"] < 2e-6
     assert step["distance"]["weights"] < 1e-6
     assert step["placed"]["weights"] == ["cpu:0"]
+    if case.backend == "keras2-tensorflow":
+        # twice: as who trains with it has it, and as one program of XLA's that the executed graph ran
+        assert step["uncompiled"] == pytest.approx(step["losses"], rel=2e-6)
+        assert (step["proof"]["convolutions"], step["proof"]["convolutions_left"], step["proof"]["run"]) == (5, 0, 1)
+        assert "5 convolutions compiled by xla; the same uncompiled" in done.stdout
 
 
 def test_theano_is_selected_without_a_word_in_the_home_folder(world: World) -> None:
@@ -315,6 +320,7 @@ def test_keras_2_2_4_on_tensorflow_1_15_is_found_out(world: World, tmp_path: Pat
     assert done.status == 1, done.stdout
     assert "keras2-tensorflow-cpu runs with wrong numbers on cpu: losses are off by 0." in done.stderr
     assert "Keras 2.2.4 and 2.2.5 train wrongly on TensorFlow 1.15" in done.stderr
+    assert " uncompiled: 2.4" in done.stderr
     assert "  keras 2.3.1 is locked, 2.2.4 is installed" in done.stderr
 
 

@@ -8,8 +8,10 @@ import http.server
 import json
 import os
 import select
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -48,6 +50,16 @@ def at_home(kgen: Kgen, home: Path, *words: str, **environment: str) -> Result:
     there = {name: kgen.environment[name] for name in named}
     inside = {**there, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), **environment}
     return dataclasses.replace(kgen, environment=inside)(*words)
+
+
+def numpy_of(channel: str) -> rattlertool.Query:
+    return rattlertool.Query("linux-64", (channel,), ("numpy",), (("__glibc", "2.28"),), None)
+
+
+def asked_for_numpy(home: Path, channel: str) -> object:
+    """What a session of its own says of it."""
+    (answer,) = rattlertool.Rattler(home / "cache").solve([numpy_of(channel)])
+    return answer
 
 
 @pytest.fixture(name="plain")
@@ -234,7 +246,7 @@ class TestProxies:
             plain.setenv(name, value.format(proxy.place))
         (home / ".condarc").write_text(text.format(proxy.place))
         tool = rattlertool.Rattler(home / "cache")
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (served.url,), ("numpy",), (("__glibc", "2.28"),), None)])
+        (answer,) = tool.solve([numpy_of(served.url)])
         assert isinstance(answer, list), answer
         assert [one.partition(" ")[2].startswith(served.url) for one in proxy.asked] == [True] * len(proxy.asked)
         assert bool(proxy.asked) == through
@@ -326,7 +338,7 @@ class TestCertificates:
         before = dict(os.environ)
         tool = rattlertool.Rattler(home / "cache")
         assert dict(os.environ) == before
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        (answer,) = tool.solve([numpy_of(secure)])
         assert isinstance(answer, list), answer
         unchecked = "{}" not in environment.values() and "authority" not in str(environment)
         assert list(tool.remarks) == (
@@ -338,18 +350,33 @@ class TestCertificates:
         (home / ".condarc").write_text(
             f"ssl_verify: {home.parent}/authority.pem\nproxy_servers: {{https: 'http://{proxy.place}'}}\n"
         )
-        tool = rattlertool.Rattler(home / "cache")
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        answer = asked_for_numpy(home, secure)
         assert isinstance(answer, list), answer
         assert {*proxy.asked} == {f"CONNECT {secure.removeprefix('https://')}"}
 
-    @pytest.mark.usefixtures("plain")
-    def test_the_systems(self, home: Path, secure: str) -> None:
+    def test_a_folder_of_authorities(self, home: Path, plain: pytest.MonkeyPatch, secure: str) -> None:
+        """Each is there under the hash of its subject, as OpenSSL and so conda want it."""
+        folder = home / "authorities"
+        folder.mkdir()
+        (home / ".condarc").write_text(f"ssl_verify: {folder}\n")
+        plain.setenv("SSL_CERT_FILE", str(home / "none.pem"))
+        trustme.CA().cert_pem.write_to_path(str(folder / "another.pem"))
+        subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+        assert isinstance(asked_for_numpy(home, secure), OutsideError)
+        shutil.copy(home.parent / "authority.pem", folder)
+        subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+        before = dict(os.environ)
+        answer = asked_for_numpy(home, secure)
+        assert isinstance(answer, list), answer
+        assert dict(os.environ) == before
+
+    def test_the_systems(self, home: Path, plain: pytest.MonkeyPatch, secure: str) -> None:
         (home / ".condarc").write_text("ssl_verify: truststore\n")
         assert condarc.read().truststore
-        query = rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)
-        (answer,) = rattlertool.Rattler(home / "cache").solve([query])
-        assert isinstance(answer, OutsideError)
+        assert isinstance(asked_for_numpy(home, secure), OutsideError)
+        plain.setenv("SSL_CERT_FILE", str(home.parent / "authority.pem"))  # what OpenSSL takes for the system's
+        answer = asked_for_numpy(home, secure)
+        assert isinstance(answer, list), answer
 
     def test_not_there(self, conda: Kgen, home: Path, project: Path, secure: str) -> None:
         (home / ".condarc").write_text("ssl_verify: /nowhere/authority.pem\n")

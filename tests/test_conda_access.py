@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import http.server
 import json
 import os
 import select
@@ -12,7 +11,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -25,6 +23,7 @@ import yaml
 from tests.channel import CONDA_FORGE, ChannelServer, mirrored, serving
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
+from tests.loopback import Handler, Server, running
 
 from kgen import condarc, rattlertool
 from kgen.errors import OutsideError, UsageError
@@ -148,29 +147,18 @@ class TestWhereTheChannelIs:
         assert condarc.read().timeout == 7
 
 
-class _Proxy(http.server.BaseHTTPRequestHandler):
+class _Proxy(Handler):
     """Fetches what is asked for, or lets through what it cannot read, and writes down both."""
 
-    def _fetch(self) -> None:
+    def answer(self) -> None:
         cast("ProxyServer", self.server).asked.append(f"{self.command} {self.path}")
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.path) as answer:
-                status, body = 200, answer.read()
+                self.send(200, answer.read())
         except urllib.error.HTTPError as error:
-            status, body = error.code, b""
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+            self.send(error.code)
 
-    def do_GET(self) -> None:
-        self._fetch()
-
-    def do_HEAD(self) -> None:
-        self._fetch()
-
-    def do_CONNECT(self) -> None:
+    def do_CONNECT(self) -> None:  # noqa: N802 - http.server's name for it
         cast("ProxyServer", self.server).asked.append(f"CONNECT {self.path}")
         name, _, port = self.path.rpartition(":")
         with socket.create_connection((name, int(port))) as there:
@@ -183,30 +171,19 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
                         return
                     ends[end].sendall(data)
 
-    def log_message(self, *_: object) -> None:
-        pass
 
-
-class ProxyServer(http.server.ThreadingHTTPServer):
+class ProxyServer(Server):
     """A proxy on loopback."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Proxy)
+        super().__init__(_Proxy)
         self.asked: list[str] = []
-
-    @property
-    def place(self) -> str:
-        return f"127.0.0.1:{self.server_port}"
 
 
 @pytest.fixture(name="proxy")
 def _proxy() -> Iterator[ProxyServer]:
-    with ProxyServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with running(ProxyServer()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 class TestProxies:
@@ -294,16 +271,12 @@ class TestCertificates:
     @staticmethod
     def _secure(served: ChannelServer, authority: trustme.CA) -> Iterator[str]:
         """The same channel, over TLS; gives its address."""
-        with ChannelServer(served.folder) as server:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert("localhost").configure_cert(context)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-            thread.start()
+        server = ChannelServer(served.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        with running(server):
             yield f"https://localhost:{server.server_port}"
-            server.closing.set()
-            server.shutdown()
-            thread.join()
 
     def test_not_trusted(self, conda: Kgen, home: Path, secure: str) -> None:
         result = at_home(conda, home, *ASK, "--channel", secure)

@@ -10,7 +10,6 @@ import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from rattler.install import install
 from rattler.shell import ActivationVariables, Shell, activate
 from tests.channel import ChannelServer
 from tests.conda_packages import Channel
+from tests.loopback import Server, running
 
 from kgen.rattlertool import Query, Rattler, Unsolvable, _told, channel_failure
 
@@ -241,12 +241,8 @@ class TestShards:
         run(index_fs(channel.folder, write_zst=False, write_shards=True, force=True))
         assert (channel.folder / "noarch/repodata_shards.msgpack.zst").exists()
         handler = functools.partial(_Quiet, directory=str(channel.folder))
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}"
-            server.shutdown()
-            thread.join()
+        with running(Server(handler)) as server:
+            yield server.root
 
     def test_rattler_fails_when_it_asks_again(self, sharded: str, tmp_path: Path) -> None:
         def asked() -> object:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import re
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+import msgpack
 import rattler
+from backports import zstd
 from tests.loopback import Handler, Server, running
 
 Fault = Literal["500", "401", "404", "html", "hang", "truncated", "other bytes"]
@@ -75,10 +79,37 @@ def serving(folder: Path) -> contextlib.AbstractContextManager[ChannelServer]:
     return running(ChannelServer(folder))
 
 
+def sharded(source: Path, folder: Path, *, base: str = "") -> Path:
+    """The same channel as shards, as CEP 16 has them; only what its index has, no packages.
+
+    Args:
+        source: a channel with `repodata.json` or `repodata.json.zst`.
+        folder: where the shards are to be.
+        base: the address below which the index says that packages and shards are; none says, where it is.
+    """
+    for path in source.glob("*/repodata.json*"):
+        content = path.read_bytes()
+        data = json.loads(zstd.decompress(content) if path.suffix == ".zst" else content)
+        shards: dict[str, dict[str, dict[str, object]]] = {}
+        for kind in ("packages", "packages.conda"):
+            for name, record in data.get(kind, {}).items():
+                mine = shards.setdefault(record["name"], {"packages": {}, "packages.conda": {}})
+                hashes = {one: bytes.fromhex(record[one]) for one in ("md5", "sha256") if one in record}
+                mine[kind][name] = {**record, **hashes}
+        subdir = path.parent.name
+        (folder / subdir).mkdir(parents=True)
+        places = dict.fromkeys(("base_url", "shards_base_url"), f"{base}/{subdir}/" if base else "")
+        index: dict[str, Any] = {"version": 1, "info": {"subdir": subdir, **places}, "shards": {}}
+        for name, shard in shards.items():
+            packed = zstd.compress(msgpack.packb({**shard, "removed": []}))
+            index["shards"][name] = hashlib.sha256(packed).digest()
+            (folder / subdir / f"{index['shards'][name].hex()}.msgpack.zst").write_bytes(packed)
+        (folder / subdir / "repodata_shards.msgpack.zst").write_bytes(zstd.compress(msgpack.packb(index)))
+    return folder
+
+
 def mirrored(config: Path, url: str) -> None:
     """Write rattler's configuration such that conda-forge is found at this address."""
     folder = config / "rattler"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(
-        f'[mirrors]\n"{CONDA_FORGE}" = ["{url}"]\n[repodata-config]\ndisable-sharded = true\n', encoding="utf-8"
-    )
+    (folder / "config.toml").write_text(f'[mirrors]\n"{CONDA_FORGE}" = ["{url}"]\n', encoding="utf-8")

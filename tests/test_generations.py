@@ -247,7 +247,7 @@ def test_a_whole_tensorflow_says_whose_cudnn_it_finds(matrix: CompatibilityMatri
     wishes = ("keras-core==0.1.0", "nvidia-cudnn-cu12<9", "jax<0.4.30")
     shared = ask(matrix, "keras-core-jax", "3.11", *wishes, "tensorflow>=2.15", on=CUDA_12)
     assert isinstance(shared, Resolution)
-    said = f"; built for CUDA 12.2, it finds that of jax: both have the one cuDNN {shared.cudnn}"
+    said = f"; built for CUDA 12.2, it may compute with that of jax: both have the one cuDNN {shared.cudnn}"
     assert shared.why[-1].rule.endswith(said)
     apart = ask(matrix, "keras-core-torch", "3.11", "keras-core==0.1.0", on=CUDA_12)
     assert isinstance(apart, Resolution)

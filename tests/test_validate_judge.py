@@ -53,7 +53,7 @@ def test_a_gpu_result_that_follows_the_reference_passes() -> None:
 
 
 def test_a_training_before_compilation_was_switched_on_counts_too() -> None:
-    """XLA hides what who trains without it meets; the distance is that of the farther of both."""
+    """Who trains without XLA must get the right numbers too; the distance is that of the farther of both."""
     plain = result(proof={"compiler": "xla", "convolutions": 5})
     also = {"contract": "training", "losses": plain["losses"], "weights": plain["weights"]}
     good = judge(SUBJECT, seen({**plain, "uncompiled": also}), {})

@@ -109,7 +109,9 @@ def whole(
         wanted = {asked.major for asked in _cudnn_of(matrix, build)}
         if cudnn is not None and wanted == {cudnn.major}:
             computing = " and ".join(_frameworks(matrix, request))
-            return f"built for CUDA {build.cuda}, it finds that of {computing}: both have the one cuDNN {cudnn}"
+            return (
+                f"built for CUDA {build.cuda}, it may compute with that of {computing}: both have the one cuDNN {cudnn}"
+            )
     return f"it finds no CUDA and cuDNN that it is built for, and computes on the CPU{_alone(matrix, request)}"
 
 

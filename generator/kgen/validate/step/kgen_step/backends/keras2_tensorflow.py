@@ -1,8 +1,8 @@
 """TensorFlow 1.15 to 2.2 under Keras 2: a graph, run by TensorFlow's own executor as it is for who trains with it.
 
-It is trained twice. Keras 2 knows no XLA, and so the first training is without, and its numbers count: XLA hides what
-is to be found there, as Keras 2.2 updates variables while other operations of the same step still read them, which
-inside one compiled program cannot happen. The second is the same with XLA switched on for whole graphs.
+It is trained twice. Keras 2 knows no XLA: the first training is without, as its users have it, and its numbers count.
+The second is the same with XLA switched on for whole graphs. The variables of Keras 2.2 on TensorFlow 1.15 are of a
+kind that XLA leaves alone; it is run twice by the executor then, and the race in it has two chances to be seen.
 """
 
 import collections

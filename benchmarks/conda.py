@@ -11,6 +11,7 @@ what the tests need: channels are served on loopback by their server.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -18,14 +19,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from run import KGEN, PYTHON, Taken, row, timed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.channel import mirrored, serving
+from tests.channel import mirrored, serving, sharded
 from tests.conda_packages import MINOR, small_channel
 
 _SOLVE = f"""
@@ -70,8 +71,7 @@ asyncio.run(main())
 def solve(rounds: int, records: Path, folder: Path) -> None:
     """All three backends for CUDA 12 on the large sample: with the channel's answer in the cache, and once more."""
     found = []
-    with serving(records) as server:
-        environment = _configured(folder, f"{server.url}/large")
+    with _conda_forge(records, folder) as environment:
         for _ in range(rounds + 1):
             done = subprocess.run(
                 [sys.executable, "-c", _SOLVE, str(folder / "cache")], env=environment, check=True, capture_output=True
@@ -87,8 +87,7 @@ def solve(rounds: int, records: Path, folder: Path) -> None:
 def lock(rounds: int, records: Path, folder: Path) -> None:
     """`kgen lock --cuda 12` of four backends, with `--conda` and without."""
     taken: dict[str, list[Taken]] = {"kgen lock": [], "kgen lock --conda": []}
-    with serving(records) as server:
-        environment = _configured(folder, f"{server.url}/large")
+    with _conda_forge(records, folder) as environment:
         environment["RATTLER_CACHE_DIR"] = str(folder / "cache")
         with _within(environment):
             for _ in range(rounds + 1):
@@ -122,10 +121,13 @@ def sync(rounds: int, folder: Path) -> None:
     _ratios("kgen / rattler", ours, bare)
 
 
-def _configured(folder: Path, url: str) -> dict[str, str]:
-    """An environment in which conda-forge is found at this address."""
-    mirrored(folder / "config", url)
-    return {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "NO_PROXY": "127.0.0.1"}
+@contextlib.contextmanager
+def _conda_forge(records: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """An environment in which conda-forge is on this machine, as shards, which is how it is served."""
+    sharded(records / "large", folder / "served")
+    with serving(folder / "served") as server:
+        mirrored(folder / "config", server.url)
+        yield {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "NO_PROXY": "127.0.0.1"}
 
 
 class _within:  # noqa: N801 - a context

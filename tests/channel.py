@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
+import hashlib
+import json
 import re
-import socketserver
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+import msgpack
 import rattler
+from backports import zstd
+from tests.loopback import Handler, Server, running
 
 Fault = Literal["500", "401", "404", "html", "hang", "truncated", "other bytes"]
 
@@ -19,37 +20,28 @@ CONDA_FORGE = rattler.Channel("conda-forge").base_url.rstrip("/")
 """Where rattler looks for it."""
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self._do()
-
-    def do_GET(self) -> None:
-        self._do()
-
-    def _do(self) -> None:
+class _Handler(Handler):
+    def answer(self) -> None:
         served = cast("ChannelServer", self.server)
         served.asked.append(self.path)
         if served.wanted is not None and served.wanted not in {
             self.headers.get("Authorization"),
             *self.path.split("/"),
         }:
-            self._send(401, b"no")
+            self.send(401, b"no")
             return
         if served.wanted is not None:
             self.path = self.path.replace(f"/t/{served.wanted}", "")
         fault = served.fault if re.search(served.at, self.path) else None
         if fault == "hang":
-            served.closing.wait(60)
-            self.close_connection = True
+            self.hang()
             return
         if fault is not None and fault.isdecimal():
-            self._send(int(fault), b"no")
+            self.send(int(fault), b"no")
             return
         path = served.folder / self.path.lstrip("/").partition("?")[0]
         if not path.is_file():
-            self._send(404, b"")
+            self.send(404, b"")
             return
         content = path.read_bytes()
         if fault == "html":
@@ -58,68 +50,66 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
         elif fault == "other bytes":
             content = content[:-1] + bytes([content[-1] ^ 1])
-        self._send(200, content)
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            with contextlib.suppress(OSError):
-                self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.send(200, content)
 
 
-class ChannelServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class ChannelServer(Server):
     """Serves a folder, and misbehaves when it is told to."""
 
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.folder = folder
         self.fault: Fault | None = None
         self.at = ""
         self.asked: list[str] = []
         self.wanted: str | None = None
         """Without this in the header for it, or as a token in the path, nothing is answered."""
-        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return self.root
 
     def misbehave(self, fault: Fault, *, at: str = "") -> None:
         """From now on; `at` is a regular expression for the paths that are affected."""
         self.fault, self.at = fault, at
 
-    def handle_error(self, *_: object) -> None:
-        """Clients that hang up are part of the tests."""
 
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[ChannelServer]:
+def serving(folder: Path) -> contextlib.AbstractContextManager[ChannelServer]:
     """A server at work."""
-    server = ChannelServer(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(ChannelServer(folder))
+
+
+def sharded(source: Path, folder: Path, *, base: str = "") -> Path:
+    """The same channel as shards, as CEP 16 has them; only what its index has, no packages.
+
+    Args:
+        source: a channel with `repodata.json` or `repodata.json.zst`.
+        folder: where the shards are to be.
+        base: the address below which the index says that packages and shards are; none says, where it is.
+    """
+    for path in source.glob("*/repodata.json*"):
+        content = path.read_bytes()
+        data = json.loads(zstd.decompress(content) if path.suffix == ".zst" else content)
+        shards: dict[str, dict[str, dict[str, object]]] = {}
+        for kind in ("packages", "packages.conda"):
+            for name, record in data.get(kind, {}).items():
+                mine = shards.setdefault(record["name"], {"packages": {}, "packages.conda": {}})
+                hashes = {one: bytes.fromhex(record[one]) for one in ("md5", "sha256") if one in record}
+                mine[kind][name] = {**record, **hashes}
+        subdir = path.parent.name
+        (folder / subdir).mkdir(parents=True)
+        places = dict.fromkeys(("base_url", "shards_base_url"), f"{base}/{subdir}/" if base else "")
+        index: dict[str, Any] = {"version": 1, "info": {"subdir": subdir, **places}, "shards": {}}
+        for name, shard in shards.items():
+            packed = zstd.compress(msgpack.packb({**shard, "removed": []}))
+            index["shards"][name] = hashlib.sha256(packed).digest()
+            (folder / subdir / f"{index['shards'][name].hex()}.msgpack.zst").write_bytes(packed)
+        (folder / subdir / "repodata_shards.msgpack.zst").write_bytes(zstd.compress(msgpack.packb(index)))
+    return folder
 
 
 def mirrored(config: Path, url: str) -> None:
     """Write rattler's configuration such that conda-forge is found at this address."""
     folder = config / "rattler"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(
-        f'[mirrors]\n"{CONDA_FORGE}" = ["{url}"]\n[repodata-config]\ndisable-sharded = true\n', encoding="utf-8"
-    )
+    (folder / "config.toml").write_text(f'[mirrors]\n"{CONDA_FORGE}" = ["{url}"]\n', encoding="utf-8")

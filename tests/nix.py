@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
 import urllib.parse
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +21,7 @@ from pathlib import Path
 import requests
 import tomli
 from tests.command import CUTOFF
+from tests.loopback import Handler, Server, running
 from tests.wheelhouse import Wheel
 
 from kgen.emitters.hooks import render_hooks
@@ -308,27 +307,14 @@ def serving_files(files: Mapping[str, tuple[str, bytes]]) -> Iterator[tuple[str,
     """A server on the loopback interface: path -> kind and content; gives its root, and what it was asked for."""
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Files(Handler):
+        def answer(self) -> None:
             asked.append(self.path)
             kind, content = files.get(self.path, ("", b""))
-            self.send_response(200 if kind else 404)
-            self.send_header("Content-Type", kind or "text/plain")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.send(200 if kind else 404, content, {"Content-Type": kind or "text/plain"})
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Server(Files)) as server:
+        yield server.root, asked
 
 
 class LockError(Exception):

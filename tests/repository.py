@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import html
-import http.server
 import json
 import re
-import socketserver
-import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from tests.loopback import NOTHING, Handler, Server, running
 from tests.wheelhouse import Wheel
 
 Fault = Literal[
@@ -23,6 +21,8 @@ Fault = Literal[
 ]
 
 Form = Literal["html", "json"]
+
+_PAGE = {"Content-Type": "text/html"}
 
 
 @dataclass
@@ -61,13 +61,8 @@ class Served:
         return [wheel for wheel in self.wheels if re.sub(r"[-_.]+", "-", wheel.name).lower() == name]
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
+class _Handler(Handler):
+    def answer(self) -> None:
         server = cast("Repository", self.server)
         served = server.served
         with server.guard:
@@ -76,90 +71,72 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(served.delay)
         fault = served.fault if re.search(served.at, self.path) else None
         if fault == "hang":
-            server.hanging.set()
-            server.closing.wait(60)
-            self.close_connection = True
+            self.hang()
         elif fault in {"500", "404", "403"}:
-            self._send(int(fault), b"no")
+            self._counted(int(fault), b"no", _PAGE)
         elif fault == "login":
-            self._send(200, b"<html><body><h1>Please log in</h1></body></html>")
+            self._counted(200, b"<html><body><h1>Please log in</h1></body></html>", _PAGE)
         elif match := re.fullmatch(r"/simple/(?:([a-z0-9]+)/)?([a-z0-9-]+)/", self.path):
             self._project(served, match[2], fault, label=match[1])
         elif self.path.startswith("/files/"):
             self._file(served, self.path.removeprefix("/files/"), fault)
         else:
-            self._send(404, b"")
+            self._counted(404)
 
     def _project(self, served: Served, name: str, fault: Fault | None, *, label: str | None) -> None:
         """A project's page; below a folder, of the builds with that label, as PyTorch's own index has it."""
         wheels = [wheel for wheel in served.of(name) if label is None or wheel.version.endswith(f"+{label}")]
         if not wheels:
-            self._send(404, b"")
+            self._counted(404)
             return
         wants_json = served.form == "json" and "simple.v1+json" in self.headers.get("Accept", "")
         body = (_json(served, wheels, name) if wants_json else _html(served, wheels)).encode()
-        kind = "application/vnd.pypi.simple.v1+json" if wants_json else "text/html"
+        headers = {"Content-Type": "application/vnd.pypi.simple.v1+json"} if wants_json else _PAGE
         if fault == "garbage":
             body = b"\xff\xfe{" + body[: len(body) // 2]
         elif fault == "empty":
             body = b"<!DOCTYPE html><html><body></body></html>"
         tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if served.tags and self.headers.get("If-None-Match") == tag:
-            self._send(304, b"")
+            self._counted(304)
             return
-        self._send(200, body, kind, {"ETag": tag} if served.tags else {}, cut=fault in {"truncated", "cut"})
+        self._counted(
+            200, body, {**headers, **({"ETag": tag} if served.tags else {})}, cut=fault in {"truncated", "cut"}
+        )
 
     def _file(self, served: Served, path: str, fault: Fault | None) -> None:
         about = path.endswith(".metadata")
         path = urllib.parse.unquote(path)
         wheel = next((one for one in served.wheels if one.filename == path.removesuffix(".metadata")), None)
         if wheel is None or (about and not served.sidecar):
-            self._send(404, b"")
+            self._counted(404)
             return
         content = wheel.metadata if about else wheel.content
         if about and fault == "wrong sidecar":
             content += b"Requires-Dist: evil\n"
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
-        if not served.ranges or asked is None:
-            self._send(200, content, "application/octet-stream", {"Accept-Ranges": "bytes"} if served.ranges else {})
+        asked = self.range_of(len(content)) if served.ranges else None
+        headers = {"Content-Type": "application/octet-stream"}
+        if served.ranges:
+            headers["Accept-Ranges"] = "bytes"
+        if asked is None:
+            self._counted(200, content, headers)
             return
-        size = len(content)
-        start = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
-        end = min(size, int(asked[2]) + 1) if asked[1] and asked[2] else size
+        start, end = asked
         body = content[start:end]
         if fault == "garbage":
             body = bytes(len(body))
         shown = start + 1 if fault == "wrong range" else start
-        headers = {"Accept-Ranges": "bytes", "Content-Range": f"bytes {shown}-{end - 1}/{size}"}
-        self._send(206, body, "application/octet-stream", headers, cut=fault in {"truncated", "cut"})
+        headers["Content-Range"] = f"bytes {shown}-{end - 1}/{len(content)}"
+        self._counted(206, body, headers, cut=fault in {"truncated", "cut"})
 
-    def _send(
-        self,
-        status: int,
-        body: bytes,
-        kind: str = "text/html",
-        headers: dict[str, str] | None = None,
-        *,
-        cut: bool = False,
+    def _counted(
+        self, status: int, body: bytes = b"", headers: Mapping[str, str] = NOTHING, *, cut: bool = False
     ) -> None:
+        """An answer whose bytes are counted; half of it is missing if it is to be cut."""
         server = cast("Repository", self.server)
-        self.send_response(status)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
         with server.guard:
             server.served.sent += len(body)
-        if self.command == "HEAD":
-            return
-        with contextlib.suppress(OSError):
-            self.wfile.write(body[: len(body) // 2] if cut else body)
-        if cut:
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.send(status, body[: len(body) // 2] if cut else body, headers, size=len(body))
 
 
 def _html(served: Served, wheels: list[Wheel]) -> str:
@@ -194,38 +171,18 @@ def _json(served: Served, wheels: list[Wheel], name: str) -> str:
     return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files})
 
 
-class Repository(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class Repository(Server):
     """An index at work."""
 
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
     def __init__(self, served: Served) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.served = served
-        self.guard = threading.Lock()
-        self.hanging = threading.Event()
-        self.closing = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/simple"
-
-    def handle_error(self, *_: object) -> None:
-        """Clients that hang up are part of the tests."""
+        return f"{self.root}/simple"
 
 
-@contextlib.contextmanager
-def serving(served: Served) -> Iterator[Repository]:
+def serving(served: Served) -> contextlib.AbstractContextManager[Repository]:
     """Serve it."""
-    repository = Repository(served)
-    thread = threading.Thread(target=repository.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield repository
-    finally:
-        repository.closing.set()
-        repository.shutdown()
-        repository.server_close()
-        thread.join()
+    return running(Repository(served))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import http.server
 import json
 import os
 import select
+import shutil
 import socket
 import ssl
-import threading
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -23,6 +23,7 @@ import yaml
 from tests.channel import CONDA_FORGE, ChannelServer, mirrored, serving
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
+from tests.loopback import Handler, Server, running
 
 from kgen import condarc, rattlertool
 from kgen.errors import OutsideError, UsageError
@@ -48,6 +49,16 @@ def at_home(kgen: Kgen, home: Path, *words: str, **environment: str) -> Result:
     there = {name: kgen.environment[name] for name in named}
     inside = {**there, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), **environment}
     return dataclasses.replace(kgen, environment=inside)(*words)
+
+
+def numpy_of(channel: str) -> rattlertool.Query:
+    return rattlertool.Query("linux-64", (channel,), ("numpy",), (("__glibc", "2.28"),), None)
+
+
+def asked_for_numpy(home: Path, channel: str) -> object:
+    """What a session of its own says of it."""
+    (answer,) = rattlertool.Rattler(home / "cache").solve([numpy_of(channel)])
+    return answer
 
 
 @pytest.fixture(name="plain")
@@ -136,29 +147,18 @@ class TestWhereTheChannelIs:
         assert condarc.read().timeout == 7
 
 
-class _Proxy(http.server.BaseHTTPRequestHandler):
+class _Proxy(Handler):
     """Fetches what is asked for, or lets through what it cannot read, and writes down both."""
 
-    def _fetch(self) -> None:
+    def answer(self) -> None:
         cast("ProxyServer", self.server).asked.append(f"{self.command} {self.path}")
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.path) as answer:
-                status, body = 200, answer.read()
+                self.send(200, answer.read())
         except urllib.error.HTTPError as error:
-            status, body = error.code, b""
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+            self.send(error.code)
 
-    def do_GET(self) -> None:
-        self._fetch()
-
-    def do_HEAD(self) -> None:
-        self._fetch()
-
-    def do_CONNECT(self) -> None:
+    def do_CONNECT(self) -> None:  # noqa: N802 - http.server's name for it
         cast("ProxyServer", self.server).asked.append(f"CONNECT {self.path}")
         name, _, port = self.path.rpartition(":")
         with socket.create_connection((name, int(port))) as there:
@@ -171,30 +171,19 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
                         return
                     ends[end].sendall(data)
 
-    def log_message(self, *_: object) -> None:
-        pass
 
-
-class ProxyServer(http.server.ThreadingHTTPServer):
+class ProxyServer(Server):
     """A proxy on loopback."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Proxy)
+        super().__init__(_Proxy)
         self.asked: list[str] = []
-
-    @property
-    def place(self) -> str:
-        return f"127.0.0.1:{self.server_port}"
 
 
 @pytest.fixture(name="proxy")
 def _proxy() -> Iterator[ProxyServer]:
-    with ProxyServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with running(ProxyServer()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 class TestProxies:
@@ -234,7 +223,7 @@ class TestProxies:
             plain.setenv(name, value.format(proxy.place))
         (home / ".condarc").write_text(text.format(proxy.place))
         tool = rattlertool.Rattler(home / "cache")
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (served.url,), ("numpy",), (("__glibc", "2.28"),), None)])
+        (answer,) = tool.solve([numpy_of(served.url)])
         assert isinstance(answer, list), answer
         assert [one.partition(" ")[2].startswith(served.url) for one in proxy.asked] == [True] * len(proxy.asked)
         assert bool(proxy.asked) == through
@@ -282,16 +271,12 @@ class TestCertificates:
     @staticmethod
     def _secure(served: ChannelServer, authority: trustme.CA) -> Iterator[str]:
         """The same channel, over TLS; gives its address."""
-        with ChannelServer(served.folder) as server:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert("localhost").configure_cert(context)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-            thread.start()
+        server = ChannelServer(served.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        with running(server):
             yield f"https://localhost:{server.server_port}"
-            server.closing.set()
-            server.shutdown()
-            thread.join()
 
     def test_not_trusted(self, conda: Kgen, home: Path, secure: str) -> None:
         result = at_home(conda, home, *ASK, "--channel", secure)
@@ -326,7 +311,7 @@ class TestCertificates:
         before = dict(os.environ)
         tool = rattlertool.Rattler(home / "cache")
         assert dict(os.environ) == before
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        (answer,) = tool.solve([numpy_of(secure)])
         assert isinstance(answer, list), answer
         unchecked = "{}" not in environment.values() and "authority" not in str(environment)
         assert list(tool.remarks) == (
@@ -338,18 +323,33 @@ class TestCertificates:
         (home / ".condarc").write_text(
             f"ssl_verify: {home.parent}/authority.pem\nproxy_servers: {{https: 'http://{proxy.place}'}}\n"
         )
-        tool = rattlertool.Rattler(home / "cache")
-        (answer,) = tool.solve([rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)])
+        answer = asked_for_numpy(home, secure)
         assert isinstance(answer, list), answer
         assert {*proxy.asked} == {f"CONNECT {secure.removeprefix('https://')}"}
 
-    @pytest.mark.usefixtures("plain")
-    def test_the_systems(self, home: Path, secure: str) -> None:
+    def test_a_folder_of_authorities(self, home: Path, plain: pytest.MonkeyPatch, secure: str) -> None:
+        """Each is there under the hash of its subject, as OpenSSL and so conda want it."""
+        folder = home / "authorities"
+        folder.mkdir()
+        (home / ".condarc").write_text(f"ssl_verify: {folder}\n")
+        plain.setenv("SSL_CERT_FILE", str(home / "none.pem"))
+        trustme.CA().cert_pem.write_to_path(str(folder / "another.pem"))
+        subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+        assert isinstance(asked_for_numpy(home, secure), OutsideError)
+        shutil.copy(home.parent / "authority.pem", folder)
+        subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+        before = dict(os.environ)
+        answer = asked_for_numpy(home, secure)
+        assert isinstance(answer, list), answer
+        assert dict(os.environ) == before
+
+    def test_the_systems(self, home: Path, plain: pytest.MonkeyPatch, secure: str) -> None:
         (home / ".condarc").write_text("ssl_verify: truststore\n")
         assert condarc.read().truststore
-        query = rattlertool.Query("linux-64", (secure,), ("numpy",), (("__glibc", "2.28"),), None)
-        (answer,) = rattlertool.Rattler(home / "cache").solve([query])
-        assert isinstance(answer, OutsideError)
+        assert isinstance(asked_for_numpy(home, secure), OutsideError)
+        plain.setenv("SSL_CERT_FILE", str(home.parent / "authority.pem"))  # what OpenSSL takes for the system's
+        answer = asked_for_numpy(home, secure)
+        assert isinstance(answer, list), answer
 
     def test_not_there(self, conda: Kgen, home: Path, project: Path, secure: str) -> None:
         (home / ".condarc").write_text("ssl_verify: /nowhere/authority.pem\n")

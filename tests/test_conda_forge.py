@@ -15,7 +15,7 @@ from backports import zstd
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rattler.exceptions import SolverError
-from tests.channel import CONDA_FORGE, mirrored, serving
+from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
 from kgen.lockers.conda.session import CondaOutcome, CondaSession
 from kgen.lockers.conda.target import target
@@ -42,11 +42,14 @@ def sample(_environment: Mapping[str, str]) -> Path:
 
 @pytest.fixture(scope="module")
 def rattler(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rattler]:
-    config, cache = tmp_path_factory.mktemp("config"), tmp_path_factory.mktemp("cache")
-    with serving(sample) as server, pytest.MonkeyPatch.context() as patch:
+    """Asks a mirror that has conda-forge as shards, which say that the packages are on the mirror."""
+    config, cache, served = (tmp_path_factory.mktemp(name) for name in ("config", "cache", "served"))
+    with serving(served) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(config))
         mirrored(config, f"{server.url}/large")
+        sharded(sample / "large", served / "large", base=f"{server.url}/large")
         yield Rattler(cache)
+        assert not [path for path in server.asked if "repodata.json" in path]
 
 
 @pytest.fixture(name="session")

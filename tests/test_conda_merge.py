@@ -48,16 +48,22 @@ class Branches:
         assert written == text.files(file)
 
 
-@pytest.fixture(name="branches")
-def _branches(conda: Kgen, built: Channel, tmp_path: Path) -> Branches:
+@pytest.fixture(name="repository")
+def _repository(conda: Kgen) -> Kgen:
+    """kgen in a project that git keeps, with nothing in it."""
     names = {f"GIT_{who}_{what}": "t@t.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}:{conda.environment['PATH']}"
-    kgen = dataclasses.replace(
+    git(conda.folder, "init", "-q", "-b", "main")
+    return dataclasses.replace(
         conda, environment={**conda.environment, **names, "PATH": path, "GIT_CONFIG_GLOBAL": "/dev/null"}
     )
+
+
+@pytest.fixture(name="branches")
+def _branches(repository: Kgen, built: Channel, tmp_path: Path) -> Branches:
+    kgen = repository
     channel = built.copy(tmp_path / "grown")
     words = (*ASK, "--channel", channel.folder.as_uri())
-    git(kgen.folder, "init", "-q", "-b", "main")
     (kgen.folder / "kgen.toml").write_text(f'cpu = true\nchannels = ["{channel.folder.as_uri()}"]\n')
     good(kgen(*words))
     commit(kgen.folder, "old")
@@ -136,6 +142,33 @@ class TestMerge:
         assert done.status == 1
         assert "not merged: git does not say which conda-records.json the two sides have\n" in done.stderr
         assert "<<<<<<< ours" in (tmp_path / "ours").read_text()
+
+    def test_with_wheels_in_it_it_is_for_lock(self, repository: Kgen, built: Channel, tmp_path: Path) -> None:
+        """Its wheels are those of the pylock, which git has perhaps not merged yet."""
+        channel = built.copy(tmp_path / "grown")
+        (repository.folder / "kgen.toml").write_text(
+            f'cpu = true\nconda = "base"\nchannels = ["{channel.folder.as_uri()}"]\n'
+        )
+        good(repository(*ASK))
+        good(repository("init", "--git"))
+        commit(repository.folder, "old")
+        channel.add("pip", "26.1", subdir="noarch", depends=["python", "setuptools"])
+        channel.add("setuptools", "81.0", subdir="noarch", depends=["python"])
+        channel.index()
+        git(repository.folder, "branch", "other")
+        good(repository(*ASK, "--upgrade-package", "pip"))
+        commit(repository.folder, "pip")
+        git(repository.folder, "switch", "-q", "other")
+        good(repository(*ASK, "--upgrade-package", "setuptools"))
+        commit(repository.folder, "setuptools")
+        said = git(repository.folder, "merge", "--no-edit", "main", status=1, **repository.environment)
+        why = 'with `conda = "base"` its wheels are those of the pylock'
+        for name in ("conda-lock.yml", "conda-records.json"):
+            assert f"{FOLDER}/{name}: not merged: {why}\nhint: merge the settings, then `kgen lock --merge`\n" in said
+        good(repository(*ASK, "--merge"))
+        found = locked(repository.folder, "numpy-cpu")
+        assert {name: found[name] for name in ("pip", "setuptools")} == {"pip": "26.1", "setuptools": "81.0"}
+        assert good(repository("check")).status == 0
 
     @pytest.mark.parametrize("way", ["rebase", "cherry-pick"])
     def test_other_ways_to_bring_branches_together(self, branches: Branches, way: str) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
 import re
 import shutil
 import stat
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tomli
+from tests.loopback import Handler, Server, running
 from tests.nix import (
     LIBRARIES,
     LIBRARY_FOLDERS,
@@ -374,24 +373,15 @@ def breaking_off(content: bytes) -> Iterator[tuple[str, list[str | None]]]:
     """A server whose first answer ends in the middle; gives its root, and the ranges that it was asked for."""
     asked: list[str | None] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Breaking(Handler):
+        def answer(self) -> None:
             asked.append(self.headers["Range"])
-            start = int(asked[-1].removeprefix("bytes=").removesuffix("-")) if asked[-1] else 0
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            self.wfile.write(content[start:] if start else content[: len(content) // 2])
+            start, _ = self.range_of(len(content)) or (0, 0)
+            rest = content[start:]
+            self.send(206 if start else 200, rest if start else rest[: len(content) // 2], size=len(rest))
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
+    with running(Server(Breaking)) as server:
+        yield server.root, asked
 
 
 class TestMkVenv:

@@ -10,7 +10,6 @@ import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,9 +20,11 @@ from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 from rattler.index import index_fs
 from rattler.install import install
 from rattler.shell import ActivationVariables, Shell, activate
-from tests.channel import ChannelServer
+from tests.channel import Fault, serving
 from tests.conda_packages import Channel
+from tests.loopback import Server, running
 
+from kgen.errors import OutsideError
 from kgen.rattlertool import Query, Rattler, Unsolvable, _told, channel_failure
 
 T = TypeVar("T")
@@ -146,6 +147,7 @@ for _ in range(int(sys.argv[2])):
     def test_with_care_it_is_not(self, built: Channel, tmp_path: Path) -> None:
         script = """
 import pathlib, sys
+from kgen.errors import OutsideError
 from kgen.rattlertool import Query, Rattler
 query = Query("linux-64", (sys.argv[1],), ("cuda-version",), (("__unix", "0"), ("__cuda", "12.0")), None)
 (answer,) = Rattler(pathlib.Path(sys.argv[2])).solve([query])
@@ -232,40 +234,74 @@ def test_activation_of_rattlers_runs_what_is_in_a_value(tmp_path: Path) -> None:
 
 
 class TestShards:
-    """https://github.com/conda/rattler/issues/2719: a server that answers 304 without an ETag, as Python's own does."""
+    """What makes a large channel quick to load: an index of names, and a file for each."""
+
+    ASKED = "cuda-version <12.10"
 
     @pytest.fixture(name="sharded")
     @staticmethod
-    def _sharded(built: Channel, tmp_path: Path) -> Iterator[str]:
+    def _sharded(built: Channel, tmp_path: Path) -> Path:
         channel = built.copy(tmp_path / "sharded")
         run(index_fs(channel.folder, write_zst=False, write_shards=True, force=True))
         assert (channel.folder / "noarch/repodata_shards.msgpack.zst").exists()
-        handler = functools.partial(_Quiet, directory=str(channel.folder))
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}"
-            server.shutdown()
-            thread.join()
+        return channel.folder
 
-    def test_rattler_fails_when_it_asks_again(self, sharded: str, tmp_path: Path) -> None:
+    @pytest.fixture(name="plain")
+    @staticmethod
+    def _plain(sharded: Path) -> Iterator[str]:
+        with running(Server(functools.partial(_Quiet, directory=str(sharded)))) as server:
+            yield server.root
+
+    def test_they_are_what_is_asked_for(self, sharded: Path, tmp_path: Path) -> None:
+        with serving(sharded) as served:
+            (answer,) = Rattler(tmp_path / "cache").solve([query(served.url, self.ASKED)])
+            assert isinstance(answer, list), answer
+            assert [path for path in served.asked if "shard" in path]
+            assert not [path for path in served.asked if "repodata.json" in path]
+            (whole,) = Rattler(tmp_path / "other").solve([query(sharded.as_uri(), self.ASKED)])
+        assert isinstance(whole, list), whole
+        assert [one["sha256"] for one in answer] == [one["sha256"] for one in whole]
+
+    def test_rattler_fails_when_it_asks_again(self, plain: str, tmp_path: Path) -> None:
+        """https://github.com/conda/rattler/issues/2719: of a server that answers 304 without an ETag, as Python's."""
+
         def asked() -> object:
             gateway = rattler.Gateway(cache_dir=tmp_path / "cache")
             specs = [rattler.MatchSpec("cuda-version")]
-            return run(gateway.query(sources=[sharded], platforms=["noarch"], specs=specs, recursive=False))
+            return run(gateway.query(sources=[plain], platforms=["noarch"], specs=specs, recursive=False))
 
         assert asked()
-        with still(GatewayError, "`sharded_enabled=False` in `Rattler._opened`", match="304 Not Modified"):
+        with still(GatewayError, "`304 Not Modified` in `_OF_SHARDS`", match="304 Not Modified"):
             asked()
 
-    def test_kgen_asks_for_none(self, sharded: str, tmp_path: Path) -> None:
+    def test_kgen_does_not(self, plain: str, tmp_path: Path) -> None:
         for _ in range(2):
-            (answer,) = Rattler(tmp_path / "cache").solve([query(sharded, "cuda-version <12.10")])
+            (answer,) = Rattler(tmp_path / "cache").solve([query(plain, self.ASKED)])
             assert isinstance(answer, list), answer
 
-    def test_nor_of_another(self, tool: Rattler, served: ChannelServer) -> None:
-        tool.solve([query(served.url, "cuda-version")])
-        assert not [path for path in served.asked if "shard" in path]
+    @pytest.mark.parametrize("at", ["repodata_shards", "/[0-9a-f]{64}[.]msgpack"])
+    @pytest.mark.parametrize("fault", ["500", "401", "404", "html", "truncated", "other bytes"])
+    def test_whatever_is_wrong_with_them(self, sharded: Path, tmp_path: Path, fault: Fault, at: str) -> None:
+        tool = Rattler(tmp_path / "cache")
+        with serving(sharded) as served:
+            served.misbehave(fault, at=at)
+            (answer,) = tool.solve([query(served.url, self.ASKED)])
+            assert isinstance(answer, list), answer
+            before = len(served.asked)
+            (again,) = tool.solve([query(served.url, self.ASKED)])
+            assert again == answer
+            assert not [path for path in served.asked[before:] if "msgpack" in path]
+
+    def test_a_channel_that_does_not_answer_is_not_asked_again(
+        self, sharded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CONDA_REMOTE_READ_TIMEOUT_SECS", "1")
+        with serving(sharded) as served:
+            served.misbehave("hang")
+            (answer,) = Rattler(tmp_path / "cache").solve([query(served.url, self.ASKED)])
+            assert isinstance(answer, OutsideError)
+            assert "did not answer in time" in answer.message
+            assert {path.rpartition("/")[2] for path in served.asked} == {"repodata_shards.msgpack.zst"}
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import http.server
 import io
-import re
 import socket
-import socketserver
 import ssl
 import struct
 import subprocess
@@ -23,6 +20,7 @@ from typing import cast
 
 import pytest
 import urllib3.util.ssl_
+from tests.loopback import Handler, Server, running
 
 from kgen import wheels
 from kgen.errors import Cancelled, ExitStatus, OutsideError
@@ -54,12 +52,10 @@ MANY = make_wheel({f"thing/module_with_a_name_{index}.py": b"" for index in rang
 ENTRY = (zlib.crc32(b"x = 1\n"), 6)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Answer(Handler):
     """Serves the index's files; each of its `faults` is used up by one request."""
 
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         index = cast("Index", self.server)
         asked = self.headers.get("Range")
         with index.guard:
@@ -69,13 +65,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault is None:
             fault = index.constant
         if fault == "redirect":
-            self.send(302, b"", {"Location": f"http://127.0.0.1:{index.server_port}/moved{self.path}"})
+            self.send(302, b"", {"Location": f"{index.root}/moved{self.path}"})
         elif fault == "hang up":
             self.close_connection = True
         elif fault == "html":
             self.send(200, b"<html>please log in</html>", {"Content-Type": "text/html; charset=utf-8"})
         elif fault == "silent":
-            index.waiting.wait(10)
+            self.hang()
         elif fault is not None and fault.isdecimal():
             self.send(int(fault), b"<h1>no</h1>", {"Content-Type": "text/html"})
         else:
@@ -84,63 +80,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def serve(self, index: Index, asked: str | None, fault: str | None) -> None:
         content = index.files[self.path.rpartition("/")[2]]
         size = len(content)
-        match = re.fullmatch(r"bytes=(\d*)-(\d*)", asked or "")
-        if match is None or fault == "no ranges":
+        span = self.range_of(size)
+        suffix = (asked or "").startswith("bytes=-")
+        if span is None or fault == "no ranges":
             headers = {"Accept-Ranges": "bytes"} if fault in {"no suffix", "416"} else {}
             if fault == "gzip":
                 content, headers = gzip.compress(content), {"Content-Encoding": "gzip"}
             self.send(200, content, headers, size=index.claimed)
-            return
-        if match[1]:
-            start, end = int(match[1]), min(size, int(match[2] or size) + 1)
+        elif suffix and fault == "no suffix":
+            self.send(416)
+        elif suffix and fault == "no suffix, size":
+            self.send(416, headers={"Content-Range": f"bytes */{size}"})
+        elif suffix and fault == "gzip":
+            self.send(206, b"?", {"Content-Range": f"bytes 0-9/{size}", "Content-Encoding": "gzip"})
         else:
-            start, end = max(0, size - int(match[2])), size
-            if fault == "no suffix":
-                self.send(416, b"", {})
-                return
-            if fault == "no suffix, size":
-                self.send(416, b"", {"Content-Range": f"bytes */{size}"})
-                return
-            if fault == "misread suffix":
-                start, end = 0, min(size, int(match[2]) + 1)
-            if fault == "gzip":
-                self.send(206, b"?", {"Content-Range": f"bytes 0-9/{size}", "Content-Encoding": "gzip"})
-                return
-        if fault == "other range":
-            start += 1
-        part = content[start:end]
-        claimed = len(part)
-        if fault == "truncated":
-            part = part[:-10]
-            self.close_connection = True
-        self.send(206, part, {"Content-Range": f"bytes {start}-{end - 1}/{size}"}, size=claimed)
-
-    def send(self, status: int, body: bytes, headers: dict[str, str], *, size: int | None = None) -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body) if size is None else size))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(body)
-        if size is not None and size > len(body):
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        pass
+            start, end = span
+            if suffix and fault == "misread suffix":
+                start, end = 0, min(size, size - start + 1)
+            if fault == "other range":
+                start += 1
+            part = content[start:end]
+            shown = {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
+            self.send(206, part[:-10] if fault == "truncated" else part, shown, size=len(part))
 
 
-class Index(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, *_: object) -> None:
-        """Clients that hang up are part of the tests."""
-
+class Index(Server):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.guard = threading.Lock()
-        self.waiting = threading.Event()
+        super().__init__(Answer)
         self.files = {"small.whl": SMALL, "large.whl": LARGE, "many.whl": MANY}
         self.faults: list[str] = []
         self.constant: str | None = None
@@ -149,7 +115,7 @@ class Index(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.headers: list[dict[str, str]] = []
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/files/{name}"
+        return f"{self.root}/files/{name}"
 
     @property
     def ranges(self) -> list[str | None]:
@@ -160,14 +126,8 @@ class Index(socketserver.ThreadingMixIn, http.server.HTTPServer):
 def _index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(wheels, "_PAUSES", (0.001, 0.001))
-    index = Index()
-    thread = threading.Thread(target=index.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield index
-    index.waiting.set()
-    index.shutdown()
-    index.server_close()
-    thread.join()
+    with running(Index()) as index:
+        yield index
 
 
 @pytest.fixture(name="reader")

@@ -12,9 +12,9 @@ test of the bare library that fails when it is so no longer, and says what can g
 - a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
 - what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
-- shards are refused when a server answers that they have not changed and names no ETag, as a plain web server does
-  (https://github.com/conda/rattler/issues/2719, closed as the server's fault): :meth:`Rattler._opened` asks for none
-  but where the user's configuration of rattler says so;
+- shards, which are what makes a large channel quick to load, are refused when a server answers that they have not
+  changed and names no ETag, as a plain web server does (https://github.com/conda/rattler/issues/2719, closed as the
+  server's fault): whatever is wrong with them, :meth:`Rattler._solve` goes on without;
 - the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
   (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
 
@@ -53,6 +53,9 @@ _SETTLE = 0.05
 
 _SILENCE = 60
 """Seconds after which a channel that says nothing counts as unreachable."""
+
+_OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
+_UNANSWERED = re.compile(r"error sending request")
 
 _SOLVE = datetime.timedelta(seconds=120)
 _NAMES = ("PanicException",)
@@ -142,7 +145,9 @@ class Rattler:
             named = own.certificates or host.variable("SSL_CERT_FILE") or host.variable("SSL_CERT_DIR")
             where = f": see whether the certificates in {named} are some" if named else ""
             raise UsageError(f"conda's channels cannot be asked: {error}{where}") from None
+        self._mirrors: Mapping[str, Sequence[str]] = self._config.mirrors
         self._gateway: rattler.Gateway | None = None
+        self._sharded = True
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
         """Solve all of them, in one loop; a channel that fails fails the queries that need it only."""
@@ -175,8 +180,15 @@ class Rattler:
                 return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
             return Unsolvable(str(error).strip())
         except BaseException as error:  # noqa: BLE001 - see `_told`
-            return channel_failure(_told(error), query.channels)
-        return sorted((json.loads(record.to_json()) for record in records), key=lambda one: (one["name"], one["url"]))
+            reason = _told(error)
+            if self._sharded and _OF_SHARDS.search(reason) and not _UNANSWERED.search(reason):
+                # what the channel has as one file is the same, and may be in order
+                self._sharded, self._gateway = False, None
+                return await self._solve(query)
+            return channel_failure(reason, query.channels)
+        found = [json.loads(record.to_json()) for record in records]
+        named = [{**one, "url": self._own_address(one["url"], one["channel"])} for one in found]
+        return sorted(named, key=lambda one: (one["name"], one["url"]))
 
     def _subdirs(self, query: Query) -> Any:  # noqa: ANN401 - a list of words that py-rattler's types spell out
         return [query.platform, "noarch"]
@@ -194,17 +206,24 @@ class Rattler:
             specs=[self._rattler.MatchSpec(one["name"]) for one in query.locked],
             recursive=False,
         )
-        return [record for records in found for record in records if record.url in urls]
+        return [one for records in found for one in records if self._own_address(one.url, one.channel) in urls]
+
+    def _own_address(self, url: str, channel: str) -> str:
+        """Where a package's own channel has it: shards can say that it is on the mirror that they came from."""
+        for own, mirrors in self._mirrors.items():
+            for mirror in mirrors if channel.startswith(own.rstrip("/")) else ():
+                if url.startswith(f"{mirror.rstrip('/')}/"):
+                    return f"{own.rstrip('/')}/{url[len(mirror.rstrip('/')) + 1 :]}"
+        return url
 
     def _opened(self) -> rattler.Gateway:
         if self._gateway is None:
-            library = self._rattler
+            from rattler.config import Config  # noqa: PLC0415 - see `_load`
+
+            whole = Config.from_toml("[repodata-config]\ndisable-sharded = true\n")
+            config = self._config if self._sharded else self._config.merge(whole)
             cache = None if self._cache is None else self._cache / "repodata"
-            if self._config.loaded_from:
-                self._gateway = library.Gateway.from_config(self._config, cache_dir=cache, client=self._client)
-            else:
-                plain = library.SourceConfig(sharded_enabled=False)
-                self._gateway = library.Gateway(cache_dir=cache, client=self._client, default_config=plain)
+            self._gateway = self._rattler.Gateway.from_config(config, cache_dir=cache, client=self._client)
         assert self._gateway is not None  # noqa: S101 - it was made above
         return self._gateway
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +34,8 @@ class Part(NamedTuple):
 
     Attributes:
         outcomes: one for each request.
-        files: environment -> the files of its lock, by name; without those that are not written.
+        files: environment -> the files of its lock, by name; none of one that was not locked on all its platforms, and
+            what is there of it stays.
     """
 
     outcomes: Sequence[CondaOutcome] = ()
@@ -133,11 +136,20 @@ def beside(
 
     session = CondaSession(matrix, settings.channels, rattlertool.opened, locked=stays)
 
-    def ended(outcomes: Sequence[CondaOutcome]) -> Part:
-        return Part(outcomes, {} if every is None else _files(matrix, planned, outcomes, every=every))
+    def ended(work: Iterable[tuple[EnvironmentRequest, Callable[[], CondaOutcome]]]) -> Part:
+        outcomes: list[CondaOutcome] = []
+        # what is solved is rendered while rattler, which needs no lock of Python's, solves the next
+        with ThreadPoolExecutor(1) as pool:
+            rendering = {}
+            for environment, members in itertools.groupby(work, key=lambda one: one[0].environment):
+                mine = [_guarded(request, solve) for request, solve in members]
+                outcomes += mine
+                if every is not None and all(one.lock is not None for one in mine):
+                    rendering[environment] = pool.submit(_files, matrix, planned, mine, every=every)
+            return Part(outcomes, {environment: files.result() for environment, files in rendering.items()})
 
     if settings.conda == "base":
-        yield lambda outcomes: ended([_guarded(one.request, lambda one=one: _base(session, one)) for one in outcomes])  # type: ignore[misc]
+        yield lambda outcomes: ended((one.request, partial(_base, session, one)) for one in outcomes)
         return
     if rattlertool.changes_environment():
         with contextlib.suppress(KgenError):  # who solves meets it again, and tells
@@ -145,7 +157,7 @@ def beside(
     pool = ThreadPoolExecutor(1)
     try:
         matrix.conda  # noqa: B018 - read here once, not in two threads
-        work = pool.submit(lambda: ended([_guarded(one, lambda one=one: session.full(one)) for one in requests]))  # type: ignore[misc]
+        work = pool.submit(ended, [(one, partial(session.full, one)) for one in requests])
         yield lambda _outcomes: work.result()
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
@@ -180,26 +192,21 @@ def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> C
 
 def _files(
     matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], *, every: bool
-) -> dict[str, dict[str, bytes]]:
-    """The files of each environment; none of one that was not locked on all its platforms, and what is there stays."""
+) -> dict[str, bytes]:
+    """The files of an environment that was locked on all its platforms, by name."""
     from kgen import condafiles  # noqa: PLC0415 - see above
     from kgen.lockers.conda import text  # noqa: PLC0415
 
-    found = {}
-    for environment in dict.fromkeys(one.request.environment for one in outcomes):
-        mine = [one for one in outcomes if one.request.environment == environment]
-        whole = [one.lock for one in mine if one.lock is not None]
-        if len(whole) < len(mine):
-            continue
-        old = None
-        if not every:
-            with contextlib.suppress(SettingsError):
-                old = condafiles.read(planned.settings.root / LOCKS / environment / condafiles.RECORDS)
-        backend = matrix.backends[mine[0].request.backends[0]]
-        own = own_folder(mine[0].request, backend, matrix.generations[backend.generation])
-        made = text.file_of(matrix, whole, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
-        found[environment] = {name: content.encode() for name, content in text.files(made).items()}
-    return found
+    request = outcomes[0].request
+    old = None
+    if not every:
+        with contextlib.suppress(SettingsError):
+            old = condafiles.read(planned.settings.root / LOCKS / request.environment / condafiles.RECORDS)
+    backend = matrix.backends[request.backends[0]]
+    own = own_folder(request, backend, matrix.generations[backend.generation])
+    locks = [one.lock for one in outcomes if one.lock is not None]
+    made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
+    return {name: content.encode() for name, content in text.files(made).items()}
 
 
 # -- telling -----------------------------------------------------------------------------------------------------------

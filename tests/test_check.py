@@ -307,6 +307,13 @@ class TestMatrix:
         new = re.sub(r"requires = \[", 'requires = [\n    "keras<3", "nvidia-cusparselt-cu12",', old)
         assert reasons("jax-cuda12", ("jax.toml", old, new)) == {"requirement", "incomplete"}
 
+    def test_keras_imports_a_framework_that_was_not_known(self) -> None:
+        keras = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").packages["keras"]
+        install = f'install = ["keras=={keras}"]\n'
+        added = 'adds = [{ requires = "tensorflow>=2.16", source = "run" }]\n'
+        assert reasons("jax-cuda12", ("keras.toml", install, f"{install}{added}")) == {"incomplete"}
+        assert reasons("tensorflow-cuda12", ("keras.toml", install, f"{install}{added}")) == set()
+
     def test_a_driver_floor_was_corrected(self) -> None:
         floor = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").driver
         assert reasons("jax-cuda12", ("cuda.toml", f'"{floor}"', '"599.10"')) == {"driver"}

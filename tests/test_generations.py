@@ -218,14 +218,100 @@ def test_a_refusal_speaks_of_its_generation_alone(kgen: Kgen) -> None:
     assert "\n  tensorflow 1.15.5-2.2.3 is built for the CPU only\n" in result.stderr
 
 
-def test_keras_core_gets_tensorflow_where_it_imports_it(matrix: CompatibilityMatrix) -> None:
-    assert "tensorflow" not in solved(ask(matrix, "keras-core-jax", "3.10"))
-    found = ask(matrix, "keras-core-torch", "3.10", "keras-core==0.1.5", on=CUDA_11, day="2023-09-01")
+@pytest.mark.parametrize("platform", ["linux-64", "linux-aarch64", "osx-arm64", "win-64"])
+def test_keras_core_gets_the_tensorflow_that_it_imports(matrix: CompatibilityMatrix, platform: str) -> None:
+    """Each release, on whatever backend; up to 0.1.4 only one whose own Keras is Keras 2."""
+    for release in matrix.framework("keras-core").releases:
+        if release.version <= Version("0.1.4") and platform in {"linux-aarch64", "win-64"}:
+            continue  # TensorFlow has no wheel of its own for these before 2.16
+        for backend in ("jax", "numpy") if release.version > Version("0.1.5") else ("torch",):
+            wish = f"keras-core=={release.version}"
+            found = ask(matrix, f"keras-core-{backend}", "3.11", wish, platform=platform)
+            old = release.version <= Version("0.1.4")
+            assert isinstance(found, Resolution), (wish, backend, platform)
+            (reason,) = (one for one in found.why if one.subject.split()[0] == "tensorflow")
+            version = found.packages["tensorflow"]
+            assert (version < Version("2.16")) is old
+            assert reason.subject == f"tensorflow {version}"
+            assert "run here" in reason.source
+            declared = "and requires by that name" if str(release.version) == "0.1.0" else "which it does without"
+            assert reason.rule.startswith("newest that keras-core can import, ")
+            assert declared in reason.rule
+            assert reason.rule.endswith("; for the CPU")
+            (asked,) = (text for text in found.install if text.startswith("tensorflow"))
+            whole = declared.startswith("and") or platform in {"linux-aarch64", "osx-arm64"}
+            assert asked in ({f"tensorflow=={version}"} if whole else {f"tensorflow-cpu=={version}"})
+
+
+@pytest.mark.parametrize(("backend", "cuda"), [("torch", 11), ("torch", 12), ("jax", 12), ("jax", 13), ("torch", 13)])
+def test_the_tensorflow_beside_another_framework_is_for_the_cpu(
+    matrix: CompatibilityMatrix, backend: str, cuda: int
+) -> None:
+    found = ask(matrix, f"keras-core-{backend}", "3.11", on=Accelerator(cuda=cuda))
     assert isinstance(found, Resolution)
-    assert solved(found)["tensorflow"] == "2.13.0"
-    assert "tensorflow-cpu==2.13.0" in found.install
-    assert found.why[-1].rule.endswith("for the CPU, so that CUDA and cuDNN are those of torch alone")
+    assert f"tensorflow-cpu=={found.packages['tensorflow']}" in found.install
+    assert found.why[-1].rule.endswith(f"; for the CPU, so that CUDA and cuDNN are those of {backend} alone")
     assert all("nvidia" not in text for text in found.install if "tensorflow" in text)
+
+
+def test_a_whole_tensorflow_says_whose_cudnn_it_finds(matrix: CompatibilityMatrix) -> None:
+    """keras-core 0.1.0 requires `tensorflow` by that name, and its wheels know where those of CUDA are."""
+    wishes = ("keras-core==0.1.0", "nvidia-cudnn-cu12<9", "jax<0.4.30")
+    shared = ask(matrix, "keras-core-jax", "3.11", *wishes, "tensorflow>=2.15", on=CUDA_12)
+    assert isinstance(shared, Resolution)
+    said = f"; built for CUDA 12.2, it finds that of jax: both have the one cuDNN {shared.cudnn}"
+    assert shared.why[-1].rule.endswith(said)
+    apart = ask(matrix, "keras-core-torch", "3.11", "keras-core==0.1.0", on=CUDA_12)
+    assert isinstance(apart, Resolution)
+    assert apart.why[-1].rule.endswith(
+        "; it finds no CUDA and cuDNN that it is built for, and computes on the CPU,"
+        " so that CUDA and cuDNN are those of torch alone"
+    )
+
+
+def test_of_frameworks_that_compute_together_each_says_which_cudnn_it_needs(kgen: Kgen) -> None:
+    words = ("tensorflow", "jax", "--together", "both", "--generation", "keras-core", "--cuda", "12")
+    told = kgen("explain", *words).stdout.splitlines()
+    at = next(number for number, line in enumerate(told) if line.startswith("  nvidia-cudnn-cu12 "))
+    assert [line.split()[0] for line in told[at + 1 : at + 3]] == ["tensorflow", "jax"]
+    assert "for the CPU" not in "".join(told)
+
+
+def test_why_tensorflow_is_there_is_explained(kgen: Kgen) -> None:
+    done = kgen("explain", "jax", "--generation", "keras-core", "--cuda", "12", "--python", "3.12")
+    assert "\n  tensorflow 2." in done.stdout
+    assert "\n    newest that keras-core can import, which it does without declaring it; for the CPU, " in done.stdout
+    held = kgen("solve", "jax", "--generation", "keras-core", "--keras", "==0.1.4", "--cpu", "--python", "3.11")
+    assert " newest beside tensorflow 2.13.1: 0.5.0 needs numpy >=1.25, tensorflow 2.13.1 needs >=1.22," in held.stdout
+
+
+def test_a_requirement_on_what_keras_imports_is_about_each_environment(kgen: Kgen) -> None:
+    words = ("solve", "jax", "numpy", "--cpu", "--python", "3.11", "--require", "tensorflow<2.16", "--json")
+    for solution in json.loads(kgen(*words, "--generation", "keras-core").stdout)["solutions"]:
+        assert solution["packages"]["tensorflow"].startswith("2.1")
+        assert Version(solution["packages"]["tensorflow"]) < Version("2.16")
+    for solution in json.loads(kgen(*words).stdout)["solutions"]:
+        assert "tensorflow" not in solution["packages"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "fact", "hint"),
+    [
+        ("tensorflow<2.16", "needs python 3.9-3.11 (2.14.0-2.15.1)", "--require 'tensorflow>=2.20' gives jax "),
+        (
+            "keras-core==0.1.4",
+            "keras-core 0.1.4 needs tensorflow >=2.12,<2.16, of which none fits Python 3.13 on linux-64",
+            "--require 'keras-core>=0.1.5' gives jax ",
+        ),
+    ],
+)
+def test_a_tensorflow_that_cannot_be_had_is_refused(kgen: Kgen, wish: str, fact: str, hint: str) -> None:
+    done = kgen("solve", "jax", "--generation", "keras-core", "--cpu", "--python", "3.13", "--require", wish)
+    assert done.status == 3
+    assert f"\n  you asked for {wish} (--require)\n" in done.stderr
+    assert fact in done.stderr
+    assert f"\nhint: {hint}" in done.stderr
+    assert "\nhint: --python 3.11 gives jax 0.4." in done.stderr
 
 
 def test_a_cpu_build_is_sound_where_that_for_cuda_is_not(matrix: CompatibilityMatrix) -> None:
@@ -279,6 +365,48 @@ def test_a_gpu_of_that_day_is_refused_and_its_place_named(
     assert place not in today
 
 
+@pytest.mark.parametrize(
+    ("words", "flag", "hint"),
+    [
+        (("--as-of", "2023-09-01"), "--as-of", "--generation keras-core without `--as-of` gives torch 2."),
+        (("--exclude-newer", "2023-09-01"), "--exclude-newer", "without `--exclude-newer` gives torch 2."),
+    ],
+)
+def test_a_day_is_called_as_it_was_typed(kgen: Kgen, words: tuple[str, str], flag: str, hint: str) -> None:
+    """A day that chose the Keras takes its choice along."""
+    other = {"--as-of": "--exclude-newer", "--exclude-newer": "--as-of"}[flag]
+    done = kgen("solve", "torch", "--cuda", "12", "--generation", "keras-core", *words)
+    assert done.status == 3
+    assert f"\n  you asked for nothing published after 2023-09-01 ({flag})\n" in done.stderr
+    assert f"\nhint: {hint}" in done.stderr
+    assert other not in done.stderr
+    fits = kgen("solve", "torch", "--cpu", "--generation", "keras-core", *words).stdout
+    assert f"newest that fits: 0.1.6 is kept out by {flag} 2023-09-01\n" in fits
+    explained = kgen("explain", "torch", "--cpu", "--generation", "keras-core", *words).stdout
+    assert f"you asked for nothing published after 2023-09-01 ({flag})" in explained
+    assert other not in fits + explained
+
+
+def test_a_lock_is_the_same_whatever_its_day_was_called(matrix: CompatibilityMatrix) -> None:
+    def text(*, as_of: bool) -> str:
+        found = ask(matrix, "jax", "3.11", day="2024-09-01")
+        again = solve(matrix, found.request._replace(as_of=as_of))
+        assert isinstance(again, Resolution)
+        assert any(("--as-of 2024-09-01" in reason.rule) is as_of for reason in again.why)
+        return pylock.render(
+            dataclasses.replace(LOCK, resolution=again),
+            platform=matrix.platforms["linux-64"],
+            variables={},
+            hooks={},
+            revision="0123456789abcdef",
+            version="0.1.0",
+            portable=True,
+        )
+
+    assert text(as_of=True) == text(as_of=False)
+    assert "is kept out by --exclude-newer 2024-09-01" in text(as_of=True)
+
+
 @pytest.mark.parametrize("words", [("--generation", "keras3"), ("--keras", ">=3")])
 def test_keras_3_did_not_exist_then(kgen: Kgen, words: tuple[str, str]) -> None:
     done = kgen("solve", "jax", "--cpu", "--as-of", "2023-09-01", *words)
@@ -297,7 +425,8 @@ def test_a_library_of_models_has_the_tensorflow_that_it_imports(kgen: Kgen) -> N
         answer = json.loads(kgen(*words, "--json").stdout)["solution"]
         assert answer["packages"]["tensorflow"] == version
         why = next(one["rule"] for one in answer["why"] if one["subject"] == f"tensorflow {version}")
-        assert why == f"newest that keras-{hub} can import, which it does without declaring it; for the CPU"
+        who = f"keras-{hub} and keras-core"
+        assert why == f"newest that {who} can import, which they do without declaring it; for the CPU"
         late = kgen(*words, "--python", "3.12")
         assert late.status == 3
         assert f"tensorflow >=2.12,<2.16 for keras-{hub}" in late.stderr
@@ -307,15 +436,15 @@ def test_a_library_of_models_has_the_tensorflow_that_it_imports(kgen: Kgen) -> N
 def test_the_whole_of_a_framework_in_the_place_of_its_part(matrix: CompatibilityMatrix) -> None:
     found = ask(matrix, "tensorflow", "3.12")
     assert isinstance(found, Resolution)
-    assert with_whole(found, {"keras", "tensorflow-cpu"}) is None
-    whole = with_whole(found, {"tensorflow", "tensorflow-cpu"})
+    assert with_whole(matrix, found, {"keras", "tensorflow-cpu"}) is None
+    whole = with_whole(matrix, found, {"tensorflow", "tensorflow-cpu"})
     assert whole is not None
     assert whole.install[0] == f"tensorflow=={found.packages['tensorflow']}"
     assert "tensorflow-cpu" not in whole.packages
     assert whole.why[0].rule.endswith("; whole, as a dependency requires it, and not tensorflow-cpu")
     jax = ask(matrix, "jax", "3.12")
     assert isinstance(jax, Resolution)
-    assert with_whole(jax, {"jax", "jaxlib"}) is None
+    assert with_whole(matrix, jax, {"jax", "jaxlib"}) is None
 
 
 def test_two_projects_that_are_one_module_are_not_locked_together(matrix: CompatibilityMatrix) -> None:

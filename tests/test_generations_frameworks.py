@@ -56,14 +56,14 @@ class Case:
 
 
 THEANO = Case("keras2-theano", "3.7", "theano", ("--isolate-config",))
-TENSORFLOW_1 = Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==1.15.5"))
+TENSORFLOW_1 = Case("keras2-tensorflow", "3.7", "xla", ("--require", "tensorflow==1.15.5"))
 PYMC = Case("keras2-theano", "3.7", "theano", ("--require", "theano-pymc"))
 CNTK = Case("keras2-cntk", "3.6", "cntk's engine")
 CASES = (
     THEANO,
     PYMC,
     TENSORFLOW_1,
-    Case("keras2-tensorflow", "3.7", "tensorflow's engine", ("--require", "tensorflow==2.2.3")),
+    Case("keras2-tensorflow", "3.7", "xla", ("--require", "tensorflow==2.2.3")),
     Case("keras-core-jax", "3.9", "xla"),
     Case("keras-core-jax", "3.10", "xla"),
     Case("keras-core-numpy", "3.10", None),
@@ -130,6 +130,11 @@ def test_the_step_passes(world: World, case: Case) -> None:
     assert step["distance"]["losses"] < 2e-6
     assert step["distance"]["weights"] < 1e-6
     assert step["placed"]["weights"] == ["cpu:0"]
+    if case.backend == "keras2-tensorflow":
+        # twice: as who trains with it has it, and as one program of XLA's that the executed graph ran
+        assert step["uncompiled"] == pytest.approx(step["losses"], rel=2e-6)
+        assert (step["proof"]["convolutions"], step["proof"]["convolutions_left"], step["proof"]["run"]) == (5, 0, 1)
+        assert "5 convolutions compiled by xla; the same uncompiled" in done.stdout
 
 
 def test_theano_is_selected_without_a_word_in_the_home_folder(world: World) -> None:
@@ -217,24 +222,34 @@ def test_the_environment_that_one_would_have_made_then(world: World) -> None:
 # -- libraries of models -----------------------------------------------------------------------------------------------
 
 # of a day, because uv takes a minute to close what all later releases of their dependencies say
-HUBS = Case("keras-core-jax", "3.10", "xla", ("--as-of", "2023-11-20", "--with-hub", "cv", "--with-hub", "nlp"))
+_CV_AND_NLP = ("--as-of", "2023-11-20", "--with-hub", "cv", "--with-hub", "nlp")
+HUBS = (
+    Case("keras-core-jax", "3.10", None, _CV_AND_NLP),
+    Together("hubs", "3.10", None, (*_CV_AND_NLP, "--generation", "keras-core"), of=("tensorflow", "numpy")),
+)
 HUB = Case("tensorflow", "3.11", "xla", ("--with-hub", "nlp"))
 
 _MODELS = """
 import importlib, json, keras_core, keras_cv, keras_nlp, numpy
-layers = keras_core.layers
-pixels = numpy.random.default_rng(0).uniform(0, 255, size=(6, 8, 8, 3)).astype("float32")
+layers, random = keras_core.layers, numpy.random.default_rng(0)
+pixels, labels = random.uniform(0, 255, size=(6, 8, 8, 3)).astype("float32"), numpy.arange(6) % 3
 gray = numpy.asarray(keras_cv.layers.Grayscale(output_channels=3)(pixels))
 image = layers.Input((8, 8, 3))
 squeezed = keras_cv.layers.SqueezeAndExcite2D(8)(layers.Conv2D(8, 3)(image))
 encoded = keras_nlp.layers.TransformerEncoder(intermediate_dim=16, num_heads=2)(layers.Reshape((36, 8))(squeezed))
 model = keras_core.Model(image, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(encoded)))
+model.set_weights([random.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
 model.compile(optimizer=keras_core.optimizers.SGD(0.05), loss="sparse_categorical_crossentropy")
-losses = [float(model.train_on_batch(gray / 255, numpy.arange(6) % 3)) for _ in range(4)]
+def loss():
+    return float(-numpy.log(numpy.asarray(model.predict_on_batch(gray / 255))[numpy.arange(6), labels]).mean())
+backend, losses = keras_core.backend.backend(), [loss()]
+for _ in range(0 if backend == "numpy" else 3):
+    model.train_on_batch(gray / 255, labels)
+    losses.append(loss())
 switches = [importlib.import_module(f"{one}.src.backend.config").multi_backend() for one in ("keras_cv", "keras_nlp")]
 array = type(model.trainable_variables[0].value).__module__.partition(".")[0]
 gray = bool(numpy.allclose(gray[..., 0], gray[..., 2]))
-print(json.dumps([keras_core.backend.backend(), switches, array, gray, losses]))
+print(json.dumps([backend, switches, array, gray, losses]))
 """
 
 _HUB = """
@@ -249,27 +264,32 @@ print(json.dumps([keras.backend.backend(), losses]))
 """
 
 
-def used(kgen: Kgen, case: Case, program: str) -> list[Any]:
-    """What a program says in the environment, which the hook has activated and nothing else."""
+def used(kgen: Kgen, case: Case, program: str, backend: str = "") -> list[Any]:
+    """What a program says in the environment, which the hook has activated and nothing else, on a backend of it."""
     prefix = kgen.folder / ".kgen" / "envs" / case.name
     outside = {name: value for name, value in kgen.env(HOME=str(kgen.folder / "home")).items() if "KERAS" not in name}
-    words = ["sh", "-c", f'. "{prefix}/share/kgen/activate.sh"; exec python -c "$1"', "sh", program]
+    chosen = f"KERAS_BACKEND={backend}" if backend else ""
+    words = ["sh", "-c", f'. "{prefix}/share/kgen/activate.sh"; exec env {chosen} python -c "$1"', "sh", program]
     done = subprocess.run(words, env=outside, capture_output=True, text=True, check=False, timeout=_LONG)
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def test_kerascv_and_kerasnlp_train_on_the_backend_that_is_selected(world: World) -> None:
-    """The multi-backend switch is on though their files in the home folder say that it is off."""
-    kgen = project(world, HUBS)
+@pytest.mark.parametrize("case", HUBS, ids=lambda case: case.backend)
+def test_kerascv_and_kerasnlp_compute_on_the_backend_that_is_selected(world: World, case: Case) -> None:
+    """The multi-backend switch is on though their files in the home folder say that it is off; NumPy does not train."""
+    kgen = project(world, case)
     home = kgen.folder / "home" / ".keras"
     home.mkdir(exist_ok=True)
     for name in ("keras-cv.json", "keras_nlp.json"):
         (home / name).write_text('{"multi_backend": false}', encoding="utf-8")
-    backend, switches, array, gray, losses = used(kgen, HUBS, _MODELS)
-    assert (backend, switches, array, gray) == ("jax", [True, True], "jaxlib", True)
-    assert losses[-1] < losses[0]
+    same_everywhere = [1.148755, 1.141092, 1.134549, 1.128973]
+    for chosen in case.of if isinstance(case, Together) else ("",):
+        backend, switches, array, gray, losses = used(kgen, case, _MODELS, chosen)
+        assert backend == (chosen or "jax")
+        assert (switches, array, gray) == ([True, True], {"jax": "jaxlib"}.get(backend, backend), True)
+        assert losses == pytest.approx(same_everywhere[: 1 if backend == "numpy" else None], rel=2e-6)
 
 
 def test_kerashub_trains_beside_the_whole_tensorflow(world: World) -> None:
@@ -315,6 +335,7 @@ def test_keras_2_2_4_on_tensorflow_1_15_is_found_out(world: World, tmp_path: Pat
     assert done.status == 1, done.stdout
     assert "keras2-tensorflow-cpu runs with wrong numbers on cpu: losses are off by 0." in done.stderr
     assert "Keras 2.2.4 and 2.2.5 train wrongly on TensorFlow 1.15" in done.stderr
+    assert " uncompiled: 2.4" in done.stderr
     assert "  keras 2.3.1 is locked, 2.2.4 is installed" in done.stderr
 
 

@@ -52,6 +52,24 @@ def test_a_gpu_result_that_follows_the_reference_passes() -> None:
     assert verdict.message == "4 convolutions compiled by inductor"
 
 
+def test_a_training_before_compilation_was_switched_on_counts_too() -> None:
+    """XLA hides what who trains without it meets; the distance is that of the farther of both."""
+    plain = result(proof={"compiler": "xla", "convolutions": 5})
+    also = {"contract": "training", "losses": plain["losses"], "weights": plain["weights"]}
+    good = judge(SUBJECT, seen({**plain, "uncompiled": also}), {})
+    assert good.outcome is Outcome.PASSED
+    assert good.message == "5 convolutions compiled by xla; the same uncompiled"
+    astray = [loss * 1.01 for loss in plain["losses"]]
+    bad = judge(SUBJECT, seen({**plain, "uncompiled": {**also, "losses": astray}}), {})
+    assert bad.fault is Fault.NUMBERS
+    assert bad.distance is not None
+    assert bad.distance.losses == pytest.approx(0.01)
+    assert f"losses are off by 0.01 and weights by 0 uncompiled: {astray[0]:.6g}, " in bad.message
+    other = judge(SUBJECT, seen({**plain, "losses": astray, "uncompiled": also}), {})
+    assert other.fault is Fault.NUMBERS
+    assert "losses are off by 0.01 and weights by 0: " in other.message
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

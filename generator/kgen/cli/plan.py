@@ -74,7 +74,11 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     requests = tuple(
-        draft._replace(python=pythons[matrix.generation_of(draft.backends).name], python_open=asked is None)
+        draft._replace(
+            python=pythons[matrix.generation_of(draft.backends).name],
+            python_open=asked is None,
+            as_of=arguments.as_of is not None,
+        )
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
@@ -254,7 +258,12 @@ def request_for(
     )
     has_glibc = matrix.platforms[platform].glibc is not None
     frameworks |= {KERAS, generation.package, "numpy"}
-    asked = tuple(wish for wish in settings.require if _concerns(wish, frameworks, matrix))
+    libraries = {one.name for one in generation.libraries} & {one.name for one in dependencies}
+    asked = tuple(
+        wish
+        for wish in settings.require
+        if _concerns(wish, frameworks, matrix) or matrix.is_imported(wish.name, generation, libraries)
+    )
     unknown = tuple(wish for wish in asked if not matrix.follows(wish.name))
     return EnvironmentRequest(
         name=environment.name,
@@ -287,7 +296,7 @@ def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> I
 
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
-    """Whether a requirement is about an environment: one on another backend's framework is not."""
+    """Whether a requirement is about an environment by itself: one on another backend's framework is not."""
     return wish.name in frameworks or wish.name not in matrix.framework_names
 
 

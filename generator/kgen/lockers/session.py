@@ -27,6 +27,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Reason, Resolution
+from kgen.solver.beside import for_the_cpu, whole
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
@@ -310,7 +311,11 @@ class Session:
         platform = self._matrix.platforms[answer.request.platform]
         share = self._shares.get(answer.request)
         closed = self._uv.close(answer, platform, constraints=constraints, in_flight=share)
-        whole = None if isinstance(closed, Unclosed) else with_whole(answer, {one.name for one in closed.packages})
+        whole = (
+            None
+            if isinstance(closed, Unclosed)
+            else with_whole(self._matrix, answer, {one.name for one in closed.packages})
+        )
         if whole is None:
             return answer, closed
         return whole, self._uv.close(whole, platform, constraints=constraints, in_flight=share)
@@ -566,35 +571,41 @@ class Session:
         outcome.lock = lock
 
 
-def with_whole(answer: Resolution, closed: Collection[str]) -> Resolution | None:
+def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:
     """The resolution with the whole of a framework in the place of its part for the CPU; None where no need is for it.
 
     tensorflow-text requires `tensorflow`, and would bring it beside tensorflow-cpu, which has the same files. Without
-    the extra that brings CUDA, the whole computes on the CPU as well.
+    the extra that brings CUDA, the whole computes on the CPU as well, unless another framework's CUDA is one for it.
     """
     asked = {parse_requirement(text).name for text in answer.install}
     doubled = {part: of for part, of in answer.parts.items() if of not in asked and {of, part} <= {*closed}}
     if not doubled:
         return None
 
-    def whole(text: str) -> str:
+    def replaced(text: str) -> str:
         requirement = parse_requirement(text)
         of = doubled.get(requirement.name)
         return text if of is None else f"{of}{requirement.specifier}"
 
     return answer._replace(
-        install=tuple(map(whole, answer.install)),
+        install=tuple(map(replaced, answer.install)),
         packages={name: version for name, version in answer.packages.items() if name not in doubled},
         parts={name: of for name, of in answer.parts.items() if name not in doubled},
-        why=tuple(_whole_reason(reason, doubled) for reason in answer.why),
+        why=tuple(_whole_reason(matrix, answer, reason, doubled) for reason in answer.why),
     )
 
 
-def _whole_reason(reason: Reason, doubled: Mapping[str, str]) -> Reason:
+def _whole_reason(
+    matrix: CompatibilityMatrix, answer: Resolution, reason: Reason, doubled: Mapping[str, str]
+) -> Reason:
     part = next((part for part, of in doubled.items() if reason.subject.split()[0] == of), None)
     if part is None:
         return reason
-    return reason._replace(rule=f"{reason.rule}; whole, as a dependency requires it, and not {part}")
+    request, of = answer.request, doubled[part]
+    company = whole(matrix, request, of, answer.packages[of], answer.cudnn)
+    rule = reason.rule.removesuffix(f"; {for_the_cpu(matrix, request)}")
+    where = f"; {company}" if rule != reason.rule else ""
+    return reason._replace(rule=f"{rule}{where}; whole, as a dependency requires it, and not {part}")
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

@@ -124,6 +124,19 @@ class CompatibilityMatrix:
         rows = self.backends.values()
         return next((row.name for row in rows if row.instead_of == backend and row.framework in named), backend)
 
+    def is_imported(self, framework: str, generation: Generation, libraries: Collection[str] = ()) -> bool:
+        """Whether a generation's Keras asks for a framework whatever its backend.
+
+        Args:
+            framework: the framework.
+            generation: the generation.
+            libraries: those of its libraries of models that are in the environment, which count as well.
+        """
+        texts = {text for one in generation.libraries if one.name in libraries for text in one.needs}
+        for release in self.framework(generation.package).releases:
+            texts.update(text for build in release.builds for text in (*build.requires, *build.adds))
+        return any(parse_requirement(text).name == framework for text in texts)
+
     @functools.cached_property
     def cuda_majors(self) -> Mapping[int, CudaMajor]:
         """The CUDA generations by major."""

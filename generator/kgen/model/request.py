@@ -12,6 +12,9 @@ from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
 
+CUTOFF_FLAG = "--exclude-newer"
+"""The flag of the day as the settings have it, and locks."""
+
 
 class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
@@ -31,6 +34,7 @@ class EnvironmentRequest(NamedTuple):
         dependencies: further requirements of the environment, closed by the installer's resolver.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
+        as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
         own_index: whether builds for CUDA may be used that only a framework's own index has.
     """
@@ -49,6 +53,7 @@ class EnvironmentRequest(NamedTuple):
     dependencies: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
+    as_of: bool = False
     isolated: bool = False
     own_index: bool = False
 
@@ -56,6 +61,11 @@ class EnvironmentRequest(NamedTuple):
     def environment(self) -> str:
         """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`."""
         return f"{self.name}-{self.accelerator.name}"
+
+    @property
+    def cutoff_flag(self) -> str:
+        """What the day was called by whoever named it."""
+        return "--as-of" if self.as_of else CUTOFF_FLAG
 
     @property
     def joint(self) -> bool:

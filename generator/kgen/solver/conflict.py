@@ -11,10 +11,8 @@ from kgen.matrix.fitness import ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.ranges import VersionRange
 from kgen.model.resolution import Cause
-from kgen.solver.problem import CUDNN, REQUEST, Choice, Problem, Unit, spell
+from kgen.solver.problem import CUDNN, REQUEST, Choice, Need, Problem, Unit, spell
 from kgen.solver.search import search
-
-_REQUEST_FLAGS = {"driver": "--driver", "glibc": "--glibc", "cutoff": "--exclude-newer"}
 
 
 def minimal_units(problem: Problem) -> frozenset[Unit]:
@@ -195,7 +193,8 @@ def _wish(problem: Problem, unit: Unit) -> Cause:
     }
     if unit.rule in values:
         explicit = unit.rule != "glibc" or request.glibc is not None
-        source = _REQUEST_FLAGS[unit.rule] if explicit else f"the floor of {request.platform}"
+        flags = {"driver": "--driver", "glibc": "--glibc", "cutoff": request.cutoff_flag}
+        source = flags[unit.rule] if explicit else f"the floor of {request.platform}"
     elif unit.rule.startswith("gpu "):
         source = "--gpu"
     elif request.keras and unit.rule == f"{problem.keras}{request.keras}":
@@ -267,22 +266,42 @@ def _need(problem: Problem, choice: Choice, unit: Unit, allowed: int) -> Cause:
     package = unit.rule.removeprefix("needs ")
     role = problem.role(package)
     request, needed = problem.request, problem.variables.get(package)
-    lacking = needed is not None and not needed.base
+    masks = [
+        need.mask if package in problem.matrix.framework_names else -1
+        for position, needs in enumerate(choice.needs)
+        if allowed >> position & 1
+        for need in needs
+        if need.package == package
+    ]
+    lacking = needed is not None and not any(needed.base & mask for mask in masks)
     nowhere = f", of which none fits Python {request.python} on {request.platform}" if lacking else ""
     rows = []
     source = ""
     for position, needs in enumerate(choice.needs):
         if not allowed >> position & 1:
             continue
-        texts = list(dict.fromkeys(need.text for need in needs if need.package == package))
-        if texts:
-            rows.append((choice.releases[position], f"{role} {','.join(filter(None, texts))}".strip() + nowhere))
-            source = next(need.source for need in needs if need.package == package)
+        about = _tightest([need for need in needs if need.package == package])
+        if about:
+            texts = ",".join(filter(None, dict.fromkeys(need.text for need in about)))
+            rows.append((choice.releases[position], f"{role} {texts}".strip() + nowhere))
+            source = about[0].source
     return Cause(
         subject=f"{choice.name} {span([release.version for release, _ in rows], choice.versions)}",
         requires=_by_value(rows, choice.versions),
         source=source,
     )
+
+
+def _tightest(needs: Sequence[Need]) -> list[Need]:
+    """The needs of one package, without those that the needs of libraries of models imply."""
+    return [
+        need
+        for at, need in enumerate(needs)
+        if not any(
+            other.library and other.mask | need.mask == need.mask and (other.mask != need.mask or after > at)
+            for after, other in enumerate(needs)
+        )
+    ]
 
 
 def _library_fact(problem: Problem, unit: Unit) -> Cause:
@@ -311,5 +330,5 @@ def unit_text(problem: Problem, unit: Unit) -> str:
     if unit.owner != REQUEST:
         return f"{unit.owner} ({unit.rule})"
     if unit.rule == "cutoff":
-        return f"--exclude-newer {problem.request.cutoff}"
+        return f"{problem.request.cutoff_flag} {problem.request.cutoff}"
     return _wish(problem, unit).requires

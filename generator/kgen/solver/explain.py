@@ -14,7 +14,7 @@ from kgen.model.resolution import Cause, Reason, Resolution, Suggestion
 from kgen.solver import conflict, report, suggest
 from kgen.solver.problem import CUDNN, REQUEST, Problem
 from kgen.solver.report import target_data
-from kgen.solver.resolve import attempt, select
+from kgen.solver.resolve import NEWEST_RELEASE, attempt, select
 
 
 class Explanation(NamedTuple):
@@ -174,7 +174,7 @@ def _paragraph(one: Explanation) -> Iterator[str]:
     for reason in one.reasons:
         if reason.subject.split()[0] != one.package:
             yield f"    {reason.subject} {reason.rule}"
-        elif held or not reason.rule.startswith("newest"):
+        elif held or reason.rule != NEWEST_RELEASE:
             yield f"    {reason.rule}"
     if one.causes:
         yield f"    {one.newest} is held back, as"

@@ -51,13 +51,14 @@ class Filter(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What one candidate asks of another package."""
+    """What one candidate asks of another package; for a library of models, if one is named."""
 
     unit: Unit
     package: str
     mask: int
     text: str
     source: str
+    library: str = ""
 
 
 class Variable:
@@ -486,7 +487,7 @@ class Problem:
             for text in library.needs:
                 if self._applies(parse_requirement(text)):
                     for need in self._need(owner, text, library.provenance.source):
-                        yield need._replace(text=f"{need.text} for {library.name}")
+                        yield need._replace(text=f"{need.text} for {library.name}", library=library.name)
 
     def _applies(self, requirement: Requirement) -> bool:
         return requirement.marker is None or requirement.marker.evaluate(self._markers)

@@ -15,11 +15,14 @@ from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease, Suggestion
-from kgen.solver import conflict, suggest
+from kgen.solver import beside, conflict, suggest
 from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
 from kgen.solver.search import Selection, search
 
 Exclusion = frozenset[tuple[str, Version]]
+
+NEWEST_RELEASE = "newest release"
+"""The rule of what nothing holds back."""
 
 
 def solve(
@@ -223,17 +226,16 @@ def resolution_of(
             if version is not None and name not in {*packages, *libraries}:
                 packages[name] = version
                 parts[name] = framework
-    beside = list(_only_needed(problem, selection, picked))
-    republished = {
-        name: day for build in (*picked.values(), *dict(beside).values()) for name, day in build.republished.items()
-    }
-    for name, build in beside:
-        install += build.install
-        packages[name] = libraries.pop(name)
-        allowed.pop(name)
-        own = parse_requirement(build.install[0]).name
-        if own != name:
-            parts[own] = name
+    imported = list(beside.beside(problem, selection, picked))
+    builds = (*picked.values(), *(one.build for one in imported))
+    republished = {name: day for build in builds for name, day in build.republished.items()}
+    for one in imported:
+        install += one.install
+        packages[one.name] = libraries.pop(one.name)
+        allowed.pop(one.name)
+        own = parse_requirement(one.install[0]).name
+        if own != one.name:
+            parts[own] = one.name
     needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
@@ -245,7 +247,7 @@ def resolution_of(
         constraints=tuple(
             dict.fromkeys(
                 (
-                    *(text for build in (*picked.values(), *dict(beside).values()) for text in build.adds),
+                    *(text for build in builds for text in build.adds),
                     *_unfollowed(problem),
                 )
             )
@@ -266,29 +268,9 @@ def resolution_of(
         why=(
             *(_why(problem, choice, selection) for choice in choices),
             *_why_instead(problem),
-            *(_why_beside(problem, f"{name} {packages[name]}", build) for name, build in beside),
+            *(beside.why(problem, one, picked, cudnn) for one in imported),
         ),
     )
-
-
-def _only_needed(problem: Problem, selection: Selection, picked: Mapping[str, Build]) -> Iterator[tuple[str, Build]]:
-    """The frameworks that no backend here is of and that something imports without declaring them.
-
-    Each is for the CPU: who imports TensorFlow for its nested structures must not have its CUDA libraries beside those
-    of the framework that computes.
-    """
-    undeclared = {parse_requirement(text).name for build in picked.values() for text in build.adds}
-    rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
-    needs = [*(row.needs for row in rows), *(library.needs for library in problem.libraries)]
-    imported = {parse_requirement(text).name for texts in needs for text in texts}
-    names = (undeclared | imported) & {*problem.matrix.framework_names} - {choice.name for choice in problem.choices}
-    for name in sorted(names):
-        if name not in selection.masks:  # it is declared for other Pythons or platforms
-            continue
-        release = problem.matrix.framework(name).releases[newest(selection.masks[name])]
-        build = problem.plain_build(release)
-        if build is not None and (name in imported or parse_requirement(build.install[0]).name != name):
-            yield name, build
 
 
 def _is_cuda(problem: Problem, name: str, version: Version) -> bool:
@@ -415,19 +397,6 @@ def _why_instead(problem: Problem) -> Iterator[Reason]:
             )
 
 
-def _is_about(requirement: str, subject: str) -> bool:
-    return parse_requirement(requirement).name == subject.split(maxsplit=1)[0]
-
-
-def _why_beside(problem: Problem, subject: str, build: Build) -> Reason:
-    libraries = [one.name for one in problem.libraries if any(_is_about(text, subject) for text in one.needs)]
-    importers = " and ".join(libraries) or problem.keras
-    rule = f"newest that {importers} can import, which it does without declaring it; for the CPU"
-    if problem.request.accelerator.cuda is not None:
-        rule += f", so that CUDA and cuDNN are those of {' and '.join(problem.frameworks)} alone"
-    return Reason(subject=subject, rule=rule, source=build.provenance.source)
-
-
 def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
     """Why this version: it is the newest, or what keeps the next one out."""
     position = selection.chosen[choice.name]
@@ -441,7 +410,7 @@ def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
         and problem.is_of_generation(choice.name, choice.versions[later])
     ]  # fmt: skip
     if not stable:
-        return Reason(subject=subject, rule="newest release", source=source)
+        return Reason(subject=subject, rule=NEWEST_RELEASE, source=source)
     unfit = {later: _unfit(problem, choice, later) for later in stable}
     joint = next((later for later in stable if unfit[later] is None), None)
     if joint is None:
@@ -450,28 +419,28 @@ def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
             f"newest build for {problem.request.accelerator}" if choice.builds[later] is None else "newest that fits"
         )
         return Reason(subject=subject, rule=f"{newest_of}: {choice.versions[later]} {unfit[later]}", source=source)
-    for other in problem.choices:
-        for theirs in other.needs[selection.chosen[other.name]]:
+    company = [
+        (other.name, other.versions[at], other.needs[at])
+        for other in (*problem.choices, *problem.imported)
+        if other.name != choice.name and other.name in selection.masks
+        for at in [newest(selection.masks[other.name])]
+    ]
+    for name, version, needs in company:
+        for theirs in needs:
             if theirs.package == choice.name and not theirs.mask >> joint & 1:
-                whose = f"{other.name} {other.versions[selection.chosen[other.name]]}"
-                rule = f"newest beside {whose}, which needs {choice.name} {theirs.text}"
+                rule = f"newest beside {name} {version}, which needs {choice.name} {theirs.text}"
                 return Reason(subject=subject, rule=rule, source=theirs.source)
     for need in choice.needs[joint]:
-        others = [
-            (other.name, other.versions[selection.chosen[other.name]], theirs)
-            for other in problem.choices
-            if other.name != choice.name
-            for theirs in other.needs[selection.chosen[other.name]]
-            if theirs.package == need.package and not theirs.mask & need.mask
-        ]
-        if others:
-            name, version, theirs = others[0]
-            role = problem.role(need.package)
-            rule = (
-                f"newest beside {name} {version}: {choice.versions[joint]} needs {role} {need.text},"
-                f" {name} {version} needs {theirs.text}"
-            )
-            return Reason(subject=subject, rule=rule, source=need.source)
+        for name, version, needs in company:
+            for theirs in needs:
+                if theirs.package != need.package or theirs.mask & need.mask:
+                    continue
+                role = problem.role(need.package)
+                rule = (
+                    f"newest beside {name} {version}: {choice.versions[joint]} needs {role} {need.text},"
+                    f" {name} {version} needs {theirs.text}"
+                )
+                return Reason(subject=subject, rule=rule, source=need.source)
     return Reason(subject=subject, rule=f"newest that fits: {choice.versions[joint]} does not", source=source)
 
 

@@ -127,8 +127,12 @@ def _keras(problem: Problem) -> Iterator[Change]:
 
 
 def _cutoff(problem: Problem) -> Iterator[Change]:
-    if problem.request.cutoff is not None:
-        yield "without `--exclude-newer`", problem.request._replace(cutoff=None)
+    request, generation = problem.request, problem.generation.name
+    if request.cutoff is not None:
+        # a day that chooses the Keras takes its choice along
+        chosen = request.as_of and generation != next(iter(problem.matrix.generations))
+        kept = f"--generation {generation} " if chosen else ""
+        yield f"{kept}without `{request.cutoff_flag}`", request._replace(cutoff=None, as_of=False)
 
 
 def _pythons(problem: Problem) -> Iterator[Change]:

@@ -42,6 +42,7 @@ _STAGES = {
     "import": Fault.IMPORT,
     "device": Fault.NO_DEVICE,
     "build": Fault.FAILS,
+    "uncompiled": Fault.FAILS,
     "compile": Fault.FAILS,
     "steps": Fault.FAILS,
     "proof": Fault.FAILS,
@@ -60,7 +61,7 @@ class Verdict:
         message: in a sentence, what was found; the reason of a skip.
         diagnosis: why, if it failed.
         result: the step's own result; empty if it had none.
-        distance: how far from the reference; None if there was nothing to compare.
+        distance: how far from the reference, at the farthest of what was trained; None if there was nothing to compare.
         differences: pins of the lock that are not kept.
         mismatches: libraries of other versions than their packages.
         seconds: how long the step took as a whole.
@@ -97,7 +98,8 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
     installed = {**both[1], **both[0]} if subject.conda else {**both[0], **both[1]}
     loaded = result.get("libraries") or observation.last("libraries").get("libraries", ())
     wrong = pins.mismatches(loaded, installed, locked)
-    distance = reference.distance(result) if result else None
+    trained = [one for one in (result, result.get("uncompiled")) if one]
+    distance = max(map(reference.distance, trained), key=_width, default=None)
     if result:
         fault, message = _of_result(subject, result, wrong, distance)
     else:
@@ -186,7 +188,13 @@ def _of_result(
     if not training:
         return None, f"forward pass only: Keras cannot train on {subject.backend}"
     verb = "run" if proof.get("engine") else "compiled"
-    return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}"
+    both = "; the same uncompiled" if "uncompiled" in result and not proof.get("engine") else ""
+    return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}{both}"
+
+
+def _width(distance: Distance) -> float:
+    """How far it is in all, to compare two."""
+    return max(value for value in (distance.losses, distance.weights, distance.outputs) if value is not None)
 
 
 def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:
@@ -194,10 +202,12 @@ def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:
         return "there are no numbers"
     if distance.outputs is not None:
         return f"outputs are off by {distance.outputs:.2g}"
-    losses = ", ".join(f"{float(loss):.6g}" for loss in result.get("losses", ()))
+    apart = {name: one for name, one in {"": result, " uncompiled": result.get("uncompiled")}.items() if one}
+    where, run = next((name, one) for name, one in apart.items() if reference.distance(one) == distance)
+    losses = ", ".join(f"{float(loss):.6g}" for loss in run.get("losses", ()))
     wanted = ", ".join(f"{loss:.6g}" for loss in reference.load()["losses"])
     return (
-        f"losses are off by {distance.losses:.2g} and weights by {distance.weights:.2g}: "
+        f"losses are off by {distance.losses:.2g} and weights by {distance.weights:.2g}{where}: "
         f"{losses or 'none'}; the reference has {wanted}"
     )
 

@@ -125,6 +125,7 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
         "held": result["held"],
         "seconds": result["seconds"],
         "losses": result.get("losses", []),
+        **({"uncompiled": result["uncompiled"]["losses"]} if "uncompiled" in result else {}),
         "distance": measured,
         "tolerance": {**{name: getattr(tolerance, name) for name in measured}, "reason": tolerance.reason},
     }

@@ -100,7 +100,7 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Unit]:
         yield _Unit(Cause(REQUEST, text, source), lambda old, changed=changed: old._replace(virtuals=changed))  # type: ignore[misc]
     if asked.cutoff is not None:
         yield _Unit(
-            Cause(REQUEST, f"nothing published after {asked.cutoff}", "--exclude-newer"),
+            Cause(REQUEST, f"nothing published after {asked.cutoff}", request.cutoff_flag),
             lambda old: old._replace(cutoff=None),
         )
 
@@ -125,7 +125,7 @@ def _suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> I
 def _changes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[tuple[str, EnvironmentRequest]]:
     """Changes to a request, the smallest first."""
     if request.cutoff is not None:
-        yield "without --exclude-newer", request._replace(cutoff=None)
+        yield f"without {request.cutoff_flag}", request._replace(cutoff=None, as_of=False)
     for requirement in (*request.dependencies, *request.requirements):
         yield (
             f"without `{requirement}`",

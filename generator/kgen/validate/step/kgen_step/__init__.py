@@ -4,5 +4,5 @@ Standard library, NumPy and Keras only. Runs on CPython 3.6 and later, NumPy 1.1
 Keras, so there is nothing here that these do not all have.
 """
 
-VERSION = 1
+VERSION = 2
 """Raised when what is computed, or what the result says, changes."""

@@ -64,6 +64,16 @@ def _stages(spec, backend, events):
         weights, images, labels = task.arrays()
         rotated = getattr(backend, "ROTATED", False)
         options = backend.compile_options() if backend.TRAINS else None
+    uncompiled = {}
+    if hasattr(backend, "switch"):
+        with events.stage("uncompiled"):
+            runner = network.Trainer(network.build(keras, weights, options, rotated=rotated), images, labels)
+            for number in range(runner.steps):
+                runner.step(number)
+            uncompiled = {"uncompiled": runner.values()}
+            backend.switch()
+            options = backend.compile_options()
+    with events.stage("build"):
         model = network.build(keras, weights, options, rotated=rotated)
         if hasattr(backend, "prepare"):
             backend.prepare(model)
@@ -88,7 +98,7 @@ def _stages(spec, backend, events):
     with events.stage("libraries"):
         found = libraries.loaded()
     return dict(
-        runner.values(),
+        dict(runner.values(), **uncompiled),
         step=VERSION,
         backend=spec["backend"],
         python=platform.python_version(),

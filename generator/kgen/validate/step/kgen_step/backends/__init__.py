@@ -10,6 +10,7 @@ compile_options()       what Keras's `compile` is told to have the training step
 watch()                 begins to listen to its compiler, just before the first step
 places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
 prepare(model)          only of who has it: compiles what Keras does not
+switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
 prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """

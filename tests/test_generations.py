@@ -130,6 +130,18 @@ def test_a_matrix_without_generations_has_one(matrix: CompatibilityMatrix) -> No
 # -- what fits ---------------------------------------------------------------------------------------------------------
 
 
+def test_on_aarch64_tensorflow_of_2023_is_the_one_that_requires_the_build_of_aws(matrix: CompatibilityMatrix) -> None:
+    """`tensorflow` has nothing in it there; without these rows keras-core 0.1.5 and 0.1.6 could not be had."""
+    asked = {"keras-core-torch": ("torch", "2.0.1"), "keras-core-tensorflow": ("tensorflow", "2.13.0")}
+    for backend, (framework, version) in asked.items():
+        found = ask(matrix, backend, "3.11", day="2023-09-01", platform="linux-aarch64")
+        assert isinstance(found, Resolution), found
+        assert solved(found)["keras-core"] == "0.1.5"
+        assert solved(found)[framework] == version
+        assert f"{framework}=={version}" in found.install
+        assert not any(text.startswith("tensorflow-cpu") for text in (*found.install, *found.constraints))
+
+
 def test_theano_has_the_ranges_that_its_metadata_lacks(matrix: CompatibilityMatrix) -> None:
     for python, numpy in (("3.6", "1.19.5"), ("3.7", "1.21.6"), ("3.8", "1.21.6")):
         found = solved(ask(matrix, "keras2-theano", python))

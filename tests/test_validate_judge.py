@@ -153,9 +153,15 @@ def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> 
             Fault.FAILS,
             "the GPU's memory was full",
         ),
+        (
+            failed("compile", "RuntimeError: Python 3.11+ not yet supported for torch.compile"),
+            "",
+            Fault.FAILS,
+            "this PyTorch compiles on a Python older than 3.11 only; what is not compiled trains on this one too",
+        ),
     ],
 )
-def test_what_gpu_failures_mean(event: dict[str, Any], output: str, fault: Fault, cause: str) -> None:
+def test_what_failures_mean(event: dict[str, Any], output: str, fault: Fault, cause: str) -> None:
     verdict = judge(SUBJECT, seen(event, status=1, output=output), {})
     assert verdict.fault is fault
     assert cause in verdict.diagnosis.causes

@@ -68,8 +68,26 @@ def watch():
 
     graphs = []
     torch._dynamo.config.suppress_errors = False  # noqa: SLF001 - the only switch there is
-    settings.post_grad_custom_post_pass = _Listener(graphs)
+    listener = _Listener(graphs)
+    if hasattr(settings, "post_grad_custom_post_pass"):
+        settings.post_grad_custom_post_pass = listener
+    else:
+        _listen_to_lowering(listener)
     return graphs
+
+
+def _listen_to_lowering(listener):
+    """Before 2.2 there is no place for a pass: what makes a program of a graph is told to show the graph afterwards."""
+    from torch._inductor.graph import GraphLowering
+
+    make = GraphLowering.compile_to_fn
+
+    def compile_to_fn(self):
+        made = make(self)
+        listener(self.module.graph)
+        return made
+
+    GraphLowering.compile_to_fn = compile_to_fn
 
 
 class _Listener:

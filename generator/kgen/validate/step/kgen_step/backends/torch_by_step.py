@@ -1,6 +1,7 @@
 """PyTorch under a Keras that compiles nothing on it, keras-core: its model is handed to `torch.compile` here."""
 
-from kgen_step.backends.torch import MODULES, TRAINS, WATCHED, built, device, hold, places, prove, watch
+from kgen_step.backends import torch as inductor
+from kgen_step.backends.torch import MODULES, TRAINS, WATCHED, built, device, hold, places, prove
 
 __all__ = [
     "MODULES",
@@ -36,3 +37,18 @@ def prepare(model):
         return compiled(torch.as_tensor(inputs), *arguments, **named)
 
     model.call = call
+
+
+def watch():
+    """As for Keras 3, but what dynamo of 2.0 and 2.1 cannot follow in Keras's own Python stays Python.
+
+    It raises errors of its own there (at `None in shape` of a Flatten). A graph that inductor fails on counts as little
+    as one that it was not given, because those releases show what was made.
+    """
+    import torch._dynamo
+    import torch._inductor.config as settings
+
+    graphs = inductor.watch()
+    if not hasattr(settings, "post_grad_custom_post_pass"):
+        torch._dynamo.config.suppress_errors = True  # noqa: SLF001 - the only switch there is
+    return graphs

@@ -314,6 +314,16 @@ class TestMatrix:
         assert reasons("jax-cuda12", ("keras.toml", install, f"{install}{added}")) == {"incomplete"}
         assert reasons("tensorflow-cuda12", ("keras.toml", install, f"{install}{added}")) == set()
 
+    @pytest.mark.parametrize(
+        ("package", "found"),
+        [("leftpad", {"incomplete"}), ("h5py>=3", set()), ("leftpad; python_version < '3'", set())],
+    )
+    def test_keras_needs_what_nobody_follows(self, package: str, found: set[str]) -> None:
+        keras = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").packages["keras"]
+        install = f'install = ["keras=={keras}"]\n'
+        added = f'adds = [{{ requires = "{package}", source = "run" }}]\n'
+        assert reasons("jax-cuda12", ("keras.toml", install, f"{install}{added}")) == found
+
     def test_a_driver_floor_was_corrected(self) -> None:
         floor = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").driver
         assert reasons("jax-cuda12", ("cuda.toml", f'"{floor}"', '"599.10"')) == {"driver"}

@@ -17,10 +17,15 @@ import kgen
 from kgen.errors import ExitStatus, MatrixError
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.records import Build, Provenance, Release
+from kgen.model.accelerator import Accelerator
+from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
 
 SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
 DAY = datetime.date(2024, 1, 1)
+CUDA = Accelerator(cuda=12)
 
 
 def small() -> dict[str, Any]:
@@ -349,3 +354,32 @@ def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:
         if isinstance(value, float) or (isinstance(value, str) and VERSION.fullmatch(value))
     }
     assert found == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("version", "accelerator", "python", "named"),
+    [
+        ("2.1.2", CUDA, "3.11", "setuptools<70"),
+        ("2.4.1", CUDA, "3.12", "setuptools"),
+        ("2.10.0", Accelerator(), "3.11", "setuptools"),
+        ("2.11.0", Accelerator(), "3.11", None),
+    ],
+)
+def test_what_torch_compiles_with(
+    matrix: CompatibilityMatrix, version: str, accelerator: Accelerator, python: str, named: str | None
+) -> None:
+    """From 2.11 on it says so itself; before, an environment of wheels alone trains and cannot compile."""
+    asked = EnvironmentRequest(
+        name="torch",
+        backends=("torch",),
+        accelerator=accelerator,
+        python=python,
+        platform="linux-64",
+        requirements=(Requirement(f"torch=={version}"),),
+    )
+    found = solve(matrix, asked)
+    assert isinstance(found, Resolution), found
+    assert [text for text in found.install if text.startswith("setuptools")] == ([named] if named else [])
+    assert [reason.rule for reason in found.why if reason.subject == "setuptools"] == (
+        [f"torch {version} needs {named} and does not state it"] if named else []
+    )

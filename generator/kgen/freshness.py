@@ -306,7 +306,7 @@ class _Look:
             if not self._applies(need):
                 continue
             has = self.versions.get(need.name)
-            if has is None and self.matrix.follows(need.name):
+            if has is None and (self.matrix.follows(need.name) or text in build.adds):
                 yield Stale("incomplete", f"is without {need.name}, which {name} {release.version} needs", source)
             elif has is not None and has not in need.specifier:
                 what = f"has {need.name} {has}, and {name} {release.version} needs {need.name} {need.specifier}"

@@ -238,6 +238,8 @@ def resolution_of(
             parts[own] = one.name
     needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
+    unstated = _unstated(problem, {**picked, **{one.name: one.build for one in imported}}, packages)
+    install += unstated
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     return Resolution(
@@ -269,6 +271,7 @@ def resolution_of(
             *(_why(problem, choice, selection) for choice in choices),
             *_why_instead(problem),
             *(beside.why(problem, one, picked, cudnn) for one in imported),
+            *unstated.values(),
         ),
     )
 
@@ -381,6 +384,20 @@ def _doubts(name: str, release: Release) -> list[str]:
     if release.version.is_prerelease:
         found.append(f"{name} {release.version} is a pre-release, taken because it was asked for")
     return found
+
+
+def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[str, Version]) -> dict[str, Reason]:
+    """What builds need, do not state, and nobody follows: requirement -> why it is there."""
+    return {
+        text: Reason(
+            subject=parse_requirement(text).name,
+            rule=f"{name} {packages[name]} needs {text} and does not state it",
+            source=source,
+        )
+        for name, build in picked.items()
+        for text, source in build.adds.items()
+        if not problem.matrix.follows(parse_requirement(text).name)
+    }
 
 
 def _why_instead(problem: Problem) -> Iterator[Reason]:

@@ -31,7 +31,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Conflict, Resolution, SourceRelease
+from kgen.model.resolution import Conflict, Reason, Resolution, SourceRelease
 from kgen.solver.resolve import solve
 from kgen.validate.diagnosis import diagnose
 
@@ -69,6 +69,11 @@ def solved(found: Resolution | Conflict) -> Mapping[str, str]:
 def refused(found: Resolution | Conflict) -> Conflict:
     assert isinstance(found, Conflict), found
     return found
+
+
+def reason_for(package: str, found: Resolution) -> Reason:
+    (reason,) = (one for one in found.why if one.subject.split()[0] == package)
+    return reason
 
 
 # -- the matrix --------------------------------------------------------------------------------------------------------
@@ -229,7 +234,7 @@ def test_keras_core_gets_the_tensorflow_that_it_imports(matrix: CompatibilityMat
             found = ask(matrix, f"keras-core-{backend}", "3.11", wish, platform=platform)
             old = release.version <= Version("0.1.4")
             assert isinstance(found, Resolution), (wish, backend, platform)
-            (reason,) = (one for one in found.why if one.subject.split()[0] == "tensorflow")
+            reason = reason_for("tensorflow", found)
             version = found.packages["tensorflow"]
             assert (version < Version("2.16")) is old
             assert reason.subject == f"tensorflow {version}"
@@ -250,7 +255,9 @@ def test_the_tensorflow_beside_another_framework_is_for_the_cpu(
     found = ask(matrix, f"keras-core-{backend}", "3.11", on=Accelerator(cuda=cuda))
     assert isinstance(found, Resolution)
     assert f"tensorflow-cpu=={found.packages['tensorflow']}" in found.install
-    assert found.why[-1].rule.endswith(f"; for the CPU, so that CUDA and cuDNN are those of {backend} alone")
+    assert reason_for("tensorflow", found).rule.endswith(
+        f"; for the CPU, so that CUDA and cuDNN are those of {backend} alone"
+    )
     assert all("nvidia" not in text for text in found.install if "tensorflow" in text)
 
 
@@ -260,10 +267,10 @@ def test_a_whole_tensorflow_says_whose_cudnn_it_finds(matrix: CompatibilityMatri
     shared = ask(matrix, "keras-core-jax", "3.11", *wishes, "tensorflow>=2.15", on=CUDA_12)
     assert isinstance(shared, Resolution)
     said = f"; built for CUDA 12.2, it may compute with that of jax: both have the one cuDNN {shared.cudnn}"
-    assert shared.why[-1].rule.endswith(said)
+    assert reason_for("tensorflow", shared).rule.endswith(said)
     apart = ask(matrix, "keras-core-torch", "3.11", "keras-core==0.1.0", on=CUDA_12)
     assert isinstance(apart, Resolution)
-    assert apart.why[-1].rule.endswith(
+    assert reason_for("tensorflow", apart).rule.endswith(
         "; it finds no CUDA and cuDNN that it is built for, and computes on the CPU,"
         " so that CUDA and cuDNN are those of torch alone"
     )

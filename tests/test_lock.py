@@ -69,7 +69,7 @@ class TestFourBackends:
 environment        frameworks                             CUDA  cuDNN      packages  download  time   lock
 tensorflow-cuda12  tensorflow 2.21.0, keras 3.15.1        12.8  9.10.2.21  30        [SIZE]  [TIME]  written
 jax-cuda12         jax 0.10.2, keras 3.15.1               12.8  9.10.2.21  31        [SIZE]  [TIME]  written
-torch-cuda12       torch 2.10.0, keras 3.15.1             12.8  9.10.2.21  38        [SIZE]  [TIME]  written
+torch-cuda12       torch 2.10.0, keras 3.15.1             12.8  9.10.2.21  39        [SIZE]  [TIME]  written
 numpy-cpu          numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -          17        [SIZE]  [TIME]  written
 """,
             NEXT.format("tensorflow-cuda12"),

@@ -145,7 +145,11 @@ class Rattler:
             named = own.certificates or host.variable("SSL_CERT_FILE") or host.variable("SSL_CERT_DIR")
             where = f": see whether the certificates in {named} are some" if named else ""
             raise UsageError(f"conda's channels cannot be asked: {error}{where}") from None
-        self._mirrors: Mapping[str, Sequence[str]] = self._config.mirrors
+        self._mirrors = [
+            (f"{own.rstrip('/')}/", f"{mirror.rstrip('/')}/")
+            for own, mirrors in self._config.mirrors.items()
+            for mirror in mirrors
+        ]
         self._gateway: rattler.Gateway | None = None
         self._sharded = True
 
@@ -210,10 +214,9 @@ class Rattler:
 
     def _own_address(self, url: str, channel: str) -> str:
         """Where a package's own channel has it: shards can say that it is on the mirror that they came from."""
-        for own, mirrors in self._mirrors.items():
-            for mirror in mirrors if channel.startswith(own.rstrip("/")) else ():
-                if url.startswith(f"{mirror.rstrip('/')}/"):
-                    return f"{own.rstrip('/')}/{url[len(mirror.rstrip('/')) + 1 :]}"
+        for own, mirror in self._mirrors:
+            if f"{channel.rstrip('/')}/".startswith(own) and url.startswith(mirror):
+                return own + url.removeprefix(mirror)
         return url
 
     def _opened(self) -> rattler.Gateway:

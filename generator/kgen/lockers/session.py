@@ -27,7 +27,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Reason, Resolution
-from kgen.solver.beside import for_the_cpu, whole
+from kgen.solver import beside
 from kgen.solver.resolve import Exclusion, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
@@ -602,8 +602,8 @@ def _whole_reason(
     if part is None:
         return reason
     request, of = answer.request, doubled[part]
-    company = whole(matrix, request, of, answer.packages[of], answer.cudnn)
-    rule = reason.rule.removesuffix(f"; {for_the_cpu(matrix, request)}")
+    company = beside.whole(matrix, request, of, answer.packages[of], answer.cudnn)
+    rule = reason.rule.removesuffix(f"; {beside.for_the_cpu(matrix, request)}")
     where = f"; {company}" if rule != reason.rule else ""
     return reason._replace(rule=f"{rule}{where}; whole, as a dependency requires it, and not {part}")
 

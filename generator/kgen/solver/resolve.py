@@ -227,8 +227,8 @@ def resolution_of(
                 packages[name] = version
                 parts[name] = framework
     imported = list(beside.beside(problem, selection, picked))
-    builds = (*picked.values(), *(one.build for one in imported))
-    republished = {name: day for build in builds for name, day in build.republished.items()}
+    taken = {**picked, **{one.name: one.build for one in imported}}
+    republished = {name: day for build in taken.values() for name, day in build.republished.items()}
     for one in imported:
         install += one.install
         packages[one.name] = libraries.pop(one.name)
@@ -238,7 +238,7 @@ def resolution_of(
             parts[own] = one.name
     needs = [need for backend in problem.request.backends for need in problem.matrix.backends[backend].needs]
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
-    unstated = _unstated(problem, {**picked, **{one.name: one.build for one in imported}}, packages)
+    unstated = _unstated(problem, taken, packages)
     install += unstated
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
@@ -249,7 +249,7 @@ def resolution_of(
         constraints=tuple(
             dict.fromkeys(
                 (
-                    *(text for build in builds for text in build.adds),
+                    *(text for build in taken.values() for text in build.adds),
                     *_unfollowed(problem),
                 )
             )

@@ -67,7 +67,8 @@ def _stages(spec, backend, events):
     uncompiled = {}
     if hasattr(backend, "switch"):
         with events.stage("uncompiled"):
-            runner = network.Trainer(network.build(keras, weights, options, rotated=rotated), images, labels)
+            model = network.build(keras, weights, options, rotated=rotated)
+            runner = network.Trainer(model, images, labels, rotated=rotated)
             for number in range(runner.steps):
                 runner.step(number)
             uncompiled = {"uncompiled": runner.values()}

@@ -6,7 +6,6 @@ kind that XLA leaves alone; it is run twice by the executor then, and the race i
 """
 
 import collections
-import os
 
 from kgen_step import hlo, libraries
 from kgen_step.backends import tensorflow
@@ -32,7 +31,6 @@ MODULES = ("tensorflow",)
 
 _CPU = "cpu"
 _SHOWN = 12
-_DUMP = "programs"
 _RUN = "_XlaRun"
 """The node of an executed graph that runs a program of XLA's."""
 
@@ -40,16 +38,10 @@ _RUN = "_XlaRun"
 def hold(environ, device, folder):
     """Nothing tuned by trial, everything logged; XLA may compile for the CPU, and leaves its programs in a folder.
 
-    The flags are as old as TensorFlow 1.15: an unknown one would end the process. None of them switches XLA on.
+    What is as for Keras 3, and its flag, is as old as TensorFlow 1.15. Nothing of it switches XLA on.
     """
-    environ["TF_CUDNN_USE_AUTOTUNE"] = "0"
-    environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
-    environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    tensorflow.hold(environ, device, folder, only=None)
     environ["TF_XLA_FLAGS"] = (environ.get("TF_XLA_FLAGS", "") + " --tf_xla_cpu_global_jit").strip()
-    flags = (environ.get("XLA_FLAGS", ""), "--xla_dump_to=" + os.path.join(folder, _DUMP), "--xla_dump_hlo_as_text")
-    environ["XLA_FLAGS"] = " ".join(flags).strip()
-    if device == _CPU:
-        environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def device(kind):
@@ -124,7 +116,7 @@ def prove(function, _watch, folder):
     The graph is what TensorFlow says that it has executed. A program without a convolution is no proof of one.
     """
     nodes = collections.Counter(node.op for graph in _executed(function) for node in graph.node)
-    programs = [hlo.facts(text) for text in _programs(folder)]
+    programs = [hlo.facts(text) for _, text in tensorflow.programs(folder)]
     largest = max(programs, key=lambda facts: facts["instructions"], default=None)
     if nodes[_RUN] and largest and largest["convolutions"]:
         left = sum(count for kind, count in nodes.items() if "Conv2D" in kind)
@@ -156,12 +148,3 @@ def _executed(function):
         metadata = context.export_run_metadata()
         context.disable_run_metadata()
     return metadata.partition_graphs
-
-
-def _programs(folder):
-    """The texts of the programs that XLA has compiled."""
-    dump = os.path.join(folder, _DUMP)
-    for name in sorted(os.listdir(dump)) if os.path.isdir(dump) else []:
-        if name.endswith("after_optimizations.txt"):
-            with open(os.path.join(dump, name), encoding="utf-8", errors="replace") as file:
-                yield file.read()

@@ -22,8 +22,8 @@ _STEP = ".*(XlaMustCompile|_step_on_data).*"
 """The programs of training steps: keras-core's are called without a word of XLA."""
 
 
-def hold(environ, device, folder):
-    """Nothing tuned by trial, everything logged, and the programs of XLA in a folder.
+def hold(environ, device, folder, only=_STEP):
+    """Nothing tuned by trial, everything logged, and the programs of XLA in a folder, if they are `only` of these.
 
     The dump is how the text of the program that ran is to be had without compiling it once more. These three flags of
     XLA are as old as TensorFlow's use of it; an unknown one would end the process.
@@ -36,7 +36,7 @@ def hold(environ, device, folder):
         environ.get("XLA_FLAGS", ""),
         "--xla_dump_to=" + os.path.join(folder, _DUMP),
         "--xla_dump_hlo_as_text",
-        "--xla_dump_hlo_module_re=" + _STEP,
+        "--xla_dump_hlo_module_re=" + only if only else "",
     )
     environ["XLA_FLAGS"] = " ".join(flags).strip()
     if device == _CPU:
@@ -90,12 +90,7 @@ def prove(function, _watch, folder):
     """The function that must be compiled by XLA, and the program that XLA wrote down for it."""
     marked = [found for found in _functions(function) if getattr(found, "_jit_compile", None)]
     found = {"compiler": "xla", "programs": 0, "convolutions": 0, "marked": len(marked)}
-    texts = []
-    dump = os.path.join(folder, _DUMP)
-    for name in sorted(os.listdir(dump)) if os.path.isdir(dump) else []:
-        if name.endswith("after_optimizations.txt"):
-            with open(os.path.join(dump, name), encoding="utf-8", errors="replace") as file:
-                texts.append((name, file.read()))
+    texts = list(programs(folder))
     if not marked:
         found["instead"] = "no function of Keras's training step is marked for XLA"
         return found
@@ -107,6 +102,15 @@ def prove(function, _watch, folder):
     else:
         found["instead"] = "XLA wrote down no program"
     return found
+
+
+def programs(folder):
+    """The programs that XLA has written down: the name of the file, and its text."""
+    dump = os.path.join(folder, _DUMP)
+    for name in sorted(os.listdir(dump)) if os.path.isdir(dump) else []:
+        if name.endswith("after_optimizations.txt"):
+            with open(os.path.join(dump, name), encoding="utf-8", errors="replace") as file:
+                yield name, file.read()
 
 
 def _functions(function):

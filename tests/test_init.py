@@ -8,6 +8,7 @@ import tomli
 from packaging.version import Version
 
 from kgen import settings
+from kgen.cli import plan
 from kgen.cli.init import write_settings
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.host import Gpu, Host
@@ -105,6 +106,9 @@ def matrix() -> CompatibilityMatrix:
             f'[[major]]\nversion = "{major}"\ndriver = "{driver}"\ngpu = "{gpus}"\n{CHECKED}'
             for major, (driver, gpus) in MAJORS.items()
         ),
+        "keras.toml": framework("keras", ("3.15", "", [build(None, PYTHONS, EVERYWHERE)])),
+        "toolkits.toml": "",
+        "cudnn.toml": "",
         **{f"{name}.toml": framework(name, *releases) for name, releases in FRAMEWORKS.items()},
     }
     return CompatibilityMatrix(files)
@@ -190,7 +194,7 @@ def test_the_cuda_of_a_machine(tmp_path: Path, matrix: CompatibilityMatrix, whic
         (
             machine("580.126", "9.0", platform="win-64"),
             [],
-            "On win-64 these backends have no build for a CUDA that driver 580.126",
+            "On win-64 the matrix has no build of these backends for a CUDA that driver 580.126",
         ),
         (
             PLAIN._replace(note="NVML is there and does not start: mismatch"),
@@ -430,3 +434,34 @@ def test_the_real_matrix(tmp_path: Path) -> None:
     assert found.file == path
     assert found.cuda is not None
     assert found.python is not None
+
+
+DRIVERS = ("390.48", "450.80.02", "470.223", "525.60.13", "535.183", "550.54.14", "570.124", "580.65.06", None)
+GPUS = ("3.5", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
+SETS = ((), ("jax",), ("torch",), ("tensorflow",), ("jax", "torch"))
+
+
+@pytest.mark.parametrize("backends", SETS, ids=lambda names: "+".join(names) or "default")
+def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str, ...]) -> None:
+    """For every driver and GPU; where `--cuda auto` has no answer, what init writes can be solved all the same."""
+    shipped = load(folder("matrix"))
+    for driver in DRIVERS:
+        for gpu in GPUS:
+            root = tmp_path / f"{driver}-{gpu}"
+            root.mkdir()
+            write_settings(root, machine(driver, gpu), shipped, backends=backends)
+            written = settings.read(root, shipped)
+            asked = written._replace(backends=backends or None, driver=machine(driver).driver, gpu=(Version(gpu),))
+            every = [
+                settings.JointEnvironment(name=name, backends=(name,))
+                for name in backends or shipped.default_backends(None)
+            ]
+            auto = plan.newest_accelerator(asked, every, shipped)
+            if auto is not None:
+                assert written.cuda == str(auto.cuda), (driver, gpu)
+                continue
+            kept = [one for one in every if one.name in (written.backends or ())]
+            assert (written.cuda is None) == written.cpu, (driver, gpu)
+            if written.cuda is not None:
+                assert len(kept) < len(every), (driver, gpu)
+                assert plan.newest_accelerator(asked, kept, shipped) is not None, (driver, gpu)

@@ -16,9 +16,10 @@ from packaging.version import Version
 
 from kgen.host import Gpu, Host
 from kgen.lockfiles import CONDA
+from kgen.matrix.candidates import BuildTarget, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.fitness import serves
 from kgen.matrix.records import Build, Ended
+from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
@@ -252,12 +253,14 @@ def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatri
 
 def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
     """The builds of the lock's frameworks for its CUDA, where the matrix has them."""
+    accelerator = Accelerator.parse(lock.accelerator)
+    target = BuildTarget(accelerator, lock.platform, lock.python)
     for name, version in lock.packages.items():
-        if name not in matrix.framework_names:
-            continue
-        for release in matrix.framework(name).releases:
-            if release.version == Version(Version(version).public):
-                yield from ((name, build) for build in release.builds if f"cuda{build.cuda_major}" == lock.accelerator)
+        if name in matrix.framework_names:
+            locked = Version(lock.versions.get(name, version))
+            build = locked_build(matrix, name, locked, target)
+            if build is not None and build.cuda_major is not None:
+                yield name, build
 
 
 def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:

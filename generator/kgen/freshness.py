@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from packaging.version import Version
 
 from kgen.errors import UsageError
+from kgen.matrix.candidates import BuildTarget, driver_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.fitness import has_sass, newness, ptx_driver, serves
 from kgen.matrix.records import Build, Release
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.model.ranges import VersionRange
@@ -224,8 +224,7 @@ class _Look:
         if self.request.own_index:
             return
         for name in self._frameworks():
-            release = self.matrix.release(name, self._public(name))
-            build = None if release is None else self._build_of(name, release)
+            build = self._build_of(name)
             if build is not None and build.local is not None and build.cuda is not None:
                 what = f"has {name} {self.versions[name]} of its own index, and `torch-index` is not set"
                 yield Stale("index", what, build.provenance.source)
@@ -269,23 +268,18 @@ class _Look:
             for wish in wishes
         )
 
-    def _build_of(self, name: str, release: Release) -> Build | None:
+    @functools.cached_property
+    def _target(self) -> BuildTarget:
+        """What the lock is for."""
+        accelerator = Accelerator(self.request.accelerator.cuda) if self.lock.accelerated else CPU
+        return BuildTarget(accelerator, self.lock.platform, self.lock.python)
+
+    def _build_of(self, name: str) -> Build | None:
         """The build that is locked."""
-        accelerated = {row.framework for row in self.matrix.backends.values() if row.accelerated}
-        major = self.request.accelerator.cuda if self.lock.accelerated and name in accelerated else None
-        local = self.versions[name].local
-        fitting = [
-            build
-            for build in release.builds
-            if self.lock.platform in build.platforms
-            and self.lock.python in build.pythons
-            and build.cuda_major == major
-            and build.local in {None, local}
-        ]
-        return max(fitting, key=newness, default=None)
+        return locked_build(self.matrix, name, self.versions[name], self._target)
 
     def _build_facts(self, name: str, release: Release) -> Iterator[Stale]:
-        build = self._build_of(name, release)
+        build = self._build_of(name)
         if build is None:
             on = f"{self.lock.accelerator}, {self.lock.platform} and Python {self.lock.python}"
             yield Stale("matrix", f"has {name} {release.version}, which has no build for {on}")
@@ -328,11 +322,9 @@ class _Look:
         builds = [
             (name, build)
             for name in self._frameworks()
-            if (release := self.matrix.release(name, self._public(name))) is not None
-            and (build := self._build_of(name, release)) is not None
-            and build.cuda_major is not None
+            if (build := self._build_of(name)) is not None and build.cuda_major is not None
         ]
-        yield from self._driver(major, builds)
+        yield from self._driver(builds)
         for gpu in self.request.gpus:
             for name, build in builds:
                 if not serves(build, gpu, self.request.driver, self.matrix):
@@ -348,22 +340,19 @@ class _Look:
         rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.cuda == major]
         return cudnn, [row for row in rows if Version(str(cudnn)) in row.cudnn]
 
-    def _driver(self, major: int, builds: list[tuple[str, Build]]) -> Iterator[Stale]:
+    def _driver(self, builds: list[tuple[str, Build]]) -> Iterator[Stale]:
         """The floor is worked out again: it may have been corrected since the lock was made."""
-        row = self.matrix.cuda_majors[major]
-        floors = [(row.driver, row.provenance.source)]
-        gpus = self.request.gpus
-        by_cudnn = [
-            (one.driver, one.provenance.source)
-            for one in self._cudnn_rows(major)[1]
-            if not gpus or any(gpu in one.gpus for gpu in gpus)
-        ]
-        floors += [min(by_cudnn, key=lambda pair: pair[0])] if by_cudnn else []
-        for _, build in builds:
-            if build.ptx and any(not has_sass(build, gpu) for gpu in gpus):
-                floor = ptx_driver(build, self.matrix)
-                floors += [(floor, build.provenance.source)] if floor is not None else []
-        floor, source = max(floors, key=lambda pair: pair[0])
+        gpus, cudnn = self.request.gpus, self.lock.cudnn
+        found = driver_floor(
+            self.matrix,
+            self._target.accelerator,
+            [build for _, build in builds],
+            gpus,
+            None if cudnn is None else Version(cudnn),
+        )
+        if found is None:
+            return
+        floor, source = found
         asked = self.request.driver
         if asked is not None and not asked.reaches(floor):
             yield Stale("driver", f"needs driver {floor}, and {asked} is what it is for", source)

@@ -17,6 +17,7 @@ from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
+from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
@@ -340,13 +341,8 @@ def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, nam
     release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
     if release is None:
         return "the matrix knows no wheel of it"
-    accelerated = {row.framework for row in matrix.backends.values() if row.accelerated}
-    accelerator = Accelerator.parse(lock.accelerator.removeprefix("cuda"))
-    major = accelerator.cuda if name in accelerated else None
+    accelerator = Accelerator.parse(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
     # a build with a label is on an index of its framework's own, which is not where the wheels are from
-    plain = [one for one in release.builds if one.local is None or major is None]
-    here = [one for one in plain if lock.platform in one.platforms and lock.python in one.pythons]
-    if not any(one.cuda_major == major for one in here):
-        what = f"CUDA {major}" if major is not None else "the CPU"
-        return f"there is no wheel of it for {what} and Python {lock.python} on {lock.platform}"
+    if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
+        return f"there is no wheel of it for {accelerator} and Python {lock.python} on {lock.platform}"
     return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

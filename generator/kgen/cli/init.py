@@ -9,23 +9,38 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
+from kgen.cli.plan import request_for
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
+from kgen.matrix.candidates import usable_majors
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import Backend, Build, Release
+from kgen.matrix.records import Backend
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
 from kgen.project import KGEN_TOML, PYPROJECT, locate
-from kgen.settings import parse_backend, parse_cuda, parse_python
+from kgen.settings import JointEnvironment, Settings, parse_backend, parse_cuda, parse_python
+from kgen.solver.accelerator import newest_cuda, solvable
+from kgen.solver.python import best_python
 from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
 _WIDTH = 88
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
+
+
+class Machine(NamedTuple):
+    """The machine that the settings are for: its driver and the compute capabilities of its GPUs, where known."""
+
+    driver: DriverVersion | None = None
+    gpus: tuple[Version, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,7 @@ class _Chooser:
         self._host = host
         self._matrix = matrix
         self._cpu = cpu
+        self._left_out: list[str] = []
         self._named = bool(names)
         self._backends = [
             backend for backend in matrix.backends.values() if backend.name in (names or matrix.default_backends(None))
@@ -178,18 +194,17 @@ class _Chooser:
 
     def entries(self) -> Iterator[_Entry]:
         """The settings, in the order of the documentation."""
-        names = [backend.name for backend in self._backends]
+        accelerator, major = self._accelerator()
+        known = f"All there are: {', '.join(self._matrix.backends)}."
+        comment = "The backends; each gets an environment of its own. "
+        comment += "They were named to kgen init." if self._named else known
+        if self._left_out:
+            comment += f" Left out, as the matrix has no build that runs on this machine: {', '.join(self._left_out)}."
         yield _Entry(
             "backends",
-            _array(names),
-            "The backends; each gets an environment of its own. "
-            + (
-                "They were named to kgen init."
-                if self._named
-                else f"All there are: {', '.join(self._matrix.backends)}."
-            ),
+            _array([backend.name for backend in self._backends]),
+            comment,
         )
-        accelerator, major = self._accelerator()
         yield accelerator
         yield from self._python_entries(major)
         yield _Entry(
@@ -220,47 +235,70 @@ class _Chooser:
         return _Entry("cuda", f'"{major}"', f"{what} {reason}"), major
 
     def _best(self) -> tuple[int | None, str]:
-        """The newest CUDA major for this machine and all backends, if there is one; and why it is that."""
-        accelerated = [backend for backend in self._backends if backend.accelerated]
-        if not accelerated:
+        """The CUDA major that `--cuda auto` takes on this machine, if there is one; and why it is that."""
+        if not any(backend.accelerated for backend in self._backends):
             return None, "None of these backends computes on a GPU."
-        usable = [major for major in sorted(self._matrix.cuda_majors, reverse=True) if self._usable(major)]
-        shared = [major for major in usable if all(self._newest(backend, major) for backend in accelerated)]
         if not self._host.gpus:
             note = f" ({self._host.note})" if self._host.note else ""
-            instead = f'; for one elsewhere, use cuda="{shared[0]}" instead' if shared else ""
+            elsewhere = self._newest(self._backends, Machine())
+            instead = f'; for one elsewhere, use cuda="{elsewhere}" instead' if elsewhere is not None else ""
             return None, f"No NVIDIA GPU was found here{note}{instead}."
+        here = Machine(self._host.driver, tuple(dict.fromkeys(gpu.capability for gpu in self._host.gpus)))
         gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.capability})" for gpu in self._host.gpus))
         machine = f"driver {self._host.driver or 'of unknown version'} and {gpus}"
-        if not usable:
+        alone = {backend.name: self._newest([backend], here) for backend in self._backends if backend.accelerated}
+        found = [major for major in alone.values() if major is not None]
+        if not found:
+            if usable_majors(self._matrix, here.driver, here.gpus):
+                reason = f"On {self._platform} the matrix has no build of these backends"
+                return None, f"{reason} for a CUDA that {machine} can use."
             return None, f"There is no CUDA that {machine} can use; `kgen doctor` says what would help."
-        if not shared:
-            reason = f"On {self._platform} these backends have no build for a CUDA that {machine} can use."
-            return None, reason
+        shared = self._newest(self._backends, here)
+        if shared is None and not self._named:
+            shared = self._leave_out(here)
+        if shared is None:
+            return None, f"No CUDA that {machine} can use serves all of these backends."
         reason = f"The newest CUDA that {machine} can use"
-        without = [backend.name for backend in accelerated if not self._newest(backend, usable[0])]
-        if without:
-            reason += f", and that all backends have builds for: for {usable[0]}, {', '.join(without)} has none"
-        return shared[0], f"{reason}."
+        without = [name for name, major in alone.items() if major is not None and major < max(found)]
+        if shared < max(found):
+            reason += f", and that all backends have builds for: for {max(found)}, {', '.join(without)} has none"
+        return shared, f"{reason}."
 
-    def _usable(self, major: int) -> bool:
-        """Whether this machine's driver and each of its GPUs can run code of this CUDA."""
-        row = self._matrix.cuda_majors[major]
-        driver = self._host.driver
-        return (driver is None or driver.reaches(row.driver)) and all(
-            gpu.capability in row.gpus for gpu in self._host.gpus
+    def _leave_out(self, machine: Machine) -> int | None:
+        """The newest CUDA that most of the backends can have on a machine; the others are left out."""
+        majors = sorted(self._matrix.cuda_majors, reverse=True)
+        serving = {
+            major: [
+                backend for backend in self._backends if not backend.accelerated or self._runs(backend, major, machine)
+            ]
+            for major in majors
+        }
+        major = max(majors, key=lambda one: (len(serving[one]), one))
+        self._left_out = [backend.name for backend in self._backends if backend not in serving[major]]
+        self._backends = serving[major]
+        return major
+
+    def _runs(self, backend: Backend, major: int, machine: Machine) -> bool:
+        requests = [self._request(backend, Accelerator(cuda=major), machine)]
+        return solvable(self._matrix, requests, self._given_python)
+
+    def _newest(self, backends: Sequence[Backend], machine: Machine) -> int | None:
+        """The CUDA major that `--cuda auto` takes for these backends on a machine."""
+        found = newest_cuda(
+            self._matrix,
+            lambda accelerator: [self._request(backend, accelerator, machine) for backend in backends],
+            self._given_python,
         )
+        return None if found is None else found.cuda
 
-    def _newest(self, backend: Backend, major: int | None) -> Release | None:
-        """The newest release of a backend that has a build for this CUDA, or the CPU."""
-        releases = reversed(self._matrix.framework(backend.framework).releases)
-        return next((release for release in releases if self._builds(release, backend, major)), None)
+    @property
+    def _given_python(self) -> str | None:
+        return self._python or self._version_file
 
-    def _builds(self, release: Release, backend: Backend, major: int | None) -> list[Build]:
-        if release.yanked is not None or release.known_bad is not None or release.version.is_prerelease:
-            return []
-        wanted = major if backend.accelerated else None
-        return [build for build in release.builds if build.cuda_major == wanted and self._platform in build.platforms]
+    def _request(self, backend: Backend, accelerator: Accelerator, machine: Machine) -> EnvironmentRequest:
+        asked = Settings(root=Path(), platforms=(self._platform,), driver=machine.driver, gpu=machine.gpus)
+        alone = JointEnvironment(name=backend.name, backends=(backend.name,))
+        return request_for(alone, asked, accelerator, self._platform, self._matrix)
 
     def _python_entries(self, major: int | None) -> Iterator[_Entry]:
         what = "The Python of the environments."
@@ -271,13 +309,15 @@ class _Chooser:
         if self._version_file is not None or specifiers is None:
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return
-        allowed = [row.version for row in reversed(self._matrix.pythons) if _allows(specifiers, row.version)]
-        chosen = next((minor for minor in allowed if self._supported(minor, major)), None)
-        if chosen is not None:
+        allowed = [row.version for row in self._matrix.pythons if _allows(specifiers, row.version)]
+        accelerator = CPU if major is None else Accelerator(cuda=major)
+        requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
+        chosen = best_python(self._matrix, requests, allowed) if allowed else None
+        if chosen is not None and solvable(self._matrix, requests, chosen):
             yield _Entry(
                 "python",
                 f'"{chosen}"',
-                f"{what} The newest in requires-python that each backend's newest release has wheels for.",
+                f"{what} The best in requires-python for the newest releases of these backends.",
             )
 
     def _requires_python(self) -> SpecifierSet | None:
@@ -290,14 +330,6 @@ class _Chooser:
         except InvalidSpecifier:
             # Whoever builds the project will say so; it is no setting of kgen.
             return None
-
-    def _supported(self, minor: str, major: int | None) -> bool:
-        for backend in self._backends:
-            release = self._newest(backend, major)
-            builds = self._builds(release, backend, major) if release else []
-            if not any(minor in build.pythons for build in builds):
-                return False
-        return True
 
 
 def _allows(specifiers: SpecifierSet, minor: str) -> bool:

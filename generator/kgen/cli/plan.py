@@ -340,24 +340,38 @@ def _auto(
                     "or choose: --cuda 12, or --cpu",
                 ],
             )
-    from kgen.solver.problem import Problem  # noqa: PLC0415 - see `make`
-    from kgen.solver.python import best_python  # noqa: PLC0415
-    from kgen.solver.resolve import select  # noqa: PLC0415
-
-    known = settings._replace(driver=driver, gpu=gpus)
-    for major in sorted(matrix.cuda_majors, reverse=True):
-        accelerator = Accelerator(cuda=major)
-        requests = [
-            request_for(environment, known, accelerator, platform, matrix)
-            for environment in environments
-            for platform in _platforms(settings, accelerator, matrix)
-        ]
-        python = settings.python or best_python(matrix, requests)
-        if all(select(Problem(matrix, one._replace(python=python))) for one in requests):
-            notes.append(f"--cuda auto is CUDA {major}, the newest that every backend asked for can have here")
-            return accelerator
+    accelerator = newest_accelerator(settings._replace(driver=driver, gpu=gpus), environments, matrix)
+    if accelerator is not None:
+        notes.append(f"--cuda auto is {accelerator}, the newest that every backend asked for can have here")
+        return accelerator
     newest = max(matrix.cuda_majors)
     raise UsageError(
         "`--cuda auto`: no CUDA major serves every backend on this driver and these GPUs",
         hints=[f"`kgen solve --cuda {newest}` says what stands in the way", "or ask for fewer backends"],
     )
+
+
+def newest_accelerator(
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    python: str | None = None,
+) -> Accelerator | None:
+    """The newest CUDA that every environment can have on the driver and GPUs of the settings; None if there is none.
+
+    Args:
+        settings: what is asked for; their accelerator does not matter.
+        environments: the environments.
+        matrix: the facts.
+        python: the CPython minor where the settings name none; None to choose the best one.
+    """
+    from kgen.solver.accelerator import newest_cuda  # noqa: PLC0415 - a question that names its CUDA needs none of it
+
+    def requests_for(accelerator: Accelerator) -> list[EnvironmentRequest]:
+        return [
+            request_for(environment, settings, accelerator, platform, matrix)
+            for environment in environments
+            for platform in _platforms(settings, accelerator, matrix)
+        ]
+
+    return newest_cuda(matrix, requests_for, settings.python or python)

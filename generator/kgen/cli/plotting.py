@@ -10,6 +10,7 @@ from kgen.cli import console
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
+from kgen.matrix.candidates import BuildTarget, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
@@ -63,15 +64,11 @@ def picture(matrix: CompatibilityMatrix, major: int, platform: str | None = None
 
 def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tuple[str, ...]) -> Resolution | None:
     """The newest set of as many of the backends as this CUDA has builds for."""
+    target = BuildTarget(Accelerator(cuda=major), platform)
     built = [
         name
         for name in backends
-        if any(
-            build.cuda_major == major and platform in build.platforms
-            for release in matrix.framework(matrix.backends[name].framework).releases
-            if not release.version.is_prerelease
-            for build in release.builds
-        )
+        if any(releases_with_builds(matrix, matrix.framework(matrix.backends[name].framework), target))
     ]
     while built:
         request = EnvironmentRequest(

@@ -172,6 +172,11 @@ class CompatibilityMatrix:
         )
 
     @functools.cached_property
+    def accelerated_frameworks(self) -> frozenset[str]:
+        """The frameworks that can use an accelerator: their builds for the CPU never answer a question about one."""
+        return frozenset(backend.framework for backend in self.backends.values() if backend.accelerated)
+
+    @functools.cached_property
     def keras_names(self) -> tuple[str, ...]:
         """The projects that are Keras."""
         return tuple(dict.fromkeys((KERAS, *(generation.package for generation in self.generations.values()))))

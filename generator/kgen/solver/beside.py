@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.matrix.candidates import BuildTarget, build_for
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
 from kgen.model.request import EnvironmentRequest
@@ -99,13 +100,11 @@ def whole(
         version: its release.
         cudnn: the cuDNN of the environment.
     """
-    cuda = request.accelerator.cuda
     release = matrix.release(name, version)
-    if cuda is None or release is None:
+    if request.accelerator.cuda is None or release is None:
         return "for the CPU"
-    for build in release.builds:
-        if build.cuda_major != cuda or build.known_bad or request.platform not in build.platforms:
-            continue
+    build = build_for(matrix, name, release, BuildTarget.of(request))
+    if build is not None and build.cuda_major is not None:
         wanted = {asked.major for asked in _cudnn_of(matrix, build)}
         if cudnn is not None and wanted == {cudnn.major}:
             computing = " and ".join(_frameworks(matrix, request))

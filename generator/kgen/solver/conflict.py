@@ -7,7 +7,7 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from kgen.matrix.fitness import ptx_driver
+from kgen.matrix.candidates import builds_on, ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.ranges import VersionRange
 from kgen.model.resolution import Cause
@@ -73,13 +73,6 @@ def describe_build(build: Build) -> str:
     """What a build is for: `CUDA 12.8`, `the CPU only`."""
     own = "" if build.local is None else " in its own index"
     return "the CPU only" if build.cuda is None else f"CUDA {build.cuda}{own}"
-
-
-def builds_on(platform: str, release: Release) -> list[Build]:
-    """The builds of a release on a platform, without the CPU ones where there are others."""
-    builds = [build for build in release.builds if platform in build.platforms]
-    with_cuda = [build for build in builds if build.cuda is not None and build.local is None]
-    return sorted(with_cuda, key=lambda build: Version(build.cuda or "0"), reverse=True) or builds
 
 
 def built_for(problem: Problem, choice: Choice) -> list[tuple[Release, Build]]:

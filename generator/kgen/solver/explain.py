@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -99,16 +100,17 @@ def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request
     Returns:
         False only where no solution of the request can have it.
     """
-    frameworks = {row.framework: row.accelerated for row in matrix.backends.values()}
-    release = matrix.release(name, version) if name in frameworks else None
+    release = matrix.release(name, version) if name in matrix.framework_names else None
     if release is None or name not in {matrix.backends[backend].framework for backend in request.backends}:
         return True
-    return any(
-        request.platform in build.platforms
-        and (request.python_open or request.python in build.pythons)
-        and (build.cuda_major == request.accelerator.cuda or (build.cuda_major is None and not frameworks[name]))
-        for build in release.builds
+    # a Python that is open may be another in a solution, and a minor limit only narrows
+    target = BuildTarget(
+        request.accelerator._replace(minor=None),
+        request.platform,
+        None if request.python_open else request.python,
+        own_index=True,
     )
+    return candidate(matrix, name, release, target, pinned=True).obstacle is None
 
 
 def _sound(problem: Problem, name: str) -> list[Version]:

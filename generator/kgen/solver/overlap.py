@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.matrix.candidates import BuildTarget, build_for
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
+from kgen.model.accelerator import Accelerator
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Resolution
 from kgen.solver.problem import CUDNN, mask_of, spell
@@ -141,8 +143,11 @@ def _bars(
     for release in reversed(matrix.framework(framework).releases):
         if release.version.is_prerelease or release.yanked:
             continue
-        builds = [one for one in release.builds if one.cuda_major == cuda and platform in one.platforms]
-        asked = [row for build in builds[:1] for row in _asked(matrix, build)]
+        here = BuildTarget(Accelerator(cuda), platform)
+        build = build_for(matrix, framework, release, here) or build_for(
+            matrix, framework, release, here._replace(own_index=True)
+        )
+        asked = [] if build is None else list(_asked(matrix, build))
         if not asked:
             continue
         mask = (1 << len(versions)) - 1

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
+from kgen.matrix.candidates import BuildTarget, build_for, imported_build, serves
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.fitness import newness, serves
 from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import Comparison, VersionRange
@@ -315,35 +315,14 @@ class Problem:
 
     # -- frameworks ------------------------------------------------------------------------------------------------
 
-    def build_of(self, framework: str, release: Release) -> Build | None:
-        """The build of a release for the accelerator and platform of the request, whatever its Pythons.
-
-        Where the framework could use CUDA, a CPU build is never the answer to a CUDA question.
-        """
-        accelerator = self.request.accelerator
-        cpu_answers = accelerator.cuda is None or framework not in self._cuda_capable
-        builds = [
-            build
-            for build in release.builds
-            if self.request.platform in build.platforms
-            and (build.known_bad is None or self._is_pinned(framework, release))
-            and (build.cuda is None or build.local is None or self.request.own_index)
-            and (
-                cpu_answers
-                if build.cuda_major is None
-                else build.cuda_major == accelerator.cuda and self._minor_fits(build)
-            )
-        ]
-        found = [build for build in builds if self.request.python in build.pythons] or builds
-        return max(found, key=newness) if len(found) > 1 else next(iter(found), None)
-
     @functools.cached_property
-    def _cuda_capable(self) -> frozenset[str]:
-        return frozenset(backend.framework for backend in self.matrix.backends.values() if backend.accelerated)
+    def target(self) -> BuildTarget:
+        """What the builds are to run on."""
+        return BuildTarget.of(self.request)
 
-    def _minor_fits(self, build: Build) -> bool:
-        limit = self.request.accelerator.minor
-        return limit is None or build.cuda is None or Version(build.cuda).minor <= limit
+    def build_of(self, framework: str, release: Release) -> Build | None:
+        """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
+        return build_for(self.matrix, framework, release, self.target, pinned=self._is_pinned(framework, release))
 
     def _choice(self, name: str) -> Choice:
         releases = self.matrix.framework(name).releases
@@ -551,7 +530,7 @@ class Problem:
         builds, buildable = self._known.once(("plain builds", *target), lambda: self._plain_builds(releases))
         base = buildable & self._sound(package, releases)
         versions = self._versions(package, releases)
-        if package in self._cuda_capable:
+        if package in self.matrix.accelerated_frameworks:
             needs, needed = self._known.once(
                 ("plain needs", *target, base), lambda: self._all_needs(package, builds, base)
             )
@@ -585,12 +564,7 @@ class Problem:
 
     def plain_build(self, release: Release) -> Build | None:
         """The build of a release for who only needs it, and so does not ask for CUDA; None if none fits."""
-        fitting = (
-            build
-            for build in release.builds
-            if self.request.platform in build.platforms and self.request.python in build.pythons
-        )
-        return min(fitting, key=newness, default=None)
+        return imported_build(release, self.target)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
         if self.request.platform not in release.platforms or release.version.is_prerelease:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from packaging.version import Version
 
@@ -12,18 +12,26 @@ from kgen.solver.problem import Problem
 from kgen.solver.resolve import select
 
 
-def best_python(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> str:
+def best_python(
+    matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], among: Collection[str] | None = None
+) -> str:
     """The newest Python on which each request gets the frameworks that it can get at best.
 
     Where no Python gives all of them their best, the one that gives most of them theirs; where none solves anything,
     the one on which most frameworks could be had; of several, the newest. The Python that the requests name themselves
     is not looked at.
+
+    Args:
+        matrix: the facts.
+        requests: what is asked for.
+        among: the minors to choose from, at least one of which the matrix must know; None for all of them.
     """
     generations = [matrix.generation_of(request.backends) for request in requests]
     minors = [
         row.version
         for row in reversed(matrix.pythons)
-        if any(Version(row.version) in generation.pythons for generation in generations)
+        if (among is None or row.version in among)
+        and any(Version(row.version) in generation.pythons for generation in generations)
         and not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
     ]
     ceilings = [_ceiling(matrix, request) for request in requests]

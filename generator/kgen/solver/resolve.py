@@ -8,10 +8,9 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
+from kgen.matrix.candidates import BuildTarget, builds_on, driver_floor, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.fitness import has_sass, ptx_driver
 from kgen.matrix.records import Build, Release
-from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease, Suggestion
@@ -123,15 +122,10 @@ def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Sugge
 
 
 def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Resolution) -> bool:
-    request, held = resolution.request, resolution.packages[name]
+    target = BuildTarget.of(resolution.request)._replace(own_index=True)
     return any(
-        build.local is not None
-        and build.cuda_major == request.accelerator.cuda
-        and request.platform in build.platforms
-        and request.python in build.pythons
-        for release in reversed(matrix.framework(name).releases)
-        if release.version > held
-        for build in release.builds
+        release.version > resolution.packages[name] and build.local is not None
+        for release, build in releases_with_builds(matrix, matrix.framework(name), target)
     )
 
 
@@ -242,6 +236,8 @@ def resolution_of(
     install += unstated
     local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
+    accelerator, gpus = problem.request.accelerator, problem.request.gpus
+    floor = driver_floor(problem.matrix, accelerator, list(picked.values()), gpus, cudnn)
     return Resolution(
         request=problem.request,
         packages=_ordered(packages, choices),
@@ -264,7 +260,7 @@ def resolution_of(
         install=tuple(install),
         cuda=_cuda(problem, picked, libraries),
         cudnn=cudnn,
-        driver=_driver_floor(problem, picked, cudnn),
+        driver=None if floor is None else floor.driver,
         local=local,
         warnings=(*_warnings(problem, selection, picked), *_too_late(problem.request.cutoff, republished)),
         why=(
@@ -307,28 +303,6 @@ def _cuda(problem: Problem, picked: dict[str, Build], libraries: dict[str, Versi
             return f"{version.major}.{version.minor}"
     built = [Version(build.cuda) for build in picked.values() if build.cuda is not None]
     return f"{max(built).major}.{max(built).minor}" if built else None
-
-
-def _driver_floor(problem: Problem, picked: dict[str, Build], cudnn: Version | None) -> DriverVersion | None:
-    request = problem.request
-    floors: list[DriverVersion] = []
-    for build in picked.values():
-        if build.cuda_major is None:
-            continue
-        floors.append(problem.matrix.cuda_majors[build.cuda_major].driver)
-        by_ptx = build.ptx and any(not has_sass(build, gpu) for gpu in request.gpus)
-        floor = ptx_driver(build, problem.matrix) if by_ptx else None
-        if floor is not None:
-            floors.append(floor)
-    if cudnn is not None:
-        rows = [
-            row for row in problem.matrix.cudnn
-            if row.cuda == request.accelerator.cuda and cudnn in row.cudnn
-        ]  # fmt: skip
-        floors += [min(row.driver for row in rows if gpu in row.gpus) for gpu in request.gpus]
-        if rows and not request.gpus:
-            floors.append(min(row.driver for row in rows))
-    return max(floors, default=None)
 
 
 def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) -> list[str]:
@@ -474,7 +448,7 @@ def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]
         yield f"is to be avoided: {avoided[0]}"
         return
     if build is None:
-        others = list(dict.fromkeys(map(conflict.describe_build, conflict.builds_on(request.platform, release))))
+        others = list(dict.fromkeys(map(conflict.describe_build, builds_on(request.platform, release))))
         yield f"is built for {' and '.join(others)}" if others else f"has no wheel for {request.platform}"
         return
     if request.python not in build.pythons:

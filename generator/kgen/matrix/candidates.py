@@ -1,0 +1,277 @@
+"""Which build of a release serves a target, and if none does, why: the one answer, whoever asks.
+
+The solver, `kgen check`, the doctor, `explain`, `init`, the plot and the report all ask here, so that no
+two of them disagree. Everything is a fact of the matrix; nothing is searched or solved.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build, Framework, Release
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.request import EnvironmentRequest
+
+
+class BuildTarget(NamedTuple):
+    """What a build is to run on.
+
+    Attributes:
+        accelerator: what it computes on, perhaps with the newest minor version allowed.
+        platform: conda's name of the platform.
+        python: the CPython minor; None for any.
+        own_index: whether builds may be used that only the framework's own index has.
+    """
+
+    accelerator: Accelerator
+    platform: str
+    python: str | None = None
+    own_index: bool = False
+
+    @classmethod
+    def of(cls, request: EnvironmentRequest) -> BuildTarget:
+        """The target of a request."""
+        return cls(request.accelerator, request.platform, request.python, request.own_index)
+
+
+class Obstacle(enum.Enum):
+    """Why a build does not serve a target, the most fundamental reason first."""
+
+    PLATFORM = "platform"
+    ACCELERATOR = "accelerator"
+    MINOR = "accelerator's minor version"
+    OWN_INDEX = "only in the framework's own index"
+    KNOWN_BAD = "known to be bad"
+    PYTHON = "python"
+
+
+_RANKS = {obstacle: rank for rank, obstacle in enumerate(Obstacle)}
+
+
+class Candidate(NamedTuple):
+    """The build of a release for a target.
+
+    Attributes:
+        build: the build; where `obstacle` is set, the one that comes closest; None if the release has no build at all.
+        obstacle: why it does not serve the target; None if it does.
+    """
+
+    build: Build | None
+    obstacle: Obstacle | None
+
+
+def obstacle(
+    matrix: CompatibilityMatrix, framework: str, build: Build, target: BuildTarget, *, pinned: bool = False
+) -> Obstacle | None:
+    """Why a build does not serve a target, whatever its Python; None if nothing but the Python can be in the way.
+
+    Args:
+        matrix: the facts.
+        framework: whose build it is.
+        build: the build.
+        target: what it is to run on.
+        pinned: whether exactly this release is asked for, which overrules that the build is known to be bad.
+    """
+    if target.platform not in build.platforms:
+        return Obstacle.PLATFORM
+    mismatch = _accelerator_obstacle(matrix, framework, build, target.accelerator)
+    if mismatch is not None:
+        return mismatch
+    if build.cuda is not None and build.local is not None and not target.own_index:
+        return Obstacle.OWN_INDEX
+    if build.known_bad is not None and not pinned:
+        return Obstacle.KNOWN_BAD
+    return None
+
+
+def _accelerator_obstacle(
+    matrix: CompatibilityMatrix, framework: str, build: Build, accelerator: Accelerator
+) -> Obstacle | None:
+    if build.cuda_major is None:
+        # where a framework could use the accelerator, its build for the CPU is not the answer
+        unanswered = accelerator.cuda is not None and framework in matrix.accelerated_frameworks
+        return Obstacle.ACCELERATOR if unanswered else None
+    if build.cuda_major != accelerator.cuda:
+        return Obstacle.ACCELERATOR
+    too_new = accelerator.minor is not None and build.cuda is not None and Version(build.cuda).minor > accelerator.minor
+    return Obstacle.MINOR if too_new else None
+
+
+def build_for(
+    matrix: CompatibilityMatrix, framework: str, release: Release, target: BuildTarget, *, pinned: bool = False
+) -> Build | None:
+    """The build of a release for a target, preferably one for its Python; None if only another target has one.
+
+    Of several, the build for the newest toolkit.
+    """
+    serving = [build for build in release.builds if obstacle(matrix, framework, build, target, pinned=pinned) is None]
+    found = [build for build in serving if target.python is None or target.python in build.pythons] or serving
+    return max(found, key=newness) if len(found) > 1 else next(iter(found), None)
+
+
+def candidate(
+    matrix: CompatibilityMatrix, framework: str, release: Release, target: BuildTarget, *, pinned: bool = False
+) -> Candidate:
+    """The build of a release for a target; or the build that comes closest, and what is in its way."""
+    build = build_for(matrix, framework, release, target, pinned=pinned)
+    if build is not None:
+        fits = target.python is None or target.python in build.pythons
+        return Candidate(build, None if fits else Obstacle.PYTHON)
+    found = [
+        (_RANKS[why], newness(build), build, why)
+        for build in release.builds
+        if (why := obstacle(matrix, framework, build, target, pinned=pinned)) is not None
+    ]
+    if not found:
+        return Candidate(None, Obstacle.PLATFORM)
+    _, _, build, why = max(found, key=lambda row: row[:2])
+    return Candidate(build, why)
+
+
+def imported_build(release: Release, target: BuildTarget) -> Build | None:
+    """The build of a release for a dependent that only imports it, and so does not ask for an accelerator."""
+    fitting = (
+        build
+        for build in release.builds
+        if target.platform in build.platforms and (target.python is None or target.python in build.pythons)
+    )
+    return min(fitting, key=newness, default=None)
+
+
+def locked_build(matrix: CompatibilityMatrix, framework: str, version: Version, target: BuildTarget) -> Build | None:
+    """The build that a lock has, by the label of its version: `2.6.0+cu126` is another build than `2.6.0`.
+
+    Args:
+        matrix: the facts.
+        framework: the framework or Keras.
+        version: what is locked, with its local label.
+        target: what the lock is for; whether another index is allowed does not matter, as the build is there.
+    """
+    release = matrix.release(framework, Version(version.public))
+    if release is None:
+        return None
+    here = target._replace(own_index=True)
+    serving = [
+        build
+        for build in release.builds
+        if obstacle(matrix, framework, build, here, pinned=True) is None
+        and (target.python is None or target.python in build.pythons)
+    ]
+    labelled = [build for build in serving if build.local == version.local]
+    # a label that the matrix has no row for is one of somebody's own index, on whose builds it has no facts of its own
+    return max(labelled or [build for build in serving if build.local is None], key=newness, default=None)
+
+
+def builds_on(platform: str, release: Release) -> list[Build]:
+    """The builds of a release on a platform, without the CPU ones where there are others; the newest toolkit first."""
+    builds = [build for build in release.builds if platform in build.platforms]
+    with_cuda = [build for build in builds if build.cuda is not None and build.local is None]
+    return sorted(with_cuda, key=newness, reverse=True) or builds
+
+
+def releases_with_builds(
+    matrix: CompatibilityMatrix, framework: Framework, target: BuildTarget
+) -> Iterator[tuple[Release, Build]]:
+    """The releases that nobody warns of and that have a build for a target, the newest first."""
+    for release in reversed(framework.releases):
+        if release.yanked is None and release.known_bad is None and not release.version.is_prerelease:
+            build, why = candidate(matrix, framework.name, release, target)
+            if build is not None and why is None:
+                yield release, build
+
+
+# -- what a build runs on ----------------------------------------------------------------------------------------------
+
+
+def serves(build: Build, gpu: Version, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
+    """Whether a build runs on a GPU: by its SASS, or by its PTX where the driver can compile it.
+
+    SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y on anything newer, if the driver is at least as new as the toolkit
+    that made it. A build of which neither is known is taken to serve what its CUDA generation serves.
+    """
+    if build.cuda_major is None or gpu not in matrix.cuda_majors[build.cuda_major].gpus:
+        return False
+    if any(gpu in failure.gpus for failure in build.gpu_failures):
+        return False
+    if has_sass(build, gpu) or not (build.sass or build.ptx):
+        return True
+    if not any(ptx <= gpu for ptx in build.ptx):
+        return False
+    if driver is None:
+        return True
+    floor = ptx_driver(build, matrix)
+    return floor is not None and driver.reaches(floor)
+
+
+def has_sass(build: Build, gpu: Version) -> bool:
+    """Whether machine code in the build runs on this GPU as it is."""
+    return any(sass.major == gpu.major and sass.minor <= gpu.minor for sass in build.sass)
+
+
+def ptx_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
+    """The driver that the build's PTX needs; None where the matrix does not know it."""
+    toolkit = None if build.cuda is None else matrix.toolkit(Version(build.cuda))
+    return None if toolkit is None else toolkit.driver
+
+
+def usable_majors(
+    matrix: CompatibilityMatrix, driver: DriverVersion | None, gpus: Sequence[Version]
+) -> tuple[int, ...]:
+    """The CUDA majors that a driver and each of these GPUs can run at all, the newest first; whatever is built."""
+    return tuple(
+        major
+        for major, row in sorted(matrix.cuda_majors.items(), reverse=True)
+        if (driver is None or driver.reaches(row.driver)) and all(gpu in row.gpus for gpu in gpus)
+    )
+
+
+class DriverFloor(NamedTuple):
+    """The oldest driver that something needs, and where that is from."""
+
+    driver: DriverVersion
+    source: str
+
+
+def driver_floor(
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    builds: Sequence[Build],
+    gpus: Sequence[Version] = (),
+    cudnn: Version | None = None,
+) -> DriverFloor | None:
+    """The oldest driver that serves builds together with a cuDNN; None where none of it needs a driver.
+
+    Args:
+        matrix: the facts.
+        accelerator: what they compute on.
+        builds: the builds of an environment.
+        gpus: the GPUs that must be served; PTX that is compiled for one of them needs the driver of its toolkit.
+        cudnn: the cuDNN beside them.
+    """
+    floors = []
+    for build in builds:
+        if build.cuda_major is None:
+            continue
+        row = matrix.cuda_majors[build.cuda_major]
+        floors.append(DriverFloor(row.driver, row.provenance.source))
+        floor = ptx_driver(build, matrix) if build.ptx and any(not has_sass(build, gpu) for gpu in gpus) else None
+        if floor is not None:
+            floors.append(DriverFloor(floor, build.provenance.source))
+    if cudnn is not None:
+        rows = [row for row in matrix.cudnn if row.cuda == accelerator.cuda and cudnn in row.cudnn]
+        for served in [[row for row in rows if gpu in row.gpus] for gpu in gpus] or [rows]:
+            if served:
+                least = min(served, key=lambda row: row.driver)
+                floors.append(DriverFloor(least.driver, least.provenance.source))
+    return max(floors, key=lambda floor: floor.driver, default=None)
+
+
+def newness(build: Build) -> tuple[Version, tuple[str, ...]]:
+    """The build for the newest toolkit stands for its release, in whatever order the rows are."""
+    return (Version(build.cuda or "0"), build.install)

@@ -1,0 +1,34 @@
+"""Which accelerator, where the user leaves it to kgen: the newest on which everything asked for can be solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.solver.problem import Problem
+from kgen.solver.python import best_python
+from kgen.solver.resolve import select
+
+
+def solvable(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str | None) -> bool:
+    """Whether every request has a solution on one Python; on the best one where none is given."""
+    minor = python or best_python(matrix, requests)
+    return all(select(Problem(matrix, request._replace(python=minor))) is not None for request in requests)
+
+
+def newest_cuda(
+    matrix: CompatibilityMatrix,
+    requests_for: Callable[[Accelerator], Sequence[EnvironmentRequest]],
+    python: str | None,
+) -> Accelerator | None:
+    """The newest CUDA major with which every request has a solution; None if no major serves them all.
+
+    Args:
+        matrix: the facts.
+        requests_for: what is asked for on an accelerator, with the driver and the GPUs of the machine.
+        python: the CPython minor; None to choose the best one.
+    """
+    majors = (Accelerator(cuda=major) for major in sorted(matrix.cuda_majors, reverse=True))
+    return next((one for one in majors if solvable(matrix, requests_for(one), python)), None)

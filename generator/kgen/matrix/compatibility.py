@@ -6,13 +6,14 @@ import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import tomli
 from packaging.version import Version
 
 from kgen.errors import MatrixError
 from kgen.matrix import reader
+from kgen.matrix.compiled import CompiledFiles
 from kgen.matrix.records import (
     Backend,
     Build,
@@ -38,7 +39,6 @@ _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
 _GENERATIONS = "generations.toml"
 _META_PACKAGE = "cuda-toolkit"
-_RELEASE = "\n[[release]]\n"
 _VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
 """Roles of packages whose own version is that of CUDA."""
 
@@ -51,9 +51,10 @@ class CompatibilityMatrix:
     reported together.
     """
 
-    def __init__(self, files: Mapping[str, str]) -> None:
-        """A matrix of file name -> TOML text; :func:`load` gives that of a folder."""
+    def __init__(self, files: Mapping[str, str], compiled: CompiledFiles | None = None) -> None:
+        """A matrix of file name -> TOML text, and where its records are kept; :func:`load` gives that of a folder."""
         self._files = files
+        self._compiled = compiled
 
     @functools.cached_property
     def revision(self) -> str:
@@ -186,27 +187,18 @@ class CompatibilityMatrix:
         """The framework of this name, which must be one of :attr:`framework_names`."""
         return self._read(f"{name}.toml", lambda table: reader.read_framework(table, name))
 
-    @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def release(self, name: str, version: Version) -> Release | None:
-        """One release of a framework, or None; the others are not read where its rows are found by their text."""
-        text = self._text(f"{name}.toml")
-        first, row = text.find(_RELEASE), text.find(f'{_RELEASE}version = "{version}"\n')
-        if row < 0:
-            return next((one for one in self.framework(name).releases if one.version == version), None)
-        end = text.find(_RELEASE, row + 1)
-        faults: list[str] = []
-        alone = tomli.loads(text[:first] + text[row : end if end > 0 else None])
-        found = reader.read_framework(Table(alone, name, faults), name)
-        if faults:
-            self.check()
-        return found.releases[0]
+        """One release of a framework, or None."""
+        return self._by_version(name).get(version)
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
+    def _by_version(self, name: str) -> Mapping[Version, Release]:
+        return {release.version: release for release in self.framework(name).releases}
+
     def yanked(self, library: str) -> Mapping[str, str]:
-        """Version -> why it was yanked, of a library; its other rows are not looked at."""
-        file = f"{_LIBRARIES}{library}.toml"
-        yanked = self._parse(file, []).get("yanked") if file in self._files else None
-        return {str(version): str(why) for version, why in yanked.items()} if isinstance(yanked, dict) else {}
+        """Version -> why it was yanked, of a library."""
+        found = self.library(library)
+        return {} if found is None else found.yanked
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def library(self, name: str) -> Library | None:
@@ -239,8 +231,6 @@ class CompatibilityMatrix:
     def _toolkit_floors(self, package: str) -> Mapping[tuple[int, int], Version]:
         """(major, minor) of the toolkits that ship a library -> its first version in that minor."""
         floors: dict[tuple[int, int], Version] = {}
-        if package not in self._text(_TOOLKITS):  # most are not, and the file is long
-            return floors
         for toolkit in self.toolkits:
             minor = (toolkit.version.major, toolkit.version.minor)
             for text in chain.from_iterable(toolkit.extras.values()):
@@ -415,10 +405,16 @@ class CompatibilityMatrix:
             return {}
 
     def _read(self, name: str, read: Callable[[Table], T]) -> T:
+        text = self._text(name)
+        found = None if self._compiled is None else self._compiled.load(name, text)
+        if found is not None:
+            return cast("T", found)
         faults: list[str] = []
         records = read(Table(self._parse(name, faults), _path(name), faults))
         if faults:
             self.check()
+        if self._compiled is not None:
+            self._compiled.save(name, text, records)
         return records
 
 

@@ -19,6 +19,7 @@ import tomli
 
 from kgen import host, project, resources
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
+from kgen.matrix.compiled import CompiledFiles
 
 MARK = "refresh.toml"
 """The file that makes a folder a refreshed matrix."""
@@ -69,7 +70,7 @@ def project_folder(root: Path) -> Path:
 def current(start: Path | None = None) -> CompatibilityMatrix:
     """The matrix in use in this folder, the working one unless named."""
     texts, _ = texts_in_use(start)
-    return CompatibilityMatrix(texts)
+    return CompatibilityMatrix(texts, CompiledFiles(cache_folder().with_name("compiled-matrix")))
 
 
 def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:

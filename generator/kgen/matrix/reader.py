@@ -340,9 +340,9 @@ def read_library(file: Table, name: str) -> Library:
         role=file.text("role"),
         cuda=file.get("cuda", int),
         releases=tuple(sorted(releases, key=lambda release: release.version)),
+        yanked=dict(file.mapping("yanked", str)),
         provenance=_provenance(file),
     )
-    file.mapping("yanked", str)
     file.close()
     return library
 

@@ -298,6 +298,7 @@ class Library(NamedTuple):
         role: what it is whatever its name says about CUDA: `cudnn`, `nccl`, `nvcc`.
         cuda: the CUDA major that its name states; None if it states none.
         releases: stable, not yanked, oldest first.
+        yanked: version -> why it was yanked.
         provenance: where the rows are from.
     """
 
@@ -305,6 +306,7 @@ class Library(NamedTuple):
     role: str
     cuda: int | None
     releases: tuple[LibraryRelease, ...]
+    yanked: Mapping[str, str]
     provenance: Provenance
 
 

@@ -205,13 +205,10 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ): "`../evil` is no backend\n\n"
     "hint: the backends are tensorflow, jax, torch, numpy, openvino, theano, theano-pymc, cntk",
     ("lock", "--cuda", "banana"): (
-        "`banana` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`"
+        "--cuda: `banana` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
     ),
-    ("lock", "--cuda", ""): "`` is not a CUDA version\n\nhint: give a major or major.minor, such as `--cuda 12`",
-    ("lock", "--cuda", "14"): (
-        "CUDA `14` is not in the matrix\n\n"
-        "hint: the majors are 11, 12, 13; a minor limits how new the toolkit may be: --cuda 12.6"
-    ),
+    ("lock", "--cuda", ""): "--cuda: `` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+    ("lock", "--cuda", "14"): "--cuda: unknown CUDA `14`; known are 11, 12, 13",
     ("lock", "--cuda", "12", "--cpu"): "`--cuda` and `--cpu` contradict each other\n\nhint: give one of them",
     ("lock", "--python", "2.7"): f"--python: unknown Python `2.7`; known are {PYTHONS}",
     ("lock", "--python", "3.11.4"): "--python: `3.11.4` names a patch release; give the minor, `3.11`",

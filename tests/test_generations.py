@@ -20,7 +20,8 @@ from kgen import lockfiles, resources, settings
 from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
-from kgen.freshness import hand_edited, recorded
+from kgen.fields import request_of
+from kgen.freshness import hand_edited
 from kgen.installers.environment import link
 from kgen.installers.sync import _pins
 from kgen.lockers import judge, pylock
@@ -605,7 +606,7 @@ def test_a_lock_with_a_source_distribution_is_read_back(
     assert [file.name for file in lock.build] == ["wheel"]
     assert (lock.shared, dict(lock.configuration)) == (("datasets",), {"keras.json": '{"backend": "theano"}'})
     assert hand_edited(lock, data["tool"]["kgen"]) == ()
-    assert not recorded(data["tool"]["kgen"]).isolated
+    assert not request_of(data["tool"]["kgen"]).isolated
     assert _pins(lock.build) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from kgen import host, project, settings
+from kgen import host, parsers, project, settings
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.matrix import compatibility
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -493,7 +493,7 @@ def test_find_root_of_a_relative_folder(deep: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_parse_gpu(text: str, capability: str) -> None:
-    assert settings.parse_gpu(text) == Version(capability)
+    assert parsers.parse_gpu(text) == Version(capability)
 
 
 @pytest.mark.parametrize(
@@ -502,7 +502,7 @@ def test_parse_gpu(text: str, capability: str) -> None:
 )
 def test_parse_gpu_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="is no compute capability"):
-        settings.parse_gpu(text)
+        parsers.parse_gpu(text)
 
 
 HOSTILE = [
@@ -528,18 +528,18 @@ def test_parsers_refuse_with_a_short_printable_message(text: str, matrix: Compat
     def bound(parse: Callable[[str, CompatibilityMatrix], str]) -> Callable[[str], object]:
         return lambda text: parse(text, matrix)
 
-    parsers: list[Callable[[str], object]] = [
-        settings.parse_glibc,
-        settings.parse_gpu,
-        settings.parse_driver,
-        settings.parse_date,
-        settings.parse_installer,
-        bound(settings.parse_backend),
-        bound(settings.parse_platform),
-        bound(settings.parse_python),
-        bound(settings.parse_cuda),
+    tried: list[Callable[[str], object]] = [
+        parsers.parse_glibc,
+        parsers.parse_gpu,
+        parsers.parse_driver,
+        parsers.parse_date,
+        parsers.parse_installer,
+        bound(parsers.parse_backend),
+        bound(parsers.parse_platform),
+        bound(parsers.parse_python),
+        bound(parsers.parse_cuda),
     ]
-    for parse in parsers:
+    for parse in tried:
         if text == "9" * 10_000 or not text.isdecimal():
             with pytest.raises(ValueError, match=r"^`|^unknown ") as caught:
                 parse(text)
@@ -548,12 +548,12 @@ def test_parsers_refuse_with_a_short_printable_message(text: str, matrix: Compat
 
 
 def test_parsers_accept() -> None:
-    assert settings.parse_glibc("2.17") == Version("2.17")
-    assert settings.parse_driver("580") == DriverVersion("580")
-    assert settings.parse_date("2026-11-20") == dt.date(2026, 11, 20)
-    assert settings.parse_specifiers(">=3.10,<4") == VersionRange(">=3.10,<4")
-    assert settings.parse_requirement_flag("Torch==2.6.0") == Requirement("torch==2.6.0")
-    assert settings.parse_channel("https://conda.example/main") == "https://conda.example/main"
+    assert parsers.parse_glibc("2.17") == Version("2.17")
+    assert parsers.parse_driver("580") == DriverVersion("580")
+    assert parsers.parse_date("2026-11-20") == dt.date(2026, 11, 20)
+    assert parsers.parse_specifiers(">=3.10,<4") == VersionRange(">=3.10,<4")
+    assert parsers.parse_requirement_flag("Torch==2.6.0") == Requirement("torch==2.6.0")
+    assert parsers.parse_channel("https://conda.example/main") == "https://conda.example/main"
 
 
 def test_a_toml_date(tmp_path: Path, matrix: CompatibilityMatrix) -> None:

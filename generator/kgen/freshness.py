@@ -7,7 +7,6 @@ turned out to be bad does.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,12 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
-from kgen.errors import UsageError
 from kgen.matrix.candidates import BuildTarget, driver_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
-from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 
@@ -42,39 +39,6 @@ class Stale(NamedTuple):
     reason: str
     what: str
     source: str | None = None
-
-
-def recorded(data: Mapping[str, Any]) -> EnvironmentRequest:
-    """The request that a lock says it was made for.
-
-    Args:
-        data: its `[tool.kgen]`.
-
-    Raises:
-        ValueError: what it says is no request.
-    """
-    try:
-        cutoff = data.get("exclude-newer")
-        return EnvironmentRequest(
-            name=data["environment"].removesuffix(f"-{data['accelerator']}"),
-            backends=tuple(data["backends"]),
-            accelerator=Accelerator.parse(data.get("cuda-limit", data["accelerator"])),
-            python=data["python"],
-            platform=data["platform"],
-            glibc=Version(data["glibc"]) if "glibc" in data else None,
-            driver=DriverVersion(data["driver-asked"]) if "driver-asked" in data else None,
-            gpus=tuple(map(Version, data.get("gpus", ()))),
-            keras=VersionRange(data.get("keras", "")),
-            requirements=tuple(map(parse_requirement, data.get("requirements", ()))),
-            dependencies=tuple(map(parse_requirement, data.get("dependencies", ()))),
-            cutoff=None if cutoff is None else dt.date.fromisoformat(cutoff),
-            isolated=data.get("isolate-config", False),
-            own_index=data.get("torch-index") is True,
-        )
-    except UsageError as error:
-        raise ValueError(error.message) from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{error} in [tool.kgen]") from None
 
 
 def stale(

@@ -6,7 +6,6 @@ the command line too.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import functools
 import re
@@ -16,44 +15,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+from kgen import parsers
 from kgen.errors import SettingsError, UsageError
+from kgen.fields import FIELDS, Field, Shape
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
-from kgen.tables import Table, mismatch, nearest
+from kgen.tables import Table, mismatch
 
 T = TypeVar("T")
 
-INSTALLERS = ("uv", "conda")
-FLAKE = "flake:kgen"
-"""Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
-CONDA = ("full", "base")
-"""How an environment of conda is filled."""
 
-_SHOWN = 80
-"""So much of a wrong value is shown; a settings file may hold anything."""
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
-_CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
-_GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
-_GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
-_OLDEST_GPU = Version("3.0")
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
-_PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
-_CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
-_SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
-"""A user alone, as in `ssh://git@host`, is no secret."""
-OWN_INDEX = "true"
-"""The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
 
-_URL = r"(?:https?|file)://[^\s\"'<>]+"
-_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
-_FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 _NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
 _LONGEST_NAME = 64
@@ -132,7 +111,7 @@ class Settings(NamedTuple):
     environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
     nix: bool = True
-    flake: str = FLAKE
+    flake: str = parsers.FLAKE
     generation: str | None = None
     hubs: tuple[str, ...] = ()
     isolate_config: bool = False
@@ -210,7 +189,7 @@ def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) ->
         return row.name
     own = [one.short for one in matrix.backends.values() if one.generation == generation]
     title = "Keras" if generation is None else matrix.generations[generation].title
-    raise ValueError(f"`{_shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
+    raise ValueError(f"`{parsers.shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
 
 
 def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
@@ -252,227 +231,9 @@ def check_name(name: str, matrix: CompatibilityMatrix) -> None:
     """
     problem = _name_problem(name, matrix)
     if problem is not None:
-        raise UsageError(f"--together: `{_shown(name)}` {problem}", hints=["choose another, such as `--together all`"])
-
-
-def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
-    """The name of a backend that the matrix knows.
-
-    Raises:
-        ValueError: it knows none of this name.
-    """
-    return text if text in matrix.backends else _known(text, matrix.short_names, "backend")
-
-
-def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:
-    """The name of a generation of Keras that the matrix knows.
-
-    Raises:
-        ValueError: it knows none of this name.
-    """
-    return _known(text, tuple(matrix.generations), "generation")
-
-
-def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
-    """What a library of models is for: `cv`, `nlp`.
-
-    Raises:
-        ValueError: no generation has such a library.
-    """
-    hubs = dict.fromkeys(hub for generation in matrix.generations.values() for hub in generation.hubs)
-    return _known(text, tuple(hubs), "library of models")
-
-
-def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
-    """Conda's name of a platform that the matrix knows.
-
-    Raises:
-        ValueError: it knows none of this name.
-    """
-    return _known(text, tuple(matrix.platforms), "platform")
-
-
-def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
-    """A CPython minor that the matrix knows, as `3.12`.
-
-    Raises:
-        ValueError: it knows no such minor, or this is none.
-    """
-    known = [row.version for row in matrix.pythons]
-    if text in known:
-        return text
-    patch = re.fullmatch(_PATCH, text)
-    if patch is not None and patch["minor"] in known:
-        raise ValueError(f"`{_shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
-    raise ValueError(f"unknown Python `{_shown(text)}`; known are {', '.join(known)}")
-
-
-def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
-    """`12`, `12.6` or `auto`.
-
-    Raises:
-        ValueError: it is none of these, or the matrix knows no such major.
-    """
-    if text == "auto":
-        return text
-    majors = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
-    match = re.fullmatch(_CUDA, text)
-    if match is None:
-        raise ValueError(
-            f"`{_shown(text)}` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
+        raise UsageError(
+            f"--together: `{parsers.shown(name)}` {problem}", hints=["choose another, such as `--together all`"]
         )
-    if int(match["major"]) not in matrix.cuda_majors:
-        raise ValueError(f"unknown CUDA `{text}`; known are {majors}")
-    return text
-
-
-def parse_installer(text: str) -> str:
-    """`uv` or `conda`.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    return _known(text, INSTALLERS, "installer")
-
-
-def parse_conda(text: str) -> str:
-    """`full` or `base`.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    return _known(text, CONDA, "way to fill a conda environment")
-
-
-def parse_channel(text: str) -> str:
-    """A channel of conda, by its name or its URL.
-
-    Raises:
-        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
-    """
-    if re.search(_CREDENTIALS, text):
-        raise ValueError(f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
-    if re.fullmatch(_CHANNEL, text) is None:
-        raise ValueError(f"`{_shown(text)}` is no channel such as conda-forge or https://conda.example/main")
-    return text
-
-
-def parse_flake(text: str) -> str:
-    """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
-
-    Raises:
-        ValueError: it is none, or holds credentials: `flake.nix` is committed.
-    """
-    if re.search(_SECRET, text):
-        raise ValueError(
-            f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git"
-        )
-    if re.fullmatch(_FLAKE, text) is None:
-        raise ValueError(f"`{_shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
-    return text
-
-
-def parse_requirement_flag(text: str) -> Requirement:
-    """A requirement on a package of the index; its name is normalised.
-
-    Raises:
-        ValueError: it is none, or names a URL. A lock pins what an index has.
-    """
-    try:
-        requirement = parse_requirement(text)
-    except ValueError:
-        raise ValueError(f"`{_shown(text)}` is no requirement such as scikit-learn>=1.5") from None
-    if requirement.url is not None:
-        raise ValueError(f"`{_shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
-    return requirement
-
-
-def parse_specifiers(text: str) -> VersionRange:
-    """A range of versions, as `>=3.10`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return VersionRange(text)
-    except ValueError:
-        pass
-    try:
-        example = f"=={Version(text)}"
-    except InvalidVersion:
-        raise ValueError(f"`{_shown(text)}` is no range of versions such as >=3.10,<4") from None
-    raise ValueError(f"`{_shown(text)}` is no range of versions; for this version only, write {example}")
-
-
-def parse_glibc(text: str) -> Version:
-    """A version of glibc, as `2.28`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if re.fullmatch(_GLIBC, text) is None:
-        raise ValueError(f"`{_shown(text)}` is no version of glibc such as 2.28")
-    return Version(text)
-
-
-def parse_driver(text: str) -> DriverVersion:
-    """A version of NVIDIA's driver, as `535.183` or `580.65.06`, or a branch alone, as `580`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return DriverVersion(text)
-    except ValueError:
-        raise ValueError(f"`{_shown(text)}` is no driver version such as 535.183 or 580.65.06") from None
-
-
-def parse_gpu(text: str) -> Version:
-    """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = re.fullmatch(_GPU, text)
-    if match is not None:
-        capability = Version(f"{match['major']}.{match['minor']}")
-        # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
-        if capability >= _OLDEST_GPU:
-            return capability
-    raise ValueError(
-        f"`{_shown(text)}` is no compute capability such as 8.0 or sm_80;"
-        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
-    )
-
-
-def parse_torch_index(text: str) -> str:
-    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that holds `cpu`, `cu126` and so on.
-
-    Raises:
-        ValueError: it is neither, or holds credentials: settings are committed.
-    """
-    if text == OWN_INDEX:
-        return text
-    if re.search(_CREDENTIALS, text):
-        raise ValueError(f"`{_shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
-    if re.fullmatch(_URL, text) is None:
-        raise ValueError(f"`{_shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
-    return text.rstrip("/")
-
-
-def parse_date(text: str) -> dt.date:
-    """A day, as `2026-11-20`.
-
-    Raises:
-        ValueError: it is none. A moment is refused: the matrix knows the day of a release and no more.
-    """
-    moment = re.fullmatch(_MOMENT, text)
-    if moment is not None:
-        raise ValueError(f"`{_shown(text)}` is a moment; give the day alone, {moment['day']}")
-    if re.fullmatch(_DAY, text) is not None:
-        with contextlib.suppress(ValueError):
-            return dt.date.fromisoformat(text)
-    raise ValueError(f"`{_shown(text)}` is no day such as 2026-11-20")
 
 
 class _Reader:
@@ -480,38 +241,18 @@ class _Reader:
 
     def __init__(self, matrix: CompatibilityMatrix) -> None:
         self._matrix = matrix
-        self._backend: Callable[[str], str] = functools.partial(parse_backend, matrix=matrix)
+        self._backend: Callable[[str], str] = functools.partial(parsers.parse_backend, matrix=matrix)
 
     def settings(self, table: Table, root: Path, file: Path) -> Settings:
         """What the table of the settings says; for what is wrong in it, the default stands in."""
+        plain = {field.name: self._value(table, field) for field in FIELDS if field.key is not None}
         settings = Settings(
             root=root,
             file=file,
-            backends=_distinct(table, "backends", self._backend),
-            cuda=table.parsed("cuda", functools.partial(parse_cuda, matrix=self._matrix)),
-            cpu=table.get("cpu", bool) or False,
-            python=table.parsed("python", functools.partial(parse_python, matrix=self._matrix)),
-            platforms=_distinct(table, "platforms", functools.partial(parse_platform, matrix=self._matrix)),
-            keras=table.parsed("keras", parse_specifiers) or VersionRange(),
-            dependencies=table.parsed_texts("dependencies", parse_requirement_flag),
-            portable=table.get("portable", bool) or False,
-            installers=_distinct(table, "installers", parse_installer) or ("uv",),
-            channels=_distinct(table, "channels", parse_channel) or ("conda-forge",),
-            conda=table.parsed("conda", parse_conda) or "full",
-            glibc=table.parsed("glibc", parse_glibc),
-            driver=table.parsed("driver", parse_driver),
-            gpu=tuple(dict.fromkeys(table.parsed_texts("gpu", parse_gpu))),
-            require=table.parsed_texts("require", parse_requirement_flag),
-            exclude_newer=_day(table, "exclude-newer"),
-            torch_index=_torch_index(table),
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
             envs=table.parsed("envs", parse_envs) or ENVS,
-            nix=_on_unless_said(table, "nix"),
-            flake=table.parsed("flake", parse_flake) or FLAKE,
-            generation=table.parsed("generation", functools.partial(parse_generation, matrix=self._matrix)),
-            hubs=_distinct(table, "with-hub", functools.partial(parse_hub, matrix=self._matrix)) or (),
-            isolate_config=table.get("isolate-config", bool) or False,
+            **plain,  # type: ignore[arg-type]
         )
         if settings.cuda is not None and settings.cpu:
             table.fault("cpu", "contradicts `cuda`; keep one of the two")
@@ -519,6 +260,26 @@ class _Reader:
             table.fault("tool", f"in {KGEN_TOML} the keys stand at the top, in no table `tool.kgen`")
         table.close()
         return settings
+
+    def _value(self, table: Table, field: Field) -> object:
+        """The value of a field; its initial one where the table has none, or a wrong one."""
+        key, parse = str(field.key), functools.partial(self._parsed, field)
+        if field.shape in {Shape.YES, Shape.SWITCH}:
+            found: object = table.get(key, bool)
+        elif field.shape is Shape.MANY and field.distinct:
+            found = _distinct(table, key, parse)
+        elif field.shape is Shape.MANY:
+            found = tuple(dict.fromkeys(table.parsed_texts(key, parse)))
+        elif field.shape is Shape.DAY:
+            found = _day(table, key)
+        elif field.shape is Shape.OPTIONAL:
+            found = _yes_or_value(table, key, parse)
+        else:
+            found = table.parsed(key, parse)
+        return field.initial if found is None else found
+
+    def _parsed(self, field: Field, text: str) -> object:
+        return field.parse(text, self._matrix)
 
     def _backends(self, section: Table) -> dict[str, tuple[Requirement, ...]]:
         found = {}
@@ -530,7 +291,7 @@ class _Reader:
                 section.fault(key, str(error))
                 continue
             row = section.table(name)
-            found[name] = row.parsed_texts("dependencies", parse_requirement_flag)
+            found[name] = row.parsed_texts("dependencies", parsers.parse_requirement_flag)
             row.close()
         return found
 
@@ -551,14 +312,10 @@ class _Reader:
             found[name] = JointEnvironment(
                 name=name,
                 backends=backends,
-                dependencies=row.parsed_texts("dependencies", parse_requirement_flag),
+                dependencies=row.parsed_texts("dependencies", parsers.parse_requirement_flag),
             )
             row.close()
         return found
-
-
-def _on_unless_said(table: Table, key: str) -> bool:
-    return table.get(key, bool) is not False
 
 
 def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:
@@ -572,14 +329,15 @@ def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...
     return tuple(dict.fromkeys(values)) or None
 
 
-def _torch_index(table: Table) -> str | None:
-    value = table.raw("torch-index")
+def _yes_or_value(table: Table, key: str, parse: Callable[[str], object]) -> object:
+    """True, false (which says nothing), or a text that is a value."""
+    value = table.raw(key)
     if type(value) is bool:
-        return OWN_INDEX if value else None
+        return parsers.OWN_INDEX if value else None
     if type(value) is str:
-        return table.parsed("torch-index", parse_torch_index)
+        return table.parsed(key, parse)
     if value is not None:
-        table.fault("torch-index", mismatch(value, bool, str))
+        table.fault(key, mismatch(value, bool, str))
     return None
 
 
@@ -590,18 +348,10 @@ def _day(table: Table, key: str) -> dt.date | None:
     if type(value) is dt.datetime:
         table.fault(key, f"`{value.isoformat()}` is a moment; give the day alone, {value.date().isoformat()}")
     elif type(value) is str:
-        return table.parsed(key, parse_date)
+        return table.parsed(key, parsers.parse_date)
     elif value is not None:
         table.fault(key, mismatch(value, dt.date, str))
     return None
-
-
-def _known(text: str, known: tuple[str, ...], what: str) -> str:
-    if text in known:
-        return text
-    near = nearest(text, known)
-    guess = f"did you mean `{near}`? Known" if near else "known"
-    raise ValueError(f"unknown {what} `{_shown(text)}`; {guess} are {', '.join(known)}")
 
 
 def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
@@ -624,9 +374,3 @@ def _key(name: str) -> str:
     import json  # noqa: PLC0415 - only such a name pays for it
 
     return json.dumps(name, ensure_ascii=False)
-
-
-def _shown(text: str) -> str:
-    """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
-    hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
-    return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")

@@ -6,9 +6,12 @@ import argparse
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from kgen.cli.plan import RequestFlags
 from kgen.errors import UsageError
+from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
+from kgen.parsers import OWN_INDEX
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
 _UNASKED = 80
@@ -104,19 +107,8 @@ def _init(command: argparse.ArgumentParser) -> None:
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
-    _request(command)
-    command.add_argument("--portable", action="store_true", default=None, help="locks name files, not index hosts")
+    _request(command, Scope.LOCK)
     command.add_argument("--conda", action="store_true", help="conda-lock.yml beside the pylock")
-    command.add_argument("--channel", action="append", metavar="URL", help="a conda channel, for --conda; repeatable")
-    command.add_argument(
-        "--nix", action=argparse.BooleanOptionalAction, help="write a flake.nix where there is none (the default)"
-    )
-    command.add_argument("--flake", metavar="URL", help="where that flake.nix finds kgen's own, such as flake:kgen")
-    command.add_argument(
-        "--isolate-config",
-        action=argparse.BooleanOptionalAction,
-        help="Keras's settings in the environment's own folder; data sets and weights stay shared",
-    )
     command.add_argument("--dry-run", action="store_true", help="do everything but write")
     command.add_argument("--upgrade", action="store_true", help="take the newest of all, whatever the old locks have")
     command.add_argument(
@@ -251,44 +243,41 @@ def _validate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
 
 
-def _request(command: argparse.ArgumentParser) -> None:
+def _request(command: argparse.ArgumentParser, scope: Scope = Scope.REQUEST) -> None:
     command.add_argument(
         "backends", nargs="*", metavar="BACKEND", help="backends, or joint environments of the settings"
     )
-    _accelerator(command)
+    for field in flags_of(scope):
+        _field(command, field)
     command.add_argument("--together", metavar="NAME", help="all backends in one environment of this name")
-    command.add_argument("--python", metavar="V", help="the CPython minor, such as 3.12")
-    command.add_argument(
-        "--platform", action="append", metavar="P", help="linux-64, linux-aarch64, osx-arm64, win-64; repeatable"
-    )
-    command.add_argument("--glibc", metavar="V", help="the oldest glibc to run on, such as 2.28")
-    command.add_argument("--driver", metavar="V", help="the NVIDIA driver of the target, such as 535.183")
-    command.add_argument(
-        "--gpu", action="append", metavar="SM", help="compute capability to serve, such as 8.0; repeatable"
-    )
-    command.add_argument("--keras", metavar="RANGE", help="the range of Keras, such as '>=3.10'")
-    command.add_argument(
-        "--require", action="append", metavar="SPEC", help="a further requirement, such as torch==2.6.0; repeatable"
-    )
-    command.add_argument(
-        "--dependency", action="append", metavar="SPEC", help="installed in every environment; repeatable"
-    )
-    command.add_argument(
-        "--torch-index",
-        nargs="?",
-        const="true",
-        metavar="URL",
-        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
-    )
-    command.add_argument("--exclude-newer", metavar="DATE", help="nothing published after this day, as 2026-11-20")
     command.add_argument(
         "--as-of", metavar="DATE", help="what one would have made on that day: --exclude-newer, and the Keras of then"
     )
-    command.add_argument("--generation", metavar="G", help="keras3, keras-core, keras2; else as the rest asks for")
-    command.add_argument(
-        "--with-hub", action="append", metavar="HUB", help="the library of models that goes with it: cv, nlp"
-    )
     command.add_argument("--json", action="store_true", help="the result as data on stdout")
+
+
+def _field(command: argparse.ArgumentParser, field: Field) -> None:
+    """The flag of a field."""
+    actions: Mapping[Shape, Mapping[str, Any]] = {
+        Shape.ONE: {"metavar": field.metavar},
+        Shape.DAY: {"metavar": field.metavar},
+        Shape.MANY: {"action": "append", "metavar": field.metavar},
+        Shape.YES: {"action": "store_true", "default": None},
+        Shape.SWITCH: {"action": argparse.BooleanOptionalAction},
+        Shape.OPTIONAL: {"nargs": "?", "const": OWN_INDEX, "metavar": field.metavar},
+    }
+    command.add_argument(str(field.flag), dest=field.name, help=field.help, **actions[field.shape])
+
+
+def request_flags(parsed: argparse.Namespace) -> RequestFlags:
+    """What was typed behind a command that asks for environments."""
+    return RequestFlags(
+        command=parsed.command,
+        names=tuple(parsed.backends),
+        together=parsed.together,
+        as_of=parsed.as_of,
+        flags={field.name: getattr(parsed, field.name, None) for field in FIELDS if field.flag is not None},
+    )
 
 
 def _explain(command: argparse.ArgumentParser) -> None:

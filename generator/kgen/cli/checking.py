@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen import freshness, host, lockfiles, project, settings
+from kgen import fields, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.emitters.hooks import HOOKS, render_hooks
 from kgen.errors import ExitStatus, KgenError, UsageError
@@ -148,7 +148,7 @@ class _Check:
             try:
                 content = path.read_bytes()
                 lock, data = lockfiles.parse(path, content)
-                made_for = freshness.recorded(data["tool"]["kgen"])
+                made_for = fields.request_of(data["tool"]["kgen"])
                 is_own = pylock.is_own(content, data)
             except OSError as error:
                 yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
@@ -161,7 +161,7 @@ class _Check:
                 continue
             locks.append(lock)
             if self.settings.file is None:
-                mend = _as_typed(made_for)
+                mend = _as_typed(made_for, lock)
             request, astray, mend = self._request(lock, made_for, mend)
             for kind, reason, what, mended in astray:
                 yield finding(kind, reason, path, what, mended)
@@ -229,14 +229,14 @@ class _Check:
         if joint is None:
             folder = lock.path.parent.relative_to(self.settings.root).as_posix()
             what = f"is of an environment that {self.settings.file.name} does not name"
-            return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for)
+            return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for, lock)
         mend = f"kgen lock {name}"
         astray: list[_Astray] = []
         accelerator = self._accelerator(joint)
         if accelerator is None or accelerator.name != lock.accelerator:
             if accelerator is not None:
                 what = f"is for {made_for.accelerator}, as a flag asked for; the settings ask for {accelerator}"
-                mend += f" {_flag(made_for.accelerator)}"
+                mend += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
                 astray.append(("note", "not-asked", what, None))
             accelerator = made_for.accelerator
         platforms = self.settings.platforms
@@ -261,27 +261,9 @@ def _short(environment: str) -> str:
     return environment.rpartition("-")[0]
 
 
-def _flag(accelerator: Accelerator) -> str:
-    return "--cpu" if accelerator == CPU else f"--cuda {accelerator.version}"
-
-
-def _as_typed(request: EnvironmentRequest) -> str:
-    """The call that asks for it, where there are no settings to ask."""
-    words = ["kgen", "lock", *request.backends]
-    words += ["--together", request.name] if request.joint else []
-    words += [] if request.accelerator == CPU else _flag(request.accelerator).split()
-    words += ["--python", request.python, "--platform", request.platform]
-    single = {
-        "--glibc": request.glibc,
-        "--driver": request.driver,
-        "--keras": request.keras,
-        "--exclude-newer": request.cutoff,
-    }
-    words += ["--torch-index"] if request.own_index else []
-    words += [word for flag, value in single.items() if value for word in (flag, str(value))]
-    several = {"--gpu": request.gpus, "--require": request.requirements, "--dependency": request.dependencies}
-    words += [word for flag, values in several.items() for value in values for word in (flag, str(value))]
-    return shlex.join(words)
+def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
+    """The call that makes this lock, where there are no settings to ask."""
+    return fields.lock_command(request, portable=not any(file.url for file in lock.files))
 
 
 def _conda_findings(

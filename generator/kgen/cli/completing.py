@@ -149,6 +149,7 @@ _KNOWN: Mapping[str, Callable[[], Iterable[Candidate]]] = {
     "backends": _backends,
     "format": _formats,
     "shell": lambda: [(name, "") for name in ("sh", "bash", "zsh", "fish", "pwsh")],
+    "platforms": lambda: [(name, "") for name in _matrix().platforms],
     "platform": lambda: [(name, "") for name in _matrix().platforms],
     "python": lambda: [(row.version, f"released {row.released}") for row in reversed(_matrix().pythons)],
     "framework": lambda: [(name, "") for name in _matrix().framework_names],

@@ -51,7 +51,7 @@ def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
     Raises:
         UsageError: there are, and they cannot be made here.
     """
-    if arguments.channel and not arguments.conda and "conda" not in planned.settings.installers:
+    if arguments.channels and not arguments.conda and "conda" not in planned.settings.installers:
         raise UsageError("`--channel` is for conda", hints=["give `--conda` with it"])
     wanted = arguments.conda or "conda" in planned.settings.installers
     if not wanted:

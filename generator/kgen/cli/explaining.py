@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen import freshness, lockfiles
+from kgen import fields, lockfiles
 from kgen.cli import console, plan
+from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -71,13 +72,13 @@ def _requests(
     if named and not others:
         return requests, ()
     arguments.backends = others
-    planned = plan.make(arguments, matrix, Path.cwd())
+    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
     return [*requests, *planned.requests], planned.notes
 
 
 def _recorded(path: Path) -> EnvironmentRequest:
     try:
         _, data = lockfiles.parse(path, path.read_bytes())
-        return freshness.recorded(data["tool"]["kgen"])._replace(python_open=False)
+        return fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -24,8 +24,9 @@ from kgen.matrix.records import Backend
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+from kgen.parsers import parse_backend, parse_cuda, parse_python
 from kgen.project import KGEN_TOML, PYPROJECT, locate
-from kgen.settings import JointEnvironment, Settings, parse_backend, parse_cuda, parse_python
+from kgen.settings import JointEnvironment, Settings
 from kgen.solver.accelerator import newest_cuda, solvable
 from kgen.solver.python import best_python
 from kgen.storage import write_file

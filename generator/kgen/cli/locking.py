@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
+from kgen.cli.arguments import request_flags
 from kgen.cli.plan import Plan
 from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
@@ -39,7 +40,7 @@ _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
     matrix = origin.current()
-    planned = plan.make(arguments, matrix, Path.cwd())
+    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
     asked = conda.asked(arguments, planned)
     for note in planned.notes:
         console.say(f"note: {note}")
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         if not arguments.dry_run:
             storage.recover(locks)
         moving = None if arguments.upgrade else upgraded
-        every = None if arguments.dry_run else not arguments.platform
+        every = None if arguments.dry_run else not arguments.platforms
         merge = arguments.merge
         with conda.beside(matrix, planned, requests, wanted=asked, moving=moving, merge=merge, every=every) as finish:
             outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)

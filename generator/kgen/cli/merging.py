@@ -16,14 +16,13 @@ from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
-from kgen.freshness import recorded
+from kgen.fields import differing, from_text, request_of
 from kgen.lockers import pylock
 from kgen.matrix import origin
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.solver.keeping import keeping
 
-_REQUIREMENTS = ("requirements", "dependencies")
 _OF_CONDA = (condafiles.RECORDS, condafiles.CONDA_LOCK, "environment.yml", "virtual-packages.yml")
 
 
@@ -53,10 +52,9 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
     """
     _, data = lockfiles.parse(name, ours)
     _, other = lockfiles.parse(name, theirs)
-    request, asked_there = (recorded(one["tool"]["kgen"]) for one in (data, other))
+    request, asked_there = (request_of(one["tool"]["kgen"]) for one in (data, other))
     if request != asked_there:
-        differing = [key for key in EnvironmentRequest._fields if getattr(request, key) != getattr(asked_there, key)]
-        raise ValueError(f"the two sides were asked for something else ({', '.join(differing)})")
+        raise ValueError(f"the two sides were asked for something else ({', '.join(differing(request, asked_there))})")
     matrix = origin.current()
     held = holding.shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
@@ -97,9 +95,9 @@ def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
     if both is None:
         raise ValueError(f"git does not say which {condafiles.RECORDS} the two sides have")
     mine, other = (condafiles.parse(records.absolute(), side) for side in both)
-    differing = [key for key, one, another in _asked_for_conda(mine, other) if one != another]
-    if differing:
-        raise ValueError(f"the two sides were asked for something else ({', '.join(differing)})")
+    apart = [key for key, one, another in _asked_for_conda(mine, other) if one != another]
+    if apart:
+        raise ValueError(f"the two sides were asked for something else ({', '.join(apart)})")
     if mine.mode != "full":
         raise ValueError(f'with `conda = "{mine.mode}"` its wheels are those of the pylock')
     matrix = origin.current()
@@ -136,5 +134,4 @@ def _by_platform(file: CondaFile, key: str) -> Mapping[str, object]:
 def _request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
     """The request that a conda lock says it was made for, which has lists as text."""
     head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
-    lists = {name: value.split(", ") for name, value in locked.request.items() if name in {"gpus", *_REQUIREMENTS}}
-    return recorded({**head, "platform": platform, **locked.request, **lists})
+    return request_of({**head, "platform": platform, **from_text(locked.request)})

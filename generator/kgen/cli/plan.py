@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import NamedTuple
 
-from kgen import host
+from kgen import host, parsers
 from kgen import settings as settings_module
 from kgen.errors import UsageError
+from kgen.fields import BY_NAME, Raw
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
@@ -18,8 +19,6 @@ from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.tables import nearest
-
-T = TypeVar("T")
 
 _AUTO = "auto"
 
@@ -38,11 +37,29 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
 
 
-def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Path) -> Plan:
+class RequestFlags(NamedTuple):
+    """What was typed behind `solve`, `explain` or `lock`.
+
+    Attributes:
+        command: which of them it was.
+        names: backends, and joint environments of the settings.
+        together: the name of the one environment that all backends are to be in; None for one each.
+        as_of: the day to go back to, together with the Keras of that day.
+        flags: name of a field -> what its flag was given; fields that were not given may be left out, or None.
+    """
+
+    command: str = "lock"
+    names: tuple[str, ...] = ()
+    together: str | None = None
+    as_of: str | None = None
+    flags: Mapping[str, Raw] = MappingProxyType({})
+
+
+def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan:
     """The plan of a call.
 
     Args:
-        arguments: the parsed flags of `solve` or `lock`.
+        asked: what was typed.
         matrix: the facts.
         folder: where kgen was called; the settings are looked for from here on.
 
@@ -52,9 +69,9 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
     """
     root = find_root(folder)
     written = settings_module.read(root, matrix)
-    settings = merge(written, arguments, matrix)
-    environments = _environments(arguments, settings, matrix)
-    notes = list(_generation_of_day(written, settings, arguments, matrix))
+    settings = merge(written, asked, matrix)
+    environments = _environments(asked, settings, matrix)
+    notes = list(_generation_of_day(written, settings, asked, matrix))
     accelerator = _accelerator(settings, environments, matrix, notes)
     drafts = [
         request_for(environment, settings, accelerator, platform, matrix)
@@ -63,92 +80,68 @@ def make(arguments: argparse.Namespace, matrix: CompatibilityMatrix, folder: Pat
     ]
     from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
 
-    asked = settings.python or host.python_version_file(root)
+    python = settings.python or host.python_version_file(root)
     pythons = {}
     for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
         alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
-        pythons[generation] = asked or best_python(matrix, alike)
-    if asked is not None and asked not in (row.version for row in matrix.pythons):
+        pythons[generation] = python or best_python(matrix, alike)
+    if python is not None and python not in (row.version for row in matrix.pythons):
         raise UsageError(
-            f"Python `{asked}` is not in the matrix",
+            f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     requests = tuple(
         draft._replace(
             python=pythons[matrix.generation_of(draft.backends).name],
-            python_open=asked is None,
-            as_of=arguments.as_of is not None,
+            python_open=python is None,
+            as_of=asked.as_of is not None,
         )
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
 
 
-def merge(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
-    """The settings with the flags over them."""
-    if arguments.cuda is not None and arguments.cpu:
+def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
+    """The settings with the flags over them.
+
+    Raises:
+        UsageError: a flag is wrong, or flags contradict each other.
+    """
+    given = {name: raw for name, raw in asked.flags.items() if raw is not None and raw != []}
+    if "cuda" in given and "cpu" in given:
         raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
-    changes: dict[str, object] = {}
-    if arguments.cuda is not None or arguments.cpu:
-        changes |= {"cuda": arguments.cuda, "cpu": bool(arguments.cpu)}
-    single: tuple[tuple[str, Callable[[str], object]], ...] = (
-        ("python", lambda text: settings_module.parse_python(text, matrix)),
-        ("glibc", settings_module.parse_glibc),
-        ("driver", settings_module.parse_driver),
-        ("keras", settings_module.parse_specifiers),
-        ("exclude_newer", settings_module.parse_date),
-        ("flake", settings_module.parse_flake),
-        ("generation", lambda text: settings_module.parse_generation(text, matrix)),
-        ("torch_index", settings_module.parse_torch_index),
-    )
-    for flag, parse in single:
-        text = getattr(arguments, flag, None)
-        if text is not None:
-            changes[flag] = _parsed(f"--{flag.replace('_', '-')}", text, parse)
-    several: tuple[tuple[str, str, Callable[[str], object]], ...] = (
-        ("gpu", "gpu", settings_module.parse_gpu),
-        ("require", "require", settings_module.parse_requirement_flag),
-        ("dependency", "dependencies", settings_module.parse_requirement_flag),
-        ("platform", "platforms", lambda text: settings_module.parse_platform(text, matrix)),
-        ("with_hub", "hubs", lambda text: settings_module.parse_hub(text, matrix)),
-    )
-    for flag, key, parse in several:
-        texts = getattr(arguments, flag)
-        if texts:
-            typed = f"--{flag.replace('_', '-')}"
-            changes[key] = tuple(dict.fromkeys(_parsed(typed, text, parse) for text in texts))
-    channels = getattr(arguments, "channel", None)
-    if channels:
-        parsed = (_parsed("--channel", text, settings_module.parse_channel) for text in channels)
-        changes["channels"] = tuple(dict.fromkeys(parsed))
-    switches = {name: getattr(arguments, name, None) for name in ("portable", "nix", "isolate_config")}
-    changes |= {name: value for name, value in switches.items() if value is not None}
+    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}
+    if "cuda" in given or "cpu" in given:  # one of them replaces whatever the settings have of both
+        changes = {"cuda": None, "cpu": False, **changes}
     merged = settings._replace(**changes)  # type: ignore[arg-type]
-    if arguments.as_of is not None:
-        merged = _as_of(merged, arguments, matrix)
+    if asked.as_of is not None:
+        merged = _as_of(merged, asked.as_of, asked.flags, matrix)
     return settings_module.settled(merged, matrix, strict=False)
 
 
-def _as_of(settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix) -> Settings:
+def _as_of(settings: Settings, text: str, flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Settings:
     """The settings on an earlier day, with the Keras of that day if they do not say which."""
-    if arguments.exclude_newer is not None:
+    if flags.get("exclude_newer") is not None:
         raise UsageError(
             "`--as-of` and `--exclude-newer` contradict each other",
             hints=["give one of them: `--as-of` also takes the Keras of that day"],
         )
-    day = _parsed("--as-of", arguments.as_of, settings_module.parse_date)
-    asked = settings.generation or settings_module.generation_required(settings, matrix)
-    generation = asked or settings_module.generation_of_day(day, matrix)
+    try:
+        day = parsers.parse_date(text)
+    except ValueError as error:
+        raise UsageError(f"--as-of: {error}") from None
+    named = settings.generation or settings_module.generation_required(settings, matrix)
+    generation = named or settings_module.generation_of_day(day, matrix)
     return settings._replace(exclude_newer=day, generation=generation)
 
 
 def _generation_of_day(
-    written: Settings, settings: Settings, arguments: argparse.Namespace, matrix: CompatibilityMatrix
+    written: Settings, settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix
 ) -> Iterator[str]:
     """That a generation was taken because of the day alone."""
-    said = written.generation or arguments.generation
+    said = written.generation or asked.flags.get("generation")
     taken = settings.generation
-    if arguments.as_of is None or said or taken is None:
+    if asked.as_of is None or said or taken is None:
         return
     if settings_module.generation_required(settings._replace(generation=None), matrix) is None:
         default = next(iter(matrix.generations.values()))
@@ -158,24 +151,15 @@ def _generation_of_day(
         )
 
 
-def _parsed(flag: str, text: str, parse: Callable[[str], T]) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise UsageError(f"{flag}: {error}") from None
-
-
 # -- which environments ------------------------------------------------------------------------------------------------
 
 
-def _environments(
-    arguments: argparse.Namespace, settings: Settings, matrix: CompatibilityMatrix
-) -> list[JointEnvironment]:
+def _environments(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> list[JointEnvironment]:
     """The environments by name, each with its backends; a single backend is an environment of its own name."""
     generation = settings_module.generation_asked(settings, matrix)
     known = {**dict.fromkeys(matrix.backends), **settings.environments}
     known |= dict.fromkeys(matrix.short_names)
-    for name in arguments.backends:
+    for name in asked.names:
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
@@ -184,22 +168,21 @@ def _environments(
             )
     named = tuple(
         dict.fromkeys(
-            name if name in settings.environments else _full_name(name, generation, matrix)
-            for name in arguments.backends
+            name if name in settings.environments else _full_name(name, generation, matrix) for name in asked.names
         )
     )
     default = settings.backends or matrix.default_backends(generation)
-    if arguments.together is not None:
-        settings_module.check_name(arguments.together, matrix)
+    if asked.together is not None:
+        settings_module.check_name(asked.together, matrix)
         backends = tuple(name for name in named or default if name in matrix.backends)
         if len(backends) < len(named):
-            raise UsageError(f"`--together {arguments.together}` takes backends, not environments")
+            raise UsageError(f"`--together {asked.together}` takes backends, not environments")
         if len(backends) < 2:  # noqa: PLR2004 - together means at least two
             raise UsageError(
-                f"`--together {arguments.together}` needs at least two backends",
-                hints=[f"kgen {arguments.command} tensorflow jax torch --together {arguments.together}"],
+                f"`--together {asked.together}` needs at least two backends",
+                hints=[f"kgen {asked.command} tensorflow jax torch --together {asked.together}"],
             )
-        return [JointEnvironment(name=arguments.together, backends=backends, dependencies=())]
+        return [JointEnvironment(name=asked.together, backends=backends, dependencies=())]
     names = named or (*default, *settings.environments)
     return [
         settings.environments.get(name) or JointEnvironment(name=name, backends=(name,), dependencies=())
@@ -312,14 +295,7 @@ def _accelerator(
         return CPU
     if settings.cuda == _AUTO:
         return _auto(settings, environments, matrix, notes)
-    accelerator = Accelerator.parse(settings.cuda)
-    if accelerator.cuda not in matrix.cuda_majors:
-        known = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
-        raise UsageError(
-            f"CUDA `{settings.cuda}` is not in the matrix",
-            hints=[f"the majors are {known}; a minor limits how new the toolkit may be: --cuda 12.6"],
-        )
-    return accelerator
+    return Accelerator.parse(settings.cuda)
 
 
 def _auto(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, project, resources, settings, storage, uvtool, wheels
+from kgen import host, index, parsers, project, resources, storage, uvtool, wheels
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 def _torch_index(arguments: argparse.Namespace, root: Path) -> str | None:
     named: str | None = arguments.torch_index or project.torch_index(root)
     try:
-        return None if named is None else settings.parse_torch_index(named)
+        return None if named is None else parsers.parse_torch_index(named)
     except ValueError as error:
         what = "--torch-index" if arguments.torch_index else "torch-index"
         raise UsageError(f"`{what}`: {error}", hints=["kgen matrix refresh --help"]) from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kgen import __version__, freshness, lockfiles, storage
+from kgen import __version__, fields, freshness, lockfiles, storage
 from kgen.cli import console, plotting
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
@@ -97,7 +97,7 @@ def _licences(lock: Lockfile) -> list[tuple[str, int]]:
 
 def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:
     try:
-        return freshness.recorded(decided)._replace(python_open=False)
+        return fields.request_of(decided)._replace(python_open=False)
     except ValueError:
         return None
 

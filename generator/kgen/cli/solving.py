@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from kgen.cli import console, plan
+from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -17,7 +18,7 @@ from kgen.solver.resolve import own_index_gain, solve
 def run(arguments: argparse.Namespace) -> ExitStatus:
     """Solve each environment and print the answers."""
     matrix = origin.current()
-    planned = plan.make(arguments, matrix, Path.cwd())
+    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
     answers = [solve(matrix, request) for request in planned.requests]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
     if arguments.json:

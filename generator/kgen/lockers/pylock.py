@@ -11,6 +11,7 @@ import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
+from kgen.fields import lock_data
 from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
 from kgen.model.request import CUTOFF_FLAG, EnvironmentRequest
@@ -199,21 +200,7 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kgen": version,
-        "environment": request.environment,
-        "backends": request.backends,
-        "accelerator": request.accelerator.name,
-        "cuda-limit": request.accelerator.version if request.accelerator.minor is not None else None,
-        "python": request.python,
-        "platform": request.platform,
-        "glibc": None if request.glibc is None else str(request.glibc),
-        "driver-asked": None if request.driver is None else str(request.driver),
-        "gpus": [str(gpu) for gpu in request.gpus] or None,
-        "keras": str(request.keras) or None,
-        "requirements": sorted(map(str, request.requirements)) or None,
-        "dependencies": sorted(map(str, request.dependencies)) or None,
-        "exclude-newer": None if request.cutoff is None else request.cutoff.isoformat(),
-        "isolate-config": True if request.isolated else None,
-        "torch-index": request.own_index or None,
+        **lock_data(request),
         "matrix": revision,
         "cuda": resolution.cuda,
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),

@@ -17,8 +17,10 @@ from typing import Any
 from kgen import condafiles
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import UsageError
+from kgen.fields import lock_data
 from kgen.lockers.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
 from kgen.rattlertool import INSTALL
 
 SOURCE = "environment.yml"
@@ -71,22 +73,12 @@ def file_of(
 
 def _platform(lock: CondaLock) -> CondaPlatform:
     request = lock.target.request
-    asked = {
-        "cuda-limit": request.accelerator.version if request.accelerator.minor is not None else None,
-        "glibc": request.glibc,
-        "driver-asked": request.driver,
-        "gpus": ", ".join(map(str, request.gpus)),
-        "keras": request.keras,
-        "requirements": ", ".join(sorted(map(str, request.requirements))),
-        "dependencies": ", ".join(sorted(map(str, request.dependencies))),
-        "exclude-newer": request.cutoff,
-    }
     return CondaPlatform(
         specs=merged(lock.target.query().specs),
         virtuals=dict(lock.target.virtuals),
         cuda=lock.cuda,
         cudnn=lock.cudnn,
-        request={name: str(value) for name, value in asked.items() if value is not None and str(value)},
+        request=_request_text(request),
         packages=lock.records,
         wheels=tuple(
             {
@@ -100,6 +92,19 @@ def _platform(lock: CondaLock) -> CondaPlatform:
             for wheel in lock.wheels
         ),
     )
+
+
+_OF_THE_FILE = frozenset({"environment", "backends", "accelerator", "python", "platform", "isolate-config"})
+"""What of a request the records have at their head, for all platforms."""
+
+
+def _request_text(request: EnvironmentRequest) -> dict[str, str]:
+    """What else a platform was asked for, each as one text."""
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for key, value in lock_data(request).items()
+        if key not in _OF_THE_FILE
+    }
 
 
 def merged(specs: Sequence[str]) -> tuple[str, ...]:

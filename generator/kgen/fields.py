@@ -1,0 +1,523 @@
+"""All that can be asked of kgen, declared once.
+
+Settings, flags, the text of locks and its reading, the reasons of `kgen check`, merging and the commands in hints are
+made from :data:`FIELDS`. What is added here is known everywhere.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from packaging.version import Version
+
+from kgen import parsers
+from kgen.errors import UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+
+Raw = str | Sequence[str] | bool | None
+"""The value of a flag as the command line has it; None where it was not given."""
+
+
+class Shape(enum.Enum):
+    """How a field is written."""
+
+    ONE = enum.auto()
+    """A value: `--python 3.12`, `python = "3.12"`."""
+    MANY = enum.auto()
+    """Values: `--gpu 8.0 --gpu 9.0`, `gpu = ["8.0", "9.0"]`."""
+    YES = enum.auto()
+    """Nothing but yes: `--cpu`, `cpu = true`."""
+    SWITCH = enum.auto()
+    """Yes or no: `--nix`, `--no-nix`, `nix = false`."""
+    OPTIONAL = enum.auto()
+    """Yes, or a value: `--torch-index`, `--torch-index URL`, `torch-index = true`."""
+    DAY = enum.auto()
+    """A date: `--exclude-newer 2026-11-20`, `exclude-newer = 2026-11-20`."""
+
+
+class Scope(enum.Enum):
+    """Which commands have the flag of a field."""
+
+    REQUEST = enum.auto()
+    """Those that ask for environments: `solve`, `explain`, `lock`."""
+    LOCK = enum.auto()
+    """`lock` alone: how locks are written, not what is in them."""
+    NONE = enum.auto()
+    """It is no flag."""
+
+
+class LockEntry(NamedTuple):
+    """How a lock holds a field of the request that it was made for.
+
+    Attributes:
+        attribute: of :class:`EnvironmentRequest`.
+        write: value -> key -> what stands in the lock; a key whose value is None is left out.
+        read: `[tool.kgen]` of a lock -> value.
+    """
+
+    attribute: str
+    write: Callable[[Any], Mapping[str, object]]
+    read: Callable[[Mapping[str, Any]], object]
+
+
+class Field(NamedTuple):
+    """Something that can be asked for.
+
+    Attributes:
+        name: the attribute of :class:`kgen.settings.Settings` that holds it.
+        help: what it asks for, in a few words.
+        shape: how it is written.
+        parse: text -> value, given the matrix; raises ValueError.
+        key: its key in the settings; None if it cannot stand there.
+        flag: its flag; None if it has none.
+        metavar: what stands for the value in help.
+        example: a value that can be typed.
+        scope: the commands that have the flag.
+        distinct: whether a list must hold something, and nothing twice.
+        initial: its value where nothing is said.
+        lock: how a lock holds it; None if it does not shape what is locked.
+    """
+
+    name: str
+    help: str
+    shape: Shape
+    parse: Callable[[str, CompatibilityMatrix], object]
+    key: str | None = None
+    flag: str | None = None
+    metavar: str = ""
+    example: str = ""
+    scope: Scope = Scope.REQUEST
+    distinct: bool = False
+    initial: object = None
+    lock: LockEntry | None = None
+
+    def from_flag(self, raw: Raw, matrix: CompatibilityMatrix) -> object:
+        """The value of the flag.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if isinstance(raw, bool):
+            return raw
+        texts = [raw] if isinstance(raw, str) else list(raw or ())
+        try:
+            values = [self.parse(text, matrix) for text in texts]
+        except ValueError as error:
+            raise UsageError(f"{self.flag}: {error}") from None
+        return tuple(dict.fromkeys(values)) if self.shape is Shape.MANY else values[-1]
+
+    def typed(self, value: object) -> Iterator[str]:
+        """The words of a command line that ask for a value; none where it is what nobody needs to ask for."""
+        if (
+            self.flag is None
+            or value == self.initial
+            or value is None
+            or (value is False and self.shape is Shape.OPTIONAL)
+        ):
+            return
+        if self.shape is Shape.SWITCH:
+            yield self.flag if value else f"--no-{self.flag.removeprefix('--')}"
+        elif self.shape is Shape.YES or value is True or (self.shape is Shape.OPTIONAL and value == parsers.OWN_INDEX):
+            yield self.flag
+        elif isinstance(value, tuple):
+            for one in value:
+                yield from (self.flag, str(one))
+        else:
+            yield from (self.flag, str(value))
+
+
+def _plain(parse: Callable[[str], object]) -> Callable[[str, CompatibilityMatrix], object]:
+    """A parser that needs no matrix."""
+    return lambda text, _matrix: parse(text)
+
+
+def _text(text: str, _matrix: CompatibilityMatrix) -> str:
+    return text
+
+
+def _one(key: str, attribute: str, read: Callable[[str], object], initial: object = None) -> LockEntry:
+    """A value that stands in a lock as text; what is empty is left out."""
+    return LockEntry(
+        attribute,
+        lambda value: {key: None if value is None else str(value) or None},
+        lambda data: read(data[key]) if key in data else initial,
+    )
+
+
+def _several(key: str, attribute: str, read: Callable[[str], object], *, ordered: bool = False) -> LockEntry:
+    """Values that stand in a lock as a list of text, sorted unless their order says something."""
+    return LockEntry(
+        attribute,
+        lambda values: {key: (list(map(str, values)) if ordered else sorted(map(str, values))) or None},
+        lambda data: tuple(map(read, data.get(key, ()))),
+    )
+
+
+def _yes(key: str, attribute: str) -> LockEntry:
+    """True, or nothing at all."""
+    return LockEntry(attribute, lambda value: {key: value or None}, lambda data: data.get(key) is True)
+
+
+def _required(key: str, attribute: str) -> LockEntry:
+    """Text that every lock has."""
+    return LockEntry(attribute, lambda value: {key: value}, lambda data: data[key])
+
+
+def _write_accelerator(accelerator: Accelerator) -> Mapping[str, object]:
+    limit = accelerator.version if accelerator.minor is not None else None
+    return {"accelerator": accelerator.name, "cuda-limit": limit}
+
+
+def _read_accelerator(data: Mapping[str, Any]) -> Accelerator:
+    return Accelerator.parse(data.get("cuda-limit", data["accelerator"]))
+
+
+FIELDS: tuple[Field, ...] = (
+    Field(
+        name="backends",
+        help="the backends, one environment each",
+        shape=Shape.MANY,
+        parse=parsers.parse_backend,
+        key="backends",
+        scope=Scope.NONE,
+        distinct=True,
+        lock=LockEntry("backends", lambda value: {"backends": value}, lambda data: tuple(data["backends"])),
+    ),
+    Field(
+        name="cuda",
+        help="CUDA major or major.minor, or auto",
+        shape=Shape.ONE,
+        parse=parsers.parse_cuda,
+        key="cuda",
+        flag="--cuda",
+        metavar="V",
+        example="12",
+        lock=LockEntry("accelerator", _write_accelerator, _read_accelerator),
+    ),
+    Field(
+        name="cpu",
+        help="for the CPU",
+        shape=Shape.YES,
+        parse=_text,
+        key="cpu",
+        flag="--cpu",
+        initial=False,
+    ),
+    Field(
+        name="python",
+        help="the CPython minor, such as 3.12",
+        shape=Shape.ONE,
+        parse=parsers.parse_python,
+        key="python",
+        flag="--python",
+        metavar="V",
+        example="3.12",
+        lock=_required("python", "python"),
+    ),
+    Field(
+        name="platforms",
+        help="linux-64, linux-aarch64, osx-arm64, win-64; repeatable",
+        shape=Shape.MANY,
+        parse=parsers.parse_platform,
+        key="platforms",
+        flag="--platform",
+        metavar="P",
+        example="linux-64",
+        distinct=True,
+        lock=_required("platform", "platform"),
+    ),
+    Field(
+        name="glibc",
+        help="the oldest glibc to run on, such as 2.28",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_glibc),
+        key="glibc",
+        flag="--glibc",
+        metavar="V",
+        example="2.28",
+        lock=_one("glibc", "glibc", Version),
+    ),
+    Field(
+        name="driver",
+        help="the NVIDIA driver of the target, such as 535.183",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_driver),
+        key="driver",
+        flag="--driver",
+        metavar="V",
+        example="535.183",
+        lock=_one("driver-asked", "driver", DriverVersion),
+    ),
+    Field(
+        name="gpu",
+        help="compute capability to serve, such as 8.0; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_gpu),
+        key="gpu",
+        flag="--gpu",
+        metavar="SM",
+        example="8.0",
+        initial=(),
+        lock=_several("gpus", "gpus", Version, ordered=True),
+    ),
+    Field(
+        name="keras",
+        help="the range of Keras, such as '>=3.10'",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_specifiers),
+        key="keras",
+        flag="--keras",
+        metavar="RANGE",
+        example=">=3.10",
+        initial=VersionRange(),
+        lock=_one("keras", "keras", VersionRange, VersionRange()),
+    ),
+    Field(
+        name="require",
+        help="a further requirement, such as torch==2.6.0; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        key="require",
+        flag="--require",
+        metavar="SPEC",
+        example="torch==2.6.0",
+        initial=(),
+        lock=_several("requirements", "requirements", parse_requirement),
+    ),
+    Field(
+        name="dependencies",
+        help="installed in every environment; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        key="dependencies",
+        flag="--dependency",
+        metavar="SPEC",
+        example="scikit-learn",
+        initial=(),
+        lock=_several("dependencies", "dependencies", parse_requirement),
+    ),
+    Field(
+        name="exclude_newer",
+        help="nothing published after this day, as 2026-11-20",
+        shape=Shape.DAY,
+        parse=_plain(parsers.parse_date),
+        key="exclude-newer",
+        flag="--exclude-newer",
+        metavar="DATE",
+        example="2026-11-20",
+        lock=_one("exclude-newer", "cutoff", dt.date.fromisoformat),
+    ),
+    Field(
+        name="isolate_config",
+        help="Keras's settings in the environment's own folder; data sets and weights stay shared",
+        shape=Shape.SWITCH,
+        parse=_text,
+        key="isolate-config",
+        flag="--isolate-config",
+        scope=Scope.LOCK,
+        initial=False,
+        lock=_yes("isolate-config", "isolated"),
+    ),
+    Field(
+        name="torch_index",
+        help="also use builds that only PyTorch's own index has; URL of a mirror's folder that holds cu126, cpu, …",
+        shape=Shape.OPTIONAL,
+        parse=_plain(parsers.parse_torch_index),
+        key="torch-index",
+        flag="--torch-index",
+        metavar="URL",
+        example=parsers.OWN_INDEX,
+        lock=_yes("torch-index", "own_index"),
+    ),
+    Field(
+        name="generation",
+        help="keras3, keras-core, keras2; else as the rest asks for",
+        shape=Shape.ONE,
+        parse=parsers.parse_generation,
+        key="generation",
+        flag="--generation",
+        metavar="G",
+        example="keras3",
+    ),
+    Field(
+        name="hubs",
+        help="the library of models that goes with it: cv, nlp",
+        shape=Shape.MANY,
+        parse=parsers.parse_hub,
+        key="with-hub",
+        flag="--with-hub",
+        metavar="HUB",
+        example="cv",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="portable",
+        help="locks name files, not index hosts",
+        shape=Shape.YES,
+        parse=_text,
+        key="portable",
+        flag="--portable",
+        scope=Scope.LOCK,
+        initial=False,
+    ),
+    Field(
+        name="installers",
+        help="what locks are written for: uv, conda",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_installer),
+        key="installers",
+        scope=Scope.NONE,
+        distinct=True,
+        initial=("uv",),
+    ),
+    Field(
+        name="channels",
+        help="a conda channel, for --conda; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_channel),
+        key="channels",
+        flag="--channel",
+        metavar="URL",
+        example="conda-forge",
+        scope=Scope.LOCK,
+        distinct=True,
+        initial=("conda-forge",),
+    ),
+    Field(
+        name="conda",
+        help="what is in a conda environment: full for all of it, base for Python alone",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_conda),
+        key="conda",
+        scope=Scope.NONE,
+        initial="full",
+    ),
+    Field(
+        name="nix",
+        help="write a flake.nix where there is none (the default)",
+        shape=Shape.SWITCH,
+        parse=_text,
+        key="nix",
+        flag="--nix",
+        scope=Scope.LOCK,
+        initial=True,
+    ),
+    Field(
+        name="flake",
+        help="where that flake.nix finds kgen's own, such as flake:kgen",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_flake),
+        key="flake",
+        flag="--flake",
+        metavar="URL",
+        example="flake:kgen",
+        scope=Scope.LOCK,
+        initial=parsers.FLAKE,
+    ),
+)
+"""Every field, in the order in which locks and the documentation have them."""
+
+BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
+
+LOCKED: tuple[tuple[Field, LockEntry], ...] = tuple((field, field.lock) for field in FIELDS if field.lock is not None)
+"""The fields that shape what is locked."""
+
+
+def flags_of(scope: Scope) -> tuple[Field, ...]:
+    """The fields that commands of a scope have flags for; those that lock have those of a request too."""
+    scopes = {Scope.REQUEST, scope}
+    return tuple(field for field in FIELDS if field.flag is not None and field.scope in scopes)
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+
+def lock_data(request: EnvironmentRequest) -> dict[str, object]:
+    """What a lock says of the request that it was made for: key -> value; a key without a value is left out."""
+    found: dict[str, object] = {"environment": request.environment}
+    for _, entry in LOCKED:
+        found |= entry.write(getattr(request, entry.attribute))
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
+    """The request that a lock says it was made for.
+
+    Args:
+        data: its `[tool.kgen]`.
+
+    Raises:
+        ValueError: what it says is no request.
+    """
+    try:
+        values: dict[str, Any] = {entry.attribute: entry.read(data) for _, entry in LOCKED}
+        name = data["environment"].removesuffix(f"-{data['accelerator']}")
+        return EnvironmentRequest(name=name, **values)
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{error} in [tool.kgen]") from None
+
+
+def from_text(texts: Mapping[str, str]) -> dict[str, object]:
+    """What stands in a conda lock, where each value is one text, as a pylock has it."""
+    many = {
+        key for field, entry in LOCKED if field.shape is Shape.MANY and field.initial == () for key in entry.write(())
+    }
+    return {key: text.split(", ") if key in many else _plain_value(text) for key, text in texts.items()}
+
+
+def _plain_value(text: str) -> object:
+    return True if text == str(True) else text
+
+
+def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, ...]:
+    """The keys of what two requests ask differently, by their names in the settings."""
+    return tuple(
+        str(field.key) for field, entry in LOCKED if getattr(one, entry.attribute) != getattr(other, entry.attribute)
+    )
+
+
+# -- command lines -----------------------------------------------------------------------------------------------------
+
+
+def accelerator_words(accelerator: Accelerator) -> tuple[str, ...]:
+    """The words of a command line that ask for an accelerator."""
+    return ("--cpu",) if accelerator == CPU else ("--cuda", accelerator.version)
+
+
+def words_of(request: EnvironmentRequest) -> Iterator[str]:
+    """The words that ask for a request, without the command: a lock made with them is of the same request."""
+    yield from request.backends
+    if request.joint:
+        yield from ("--together", request.name)
+    yield from accelerator_words(request.accelerator)
+    for field, entry in LOCKED:
+        if entry.attribute not in {"backends", "accelerator"}:
+            yield from field.typed(getattr(request, entry.attribute))
+
+
+def lock_command(request: EnvironmentRequest, **form: object) -> str:
+    """The command that locks a request.
+
+    Args:
+        request: the request.
+        form: values of the fields that are no part of a request, as `portable=True`; and `conda=True` for `--conda`.
+    """
+    words = ["kgen", "lock", *words_of(request)]
+    for name, value in form.items():
+        if name == "conda":
+            words += ["--conda"] if value else []
+        else:
+            words += BY_NAME[name].typed(value)
+    return shlex.join(words)

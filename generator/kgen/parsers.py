@@ -1,0 +1,279 @@
+"""The parsers of single values that can be asked for: text -> value, or what is wrong with it.
+
+Settings, flags and locks are read with the same ones, so that a value means the same wherever it stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+
+from packaging.version import InvalidVersion, Version
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import Requirement, parse_requirement
+from kgen.project import printable
+from kgen.tables import nearest
+
+INSTALLERS = ("uv", "conda")
+CONDA = ("full", "base")
+"""How an environment of conda is filled."""
+_SHOWN = 80
+"""So much of a wrong value is shown; a settings file may hold anything."""
+_CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
+_GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
+_GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
+_OLDEST_GPU = Version("3.0")
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
+_PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
+_CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
+_SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
+"""A user alone, as in `ssh://git@host`, is no secret."""
+FLAKE = "flake:kgen"
+"""Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
+OWN_INDEX = "true"
+"""The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
+_URL = r"(?:https?|file)://[^\s\"'<>]+"
+_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
+_FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
+
+
+def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
+    """The name of a backend that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return text if text in matrix.backends else known(text, matrix.short_names, "backend")
+
+
+def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:
+    """The name of a generation of Keras that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return known(text, tuple(matrix.generations), "generation")
+
+
+def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
+    """What a library of models is for: `cv`, `nlp`.
+
+    Raises:
+        ValueError: no generation has such a library.
+    """
+    hubs = dict.fromkeys(hub for generation in matrix.generations.values() for hub in generation.hubs)
+    return known(text, tuple(hubs), "library of models")
+
+
+def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
+    """Conda's name of a platform that the matrix knows.
+
+    Raises:
+        ValueError: it knows none of this name.
+    """
+    return known(text, tuple(matrix.platforms), "platform")
+
+
+def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
+    """A CPython minor that the matrix knows, as `3.12`.
+
+    Raises:
+        ValueError: it knows no such minor, or this is none.
+    """
+    known = [row.version for row in matrix.pythons]
+    if text in known:
+        return text
+    patch = re.fullmatch(_PATCH, text)
+    if patch is not None and patch["minor"] in known:
+        raise ValueError(f"`{shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
+    raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
+
+
+def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
+    """`12`, `12.6` or `auto`.
+
+    Raises:
+        ValueError: it is none of these, or the matrix knows no such major.
+    """
+    if text == "auto":
+        return text
+    majors = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
+    match = re.fullmatch(_CUDA, text)
+    if match is None:
+        raise ValueError(
+            f"`{shown(text)}` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
+        )
+    if int(match["major"]) not in matrix.cuda_majors:
+        raise ValueError(f"unknown CUDA `{text}`; known are {majors}")
+    return text
+
+
+def parse_installer(text: str) -> str:
+    """`uv` or `conda`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return known(text, INSTALLERS, "installer")
+
+
+def parse_conda(text: str) -> str:
+    """`full` or `base`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return known(text, CONDA, "way to fill a conda environment")
+
+
+def parse_channel(text: str) -> str:
+    """A channel of conda, by its name or its URL.
+
+    Raises:
+        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
+    """
+    if re.search(_CREDENTIALS, text):
+        raise ValueError(f"`{shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
+    if re.fullmatch(_CHANNEL, text) is None:
+        raise ValueError(f"`{shown(text)}` is no channel such as conda-forge or https://conda.example/main")
+    return text
+
+
+def parse_flake(text: str) -> str:
+    """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
+
+    Raises:
+        ValueError: it is none, or holds credentials: `flake.nix` is committed.
+    """
+    if re.search(_SECRET, text):
+        raise ValueError(f"`{shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git")
+    if re.fullmatch(_FLAKE, text) is None:
+        raise ValueError(f"`{shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
+    return text
+
+
+def parse_requirement_flag(text: str) -> Requirement:
+    """A requirement on a package of the index; its name is normalised.
+
+    Raises:
+        ValueError: it is none, or names a URL. A lock pins what an index has.
+    """
+    try:
+        requirement = parse_requirement(text)
+    except ValueError:
+        raise ValueError(f"`{shown(text)}` is no requirement such as scikit-learn>=1.5") from None
+    if requirement.url is not None:
+        raise ValueError(f"`{shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
+    return requirement
+
+
+def parse_specifiers(text: str) -> VersionRange:
+    """A range of versions, as `>=3.10`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return VersionRange(text)
+    except ValueError:
+        pass
+    try:
+        example = f"=={Version(text)}"
+    except InvalidVersion:
+        raise ValueError(f"`{shown(text)}` is no range of versions such as >=3.10,<4") from None
+    raise ValueError(f"`{shown(text)}` is no range of versions; for this version only, write {example}")
+
+
+def parse_glibc(text: str) -> Version:
+    """A version of glibc, as `2.28`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(_GLIBC, text) is None:
+        raise ValueError(f"`{shown(text)}` is no version of glibc such as 2.28")
+    return Version(text)
+
+
+def parse_driver(text: str) -> DriverVersion:
+    """A version of NVIDIA's driver, as `535.183` or `580.65.06`, or a branch alone, as `580`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return DriverVersion(text)
+    except ValueError:
+        raise ValueError(f"`{shown(text)}` is no driver version such as 535.183 or 580.65.06") from None
+
+
+def parse_gpu(text: str) -> Version:
+    """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = re.fullmatch(_GPU, text)
+    if match is not None:
+        capability = Version(f"{match['major']}.{match['minor']}")
+        # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
+        if capability >= _OLDEST_GPU:
+            return capability
+    raise ValueError(
+        f"`{shown(text)}` is no compute capability such as 8.0 or sm_80;"
+        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+    )
+
+
+def parse_torch_index(text: str) -> str:
+    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that holds `cpu`, `cu126` and so on.
+
+    Raises:
+        ValueError: it is neither, or holds credentials: settings are committed.
+    """
+    if text == OWN_INDEX:
+        return text
+    if re.search(_CREDENTIALS, text):
+        raise ValueError(f"`{shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
+    if re.fullmatch(_URL, text) is None:
+        raise ValueError(f"`{shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
+    return text.rstrip("/")
+
+
+def parse_date(text: str) -> dt.date:
+    """A day, as `2026-11-20`.
+
+    Raises:
+        ValueError: it is none. A moment is refused: the matrix knows the day of a release and no more.
+    """
+    moment = re.fullmatch(_MOMENT, text)
+    if moment is not None:
+        raise ValueError(f"`{shown(text)}` is a moment; give the day alone, {moment['day']}")
+    if re.fullmatch(_DAY, text) is not None:
+        with contextlib.suppress(ValueError):
+            return dt.date.fromisoformat(text)
+    raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20")
+
+
+def known(text: str, names: tuple[str, ...], what: str) -> str:
+    """A name that is one of these.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if text in names:
+        return text
+    near = nearest(text, names)
+    guess = f"did you mean `{near}`? Known" if near else "known"
+    raise ValueError(f"unknown {what} `{shown(text)}`; {guess} are {', '.join(names)}")
+
+
+def shown(text: str) -> str:
+    """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
+    hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
+    return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")

@@ -29,13 +29,12 @@ import datetime
 import functools
 import json
 import re
-import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import condarc, host
+from kgen import condarc, host, storage
 from kgen.errors import OutsideError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -292,7 +291,7 @@ class Rattler:
                 "packages.conda": {name: dict(one) for name, one in mine.items() if not name.endswith(".tar.bz2")},
                 "repodata_version": 1,
             }
-            with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            with storage.scratch() as folder:
                 path = Path(folder, "repodata.json")
                 path.write_text(json.dumps(index), encoding="utf-8")
                 try:

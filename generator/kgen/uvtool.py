@@ -6,13 +6,16 @@ import functools
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from kgen import host, process
+from kgen import host, process, storage
 from kgen.errors import OutsideError
+
+if TYPE_CHECKING:
+    import threading
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never"})
 """Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
@@ -51,6 +54,30 @@ def find() -> str:
     return found
 
 
+def run(
+    args: Sequence[str],
+    *,
+    env: Mapping[str, str] = MappingProxyType({}),
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    cancel: threading.Event | None = None,
+) -> process.Completed:
+    """Runs uv, as :func:`kgen.process.run` does, with what is common to all of its runs.
+
+    Its temporary files, such as its locks, are in a folder that goes with it: uv leaves them behind when it is killed.
+    """
+    with storage.scratch() as temporary:
+        return process.run(
+            args,
+            env={**ENVIRONMENT, "TMPDIR": str(temporary), **env},
+            stdin=stdin,
+            cwd=cwd,
+            timeout=timeout,
+            cancel=cancel,
+        )
+
+
 def indexes(program: str, root: Path) -> tuple[str, ...]:
     """The simple indexes that uv asks for any package, the most important first; with the credentials it has for them.
 
@@ -64,10 +91,9 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
     Raises:
         OutsideError: uv cannot be asked, or is configured for no index at all.
     """
-    done = process.run(
+    done = run(
         [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *_INTERPRETER, *PLAIN],
         stdin="",
-        env=ENVIRONMENT,
         cwd=root,
         timeout=_SECONDS,
     )
@@ -128,14 +154,13 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     Raises:
         OutsideError: uv knows no such builds, or does not say where.
     """
-    with tempfile.TemporaryDirectory(prefix="kgen-") as nothing:
-        done = process.run(
+    with storage.scratch() as nothing:
+        done = run(
             [
                 program, "pip", "compile", "-", "--torch-backend", label, "--no-deps", "--offline", "--verbose",
-                "--cache-dir", nothing, "--no-header", *_INTERPRETER, *PLAIN,
+                "--cache-dir", str(nothing), "--no-header", *_INTERPRETER, *PLAIN,
             ],
             stdin=package,
-            env=ENVIRONMENT,
             cwd=root,
             timeout=_SECONDS,
         )  # fmt: skip
@@ -161,7 +186,7 @@ def find_interpreter(program: str, minor: str) -> str | None:
         OutsideError: uv cannot be started.
     """
     asked = [program, "python", "find", "--system", "--no-project", f"cpython@{minor}", *PLAIN]
-    done = process.run(asked, env=ENVIRONMENT, timeout=_SECONDS)
+    done = run(asked, timeout=_SECONDS)
     if done.status == 0:
         return done.stdout.strip()
     return next(map(str, host.pyenv_interpreters(minor)), None)

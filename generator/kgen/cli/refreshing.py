@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, project, resources, settings, storage, uvtool, wheels
+from kgen import host, index, leftovers, project, resources, settings, storage, uvtool, wheels
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
     target = _target(root, for_project=arguments.project)
+    leftovers.sweep(root, root / project.LOCKS, None)
     torch_index = _torch_index(arguments, root)
     with contextlib.nullcontext() if arguments.check else _held(target):
         texts = Folder(resources.folder("matrix")) if target.own else origin.layered(target.folder)

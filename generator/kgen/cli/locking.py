@@ -103,6 +103,8 @@ def lock(
             cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
+            indexes=uvtool.configured(root),
+            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
         )
 
     program = uvtool.find()

@@ -109,7 +109,13 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> 
     own = uvtool.own_base(program, root, torch_index)
     cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
     with (
-        wheels.WheelReader(cache=None, cancel=cancel, certificates=host.variable("SSL_CERT_FILE")) as reader,
+        wheels.WheelReader(
+            cache=None,
+            cancel=cancel,
+            certificates=host.variable("SSL_CERT_FILE"),
+            indexes=uvtool.configured(root),
+            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+        ) as reader,
         _progress() as told,
     ):
 

@@ -20,13 +20,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen import host, storage, uvtool
-from kgen.errors import OutsideError
+from kgen.errors import OutsideError, TimedOut
 from kgen.matrix.records import Platform
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, SourceRelease
-from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
+from kgen.uvtool import PLAIN, bounded, failure, words
 
 _NO_SOLUTION = 1
+_RESOLUTION = 900.0
+"""Seconds that a resolution may take. An installation may take longer: its files are large."""
+
 _PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
 _REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
@@ -200,7 +203,8 @@ class Uv:
                 output.write_text(_preferences(kept), encoding="utf-8")
             narrowed = folder / "constraints.txt"
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-            done = uvtool.run(
+            try:
+                done = uvtool.run(
                 [
                     self._program, "pip", "compile", _asked(requirements, own, folder), "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
@@ -208,13 +212,15 @@ class Uv:
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
                 env={
-                    **ENVIRONMENT,
                     **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
                     **({"UV_FIND_LINKS": found} if found else {}),
                 },
                 cwd=self._root,
                 cancel=self._cancel,
-            )  # fmt: skip
+                timeout=host.seconds(_RESOLUTION),
+                )  # fmt: skip
+            except TimedOut:
+                raise uvtool.too_late("the resolution by uv", _RESOLUTION) from None
             if done.status == 0:
                 return _read(output)
         refused = _REFUSED.search(done.stderr)

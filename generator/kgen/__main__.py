@@ -17,7 +17,7 @@ def main() -> int:
         from kgen.cli import console  # noqa: PLC0415 - as above
 
         console.result(f"kgen {__version__}")
-        os._exit(0 if console.flush() is None else 4)
+        os._exit(console.finished(0))
     # A run makes many objects and keeps most of them to its end: looking for garbage costs it 10 ms and finds none.
     gc.disable()
     from kgen.cli.main import run  # noqa: PLC0415

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import functools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from kgen.cli import console
 from kgen.errors import MEANINGS, UsageError
 
 _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \(choose from (?P<known>.*)\)"
@@ -36,6 +38,11 @@ class _Parser(argparse.ArgumentParser):
         """The help, as wide as the terminal."""
         self.formatter_class = functools.partial(_Formatter, ask=True)
         return super().format_help()
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        # argparse itself would be silent about what cannot be printed
+        if message:
+            (console.say if file is sys.stderr else console.result)(message.removesuffix("\n"))
 
     def error(self, message: str) -> NoReturn:
         from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from kgen.errors import KgenError
+from kgen.errors import ExitStatus, KgenError, OutsideError
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
@@ -32,8 +32,8 @@ def result(text: str) -> None:
     _write(sys.stdout, text + "\n")
 
 
-def flush() -> OSError | None:
-    """Sees all that was printed to its end; gives the fault because of which a result was lost, if one was.
+def finished(status: int) -> int:
+    """Sees all that was printed to its end; gives the exit status, which is another one where a result was lost.
 
     That nobody reads any more, or that a stream was closed from the start, is no fault: it is what was wished for.
     """
@@ -44,14 +44,17 @@ def flush() -> OSError | None:
                     stream.flush()
                 except OSError as fault:
                     _lose(stream, fault)
-    return _lost[0] if _lost else None
+    if _lost and status == ExitStatus.DONE:
+        error(OutsideError(f"the result could not be printed: {_lost[0].strerror or _lost[0]}"))
+        return ExitStatus.OUTSIDE
+    return status
 
 
 _lost: list[OSError] = []
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Prints; where that is impossible, the command goes on to its end, and :func:`flush` tells of it."""
+    """Prints; where that is impossible, the command goes on to its end, and :func:`finished` tells of it."""
     if stream is None:  # it was closed before kgen was started
         return
     try:

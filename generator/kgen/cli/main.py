@@ -10,7 +10,7 @@ from types import FrameType
 
 from kgen import __version__
 from kgen.cli import arguments, console
-from kgen.errors import ExitStatus, KgenError, OutsideError
+from kgen.errors import ExitStatus, KgenError
 
 _COMMANDS = {
     "init": "kgen.cli.initialise",
@@ -39,10 +39,7 @@ def run(argv: Sequence[str]) -> int:
     words, debug = arguments.without_debug(argv)
     try:
         status = _run(words)
-        lost = console.flush()
-        if lost is not None and status == ExitStatus.DONE:
-            console.error(OutsideError(f"the result could not be printed: {lost.strerror or lost}"))
-            return ExitStatus.OUTSIDE
+        status = console.finished(status)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - this is the end of the line; faults in Rust are no `Exception`

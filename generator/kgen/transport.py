@@ -260,5 +260,6 @@ class Session(requests.Session):
         first = resp.history[0].url if resp.history else resp.url
         reason = why_not(first, urllib.parse.urljoin(resp.url, target))
         if reason is not None:
+            resp.close()
             raise Refused(f"{urllib.parse.urlsplit(resp.url).netloc.rpartition('@')[2]} {reason}")
         return target

@@ -78,7 +78,7 @@ class TestTalk:
         result = kgen()
         assert (result.status, result.stdout) == (2, "")
         assert result.stderr == kgen("--help").stdout
-        assert result.stderr.startswith("usage: kgen [-h] [-V] COMMAND ...\n")
+        assert result.stderr.startswith("usage: kgen [-h] [-V] [--debug] COMMAND ...\n")
 
     @pytest.mark.parametrize("command", [(), ("init",), ("solve",), ("lock",), ("matrix",), ("matrix", "show")])
     def test_help(self, kgen: Kgen, command: tuple[str, ...]) -> None:

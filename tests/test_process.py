@@ -140,3 +140,61 @@ def test_what_was_said_before_the_time_was_over_is_kept() -> None:
         run([sys.executable, "-c", program], timeout=2, keep=1000)
     assert caught.value.stdout == "here\n"
     assert 1000 <= len(caught.value.stderr) <= 70000
+
+
+ORPHANS = """
+import os, subprocess, sys, time
+from kgen.process import run
+program = '''
+import os, subprocess, sys, time
+folder = sys.argv[1]
+subprocess.Popen([sys.executable, "-c", sys.argv[2], folder + "/grandchild"])
+subprocess.Popen([sys.executable, "-c", sys.argv[2], folder + "/apart"], start_new_session=True)
+open(folder + "/child", "w").write(str(os.getpid()))
+time.sleep(60)
+'''
+run([sys.executable, "-c", program, sys.argv[1], sys.argv[2]])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="who is in a session of its own is found in /proc")
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_sigkill_of_kgen_ends_the_whole_family(tmp_path: Path, *, whole_group: bool) -> None:
+    """Also who has left the process group, as build tools' servers do; and if kgen's own group is killed."""
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path), SLEEPER], start_new_session=True)
+    pids = [_pid_in(tmp_path / name) for name in ("child", "grandchild", "apart")]
+    assert all(map(_alive, pids))
+    if whole_group:
+        os.killpg(parent.pid, signal.SIGKILL)
+    else:
+        parent.kill()
+    parent.wait()
+    for _ in range(250):
+        if not any(map(_alive, pids)):
+            break
+        time.sleep(0.02)
+    assert [pid for pid in pids if _alive(pid)] == []
+
+
+def test_what_ends_in_order_is_left_to_itself(tmp_path: Path) -> None:
+    """What a program has put into a session of its own outlives an orderly end of kgen: it may be a daemon."""
+    script = (
+        "from kgen.process import run; import sys;"
+        "run([sys.executable, '-c', 'import subprocess, sys;"
+        ' subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]], start_new_session=True,'
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)', sys.argv[1], sys.argv[2]])"
+    )
+    subprocess.run([sys.executable, "-c", script, SLEEPER, str(tmp_path / "pid")], check=True)
+    pid = _pid_in(tmp_path / "pid")
+    time.sleep(0.5)
+    assert _alive(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_many_at_once_are_all_told_of_and_kgen_ends_alone() -> None:
+    script = (
+        "from kgen.process import run; from concurrent.futures import ThreadPoolExecutor as P;"
+        "print(sum(d.status for d in P(8).map(lambda n: run(['sh', '-c', f'exit {n % 3}']), range(60))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "60\n"

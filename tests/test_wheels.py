@@ -275,7 +275,9 @@ class TestFaults:
 
     def test_credentials_are_hinted_at(self, index: Index, reader: WheelReader) -> None:
         index.constant = "401"
-        assert ".netrc" in refusal(reader, index).hints[0]
+        assert refusal(reader, index).hints == (f"curl --head --location {index.url('large.whl')}",)
+        with WheelReader(cache=None, indexes=[index.url("simple/")]) as own:
+            assert ".netrc" in refusal(own, index).hints[0]
 
     def test_500_then_ok(self, index: Index, reader: WheelReader) -> None:
         index.faults = ["500", "503"]

@@ -10,23 +10,32 @@ import sys
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    _fill_closed()
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
         from kgen import __version__  # noqa: PLC0415 - spares importing the command line
+        from kgen.cli import console  # noqa: PLC0415 - as above
 
-        sys.stdout.write(f"kgen {__version__}\n")
-        return 0
+        console.result(f"kgen {__version__}")
+        os._exit(console.finished(0))
     # A run makes many objects and keeps most of them to its end: looking for garbage costs it 10 ms and finds none.
     gc.disable()
     from kgen.cli.main import run  # noqa: PLC0415
 
     status = run(arguments)
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
-        sys.stderr.flush()
     # All that was opened is closed. What is left is to take down thousands of objects one by one, which costs a tenth
     # of a solve, and after ctrl-C to wait for a thread that sits in a read of the network.
     os._exit(status)
+
+
+def _fill_closed() -> None:
+    """Puts something in the place of standard streams that are closed: the next file that is opened would be there."""
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        with contextlib.suppress(OSError):
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":

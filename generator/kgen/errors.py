@@ -7,7 +7,8 @@ type next. Only :mod:`kgen.cli` renders them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 
 class ExitStatus(enum.IntEnum):
@@ -18,7 +19,21 @@ class ExitStatus(enum.IntEnum):
     USAGE = 2
     NO_SOLUTION = 3
     OUTSIDE = 4
+    BUG = 5
     INTERRUPTED = 130
+
+
+MEANINGS: Mapping[ExitStatus, str] = MappingProxyType(
+    {
+        ExitStatus.DONE: "done",
+        ExitStatus.CHECK_FAILED: "a check said no",
+        ExitStatus.USAGE: "wrong call or settings",
+        ExitStatus.NO_SOLUTION: "no solution",
+        ExitStatus.OUTSIDE: "something outside failed",
+        ExitStatus.BUG: "a bug in kgen",
+    }
+)
+"""Exit status -> what it means, as help and manual have it."""
 
 
 class KgenError(Exception):

@@ -86,6 +86,36 @@ def home() -> Path | None:
         return None
 
 
+def seconds(usual: float) -> float:
+    """So long something may take altogether that asks an index or a channel: KGEN_TIMEOUT, or what is usual for it.
+
+    Raises:
+        SettingsError: the variable is no number of seconds.
+    """
+    text = variable("KGEN_TIMEOUT")
+    if not text:
+        return usual
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise SettingsError(
+            f"KGEN_TIMEOUT: `{ascii(text)[1:-1][:40]}` is no number of seconds",
+            hints=[f"export KGEN_TIMEOUT={usual:g}"],
+        )
+    return found
+
+
+def temporary_folder() -> Path:
+    """Where the system has temporary files, as Python's own `tempfile` has it, which is slower to import."""
+    named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
+    for text in (*named, "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108 - where the others are named
+        if os.path.isdir(text) and os.access(text, os.W_OK | os.X_OK):  # noqa: PTH112 - asked at each start
+            return Path(os.path.abspath(text))  # noqa: PTH100 - of a path that may be relative
+    return Path.cwd()
+
+
 def pyenv_interpreters(minor: str) -> list[Path]:
     """CPythons of this minor that pyenv has, the newest patch first.
 

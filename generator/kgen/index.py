@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from kgen.errors import OutsideError
+from kgen.logins import apart
+from kgen.transport import why_not
 from kgen.wheels import Page, keep, kept
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
@@ -163,7 +165,9 @@ class Index:
         return page
 
     def _file(self, url: str) -> Path | None:
-        return None if self._cache is None else self._cache / hashlib.sha256(url.encode()).hexdigest()
+        # without credentials, which could be guessed from a digest
+        plain = apart(url)[0]
+        return None if self._cache is None else self._cache / hashlib.sha256(plain.encode()).hexdigest()
 
     def _load(self, url: str) -> Page | None:
         """The page that was kept; None if there is none, or it is damaged."""
@@ -268,6 +272,16 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
     login = urllib.parse.urlsplit(asked)
     plain = "@" not in login.netloc
 
+    led: set[str] = set()
+
+    def refuse_astray(url: str) -> None:
+        place = "/".join(url.split("/", 3)[:3])
+        if place not in led:
+            reason = why_not(asked, url, downgrade=True)
+            if reason is not None:
+                raise OutsideError(f"the page {shown(asked)} {reason}", hints=[f"curl --location {shown(asked)}/"])
+            led.add(place)
+
     def absolute(url: str) -> bool:
         # joining URLs takes longer than all the rest, and of thousands of files nearly all need none
         return plain and url.startswith(("https://", "http://"))
@@ -281,9 +295,11 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
             version = row.filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
         if not version:
             continue
+        url = row.url if absolute(row.url) else _with_login(urllib.parse.urljoin(base, row.url), login)
+        refuse_astray(url)
         yield IndexFile(
             filename=row.filename,
-            url=row.url if absolute(row.url) else _with_login(urllib.parse.urljoin(base, row.url), login),
+            url=url,
             sha256=row.sha256,
             version=version,
             tags=tags,

@@ -2,11 +2,19 @@
 
 A program runs in a session of its own, so that its whole family can be ended together and a ctrl-C at the
 terminal reaches kgen alone. No shell is ever between kgen and the program.
+
+A family ends with kgen however kgen ends, also by SIGKILL, when kgen can do nothing itself: a warden, which is a small
+shell script in a session of its own, reads from a pipe which families there are. The pipe ends when kgen does, and the
+warden then kills what is left. `PR_SET_PDEATHSIG` would not do: it reaches the program and not what the program has
+started, it exists on Linux only, and setting it takes code of Python's between fork and exec, which may deadlock in a
+process with threads.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -29,6 +37,33 @@ _TICK = 0.05
 """Seconds after which a set `cancel` is noticed at the latest."""
 
 _CHUNK = 65536
+
+_FAMILY = "KGEN_FAMILY"
+"""The variable that tells members of a family apart from other processes; its value is of one run of kgen."""
+
+_WARDEN = r"""
+groups=' ' starting=0
+while read -r word group; do
+    case $word in
+        starting) starting=$((starting + 1)) ;;
+        failed) starting=$((starting - 1)) ;;
+        started) starting=$((starting - 1)) groups="$groups$group " ;;
+        ended) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+    esac
+done
+[ "$starting$groups" = '0 ' ] && exit
+for group in $groups; do kill -9 "-$group" 2>/dev/null; done
+# Who has opened a session of its own, or had just been started, is known by the family's name, where there is a /proc.
+# Three looks: who is between fork and exec has no name yet, and who is about to fork may be a step ahead.
+for look in 1 2 3; do
+    for found in $(grep -lsF "$1" /proc/[0-9]*/environ); do
+        found=${found#/proc/}
+        kill -9 "${found%/environ}" 2>/dev/null
+    done
+    sleep 0.05
+done
+"""
+"""Reads of families until the pipe ends, and then ends those that are left."""
 
 
 class Completed(NamedTuple):
@@ -118,7 +153,7 @@ def replace(args: Sequence[str], *, env: Mapping[str, str | None], cwd: Path | N
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(ValueError, OSError):
+        with contextlib.suppress(ValueError, OSError, AttributeError):  # closed, full, never there
             stream.flush()
     try:
         if cwd is not None:
@@ -138,9 +173,11 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     import subprocess  # noqa: PLC0415 - `replace` does without it
 
-    environment = {**os.environ, **(env or {})}
+    warden = _warden()
+    environment = {**os.environ, **(env or {}), _FAMILY: warden.family}
+    warden.tell("starting")
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             words,
             bufsize=0,
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
@@ -151,7 +188,62 @@ def _start(
             start_new_session=True,
         )
     except OSError as error:
+        # After any other exception, such as an interrupt, it may be there: the warden goes on looking for it then.
+        warden.tell("failed")
         raise _start_fault(words[0], error, cwd=cwd, path=environment.get("PATH")) from error
+    warden.tell(f"started {child.pid}")
+    return child
+
+
+class _Warden(NamedTuple):
+    """What outlives kgen to end its families.
+
+    Attributes:
+        pipe: where it is told of them; None where it could not be started, and families end with an orderly end only.
+        family: what is in the environment of each member.
+    """
+
+    pipe: int | None
+    family: str
+
+    def tell(self, words: str) -> None:
+        """Tells it what has happened; shorter than what a pipe takes at once, so safe from many threads."""
+        if self.pipe is not None:
+            with contextlib.suppress(OSError):  # it was killed, perhaps with all that its user had
+                os.write(self.pipe, f"{words}\n".encode())
+
+
+@functools.cache
+def _warden_of(_process: int) -> _Warden:
+    family = os.urandom(8).hex()
+    reading, writing = os.pipe()
+    try:
+        os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _WARDEN, "kgen-warden", f"{_FAMILY}={family}"],
+            {"PATH": os.environ.get("PATH") or os.defpath},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, reading, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+            setsid=True,
+        )
+    except (OSError, NotImplementedError, ValueError):
+        os.close(writing)
+        return _Warden(None, family)
+    finally:
+        os.close(reading)
+    return _Warden(writing, family)
+
+
+_starting = _thread.allocate_lock()
+
+
+def _warden() -> _Warden:
+    """The warden of this process, started when it is first needed."""
+    with _starting:
+        return _warden_of(os.getpid())
 
 
 def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | None) -> OutsideError:
@@ -196,6 +288,7 @@ def _family_of(child: subprocess.Popen[bytes], pipes: _Pipes) -> Iterator[None]:
         # Reached after a second ctrl-C too.
         _signal(child, signal.SIGKILL)
         child.wait()
+        _warden().tell(f"ended {child.pid}")
 
 
 def _ask_to_end(child: subprocess.Popen[bytes], pipes: _Pipes) -> None:

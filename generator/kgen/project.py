@@ -5,6 +5,8 @@ Kept light: `kgen run` needs no more than this to find an environment.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ PYPROJECT = "pyproject.toml"
 LOCKS = "locks"
 ENVS = Path(".kgen/envs")
 """The folder of the environments on disk, unless the settings name another."""
+
+ENVS_MARK = ".kgen-envs"
+"""What is in a folder outside of the project that a user has named with `--envs`."""
 
 
 def find_root(start: Path) -> Path:
@@ -80,18 +85,67 @@ def torch_index(root: Path) -> str | None:
 def envs(root: Path) -> Path:
     """The folder in which the project's environments are, absolute.
 
+    Settings may come from a stranger with the rest of a repository. A folder outside of the project counts only if
+    this machine's user has once named it with `--envs`, which has left a mark in it.
+
     Raises:
-        SettingsError: the settings cannot be read, or name no folder.
+        SettingsError: the settings cannot be read, or name no folder that environments may be in.
     """
     file, data = load(root)
     table = data if file is None or file.name == KGEN_TOML else data["tool"]["kgen"]
     named = table.get("envs") if isinstance(table, Mapping) else None
-    if named is None:
-        return root / ENVS
     try:
-        return root / parse_envs(named)
+        folder = root / (ENVS if named is None else parse_envs(named))
+        _refuse_place(root, folder)
     except ValueError as error:
+        if named is None:
+            raise SettingsError(
+                f"the folder of the environments: {error}",
+                hints=["name another with `--envs`, or `envs` in the settings"],
+            ) from None
         raise SettingsError(f"{file}: envs: {error}", hints=[f"edit {file}"]) from None
+    folder = Path(os.path.normpath(folder))
+    if not folder.is_relative_to(root) and not (folder / ENVS_MARK).is_file():
+        raise SettingsError(
+            f"{file}: envs: {printable(str(folder))} is outside of the project; settings may name such a folder only"
+            " after you have named it yourself",
+            hints=[f"kgen sync --all --envs {shlex.quote(printable(str(folder)))}"],
+        )
+    return folder
+
+
+def chosen_envs(root: Path, text: str) -> Path:
+    """The folder that `--envs` names, absolute; it may be anywhere but where it would be in the project's way.
+
+    Raises:
+        ValueError: environments cannot be there.
+    """
+    folder = Path.cwd() / parse_envs(text)
+    _refuse_place(root, folder)
+    return Path(os.path.normpath(folder))
+
+
+def _refuse_place(root: Path, folder: Path) -> None:
+    """Raises unless environments may be in this folder: kgen replaces folders in it.
+
+    Raises:
+        ValueError: the folder is the project's own, one above it, one that has another purpose, or elsewhere than its
+            path says.
+    """
+    # `..` behind a link is not where the path says; who writes that gets what the system makes of it
+    place, real = Path(os.path.normpath(folder)), Path(os.path.realpath(folder))
+    shown = printable(str(folder))
+    for one in (place, real):
+        for base in (root, Path(os.path.realpath(root))):
+            if base.is_relative_to(one):
+                raise ValueError(f"{shown} is the project's own folder, or above it")
+            for taken in (LOCKS, ".git"):
+                if one.is_relative_to(base / taken):
+                    raise ValueError(f"{shown} is in {taken}/ of the project, which has another purpose")
+    if place.is_relative_to(root) and real != Path(os.path.realpath(root)) / place.relative_to(root):
+        raise ValueError(
+            f"{shown} leads through a symbolic link to {printable(str(real))}; name that folder itself with `--envs`"
+        )
 
 
 def parse_envs(text: object) -> Path:

@@ -29,13 +29,12 @@ import datetime
 import functools
 import json
 import re
-import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import condarc, host
+from kgen import condarc, host, storage
 from kgen.errors import OutsideError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +52,9 @@ _SETTLE = 0.05
 
 _SILENCE = 60
 """Seconds after which a channel that says nothing counts as unreachable."""
+
+_ALTOGETHER = 900.0
+"""Seconds that all channels together may take for what is to be solved."""
 
 _OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
 _UNANSWERED = re.compile(r"error sending request")
@@ -160,7 +162,17 @@ class Rattler:
             # one after the other: they share what the first has fetched, and two at a time gain nothing
             return [await self._solve(query) for query in queries]
 
-        return _finished(every())
+        import asyncio  # noqa: PLC0415 - as below
+
+        limit = host.seconds(_ALTOGETHER)
+        try:
+            return _finished(every(), limit)
+        except asyncio.TimeoutError:
+            late = OutsideError(
+                f"the conda channels had not answered in full after {limit:g} s",
+                hints=[f"see whether they answer; for slow ones: export KGEN_TIMEOUT={2 * limit:g}"],
+            )
+            return [late for _ in queries]
 
     async def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
         from rattler.exceptions import SolverError  # noqa: PLC0415 - see `_load`
@@ -292,7 +304,7 @@ class Rattler:
                 "packages.conda": {name: dict(one) for name, one in mine.items() if not name.endswith(".tar.bz2")},
                 "repodata_version": 1,
             }
-            with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
+            with storage.scratch() as folder:
                 path = Path(folder, "repodata.json")
                 path.write_text(json.dumps(index), encoding="utf-8")
                 try:
@@ -334,10 +346,13 @@ def opened() -> Rattler:
     return Rattler(Path(named) if named else None)
 
 
-def _finished(work: Coroutine[Any, Any, T]) -> T:
+def _finished(work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
     import asyncio  # noqa: PLC0415 - slow to import, and every `kgen lock` reads this module
 
-    return asyncio.run(work)
+    async def timed() -> T:
+        return await (work if limit is None else asyncio.wait_for(work, limit))
+
+    return asyncio.run(timed())
 
 
 def _reraise_interrupt(error: BaseException) -> None:

@@ -9,6 +9,10 @@ Of a folder `locks/x` that is being replaced two siblings may be seen:
     be moved, an empty folder as the sign for that.
 
 Single files have a `.<name>.<random>.kgen-tmp` beside them. :func:`recover` knows what each of them means.
+
+What can be made again, an environment, is made in a folder of one run, `.<name>.<random>.kgen-stage`, and so is what
+is needed for a moment only, `kgen-<random>` in the folder for temporary files. Such a folder has kgen's mark in it,
+which is locked for as long as its maker lives; :func:`sweep` removes those whose maker has died.
 """
 
 from __future__ import annotations
@@ -23,16 +27,32 @@ import re
 import shlex
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from kgen import host
 from kgen.errors import OutsideError
 
 _NEW = ".kgen-new"
 _OLD = ".kgen-old"
 _TEMPORARY = ".kgen-tmp"
 _LOCK = ".kgen.lock"
+_SIBLING = re.compile(r"\.(.+)\.kgen-(?:new|old)")
+_STAGE = ".kgen-stage"
+_GUARD = ".kgen-sync"
+_SCRATCH = "kgen-"
+_MARK = "kgen-mark"
+_MARKED = b"made by kgen, and removed by it when its maker has ended\n"
+"""What is in a mark: nothing is removed as a leftover that does not carry it."""
+
+_MADE, _ASIDE = "made", "old"
+"""In a stage: the new folder, or the old one after the exchange; and the old one where they cannot be exchanged."""
+
+_PATIENCE = 0.3
+"""Seconds for which a folder that is held is asked for again: who sweeps holds it for a moment."""
+
 _ATTEMPTS = 50
 """How often a race is run again that another process won; losing it twice in a row is rare already."""
 
@@ -49,7 +69,7 @@ def recover(locks: Path) -> None:
     with _faults(locks, "cannot be cleaned of what an interrupted run left behind"):
         if not locks.is_dir():
             return
-        siblings = (re.fullmatch(r"\.(.+)\.kgen-(?:new|old)", path.name) for path in locks.iterdir())
+        siblings = (_SIBLING.fullmatch(path.name) for path in locks.iterdir())
         for name in sorted({match[1] for match in siblings if match}):
             _settle(locks / name)
         for folder, _, files in os.walk(locks):
@@ -108,15 +128,25 @@ def write_file(path: Path, content: bytes) -> None:
     """Writes one file, whole or not at all; on return it is safe on disk.
 
     A file that is there keeps its mode, and a symbolic link stays one: what it points to is written. A new
-    file gets mode 0644 less the umask. What a killed run left of the same in this folder is removed.
+    file gets mode 0644 less the umask. What a killed run left of the same in this folder is removed. Into what is no
+    regular file, as a device or a pipe, the content is written as it stands: such a thing cannot be replaced by
+    another without ceasing to be what it is.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
     with _faults(path, "cannot be written"):
-        place = Path(os.path.realpath(path))
-        if place.is_dir():
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        place = Path(os.path.realpath(path))
+        # Standard output that goes into a file is still not a file's name: what others write there stays.
+        if not stat.S_ISREG(mode) or place.is_relative_to("/proc") or path.parts[:2] == ("/", "dev"):
+            _write_through(path, content)
+            return
         _sweep(place.parent)
         temporary, handle = _temporary(place)
         try:
@@ -130,6 +160,16 @@ def write_file(path: Path, content: bytes) -> None:
         finally:
             os.close(handle)
         _sync(place.parent)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
 
 
 def create_file(path: Path, content: bytes) -> bool:
@@ -164,29 +204,218 @@ def create_file(path: Path, content: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def staged_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, which takes its place when the `with` block ends; left by an error, it goes.
+def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Path]:
+    """A new folder, which takes the place of `target` when the `with` block ends; left by an error, it goes.
 
-    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one, as with
-    :func:`replace_folder`; a killed run's leftovers are removed by the next one. What is in the folder is not
-    seen safely onto the disk: it is to be something that can be made again. To be called under
-    :func:`exclusive`.
+    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one (where the system
+    cannot exchange two folders at once, and after a kill, only when :func:`sweep` has run). The folder's path is of
+    this run alone, so that a program that has outlived an earlier run does no harm. What is in it is not seen safely
+    onto the disk: it is to be something that can be made again. To be called under :func:`exclusive`.
+
+    Args:
+        target: the folder that is to be replaced, or made.
+        owned: says of a folder in the target's place whether kgen has made it. Only such a folder, or an empty one, is
+            replaced.
 
     Raises:
-        OutsideError: that was impossible; the old folder stands.
+        OutsideError: that was impossible, or something is in the way that is not kgen's; the old folder stands.
     """
     with _faults(target, "cannot be written"):
-        _refuse_all_but_folder(target)
-        _settle(target)
-        staged = _sibling(target, _NEW)
-        staged.mkdir()
+        _refuse_foreign(target, owned)
+    with _faults(target, "cannot be written"), _marked(lambda: _sibling(target, f".{_random()}{_STAGE}")) as stage:
+        made = stage / _MADE
+        made.mkdir()
+        yield made
+        # whoever has put something there in the meantime keeps it
+        _refuse_foreign(target, owned)
+        _put_in_place(made, target)
+
+
+def _put_in_place(made: Path, target: Path) -> None:
+    aside = made.with_name(_ASIDE)
+    if not _is_there(target):
+        made.rename(target)
+    elif not _exchange(made, target):
+        try:
+            target.rename(aside)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # A folder from a lower layer of an overlay, as in a container's image: it can only be emptied.
+            _remove(target)
+        try:
+            made.rename(target)
+        except OSError:
+            if _is_there(aside):
+                aside.rename(target)
+            raise
+    _sync(target.parent)
+
+
+def _refuse_foreign(target: Path, owned: Callable[[Path], bool]) -> None:
+    """Raises unless the target is not there, is an empty folder, or is a folder that is kgen's."""
+    _refuse_all_but_folder(target)
+    if _is_there(target) and any(target.iterdir()) and not owned(target):
+        raise OutsideError(
+            f"{target} is in the way: kgen has not made it, and replaces nothing that is not its own",
+            hints=[
+                "name another folder with `--envs`, or `envs` in the settings",
+                f"ls -la {shlex.quote(str(target))}",
+            ],
+        )
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what is needed for a moment, in the place that the system has for that; it goes at the end.
+
+    What a killed run has left of the kind is removed by :func:`sweep`.
+
+    Raises:
+        OutsideError: there is no room for one.
+    """
+    place = host.temporary_folder()
+    with contextlib.ExitStack() as stack:
+        with _faults(place, "takes no folder"):
+            inside = stack.enter_context(_marked(lambda: place / f"{_SCRATCH}{_random()}")) / _MADE
+            inside.mkdir(mode=0o700)
+        yield inside
+
+
+def _random() -> str:
+    return os.urandom(6).hex()
+
+
+@contextlib.contextmanager
+def _marked(name: Callable[[], Path]) -> Iterator[Path]:
+    """A new folder with kgen's mark, locked as a sign that its maker is alive; it is removed at the end."""
+    folder, handle = _make_marked(name)
     try:
-        yield staged
-        with _faults(target, "cannot be written"):
-            _swap(staged, target)
+        yield folder
     finally:
         with contextlib.suppress(OSError):
-            _settle(target)
+            _remove_marked(folder)
+        os.close(handle)
+
+
+def _make_marked(name: Callable[[], Path]) -> tuple[Path, int]:
+    for _ in range(_ATTEMPTS):
+        folder = name()
+        folder.mkdir(mode=0o700)
+        try:
+            handle = os.open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:
+            # Somebody swept just between its creation and this.
+            continue
+        with contextlib.suppress(OSError):
+            # In vain where locks are unknown; nobody there can tell that it has no owner either.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            os.write(handle, _MARKED)
+            return folder, handle
+        os.close(handle)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(name()))
+
+
+def _remove_marked(folder: Path) -> None:
+    """Removes the folder, its mark last: half removed, it can still be told for what it is."""
+    for path in folder.iterdir():
+        if path.name != _MARK:
+            _remove(path)
+    (folder / _MARK).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def sweep(folder: Path) -> None:
+    """Removes what ended runs have left in a folder of environments or for temporary files; never a live run's.
+
+    An old environment that had been moved aside, and whose successor did not get into its place, is put back. What
+    cannot be removed is left to the next run. Nothing is removed but what carries kgen's mark.
+    """
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if _LEFTOVER.fullmatch(entry.name)]
+        for name in sorted(names):
+            with contextlib.suppress(OSError):
+                if name.endswith(_GUARD):
+                    _sweep_guard(folder / name)
+                elif name.endswith(_TEMPORARY):
+                    _sweep(folder, [name])
+                else:
+                    _sweep_marked(folder / name)
+
+
+_LEFTOVER = re.compile(
+    rf"\..+(?:{re.escape(_STAGE)}|{re.escape(_GUARD)}|{re.escape(_TEMPORARY)})|{re.escape(_SCRATCH)}[0-9a-f]{{12}}"
+)
+
+
+def _sweep_marked(folder: Path) -> None:
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+        return
+    try:
+        handle = os.open(folder / _MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        # Its maker was killed right then, or is about to make its mark and will see that the folder is gone.
+        folder.rmdir()
+        return
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        content = os.read(handle, len(_MARKED) + 1)
+        # A maker that was killed at once has written nothing into it, and nothing beside it.
+        if content == _MARKED or (not content and [path.name for path in folder.iterdir()] == [_MARK]):
+            name = re.fullmatch(rf"\.(.+)\.[0-9a-f]+{re.escape(_STAGE)}", folder.name)
+            if name is not None and _is_there(folder / _ASIDE) and not _is_there(folder.with_name(name[1])):
+                (folder / _ASIDE).rename(folder.with_name(name[1]))
+            _remove_marked(folder)
+    finally:
+        os.close(handle)
+
+
+def guard_of(target: Path) -> Path:
+    """The folder that is held while the folder `target` is made: what is in `target` comes and goes as a whole."""
+    return _sibling(target, _GUARD)
+
+
+def _sweep_guard(guard: Path) -> None:
+    """Removes the folder that a killed run has held; not while somebody holds it."""
+    if stat.S_ISDIR(guard.lstat().st_mode):
+        try:
+            handle = os.open(guard / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            guard.rmdir()
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (guard / _LOCK).unlink()
+            guard.rmdir()
+        finally:
+            os.close(handle)
+
+
+def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
+    """Does what :func:`recover` does, if nobody holds the folder, and only with folders in it that kgen replaces.
+
+    What cannot be finished is left to who writes into the folder next, and will be told of it.
+
+    Args:
+        folder: the folder.
+        replaced: says of a folder's name in it whether kgen replaces that one.
+    """
+    with contextlib.suppress(OSError, OutsideError):
+        if folder.is_symlink() or not folder.is_dir():
+            return
+        with exclusive(folder, who="kgen"):
+            siblings = (_SIBLING.fullmatch(path.name) for path in folder.iterdir())
+            for name in sorted({match[1] for match in siblings if match and replaced(match[1])}):
+                _settle(folder / name)
+            _sweep(folder)
+            if replaced(""):
+                for inside, _, files in os.walk(folder):
+                    _sweep(Path(inside), files)
 
 
 @contextlib.contextmanager
@@ -223,6 +452,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
     """The locked handle, and whether the folder had to be created."""
     created = False
     told = False
+    patience = time.monotonic() + _PATIENCE
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileExistsError):
             locks.mkdir()
@@ -238,6 +468,9 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
                 return handle, created
         except BlockingIOError:
             os.close(handle)
+            if wait is None and time.monotonic() < patience:
+                time.sleep(_PATIENCE / 20)
+                continue
             if wait is None:
                 raise OutsideError(
                     f"another `{who}` is at work in {locks}", hints=["wait for it to end, or end it"]

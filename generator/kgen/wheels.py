@@ -22,7 +22,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,15 +30,19 @@ from typing import Any, BinaryIO, NoReturn, TypeVar, final
 
 import platformdirs
 import requests
-import requests.adapters
+import requests.auth
 import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from kgen import logins, transport
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
 
 T = TypeVar("T")
+
+PATIENCE = transport.PATIENCE
+"""Seconds that an answer may take, whatever its size."""
 
 _TAIL = 128 * 1024
 """Bytes at a wheel's end that are asked for first: enough for a list of about a thousand files."""
@@ -285,12 +289,12 @@ class _Trust:
             return context
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
+class _Adapter(transport.Adapter):
     """Connections of one session, that share with all others what they trust."""
 
-    def __init__(self, trust: _Trust) -> None:
+    def __init__(self, trust: _Trust, patience: float) -> None:
         self._trust = trust
-        super().__init__()
+        super().__init__(patience)
 
     def build_connection_pool_key_attributes(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - as in requests
         """What tells one pool of connections from another; here one that has its certificates at hand."""
@@ -328,6 +332,8 @@ class WheelReader:
             latest when the timeout of 30 s for one piece is over.
         certificates: what SSL_CERT_FILE (or SSL_CERT_DIR) says, which requests does not read. As with uv, a
             file that is not there is ignored. REQUESTS_CA_BUNDLE, which requests reads by itself, wins.
+        indexes: the URLs of the indexes that the user has configured, with the credentials for them.
+        patience: seconds that an answer may take, whatever its size.
     """
 
     def __init__(
@@ -336,7 +342,11 @@ class WheelReader:
         cache: Path | None,
         cancel: threading.Event | None = None,
         certificates: str | None = None,
+        indexes: Iterable[str] = (),
+        patience: float = transport.PATIENCE,
     ) -> None:
+        self._logins = logins.Logins(indexes)
+        self._patience = patience
         self._cache = cache
         self._cancel = cancel or threading.Event()
         self._certificates = certificates if certificates and Path(certificates).exists() else None
@@ -404,13 +414,14 @@ class WheelReader:
             OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
+        url = self._logins.add(url)
         asked = _Wheel(url=url, filename=name, sha256="")
 
         def once() -> Page:
             try:
-                with self._session().get(url, headers=dict(headers), stream=True, timeout=_TIMEOUT) as response:
+                with self._get(url, {"Accept-Encoding": "gzip", **headers}) as response:
                     if response.status_code not in {requests.codes.not_modified, *absent}:
-                        _refuse_status(response, asked, asked_for_range=False)
+                        self._refuse_status(response, asked, asked_for_range=False)
                     body = self._body(response, asked, None) if response.status_code == requests.codes.ok else b""
                     if body is None:
                         raise asked.fault(f"{asked.host} sends more than {_WHOLE // 1024**2} MB")
@@ -569,8 +580,8 @@ class WheelReader:
         if span is not None:
             headers["Range"] = span
         try:
-            with self._session().get(wheel.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-                _refuse_status(response, wheel, asked_for_range=span is not None)
+            with self._get(wheel.url, headers) as response:
+                self._refuse_status(response, wheel, asked_for_range=span is not None)
                 return self._answer(response, wheel, end)
         except requests.RequestException as error:
             _refuse(error, wheel)
@@ -607,7 +618,7 @@ class WheelReader:
     def _body(self, response: requests.Response, wheel: _Wheel, expected: int | None) -> bytes | None:
         """The answer's content; None if it is endless."""
         body = bytearray()
-        for chunk in response.iter_content(_CHUNK):
+        for chunk in transport.content(response):
             self._refuse_if_cancelled(wheel)
             body += chunk
             if len(body) > _WHOLE:
@@ -618,22 +629,58 @@ class WheelReader:
             )
         return bytes(body)
 
+    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """Begins to ask, with the credentials of the index, or else those that netrc has for its server."""
+        plain, own = logins.apart(url)
+        login = own or self._logins.of(plain)
+        return self._session().get(
+            plain,
+            headers=dict(headers),
+            stream=True,
+            timeout=_TIMEOUT,
+            auth=None if login is None else _auth(login),
+        )
+
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = transport.Session()
             session.headers["User-Agent"] = "kgen"
             if self._certificates is not None:
                 session.verify = self._certificates
-            session.mount("https://", _Adapter(self._trust))
+            session.mount("https://", _Adapter(self._trust, self._patience))
+            session.mount("http://", _Adapter(self._trust, self._patience))
             self._local.session = session
             with self._lock:
                 self._sessions.append(session)
         return session
 
+    def _refuse_status(self, response: requests.Response, wheel: _Wheel, *, asked_for_range: bool) -> None:
+        """Raises if the status is that of a fault."""
+        status = response.status_code
+        codes = requests.codes
+        if status in {codes.ok, codes.partial_content} or (asked_for_range and status in _NO_SUCH_RANGE):
+            return
+        host = urllib.parse.urlsplit(response.url).netloc.rpartition("@")[2]
+        what = f"{host} answered {status} {response.reason or ''}".rstrip()
+        if status == codes.proxy_authentication_required:
+            raise wheel.fault(what, "put the proxy's credentials into its URL: env | grep --ignore-case proxy")
+        if status in {codes.unauthorized, codes.forbidden} and self._logins.configured(response.url):
+            # asked of nobody for a server that is merely named by another one
+            raise wheel.fault(what, f"put the credentials into ~/.netrc: machine {host} login NAME password WORD")
+        error = wheel.fault(what)
+        if status == codes.too_many_requests or status >= codes.server_error:
+            raise _PassingError(error)
+        raise error
+
     def _refuse_if_cancelled(self, wheel: _Wheel) -> None:
         if self._cancel.is_set():
             raise Cancelled(f"interrupted while {wheel.filename} was being read")
+
+
+def _auth(login: logins.Login) -> requests.auth.HTTPBasicAuth:
+    # requests would write what is no Latin-1 in it in another way than uv does
+    return requests.auth.HTTPBasicAuth(login.name.encode(), login.password.encode())
 
 
 def _local_path(url: str) -> Path | None:
@@ -643,27 +690,13 @@ def _local_path(url: str) -> Path | None:
     return Path(urllib.request.url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
-def _refuse_status(response: requests.Response, wheel: _Wheel, *, asked_for_range: bool) -> None:
-    """Raises if the status is that of a fault."""
-    status = response.status_code
-    codes = requests.codes
-    if status in {codes.ok, codes.partial_content} or (asked_for_range and status in _NO_SUCH_RANGE):
-        return
-    host = urllib.parse.urlsplit(response.url).netloc.rpartition("@")[2]
-    what = f"{host} answered {status} {response.reason or ''}".rstrip()
-    if status in {codes.unauthorized, codes.forbidden, codes.proxy_authentication_required}:
-        raise wheel.fault(what, f"put the credentials into ~/.netrc: machine {host} login NAME password WORD")
-    error = wheel.fault(what)
-    if status == codes.too_many_requests or status >= codes.server_error:
-        raise _PassingError(error)
-    raise error
-
-
 def _refuse(error: requests.RequestException, wheel: _Wheel) -> NoReturn:
     """Raises what an error of requests means; its own text may hold the URL's password, so is not shown."""
+    if isinstance(error, transport.Refused):
+        raise wheel.fault(str(error)) from error
     causes = list(_causes(error))
     # While the body comes, requests calls a timeout a broken connection.
-    late = (requests.Timeout, urllib3.exceptions.ReadTimeoutError)
+    late = (requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if any(isinstance(cause, late) for cause in causes):
         connect, read = _TIMEOUT
         raise wheel.fault(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import functools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from kgen.cli import console
 from kgen.cli.plan import RequestFlags
-from kgen.errors import UsageError
+from kgen.errors import MEANINGS, UsageError
 from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
 from kgen.parsers import OWN_INDEX
 
@@ -17,7 +19,11 @@ _INVALID_CHOICE = r"argument (?P<what>[\w-]+): invalid choice: '(?P<wrong>.*)' \
 _UNASKED = 80
 _ENVIRONMENT = "a locked environment, or its backend where that is locked once"
 _CONDA = "the environment of conda's, from what `kgen lock --conda` has locked"
-_EPILOG = "Exit status: 0 done, 1 a check said no, 2 wrong call or settings, 3 no solution, 4 something outside failed."
+_EPILOG = f"Exit status: {', '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}."
+DEBUG = "--debug"
+"""Declared here, and read before the arguments are parsed: parsing may fail, and so may importing what does it."""
+
+_DEBUG_HELP = "show where in kgen an unexpected fault came up; anywhere before `--`"
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -35,6 +41,11 @@ class _Parser(argparse.ArgumentParser):
         """The help, as wide as the terminal."""
         self.formatter_class = functools.partial(_Formatter, ask=True)
         return super().format_help()
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        # argparse itself would be silent about what cannot be printed
+        if message:
+            (console.say if file is sys.stderr else console.result)(message.removesuffix("\n"))
 
     def error(self, message: str) -> NoReturn:
         from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
@@ -68,7 +79,11 @@ class _Top(_Parser):
         ]
         flags = "Flags:\n" + "\n".join(
             f"  {text:<{width}}{what}"
-            for text, what in (("-h, --help", "show this, or with a command its own"), ("-V, --version", "the version"))
+            for text, what in (
+                ("-h, --help", "show this, or with a command its own"),
+                ("-V, --version", "the version"),
+                (DEBUG, _DEBUG_HELP),
+            )
         )
         return "\n\n".join([self.format_usage().rstrip("\n"), str(self.description), *sections, flags, _EPILOG]) + "\n"
 
@@ -87,6 +102,7 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=_Formatter,
     )
     top.add_argument("-V", "--version", action="store_true", help="print the version and exit")
+    top.add_argument(DEBUG, action="store_true", help=_DEBUG_HELP)
     chosen = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     called = argv[0] if argv and argv[0] in _COMMANDS else None
     for name in _COMMANDS if called is None else (called,):
@@ -95,6 +111,18 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if called is not None or name in argv:
             declare(command)
     return top
+
+
+def without_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without `--debug`, which every command has, and whether it was among them; not what is behind `--`."""
+    words = list(argv)
+    own = words[: words.index("--")] if "--" in words else words
+    # of these commands what follows the environment is another program's, also without `--`
+    if own[:1] == ["run"]:
+        first = next((place for place, word in enumerate(own) if place and not word.startswith("-")), len(own))
+        own = own[: first + 1]
+    kept = [word for word in own if word != DEBUG]
+    return [*kept, *words[len(own) :]], len(kept) != len(own)
 
 
 def _init(command: argparse.ArgumentParser) -> None:

@@ -2,30 +2,103 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
-from kgen.errors import KgenError
+from kgen.errors import ExitStatus, KgenError, OutsideError
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
+_SHOWN = 400
 
 
 def data(value: object) -> None:
     """Print a result as JSON on stdout."""
     import json  # noqa: PLC0415 - only who wants data pays for it
 
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def say(text: str) -> None:
     """Print talk on stderr."""
-    sys.stderr.write(text + "\n")
+    _write(sys.stderr, text + "\n")
 
 
 def result(text: str) -> None:
     """Print a result for people on stdout."""
-    sys.stdout.write(text + "\n")
+    _write(sys.stdout, text + "\n")
+
+
+def finished(status: int) -> int:
+    """Sees all that was printed to its end; gives the exit status, which is another one where a result was lost.
+
+    That nobody reads any more, or that a stream was closed from the start, is no fault: it is what was wished for.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(ValueError):
+                try:
+                    stream.flush()
+                except OSError as fault:
+                    _lose(stream, fault)
+    if _lost and status == ExitStatus.DONE:
+        error(OutsideError(f"the result could not be printed: {_lost[0].strerror or _lost[0]}"))
+        return ExitStatus.OUTSIDE
+    return status
+
+
+_lost: list[OSError] = []
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Prints; where that is impossible, the command goes on to its end, and :func:`finished` tells of it."""
+    if stream is None:  # it was closed before kgen was started
+        return
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        # paths that are no text in this encoding
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding, "replace"))
+    except OSError as fault:
+        _lose(stream, fault)
+    except ValueError:  # it was closed meanwhile
+        return
+
+
+def _lose(stream: TextIO, fault: OSError) -> None:
+    if stream is sys.stdout and not isinstance(fault, BrokenPipeError):
+        _lost.append(fault)
+    # What is in the buffer would fail again, and again at the end of the process.
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
+    """Print what is said of a fault that nobody has foreseen, and to whom to tell it."""
+    import shlex  # noqa: PLC0415 - only a bug pays for it
+    import traceback  # noqa: PLC0415
+
+    from kgen.project import printable  # noqa: PLC0415
+
+    if debug:
+        for line in "".join(traceback.format_exception(fault)).splitlines():
+            say(printable(line))
+    what = printable(" ".join(str(fault).split())[:_SHOWN])
+    say(f"error: a bug in kgen: {type(fault).__name__}{': ' if what else ''}{what}")
+    again = printable(shlex.join(["kgen", *words[:1], "--debug", *words[1:]]))
+    hints(
+        [
+            "report it to the authors of kgen with all that is above"
+            if debug
+            else f"report it with the output of: {again}"
+        ]
+    )
 
 
 def error(fault: KgenError) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from kgen import host, lockfiles, process, project
+from kgen import host, leftovers, lockfiles, process, project
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.installers import environment as environments
@@ -82,9 +83,11 @@ def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: b
         folder = project.envs(root)
     else:
         try:
-            folder = Path.cwd() / project.parse_envs(envs)
+            folder = project.chosen_envs(root, envs)
         except ValueError as error:
-            raise UsageError(f"--envs: {error}") from None
+            raise UsageError(
+                f"--envs: {error}", hints=["leave it out, or name a folder for environments alone"]
+            ) from None
     try:
         return environments.source(chosen, lock, folder, conda=conda)
     except OSError as error:
@@ -98,6 +101,7 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
         KgenError: there is no such environment, or it could not be made.
     """
     source = find(name, arguments.envs, conda=getattr(arguments, "conda", False))
+    sweep(source)
     if environments.is_whole(source):
         return source
     if getattr(arguments, "no_sync", False):
@@ -108,6 +112,12 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
     synced = sync(source)
     console.say(f"{source.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
     return source
+
+
+def sweep(source: Source) -> None:
+    """Removes what ended runs have left beside an environment, in its project, and among temporary files."""
+    locks = source.environment.folder.parent
+    leftovers.sweep(locks.parent, locks, source.prefix.parent)
 
 
 def sync(source: Source, *, again: bool = False, report: Callable[[str], None] | None = None) -> Synced:
@@ -136,7 +146,7 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
     make = (_maker_for_conda if source.conda else _maker)(source, thorough=again)
     envs = source.prefix.parent
     _prepare(envs, source.environment.folder.parent.parent)
-    guard = envs / f".{name}.kgen-sync"
+    guard = storage.guard_of(source.prefix)
     waiting = f"waiting for another `kgen sync` of {name}"
     with (
         contextlib.ExitStack() as after,
@@ -239,11 +249,16 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
 def _prepare(envs: Path, root: Path) -> None:
     """The folder of the environments, which git is told to ignore."""
     try:
-        envs.mkdir(parents=True, exist_ok=True)
         inside = envs.is_relative_to(root)
-        own = root / envs.relative_to(root).parts[0] if inside else envs
+        folders = [folder for folder in (envs, *envs.parents) if not inside or folder.is_relative_to(root)]
+        made = [folder for folder in folders if not folder.exists()]
+        envs.mkdir(parents=True, exist_ok=True)
+        if not inside and not os.path.lexists(envs / project.ENVS_MARK):
+            (envs / project.ENVS_MARK).write_text("# environments of kgen, which `envs` in settings may name\n")
+        # The outermost folder that is new is kgen's; what was there has files of others, which git is not to ignore.
+        own = made[-1] if inside and made else (root / project.ENVS.parts[0] if envs == root / project.ENVS else envs)
         ignore = own / ".gitignore"
-        if not ignore.exists():
+        if not os.path.lexists(ignore) and (own in made or envs == root / project.ENVS):
             ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
     except OSError as error:
         raise OutsideError(
@@ -280,6 +295,8 @@ def _shown(path: Path) -> str:
 def _sync(arguments: argparse.Namespace) -> ExitStatus:
     root = project.find_root(Path.cwd())
     sources = [_source(root, one, arguments.envs, conda=conda) for one, conda in _chosen(root, arguments)]
+    for source in sources[:1]:
+        sweep(source)
     done = []
     for source in sources:
         synced = sync(source, again=arguments.reinstall)
@@ -351,7 +368,6 @@ def _run(arguments: argparse.Namespace) -> NoReturn:
                 hints=["`dependencies` in the settings brings a package into every environment"],
             )
         )
-        sys.stderr.flush()
         raise SystemExit(_NOT_FOUND)
     process.replace(["/bin/sh", str(source.prefix / _SHARE / "run.sh"), *words], env=inside)
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kgen import __version__, host, lockfiles, storage, templates, uvtool
+from kgen import __version__, host, leftovers, lockfiles, project, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.arguments import request_flags
 from kgen.cli.plan import Plan
 from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
-from kgen.errors import ExitStatus, OutsideError
+from kgen.errors import ExitStatus, OutsideError, SettingsError
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
@@ -54,6 +54,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         requests = holding.keep(
             matrix, requests, locks, upgraded=upgraded, known=known, merge=arguments.merge, notes=notes
         )
+    if not arguments.dry_run:
+        leftovers.sweep(locks.parent, locks, _envs(locks.parent))
     with contextlib.nullcontext() if arguments.dry_run else storage.exclusive(locks):
         if not arguments.dry_run:
             storage.recover(locks)
@@ -70,6 +72,14 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     _tell(matrix, outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
     status = _status(outcomes)
     return conda.status(others) if status == ExitStatus.DONE else status
+
+
+def _envs(root: Path) -> Path | None:
+    """Where environments may have been left behind."""
+    try:
+        return project.envs(root)
+    except SettingsError:  # who makes an environment will be told
+        return None
 
 
 def lock(
@@ -94,6 +104,8 @@ def lock(
             cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
+            indexes=uvtool.configured(root),
+            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
         )
 
     program = uvtool.find()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,7 +32,23 @@ _COMMANDS = {
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line; returns its exit status, and prints no traceback for a fault that is no bug of kgen."""
+    """Run one command line; returns its exit status, and prints no traceback for a fault that is no bug of kgen.
+
+    A bug ends with a status of its own and one line about it; `--debug` shows where it is.
+    """
+    words, debug = arguments.without_debug(argv)
+    try:
+        status = _run(words)
+        status = console.finished(status)
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - this is the end of the line; faults in Rust are no `Exception`
+        console.bug(error, words, debug=debug)
+        return ExitStatus.BUG
+    return status
+
+
+def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -46,17 +61,14 @@ def run(argv: Sequence[str]) -> int:
             parser.print_help(sys.stderr)
             return ExitStatus.USAGE
         status: ExitStatus = importlib.import_module(_COMMANDS[parsed.command]).run(parsed)
-        sys.stdout.flush()
     except KgenError as error:
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:
         console.say("interrupted; nothing is half-written")
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
-    except BrokenPipeError:
-        # whoever read our output has seen enough; Python would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.DONE
+    except SystemExit as end:  # of argparse, that has printed its help; of a program that is not there
+        return end.code if isinstance(end.code, int) else ExitStatus.DONE
     return status
 
 

@@ -12,15 +12,10 @@ from pathlib import Path
 
 from kgen import __version__
 from kgen.cli import arguments
+from kgen.errors import MEANINGS
 from kgen.templates import render
 
-_STATUSES = (
-    ("0", "done"),
-    ("1", "a check said no"),
-    ("2", "wrong call or settings"),
-    ("3", "no solution"),
-    ("4", "something outside failed"),
-)
+_STATUSES = tuple((str(int(status)), meaning) for status, meaning in MEANINGS.items())
 
 
 def pages() -> Mapping[str, str]:
@@ -39,15 +34,15 @@ def pages() -> Mapping[str, str]:
 
 
 def _page(name: str, purpose: str, parser: argparse.ArgumentParser, commands: Mapping[str, str]) -> str:
-    sections = []
+    sections: list[dict[str, object]] = []
     for group in parser._action_groups:  # noqa: SLF001 - as above
         rows = [row for action in group._group_actions for row in _rows(action)]  # noqa: SLF001 - as above
         if rows:
             sections.append({"heading": _text((group.title or "").upper()), "rows": rows})
     if name == "kgen":
         sections = [
-            {"heading": heading.upper(), "rows": [(_text(f"kgen-{one}(1)"), _text(commands[one])) for one in several]}
-            for heading, several in arguments.GROUPS.items()
+            *(section for section in sections if section["heading"] == "OPTIONS"),
+            *_groups(commands),
         ]
     others = [f"kgen-{one}" for one in commands if f"kgen-{one}" != name]
     return render(
@@ -61,6 +56,14 @@ def _page(name: str, purpose: str, parser: argparse.ArgumentParser, commands: Ma
         statuses=_STATUSES,
         others=",\n".join(_text(f"{one}(1)") for one in ("kgen", *others) if one != name),
     )
+
+
+def _groups(commands: Mapping[str, str]) -> list[dict[str, object]]:
+    """The commands by what one wants to do."""
+    return [
+        {"heading": heading.upper(), "rows": [(_text(f"kgen-{one}(1)"), _text(commands[one])) for one in several]}
+        for heading, several in arguments.GROUPS.items()
+    ]
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, parsers, project, resources, storage, uvtool, wheels
+from kgen import host, index, leftovers, parsers, project, resources, storage, uvtool, wheels
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
     target = _target(root, for_project=arguments.project)
+    leftovers.sweep(root, root / project.LOCKS, None)
     torch_index = _torch_index(arguments, root)
     with contextlib.nullcontext() if arguments.check else _held(target):
         texts = Folder(resources.folder("matrix")) if target.own else origin.layered(target.folder)
@@ -108,7 +109,13 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> 
     own = uvtool.own_base(program, root, torch_index)
     cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
     with (
-        wheels.WheelReader(cache=None, cancel=cancel, certificates=host.variable("SSL_CERT_FILE")) as reader,
+        wheels.WheelReader(
+            cache=None,
+            cancel=cancel,
+            certificates=host.variable("SSL_CERT_FILE"),
+            indexes=uvtool.configured(root),
+            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+        ) as reader,
         _progress() as told,
     ):
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from kgen import host, lockfiles, project, storage
 from kgen.cli import console
-from kgen.cli.environments import entered, find, sync
+from kgen.cli.environments import entered, find, sweep, sync
 from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
@@ -228,6 +228,7 @@ def realised(locked: Lockfile, variables: Mapping[str, str], arguments: argparse
         KgenError: it could not be made.
     """
     source = find(locked.environment, arguments.envs)
+    sweep(source)
     sync(source, report=told)
     if not source.conda:
         return Realised(interpreter=source.python, variables=variables)

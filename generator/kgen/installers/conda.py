@@ -10,7 +10,6 @@ import io
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from kgen.installers.environment import (
     Record,
     Source,
     installed,
+    is_kgens,
     link,
     put_beside,
     record_text,
@@ -67,7 +67,7 @@ def realise(
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
-    with storage.staged_folder(of.prefix) as staged:
+    with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("installing")
         try:
             rattler.install(locked.packages, staged, locked.specs, place=of.prefix)
@@ -124,16 +124,16 @@ def register(prefix: Path) -> None:
 
 def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) -> None:
     """Every wheel of the lock by its hash, and none of what they say they need: the lock has that."""
-    with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-        requirements = Path(folder, "requirements.txt")
+    with storage.scratch() as folder:
+        requirements = folder / "requirements.txt"
 
         def install(place: Callable[[Mapping[str, str]], str]) -> process.Completed:
             lines = (f"{one['name']}{place(one)} --hash=sha256:{one['sha256']}\n" for one in locked.wheels)
             requirements.write_text("".join(lines), encoding="utf-8")
             words = ("pip", "install", "--python", str(prefix / "bin/python"), "--no-deps", "--only-binary", ":all:")
-            return process.run(
+            return uvtool.run(
                 [uv, *words, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
-                env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": "", "CONDA_PREFIX": ""},
+                env={"VIRTUAL_ENV": "", "CONDA_PREFIX": ""},
                 cwd=of.environment.folder.parent.parent,
             )
 

@@ -130,6 +130,31 @@ def read_record(prefix: Path) -> Record | None:
         return None
 
 
+def is_kgens(prefix: Path) -> bool:
+    """Whether kgen has made the environment in this folder, this version or an earlier one, whole or not.
+
+    It carries then what every version has written into each: the record, or the text of what it was made from.
+    Neither counts that is no regular file in the folder itself, which may be somebody else's.
+    """
+    for name, told in ((RECORD, _is_record), (SOURCE, lambda content: content.startswith(b"kgen "))):
+        path = prefix / name
+        try:
+            inside = not any(one.is_symlink() for one in (path, path.parent, path.parent.parent))
+            if inside and path.is_file() and told(path.read_bytes()):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _is_record(content: bytes) -> bool:
+    try:
+        data: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and {"schema", "lock", "installed", "own"} <= data.keys()
+
+
 def record_text(record: Record) -> str:
     """The record as it is written."""
     data = {

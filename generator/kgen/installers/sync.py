@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from kgen.installers.environment import (
     Record,
     Source,
     installed,
+    is_kgens,
     link,
     put_beside,
     record_text,
@@ -96,16 +96,16 @@ class Uv:
         again = [word for name in anew for word in ("--reinstall-package", name)]
         if anew:
             self._run("cache", "clean", *anew)
-        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            build = Path(folder, "build.txt")
+        with storage.scratch() as folder:
+            build = folder / "build.txt"
             build.write_text(_pins(lock.build), encoding="utf-8")
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
             # uv builds apart from the environment, with these and nothing else
             allowed += ["--build-constraints", str(build)] if lock.build else []
             if lock.indexes:
-                done = self._install_from_several(lock, python, [*again, *allowed], Path(folder))
+                done = self._install_from_several(lock, python, [*again, *allowed], folder)
             else:
-                by_hash = _by_hash(lock.files, Path(folder))
+                by_hash = _by_hash(lock.files, folder)
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
             if done.status != 0 and all(file.url for file in lock.files):
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
@@ -138,9 +138,9 @@ class Uv:
         return done
 
     def _run(self, *arguments: str) -> process.Completed:
-        return process.run(
+        return uvtool.run(
             [self._program, *arguments, *uvtool.PLAIN],
-            env={**uvtool.ENVIRONMENT, "VIRTUAL_ENV": ""},
+            env={"VIRTUAL_ENV": ""},
             cwd=self._root,
         )
 
@@ -213,7 +213,7 @@ def realise(
         OutsideError: that was impossible; what was there stands.
     """
     texts = _ahead(files)
-    with storage.staged_folder(of.prefix) as staged:
+    with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("looking for an interpreter")
         uv.create(staged, python=lock.python, prompt=lock.environment)
         report("installing")

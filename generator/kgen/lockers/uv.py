@@ -7,7 +7,6 @@ import datetime
 import json
 import re
 import sys
-import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,14 +19,17 @@ from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import host, process
-from kgen.errors import OutsideError
+from kgen import host, storage, uvtool
+from kgen.errors import OutsideError, TimedOut
 from kgen.matrix.records import Platform
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, SourceRelease
-from kgen.uvtool import ENVIRONMENT, PLAIN, bounded, failure, words
+from kgen.uvtool import PLAIN, bounded, failure, words
 
 _NO_SOLUTION = 1
+_RESOLUTION = 900.0
+"""Seconds that a resolution may take. An installation may take longer: its files are large."""
+
 _PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
 _REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
@@ -129,9 +131,9 @@ class Uv:
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources:
             return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own)
-        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            standing_in = stand_ins(resolution.sources, Path(folder))
-            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=Path(folder), own=own)
+        with storage.scratch() as folder:
+            standing_in = stand_ins(resolution.sources, folder)
+            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=folder, own=own)
             if isinstance(closed, Unclosed):
                 return closed
             return self._with_sources(closed, standing_in, resolution, platform)
@@ -178,8 +180,8 @@ class Uv:
 
     def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
         """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
-        with tempfile.TemporaryDirectory(prefix="kgen-") as nothing:
-            arguments = [*_alone(resolution, platform), "--default-index", Path(nothing).as_uri()]
+        with storage.scratch() as nothing:
+            arguments = [*_alone(resolution, platform), "--default-index", nothing.as_uri()]
             found = self._compile([name], [], arguments)
         return found.packages[0].version if isinstance(found, Pylock) and found.packages else None
 
@@ -195,13 +197,14 @@ class Uv:
         own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
-        with tempfile.TemporaryDirectory(prefix="kgen-") as folder:
-            output = Path(folder, "pylock.toml")
+        with storage.scratch() as folder:
+            output = folder / "pylock.toml"
             if kept:
                 output.write_text(_preferences(kept), encoding="utf-8")
-            narrowed = Path(folder, "constraints.txt")
+            narrowed = folder / "constraints.txt"
             narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-            done = process.run(
+            try:
+                done = uvtool.run(
                 [
                     self._program, "pip", "compile", _asked(requirements, own, folder), "--constraints", str(narrowed),
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
@@ -209,13 +212,15 @@ class Uv:
                 ],
                 stdin="".join(f"{line}\n" for line in requirements),
                 env={
-                    **ENVIRONMENT,
                     **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
                     **({"UV_FIND_LINKS": found} if found else {}),
                 },
                 cwd=self._root,
                 cancel=self._cancel,
-            )  # fmt: skip
+                timeout=host.seconds(_RESOLUTION),
+                )  # fmt: skip
+            except TimedOut:
+                raise uvtool.too_late("the resolution by uv", _RESOLUTION) from None
             if done.status == 0:
                 return _read(output)
         refused = _REFUSED.search(done.stderr)
@@ -258,7 +263,7 @@ def _files_of(package: Package) -> list[str]:
     return [wheel.filename for wheel in package.wheels or ()]
 
 
-def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: str) -> str:
+def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) -> str:
     """What to compile: the standard input, or a project that takes some packages from an index of their own.
 
     Such an index has copies of many packages, and must be asked for no other; only a project can say that.
@@ -270,7 +275,7 @@ def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: str) -> 
     lines += ["]", "[tool.uv.sources]", *(f'{name} = {{ index = "kgen-{name}" }}' for name in own)]
     for name, url in own.items():
         lines += ["[[tool.uv.index]]", f'name = "kgen-{name}"', f"url = {json.dumps(url)}", "explicit = true"]
-    project = Path(folder, "pyproject.toml")
+    project = folder / "pyproject.toml"
     project.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(project)
 

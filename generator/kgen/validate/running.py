@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgen import process
+from kgen import process, storage
 from kgen.errors import TimedOut
 
 STEP = Path(__file__).parent / "step"
@@ -97,8 +96,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
     Raises:
         OutsideError: the interpreter is missing or cannot be executed.
     """
-    with tempfile.TemporaryDirectory(prefix="kgen-validate-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with storage.scratch() as folder:
         events, spec, own = folder / "events.jsonl", folder / "spec.json", folder / "own"
         own.mkdir()
         values = {

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import host
+from kgen import files, host
 from kgen.errors import SettingsError
+from kgen.model.grammar import line, printable, shown
+from kgen.tables import mismatch
 
 _NAMES = (".condarc", "condarc")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -88,10 +91,10 @@ def read() -> Condarc:
         SettingsError: a file is no YAML, or a key has another form than conda's.
     """
     merged: dict[str, Any] = {}
-    files = []
+    found = []
     for path in _places():
         try:
-            text = path.read_text(encoding="utf-8")
+            text = files.read_text(path)
         except (OSError, ValueError):
             continue
         data = _parsed(path, text)
@@ -99,12 +102,12 @@ def read() -> Condarc:
             # of maps, conda merges the entries; of all else, the file that is nearer to the user wins
             both = isinstance(value, dict) and isinstance(merged.get(key), dict)
             merged[key] = {**merged[key], **value} if both else value
-        files.append(path)
+        found.append(path)
     try:
-        return _made(merged, tuple(files))
-    except (TypeError, ValueError, AttributeError) as error:
-        named = ", ".join(map(str, files)) or "the environment"
-        raise SettingsError(f"conda's configuration cannot be used: {error} ({named})") from None
+        return _made(merged, tuple(found))
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        named = ", ".join(map(str, found)) or "the environment"
+        raise SettingsError(f"conda's configuration cannot be used: {printable(str(error))} ({named})") from None
 
 
 def _parsed(path: Path, text: str) -> Mapping[str, Any]:
@@ -112,13 +115,15 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
 
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # besides what is no YAML: days that are none, endless numbers, deep nesting
+        said = printable(" ".join(str(error).split()))
+        raise SettingsError(f"{path} is no YAML: {said}", hints=[f"edit {shlex.quote(str(path))}"]) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path} is no configuration of conda: it is no map of keys")
-    return {str(key): value for key, value in data.items()}
+    return {key: value for key, value in data.items() if isinstance(key, str)}
 
 
 def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
@@ -158,9 +163,14 @@ def _verification(value: object) -> tuple[bool, Path | None, bool]:
         return True, None, True
     if not text:
         return True, None, False
-    path = Path(_filled(text)).expanduser()
-    if not path.exists():
-        raise ValueError(f"certificates are to be in {path}, which is not there")
+    path = Path(_filled(text))
+    try:
+        path = path.expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
+        is_there = False
+    if not is_there:
+        raise ValueError(f"certificates are to be in {shown(str(path))}, which is not there")
     return True, path, False
 
 
@@ -197,8 +207,8 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
 def _expanded(value: object) -> str:
     """A URL with the variables in it filled in, as conda does."""
     if not isinstance(value, str):
-        raise TypeError(f"`{value}` is no URL")
-    return _filled(value).rstrip("/")
+        raise TypeError(f"{mismatch(value, str)}, which names a URL")
+    return line(_filled(value)).rstrip("/")
 
 
 def _filled(text: str) -> str:

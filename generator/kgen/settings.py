@@ -6,7 +6,6 @@ the command line too.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import functools
 import re
@@ -20,10 +19,11 @@ from packaging.version import InvalidVersion, Version
 
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, parse_requirement
-from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
+from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
 from kgen.tables import Table, mismatch, nearest
 
 T = TypeVar("T")
@@ -34,15 +34,12 @@ FLAKE = "flake:kgen"
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
 
-_SHOWN = 80
-"""So much of a wrong value is shown; a settings file may hold anything."""
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
 _CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
 _GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
 _OLDEST_GPU = Version("3.0")
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
@@ -51,12 +48,9 @@ _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern 
 OWN_INDEX = "true"
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
 
-_URL = r"(?:https?|file)://[^\s\"'<>]+"
-_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
+_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|" + grammar.URL
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
-_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
-_LONGEST_NAME = 64
 _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
@@ -158,7 +152,9 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
         except ValueError as error:
             table.fault("backends", str(error))
     if faults:
-        raise SettingsError("\n".join(f"{file.name}: {printable(fault)}" for fault in faults), hints=[f"edit {file}"])
+        raise SettingsError(
+            "\n".join(f"{file.name}: {grammar.printable(fault)}" for fault in faults), hints=[f"edit {file}"]
+        )
     return settings
 
 
@@ -350,6 +346,7 @@ def parse_channel(text: str) -> str:
     Raises:
         ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
     """
+    grammar.line(text)
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{_shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:
@@ -363,6 +360,7 @@ def parse_flake(text: str) -> str:
     Raises:
         ValueError: it is none, or holds credentials: `flake.nix` is committed.
     """
+    grammar.line(text)
     if re.search(_SECRET, text):
         raise ValueError(
             f"`{_shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git"
@@ -379,7 +377,7 @@ def parse_requirement_flag(text: str) -> Requirement:
         ValueError: it is none, or names a URL. A lock pins what an index has.
     """
     try:
-        requirement = parse_requirement(text)
+        requirement = parse_requirement(grammar.line(text))
     except ValueError:
         raise ValueError(f"`{_shown(text)}` is no requirement such as scikit-learn>=1.5") from None
     if requirement.url is not None:
@@ -394,7 +392,7 @@ def parse_specifiers(text: str) -> VersionRange:
         ValueError: it is none.
     """
     try:
-        return VersionRange(text)
+        return VersionRange(grammar.line(text))
     except ValueError:
         pass
     try:
@@ -453,9 +451,10 @@ def parse_torch_index(text: str) -> str:
     """
     if text == OWN_INDEX:
         return text
+    grammar.line(text)
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{_shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
-    if re.fullmatch(_URL, text) is None:
+    if re.fullmatch(grammar.URL, text) is None:
         raise ValueError(f"`{_shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
     return text.rstrip("/")
 
@@ -469,10 +468,10 @@ def parse_date(text: str) -> dt.date:
     moment = re.fullmatch(_MOMENT, text)
     if moment is not None:
         raise ValueError(f"`{_shown(text)}` is a moment; give the day alone, {moment['day']}")
-    if re.fullmatch(_DAY, text) is not None:
-        with contextlib.suppress(ValueError):
-            return dt.date.fromisoformat(text)
-    raise ValueError(f"`{_shown(text)}` is no day such as 2026-11-20")
+    try:
+        return grammar.day(text)
+    except ValueError:
+        raise ValueError(f"`{_shown(text)}` is no day such as 2026-11-20") from None
 
 
 class _Reader:
@@ -606,10 +605,10 @@ def _known(text: str, known: tuple[str, ...], what: str) -> str:
 
 def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
     """Why an environment may not have this name, as the rest of a sentence."""
-    if re.fullmatch(_NAME, name) is None:
+    if re.fullmatch(grammar.NAME, name) is None:
         return "is not made of a-z, 0-9 and inner hyphens"
-    if len(name) > _LONGEST_NAME:
-        return f"is longer than {_LONGEST_NAME} characters"
+    if len(name) > grammar.LONGEST_NAME:
+        return f"is longer than {grammar.LONGEST_NAME} characters"
     if any(name in {row.name, row.selected, row.short} for row in matrix.backends.values()):
         return "is that of a backend"
     if re.fullmatch(_ACCELERATOR, name) is not None:
@@ -629,4 +628,4 @@ def _key(name: str) -> str:
 def _shown(text: str) -> str:
     """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
     hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
-    return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")
+    return grammar.shown(hidden)

@@ -77,7 +77,7 @@ def _requests(
 
 def _recorded(path: Path) -> EnvironmentRequest:
     try:
-        _, data = lockfiles.parse(path, path.read_bytes())
+        _, data = lockfiles.parse(path, lockfiles.content_of(path))
         return freshness.recorded(data["tool"]["kgen"])._replace(python_open=False)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

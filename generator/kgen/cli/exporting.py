@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     asked = Export(
         settings=found, backends=backends, environment=environment, matrix=matrix, platform=arguments.platform
     )
-    console.result(chosen.render(asked).removesuffix("\n"))
+    console.program(chosen.render(asked).removesuffix("\n"))
     return ExitStatus.DONE
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from kgen import files
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -95,7 +96,7 @@ def write_settings(
     project = root / PYPROJECT
     if chooser.project is not None:
         table = f"[tool.kgen]\n{body}"
-        before = project.read_bytes()
+        before = files.read(project, files.SMALL)
         after = _appended(before, table)
         if _adds_only(before, after, tomli.loads(body)):
             write_file(project, after)
@@ -202,7 +203,7 @@ class _Chooser:
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
         # `locate` has read it, and found it to be TOML.
         try:
-            return tomli.loads((root / PYPROJECT).read_bytes().decode("utf-8-sig"))
+            return tomli.loads(files.read(root / PYPROJECT, files.SMALL).decode("utf-8-sig"))
         except FileNotFoundError:
             return None
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from kgen import __version__, host, lockfiles, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.plan import Plan
-from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError
 from kgen.lockers import pylock, uv
@@ -22,6 +21,7 @@ from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -144,18 +144,18 @@ def _write(
     for environment, members in environments.items():
         if any(outcome.lock is None for outcome in members):
             continue
-        backend = matrix.backends[members[0].request.backends[0]]
-        own = own_folder(members[0].request, backend, matrix.generations[backend.generation])
-        hooks = render_hooks(environment, backend.environment)
+        request = members[0].request
+        selected = selection(matrix, request.backends, isolated=request.isolated)
+        hooks = render_hooks(environment, selected.variables)
         files = {path: text.encode() for path, text in hooks.items()}
         for outcome in members:
             platform = matrix.platforms[outcome.request.platform]
             text = pylock.render(
                 _locked(outcome),
                 platform=platform,
-                variables=backend.environment,
+                variables=selected.variables,
                 hooks=hooks,
-                **own,
+                **selected.own,
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 
 def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     """What the page says of a lock."""
-    lock, data = lockfiles.parse(path, path.read_bytes())
+    lock, data = lockfiles.parse(path, lockfiles.content_of(path))
     decided = data["tool"]["kgen"]
     request = _request(decided)
     stale = () if request is None else freshness.stale(lock, request, request, matrix)
@@ -74,7 +74,7 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
         "why": decided.get("why", []),
         "newer": [] if request is None else list(_newer(matrix, request, lock)),
         "faults": [one.what for one in stale],
-        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.data["platform"] == lock.platform],
+        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform],
         "packages": [
             {
                 "name": file.name,
@@ -125,8 +125,8 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
 def _receipt(receipt: receipts.Receipt) -> Mapping[str, object]:
     return {
         "device": receipt.device,
-        "driver": receipt.data["device"]["driver"] or "-",
-        "verdict": receipt.data["verdict"],
-        "date": receipt.data["date"],
+        "driver": receipt.driver or "-",
+        "verdict": receipt.verdict,
+        "date": receipt.date,
         "stale": receipt.stale,
     }

@@ -114,7 +114,8 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
     import yaml  # noqa: PLC0415 - of the extra `conda`, and only who uses that is here
 
     try:
-        data = yaml.safe_load(text)
+        # libyaml bounds the nesting, which costs Python's own reader minutes
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # besides what is no YAML: days that are none, endless numbers, deep nesting
         said = printable(" ".join(str(error).split()))
@@ -145,8 +146,8 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
         verify=verify,
         certificates=certificates,
         truststore=truststore,
-        timeout=None if named is None else max(1, round(float(named))),
-        register=str(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
+        timeout=None if named is None else max(1, round(float(_scalar(named)))),
+        register=_scalar(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
         files=files,
         remarks=tuple(_remarks(data, servers, verify=verify)),
     )
@@ -154,7 +155,7 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
 
 def _verification(value: object) -> tuple[bool, Path | None, bool]:
     """Whether certificates are checked, against which, and whether against the system's."""
-    text = str(value).strip()
+    text = _scalar(value).strip()
     if text.lower() in _NO:
         return False, None, False
     if text.lower() in {"true", "yes", "on", "1", "none"}:
@@ -202,6 +203,13 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
         yield f"`proxy_servers` of conda's configuration is heeded but for single hosts: {', '.join(single)}"
     if data.get("client_ssl_cert"):
         yield "`client_ssl_cert` of conda's configuration is not heeded: rattler has no certificates of clients"
+
+
+def _scalar(value: object) -> str:
+    """The text of a value that holds no others: aliases of YAML make others as large as they like."""
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise TypeError(mismatch(value, str, bool))
+    return str(value)
 
 
 def _expanded(value: object) -> str:

@@ -219,7 +219,7 @@ def _recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]
 def _compare(prefix: Path, path: str, sha: str, package: str) -> Difference | None:
     if PurePosixPath(path).parent.name == _BYTECODE:
         return None
-    actual = _sha256(prefix / path) if sha or not (prefix / path).exists() else b""
+    actual = _sha256(prefix / path) if sha or not os.path.exists(prefix / path) else b""  # noqa: PTH110 - `Path.exists` raises for names that are too long
     if actual is None:
         return Difference("removed", path, package)
     algorithm, _, value = sha.partition("=")

@@ -442,7 +442,10 @@ class Folder(Mapping[str, str]):
             raise KeyError(name) from None
 
     def __contains__(self, name: object) -> bool:
-        return (self._folder / str(name)).is_file()
+        try:
+            return (self._folder / str(name)).is_file()
+        except OSError:  # no file can have such a name
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.toml")))

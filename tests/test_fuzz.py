@@ -50,10 +50,13 @@ RAW = {
 HOSTILE: tuple[Any, ...] = (
     *RAW, "", " ", "\x1b[2J", "a\nb", "a\rb", "\0", "\x7f", "\x9b31m", "\u202eabc", "\ud7ff", "é", "x" * 10_000,
     "../../x", "/dev/zero", "/", "$(id)", "`id`", "'; id #", '"', "\\", "zz", "1.0", "9" * 400, "1." * 2_000 + "0",
-    "cpu", "cuda", "cuda999999999", "linux-64", "-", "a-", ">=1", "==", "x; python_version", "x @ https://h/x", "x[" * 99,
+    "cpu", "cuda", "cuda999999999", "linux-64", "-", "a-", ">=1", "==", "x; python_version",
+    "x @ https://h/x", "x[" * 99,
     "https://h/\n", "file:///etc", "{prefix}/x", "~nobody/x", "~", "{backend}", "true", "nan",
-    0, -1, 1, 2**63, 2**70, 0.5, float("inf"), float("nan"), True, False,
-    [], [[]], [{}], {}, {"": ""}, {"a\nb": 1}, ["a", "a"], ["\0"], dt.date(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),
+    0, -1, 1, 2**63, 2**70, 0.5, float("inf"), float("nan"), True,
+    False,
+    [], [[]], [{}], {}, {"": ""}, {"a\nb": 1}, ["a", "a"], ["\0"], dt.date(2026, 1, 1), dt.datetime(2026,
+    1, 1, tzinfo=dt.timezone.utc),
 )  # fmt: skip
 
 
@@ -188,12 +191,14 @@ def lock_reader(matrix: CompatibilityMatrix) -> Reader:
 
 def conda_reader(matrix: CompatibilityMatrix) -> Reader:
     package = {
-        "name": "python", "version": "3.12.1", "build": "h1_0", "build_number": 0, "subdir": "linux-64", "depends": ["x"],
+        "name": "python", "version": "3.12.1", "build": "h1_0", "build_number": 0, "subdir": "linux-64",
+        "depends": ["x"],
         "fn": "python-3.12.1-h1_0.conda", "url": "https://c.example/main/linux-64/python-3.12.1-h1_0.conda",
         "channel": "https://c.example/main", "md5": "0" * 32, "sha256": "0" * 64, "size": 12, "license": "PSF-2.0",
     }  # fmt: skip
     wheel = {
-        "name": "keras", "version": "3.15.1", "filename": "keras-3.15.1-py3-none-any.whl", "sha256": "1" * 64, "size": 1,
+        "name": "keras", "version": "3.15.1", "filename": "keras-3.15.1-py3-none-any.whl",
+        "sha256": "1" * 64, "size": 1,
         "url": "https://i.example/keras-3.15.1-py3-none-any.whl",
     }  # fmt: skip
     platform = {
@@ -365,7 +370,8 @@ def linked_reader(folder: Path) -> Reader:
     (prefix / "share/kgen").mkdir(parents=True)
     (prefix / "conda-meta").mkdir()
     document = {
-        "schema": 1, "lock": "x", "python": "3.12.1", "installed": {"x-1.dist-info": ["0", 1, 2]}, "own": {"bin/x": "0"},
+        "schema": 1, "lock": "x", "python": "3.12.1", "installed": {"x-1.dist-info": ["0", 1, 2]},
+        "own": {"bin/x": "0"},
         "paths_data": {"paths": [{"_path": "bin/x", "path_type": "hardlink", "sha256": "0" * 64}]},
         "env_vars": {"X": "1"},
     }  # fmt: skip

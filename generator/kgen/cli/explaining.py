@@ -10,6 +10,7 @@ from kgen.cli import console, plan
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
@@ -66,7 +67,7 @@ def _requests(
     root = find_root(Path.cwd())
     locked = {one.name: one for one in lockfiles.environments(root)}
     named = [locked[name] for name in dict.fromkeys(arguments.backends) if name in locked]
-    requests = [_recorded(path) for environment in named for path in environment.platforms.values()]
+    requests = [_recorded(path, matrix) for environment in named for path in environment.platforms.values()]
     others = [name for name in arguments.backends if name not in locked]
     if named and not others:
         return requests, ()
@@ -75,9 +76,10 @@ def _requests(
     return [*requests, *planned.requests], planned.notes
 
 
-def _recorded(path: Path) -> EnvironmentRequest:
+def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
     try:
-        _, data = lockfiles.parse(path, lockfiles.content_of(path))
+        lock, data = lockfiles.parse(path, lockfiles.content_of(path))
+        require_known(matrix, lock)
         return freshness.recorded(data["tool"]["kgen"])._replace(python_open=False)
     except ValueError as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

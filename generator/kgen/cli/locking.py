@@ -66,7 +66,9 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     if any(outcome.lock is not None for outcome in outcomes):
         for note in notes:
             console.say(f"note: {note}")
-    _tell(matrix, outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
+    new_flake = bool(written) and _emit_flake(matrix, planned)
+    portable = planned.settings.portable
+    _tell(matrix, outcomes, others, written, arguments, new_flake=new_flake, portable=portable)
     status = _status(outcomes)
     return conda.status(others) if status == ExitStatus.DONE else status
 
@@ -204,6 +206,7 @@ def _tell(
     arguments: argparse.Namespace,
     *,
     new_flake: bool,
+    portable: bool,
 ) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
     if arguments.json:
@@ -221,6 +224,7 @@ def _tell(
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
             console.say(f"warning: {outcome.request.environment}: {warning}")
+    _tell_local([] if portable else locked)
     # an index that is down is down for every environment, and once is enough to say so
     failures: dict[str, Outcome] = {}
     for outcome in outcomes:
@@ -236,6 +240,18 @@ def _tell(
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not arguments.dry_run and not arguments.json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
+
+
+def _tell_local(locked: Sequence[Outcome]) -> None:
+    """Warn of files that are locked from where this machine alone has them."""
+    for outcome in locked:
+        found = [wheel.filename for wheel in _locked(outcome).wheels if wheel.url.startswith("file:")]
+        if found:
+            others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            console.say(
+                f"warning: {outcome.request.environment}: {found[0]}{others} came from a folder of this machine, as uv"
+                " is configured (`find-links`); nobody else has it there, and `portable = true` locks by name and hash"
+            )
 
 
 def _tell_newer(matrix: CompatibilityMatrix, locked: Sequence[Outcome]) -> None:

@@ -14,6 +14,7 @@ from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     """What the page says of a lock."""
     lock, data = lockfiles.parse(path, lockfiles.content_of(path))
+    require_known(matrix, lock)
     decided = data["tool"]["kgen"]
     request = _request(decided)
     stale = () if request is None else freshness.stale(lock, request, request, matrix)

@@ -21,7 +21,7 @@ from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import SHARE
+from kgen.matrix.selection import SHARE, require_known
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -144,6 +144,9 @@ def _targets(
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
         return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+    every = _asked(arguments.environments, root, machine, conda=arguments.conda)
+    for one in every:
+        require_known(matrix, one)
     return tuple(
         _aimed(
             locked.environment,
@@ -153,7 +156,7 @@ def _targets(
             asked=arguments.device,
             machine=machine,
         )
-        for locked in _asked(arguments.environments, root, machine, conda=arguments.conda)
+        for locked in every
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from kgen.errors import SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
@@ -63,6 +64,22 @@ def selection(matrix: CompatibilityMatrix, backends: Sequence[str], *, isolated:
         },
         shared=generation.shared,
     )
+
+
+def require_known(matrix: CompatibilityMatrix, lock: Lockfile) -> None:
+    """See that the matrix knows what a lock is for, so that it can be asked about it.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    unknown = [f"the backend {name}" for name in lock.backends if name not in matrix.backends]
+    unknown += [] if lock.platform in matrix.platforms else [f"the platform {lock.platform}"]
+    unknown += [] if any(row.version == lock.python for row in matrix.pythons) else [f"Python {lock.python}"]
+    if unknown:
+        raise SettingsError(
+            f"{lock.path} is for {' and '.join(unknown)}, which the matrix of this kgen does not know",
+            hints=["kgen check", "kgen lock"],
+        )
 
 
 def differences(

@@ -100,6 +100,7 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
         KgenError: there is no such environment, or it could not be made.
     """
     source = find(name, arguments.envs, conda=getattr(arguments, "conda", False))
+    _require_place(source)
     if environments.is_whole(source):
         return source
     if getattr(arguments, "no_sync", False):
@@ -124,6 +125,7 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
         KgenError: the lock is damaged, or the environment could not be made.
     """
     started = time.monotonic()
+    _require_place(source)
     if not again and environments.is_whole(source):
         return Synced(source, made=False, seconds=time.monotonic() - started)
     from kgen import storage  # noqa: PLC0415 - what follows takes seconds; who finds an environment whole pays not
@@ -152,6 +154,19 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
     if variables:
         console.say(f"note: {name}: what `conda env config vars set` had set is gone: {', '.join(variables)}")
     return Synced(source, made=True, seconds=time.monotonic() - started)
+
+
+def _require_place(source: Source) -> None:
+    """See that the environment's programs can be found where it is.
+
+    Raises:
+        UsageError: PATH has no way to name the folder, and the system's Python would be run without a word.
+    """
+    if ":" in str(source.prefix):
+        raise UsageError(
+            f"{source.prefix} cannot be on PATH: `:` separates its folders",
+            hints=[f"kgen sync {source.name} --envs ~/.kgen-envs"],
+        )
 
 
 def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:

@@ -231,9 +231,9 @@ class TestSync:
             2,
             "",
             "error: [TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: tool.kgen.environment: is missing\n"
-            "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: tool.kgen.environment: is ``, and the folder is"
-            " numpy-cpu\n"
             "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: packages[0].wheels[0].hashes.sha256: is missing\n"
+            "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: packages[0].wheels[0].hashes.sha512: unknown key; did"
+            " you mean `sha256`?\n"
             "\nhint: `kgen lock` writes it again, from the settings\n",
         )
         path.write_text("<<<<<<< HEAD\n")

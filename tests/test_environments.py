@@ -231,10 +231,9 @@ class TestSync:
             2,
             "",
             "error: [TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: tool.kgen.environment: is missing\n"
-            "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: tool.kgen.environment: is ``, and the folder is"
-            " numpy-cpu\n"
             "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: packages[0].wheels[0].hashes.sha256: is missing\n"
-            "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: packages[0].wheels[0].hashes.sha256: is no sha256\n"
+            "[TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml: packages[0].wheels[0].hashes.sha512: unknown key; did"
+            " you mean `sha256`?\n"
             "\nhint: `kgen lock` writes it again, from the settings\n",
         )
         path.write_text("<<<<<<< HEAD\n")
@@ -242,14 +241,23 @@ class TestSync:
             "error: [TEMP]/project/locks/numpy-cpu/pylock.linux-64.toml is not valid TOML: "
         )
 
-    def test_a_missing_hook(self, locked: Kgen) -> None:
-        (locked.folder / "locks/numpy-cpu/deactivate.d/kgen.fish").unlink()
-        assert locked("sync", "numpy") == Result(
-            2,
-            "",
-            "error: [TEMP]/project/locks/numpy-cpu/deactivate.d/kgen.fish is missing: the environment could not select"
-            " its backend\n\nhint: kgen lock\n",
+    def test_hooks_of_the_repository_are_neither_needed_nor_executed(self, locked: Kgen) -> None:
+        """kgen makes those that it runs; what a repository has is for who sources it without kgen."""
+        folder = locked.folder / "locks/numpy-cpu"
+        (folder / "deactivate.d/kgen.fish").unlink()
+        (folder / "activate.d/kgen.sh").write_text("touch evil\n")
+        assert locked("sync", "numpy").status == 0
+        assert locked("run", "numpy", "--", "sh", "-c", "echo $KERAS_BACKEND").stdout == "numpy\n"
+        assert "evil" not in locked("activate", "numpy", "--shell", "sh").stdout
+        assert not any(
+            "evil" in path.read_text(errors="replace") for path in (prefix(locked) / "share/kgen").glob("*.sh")
         )
+        assert not (locked.folder / "evil").exists()
+
+    def test_a_folder_that_cannot_be_on_path(self, locked: Kgen) -> None:
+        done = locked("sync", "numpy", "--envs", "a:b")
+        assert (done.status, done.stdout) == (2, "")
+        assert "a:b/numpy-cpu cannot be on PATH: `:` separates its folders" in done.stderr
 
     def test_another_platform(self, locked: Kgen) -> None:
         folder = locked.folder / "locks/numpy-cpu"

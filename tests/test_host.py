@@ -13,7 +13,7 @@ import pytest
 from packaging.version import Version
 
 from kgen import host
-from kgen.errors import SettingsError
+from kgen.errors import OutsideError, SettingsError
 from kgen.host import Gpu, Host
 from kgen.model.driver import DriverVersion
 
@@ -316,7 +316,7 @@ def test_python_version_file_that_is_no_text(tmp_path: Path) -> None:
 def test_python_version_file_that_is_a_folder(tmp_path: Path) -> None:
     file = tmp_path / ".python-version"
     file.mkdir()
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(OutsideError) as caught:
         host.python_version_file(tmp_path)
     assert caught.value.message == f"{file} cannot be read: Is a directory"
 

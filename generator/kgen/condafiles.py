@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kgen import licences
 from kgen.errors import SettingsError, UsageError
-from kgen.lockfiles import CONDA, CONDA_RECORDS, digest
+from kgen.lockfiles import CONDA, CONDA_RECORDS, content_of, digest
+from kgen.model import grammar
 from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.tables import Table, mismatch
 
 RECORDS = CONDA_RECORDS
 CONDA_LOCK = "conda-lock.yml"
 SCHEMA = 1
 """The form of the records."""
 
-_HASHES = {"md5": r"[0-9a-f]{32}", "sha256": r"[0-9a-f]{64}"}
-_TEXTS = ("name", "version", "build", "subdir", "fn", "url", "channel")
-_WHEEL_TEXTS = ("name", "version", "filename", "url", "sha256")
+_PACKAGE_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.!+~-]*\.(?:conda|tar\.bz2)"
+_LONGEST_FILE = 255
 
 
 class CondaPlatform(NamedTuple):
@@ -106,46 +107,70 @@ def read(path: Path) -> CondaFile:
     """The conda lock in this file.
 
     Raises:
-        SettingsError: it cannot be read, or has not the form that kgen writes.
+        OutsideError: it cannot be read.
+        SettingsError: it has not the form that kgen writes; with every fault.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock --conda"]) from error
-    return parse(path, content)
+    return parse(path, content_of(path))
 
 
 def parse(path: Path, content: bytes) -> CondaFile:
     """The conda lock that these bytes are.
 
     Raises:
-        SettingsError: they have not the form that kgen writes.
+        SettingsError: they have not the form that kgen writes; with every fault.
     """
+    hints = ["`kgen lock --conda` writes it again"]
     try:
         data: Any = json.loads(content)
-        _must_be("schema", data["schema"], SCHEMA)
-        _must_be("environment", data["environment"], path.parent.name)
-        return CondaFile(
-            environment=str(data["environment"]),
-            backends=tuple(map(str, data["backends"])),
-            accelerator=str(data["accelerator"]),
-            python=str(data["python"]),
-            mode=str(data["mode"]),
-            channels=tuple(map(str, data["channels"])),
-            variables=_texts(data["variables"]),
-            kgen=str(data["kgen"]),
-            matrix=str(data["matrix"]),
-            platforms={name: _platform(one) for name, one in sorted(data["platforms"].items())},
-            digest=digest(content),
-            places=_variables(data.get("places", {})),
-            configuration=_texts(data.get("configuration", {})),
-            shared=tuple(map(str, data.get("shared", ()))),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        what = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else str(error)
-        raise SettingsError(
-            f"{path} is no conda lock of kgen: {what}", hints=["`kgen lock --conda` writes it again"]
-        ) from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is no conda lock of kgen: {grammar.shown(str(error))}", hints=hints) from None
+    if type(data) is not dict:
+        raise SettingsError(f"{path} is no conda lock of kgen: {mismatch(data, dict)}", hints=hints)
+    faults: list[str] = []
+    found = _file(Table(data, "", faults), path, digest(content))
+    if faults:
+        listed = "\n".join(f"{path} is no conda lock of kgen: {fault}" for fault in faults)
+        raise SettingsError(listed, hints=hints)
+    return found
+
+
+def _file(top: Table, path: Path, sha256: str) -> CondaFile:
+    schema = top.get("schema", int, required=True)
+    if schema is not None and schema != SCHEMA:
+        top.fault("schema", f"is `{schema}`, and should be `{SCHEMA}`")
+    environment = top.parsed("environment", grammar.environment, required=True) or ""
+    accelerator = top.parsed("accelerator", grammar.accelerator, required=True) or ""
+    if environment and environment != path.parent.name:
+        top.fault("environment", f"is `{environment}`, and should be `{grammar.shown(path.parent.name)}`")
+    elif environment and accelerator and not environment.endswith(f"-{accelerator}"):
+        top.fault("accelerator", f"is `{accelerator}`, and the environment is `{environment}`")
+    platforms = top.table("platforms")
+    top.get("platforms", dict, required=True)
+    found = {}
+    for name in sorted(platforms):
+        try:
+            grammar.platform(name)
+        except ValueError as error:
+            platforms.fault(name, str(error))
+        found[name] = _platform(platforms.table(name))
+    made = CondaFile(
+        environment=environment,
+        backends=_required_texts(top, "backends", grammar.backend),
+        accelerator=accelerator,
+        python=top.parsed("python", grammar.python, required=True) or "",
+        mode=top.parsed("mode", grammar.backend, required=True) or "",
+        channels=_required_texts(top, "channels", grammar.line),
+        variables=top.parsed_mapping("variables", grammar.variable, grammar.line, required=True),
+        kgen=top.parsed("kgen", grammar.line, required=True) or "",
+        matrix=top.parsed("matrix", grammar.line, required=True) or "",
+        platforms=found,
+        digest=sha256,
+        places=top.parsed_mapping("places", grammar.variable, grammar.line),
+        configuration=top.parsed_mapping("configuration", grammar.file, grammar.line),
+        shared=top.parsed_texts("shared", grammar.file),
+    )
+    top.close()
+    return made
 
 
 def shared(ours: CondaFile, theirs: CondaFile, platform: str) -> tuple[Mapping[str, Any], ...]:
@@ -213,45 +238,77 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
     )
 
 
-def _texts(data: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
-    return {str(name): str(value) for name, value in data.items()}
-
-
-def _variables(data: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
-    for name in data:
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
-            raise ValueError(f"`{name}` is not the name of an environment variable")
-    return _texts(data)
-
-
 def declared_licences(locked: CondaPlatform) -> Mapping[str, str]:
     """Package -> its licence, as its channel names it; without those of which that is not known."""
     named = {one["name"]: licences.name(Declared(text=str(one.get("license") or ""))) for one in locked.packages}
     return {name: licence for name, licence in named.items() if licence is not None}
 
 
-def _must_be(key: str, value: object, wanted: object) -> None:
-    if value != wanted:
-        raise ValueError(f"{key} is `{value}`, and should be `{wanted}`")
-
-
-def _platform(data: Any) -> CondaPlatform:  # noqa: ANN401 - JSON
-    return CondaPlatform(
-        specs=tuple(map(str, data["specs"])),
-        virtuals={str(name): str(value) for name, value in data["virtuals"].items()},
-        cuda=None if data["cuda"] is None else str(data["cuda"]),
-        cudnn=None if data["cudnn"] is None else str(data["cudnn"]),
-        request={str(name): str(value) for name, value in data["request"].items()},
-        packages=tuple(_checked(one, _TEXTS, _HASHES) for one in data["packages"]),
-        wheels=tuple(_checked(one, _WHEEL_TEXTS, {"sha256": _HASHES["sha256"]}) for one in data["wheels"]),
+def _platform(row: Table) -> CondaPlatform:
+    for key in ("packages", "wheels"):
+        row.get(key, list, required=True)
+    found = CondaPlatform(
+        specs=row.parsed_texts("specs", grammar.line),
+        virtuals=row.parsed_mapping("virtuals", grammar.conda_package, grammar.line, required=True),
+        cuda=row.parsed("cuda", grammar.cuda),
+        cudnn=row.parsed("cudnn", grammar.conda_version),
+        request=row.parsed_mapping("request", grammar.line, grammar.line, required=True),
+        packages=tuple(_package(one) for one in row.tables("packages")),
+        wheels=tuple(_wheel(one) for one in row.tables("wheels")),
     )
+    row.close()
+    return found
 
 
-def _checked(row: Any, texts: Sequence[str], hashes: Mapping[str, str]) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
-    for key in texts:
-        if not isinstance(row[key], str) or not row[key]:
-            raise ValueError(f"a package has no {key}")
-    for key, pattern in hashes.items():
-        if re.fullmatch(pattern, str(row.get(key))) is None:
-            raise ValueError(f"{row['name']}: {key} is none")
-    return dict(row)
+def _required_texts(table: Table, key: str, parse: Callable[[str], str]) -> tuple[str, ...]:
+    found = table.parsed_texts(key, parse)
+    if table.raw(key) in (None, []):
+        table.fault(key, "names none")
+    return found
+
+
+def _package(row: Table) -> Mapping[str, Any]:
+    """A package as its channel describes it; what kgen does not use of it, rattler judges."""
+    row.parsed("name", grammar.conda_package, required=True)
+    row.parsed("version", grammar.conda_version, required=True)
+    row.parsed("build", grammar.conda_version, required=True)
+    row.parsed("subdir", grammar.backend, required=True)
+    row.parsed("fn", _package_file, required=True)
+    row.parsed("url", _package_url, required=True)
+    row.parsed("channel", grammar.line, required=True)
+    row.parsed("md5", grammar.md5, required=True)
+    row.parsed("sha256", grammar.sha256, required=True)
+    if row.raw("license") is not None:
+        row.get("license", str)
+    _size(row)
+    return row.data
+
+
+def _wheel(row: Table) -> Mapping[str, Any]:
+    row.parsed("name", grammar.project, required=True)
+    row.parsed("version", grammar.version, required=True)
+    row.parsed("filename", grammar.wheel, required=True)
+    row.parsed("url", grammar.url, required=True)
+    row.parsed("sha256", grammar.sha256, required=True)
+    _size(row)
+    return row.data
+
+
+def _size(row: Table) -> None:
+    if row.raw("size") is not None:
+        size = row.get("size", int)
+        if size is not None and size < 0:
+            row.fault("size", "is negative")
+
+
+def _package_file(text: str) -> str:
+    if re.fullmatch(_PACKAGE_FILE, text) is None or len(text) > _LONGEST_FILE:
+        raise ValueError(f"`{grammar.shown(text)}` is not the file of a conda package")
+    return text
+
+
+def _package_url(text: str) -> str:
+    if "?" in grammar.url(text):
+        raise ValueError(f"`{grammar.shown(text)}` is not where a conda package is")
+    _package_file(text.rpartition("/")[2])
+    return text

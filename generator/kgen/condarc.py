@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import host
+from kgen import files, host
 from kgen.errors import SettingsError
+from kgen.model.grammar import line, printable, shown
+from kgen.tables import mismatch
 
 _NAMES = (".condarc", "condarc")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
@@ -88,10 +91,10 @@ def read() -> Condarc:
         SettingsError: a file is no YAML, or a key has another form than conda's.
     """
     merged: dict[str, Any] = {}
-    files = []
+    found = []
     for path in _places():
         try:
-            text = path.read_text(encoding="utf-8")
+            text = files.read_text(path)
         except (OSError, ValueError):
             continue
         data = _parsed(path, text)
@@ -99,26 +102,29 @@ def read() -> Condarc:
             # of maps, conda merges the entries; of all else, the file that is nearer to the user wins
             both = isinstance(value, dict) and isinstance(merged.get(key), dict)
             merged[key] = {**merged[key], **value} if both else value
-        files.append(path)
+        found.append(path)
     try:
-        return _made(merged, tuple(files))
-    except (TypeError, ValueError, AttributeError) as error:
-        named = ", ".join(map(str, files)) or "the environment"
-        raise SettingsError(f"conda's configuration cannot be used: {error} ({named})") from None
+        return _made(merged, tuple(found))
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        named = ", ".join(map(str, found)) or "the environment"
+        raise SettingsError(f"conda's configuration cannot be used: {printable(str(error))} ({named})") from None
 
 
 def _parsed(path: Path, text: str) -> Mapping[str, Any]:
     import yaml  # noqa: PLC0415 - of the extra `conda`, and only who uses that is here
 
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        # libyaml bounds the nesting, which costs Python's own reader minutes
+        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # besides what is no YAML: days that are none, endless numbers, deep nesting
+        said = printable(" ".join(str(error).split()))
+        raise SettingsError(f"{path} is no YAML: {said}", hints=[f"edit {shlex.quote(str(path))}"]) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path} is no configuration of conda: it is no map of keys")
-    return {str(key): value for key, value in data.items()}
+    return {key: value for key, value in data.items() if isinstance(key, str)}
 
 
 def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
@@ -140,8 +146,8 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
         verify=verify,
         certificates=certificates,
         truststore=truststore,
-        timeout=None if named is None else max(1, round(float(named))),
-        register=str(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
+        timeout=None if named is None else max(1, round(float(_scalar(named)))),
+        register=_scalar(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
         files=files,
         remarks=tuple(_remarks(data, servers, verify=verify)),
     )
@@ -149,7 +155,7 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
 
 def _verification(value: object) -> tuple[bool, Path | None, bool]:
     """Whether certificates are checked, against which, and whether against the system's."""
-    text = str(value).strip()
+    text = _scalar(value).strip()
     if text.lower() in _NO:
         return False, None, False
     if text.lower() in {"true", "yes", "on", "1", "none"}:
@@ -158,9 +164,14 @@ def _verification(value: object) -> tuple[bool, Path | None, bool]:
         return True, None, True
     if not text:
         return True, None, False
-    path = Path(_filled(text)).expanduser()
-    if not path.exists():
-        raise ValueError(f"certificates are to be in {path}, which is not there")
+    path = Path(_filled(text))
+    try:
+        path = path.expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
+        is_there = False
+    if not is_there:
+        raise ValueError(f"certificates are to be in {shown(str(path))}, which is not there")
     return True, path, False
 
 
@@ -194,11 +205,18 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
         yield "`client_ssl_cert` of conda's configuration is not heeded: rattler has no certificates of clients"
 
 
+def _scalar(value: object) -> str:
+    """The text of a value that holds no others: aliases of YAML make others as large as they like."""
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise TypeError(mismatch(value, str, bool))
+    return str(value)
+
+
 def _expanded(value: object) -> str:
     """A URL with the variables in it filled in, as conda does."""
     if not isinstance(value, str):
-        raise TypeError(f"`{value}` is no URL")
-    return _filled(value).rstrip("/")
+        raise TypeError(f"{mismatch(value, str)}, which names a URL")
+    return line(_filled(value)).rstrip("/")
 
 
 def _filled(text: str) -> str:

@@ -17,6 +17,7 @@ from packaging.version import Version
 from kgen.matrix.candidates import BuildTarget, driver_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
+from kgen.matrix.selection import Selection, differences, unknown_sources
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -103,9 +104,17 @@ class _Look:
         elif self.request.isolated != self.made_for.isolated:
             kept = "in its own folder" if self.made_for.isolated else "where all environments have them"
             yield Stale("isolate-config", f"has Keras's settings {kept}, which is not what is asked for")
-        elif self.matrix.backends[has[0]].environment != self.lock.variables:
-            row = self.matrix.backends[has[0]]
-            yield Stale("variables", f"does not set what selects {has[0]}", row.provenance.source)
+        else:
+            yield from self._selection()
+
+    def _selection(self) -> Iterator[Stale]:
+        lock = self.lock
+        found = Selection(lock.variables, lock.places, lock.configuration, lock.shared)
+        source = self.matrix.backends[lock.backends[0]].provenance.source
+        for key, what in differences(self.matrix, lock.backends, found, isolated=self.made_for.isolated):
+            yield Stale("variables", f"tool.kgen.{key} {what}", source)
+        for what in unknown_sources(self.matrix, lock):
+            yield Stale("source", what)
 
     def _python(self) -> Iterator[Stale]:
         if self.request.python != self.lock.python:

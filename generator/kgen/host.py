@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from kgen.errors import SettingsError
+from kgen import files
+from kgen.errors import OutsideError, SettingsError
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -227,15 +228,16 @@ def python_version_file(folder: Path) -> str | None:
         None if there is no such file, or nothing in it.
 
     Raises:
-        SettingsError: the file cannot be read, or asks for something else than a CPython.
+        OutsideError: the file cannot be read.
+        SettingsError: it asks for something else than a CPython.
     """
     path = folder / _PYTHON_VERSION
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = files.read_text(path, encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SettingsError(
+        raise OutsideError(
             f"{path} cannot be read: {error.strerror or error}",
             hints=["give the version with `--python 3.12`"],
         ) from error

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen.errors import SettingsError, UsageError
+from kgen import files
+from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.model import grammar
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
@@ -30,13 +32,8 @@ CONDA = "-conda"
 _SEAL = "# sha256 of the lines above: "
 
 # Texts, not compiled: a run that finds its environment whole needs two of them.
-_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
 _ACCELERATOR = r"-(?:cpu|cuda[0-9]+)"
-_SHA256 = r"[0-9a-f]{64}"
-_WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
-_SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
-_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 class LockedEnvironment(NamedTuple):
@@ -66,13 +63,27 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
-        raise SettingsError(f"{root / LOCKS} cannot be read: {error.strerror or error}") from error
+        raise unreadable(root / LOCKS, error) from error
     for folder in folders:
-        if re.fullmatch(_NAME, folder.name) and folder.is_dir():
-            files = {match["platform"]: path for path in folder.iterdir() if (match := re.fullmatch(_FILE, path.name))}
-            if files:
-                found.append(LockedEnvironment(name=folder.name, folder=folder, platforms=dict(sorted(files.items()))))
+        if re.fullmatch(grammar.NAME, folder.name) and folder.is_dir():
+            try:
+                inside = list(folder.iterdir())
+            except OSError as error:
+                raise unreadable(folder, error) from error
+            locks = {match["platform"]: path for path in inside if (match := re.fullmatch(_FILE, path.name))}
+            if locks:
+                found.append(LockedEnvironment(name=folder.name, folder=folder, platforms=dict(sorted(locks.items()))))
     return tuple(found)
+
+
+def unreadable(path: Path, error: OSError) -> OutsideError:
+    """That something of a project cannot be read, and what to look at."""
+    import shlex  # noqa: PLC0415 - only a fault pays for it
+
+    return OutsideError(
+        f"{path} cannot be read: {error.strerror or error}",
+        hints=[f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"],
+    )
 
 
 def choose(root: Path, name: str) -> LockedEnvironment:
@@ -96,7 +107,7 @@ def choose(root: Path, name: str) -> LockedEnvironment:
     backends = {re.sub(_ACCELERATOR + "$", "", one): one for one in known}
     near = nearest(name, [*known, *backends])
     raise UsageError(
-        f"there is no locked environment `{name}` in {root / LOCKS}",
+        f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
         hints=[
             f"did you mean `{backends.get(near, near)}`?" if near else f"locked are {', '.join(known)}",
             "kgen lock",
@@ -172,13 +183,22 @@ def read(path: Path) -> Lockfile:
     """The lock in this file.
 
     Raises:
-        SettingsError: it cannot be read, or has not the form that kgen writes; with every fault.
+        OutsideError: it cannot be read.
+        SettingsError: it has not the form that kgen writes; with every fault.
+    """
+    return parse(path, content_of(path))[0]
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file of the folder of an environment.
+
+    Raises:
+        OutsideError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        return files.read(path)
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
-    return parse(path, content)[0]
+        raise unreadable(path, error) from error
 
 
 def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
@@ -194,7 +214,8 @@ def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
     try:
         data = tomli.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", hints=["kgen lock"]) from None
+        said = grammar.shown(str(error).partition("\n")[0])
+        raise SettingsError(f"{path} is not valid TOML: {said}", hints=["kgen lock"]) from None
     faults: list[str] = []
     lock = _lockfile(Table(data, "", faults), path, digest(content))
     if faults:
@@ -208,60 +229,132 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
     schema = kgen.get("schema", int, required=True)
     if schema is not None and schema != SCHEMA:
         kgen.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
-    environment = kgen.text("environment")
-    if environment != path.parent.name:
-        kgen.fault("environment", f"is `{environment}`, and the folder is {path.parent.name}")
-    variables = kgen.mapping("variables", str)
-    for name in (*variables, *kgen.mapping("places", str)):
-        if not re.fullmatch(_VARIABLE, name):
-            kgen.fault("variables", f"`{name}` is not the name of an environment variable")
+    environment = kgen.parsed("environment", grammar.environment, required=True) or ""
+    platform = kgen.parsed("platform", grammar.platform, required=True) or ""
+    accelerator = kgen.parsed("accelerator", grammar.accelerator, required=True) or ""
+    if environment and environment != path.parent.name:
+        kgen.fault("environment", f"is `{environment}`, and the folder is {grammar.shown(path.parent.name)}")
+    elif environment and accelerator and not environment.endswith(f"-{accelerator}"):
+        kgen.fault("accelerator", f"is `{accelerator}`, and the environment is `{environment}`")
+    named = re.fullmatch(_FILE, path.name)
+    if platform and named is not None and named["platform"] != platform:
+        kgen.fault("platform", f"is `{platform}`, and the file is {path.name}")
+    _unused(top, kgen)
+    _request(kgen)
     from kgen.model.lockfile import Lockfile  # noqa: PLC0415 - see above
 
     return Lockfile(
         path=path,
         digest=sha256,
         environment=environment,
-        backends=kgen.texts("backends"),
-        accelerator=kgen.text("accelerator"),
-        python=kgen.text("python"),
-        platform=kgen.text("platform"),
-        cuda=kgen.get("cuda", str),
-        cudnn=kgen.get("cudnn", str),
-        driver=(kgen.get("driver", str) or "").removeprefix(">=") or None,
-        packages=kgen.mapping("packages", str),
-        libraries=kgen.mapping("libraries", str),
-        variables=variables,
-        indexes=kgen.mapping("indexes", str),
-        licences=kgen.mapping("licences", str),
-        files=tuple(_files(top.tables("packages"))),
-        places=kgen.mapping("places", str),
-        configuration=kgen.mapping("configuration", str),
-        shared=kgen.texts("shared"),
-        hooks=kgen.get("hooks", str),
-        build=tuple(_files(kgen.tables("build"))),
+        backends=_backends(kgen),
+        accelerator=accelerator,
+        python=kgen.parsed("python", grammar.python, required=True) or "",
+        platform=platform,
+        cuda=kgen.parsed("cuda", grammar.cuda),
+        cudnn=kgen.parsed("cudnn", grammar.version),
+        driver=kgen.parsed("driver", lambda text: grammar.driver(text.removeprefix(">="))),
+        packages=kgen.parsed_mapping("packages", grammar.project, grammar.version, required=True),
+        libraries=kgen.parsed_mapping("libraries", grammar.project, grammar.version),
+        variables=kgen.parsed_mapping("variables", grammar.variable, grammar.line, required=True),
+        indexes=kgen.parsed_mapping("indexes", grammar.project, grammar.backend),
+        licences=kgen.parsed_mapping("licences", grammar.project, grammar.line),
+        files=tuple(_files(top, "packages")),
+        places=kgen.parsed_mapping("places", grammar.variable, grammar.line),
+        configuration=kgen.parsed_mapping("configuration", grammar.file, grammar.line),
+        shared=kgen.parsed_texts("shared", grammar.file),
+        hooks=kgen.parsed("hooks", grammar.sha256),
+        build=tuple(_files(kgen, "build")),
     )
 
 
-def _files(packages: Iterable[Table]) -> Iterable[LockedFile]:
+def _backends(kgen: Table) -> tuple[str, ...]:
+    found = kgen.parsed_texts("backends", grammar.backend)
+    if kgen.raw("backends") in (None, []):
+        kgen.fault("backends", "names none")
+    if len(set(found)) < len(found):
+        kgen.fault("backends", "names one twice")
+    return found
+
+
+def _unused(top: Table, kgen: Table) -> None:
+    """What kgen writes for others and for people; whoever writes a lock again needs it in its form."""
+    top.parsed("requires-python", grammar.line)
+    top.parsed_texts("environments", grammar.line)
+    for row in kgen.tables("why"):
+        for key in ("subject", "rule", "source"):
+            row.prose(key)
+        row.close()
+    for key in ("kgen", "matrix"):
+        kgen.parsed(key, grammar.line)
+    kgen.get("size", int)
+    kgen.texts("warnings")
+
+
+def _request(kgen: Table) -> None:
+    """What the lock says it was made for, which :func:`kgen.freshness.recorded` makes a request of."""
+    from packaging.version import Version  # noqa: PLC0415 - see above
+
+    from kgen.model.driver import DriverVersion  # noqa: PLC0415
+    from kgen.model.ranges import VersionRange  # noqa: PLC0415
+    from kgen.model.requirement import parse_requirement  # noqa: PLC0415
+
+    def version(text: str) -> Version:
+        return Version(grammar.version(text))
+
+    kgen.parsed("cuda-limit", grammar.cuda)
+    kgen.parsed("glibc", version)
+    kgen.parsed("driver-asked", DriverVersion)
+    kgen.parsed_texts("gpus", version)
+    kgen.parsed("keras", VersionRange)
+    kgen.parsed_texts("requirements", parse_requirement)
+    kgen.parsed_texts("dependencies", parse_requirement)
+    kgen.parsed("exclude-newer", grammar.day)
+    kgen.get("isolate-config", bool)
+    kgen.get("torch-index", bool)
+
+
+def _files(of: Table, key: str) -> Iterable[LockedFile]:
     import urllib.parse  # noqa: PLC0415 - see above
 
     from kgen.model.lockfile import LockedFile  # noqa: PLC0415
 
-    for package in packages:
-        name, version = package.text("name"), package.text("version")
+    seen: set[str] = set()
+    for package in of.tables(key):
+        name = package.parsed("name", grammar.project, required=True) or ""
+        version = package.parsed("version", grammar.version, required=True) or ""
+        package.parsed("requires-python", grammar.line)
+        package.parsed("index", grammar.url)
+        if name in seen:
+            package.fault("name", f"`{name}` is there twice")
+        seen.add(name)
         is_source = package.has("sdist")
         wheels = [package.table("sdist")] if is_source else list(package.tables("wheels"))
+        # uv reads the file too: it may not find another source in it than kgen has looked at
+        package.close()
         if len(wheels) != 1 or (is_source and package.has("wheels")):
             package.fault("wheels", f"has {len(wheels)} files; kgen locks one")
             continue
         wheel = wheels[0]
-        url = wheel.get("url", str)
-        place = wheel.get("path", str, required=url is None) or url or ""
-        file = urllib.parse.unquote(place.rpartition("/")[2])
-        if not re.fullmatch(_SOURCE if is_source else _WHEEL, file):
-            what = "a source distribution" if is_source else "a wheel"
-            wheel.fault("url" if url else "path", f"`{file}` is not the name of {what}")
-        sha256 = wheel.table("hashes").text("sha256")
-        if not re.fullmatch(_SHA256, sha256):
-            wheel.fault("hashes.sha256", "is no sha256")
-        yield LockedFile(name=name, version=version, filename=file, url=url, sha256=sha256, size=wheel.get("size", int))
+        url = wheel.parsed("url", grammar.url)
+        path = wheel.get("path", str, required=not wheel.has("url"))
+        if url is not None and path is not None:
+            wheel.fault("path", "is there beside `url`")
+        file = (
+            urllib.parse.unquote((url or "").partition("#")[0].partition("?")[0].rpartition("/")[2])
+            if path is None
+            else path
+        )
+        try:
+            (grammar.source if is_source else grammar.wheel)(file)
+        except ValueError as error:
+            if path is not None or url is not None:
+                wheel.fault("url" if path is None else "path", str(error))
+        hashes = wheel.table("hashes")
+        sha256 = hashes.parsed("sha256", grammar.sha256, required=True) or ""
+        size = wheel.get("size", int)
+        if size is not None and size < 0:
+            wheel.fault("size", "is negative")
+        hashes.close()
+        wheel.close()
+        yield LockedFile(name=name, version=version, filename=file, url=url, sha256=sha256, size=size)

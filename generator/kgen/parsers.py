@@ -5,29 +5,25 @@ Settings, flags and locks are read with the same ones, so that a value means the
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 
 from packaging.version import InvalidVersion, Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, parse_requirement
-from kgen.project import printable
 from kgen.tables import nearest
 
 INSTALLERS = ("uv", "conda")
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
-_SHOWN = 80
-"""So much of a wrong value is shown; a settings file may hold anything."""
 _CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
 _GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
 _OLDEST_GPU = Version("3.0")
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
@@ -37,8 +33,7 @@ FLAKE = "flake:kgen"
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 OWN_INDEX = "true"
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
-_URL = r"(?:https?|file)://[^\s\"'<>]+"
-_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|(?:https?|file)://\S+"
+_CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|" + grammar.URL
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 
 
@@ -137,6 +132,7 @@ def parse_channel(text: str) -> str:
     Raises:
         ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
     """
+    grammar.line(text)
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:
@@ -150,6 +146,7 @@ def parse_flake(text: str) -> str:
     Raises:
         ValueError: it is none, or holds credentials: `flake.nix` is committed.
     """
+    grammar.line(text)
     if re.search(_SECRET, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git")
     if re.fullmatch(_FLAKE, text) is None:
@@ -164,7 +161,7 @@ def parse_requirement_flag(text: str) -> Requirement:
         ValueError: it is none, or names a URL. A lock pins what an index has.
     """
     try:
-        requirement = parse_requirement(text)
+        requirement = parse_requirement(grammar.line(text))
     except ValueError:
         raise ValueError(f"`{shown(text)}` is no requirement such as scikit-learn>=1.5") from None
     if requirement.url is not None:
@@ -179,7 +176,7 @@ def parse_specifiers(text: str) -> VersionRange:
         ValueError: it is none.
     """
     try:
-        return VersionRange(text)
+        return VersionRange(grammar.line(text))
     except ValueError:
         pass
     try:
@@ -238,9 +235,10 @@ def parse_torch_index(text: str) -> str:
     """
     if text == OWN_INDEX:
         return text
+    grammar.line(text)
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
-    if re.fullmatch(_URL, text) is None:
+    if re.fullmatch(grammar.URL, text) is None:
         raise ValueError(f"`{shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
     return text.rstrip("/")
 
@@ -254,10 +252,10 @@ def parse_date(text: str) -> dt.date:
     moment = re.fullmatch(_MOMENT, text)
     if moment is not None:
         raise ValueError(f"`{shown(text)}` is a moment; give the day alone, {moment['day']}")
-    if re.fullmatch(_DAY, text) is not None:
-        with contextlib.suppress(ValueError):
-            return dt.date.fromisoformat(text)
-    raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20")
+    try:
+        return grammar.day(text)
+    except ValueError:
+        raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20") from None
 
 
 def known(text: str, names: tuple[str, ...], what: str) -> str:
@@ -276,4 +274,4 @@ def known(text: str, names: tuple[str, ...], what: str) -> str:
 def shown(text: str) -> str:
     """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
     hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
-    return printable(hidden if len(hidden) <= _SHOWN else hidden[:_SHOWN] + "…")
+    return grammar.shown(hidden)

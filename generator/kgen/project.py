@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgen import host
-from kgen.errors import SettingsError
+from kgen import files, host
+from kgen.errors import OutsideError, SettingsError
+from kgen.model.grammar import is_line, printable
 
 KGEN_TOML = "kgen.toml"
 PYPROJECT = "pyproject.toml"
@@ -44,7 +45,8 @@ def locate(root: Path) -> Path | None:
     """The file in this folder that holds the settings; None if none does.
 
     Raises:
-        SettingsError: two files hold settings, or one that might cannot be read.
+        OutsideError: a file that might hold them cannot be read.
+        SettingsError: two files hold settings, or one makes no sense.
     """
     return load(root)[0]
 
@@ -53,7 +55,8 @@ def load(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
     """The file in this folder that holds the settings, and all that is in that file.
 
     Raises:
-        SettingsError: two files hold settings, or one that might cannot be read.
+        OutsideError: a file that might hold them cannot be read.
+        SettingsError: two files hold settings, or one makes no sense.
     """
     own, project = root / KGEN_TOML, root / PYPROJECT
     own_data, project_data = _read(own), _read(project)
@@ -154,7 +157,7 @@ def parse_envs(text: object) -> Path:
     Raises:
         ValueError: this is no folder.
     """
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
+    if not isinstance(text, str) or not text.strip() or not is_line(text):
         raise ValueError(f"should be a folder, such as {ENVS}")
     path = Path(text)
     if path.parts[:1] == ("~",):
@@ -163,13 +166,6 @@ def parse_envs(text: object) -> Path:
             raise ValueError("`~` stands for no folder here: there is no home folder")
         path = home.joinpath(*path.parts[1:])
     return path
-
-
-def printable(text: str) -> str:
-    """The text without what would steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def _has_table(data: Mapping[str, Any]) -> bool:
@@ -181,14 +177,18 @@ def _has_table(data: Mapping[str, Any]) -> bool:
 def _read(path: Path) -> dict[str, Any] | None:
     """The TOML file; None if there is none."""
     try:
-        content = path.read_bytes()
+        content = files.read(path, files.SMALL)
     except FileNotFoundError:
         # Where a link leads nowhere, somebody meant something to be.
         if not path.is_symlink():
             return None
-        raise SettingsError(f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {path}"]) from None
+        raise OutsideError(
+            f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {shlex.quote(str(path))}"]
+        ) from None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {path}"]) from error
+        raise OutsideError(
+            f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {shlex.quote(str(path))}"]
+        ) from error
     try:
         return _read_toml(content)
     except UnicodeDecodeError as error:
@@ -210,7 +210,7 @@ def _may_hold_settings(folder: Path) -> bool:
         return True
     project = folder / PYPROJECT
     try:
-        content = project.read_bytes()
+        content = files.read(project, files.SMALL)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:

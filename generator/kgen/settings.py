@@ -21,10 +21,11 @@ from kgen import parsers
 from kgen.errors import SettingsError, UsageError
 from kgen.fields import FIELDS, Field, Shape
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
-from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs, printable
+from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
 from kgen.tables import Table, mismatch
 
 T = TypeVar("T")
@@ -32,10 +33,7 @@ T = TypeVar("T")
 
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
-
-_NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
-_LONGEST_NAME = 64
 _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
@@ -137,7 +135,9 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
         except ValueError as error:
             table.fault("backends", str(error))
     if faults:
-        raise SettingsError("\n".join(f"{file.name}: {printable(fault)}" for fault in faults), hints=[f"edit {file}"])
+        raise SettingsError(
+            "\n".join(f"{file.name}: {grammar.printable(fault)}" for fault in faults), hints=[f"edit {file}"]
+        )
     return settings
 
 
@@ -356,10 +356,10 @@ def _day(table: Table, key: str) -> dt.date | None:
 
 def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
     """Why an environment may not have this name, as the rest of a sentence."""
-    if re.fullmatch(_NAME, name) is None:
+    if re.fullmatch(grammar.NAME, name) is None:
         return "is not made of a-z, 0-9 and inner hyphens"
-    if len(name) > _LONGEST_NAME:
-        return f"is longer than {_LONGEST_NAME} characters"
+    if len(name) > grammar.LONGEST_NAME:
+        return f"is longer than {grammar.LONGEST_NAME} characters"
     if any(name in {row.name, row.selected, row.short} for row in matrix.backends.values()):
         return "is that of a backend"
     if re.fullmatch(_ACCELERATOR, name) is not None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import host, process
+from kgen import files, host, process
 from kgen.errors import KgenError
 
 _LIBRARY = r"(?P<stem>lib[A-Za-z0-9_+]+)\.so(?:\.(?P<version>[0-9.]+))?"
@@ -192,10 +192,10 @@ def _keras(variables: Mapping[str, str]) -> KerasSettings | None:
         return None
     path = folder / "keras.json"
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(files.read(path, files.SMALL))
     except OSError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return KerasSettings(path, None)
     return KerasSettings(path, values if isinstance(values, dict) else None)
 
@@ -247,7 +247,7 @@ def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
             paths = sorted(Path("/").glob(pattern.removeprefix("/")))
         for path in paths:
             try:
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                lines = files.read_text(path, errors="replace").splitlines()
             except OSError:
                 continue
             for number, line in enumerate(lines, start=1):

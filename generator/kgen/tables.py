@@ -9,7 +9,12 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from kgen.model.grammar import LONGEST_LINE, SHOWN, is_line, shown
+
 T = TypeVar("T")
+
+_LARGEST = 2**63
+"""No whole number of a file is as large, and one of thousands of digits cannot even be shown."""
 
 _KINDS: Mapping[type, str] = {
     str: "text",
@@ -28,6 +33,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, if any is close."""
     import difflib  # noqa: PLC0415 - only a mistake pays for it
 
+    if len(name) > SHOWN:  # it was meant to be none of them, and comparing it would take long
+        return None
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 
@@ -37,6 +45,15 @@ def mismatch(value: object, *wanted: type) -> str:
     # Versions are the usual victims, and 3.10 without quotes is 3.1.
     quotes = "; put quotes around it" if str in wanted and type(value) in {int, float} else ""
     return f"should be {' or '.join(_KINDS[kind] for kind in wanted)}, is {_kind_of(value)}{quotes}"
+
+
+def unfit(value: object) -> str | None:
+    """Why a value of the right kind can be used nowhere: text that steers a terminal, a number without an end."""
+    if isinstance(value, str) and not is_line(value):
+        return f"`{shown(value)}` is not one printable line of at most {LONGEST_LINE} characters"
+    if type(value) is int and not -_LARGEST < value < _LARGEST:
+        return "is out of range"
+    return None
 
 
 def _kind_of(value: object) -> str:
@@ -60,7 +77,13 @@ class Table:
 
     def at(self, key: str) -> str:
         """The dotted path of a key of this table."""
-        return f"{self._path}.{key}" if self._path else key
+        shortened = shown(key)
+        return f"{self._path}.{shortened}" if self._path else shortened
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """All that is in the table, whether or not it was looked at."""
+        return self._data
 
     def fault(self, key: str, what: str) -> None:
         """Note that the value at `key` is wrong."""
@@ -88,8 +111,11 @@ class Table:
         self._known.add(key)
         value = self._data.get(key)
         if type(value) is kind:
-            return value
-        if value is not None:
+            wrong = unfit(value)
+            if wrong is None:
+                return value
+            self.fault(key, wrong)
+        elif value is not None:
             self.fault(key, mismatch(value, kind))
         elif required:
             self.fault(key, "is missing")
@@ -98,6 +124,14 @@ class Table:
     def text(self, key: str) -> str:
         """Required text; empty if it is missing, which is noted."""
         return self.get(key, str, required=True) or ""
+
+    def prose(self, key: str) -> str:
+        """Required text of any characters, which whoever shows it escapes; empty if it is missing, which is noted."""
+        value = self.raw(key)
+        if type(value) is str:
+            return value
+        self.fault(key, "is missing" if value is None else mismatch(value, str))
+        return ""
 
     def date(self, key: str) -> dt.date:
         """A required date."""
@@ -117,8 +151,9 @@ class Table:
         found = []
         for position, value in enumerate(self.get(key, list) or []):
             place = f"{key}[{position}]"
-            if type(value) is not str:
-                self.fault(place, mismatch(value, str))
+            wrong = mismatch(value, str) if type(value) is not str else unfit(value)
+            if wrong is not None:
+                self.fault(place, wrong)
                 continue
             one = self._parse(self.at(place), value, parse)
             if one is not None:
@@ -143,6 +178,20 @@ class Table:
         inner = self.table(key)
         found = {name: inner.get(name, kind) for name in inner}
         return {name: value for name, value in found.items() if value is not None}
+
+    def parsed_mapping(
+        self, key: str, name: Callable[[str], str], parse: Callable[[str], T], *, required: bool = False
+    ) -> dict[str, T]:
+        """The table at `key` as name -> value, each through its parser; what does not pass is noted and left out."""
+        if required:
+            self.get(key, dict, required=True)
+        inner = self.table(key)
+        found = {}
+        for one in inner:
+            value = inner.parsed(one, parse)
+            if self._parse(self.at(key), one, name) is not None and value is not None:
+                found[one] = value
+        return found
 
     def close(self) -> None:
         """Note every key that was not asked for, with the nearest that is known."""

@@ -52,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
 
         hints = []
         if message.startswith("unrecognized arguments: "):
-            wrong = message.removeprefix("unrecognized arguments: ").split()[0]
+            wrong = (message.removeprefix("unrecognized arguments: ").split() or [""])[0]
             near = nearest(wrong.split("=")[0], self._option_string_actions)
             message = f"`{self.prog}` has no argument `{wrong}`"
             hints += [f"did you mean `{near}`?"] if near else []

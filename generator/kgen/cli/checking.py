@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen import fields, freshness, host, lockfiles, project, settings
+from kgen import fields, files, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
-from kgen.emitters.hooks import HOOKS, render_hooks
+from kgen.emitters import hooks
+from kgen.emitters.hooks import HOOKS
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import Selection, differences
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -146,7 +149,7 @@ class _Check:
         locks = []
         for path in environment.platforms.values():
             try:
-                content = path.read_bytes()
+                content = files.read(path)
                 lock, data = lockfiles.parse(path, content)
                 made_for = fields.request_of(data["tool"]["kgen"])
                 is_own = pylock.is_own(content, data)
@@ -193,30 +196,35 @@ class _Check:
     ) -> Iterator[Finding]:
         """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
         there = {}
-        if not locks:  # none of them can be relied on: what the hooks should be nobody knows
-            return
+        if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
+            return  # nobody knows what the hooks should be
         for place in HOOKS:
             path = environment.folder / place
             try:
-                there[place] = path.read_bytes()
-            except OSError:
+                there[place] = files.read(path, files.SMALL)
+            except FileNotFoundError:
                 yield finding("fault", "hook", path, "is missing", mend)
-        if lockfiles.digest_of_files(there) == locks[0].hooks:
+            except OSError as error:
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+        variables = self.matrix.backends[locks[0].backends[0]].environment
+        if lockfiles.digest_of_files(there) == hooks.digest(
+            environment.name, variables, cache=origin.cache_folder().with_name("hooks")
+        ):
             return
-        for place, text in render_hooks(environment.name, locks[0].variables).items():
+        for place, text in hooks.render_hooks(environment.name, variables).items():
             if place in there and there[place] != text.encode():
                 what = "is not what kgen writes: it was edited, or is of another kgen"
                 yield finding("fault", "hook", environment.folder / place, what, mend)
 
     def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
-        if not (environment.folder / "receipts").is_dir():
+        if not os.path.lexists(environment.folder / "receipts"):
             return
         from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none
 
         for receipt in receipts.find(environment.folder):
             if receipt.stale:
                 what = "is older than the lock: it proves another one"
-                yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.data['environment']}")
+                yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.environment}")
 
     def _request(
         self, lock: Lockfile, made_for: EnvironmentRequest, mend: str
@@ -273,13 +281,28 @@ def _conda_findings(
     if not records.exists():
         return
     from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-    from kgen.lockers.conda import text  # noqa: PLC0415
 
     try:
         file = condafiles.read(records)
     except KgenError as error:
         yield "fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}"
         return
+    selected = Selection(file.variables, file.places, file.configuration, file.shared)
+    for key, what in differences(matrix, file.backends, selected):
+        yield "fault", records, f"cannot be relied on: {key} {what}"
+    yield from _rendered_findings(folder, file)
+    for lock in locks:
+        other = _other_versions(file, lock, matrix)
+        if other:
+            where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
+            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}"
+
+
+def _rendered_findings(folder: Path, file: CondaFile) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
+    """What of the files that are made from the records is not as kgen makes it."""
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.lockers.conda import text  # noqa: PLC0415
+
     try:
         expected = text.files(file)
     except UsageError as error:
@@ -288,17 +311,15 @@ def _conda_findings(
     for place, content in expected.items():
         path = folder / place
         try:
-            actual = path.read_bytes()
-        except OSError:
+            actual = files.read(path)
+        except FileNotFoundError:
             yield "fault", path, "is missing"
+            continue
+        except OSError as error:
+            yield "fault", path, f"cannot be read: {error.strerror or error}"
             continue
         if actual != content.encode():
             yield "fault", path, "is not what kgen writes: it was edited, or is of another kgen"
-    for lock in locks:
-        other = _other_versions(file, lock, matrix)
-        if other:
-            where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
-            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}"
 
 
 def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:

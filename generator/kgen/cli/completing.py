@@ -15,6 +15,7 @@ from kgen.cli import console
 from kgen.errors import ExitStatus, KgenError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.grammar import printable
 from kgen.project import find_root
 from kgen.templates import render
 
@@ -30,11 +31,12 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     """Print the script, or the candidates for the last of the words after `--`."""
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words:
-        console.result(render(f"completion/{arguments.shell}.j2").rstrip("\n"))
+        console.program(render(f"completion/{arguments.shell}.j2").rstrip("\n"))
         return ExitStatus.DONE
     *before, current = words
     for value, text in candidates(before, current):
-        console.result(value if arguments.shell == _PLAIN else f"{value}\t{text}")
+        shown = (value,) if arguments.shell == _PLAIN else (value, text)
+        console.program("\t".join(map(printable, shown)))
     return ExitStatus.DONE
 
 

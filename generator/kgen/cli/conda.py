@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.utils import canonicalize_name
 
-from kgen import __version__
+from kgen import __version__, files
 from kgen.cli import console, holding
 from kgen.cli.plan import Plan
-from kgen.emitters.activation import own_folder
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 from kgen.solver import report
@@ -83,7 +83,7 @@ def locked(planned: Plan, request: EnvironmentRequest, *, merge: bool) -> tuple[
 
     path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
     try:
-        content = path.read_bytes()
+        content = files.read(path)
     except OSError:
         return ()
     both = holding.sides(path, content, merge=merge) or (content, content)
@@ -200,10 +200,9 @@ def _files(
     request = outcomes[0].request
     old = None
     if not every:
-        with contextlib.suppress(SettingsError):
+        with contextlib.suppress(KgenError):
             old = condafiles.read(planned.settings.root / LOCKS / request.environment / condafiles.RECORDS)
-    backend = matrix.backends[request.backends[0]]
-    own = own_folder(request, backend, matrix.generations[backend.generation])
+    own = selection(matrix, request.backends, isolated=request.isolated).own
     locks = [one.lock for one in outcomes if one.lock is not None]
     made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
     return {name: content.encode() for name, content in text.files(made).items()}

@@ -1,4 +1,8 @@
-"""How kgen talks: data on stdout, all else on stderr; colour and movement only where a terminal wants them."""
+"""How kgen talks: data on stdout, all else on stderr; colour and movement only where a terminal wants them.
+
+What a lock, an index or a program has said may be in any text, so all of it passes :func:`plain`. Programs for a shell,
+and exports, go out as they are (:func:`program`): whoever made them has quoted each value.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from kgen.errors import ExitStatus, KgenError, OutsideError
+from kgen.model.grammar import printable
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1000
@@ -19,17 +24,39 @@ def data(value: object) -> None:
     """Print a result as JSON on stdout."""
     import json  # noqa: PLC0415 - only who wants data pays for it
 
-    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not text.replace("\n", " ").isprintable():
+        # JSON leaves DEL, the second set of control characters and what turns the direction of text as they are
+        text = "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
+    _write(sys.stdout, text + "\n")
+
+
+def _json_escape(character: str) -> str:
+    import json  # noqa: PLC0415 - as above
+
+    return json.dumps(character, ensure_ascii=True)[1:-1]
+
+
+def plain(text: str) -> str:
+    """The text with everything but the ends of its lines escaped that would steer a terminal."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def say(text: str) -> None:
     """Print talk on stderr."""
-    _write(sys.stderr, text + "\n")
+    _write(sys.stderr, plain(text) + "\n")
 
 
 def result(text: str) -> None:
     """Print a result for people on stdout."""
-    _write(sys.stdout, text + "\n")
+    _write(sys.stdout, plain(text) + "\n")
+
+
+def program(text: str) -> None:
+    """Print what another program reads on stdout, byte for byte; paths that are no UTF-8 included."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
 
 
 def finished(status: int) -> int:
@@ -84,8 +111,6 @@ def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
     import shlex  # noqa: PLC0415 - only a bug pays for it
     import traceback  # noqa: PLC0415
 
-    from kgen.project import printable  # noqa: PLC0415
-
     if debug:
         for line in "".join(traceback.format_exception(fault)).splitlines():
             say(printable(line))
@@ -113,7 +138,8 @@ def hints(texts: Iterable[str]) -> None:
     if listed:
         say("")
     for text in listed:
-        say(f"hint: {text}")
+        # one line each: a second one would be taken for another command
+        say(f"hint: {printable(text)}")
 
 
 def size(count: int | None) -> str:

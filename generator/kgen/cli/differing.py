@@ -6,7 +6,7 @@ A side is a lock, a folder of locks, or a revision of git; without a second one 
 from __future__ import annotations
 
 import argparse
-import re
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +17,14 @@ from packaging.version import InvalidVersion, Version
 from kgen import condafiles, gittool, lockfiles
 from kgen.cli import console
 from kgen.condafiles import CondaFile
+from kgen.emitters.quoting import quote_markdown
 from kgen.errors import ExitStatus, UsageError
+from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS, find_root
 
 Locks = Mapping[str, Lockfile]
 _PATTERN = "pylock."
-_MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!@:])")
 
 
 class Change(NamedTuple):
@@ -94,15 +95,23 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 
 def _is_one(text: str | None) -> bool:
     """Whether it names a lock, or an environment's own folder."""
-    return text is not None and (Path(text).is_file() or any(Path(text).glob(f"{_PATTERN}*.toml")))
+    return text is not None and (_kind(Path(text)) == "file" or any(Path(text).glob(f"{_PATTERN}*.toml")))
+
+
+def _kind(path: Path) -> Literal["file", "folder"] | None:
+    """What a path names; nothing where no file can have such a name."""
+    with contextlib.suppress(OSError, ValueError):
+        return "folder" if path.is_dir() else "file" if path.exists() else None
+    return None
 
 
 def _side(text: str, root: Path) -> Locks:
     path = Path(text)
-    if path.is_file():
+    kind = _kind(path)
+    if kind == "file":
         lock = lockfiles.read(path)
         return {_name(lock): lock}
-    return _folder(path) if path.is_dir() else _revision(text, root)
+    return _folder(path) if kind == "folder" else _revision(text, root)
 
 
 def _name(lock: Lockfile) -> str:
@@ -137,21 +146,25 @@ def _of_conda(file: CondaFile, path: Path) -> Locks:
 def _revision(revision: str, root: Path) -> Locks:
     """The locks as git has them in a revision."""
     if revision.startswith("-"):
-        raise UsageError(f"`{revision}` is no file, no folder and no revision of git", hints=["kgen diff --help"])
+        raise UsageError(
+            f"`{shown(revision)}` is no file, no folder and no revision of git", hints=["kgen diff --help"]
+        )
     if not gittool.is_repository(root):
         raise UsageError(
-            f"`{revision}` is no file and no folder, and {root} is in no git repository",
+            f"`{shown(revision)}` is no file and no folder, and {root} is in no git repository",
             hints=["name two locks or two folders: kgen diff A B"],
         )
     if not gittool.has_revision(root, revision):
         raise UsageError(
-            f"`{revision}` is no file, no folder and no revision of this repository",
+            f"`{shown(revision)}` is no file, no folder and no revision of this repository",
             hints=["git log --oneline says which revisions there are"],
         )
     every = gittool.files(root, revision, LOCKS)
     paths = [path for path in every if path.name.startswith(_PATTERN)]
     if not paths:
-        raise UsageError(f"there are no locks in {revision}", hints=[f"git log -- {LOCKS} says since when there are"])
+        raise UsageError(
+            f"there are no locks in {shown(revision)}", hints=[f"git log -- {LOCKS} says since when there are"]
+        )
     locks = {}
     for path in paths:
         content = gittool.content(root, revision, path) or b""
@@ -267,18 +280,20 @@ def _markdown(one: Difference) -> str:
     if not (one.changes or one.licences):
         return f"### {one.lock}\n\nThe same versions; something else in the lock is not."
     rows = [
-        f"| {change.what} | {change.before or '-'} | {change.after or '-'} | {change.direction} |"
+        f"| {_cell(change.what)} | {_cell(change.before)} | {_cell(change.after)} | {change.direction} |"
         for change in one.changes
     ]
     rows += [
-        f"| licence of {of} | {_plain(before)} | {_plain(after)} | changed |" for of, before, after in one.licences
+        f"| licence of {_cell(of)} | {_cell(before)} | {_cell(after)} | changed |" for of, before, after in one.licences
     ]
     table = "\n".join(["| what | before | after | |", "|---|---|---|---|", *rows])
-    said = [f"A licence that nothing had before: {_plain(name)} ({', '.join(of)})." for name, of in one.unseen.items()]
+    said = [
+        f"A licence that nothing had before: {quote_markdown(name)} ({', '.join(of)})."
+        for name, of in one.unseen.items()
+    ]
     said += [f"{size.capitalize()}."] if size else []
     return "\n\n".join([f"### {one.lock}", table, *said])
 
 
-def _plain(text: str | None) -> str:
-    """A publisher's words in Markdown, of which nothing is markup."""
-    return _MARKUP.sub(r"\\\1", " ".join((text or "-").split()))
+def _cell(text: str | None) -> str:
+    return "-" if text is None else quote_markdown(text)

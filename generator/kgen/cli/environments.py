@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from kgen.lockfiles import LockedEnvironment
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
     from kgen.condafiles import CondaFile
+    from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
 
 _NOT_FOUND = 127
@@ -91,7 +93,7 @@ def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: b
     try:
         return environments.source(chosen, lock, folder, conda=conda)
     except OSError as error:
-        raise SettingsError(f"{lock} cannot be read: {error.strerror or error}", hints=["kgen lock"]) from error
+        raise lockfiles.unreadable(lock, error) from error
 
 
 def realised(name: str, arguments: argparse.Namespace) -> Source:
@@ -102,6 +104,7 @@ def realised(name: str, arguments: argparse.Namespace) -> Source:
     """
     source = find(name, arguments.envs, conda=getattr(arguments, "conda", False))
     sweep(source)
+    _require_place(source)
     if environments.is_whole(source):
         return source
     if getattr(arguments, "no_sync", False):
@@ -132,17 +135,12 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
         KgenError: the lock is damaged, or the environment could not be made.
     """
     started = time.monotonic()
+    _require_place(source)
     if not again and environments.is_whole(source):
         return Synced(source, made=False, seconds=time.monotonic() - started)
     from kgen import storage  # noqa: PLC0415 - what follows takes seconds; who finds an environment whole pays not
 
     name = source.name
-    missing = environments.missing_hooks(source)
-    if missing:
-        raise SettingsError(
-            f"{source.environment.folder / missing[0]} is missing: the environment could not select its backend",
-            hints=["kgen lock"],
-        )
     make = (_maker_for_conda if source.conda else _maker)(source, thorough=again)
     envs = source.prefix.parent
     _prepare(envs, source.environment.folder.parent.parent)
@@ -168,13 +166,27 @@ def sync(source: Source, *, again: bool = False, report: Callable[[str], None] |
     return Synced(source, made=True, seconds=time.monotonic() - started)
 
 
+def _require_place(source: Source) -> None:
+    """See that the environment's programs can be found where it is.
+
+    Raises:
+        UsageError: PATH has no way to name the folder, and the system's Python would be run without a word.
+    """
+    if ":" in str(source.prefix):
+        raise UsageError(
+            f"{source.prefix} cannot be on PATH: `:` separates its folders",
+            hints=[f"kgen sync {source.name} --envs ~/.kgen-envs"],
+        )
+
+
 def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of wheels; its lock is read before anything is touched."""
     from kgen import uvtool  # noqa: PLC0415 - see `sync`
     from kgen.installers.sync import Uv, realise  # noqa: PLC0415
 
     lock = lockfiles.read(source.lock)
-    links = _links(lock)
+    selected = _selection(source, lock)
+    links = _links(selected)
     root = source.environment.folder.parent.parent
     program = uvtool.find()
     return lambda report: realise(
@@ -182,37 +194,62 @@ def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]
         lock,
         Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
         thorough=thorough,
-        files=lambda: _activation(source, lock),
+        files=lambda: _activation(source, lock, selected),
         links=links,
         report=report,
     )
 
 
-def _activation(source: Source, locked: Lockfile | CondaFile) -> Mapping[str, str]:
+def _selection(source: Source, locked: Lockfile | CondaFile) -> Selection:
+    """What selects the environment's backend: as the matrix has it, which the lock must agree with.
+
+    Hooks, and what is written into the environment beside its packages, are made from this; what a repository says is
+    compared, and neither executed nor written.
+
+    Raises:
+        SettingsError: the lock says something else.
+    """
+    from kgen import resources  # noqa: PLC0415 - see `sync`
+    from kgen.matrix.compatibility import load  # noqa: PLC0415
+    from kgen.matrix.selection import Selection, differences, selection, unknown_sources  # noqa: PLC0415
+    from kgen.model.lockfile import Lockfile  # noqa: PLC0415
+
+    matrix = load(resources.folder("matrix"))
+    found = Selection(locked.variables, locked.places, locked.configuration, locked.shared)
+    wrong = [f"{source.lock}: {key} {what}" for key, what in differences(matrix, locked.backends, found)]
+    if not wrong and isinstance(locked, Lockfile):
+        wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, locked)]
+    if wrong:
+        flag = " --conda" if source.conda else ""
+        hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{flag}"]
+        raise SettingsError("\n".join(wrong), hints=hints)
+    return selection(matrix, locked.backends, isolated=bool(locked.configuration))
+
+
+def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selection) -> Mapping[str, str]:
     """What selects an environment's backend whichever way leads in: path in the environment -> text."""
     from kgen.emitters.activation import at, render_activation  # noqa: PLC0415 - see `sync`
     from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
 
-    variables = {**locked.variables, **at(source.prefix, locked.places)}
+    variables = {**selected.variables, **at(source.prefix, selected.places)}
     return render_activation(
         source.name,
         prefix=source.prefix,
         python=locked.python,
         variables=variables,
-        # those of the lock know nothing of where the environment is
-        hooks=render_hooks(locked.environment, variables) if locked.places else source.hooks,
+        hooks=render_hooks(locked.environment, variables),
         conda=source.conda,
-        configuration=locked.configuration,
+        configuration=selected.configuration,
     )
 
 
-def _links(locked: Lockfile | CondaFile) -> dict[str, Path]:
+def _links(selected: Selection) -> dict[str, Path]:
     """Links in an environment to where Keras keeps what it has downloaded for all of them."""
-    from kgen.emitters.activation import OWN_KERAS  # noqa: PLC0415 - see `sync`
+    from kgen.matrix.selection import OWN_KERAS  # noqa: PLC0415 - see `sync`
 
     named = host.variable("KERAS_HOME")
     shared = Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
-    return {f"{OWN_KERAS}/{name}": shared / name for name in locked.shared}
+    return {f"{OWN_KERAS}/{name}": shared / name for name in selected.shared}
 
 
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
@@ -223,8 +260,9 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
 
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())
+    selected = _selection(source, file)
     rattler = opened()
-    links = _links(file)
+    links = _links(selected)
     for remark in rattler.remarks:
         console.say(f"note: {remark}")
 
@@ -235,7 +273,7 @@ def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[s
             locked,
             rattler=rattler,
             uv=uvtool.find,
-            files=lambda: _activation(source, file),
+            files=lambda: _activation(source, file, selected),
             links=links,
             report=report,
             thorough=thorough,
@@ -387,7 +425,7 @@ def entered(source: Source) -> dict[str, str | None]:
 def _activate(arguments: argparse.Namespace) -> ExitStatus:
     suffix = _SUFFIXES[_which_shell(arguments.shell)[0]]
     source = realised(arguments.environment, arguments)
-    console.result((source.prefix / _SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
+    console.program((source.prefix / _SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
     if host.is_terminal(sys.stdout):
         way = f"kgen activate {arguments.environment} | source" if suffix == "fish" else None
         console.hints([way or f'eval "$(kgen activate {arguments.environment})"'])

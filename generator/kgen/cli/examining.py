@@ -16,6 +16,7 @@ from kgen.installers.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.model.grammar import printable
 from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
 
@@ -114,11 +115,11 @@ def _text(found: Sequence[Finding], patients: Sequence[Patient], machine: host.H
         concerned = ", ".join(finding.environments) or "every environment"
         lines += [
             "",
-            f"{finding.kind}: {finding.what}",
+            f"{finding.kind}: {printable(finding.what)}",
             f"  in:    {concerned}",
-            f"  where: {finding.where}",
-            f"  why:   {finding.why}",
-            f"  mend:  {finding.mend}",
+            f"  where: {printable(finding.where)}",
+            f"  why:   {printable(finding.why)}",
+            f"  mend:  {printable(finding.mend)}",
         ]
     faults = sum(finding.kind == "fault" for finding in found)
     examined = ", ".join(one.lock.environment for one in patients)

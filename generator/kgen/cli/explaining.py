@@ -11,6 +11,7 @@ from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
@@ -67,7 +68,7 @@ def _requests(
     root = find_root(Path.cwd())
     locked = {one.name: one for one in lockfiles.environments(root)}
     named = [locked[name] for name in dict.fromkeys(arguments.backends) if name in locked]
-    requests = [_recorded(path) for environment in named for path in environment.platforms.values()]
+    requests = [_recorded(path, matrix) for environment in named for path in environment.platforms.values()]
     others = [name for name in arguments.backends if name not in locked]
     if named and not others:
         return requests, ()
@@ -76,9 +77,10 @@ def _requests(
     return [*requests, *planned.requests], planned.notes
 
 
-def _recorded(path: Path) -> EnvironmentRequest:
+def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
     try:
-        _, data = lockfiles.parse(path, path.read_bytes())
+        lock, data = lockfiles.parse(path, lockfiles.content_of(path))
+        require_known(matrix, lock)
         return fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -16,6 +16,7 @@ from kgen.errors import ExitStatus, UsageError
 from kgen.lockers import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
 from kgen.project import find_root
 from kgen.settings import Settings
@@ -62,10 +63,10 @@ class Format:
 def _locks(export: Export) -> Mapping[str, Lockfile]:
     """The environment's locks by platform, each of which the matrix knows."""
     locked = lockfiles.choose(export.settings.root, str(export.environment))
-    unknown = next((name for name in locked.platforms if name not in export.matrix.platforms), None)
-    if unknown is not None:
-        raise UsageError(f"{locked.name} is locked for {unknown}, which the matrix does not know", hints=["kgen check"])
-    return {name: lockfiles.read(path) for name, path in locked.platforms.items()}
+    locks = {name: lockfiles.read(path) for name, path in locked.platforms.items()}
+    for lock in locks.values():
+        require_known(export.matrix, lock)
+    return locks
 
 
 def _on_linux(export: Export) -> Mapping[str, Lockfile]:
@@ -170,7 +171,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     asked = Export(
         settings=found, backends=backends, environment=environment, matrix=matrix, platform=arguments.platform
     )
-    console.result(chosen.render(asked).removesuffix("\n"))
+    console.program(chosen.render(asked).removesuffix("\n"))
     return ExitStatus.DONE
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import tomli
 
-from kgen import gittool, lockfiles
+from kgen import files, gittool, lockfiles
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
@@ -92,10 +93,9 @@ def _on_their_pythons(
 def _python(path: Path) -> str | None:
     """The Python of a lock; None if there is none that says it."""
     try:
-        python = tomli.loads(path.read_text(encoding="utf-8"))["tool"]["kgen"]["python"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return grammar.python(tomli.loads(files.read_text(path, files.LARGE))["tool"]["kgen"]["python"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return python if isinstance(python, str) else None
 
 
 def shared(ours: bytes, theirs: bytes) -> Mapping[str, str]:
@@ -116,9 +116,9 @@ def versions_in(content: bytes) -> dict[str, str]:
     """
     try:
         data = tomli.loads(content.decode())
-        versions = {package["name"]: package["version"] for package in data["packages"]}
-        return {**data["tool"]["kgen"]["packages"], **versions}
-    except (ValueError, KeyError, TypeError) as error:
+        rows = [*data["tool"]["kgen"]["packages"].items(), *((one["name"], one["version"]) for one in data["packages"])]
+        return {grammar.project(name): grammar.version(version) for name, version in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a lock of kgen: {error}") from None
 
 
@@ -127,7 +127,7 @@ def _versions(
 ) -> Mapping[str, str]:
     """What may be kept of a lock; nothing if there is none."""
     try:
-        content = path.read_bytes()
+        content = files.read(path)
     except (FileNotFoundError, NotADirectoryError):
         if not upgraded:
             return {}
@@ -136,7 +136,7 @@ def _versions(
             hints=[f"kgen lock {request.name}"],
         ) from None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from error
+        raise lockfiles.unreadable(path, error) from error
     both = sides(path, content, merge=merge)
     try:
         return versions_in(content) if both is None else shared(*both)
@@ -158,7 +158,7 @@ def sides(path: Path, content: bytes, *, merge: bool) -> tuple[bytes, bytes] | N
     Raises:
         SettingsError: it is, and may not be.
     """
-    if not _CONFLICT.search(content):
+    if b"\n>>>>>>> " not in content or not _CONFLICT.search(content):
         return None
     if merge:
         return gittool.sides(path.parent, Path(path.name)) or _sides(content)

@@ -15,6 +15,7 @@ import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from kgen import files
 from kgen.cli.plan import request_for
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
@@ -111,7 +112,7 @@ def write_settings(
     project = root / PYPROJECT
     if chooser.project is not None:
         table = f"[tool.kgen]\n{body}"
-        before = project.read_bytes()
+        before = files.read(project, files.SMALL)
         after = _appended(before, table)
         if _adds_only(before, after, tomli.loads(body)):
             write_file(project, after)
@@ -218,7 +219,7 @@ class _Chooser:
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
         # `locate` has read it, and found it to be TOML.
         try:
-            return tomli.loads((root / PYPROJECT).read_bytes().decode("utf-8-sig"))
+            return tomli.loads(files.read(root / PYPROJECT, files.SMALL).decode("utf-8-sig"))
         except FileNotFoundError:
             return None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
-from kgen import gittool, host, storage
+from kgen import files, gittool, host, lockfiles, storage
 from kgen.cli import console
 from kgen.cli.init import write_settings
 from kgen.errors import ExitStatus, SettingsError, UsageError
@@ -36,9 +37,13 @@ def _set_git_up(root: Path) -> None:
     """Have git merge locks with `kgen merge-driver`: which files is committed, how is told to this clone."""
     path = root / _ATTRIBUTES
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}", hints=[f"ls -l {path}"]) from None
+        text = files.read_text(path)
+    except FileNotFoundError:
+        text = ""
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from None
+    except ValueError:
+        raise SettingsError(f"{path} is not UTF-8 text", hints=[f"edit {shlex.quote(str(path))}"]) from None
     missing = [line for line in _MERGED if line not in text.splitlines()]
     if missing:
         start = text if text.endswith("\n") or not text else f"{text}\n"

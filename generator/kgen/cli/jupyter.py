@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kgen import condafiles, host, lockfiles, storage
 from kgen.cli import console
-from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, OutsideError
 from kgen.installers.environment import Source, site_packages
+from kgen.matrix.selection import SHARE
 
 
 def install(source: Source) -> ExitStatus:

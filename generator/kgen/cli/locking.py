@@ -15,7 +15,6 @@ from kgen import __version__, host, leftovers, lockfiles, project, storage, temp
 from kgen.cli import conda, console, flake, holding, plan
 from kgen.cli.arguments import request_flags
 from kgen.cli.plan import Plan
-from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError, SettingsError
 from kgen.lockers import pylock, uv
@@ -23,6 +22,7 @@ from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
@@ -69,7 +69,9 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     if any(outcome.lock is not None for outcome in outcomes):
         for note in notes:
             console.say(f"note: {note}")
-    _tell(matrix, outcomes, others, written, arguments, new_flake=bool(written) and _emit_flake(matrix, planned))
+    new_flake = bool(written) and _emit_flake(matrix, planned)
+    portable = planned.settings.portable
+    _tell(matrix, outcomes, others, written, arguments, new_flake=new_flake, portable=portable)
     status = _status(outcomes)
     return conda.status(others) if status == ExitStatus.DONE else status
 
@@ -157,18 +159,18 @@ def _write(
     for environment, members in environments.items():
         if any(outcome.lock is None for outcome in members):
             continue
-        backend = matrix.backends[members[0].request.backends[0]]
-        own = own_folder(members[0].request, backend, matrix.generations[backend.generation])
-        hooks = render_hooks(environment, backend.environment)
+        request = members[0].request
+        selected = selection(matrix, request.backends, isolated=request.isolated)
+        hooks = render_hooks(environment, selected.variables)
         files = {path: text.encode() for path, text in hooks.items()}
         for outcome in members:
             platform = matrix.platforms[outcome.request.platform]
             text = pylock.render(
                 _locked(outcome),
                 platform=platform,
-                variables=backend.environment,
+                variables=selected.variables,
                 hooks=hooks,
-                **own,
+                **selected.own,
                 revision=matrix.revision,
                 version=__version__,
                 portable=planned.settings.portable,
@@ -217,6 +219,7 @@ def _tell(
     arguments: argparse.Namespace,
     *,
     new_flake: bool,
+    portable: bool,
 ) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
     if arguments.json:
@@ -234,6 +237,7 @@ def _tell(
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
             console.say(f"warning: {outcome.request.environment}: {warning}")
+    _tell_local([] if portable else locked)
     # an index that is down is down for every environment, and once is enough to say so
     failures: dict[str, Outcome] = {}
     for outcome in outcomes:
@@ -249,6 +253,18 @@ def _tell(
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not arguments.dry_run and not arguments.json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
+
+
+def _tell_local(locked: Sequence[Outcome]) -> None:
+    """Warn of files that are locked from where this machine alone has them."""
+    for outcome in locked:
+        found = [wheel.filename for wheel in _locked(outcome).wheels if wheel.url.startswith("file:")]
+        if found:
+            others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            console.say(
+                f"warning: {outcome.request.environment}: {found[0]}{others} came from a folder of this machine, as uv"
+                " is configured (`find-links`); nobody else has it there, and `portable = true` locks by name and hash"
+            )
 
 
 def _tell_newer(matrix: CompatibilityMatrix, locked: Sequence[Outcome]) -> None:

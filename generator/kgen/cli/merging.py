@@ -10,15 +10,15 @@ import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kgen import __version__, condafiles, gittool, lockfiles, project
+from kgen import __version__, condafiles, files, gittool, lockfiles, project
 from kgen.cli import console, holding, locking
 from kgen.condafiles import CondaFile, CondaPlatform
-from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.fields import differing, from_text, request_of
 from kgen.lockers import pylock
 from kgen.matrix import origin
+from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.solver.keeping import keeping
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     ours, theirs, name = Path(arguments.ours), Path(arguments.theirs), Path(arguments.path)
     try:
         merge = _merged_for_conda if name.name in _OF_CONDA else _merged
-        merged = merge(ours.read_bytes(), theirs.read_bytes(), name)
+        merged = merge(files.read(ours), files.read(theirs), name)
     except (KgenError, ValueError, OSError) as error:
         gittool.mark_conflict(Path.cwd(), ours, Path(arguments.base), theirs)
         reason = error.message if isinstance(error, KgenError) else str(error)
@@ -66,13 +66,13 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
         raise outcome.error
     if outcome.lock is None:
         raise ValueError("nothing fits what both sides ask for; `kgen explain` says why")
-    backend = matrix.backends[request.backends[0]]
+    selected = selection(matrix, request.backends, isolated=request.isolated)
     return pylock.render(
         outcome.lock,
         platform=matrix.platforms[request.platform],
-        variables=backend.environment,
-        hooks=render_hooks(request.environment, backend.environment),
-        **own_folder(request, backend, matrix.generations[backend.generation]),
+        variables=selected.variables,
+        hooks=render_hooks(request.environment, selected.variables),
+        **selected.own,
         revision=matrix.revision,
         version=__version__,
         portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),
@@ -116,7 +116,7 @@ def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
             raise ValueError("nothing fits what both sides ask for")
         locks.append(outcome.lock)
     made = text.file_of(matrix, locks, mode=mine.mode, version=__version__)
-    own = {key: getattr(mine, key) for key in condafiles.OWN_FOLDER}
+    own = selection(matrix, mine.backends, isolated=bool(mine.configuration)).own
     return text.files(made._replace(**own))[name.name]
 
 

@@ -14,6 +14,7 @@ from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 
 def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     """What the page says of a lock."""
-    lock, data = lockfiles.parse(path, path.read_bytes())
+    lock, data = lockfiles.parse(path, lockfiles.content_of(path))
+    require_known(matrix, lock)
     decided = data["tool"]["kgen"]
     request = _request(decided)
     stale = () if request is None else freshness.stale(lock, request, request, matrix)
@@ -74,7 +76,7 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
         "why": decided.get("why", []),
         "newer": [] if request is None else list(_newer(matrix, request, lock)),
         "faults": [one.what for one in stale],
-        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.data["platform"] == lock.platform],
+        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform],
         "packages": [
             {
                 "name": file.name,
@@ -125,8 +127,8 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
 def _receipt(receipt: receipts.Receipt) -> Mapping[str, object]:
     return {
         "device": receipt.device,
-        "driver": receipt.data["device"]["driver"] or "-",
-        "verdict": receipt.data["verdict"],
-        "date": receipt.data["date"],
+        "driver": receipt.driver or "-",
+        "verdict": receipt.verdict,
+        "date": receipt.date,
         "stale": receipt.stale,
     }

@@ -16,12 +16,12 @@ from typing import Any
 from kgen import host, lockfiles, project, storage
 from kgen.cli import console
 from kgen.cli.environments import entered, find, sweep, sync
-from kgen.emitters.activation import SHARE
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import SHARE, require_known
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -144,6 +144,9 @@ def _targets(
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
         return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+    every = _asked(arguments.environments, root, machine, conda=arguments.conda)
+    for one in every:
+        require_known(matrix, one)
     return tuple(
         _aimed(
             locked.environment,
@@ -153,7 +156,7 @@ def _targets(
             asked=arguments.device,
             machine=machine,
         )
-        for locked in _asked(arguments.environments, root, machine, conda=arguments.conda)
+        for locked in every
     )
 
 
@@ -495,7 +498,7 @@ def _list(root: Path, arguments: argparse.Namespace) -> ExitStatus:
     wanted = {f"{one.name}{lockfiles.CONDA if conda else ''}": one for one, conda in named}
     names = sorted(wanted)
     folders = dict.fromkeys(wanted[name].folder for name in names)
-    every = [(str(receipt.data["environment"]), receipt) for one in folders for receipt in receipts.find(one)]
+    every = [(receipt.environment, receipt) for one in folders for receipt in receipts.find(one)]
     found = [(name, receipt) for name, receipt in every if name in wanted]
     if arguments.json:
         console.data(
@@ -523,15 +526,14 @@ def _list(root: Path, arguments: argparse.Namespace) -> ExitStatus:
 
 
 def _list_row(name: str, receipt: receipts.Receipt) -> tuple[str, ...]:
-    data = receipt.data
     return (
         name,
         receipt.device,
-        data["device"]["driver"] or "-",
-        data["verdict"],
-        data["date"],
+        receipt.driver or "-",
+        receipt.verdict,
+        receipt.date,
         "changed since" if receipt.stale else "this one",
-        "as locked" if data["installed"]["as_locked"] else "otherwise",
+        "as locked" if receipt.as_locked else "otherwise",
     )
 
 

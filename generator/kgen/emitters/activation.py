@@ -11,18 +11,10 @@ import pprint
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any
 
 from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
-from kgen.matrix.records import Backend, Generation
-from kgen.model.request import EnvironmentRequest
+from kgen.matrix.selection import OWN_KERAS, SHARE
 from kgen.templates import render
-
-SHARE = "share/kgen"
-"""The folder of kgen's own files in an environment."""
-
-OWN_KERAS = f"{SHARE}/keras"
-"""Keras's folder in an environment that has one of its own."""
 
 _CONDA = "etc/conda"
 _VARIABLES = f"{SHARE}/variables.py"
@@ -110,19 +102,6 @@ def _of_conda(prefix: PurePath, quote: Callable[[str], str]) -> dict[str, str]:
     """Where an environment of conda has what its activation looks at."""
     places = {"conda": _CONDA, "meta": "conda-meta", "python": "bin/python", "variables": _VARIABLES}
     return {name: quote(str(prefix / place)) for name, place in places.items()}
-
-
-def own_folder(request: EnvironmentRequest, backend: Backend, generation: Generation) -> dict[str, Any]:
-    """What of an environment is in its own folder: further variables, and Keras's settings where that is asked for."""
-    if not request.isolated:
-        return {"places": backend.places}
-    return {
-        "places": {**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
-        "configuration": {
-            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
-        },
-        "shared": generation.shared,
-    }
 
 
 def at(prefix: PurePath, places: Mapping[str, str]) -> dict[str, str]:

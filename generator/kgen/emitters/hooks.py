@@ -6,14 +6,17 @@ stack in the same variables: what one shell activated, a shell of another kind s
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
-from kgen import templates
-from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
+from kgen import __version__, files, lockfiles, resources, storage, templates
+from kgen.emitters.quoting import quote_comment, quote_fish, quote_powershell, quote_sh
+from kgen.errors import OutsideError
+from kgen.model import grammar
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STACK = re.compile(r"_KGEN_.*|KGEN_SHLVL|KGEN_ENVIRONMENT")
 _PHASES = ("activate", "deactivate")
 _QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
@@ -41,7 +44,7 @@ def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, st
     return {
         f"{phase}.d/kgen.{suffix}": templates.render(
             f"hooks/{phase}.{suffix}.j2",
-            label=_in_a_comment(environment),
+            label=quote_comment(environment),
             environment=quote(environment),
             variables=[(name, quote(variables[name])) for name in sorted(variables)],
         )
@@ -50,15 +53,38 @@ def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, st
     }
 
 
+def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> str:
+    """What :func:`kgen.lockfiles.digest_of_files` says of the hooks of `environment`.
+
+    Rendering takes longer than all else that `kgen check` does, so the answer is kept among what belongs to the user:
+    a lock's own word about its hooks is worth nothing.
+
+    Args:
+        environment: see :func:`render_hooks`.
+        variables: see there.
+        cache: the folder of the answers.
+
+    Raises:
+        ValueError: see there.
+    """
+    sources = sorted((resources.folder("templates") / "hooks").iterdir())
+    asked = repr((__version__, environment, sorted(variables.items()), [path.read_bytes() for path in sources]))
+    place = cache / lockfiles.digest(asked.encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(OSError, ValueError):
+        return grammar.sha256(files.read_text(place))
+    made = lockfiles.digest_of_files(
+        {path: text.encode() for path, text in render_hooks(environment, variables).items()}
+    )
+    with contextlib.suppress(OSError, OutsideError):  # who cannot keep it makes it again
+        cache.mkdir(parents=True, exist_ok=True)
+        storage.write_file(place, made.encode())
+    return made
+
+
 def _refuse_unfit(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(grammar.VARIABLE, name):
         raise ValueError(f"not the name of an environment variable: {name!r}")
     if _STACK.fullmatch(name):
         raise ValueError(f"the hooks keep their own record in {name}: an environment cannot set it")
     if name == "LD_LIBRARY_PATH":
         raise ValueError("hooks leave LD_LIBRARY_PATH alone: it takes the place of locked libraries")
-
-
-def _in_a_comment(text: str) -> str:
-    """Gives `text` as printable ASCII on one line, so that no comment ends before it should."""
-    return text.encode("unicode_escape", "backslashreplace").decode("ascii")

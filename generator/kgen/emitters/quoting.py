@@ -1,4 +1,4 @@
-"""One literal of a string for each shell, and for Nix: what is quoted here arrives byte for byte and runs nothing.
+"""One function for each language that kgen writes: what is quoted here arrives byte for byte and runs nothing.
 
 Knows no template and no hook. In shells a newline stays a newline inside the quotes. NUL can be neither in an
 environment variable nor in a string of Nix, so each function refuses it.
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 
+from kgen.model.grammar import printable
+
+_IN_DOCKER = re.compile(r'([\\"$])')
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!@:])")
 # PowerShell takes these for a straight single quote, and two of any of them inside quotes for one literal.
 _POWERSHELL_SINGLE_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
 
@@ -54,6 +58,28 @@ def quote_nix(text: str) -> str:
         raise ValueError(f"no string of Nix can hold NUL: {text!r}")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return '"{}"'.format(escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t"))
+
+
+def quote_docker(text: str) -> str:
+    """Gives `text` as the value of an `ENV` of a Dockerfile, which can hold no line break and no control character.
+
+    Raises:
+        ValueError: `text` has one.
+    """
+    if not text.isprintable():
+        raise ValueError(f"no `ENV` of a Dockerfile can hold {text!r}")
+    escaped = _IN_DOCKER.sub(r"\\\1", text)
+    return f'"{escaped}"'
+
+
+def quote_markdown(text: str) -> str:
+    """Gives `text` as words of Markdown on one line, of which nothing is markup, in a table or out of one."""
+    return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))
+
+
+def quote_comment(text: str) -> str:
+    """Gives `text` as printable ASCII on one line, so that no comment ends before it should."""
+    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def _without_nul(text: str) -> str:

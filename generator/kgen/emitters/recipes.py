@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kgen.emitters.quoting import quote_sh
+from kgen.emitters.quoting import quote_docker, quote_sh
 from kgen.model.lockfile import Lockfile
 from kgen.templates import render
-
-_IN_DOCKER = re.compile(r'([\\"$])')
 
 
 class Job(NamedTuple):
@@ -37,8 +34,9 @@ def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[s
         programs: the distribution's packages that compiling takes.
 
     Raises:
-        ValueError: a variable has a line break, which no `ENV` can hold.
+        ValueError: a value is none that a lock can have, or a variable one that no `ENV` can hold.
     """
+    lock.require_grammar()
     return render(
         "exports/Dockerfile.j2",
         label=lock.environment,
@@ -47,12 +45,17 @@ def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[s
         driver=lock.driver,
         requirements=requirements.rstrip("\n"),
         programs=list(programs),
-        variables=[f"{name}={_quoted_for_docker(value)}" for name, value in sorted(lock.variables.items())],
+        variables=[f"{name}={quote_docker(value)}" for name, value in sorted(lock.variables.items())],
     )
 
 
 def render_devcontainer(lock: Lockfile) -> str:
-    """The `devcontainer.json` of an editor's container, made from the Dockerfile beside it."""
+    """The `devcontainer.json` of an editor's container, made from the Dockerfile beside it.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
+    """
+    lock.require_grammar()
     gpus = {"runArgs": ["--gpus", "all"], "hostRequirements": {"gpu": True}} if lock.cuda else {}
     content: Mapping[str, object] = {
         "name": lock.environment,
@@ -86,7 +89,12 @@ def render_workflow(jobs: Sequence[Job]) -> str:
 
 
 def render_slurm(lock: Lockfile) -> str:
-    """A batch script of Slurm's that runs a command in the environment."""
+    """A batch script of Slurm's that runs a command in the environment.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
+    """
+    lock.require_grammar()
     return render(
         "exports/slurm.sh.j2",
         label=lock.environment,
@@ -94,10 +102,3 @@ def render_slurm(lock: Lockfile) -> str:
         cuda=lock.cuda,
         driver=lock.driver,
     )
-
-
-def _quoted_for_docker(value: str) -> str:
-    if "\n" in value or "\r" in value:
-        raise ValueError(f"a variable of the environment has a line break: {value!r}")
-    escaped = _IN_DOCKER.sub(r"\\\1", value)
-    return f'"{escaped}"'

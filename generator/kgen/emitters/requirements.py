@@ -15,7 +15,12 @@ def render(locks: Mapping[str, Lockfile]) -> str:
 
     Args:
         locks: the environment marker of a platform -> its lock; of a single one no line carries the marker.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
     """
+    for lock in locks.values():
+        lock.require_grammar()
     first = next(iter(locks.values()))
     platforms = ", ".join(lock.platform for lock in locks.values())
     lines = [

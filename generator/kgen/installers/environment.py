@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__
+from kgen import __version__, files
 from kgen.lockfiles import LockedEnvironment, digest
 
 RECORD = "share/kgen/environment.json"
@@ -20,7 +20,6 @@ SOURCE = "share/kgen/source"
 STATE = "conda-meta/state"
 _UNSET = "***unset***"  # what conda leaves of a variable that was set once
 _SCHEMA = 1
-_HOOKS = tuple(f"{phase}.d/kgen.{suffix}" for phase in ("activate", "deactivate") for suffix in ("sh", "fish", "ps1"))
 
 
 class Source(NamedTuple):
@@ -30,7 +29,6 @@ class Source(NamedTuple):
         environment: the locked environment.
         lock: its lock for this platform.
         content: what is in the lock.
-        hooks: path in the folder of the lock -> the hook's text, for those that are there.
         prefix: where the environment is to be.
         conda: whether it is to be one of conda's, made from what is locked for conda.
     """
@@ -38,7 +36,6 @@ class Source(NamedTuple):
     environment: LockedEnvironment
     lock: Path
     content: bytes
-    hooks: Mapping[str, str]
     prefix: Path
     conda: bool = False
 
@@ -50,7 +47,7 @@ class Source(NamedTuple):
     @property
     def state(self) -> bytes:
         """All that the environment depends on, as one text; kept in it and compared, which is quicker than a digest."""
-        parts = (f"kgen {__version__}", str(self.prefix), *(f"{name}\n{text}" for name, text in self.hooks.items()))
+        parts = (f"kgen {__version__}", str(self.prefix))
         return "\n\n".join(parts).encode("utf-8", "surrogateescape") + b"\n\n" + self.content
 
     @property
@@ -76,25 +73,13 @@ def source(environment: LockedEnvironment, lock: Path, envs: Path, *, conda: boo
     Raises:
         OSError: the lock cannot be read.
     """
-    hooks = {}
-    for name in _HOOKS:
-        try:
-            hooks[name] = (environment.folder / name).read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            continue
     return Source(
         environment=environment,
         lock=lock,
-        content=lock.read_bytes(),
-        hooks=hooks,
+        content=files.read(lock),
         prefix=envs / (f"{environment.name}-conda" if conda else environment.name),
         conda=conda,
     )
-
-
-def missing_hooks(of: Source) -> list[str]:
-    """The hooks that should be beside the lock and are not."""
-    return [name for name in _HOOKS if name not in of.hooks]
 
 
 class Record(NamedTuple):
@@ -117,7 +102,7 @@ class Record(NamedTuple):
 def read_record(prefix: Path) -> Record | None:
     """The record of the environment in this folder; None if there is none that can be understood."""
     try:
-        data: Any = json.loads((prefix / RECORD).read_bytes())
+        data: Any = json.loads(files.read(prefix / RECORD))
         if data["schema"] != _SCHEMA:
             return None
         return Record(
@@ -126,7 +111,7 @@ def read_record(prefix: Path) -> Record | None:
             installed={name: (str(sha), int(size), int(time)) for name, (sha, size, time) in data["installed"].items()},
             own={str(name): str(sha) for name, sha in data["own"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -178,7 +163,7 @@ def installed(site: Path) -> dict[str, tuple[str, int, int]]:
     for name, path in _metadata(site).items():
         try:
             facts = path.stat()
-            found[name] = (digest(path.read_bytes()), facts.st_size, facts.st_mtime_ns)
+            found[name] = (digest(files.read(path)), facts.st_size, facts.st_mtime_ns)
         except OSError:
             found[name] = ("", 0, 0)
     return found
@@ -199,7 +184,7 @@ def is_whole(of: Source) -> bool:
     Files are looked at by name only; :mod:`kgen.installers.verify` looks into them.
     """
     try:
-        if (of.prefix / SOURCE).read_bytes() != of.state:
+        if files.read(of.prefix / SOURCE) != of.state:
             return False
     except OSError:
         return False
@@ -221,9 +206,9 @@ def gained(prefix: Path) -> list[str]:
 def set_by_hand(prefix: Path) -> list[str]:
     """The variables that somebody has added to an environment of conda's with `conda env config vars set`."""
     try:
-        data: Any = json.loads((prefix / STATE).read_bytes())
+        data: Any = json.loads(files.read(prefix / STATE))
         return sorted(name for name, value in data["env_vars"].items() if value != _UNSET)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
 
 
@@ -240,10 +225,10 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def put_beside(prefix: Path, files: Mapping[str, str]) -> dict[str, str]:
+def put_beside(prefix: Path, texts: Mapping[str, str]) -> dict[str, str]:
     """Writes what belongs to no package: path in the environment -> text; gives the digest of each."""
     own = {}
-    for name, text in files.items():
+    for name, text in texts.items():
         path = prefix / name
         path.parent.mkdir(parents=True, exist_ok=True)
         content = text.encode("utf-8", "surrogateescape")

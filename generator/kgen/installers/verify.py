@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from kgen import files
 from kgen.condafiles import CondaPlatform
 from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -114,16 +115,16 @@ def damaged_in_cache(prefix: Path) -> dict[str, Path]:
     found = {}
     for metadata in sorted((prefix / "conda-meta").glob("*.json")):
         if any(_compare_linked(prefix, path, sha, metadata.stem) for path, sha in _linked(metadata)):
-            found[metadata.stem] = Path(str(json.loads(metadata.read_bytes()).get("extracted_package_dir", "")))
+            found[metadata.stem] = Path(str(json.loads(files.read(metadata)).get("extracted_package_dir", "")))
     return found
 
 
 def _linked(metadata: Path) -> Iterator[tuple[str, str]]:
     """The files of a package of conda, each with its digest in this environment, or nothing for a link."""
     try:
-        data = json.loads(metadata.read_bytes())
+        data = json.loads(files.read(metadata))
         rows = [(str(row["_path"]), row) for row in data["paths_data"]["paths"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
     for path, row in rows:
         linked = row.get("path_type") == "softlink" or PurePosixPath(path).parent.name == _BYTECODE
@@ -205,12 +206,12 @@ def _packages(prefix: Path, site: Path, lock: Lockfile, record: Record | None) -
 def _recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]]:
     """The files that a package's RECORD names, relative to the environment, each with its digest or nothing."""
     try:
-        lines = list(csv.reader((site / folder / "RECORD").read_text(encoding="utf-8").splitlines()))
+        lines = list(csv.reader(files.read_text(site / folder / "RECORD", files.LARGE).splitlines()))
     except (OSError, ValueError, csv.Error):
         return
     inside = site.relative_to(prefix)
     for row in lines:
-        if row:
+        if row and "\0" not in row[0]:
             path = os.path.normpath(inside / PurePosixPath(row[0]))
             yield path, row[1] if len(row) > 1 else ""
 
@@ -218,7 +219,7 @@ def _recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]
 def _compare(prefix: Path, path: str, sha: str, package: str) -> Difference | None:
     if PurePosixPath(path).parent.name == _BYTECODE:
         return None
-    actual = _sha256(prefix / path) if sha or not (prefix / path).exists() else b""
+    actual = _sha256(prefix / path) if sha or not os.path.exists(prefix / path) else b""  # noqa: PTH110 - `Path.exists` raises for names that are too long
     if actual is None:
         return Difference("removed", path, package)
     algorithm, _, value = sha.partition("=")
@@ -229,9 +230,10 @@ def _compare(prefix: Path, path: str, sha: str, package: str) -> Difference | No
 
 
 def _sha256(path: Path) -> bytes | None:
+    """The digest of a regular file; None if there is none, or it cannot be read."""
     hashed = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             while block := file.read(_BLOCK):
                 hashed.update(block)
     except OSError:

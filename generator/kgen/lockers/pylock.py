@@ -120,13 +120,15 @@ def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
 
     Args:
         content: the file.
-        data: what is in it.
-
-    Raises:
-        KeyError, ValueError, TypeError: it has no seal, nor kgen's form.
+        data: what is in it, found to be a lock by :func:`kgen.lockfiles.parse`.
     """
     sealed = is_as_sealed(content)
-    return _again(data).encode() == content if sealed is None else sealed
+    if sealed is not None:
+        return sealed
+    try:
+        return _again(data).encode("utf-8", "surrogatepass") == content
+    except (KeyError, ValueError, TypeError, AttributeError):  # what kgen would have written is not in it
+        return False
 
 
 def _again(data: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import tomli
 from packaging.version import Version
 
+from kgen import files
 from kgen.errors import MatrixError
 from kgen.matrix import reader
 from kgen.matrix.compiled import CompiledFiles
@@ -28,6 +29,7 @@ from kgen.matrix.records import (
     Release,
     Toolkit,
 )
+from kgen.model.grammar import shown
 from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
@@ -294,7 +296,7 @@ class CompatibilityMatrix:
         backends = everything.get("backends.toml", {})
         rows = [*backends.values(), *everything.get(_GENERATIONS, {}).values()]
         named = [row.get("framework") or row.get("package", "") for row in rows if isinstance(row, dict)]
-        for name in dict.fromkeys([*named, KERAS]):
+        for name in dict.fromkeys([*(one for one in named if isinstance(one, str)), KERAS]):
             readers[f"{name}.toml"] = lambda table, name=name: reader.read_framework(table, name)  # type: ignore[misc]
         for name, read in readers.items():
             if name not in self._files:
@@ -393,15 +395,17 @@ class CompatibilityMatrix:
             return self._files[name]
         except KeyError:
             raise MatrixError([f"{name}: the file is missing"]) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise MatrixError([f"{name}: {error}"]) from None
+        except OSError as error:
+            raise MatrixError([f"{name}: cannot be read: {error.strerror or error}"]) from None
+        except UnicodeDecodeError:
+            raise MatrixError([f"{name}: is not UTF-8 text"]) from None
 
     def _parse(self, name: str, faults: list[str]) -> Mapping[str, Any]:
         text = self._text(name)
         try:
             return tomli.loads(text)
-        except tomli.TOMLDecodeError as error:
-            faults.append(f"{name}: {error}")
+        except (ValueError, RecursionError) as error:  # besides what is no TOML: endless numbers, deep nesting
+            faults.append(f"{name}: {shown(str(error))}")
             return {}
 
     def _read(self, name: str, read: Callable[[Table], T]) -> T:
@@ -431,12 +435,15 @@ class Folder(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         try:
-            return (self._folder / name).read_text(encoding="utf-8")
-        except FileNotFoundError:
+            return files.read_text(self._folder / name)
+        except (FileNotFoundError, NotADirectoryError):
             raise KeyError(name) from None
 
     def __contains__(self, name: object) -> bool:
-        return (self._folder / str(name)).is_file()
+        try:
+            return (self._folder / str(name)).is_file()
+        except OSError:  # no file can have such a name
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.toml")))

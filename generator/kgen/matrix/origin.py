@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,12 @@ from typing import Any, Literal, NamedTuple
 
 import tomli
 
-from kgen import host, project, resources
+from kgen import files, host, project, resources
+from kgen.matrix import reader
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
 from kgen.matrix.compiled import CompiledFiles
+from kgen.model import grammar
+from kgen.tables import Table
 
 MARK = "refresh.toml"
 """The file that makes a folder a refreshed matrix."""
@@ -28,6 +32,12 @@ NAME = "matrix"
 """What the folder is called, beside a project's settings and in the cache."""
 
 _LIBRARIES = "libraries/"
+_REFRESHED = r"(?:libraries/)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.toml"
+_OWN = frozenset(
+    f"{name}.toml" for name in ("backends", "conda", "cuda", "cudnn", "generations", "platforms", "python", "refresh")
+)
+"""What no refresh writes. How an environment selects its backend is among it: no repository can have another word."""
+
 _TOOLKITS = "toolkits.toml"
 
 Kind = Literal["shipped", "cache", "project"]
@@ -120,14 +130,29 @@ def _mark(folder: Path) -> Mark | str | None:
     """The mark of a refreshed matrix; None if the folder holds none, words if it makes no sense."""
     path = folder / MARK
     try:
-        data = tomli.loads(path.read_text(encoding="utf-8"))
-        files = {str(name): (str(row["base"]), str(row["own"])) for name, row in data["file"].items()}
+        data = tomli.loads(files.read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{path} is damaged, and the matrix beside it is not used: {error}"
-    day = data["checked"]
-    return Mark(day, files) if type(day) is dt.date else f"{path} is damaged: its day is none"
+    except (OSError, ValueError, RecursionError) as error:
+        return _damage(path, grammar.shown(str(error)))
+    faults: list[str] = []
+    table = Table(data, "", faults)
+    checked = table.date("checked")
+    table.get("file", dict, required=True)
+    section = table.table("file")
+    found = {}
+    for name in section:
+        row = section.table(name)
+        found[name] = (row.text("base"), row.text("own"))
+        row.close()
+        if re.fullmatch(_REFRESHED, name) is None or name in _OWN:
+            section.fault(name, "is no file that a refresh writes")
+    table.close()
+    return Mark(checked, found) if not faults else _damage(path, "; ".join(faults))
+
+
+def _damage(path: Path, why: str) -> str:
+    return f"{path} is damaged, and the matrix beside it is not used: {why}"
 
 
 def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, str]) -> str:
@@ -150,7 +175,7 @@ def checksum(text: str) -> str:
 
 def _crc(path: Path) -> str:
     try:
-        return f"{zlib.crc32(path.read_bytes()):08x}"
+        return f"{zlib.crc32(files.read(path, files.SMALL)):08x}"
     except OSError:
         return ""
 
@@ -190,6 +215,8 @@ def merged(name: str, lower: str, upper: str) -> str:
     """A file of kgen's own, with the rows that only the refreshed one has; what either knows to be yanked is yanked."""
     from kgen.matrix import writer  # noqa: PLC0415 - only after an upgrade of kgen
 
+    if not _is_sound(name, upper):
+        return upper  # whoever reads it says what is wrong with it
     try:
         if name.startswith(_LIBRARIES):
             return _merged_library(tomli.loads(lower), tomli.loads(upper))
@@ -207,6 +234,23 @@ def merged(name: str, lower: str, upper: str) -> str:
     except tomli.TOMLDecodeError:
         return upper  # whoever reads it says what is wrong with it
     return writer.with_rows(lower, heading, added)
+
+
+def _is_sound(name: str, text: str) -> bool:
+    """Whether a file of a refreshed matrix can be read by itself."""
+    faults: list[str] = []
+    try:
+        table = Table(tomli.loads(text), "", faults)
+    except (ValueError, RecursionError):
+        return False
+    stem = name.removesuffix(".toml")
+    if name.startswith(_LIBRARIES):
+        reader.read_library(table, stem)
+    elif name == _TOOLKITS:
+        reader.read_toolkits(table)
+    else:
+        reader.read_framework(table, stem)
+    return not faults
 
 
 def _more_builds(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Mapping[str, Any]]:

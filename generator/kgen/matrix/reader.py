@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import functools
 import re
+from collections.abc import Callable, Iterator
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from kgen.matrix.records import (
     Backend,
@@ -32,12 +33,15 @@ from kgen.matrix.records import (
     SourceDistribution,
     Toolkit,
 )
+from kgen.model import grammar
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
 
-_MINOR = re.compile(r"\d+\.\d+")
+_NUMBER = r"[0-9]{1,4}"
+_PROGRAM = r"[a-z0-9][a-z0-9+.-]{1,60}"
+"""A package of Debian's, by its policy."""
 _ZERO = Version("0")
 _NO_DRIVER = DriverVersion("000")
 
@@ -66,10 +70,7 @@ ONLY_GENERATION = Generation(
 
 @functools.cache
 def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        raise ValueError(f"`{text}` is not a version") from None
+    return Version(grammar.version(text))
 
 
 def _specifiers(text: str) -> VersionRange:
@@ -80,8 +81,15 @@ def _specifiers(text: str) -> VersionRange:
 
 
 def _minor(text: str) -> str:
-    if _MINOR.fullmatch(text) is None:
-        raise ValueError(f"`{text}` is not of the form major.minor")
+    try:
+        return grammar.python(text)
+    except ValueError:
+        raise ValueError(f"`{grammar.shown(text)}` is not of the form major.minor") from None
+
+
+def _program(text: str) -> str:
+    if re.fullmatch(_PROGRAM, text) is None:
+        raise ValueError(f"`{grammar.shown(text)}` is not a package of Debian's")
     return text
 
 
@@ -91,9 +99,18 @@ def _requirement_text(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"`{text}` is not a whole number")
+    if re.fullmatch(_NUMBER, text) is None:
+        raise ValueError(f"`{grammar.shown(text)}` is not a whole number")
     return int(text)
+
+
+def _names(file: Table, parse: Callable[[str], str]) -> Iterator[str]:
+    """The names of the tables of a file, noting those that are none."""
+    for name in file:
+        try:
+            yield parse(name)
+        except ValueError as error:
+            file.fault(name, str(error))
 
 
 def _provenance(row: Table) -> Provenance:
@@ -126,7 +143,7 @@ def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
 def read_platforms(file: Table) -> dict[str, Platform]:
     """`platforms.toml`: the target platforms by conda's name."""
     platforms = {}
-    for name in file:
+    for name in _names(file, grammar.platform):
         row = file.table(name)
         platforms[name] = Platform(
             name=name,
@@ -148,12 +165,13 @@ def read_platforms(file: Table) -> dict[str, Platform]:
 def read_backends(file: Table) -> dict[str, Backend]:
     """`backends.toml`: the backends in the order of the file, which is their order everywhere."""
     backends = {}
-    for name in file:
+    for name in _names(file, grammar.backend):
         row = file.table(name)
+        environment = row.parsed_mapping("environment", grammar.variable, grammar.line)
         backends[name] = Backend(
             name=name,
             generation=row.get("generation", str) or DEFAULT_GENERATION,
-            framework=row.text("framework"),
+            framework=row.parsed("framework", grammar.project, required=True) or "",
             instead_of=row.get("instead-of", str),
             releases=row.parsed("releases", _specifiers) or VersionRange(),
             default=row.get("default", bool) or False,
@@ -161,10 +179,10 @@ def read_backends(file: Table) -> dict[str, Backend]:
             elsewhere=row.get("elsewhere", str),
             keras=row.parsed("keras", _specifiers) or VersionRange(),
             needs=row.parsed_texts("needs", _requirement_text),
-            programs=row.texts("programs"),
-            environment=row.mapping("environment", str),
-            places=row.mapping("places", str),
-            step=row.get("step", str) or row.mapping("environment", str).get("KERAS_BACKEND", name),
+            programs=row.parsed_texts("programs", _program),
+            environment=environment,
+            places=row.parsed_mapping("places", grammar.variable, grammar.line),
+            step=row.get("step", str) or environment.get("KERAS_BACKEND", name),
             provenance=_provenance(row),
         )
         row.close()
@@ -174,21 +192,21 @@ def read_backends(file: Table) -> dict[str, Backend]:
 def read_generations(file: Table) -> dict[str, Generation]:
     """`generations.toml`: the generations of Keras in the order of the file; the first is the default."""
     generations = {}
-    for name in file:
+    for name in _names(file, grammar.backend):
         row = file.table(name)
         hubs = row.table("hubs")
         generations[name] = Generation(
             name=name,
             title=row.text("title"),
-            package=row.text("package"),
-            module=row.text("module"),
+            package=row.parsed("package", grammar.project, required=True) or "",
+            module=row.parsed("module", grammar.variable, required=True) or "",
             range=row.parsed("range", _specifiers, required=True) or VersionRange(),
             pythons=row.parsed("pythons", _specifiers) or VersionRange(),
             since=row.date("since"),
             ended=_ended(row),
-            home=row.text("home"),
-            configuration=row.mapping("configuration", str),
-            shared=row.texts("shared"),
+            home=row.parsed("home", grammar.variable, required=True) or "",
+            configuration=row.parsed_mapping("configuration", grammar.file, grammar.line),
+            shared=row.parsed_texts("shared", grammar.file),
             hubs={hub: hubs.parsed_texts(hub, _requirement_text) for hub in hubs},
             libraries=tuple(_model_library(one) for one in row.tables("library")),
             sources=tuple(_source_distribution(one) for one in row.tables("source-distribution")),
@@ -252,7 +270,7 @@ def _read_build(row: Table) -> Build:
         sass=row.parsed_texts("sass", _version),
         ptx=row.parsed_texts("ptx", _version),
         gpu_failures=tuple(failures),
-        local=row.get("local", str),
+        local=row.parsed("local", grammar.backend),
         known_bad=row.get("known-bad", str),
         republished=row.mapping("republished", datetime.date),
         provenance=_provenance(row),

@@ -6,8 +6,9 @@ import re
 from typing import NamedTuple
 
 from kgen.errors import UsageError
+from kgen.model.grammar import shown
 
-_CUDA = re.compile(r"(?P<major>\d+)(?:\.(?P<minor>\d+))?")
+_CUDA = re.compile(r"(?P<major>[0-9]{1,3})(?:\.(?P<minor>[0-9]{1,3}))?")
 
 
 class Accelerator(NamedTuple):
@@ -36,7 +37,7 @@ class Accelerator(NamedTuple):
         match = _CUDA.fullmatch(text.removeprefix("cuda"))
         if match is None:
             raise UsageError(
-                f"`{text}` is not a CUDA version", hints=["give a major or major.minor, such as `--cuda 12`"]
+                f"`{shown(text)}` is not a CUDA version", hints=["give a major or major.minor, such as `--cuda 12`"]
             )
         minor = match["minor"]
         return cls(cuda=int(match["major"]), minor=None if minor is None else int(minor))

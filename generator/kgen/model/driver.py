@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 
-_DRIVER = re.compile(r"\d{3,4}(\.\d+){0,3}")
+from kgen.model import grammar
 
 
 @functools.total_ordering
@@ -24,9 +23,7 @@ class DriverVersion:
         Raises:
             ValueError: it is not numbers with dots, beginning with a branch such as 580.
         """
-        if _DRIVER.fullmatch(text) is None:
-            raise ValueError(f"`{text}` is not a driver version such as 535.183 or 580.65.06")
-        self.text = text
+        self.text = grammar.driver(text)
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from kgen.model import grammar
+
 
 class LockedFile(NamedTuple):
     """The one file of a package.
@@ -85,6 +87,30 @@ class Lockfile(NamedTuple):
     indexes: Mapping[str, str] = MappingProxyType({})
     licences: Mapping[str, str] = MappingProxyType({})
     hooks: str | None = None
+
+    def require_grammar(self) -> None:
+        """See that every value may stand in the text of another language as it is.
+
+        What was read from disk has been looked at; this is for who makes a lock otherwise.
+
+        Raises:
+            ValueError: one may not.
+        """
+        grammar.environment(self.environment)
+        grammar.accelerator(self.accelerator)
+        grammar.python(self.python)
+        grammar.platform(self.platform)
+        for value, parse in (
+            (self.cuda, grammar.cuda),
+            (self.cudnn, grammar.conda_version),
+            (self.driver, grammar.driver),
+        ):
+            if value is not None:
+                parse(value)
+        for file in (*self.files, *self.build):
+            grammar.conda_package(file.name)
+            grammar.conda_version(file.version)
+            grammar.sha256(file.sha256)
 
     @property
     def accelerated(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from kgen.model import grammar
 from kgen.model.ranges import VersionRange, is_plain
 
 _PLAIN = re.compile(
@@ -116,7 +117,7 @@ class Requirement:
         self.url: str | None = None
         self.extras = frozenset(part.strip() for part in (plain["extras"] or "").split(",") if part.strip())
         self.specifier = VersionRange(plain["range"])
-        self.name = canonical_name(plain["name"])
+        self.name = canonical_name(grammar.project(plain["name"]))
 
     def _read_otherwise(self, text: str) -> None:
         from packaging.requirements import InvalidRequirement  # noqa: PLC0415 - slow to import, and seldom needed
@@ -130,7 +131,7 @@ class Requirement:
         self.extras = frozenset(other.extras)
         self.specifier = VersionRange(str(other.specifier))
         self.marker = None if other.marker is None else Marker(str(other.marker))
-        self.name = canonical_name(other.name)
+        self.name = canonical_name(grammar.project(other.name))
 
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""

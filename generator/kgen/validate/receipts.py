@@ -10,13 +10,16 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, lockfiles
+from kgen import __version__, files, lockfiles
 from kgen.errors import KgenError, OutsideError, SettingsError
+from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
+from kgen.tables import Table, mismatch
 
 if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
     from kgen.validate.judge import Verdict
@@ -31,19 +34,27 @@ class Receipt(NamedTuple):
 
     Attributes:
         path: its file.
-        data: what is in it.
+        data: what is in it, looked at as far as the other attributes say it.
         stale: whether the lock installs something else since, or is gone.
+        environment: the environment's name on disk.
+        platform: conda's name of the platform.
+        device: what it was proved on, for people.
+        driver: the driver of the GPU; None where there was none.
+        verdict: `passed` or `failed`.
+        date: the day, as `2026-11-20`.
+        as_locked: whether exactly what is locked was installed.
     """
 
     path: Path
     data: Mapping[str, Any]
     stale: bool
-
-    @property
-    def device(self) -> str:
-        """What it was proved on, for people."""
-        device = self.data["device"]
-        return str(device["name"] or device["kind"])
+    environment: str
+    platform: str
+    device: str
+    driver: str | None
+    verdict: str
+    date: str
+    as_locked: bool
 
 
 def device_name(kind: str, name: str | None) -> str:
@@ -180,6 +191,7 @@ def find(folder: Path) -> tuple[Receipt, ...]:
     """The receipts of an environment's folder, by device.
 
     Raises:
+        OutsideError: they cannot be read.
         SettingsError: one of them is no receipt.
     """
     return tuple(_found(folder))
@@ -189,30 +201,50 @@ def stale(folder: Path) -> tuple[Receipt, ...]:
     """Those receipts of an environment's folder that are older than its lock: it installs something else.
 
     Raises:
+        OutsideError: they cannot be read.
         SettingsError: one of them is no receipt.
     """
     return tuple(receipt for receipt in find(folder) if receipt.stale)
 
 
 def _found(folder: Path) -> Iterator[Receipt]:
-    for path in sorted((folder / FOLDER).glob("*.json")):
+    try:
+        paths = sorted(path for path in (folder / FOLDER).iterdir() if path.name.endswith(".json"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise lockfiles.unreadable(folder / FOLDER, error) from error
+    for path in paths:
         data = _load(path)
-        if data is not None:
-            yield Receipt(path=path, data=data, stale=not _is_of(data, folder))
+        if data is None:
+            continue
+        device = data["device"]
+        yield Receipt(
+            path=path,
+            data=data,
+            stale=not _is_of(data, folder),
+            environment=data["environment"],
+            platform=data["platform"],
+            device=device["name"] or device["kind"],
+            driver=device["driver"],
+            verdict=data["verdict"],
+            date=data["date"],
+            as_locked=data["installed"]["as_locked"],
+        )
 
 
 def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
     """Whether the lock of a receipt is still there as it was, or written again for the same files."""
     proven = data["lock"]
-    path = folder / str(proven["file"])
+    path = folder / proven["file"]
     try:
-        content = path.read_bytes()
+        content = files.read(path)
         if lockfiles.digest(content) == proven["sha256"]:
             return True
         if path.name == lockfiles.CONDA_RECORDS:
             from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
 
-            locked = condafiles.lockfile(condafiles.parse(path, content), path, str(data["platform"]))
+            locked = condafiles.lockfile(condafiles.parse(path, content), path, data["platform"])
         else:
             locked, _ = lockfiles.parse(path, content)
     except (OSError, KgenError):
@@ -222,18 +254,75 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
 
 def _load(path: Path) -> Mapping[str, Any] | None:
     try:
-        data = json.loads(path.read_bytes())
-        shape: Sequence[object] = (
-            data["environment"], data["lock"]["file"], data["lock"]["sha256"], data["device"]["kind"],
-            data["device"]["name"], data["verdict"], data["date"], data["installed"]["as_locked"], data["steps"],
-        )  # fmt: skip
+        content = files.read(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from error
-    except (ValueError, KeyError, TypeError):
-        shape = ()
-        data = None
-    if not shape or not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise SettingsError(f"{path} is no receipt of this version of kgen", hints=[f"rm {path}"])
-    return data
+        raise lockfiles.unreadable(path, error) from error
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> Mapping[str, Any]:
+    """The receipt that these bytes are.
+
+    Raises:
+        SettingsError: they are none of this version of kgen; with every fault.
+    """
+    faults: list[str] = []
+    try:
+        data: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        data, faults = None, ["it is no JSON"]
+    if not faults and type(data) is not dict:
+        faults.append(mismatch(data, dict))
+    if not faults:
+        _look(Table(data, "", faults), path.parent.parent.name)
+    if faults:
+        listed = "".join(f"\n  {fault}" for fault in faults)
+        raise SettingsError(
+            f"{path} is no receipt of this version of kgen:{listed}", hints=[f"rm {shlex.quote(str(path))}"]
+        )
+    found: Mapping[str, Any] = data
+    return found
+
+
+def _look(top: Table, environment: str) -> None:
+    """Notes what of a receipt is not as its schema has it, as far as kgen or a person is told of it."""
+    schema = top.get("schema", int, required=True)
+    if schema is not None and schema != SCHEMA:
+        top.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
+    named = top.parsed("environment", grammar.environment, required=True)
+    if named is not None and named.removesuffix(lockfiles.CONDA) != environment:
+        top.fault("environment", f"is `{named}`, and the folder is {grammar.shown(environment)}")
+    top.parsed("platform", grammar.platform, required=True)
+    top.parsed("date", grammar.day, required=True)
+    top.parsed("kgen", grammar.line, required=True)
+    lock = _part(top, "lock")
+    lock.parsed("file", grammar.file, required=True)
+    lock.parsed("sha256", grammar.sha256, required=True)
+    lock.parsed("content", grammar.sha256)
+    device = _part(top, "device")
+    if device.get("kind", str, required=True) not in {"cpu", "gpu", None}:
+        device.fault("kind", "is neither cpu nor gpu")
+    for key in ("name", "capability", "driver"):
+        if not device.has(key):
+            device.fault(key, "is missing")
+        device.get(key, str)
+    installed = _part(top, "installed")
+    installed.get("as_locked", bool, required=True)
+    steps = _rows(top, "steps")
+    for row in (top, *steps):
+        if row.get("verdict", str, required=True) not in {"passed", "failed", None}:
+            row.fault("verdict", "is neither passed nor failed")
+    for step in steps:
+        step.parsed("backend", grammar.backend, required=True)
+
+
+def _part(of: Table, key: str) -> Table:
+    of.get(key, dict, required=True)
+    return of.table(key)
+
+
+def _rows(of: Table, key: str) -> tuple[Table, ...]:
+    of.get(key, list, required=True)
+    return tuple(of.tables(key))

@@ -1,0 +1,94 @@
+"""How kgen reads files that somebody else may have put there: regular ones only, and no more than a bound.
+
+A link may lead to a device that never ends, a FIFO that nobody writes into, or a folder; a file may be larger than the
+memory. Whatever a lock, a receipt, settings or a RECORD points to is read through here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+SMALL = 4 << 20
+"""Bytes of what people write and of hooks: settings, `.python-version`, conda's configuration, a file of the matrix."""
+
+LARGE = 64 << 20
+"""Bytes of what programs write: locks, receipts, RECORDs and the metadata of conda's packages."""
+
+
+def read(path: Path, limit: int = LARGE) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file; a link is followed, and what it leads to must be a regular file too.
+        limit: the most bytes that it may have.
+
+    Raises:
+        OSError: there is none, it cannot be read, is no regular file or is larger than the limit; its text says so.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB", str(path))
+    return content
+
+
+def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The same as text, with the line ends of this system's text files.
+
+    Raises:
+        OSError: see :func:`read`.
+        UnicodeDecodeError: it is no text in this encoding.
+    """
+    return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+class open_regular:  # noqa: N801 - used as the function `open` is
+    """A regular file, opened for reading and closed at the end of a `with` block; raises what :func:`read` does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> _Reader:
+        try:
+            # looked at before it is opened, as opening a device may do something; and after, as it may have changed
+            _refuse_other(self._path.stat(), self._path)
+            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except ValueError:  # NUL in the name, or a character that no name of this system can have
+            raise OSError(errno.EINVAL, "there can be no file of this name", repr(str(self._path))) from None
+        try:
+            _refuse_other(os.fstat(handle), self._path)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._reader = _Reader(handle)
+        return self._reader
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
+class _Reader:
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end of the file."""
+        blocks = []
+        while size > 0 and (block := os.read(self._handle, min(size, 1 << 20))):
+            blocks.append(block)
+            size -= len(block)
+        return b"".join(blocks)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def _refuse_other(facts: os.stat_result, path: Path) -> None:
+    if stat.S_ISREG(facts.st_mode):
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))

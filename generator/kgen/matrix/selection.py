@@ -1,0 +1,126 @@
+"""What selects an environment's backend: made from the matrix, and never taken from a lock.
+
+A lock carries the same, for those who read it without kgen; whoever has kgen compares. No repository can change what
+this is made from (:mod:`kgen.matrix.origin`), so that nothing a lock says is executed, or decides where kgen writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from kgen.errors import SettingsError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
+from kgen.model.lockfile import Lockfile
+from kgen.model.requirement import canonical_name
+
+SHARE = "share/kgen"
+"""The folder of kgen's own files in an environment."""
+
+OWN_KERAS = f"{SHARE}/keras"
+"""Keras's folder in an environment that has one of its own."""
+
+
+class Selection(NamedTuple):
+    """What selects the backend of an environment.
+
+    Attributes:
+        variables: what a process must find in its environment.
+        places: further variables, in which `{prefix}` stands for the folder of the environment.
+        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
+        shared: folders in it that are links to those of the user's.
+    """
+
+    variables: Mapping[str, str]
+    places: Mapping[str, str] = MappingProxyType({})
+    configuration: Mapping[str, str] = MappingProxyType({})
+    shared: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """All but the variables, as locks have it."""
+        return {key: value for key, value in self._asdict().items() if key != "variables"}
+
+
+def selection(matrix: CompatibilityMatrix, backends: Sequence[str], *, isolated: bool) -> Selection:
+    """What selects the first of these backends, each of which the matrix must know.
+
+    Args:
+        matrix: the facts.
+        backends: the backends of the environment, the most important first.
+        isolated: whether Keras's settings are in the environment's own folder.
+    """
+    backend = matrix.backends[backends[0]]
+    if not isolated:
+        return Selection(backend.environment, backend.places)
+    generation = matrix.generations[backend.generation]
+    return Selection(
+        variables=backend.environment,
+        places={**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
+        configuration={
+            name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
+        },
+        shared=generation.shared,
+    )
+
+
+def require_known(matrix: CompatibilityMatrix, lock: Lockfile) -> None:
+    """See that the matrix knows what a lock is for, so that it can be asked about it.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    unknown = [f"the backend {name}" for name in lock.backends if name not in matrix.backends]
+    unknown += [] if lock.platform in matrix.platforms else [f"the platform {lock.platform}"]
+    unknown += [] if any(row.version == lock.python for row in matrix.pythons) else [f"Python {lock.python}"]
+    if unknown:
+        raise SettingsError(
+            f"{lock.path} is for {' and '.join(unknown)}, which the matrix of this kgen does not know",
+            hints=["kgen check", "kgen lock"],
+        )
+
+
+def differences(
+    matrix: CompatibilityMatrix,
+    backends: Sequence[str],
+    found: Selection,
+    *,
+    isolated: bool | None = None,
+) -> Iterator[tuple[str, str]]:
+    """What of a lock's selection is not what the matrix makes: the key of the lock, and what is wrong with it.
+
+    Args:
+        matrix: the facts.
+        backends: the backends of the lock.
+        found: what the lock has.
+        isolated: whether Keras's settings are to be in the environment's own folder; None if what is there tells.
+    """
+    unknown = [name for name in backends if name not in matrix.backends]
+    if unknown:
+        yield "backends", f"`{grammar.shown(unknown[0])}` is none that the matrix of this kgen knows"
+        return
+    if isolated is None:
+        isolated = bool(found.configuration or found.shared)
+    wanted = selection(matrix, backends, isolated=isolated)
+    for key in Selection._fields:
+        has, should = getattr(found, key), getattr(wanted, key)
+        if dict(has) != dict(should) if isinstance(should, Mapping) else tuple(has) != tuple(should):
+            yield key, f"is not what selects {backends[0]}: it was edited by hand, or made by another kgen"
+
+
+def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[str]:
+    """The source distributions of a lock that nobody but the lock vouches for: building one runs what is in it.
+
+    Args:
+        matrix: the facts.
+        lock: the lock, whose backends the matrix must know.
+    """
+    known = {(canonical_name(one.name), str(one.version)) for one in matrix.generation_of(lock.backends).sources}
+    for file in lock.files:
+        if file.is_source and (canonical_name(file.name), file.version) not in known:
+            yield f"has {file.filename}: building it runs its code, and the matrix has no row for it"
+    for file in lock.build:
+        if file.is_source:
+            yield f"builds with {file.filename}, which is no wheel"

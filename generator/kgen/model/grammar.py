@@ -1,0 +1,151 @@
+"""What names, versions and other single values look like, wherever they are read: each is declared here, and once.
+
+A value that passes is one printable line of bounded length, so that it can be shown, compared and handed on. Who puts
+it into the text of another language still quotes it for that language. Patterns are texts, not compiled: a run that
+finds its environment whole needs two of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+
+SHOWN = 80
+"""So much of a wrong value is shown; a file may hold anything."""
+
+LONGEST_NAME = 64
+"""Characters of the name of a joint environment or a backend, before its accelerator."""
+
+LONGEST_LINE = 4096
+"""Characters of a text that people read."""
+
+NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+"""An environment, a backend or a generation. `nix/` has the same in its own language, and a test compares them."""
+
+ACCELERATOR = r"cpu|cuda[1-9][0-9]{0,2}"
+PLATFORM = r"[a-z0-9]+-[a-z0-9]+"
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+PYTHON = r"[1-9]\.(?:0|[1-9][0-9]{0,2})"
+CUDA = r"(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2})"
+DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
+PROJECT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+CONDA_PACKAGE = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_-]*"
+CONDA_VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_~-]*"
+SHA256 = r"[0-9a-f]{64}"
+MD5 = r"[0-9a-f]{32}"
+DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+URL = r"(?:https?|file)://[^\s\"'<>\\#]+"
+WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
+SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
+FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+"""A file in a folder, by its name alone: neither hidden nor anywhere else."""
+
+_LONGEST_ENDING = 14
+"""Characters of an accelerator with a major of three digits, and of what conda's environments end with."""
+_LONGEST = 128
+_LONGEST_URL = 2048
+_LONGEST_FILE = 255
+_NUMBER = 18
+"""Digits of a number in a version; Python itself refuses to convert thousands of them."""
+
+
+def printable(text: str) -> str:
+    r"""The text with all that would steer a terminal or end a line escaped.
+
+    >>> printable("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\\nc'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def shown(text: str) -> str:
+    """A wrong value for a message: printable, and not endless."""
+    return printable(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def is_line(text: str, longest: int = LONGEST_LINE) -> bool:
+    """Whether a text is one printable line of bounded length."""
+    return len(text) <= longest and text.isprintable()
+
+
+def line(text: str) -> str:
+    """One printable line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_line(text):
+        raise ValueError(f"`{shown(text)}` is not one printable line of at most {LONGEST_LINE} characters")
+    return text
+
+
+def _parser(pattern: str, what: str, longest: int = _LONGEST) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if len(text) > longest or re.fullmatch(pattern, text) is None:
+            raise ValueError(f"`{shown(text)}` is not {what}")
+        return text
+
+    parse.__doc__ = f"""The text, which must be {what}.
+
+    Raises:
+        ValueError: it is not.
+    """
+    return parse
+
+
+environment = _parser(NAME, "the name of an environment", LONGEST_NAME + _LONGEST_ENDING)
+backend = _parser(NAME, "the name of a backend", LONGEST_NAME)
+accelerator = _parser(ACCELERATOR, "an accelerator: `cpu`, or `cuda` with a major")
+platform = _parser(PLATFORM, "a platform such as linux-64", 32)
+variable = _parser(VARIABLE, "the name of an environment variable")
+python = _parser(PYTHON, "a minor of CPython such as 3.12")
+cuda = _parser(CUDA, "a version of CUDA such as 12.8")
+driver = _parser(DRIVER, "a driver version such as 535.183 or 580.65.06")
+project = _parser(PROJECT, "the name of a package")
+conda_package = _parser(CONDA_PACKAGE, "the name of a conda package")
+conda_version = _parser(CONDA_VERSION, "a version of a conda package")
+sha256 = _parser(SHA256, "a sha256")
+md5 = _parser(MD5, "an md5")
+wheel = _parser(WHEEL, "the name of a wheel", _LONGEST_FILE)
+source = _parser(SOURCE, "the name of a source distribution", _LONGEST_FILE)
+file = _parser(FILE, "the name of a file in a folder", _LONGEST_FILE)
+url = _parser(URL, "a URL such as https://index.example/files/name.whl", _LONGEST_URL)
+
+
+def version(text: str) -> str:
+    """The text, which must be a version of PEP 440, no number of which is endless.
+
+    Raises:
+        ValueError: it is not.
+    """
+    _version_text(text)
+    if re.search(rf"[0-9]{{{_NUMBER + 1},}}", text.partition("+")[0]) is not None:
+        raise ValueError(f"`{shown(text)}` is not a version")
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - who looks for a name only needs none
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError(f"`{shown(text)}` is not a version") from None
+    return text
+
+
+_version_text = _parser(VERSION, "a version")
+
+
+def day(text: str) -> dt.date:
+    """A day, as `2026-11-20`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(DAY, text) is not None:
+        try:
+            return dt.date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise ValueError(f"`{shown(text)}` is not a day such as 2026-11-20")

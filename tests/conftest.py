@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,12 @@ _NOBODY = "http://127.0.0.1:9"
 
 def _is_foreign(name: str) -> bool:
     return name.startswith(_FOREIGN) or name in _FOREIGN_NAMES or name.lower() in _PROXIES
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested, and a shell starts what runs in its background with ctrl-C ignored, which children inherit."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

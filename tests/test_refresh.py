@@ -1008,7 +1008,7 @@ def shipped(texts: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(resources, "folder", lambda _name: folder)
+    monkeypatch.setenv(origin.FOLDER_VARIABLE, str(folder))
     return folder
 
 

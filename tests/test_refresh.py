@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import tomli
 from tests.command import Kgen, tree
+from tests.recorded import MATRIX
 from tests.repository import Fault, Form, Repository, Served, serving
 from tests.wheelhouse import Wheel
 
@@ -141,7 +142,7 @@ def _library(role: str, version: str, cuda: int | None = None) -> str:
 @pytest.fixture(scope="session")
 def texts() -> Mapping[str, str]:
     """A matrix of a few rows."""
-    shipped = Folder(resources.folder("matrix"))
+    shipped = Folder(MATRIX)
     return {
         **{name: shipped[name] for name in _SHARED},
         "backends.toml": _BACKENDS,
@@ -1007,7 +1008,7 @@ def shipped(texts: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(resources, "folder", lambda _name: folder)
+    monkeypatch.setenv(origin.FOLDER_VARIABLE, str(folder))
     return folder
 
 

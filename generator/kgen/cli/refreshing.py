@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, leftovers, parsers, project, resources, storage, uvtool, wheels
+from kgen import host, index, leftovers, parsers, project, storage, uvtool, wheels
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     leftovers.sweep(root, root / project.LOCKS, None)
     torch_index = _torch_index(arguments, root)
     with contextlib.nullcontext() if arguments.check else _held(target):
-        texts = Folder(resources.folder("matrix")) if target.own else origin.layered(target.folder)
+        texts = Folder(origin.shipped_folder()) if target.own else origin.layered(target.folder)
         before = dict(texts)
         found = _refresh(before, root, torch_index)
         written = None
@@ -77,7 +77,7 @@ def _target(root: Path, *, for_project: bool) -> _Target:
         folder = origin.cache_folder()
         return _Target(folder, folder.parent, own=False)
     folder = origin.project_folder(root)
-    if folder == resources.folder("matrix"):
+    if folder == origin.shipped_folder():
         return _Target(folder, root, own=True)
     if folder.exists() and not (folder / origin.MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
@@ -163,7 +163,7 @@ def _write(target: _Target, before: Mapping[str, str], found: Refreshed) -> None
         changed = {name: text.encode() for name, text in found.files.items()}
         storage.replace_folder(target.folder, changed, owned=lambda _path: False)
         return
-    shipped = Folder(resources.folder("matrix"))
+    shipped = Folder(origin.shipped_folder())
     after = {**before, **found.files}
     files = {name: text for name, text in after.items() if name not in shipped or shipped[name] != text}
     day = dt.datetime.now(dt.timezone.utc).date()

@@ -31,6 +31,11 @@ MARK = "refresh.toml"
 NAME = "matrix"
 """What the folder is called, beside a project's settings and in the cache."""
 
+FOLDER_VARIABLE = "KGEN_MATRIX_DIR"
+"""A variable with a folder to use in place of the matrix that comes with kgen.
+
+The tests pin answers of a frozen copy with it, so that a refreshed `matrix/` changes none of them."""
+
 _LIBRARIES = "libraries/"
 _REFRESHED = r"(?:libraries/)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.toml"
 _OWN = frozenset(
@@ -72,6 +77,16 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("kgen")) / NAME
 
 
+def shipped_folder() -> Path:
+    """Where the matrix that comes with kgen is; :data:`FOLDER_VARIABLE` names another, for kgen's own tests.
+
+    Raises:
+        OutsideError: the installation has lost its data.
+    """
+    named = host.variable(FOLDER_VARIABLE)
+    return Path(named) if named else resources.folder("matrix")
+
+
 def project_folder(root: Path) -> Path:
     """Where a project's own matrix lives, beside its settings."""
     return root / NAME
@@ -85,7 +100,7 @@ def current(start: Path | None = None) -> CompatibilityMatrix:
 
 def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
     """The files of the matrix in use, and where they are from."""
-    shipped = resources.folder("matrix")
+    shipped = shipped_folder()
     root = project.find_root(start or Path.cwd())
     if project_folder(root) == shipped:  # kgen's own repository: its matrix is the one that it has
         return Folder(shipped), Origin("shipped", shipped)
@@ -108,7 +123,7 @@ def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
 
 def layered(folder: Path) -> Mapping[str, str]:
     """Kgen's own files under those of a refreshed matrix in this folder, if there is a sound one."""
-    shipped = Folder(resources.folder("matrix"))
+    shipped = Folder(shipped_folder())
     mark = _mark(folder)
     sound = isinstance(mark, Mark) and (folder != cache_folder() or _damaged(folder, mark) is None)
     return Layered(shipped, folder, mark) if isinstance(mark, Mark) and sound else shipped

@@ -1,0 +1,120 @@
+"""The reference locks, made again from the index as it was recorded: the same bytes on any day."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import tomli
+from packaging.version import Version
+from tests.command import Kgen, tree
+from tests.record_index import CALLS, packages
+from tests.recorded import MATRIX, REFERENCE, Listed, Record, RecordedIndex, load, serving
+from tests.test_house import FOREIGN
+
+from kgen.matrix.origin import FOLDER_VARIABLE
+
+LOCKS = sorted((REFERENCE / "locks").glob("*/pylock.*.toml"))
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return load()
+
+
+@pytest.fixture
+def reference(project: Path) -> Path:
+    """The project that the locks are of, without the locks."""
+    shutil.copy(REFERENCE / "kgen.toml", project)
+    return project
+
+
+def at(kgen: Kgen, index: RecordedIndex, caches: Path) -> Kgen:
+    """The command with a recorded index, the matrix of its day, and caches in which nothing is yet."""
+    more = {
+        "UV_DEFAULT_INDEX": index.url,
+        "UV_CACHE_DIR": str(caches / "uv"),
+        "KGEN_CACHE_DIR": str(caches / "kgen"),
+        FOLDER_VARIABLE: str(MATRIX),
+    }
+    return dataclasses.replace(kgen, environment={**kgen.environment, **more})
+
+
+def lock_all(kgen: Kgen) -> None:
+    for call in CALLS:
+        done = kgen("lock", *call, timeout=300)
+        assert done.status == 0, done.stderr
+
+
+def month_of(record: Record, cutoff: str) -> Record:
+    """The record with two more releases of every project, uploaded in the month of the cut-off."""
+    pages, metadata = dict(record.pages), dict(record.metadata)
+    for name, rows in record.pages.items():
+        newest = max(rows, key=lambda row: Version(row.filename.split("-")[1]), default=None)
+        if newest is None:
+            continue
+        old = newest.filename.split("-")[1]
+        for new, day in ((f"{Version(old).release[0] + 7}.0", f"{cutoff[:8]}01"), (f"{old}.post77", f"{cutoff[:8]}02")):
+            if "+" in new:
+                continue
+            filename = newest.filename.replace(f"-{old}-", f"-{new}-", 1)
+            pages[name] = [
+                *pages[name],
+                Listed(filename=filename, sha256="7" * 64, requires_python=newest.requires_python, uploaded=day),
+            ]
+            metadata[filename] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {new}\n".encode()
+    return Record(pages=pages, metadata=metadata, wheels=record.wheels, backfilled=record.backfilled)
+
+
+def test_made_again_they_are_the_same(kgen: Kgen, reference: Path, tmp_path: Path, record: Record) -> None:
+    with serving(RecordedIndex(record, hidden=record.backfilled)) as index:
+        lock_all(at(kgen, index, tmp_path / "caches"))
+    assert not [path for path in index.missed if not path.startswith("/simple/")]
+    made, frozen = tree(reference / "locks"), tree(REFERENCE / "locks")
+    made.pop(".kgen.lock", None)
+    assert made.keys() == frozen.keys()
+    for name, content in frozen.items():
+        assert made[name] == content, name
+
+
+@pytest.mark.parametrize("much", ["what really appeared", "two releases of everything"])
+def test_what_an_index_backfills_changes_no_lock_that_is_there(
+    kgen: Kgen, reference: Path, tmp_path: Path, record: Record, much: str
+) -> None:
+    shutil.copytree(REFERENCE / "locks", reference / "locks")
+    before = tree(reference / "locks")
+    cutoff = tomli.loads((REFERENCE / "kgen.toml").read_text())["exclude-newer"]
+    there = record if much == "what really appeared" else month_of(record, cutoff)
+    with serving(RecordedIndex(there)) as index:
+        lock_all(at(kgen, index, tmp_path / "caches"))
+    after = tree(reference / "locks")
+    after.pop(".kgen.lock", None)
+    assert after == before
+
+
+def test_a_new_lock_takes_what_was_backfilled(kgen: Kgen, reference: Path, tmp_path: Path, record: Record) -> None:
+    """Else the test above would show nothing."""
+    assert record.backfilled
+    with serving(RecordedIndex(record)) as index:
+        lock_all(at(kgen, index, tmp_path / "caches"))
+    made = set().union(*packages(reference / "locks").values())
+    assert made >= set(record.backfilled)
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.parent.name)
+def test_every_wheel_is_on_the_recorded_pages(path: Path, record: Record) -> None:
+    listed = {row.filename: row.sha256 for rows in record.pages.values() for row in rows}
+    for package in tomli.loads(path.read_text())["packages"]:
+        (wheel,) = package["wheels"]
+        assert listed[wheel["path"]] == wheel["hashes"]["sha256"]
+        assert record.wheels[wheel["path"]].size == wheel["size"]
+
+
+def test_the_record_names_no_host(record: Record) -> None:
+    for name, rows in record.pages.items():
+        assert re.fullmatch(r"[a-z0-9-]+", name)
+        assert not [row for row in rows if FOREIGN.search(" ".join(map(str, vars(row).values())))]
+    assert not [name for name, text in record.metadata.items() if FOREIGN.search(text.decode())]

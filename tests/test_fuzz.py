@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from kgen import condafiles, condarc, fields, freshness, host, lockfiles, project
 from kgen import settings as settings_of_kgen
-from kgen.cli import arguments, plan
+from kgen.actions import plan
+from kgen.cli import arguments
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError
 from kgen.installers import environment, verify

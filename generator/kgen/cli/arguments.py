@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from kgen.actions.plan import RequestFlags
 from kgen.cli import console
-from kgen.cli.plan import RequestFlags
 from kgen.errors import MEANINGS, UsageError
 from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
 from kgen.parsers import OWN_INDEX

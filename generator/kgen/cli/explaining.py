@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from kgen import fields, lockfiles
-from kgen.cli import console, plan
+from kgen.actions import plan
+from kgen.cli import console
 from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.matrix import origin

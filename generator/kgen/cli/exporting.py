@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kgen import condafiles, host, lockfiles, settings
-from kgen.cli import console, flake
+from kgen.actions import flake
+from kgen.cli import console
 from kgen.condafiles import CondaFile
 from kgen.emitters import conda, cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 from kgen import files, gittool, host, lockfiles, storage
+from kgen.actions.init import write_settings
 from kgen.cli import console
-from kgen.cli.init import write_settings
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.matrix import origin
 from kgen.project import find_root, locate

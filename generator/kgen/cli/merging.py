@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kgen import __version__, condafiles, files, gittool, lockfiles, project
-from kgen.cli import console, holding, locking
+from kgen.actions import keep, lock
+from kgen.cli import console
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
@@ -56,10 +57,10 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
     if request != asked_there:
         raise ValueError(f"the two sides were asked for something else ({', '.join(differing(request, asked_there))})")
     matrix = origin.current()
-    held = holding.shared(ours, theirs)
+    held = keep.shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
     root = name.resolve().parents[2]
-    (outcome,) = locking.lock(
+    (outcome,) = lock.resolve(
         matrix, root, [keeping(matrix, request._replace(held=kept))], torch_index=project.torch_index(root)
     )
     if outcome.error is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kgen.cli import console, plan
+from kgen.actions import plan
+from kgen.cli import console
 from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus
 from kgen.matrix import origin

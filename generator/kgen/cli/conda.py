@@ -18,11 +18,11 @@ from kgen.cli import console, holding
 from kgen.cli.plan import Plan
 from kgen.emitters.activation import own_folder
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
+from kgen.explain import report
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
-from kgen.solver import report
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.lockers.conda.session import CondaOutcome, CondaSession

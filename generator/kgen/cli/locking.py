@@ -17,6 +17,8 @@ from kgen.cli.plan import Plan
 from kgen.emitters.activation import own_folder
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError
+from kgen.explain import report
+from kgen.explain.reasons import warning_text
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
@@ -25,7 +27,6 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
-from kgen.solver import report
 from kgen.solver.resolve import solve
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _tell(
         for note in outcome.notes:
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
-            console.say(f"warning: {outcome.request.environment}: {warning}")
+            console.say(f"warning: {outcome.request.environment}: {warning_text(warning)}")
     # an index that is down is down for every environment, and once is enough to say so
     failures: dict[str, Outcome] = {}
     for outcome in outcomes:

@@ -187,8 +187,9 @@ numpy-cpu: Python 3.11, linux-64
         assert data.stderr == result.stderr
         conflict = json.loads(data.stdout)["conflict"]
         assert conflict["message"] == "the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64"
-        assert all(set(cause) == {"subject", "requires", "source"} for cause in conflict["causes"])
-        assert {"change": "--cuda 12", "gives": {"tensorflow": "2.20.0", "torch": "2.10.0"}} in conflict["suggestions"]
+        assert all(set(cause) == {"kind", "subject", "requires", "source"} for cause in conflict["causes"])
+        gives = {"tensorflow": "2.20.0", "torch": "2.10.0"}
+        assert {"kind": "accelerator", "change": "--cuda 12", "gives": gives} in conflict["suggestions"]
         assert list(project.iterdir()) == []
 
     def test_a_conflict_among_several(self, inside: Inside) -> None:

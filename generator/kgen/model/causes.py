@@ -1,7 +1,5 @@
 """Why the solver answers as it does: facts, wishes and changes as values. The words for them are in `kgen.explain`."""
 
-from __future__ import annotations
-
 import datetime
 import enum
 from typing import NamedTuple

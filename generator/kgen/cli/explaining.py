@@ -10,13 +10,14 @@ from kgen.actions import plan
 from kgen.cli import console
 from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
+from kgen.explain import explanation, report
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
-from kgen.solver import explain, report
+from kgen.solver.explanation import explain
 from kgen.solver.resolve import own_index_gain, solve
 from kgen.tables import nearest
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
     explained = [
-        (answer, explain.explain(matrix, answer, arguments.newest), own_index_gain(matrix, answer)) for answer in solved
+        (answer, explain(matrix, answer, arguments.newest), own_index_gain(matrix, answer)) for answer in solved
     ]
     if arguments.newest is not None:
         if solved and not any(found for _, found, _ in explained):
@@ -41,10 +42,10 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             if found
         ]
     if arguments.json:
-        data = {"environments": [explain.data(*one) for one in explained]}
+        data = {"environments": [explanation.data(*one) for one in explained]}
         console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
     elif explained:
-        console.result("\n\n".join(explain.text(*one) for one in explained))
+        console.result("\n\n".join(explanation.text(*one) for one in explained))
         for note in notes:
             console.say(f"\nnote: {note}")
     for conflict in conflicts:

@@ -9,10 +9,10 @@ from kgen.actions import plan
 from kgen.cli import console
 from kgen.cli.arguments import request_flags
 from kgen.errors import ExitStatus
+from kgen.explain import report
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.resolution import Conflict, Resolution
-from kgen.solver import report
 from kgen.solver.resolve import own_index_gain, solve
 
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
 def _data(answers: list[Resolution | Conflict], matrix: CompatibilityMatrix) -> dict[str, object]:
     """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
     solutions = [
-        {**report.solution_data(answer), **report.gain_data(own_index_gain(matrix, answer))}
+        {**report.solution_data(answer), **report.gain_data(answer, own_index_gain(matrix, answer))}
         for answer in answers
         if isinstance(answer, Resolution)
     ]

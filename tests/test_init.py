@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from kgen import settings
 from kgen.cli import plan
-from kgen.cli.init import write_settings
+from kgen.cli.init_settings import write_settings
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix, load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from kgen import __version__, files
 from kgen.cli import console, holding
-from kgen.cli.plan import Plan
+from kgen.cli.plan import Plan, RequestFlags
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
 from kgen.lockers.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -45,15 +44,20 @@ class Part(NamedTuple):
 Finish = Callable[[Sequence[Outcome]], Part]
 
 
-def asked(arguments: argparse.Namespace, planned: Plan) -> bool:
+def asked(flags: RequestFlags, planned: Plan, *, named: bool) -> bool:
     """Whether there are to be locks for conda.
+
+    Args:
+        flags: what is asked for.
+        planned: the plan.
+        named: whether `--conda` was given.
 
     Raises:
         UsageError: there are, and they cannot be made here.
     """
-    if arguments.channels and not arguments.conda and "conda" not in planned.settings.installers:
+    if flags.flags.get("channels") and not named and "conda" not in planned.settings.installers:
         raise UsageError("`--channel` is for conda", hints=["give `--conda` with it"])
-    wanted = arguments.conda or "conda" in planned.settings.installers
+    wanted = named or "conda" in planned.settings.installers
     if not wanted:
         return False
     from kgen import rattlertool  # noqa: PLC0415 - see above

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 3,
+    "purpose": "verify locks against the matrix and the settings, or environments on disk against their locks",
+    "example": "kgen check --installed",
+}
+
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from packaging.version import Version
 
 from kgen import fields, files, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
+from kgen.cli.options import PLACE, Environments, Envs, Json, option
 from kgen.emitters import hooks
 from kgen.emitters.hooks import HOOKS
 from kgen.errors import ExitStatus, KgenError, UsageError
@@ -53,16 +60,24 @@ class Finding(NamedTuple):
     mend: str | None
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    environments: Environments = None,
+    *,
+    installed: Annotated[
+        bool, option("--installed", text="compare every file on disk with the lock", panel=PLACE)
+    ] = False,
+    envs: Envs = None,
+    json: Json = False,
+) -> ExitStatus:
     """Look at the locks, or at what is installed from them."""
     root = project.find_root(Path.cwd())
-    if arguments.installed:
-        from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
+    if installed:
+        from kgen.cli import installed as on_disk  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
 
-        return installed.run(root, arguments)
+        return on_disk.run(root, environments or (), envs, json=json)
     matrix = origin.current()
     check = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
-    asked = [lockfiles.choose_on_disk(root, name)[0] for name in arguments.environments]
+    asked = [lockfiles.choose_on_disk(root, name)[0] for name in environments or ()]
     named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
     missing = [] if named else list(check.missing(chosen))
@@ -70,14 +85,14 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
     found = [*missing, *(finding for environment in chosen for finding in check.findings(environment))]
     found += check.disagreements()
-    if arguments.json:
+    if json:
         console.data({"findings": [finding._asdict() for finding in found]})
     else:
         for finding in found:
             console.result(f"{finding.kind}: {finding.environment}: {finding.path} {finding.what}")
         console.hints(finding.mend for finding in found if finding.mend is not None)
     faulty = dict.fromkeys(finding.environment for finding in found if finding.kind == "fault")
-    if not arguments.json:
+    if not json:
         names = ", ".join(faulty or (one.name for one in chosen))
         console.say(f"{'' if not found else chr(10)}{names}: {'out of order' if faulty else 'in order'}")
     return ExitStatus.CHECK_FAILED if faulty else ExitStatus.DONE

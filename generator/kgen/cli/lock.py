@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Choose and lock",
+    "rank": 3,
+    "purpose": "solve, resolve all packages, and write locks/ with its hooks",
+    "example": "kgen lock jax torch --cuda 12",
+}
+
 import contextlib
 import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from kgen import __version__, host, leftovers, lockfiles, project, storage, templates, uvtool
 from kgen.cli import conda, console, flake, holding, plan
-from kgen.cli.arguments import request_flags
-from kgen.cli.plan import Plan
+from kgen.cli.options import LOCKING, Json, option
+from kgen.cli.plan import Plan, RequestFlags
+from kgen.cli.request import asking
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, OutsideError, SettingsError
+from kgen.fields import Scope
 from kgen.lockers import pylock, uv
 from kgen.lockers.lock import Lock
 from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
@@ -37,17 +45,60 @@ _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
 _PYLOCK = re.compile(r"pylock\.[a-z0-9-]+\.toml")
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+class LockOptions(NamedTuple):
+    """How a lock is to be made, beside what is asked for.
+
+    Attributes:
+        conda: whether there are to be locks for conda too.
+        dry_run: whether nothing is written.
+        upgrade: whether old locks do not count.
+        upgrade_package: packages that are taken in their newest version.
+        merge: whether the locks are in conflict after a merge.
+        json: whether the result is data.
+    """
+
+    conda: bool = False
+    dry_run: bool = False
+    upgrade: bool = False
+    upgrade_package: tuple[str, ...] = ()
+    merge: bool = False
+    json: bool = False
+
+
+@asking(Scope.LOCK, "lock")
+def run(
+    asked: RequestFlags,
+    *,
+    conda: Annotated[bool, option("--conda", text="write conda-lock.yml beside the pylock", panel=LOCKING)] = False,
+    dry_run: Annotated[bool, option("--dry-run", text="do everything but write", panel=LOCKING)] = False,
+    upgrade: Annotated[
+        bool, option("--upgrade", text="take the newest of everything, whatever the old locks have", panel=LOCKING)
+    ] = False,
+    upgrade_package: Annotated[
+        list[str] | None,
+        option("--upgrade-package", metavar="P", text="take the newest P and keep the rest; repeatable", panel=LOCKING),
+    ] = None,
+    merge: Annotated[
+        bool,
+        option("--merge", text="solve locks in conflict again, keeping what both sides share", panel=LOCKING),
+    ] = False,
+    json: Json = False,
+) -> ExitStatus:
     """Lock what was asked and write it, each environment whole or not at all."""
+    options = LockOptions(conda, dry_run, upgrade, tuple(upgrade_package or ()), merge, json)
+    return _lock(asked, options)
+
+
+def _lock(flags: RequestFlags, arguments: LockOptions) -> ExitStatus:
     matrix = origin.current()
-    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
-    asked = conda.asked(arguments, planned)
+    planned = plan.make(flags, matrix, Path.cwd())
+    asked = conda.asked(flags, planned, named=arguments.conda)
     for note in planned.notes:
         console.say(f"note: {note}")
     locks = planned.settings.root / LOCKS
     requests = planned.requests
     notes: list[str] = []
-    upgraded = arguments.upgrade_package or ()
+    upgraded = arguments.upgrade_package
     if not arguments.upgrade:
         of_conda = [conda.locked(planned, request, merge=arguments.merge) for request in requests if asked]
         known = {one["name"] for packages in of_conda for one in packages}
@@ -60,7 +111,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         if not arguments.dry_run:
             storage.recover(locks)
         moving = None if arguments.upgrade else upgraded
-        every = None if arguments.dry_run else not arguments.platforms
+        every = None if arguments.dry_run else not flags.flags.get("platforms")
         merge = arguments.merge
         with conda.beside(matrix, planned, requests, wanted=asked, moving=moving, merge=merge, every=every) as finish:
             outcomes = lock(matrix, planned.settings.root, requests, torch_index=planned.settings.torch_index)
@@ -216,7 +267,7 @@ def _tell(
     outcomes: Sequence[Outcome],
     others: Sequence[CondaOutcome],
     written: Mapping[str, bool],
-    arguments: argparse.Namespace,
+    arguments: LockOptions,
     *,
     new_flake: bool,
     portable: bool,

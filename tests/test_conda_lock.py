@@ -17,8 +17,8 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
 
 from kgen import condafiles, rattlertool
-from kgen.cli import conda as cli
-from kgen.cli.plan import Plan, RequestFlags
+from kgen.actions import conda as action
+from kgen.actions.plan import Plan
 from kgen.errors import UsageError
 from kgen.settings import Settings
 
@@ -281,10 +281,10 @@ class TestRefusedAtOnce:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
         planned = Plan(settings=Settings(root=tmp_path), requests=(), notes=())
         with pytest.raises(UsageError) as caught:
-            cli.asked(RequestFlags(), planned, named=True)
+            action.asked(planned, flag=True, channels=False)
         assert caught.value.message == "conda locks need py-rattler, which is not installed"
         assert caught.value.hints == ("pip install 'keras-kgen[conda]'",)
-        assert not cli.asked(RequestFlags(), planned, named=False)
+        assert not action.asked(planned, flag=False, channels=False)
 
     def test_portable_and_base(self, conda: Kgen, project: Path) -> None:
         (project / "kgen.toml").write_text('conda = "base"\nportable = true\n')

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from kgen import condafiles, condarc, fields, freshness, host, lockfiles, project
 from kgen import settings as settings_of_kgen
-from kgen.cli import main, plan
+from kgen.actions import plan
+from kgen.cli import main
 from kgen.cli.request import flags_from
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from kgen import fields, resources
-from kgen.cli import main, plan
+from kgen.actions import plan
+from kgen.cli import main
 from kgen.cli.request import flags_from
 from kgen.fields import FIELDS, Scope, Shape
 from kgen.matrix.compatibility import CompatibilityMatrix, load

@@ -22,6 +22,7 @@ from kgen.installers import environment as realised
 from kgen.installers.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.selection import require_known
 from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import printable
 from kgen.model.lockfile import Lockfile
@@ -71,6 +72,7 @@ def _patients(sources: Sequence[Source], matrix: CompatibilityMatrix) -> list[Pa
     patients = []
     for source in sources:
         lock = lock_of(source)
+        require_known(matrix, lock)
         if lock.conda:
             lock = _with_facts(lock, matrix)
         whole = realised.is_whole(source)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import fields, lockfiles
-from kgen.cli import console, plan
+from kgen.actions import plan
+from kgen.actions.plan import RequestFlags
+from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
-from kgen.cli.plan import RequestFlags
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import Scope
@@ -39,7 +40,7 @@ def run(
         option(
             "--newest",
             metavar="PKG",
-            text="only what keeps this package from its newest: torch, keras, cudnn",
+            text="only what keeps this one from its newest: torch, keras, cudnn",
             panel=OUTPUT,
         ),
     ] = None,

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Annotated
 
 from kgen import condafiles, host, lockfiles, settings
-from kgen.cli import candidates, console, flake
+from kgen.actions import flake
+from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, MaybeEnvironment, argument, option
 from kgen.condafiles import CondaFile
 from kgen.emitters import conda, cyclonedx, recipes, requirements

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from kgen import files, gittool, host, lockfiles, storage
+from kgen.actions.init import write_settings
 from kgen.cli import candidates, console
-from kgen.cli.init_settings import write_settings
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field
 from kgen.errors import ExitStatus, SettingsError, UsageError

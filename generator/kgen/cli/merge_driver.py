@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import __version__, condafiles, files, gittool, lockfiles, project
-from kgen.cli import console, holding, lock
+from kgen.actions import keep, lock
+from kgen.cli import console
 from kgen.cli.options import argument
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
@@ -72,10 +73,10 @@ def _merged(ours: bytes, theirs: bytes, name: Path) -> str:
     if request != asked_there:
         raise ValueError(f"the two sides were asked for something else ({', '.join(differing(request, asked_there))})")
     matrix = origin.current()
-    held = holding.shared(ours, theirs)
+    held = keep.shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
     root = name.resolve().parents[2]
-    (outcome,) = lock.lock(
+    (outcome,) = lock.resolve(
         matrix, root, [keeping(matrix, request._replace(held=kept))], torch_index=project.torch_index(root)
     )
     if outcome.error is not None:

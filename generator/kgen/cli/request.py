@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
+from kgen.actions.plan import RequestFlags
 from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
-from kgen.cli.plan import RequestFlags
 from kgen.errors import ExitStatus
 from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
 

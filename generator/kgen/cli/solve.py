@@ -11,9 +11,10 @@ __command__ = {
 
 from pathlib import Path
 
-from kgen.cli import console, plan
+from kgen.actions import plan
+from kgen.actions.plan import RequestFlags
+from kgen.cli import console
 from kgen.cli.options import Json
-from kgen.cli.plan import RequestFlags
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.fields import Scope

@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from kgen import files
-from kgen.cli.plan import request_for
+from kgen.actions.plan import request_for
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.candidates import usable_majors

@@ -180,15 +180,18 @@ numpy-cpu: Python 3.11, linux-64
         words = (*SOLVE, "tensorflow", "torch", "--together", "both", "--cuda", "13")
         result = inside(*words)
         assert (result.status, result.stdout) == (3, "")
-        assert result.stderr.startswith("error: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n")
+        assert result.stderr.startswith(
+            "error: both-cuda13: the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64\n"
+        )
         assert "\n\nhint: --cuda 12 gives tensorflow 2.20.0, torch 2.10.0\n" in result.stderr
         data = inside(*words, "--json")
         assert data.status == 3
         assert data.stderr == result.stderr
         conflict = json.loads(data.stdout)["conflict"]
-        assert conflict["message"] == "no stable TensorFlow is built for CUDA 13 on linux-64"
-        assert all(set(cause) == {"subject", "requires", "source"} for cause in conflict["causes"])
-        assert {"change": "--cuda 12", "gives": {"tensorflow": "2.20.0", "torch": "2.10.0"}} in conflict["suggestions"]
+        assert conflict["message"] == "the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64"
+        assert all(set(cause) == {"kind", "subject", "requires", "source"} for cause in conflict["causes"])
+        gives = {"tensorflow": "2.20.0", "torch": "2.10.0"}
+        assert {"kind": "accelerator", "change": "--cuda 12", "gives": gives} in conflict["suggestions"]
         assert list(project.iterdir()) == []
 
     def test_a_conflict_among_several(self, inside: Inside) -> None:

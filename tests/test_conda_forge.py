@@ -17,15 +17,16 @@ from packaging.specifiers import SpecifierSet
 from rattler.exceptions import SolverError
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
+from kgen.explain import report
 from kgen.lockers.conda.session import CondaOutcome, CondaSession
 from kgen.lockers.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.model.causes import Refusal, RefusalKind
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
 from kgen.rattlertool import Rattler
-from kgen.solver import report
 
 CHANNELS = ("conda-forge",)
 ALL = ("tensorflow", "jax", "torch")
@@ -177,7 +178,7 @@ tensorflow-cuda12: conda-forge has no build of TensorFlow for this
             == """\
 jax-cuda12: conda-forge has no packages for this on linux-64
   you asked for no-such-thing >=2 (dependencies)
-without `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
+dropping `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
         )
         assert "No candidates were found for no-such-thing" in outcome.tree
 
@@ -271,7 +272,9 @@ def test_differential(
 
     Each pair of environment and platform, with the `__cuda` that kgen assumes and without one.
     """
-    why = Conflict(request=ask("jax"), message="none", causes=(), suggestions=())
+    why = Conflict(
+        request=ask("jax"), refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, CHANNELS),), causes=(), suggestions=()
+    )
     monkeypatch.setattr("kgen.lockers.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
     session = CondaSession(matrix, CHANNELS, lambda: rattler)
     solved, other, refused, without = 0, [], [], []

@@ -298,7 +298,9 @@ written
     def test_refused(self, kgen: Kgen, project: Path) -> None:
         result = kgen(*LOCK, "tensorflow", "torch", "--together", "both", "--cuda", "13")
         assert (result.status, result.stdout) == (3, "")
-        assert result.stderr.startswith("\nerror: both-cuda13: no stable TensorFlow is built for CUDA 13 on linux-64\n")
+        assert result.stderr.startswith(
+            "\nerror: both-cuda13: the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64\n"
+        )
         assert result.stderr.endswith("\nnot locked: both-cuda13; what is there of it was left as it is\n")
         assert files(project) == []
 

@@ -39,6 +39,11 @@ backends = [{backends}]
 accelerator = "{accelerator}"
 python = "3.11"
 platform = "linux-64"
+
+[tool.kgen.packages]
+
+[tool.kgen.variables]
+KERAS_BACKEND = "{backend}"
 """
 
 
@@ -62,6 +67,7 @@ def lock(project: Path, environment: str, *backends: str, packages: Mapping[str,
         accelerator=accelerator,
         backends=", ".join(f'"{backend}"' for backend in backends or (name,)),
         packages="\n".join(rows),
+        backend=(backends or (name,))[0],
     )
     (folder / "pylock.linux-64.toml").write_text(text)
     for hook, content in render_hooks(environment, {"KERAS_BACKEND": (backends or (name,))[0]}).items():

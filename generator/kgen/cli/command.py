@@ -19,7 +19,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from kgen.cli import console, registry
 from kgen.cli.registry import Declaration
 from kgen.errors import MEANINGS, UsageError
-from kgen.parsers import OWN_INDEX
+from kgen.model.grammar import YES
 from kgen.tables import nearest
 
 if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no public name
@@ -134,7 +134,7 @@ class _Shared:
         optional = {word for word, one in self._options(ctx).items() if _OPTIONAL.fullmatch(one.metavar or "")}
         end = words.index("--") if "--" in words else len(words)
         return [
-            f"{word}={OWN_INDEX}"
+            f"{word}={YES}"
             if place < end and word in optional and (words[place + 1 : place + 2] or ["-"])[0].startswith("-")
             else word
             for place, word in enumerate(words)

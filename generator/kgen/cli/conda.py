@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kgen.cli import console
-from kgen.solver import report
+from kgen.explain import report
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.lockers.conda.session import CondaOutcome

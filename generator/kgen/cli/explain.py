@@ -19,6 +19,7 @@ from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
+from kgen.explain import explanation, report
 from kgen.fields import Scope
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -26,7 +27,7 @@ from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.project import find_root
-from kgen.solver import explain, report
+from kgen.solver.explanation import explain
 from kgen.solver.resolve import own_index_gain, solve
 from kgen.tables import nearest
 
@@ -52,7 +53,7 @@ def run(
     answers = [solve(matrix, request) for request in requests]
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
-    explained = [(answer, explain.explain(matrix, answer, newest), own_index_gain(matrix, answer)) for answer in solved]
+    explained = [(answer, explain(matrix, answer, newest), own_index_gain(matrix, answer)) for answer in solved]
     if newest is not None:
         if solved and not any(found for _, found, _ in explained):
             raise _unknown(newest, solved)
@@ -63,10 +64,10 @@ def run(
             if found
         ]
     if json:
-        data = {"environments": [explain.data(*one) for one in explained]}
+        data = {"environments": [explanation.data(*one) for one in explained]}
         console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
     elif explained:
-        console.result("\n\n".join(explain.text(*one) for one in explained))
+        console.result("\n\n".join(explanation.text(*one) for one in explained))
         for note in notes:
             console.say(f"\nnote: {note}")
     for conflict in conflicts:

@@ -24,13 +24,14 @@ from kgen.cli import conda, console
 from kgen.cli.options import LOCKING, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, OutsideError
+from kgen.explain import report
+from kgen.explain.reasons import warning_text
 from kgen.fields import Scope
 from kgen.lockers.session import Outcome, Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
-from kgen.solver import report
 from kgen.solver.resolve import solve
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _tell(
         for note in outcome.notes:
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
-            console.say(f"warning: {outcome.request.environment}: {warning}")
+            console.say(f"warning: {outcome.request.environment}: {warning_text(warning)}")
     _tell_local([] if portable else locked)
     # an index that is down is down for every environment, and once is enough to say so
     failures: dict[str, Outcome] = {}

@@ -15,13 +15,14 @@ from kgen import __version__
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, Json, argument
 from kgen.errors import ExitStatus, UsageError
+from kgen.explain.facts import gpus_text, pythons_text
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.origin import Origin
 from kgen.matrix.records import Build, Release
+from kgen.model.ranges import spell
 from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
-from kgen.solver.problem import spell
 from kgen.tables import nearest
 
 Facts = list[dict[str, object]]
@@ -105,9 +106,9 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "cudnn": roles.get("cudnn", ""),
         "nccl": roles.get("nccl", ""),
         "numpy": roles.get("numpy", ""),
-        "python": pythons_of(build),
+        "python": pythons_text(pythons_of(build)),
         "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
-        "gpus": served_gpus(build).removeprefix("compute capability ") if build.cuda else "",
+        "gpus": gpus_text(served_gpus(build)) if build.cuda else "",
         "yanked": release.yanked,
         "known-bad": release.known_bad or build.known_bad,
         "install": list(build.install),

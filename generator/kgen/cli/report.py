@@ -19,6 +19,9 @@ from kgen.cli import console, matrix_plot
 from kgen.cli.options import OUTPUT, option
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
+from kgen.explain.commands import flags_of
+from kgen.explain.facts import requires_text, subject_text
+from kgen.explain.reasons import reason_rule, reason_subject
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
@@ -27,7 +30,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.project import find_root
-from kgen.solver import explain
+from kgen.solver.explanation import explain
 from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
 from kgen.templates import render
@@ -124,15 +127,19 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
     if not isinstance(resolution, Resolution):
         return
     # what the lock has is no reason: the question is what else is
-    for one in explain.explain(matrix, resolution._replace(request=request)):
+    for one in explain(matrix, resolution._replace(request=request)):
         if one.newest > one.version:
-            causes = [f"{cause.subject}: {cause.requires}" for cause in one.causes]
-            causes = causes or [f"{reason.subject} {reason.rule}" for reason in one.reasons if one.ways is None]
+            causes = [f"{subject_text(cause)}: {requires_text(cause)}" for cause in one.causes]
+            causes = causes or [
+                f"{reason_subject(reason)} {reason_rule(reason, request.cutoff_flag)}"
+                for reason in one.reasons
+                if one.ways is None
+            ]
             yield {
                 "package": one.package,
                 "newest": str(one.newest),
                 "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
-                "ways": [way.change for way in one.ways or ()],
+                "ways": [flags_of(way.changes, request) for way in one.ways or ()],
             }
 
 

@@ -17,11 +17,11 @@ from kgen.cli import console
 from kgen.cli.options import Json
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
+from kgen.explain import report
 from kgen.fields import Scope
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.resolution import Conflict, Resolution
-from kgen.solver import report
 from kgen.solver.resolve import own_index_gain, solve
 
 
@@ -50,7 +50,7 @@ def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
 def _data(answers: list[Resolution | Conflict], matrix: CompatibilityMatrix) -> dict[str, object]:
     """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
     solutions = [
-        {**report.solution_data(answer), **report.gain_data(own_index_gain(matrix, answer))}
+        {**report.solution_data(answer), **report.gain_data(answer, own_index_gain(matrix, answer))}
         for answer in answers
         if isinstance(answer, Resolution)
     ]

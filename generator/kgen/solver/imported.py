@@ -15,14 +15,15 @@ from packaging.version import Version
 from kgen.matrix.candidates import BuildTarget, build_for
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
+from kgen.model.causes import ComputesOn, Computing, Import, Reason
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Reason
+from kgen.model.resolution import Resolution
 from kgen.solver.problem import CUDNN, Problem, newest
-from kgen.solver.search import Selection
+from kgen.solver.search import Assignment
 
 
-class Beside(NamedTuple):
+class ImportedFramework(NamedTuple):
     """A framework that is only imported.
 
     Attributes:
@@ -43,55 +44,58 @@ class Beside(NamedTuple):
         return (f"{self.name}=={self.version}",) if self.whole else self.build.install
 
 
-def beside(problem: Problem, selection: Selection, picked: Mapping[str, Build]) -> Iterator[Beside]:
-    """What is imported beside the frameworks that compute.
+def imported_frameworks(
+    problem: Problem, assignment: Assignment, picked: Mapping[str, Build]
+) -> Iterator[ImportedFramework]:
+    """The frameworks that are imported while others compute.
 
     Args:
         problem: the problem.
-        selection: its answer.
+        assignment: its answer.
         picked: the build of each framework and of Keras.
     """
     rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
     needs = [*(row.needs for row in rows), *(library.needs for library in problem.libraries)]
     needed = {parse_requirement(text).name for texts in needs for text in texts} & {*problem.matrix.framework_names}
-    names = {*(choice.name for choice in problem.imported), *needed} - {choice.name for choice in problem.choices}
+    names = {*(variable.name for variable in problem.imported), *needed} - {
+        variable.name for variable in problem.framework_variables
+    }
     declared = {parse_requirement(text).name for build in picked.values() for text in build.requires}
     for name in sorted(names):
-        if name not in selection.masks:  # it is needed on other Pythons or platforms
+        if name not in assignment.masks:  # it is needed on other Pythons or platforms
             continue
-        release = problem.matrix.framework(name).releases[newest(selection.masks[name])]
-        build = problem.plain_build(release)
+        release = problem.matrix.framework(name).releases[newest(assignment.masks[name])]
+        build = problem.imported_build(release)
         if build is not None:
-            yield Beside(name, release.version, build, whole=name in declared)
+            yield ImportedFramework(name, release.version, build, whole=name in declared)
 
 
-def why(problem: Problem, one: Beside, picked: Mapping[str, Build], cudnn: Version | None) -> Reason:
+def reason(problem: Problem, one: ImportedFramework, picked: Mapping[str, Build], cudnn: Version | None) -> Reason:
     """Why it is there, and whose CUDA and cuDNN it has."""
     asked = [(library.name, text, library.provenance.source) for library in problem.libraries for text in library.needs]
     asked += [(owner, text, source) for owner, build in picked.items() for text, source in build.adds.items()]
     rows = {owner: source for owner, text, source in asked if _is_about(text, one.name)} or {problem.keras: ""}
-    *others, last = rows
-    importers = f"{', '.join(others)} and {last}" if others else last
-    does = "they do" if others else "it does"
-    how = f"and require{'' if others else 's'} by that name" if one.whole else f"which {does} without declaring it"
     matrix, request = problem.matrix, problem.request
-    where = whole(matrix, request, one.name, one.version, cudnn) if one.whole else for_the_cpu(matrix, request)
+    computing = (
+        computing_whole(matrix, request, one.name, one.version, cudnn) if one.whole else computing_part(matrix, request)
+    )
     return Reason(
-        subject=f"{one.name} {one.version}",
-        rule=f"newest that {importers} can import, {how}; {where}",
-        source="; ".join(filter(None, (*dict.fromkeys(rows.values()), one.build.provenance.source))),
+        package=one.name,
+        version=one.version,
+        ground=Import(tuple(rows), one.whole, computing),
+        sources=tuple(filter(None, (*dict.fromkeys(rows.values()), one.build.provenance.source))),
     )
 
 
-def for_the_cpu(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
-    """That a framework computes on the CPU, and whose CUDA and cuDNN there are for that reason."""
-    return "for the CPU" + (_alone(matrix, request) if request.accelerator.cuda is not None else "")
+def computing_part(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Computing:
+    """That a framework's build for the CPU computes there, and whose CUDA and cuDNN there are for that reason."""
+    return Computing(ComputesOn.CPU_BUILD, _frameworks(matrix, request))
 
 
-def whole(
+def computing_whole(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str, version: Version, cudnn: Version | None
-) -> str:
-    """What the whole of a framework makes of the CUDA that is beside it.
+) -> Computing:
+    """What the whole of a framework makes of the CUDA that is in its environment.
 
     Args:
         matrix: the facts.
@@ -102,16 +106,31 @@ def whole(
     """
     release = matrix.release(name, version)
     if request.accelerator.cuda is None or release is None:
-        return "for the CPU"
+        return Computing(ComputesOn.CPU_BUILD)
+    frameworks = _frameworks(matrix, request)
     build = build_for(matrix, name, release, BuildTarget.of(request))
     if build is not None and build.cuda_major is not None:
         wanted = {asked.major for asked in _cudnn_of(matrix, build)}
         if cudnn is not None and wanted == {cudnn.major}:
-            computing = " and ".join(_frameworks(matrix, request))
-            return (
-                f"built for CUDA {build.cuda}, it may compute with that of {computing}: both have the one cuDNN {cudnn}"
-            )
-    return f"it finds no CUDA and cuDNN that it is built for, and computes on the CPU{_alone(matrix, request)}"
+            return Computing(ComputesOn.FOREIGN_CUDA, frameworks, build.cuda or "", cudnn)
+    return Computing(ComputesOn.CPU_FOR_LACK, frameworks)
+
+
+def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given: Reason, part: str) -> Reason:
+    """The reason of a framework of which the whole is there after all, as a dependency requires it.
+
+    Args:
+        matrix: the facts.
+        answer: the resolution that has its part for the CPU.
+        given: the reason of the framework in it.
+        part: the distribution that the whole stands for.
+    """
+    ground = given.ground
+    if isinstance(ground, Import):
+        name, version = given.package, answer.packages[given.package]
+        computing = computing_whole(matrix, answer.request, name, version, answer.cudnn)
+        ground = ground._replace(computing=computing)
+    return given._replace(ground=ground, replaces=part)
 
 
 def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
@@ -125,12 +144,11 @@ def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
             )
 
 
-def _alone(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
-    return f", so that CUDA and cuDNN are those of {' and '.join(_frameworks(matrix, request))} alone"
-
-
-def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[str]:
-    yield from dict.fromkeys(matrix.backends[backend].framework for backend in request.backends)
+def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
+    """The frameworks whose CUDA there is; () on the CPU."""
+    if request.accelerator.cuda is None:
+        return ()
+    return tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
 
 
 def _is_about(requirement: str, name: str) -> bool:

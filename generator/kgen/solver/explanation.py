@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from packaging.version import Version
 
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import (
+    Cause,
+    Change,
+    DependsOn,
+    Reason,
+    RequestField,
+    Stated,
+    TermKind,
+    Wish,
+)
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Cause, Reason, Resolution, Suggestion
-from kgen.solver import conflict, report, suggest
-from kgen.solver.problem import CUDNN, REQUEST, Problem
-from kgen.solver.report import target_data
-from kgen.solver.resolve import NEWEST_RELEASE, attempt, select
+from kgen.model.resolution import Resolution, Suggestion
+from kgen.solver import conflict, suggest
+from kgen.solver.problem import CUDNN, Problem
+from kgen.solver.resolve import attempt, select
 
 
 class Explanation(NamedTuple):
@@ -62,8 +71,8 @@ def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | 
 def _explanation(problem: Problem, resolution: Resolution, name: str, *, thorough: bool) -> Explanation:
     version = resolution.packages.get(name) or resolution.libraries[name]
     newest = max((*_sound(problem, name), version))
-    reasons = tuple(reason for reason in resolution.why if reason.subject.split()[0] == name)
-    reasons = reasons or tuple(_needs(problem, resolution, name))
+    reasons = tuple(reason for reason in resolution.why if reason.package == name)
+    reasons = reasons or tuple(_dependents(problem, resolution, name))
     if newest == version or not thorough:
         return Explanation(name, version, newest, reasons, (), None)
     request = resolution.request
@@ -77,14 +86,17 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         found = attempt(problem.matrix, changed)
         taken = {} if found is None else {**found.packages, **found.libraries}
         # where each backend has an environment of its own, the others are only to be possible
-        beside = request.joint and not changed.joint and name not in taken and name in problem.frameworks
-        return found if beside or taken.get(name) == newest else None
+        apart = request.joint and not changed.joint and name not in taken and name in problem.frameworks
+        return found if apart or taken.get(name) == newest else None
 
     if select(asked) is not None:
         found = reaching(wished)
         gives = {} if found is None else {one: str(found.packages[one]) for one in problem.frameworks}
-        return Explanation(name, version, newest, reasons, (), (Suggestion(f"--require '{goal}'", gives),))
-    causes = tuple(cause for cause in conflict.causes(asked) if (cause.subject, cause.requires) != (REQUEST, str(goal)))
+        return Explanation(
+            name, version, newest, reasons, (), (Suggestion((Change(RequestField.REQUIREMENT, str(goal)),), gives),)
+        )
+    own = Stated(Wish(TermKind.REQUIREMENT, str(goal)))
+    causes = tuple(cause for cause in conflict.causes(asked) if cause.facts != (own,))
     return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))
 
 
@@ -126,72 +138,11 @@ def _sound(problem: Problem, name: str) -> list[Version]:
     return [] if library is None else [row.version for row in library.releases if not row.version.is_prerelease]
 
 
-def _needs(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reason]:
+def _dependents(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reason]:
     """Who asks for a library, and for which of it."""
-    for choice in problem.choices:
-        position = list(choice.versions).index(resolution.packages[choice.name])
-        for need in choice.needs[position]:
+    for variable in problem.framework_variables:
+        position = list(variable.versions).index(resolution.packages[variable.name])
+        for need in variable.dependencies[position]:
             if need.package == name:
-                subject = f"{choice.name} {choice.versions[position]}"
-                yield Reason(subject, f"needs {problem.role(name)} {need.text}".strip(), need.source)
-
-
-def data(
-    resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None
-) -> dict[str, Any]:
-    """An explanation as plain data, its keys in a fixed order."""
-    return {
-        **target_data(resolution.request),
-        "cuda": resolution.cuda,
-        "versions": [
-            {
-                "package": one.package,
-                "version": str(one.version),
-                "newest": str(one.newest),
-                "reasons": [reason._asdict() for reason in one.reasons],
-                "held-by": [cause._asdict() for cause in one.causes],
-                "ways": [{"change": way.change, "gives": dict(way.gives)} for way in one.ways or ()],
-            }
-            for one in explanations
-        ],
-        **report.gain_data(gain),
-    }
-
-
-def text(resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None) -> str:
-    """An explanation for people; with what would give newer frameworks, if not the newest."""
-    lines = [report.head(resolution)]
-    for one in explanations:
-        lines += ["", *_paragraph(one)]
-    lines += [] if gain is None else ["", f"  {report.gain_text(gain)}."]
-    return "\n".join(lines)
-
-
-def _paragraph(one: Explanation) -> Iterator[str]:
-    held = one.version != one.newest
-    if held:
-        yield f"  {one.package} is {one.version}, and the newest is {one.newest}."
-    else:
-        yield f"  {one.package} {one.version} is the newest there is."
-    for reason in one.reasons:
-        if reason.subject.split()[0] != one.package:
-            yield f"    {reason.subject} {reason.rule}"
-        elif held or reason.rule != NEWEST_RELEASE:
-            yield f"    {reason.rule}"
-    if one.causes:
-        yield f"    {one.newest} is held back, as"
-    for cause in one.causes:
-        yield f"      {report.cause_text(cause)}"
-        yield from [f"        source: {cause.source}"] if cause.subject != REQUEST else []
-    if one.ways is not None:
-        yield from _ways(one.ways)
-
-
-def _ways(ways: tuple[Suggestion, ...]) -> Iterator[str]:
-    if not ways:
-        yield "    no single change to this request gives it"
-        return
-    yield "    it would be had with"
-    for way in ways:
-        gives = ", ".join(f"{name} {version}" for name, version in way.gives.items())
-        yield f"      {way.change}, which gives {gives}"
+                depends = DependsOn(problem.role(name), (need.bound,))
+                yield Reason(variable.name, variable.versions[position], depends, (need.source,))

@@ -7,7 +7,6 @@ the rest of a call together; as kgen's own parsers take text, :class:`_Text` lea
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -219,7 +218,7 @@ class Group(_Shared, TyperGroup):
     def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:  # noqa: ARG002 - as above
         """The command of this name, whose module is imported now; None if there is none."""
         if cmd_name not in self._loaded:
-            declaration = registry.declarations(self.group).get(cmd_name)
+            declaration = registry.declaration(self.group, cmd_name)
             if declaration is None:
                 return None
             self._loaded[cmd_name] = load(self.group, cmd_name, declaration)
@@ -250,7 +249,7 @@ class Group(_Shared, TyperGroup):
 
 def load(group: str, name: str, declaration: Declaration) -> Command | Group:
     """The command of a module, made by Typer from its function `run`; a group, where it declares actions."""
-    module = importlib.import_module(registry.module_of(group, name))
+    module = registry.load(group, name)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     if declaration.actions:
         made = group_of(app, name, module.run)

@@ -7,11 +7,13 @@ all commands costs none of what they import. A module in this folder is all that
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from importlib.abc import InspectLoader
+from types import ModuleType
 from typing import NamedTuple
 
 from kgen import cli
@@ -20,6 +22,7 @@ PANELS = ("Choose and lock", "Work in an environment", "Prove it, and keep it tr
 """The panels of the help, in its order; one that a command alone declares follows them."""
 
 _DECLARATION = "__command__"
+_NAME = r"[a-z]+(-[a-z]+)*"
 _FIRST_IMPORT = re.compile(r"^(?:import|from(?! __future__\b))\b", re.MULTILINE)
 
 
@@ -63,21 +66,48 @@ def declarations(group: str = "") -> Mapping[str, Declaration]:
     return {name: found[name] for name in order}
 
 
-def module_of(group: str, name: str) -> str:
-    """The module of a command."""
-    return f"{cli.__name__}.{f'{group}_' if group else ''}{name.replace('-', '_')}"
+def declaration(group: str, name: str) -> Declaration | None:
+    """What a command declares; None if there is no such command. Reads no other module than its own.
+
+    Args:
+        group: the command whose action is meant; empty for a command of kgen itself.
+        name: its name.
+    """
+    if not re.fullmatch(_NAME, name):
+        return None
+    module = _module(group, name)
+    words = [] if group else module.split("_")
+    above = ("_".join(words[:count]) for count in range(1, len(words)))
+    if any(one is not None and one.actions for one in map(_declared_in, above)):
+        return None  # an action of another command
+    return _declared_in(module)
+
+
+def load(group: str, name: str) -> ModuleType:
+    """The module of a command, imported."""
+    return importlib.import_module(f"{cli.__name__}.{_module(group, name)}")
+
+
+def _module(group: str, name: str) -> str:
+    return f"{group}_{name}".lstrip("_").replace("-", "_")
 
 
 def _declared() -> Iterator[tuple[str, Declaration]]:
     for _, module, is_package in pkgutil.iter_modules(cli.__path__):
-        text = "" if is_package else _source(f"{cli.__name__}.{module}")
-        first = _FIRST_IMPORT.search(text)
-        head = text[: first.start()] if first else text
-        if _DECLARATION not in head:
-            continue
+        found = None if is_package else _declared_in(module)
+        if found is not None:
+            yield module, found
+
+
+def _declared_in(module: str) -> Declaration | None:
+    text = _source(f"{cli.__name__}.{module}")
+    first = _FIRST_IMPORT.search(text)
+    head = text[: first.start()] if first else text
+    if _DECLARATION in head:
         for statement in ast.parse(head).body:
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == _DECLARATION:
-                yield module, Declaration(**ast.literal_eval(statement.value))
+                return Declaration(**ast.literal_eval(statement.value))
+    return None
 
 
 def _source(module: str) -> str:

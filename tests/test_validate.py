@@ -477,7 +477,7 @@ def test_what_was_loaded_is_asked_and_compared(
             "kgen validate",
         ),
         (("--python", "/nowhere", "numpy"), "`--python`: there is no interpreter /nowhere", "ls /nowhere"),
-        (("--no-lock", "--python", "/usr/bin/env", "jaxx"), "`jaxx` is no backend", "did you mean `jax`?"),
+        (("--no-lock", "--python", "/usr/bin/env", "jaxx"), "unknown backend `jaxx`", "did you mean `jax`?"),
         (("--timeout", "0"), "`--timeout` is not a number of seconds", "leave it out"),
         (("--device", "tpu"), "`kgen validate --device` cannot be `tpu`", "did you mean `gpu`?"),
     ],

@@ -163,7 +163,7 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
         if name not in known:
             near = nearest(name, known)
             raise UsageError(
-                f"`{name}` is no backend" + (" and no environment of the settings" if settings.environments else ""),
+                f"unknown backend{' or environment' if settings.environments else ''} `{name}`",
                 hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.short_names)}"],
             )
     named = tuple(

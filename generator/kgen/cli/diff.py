@@ -5,17 +5,24 @@ A side is a lock, a folder of locks, or a revision of git; without a second one 
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 4,
+    "purpose": "show what changed between two locks",
+    "example": "kgen diff HEAD~1",
+}
+
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
 from kgen import condafiles, gittool, lockfiles
 from kgen.cli import console
+from kgen.cli.options import OUTPUT, Json, argument, option
 from kgen.condafiles import CondaFile
 from kgen.emitters.quoting import quote_markdown
 from kgen.errors import ExitStatus, UsageError
@@ -72,18 +79,29 @@ class Difference(NamedTuple):
     unseen: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+_SIDES = "What is compared"
+
+
+def run(
+    before: Annotated[str, argument("A", "a lock, a folder of locks, or a revision of git", panel=_SIDES)],
+    after: Annotated[
+        str | None, argument("B", "the same; by default the locks of the working tree", panel=_SIDES)
+    ] = None,
+    *,
+    markdown: Annotated[bool, option("--markdown", text="print Markdown, for a pull request", panel=OUTPUT)] = False,
+    json: Json = False,
+) -> ExitStatus:
     """Compare two sides and print what changed."""
     root = find_root(Path.cwd())
-    before = _side(arguments.before, root)
-    after = _side(arguments.after, root) if arguments.after is not None else _folder(root / LOCKS)
-    if len(before) == len(after) == 1 and _is_one(arguments.before) and _is_one(arguments.after):
+    old = _side(before, root)
+    new = _side(after, root) if after is not None else _folder(root / LOCKS)
+    if len(old) == len(new) == 1 and _is_one(before) and _is_one(after):
         # two locks by name are compared, whatever environments they are of
-        after = dict(zip(before, after.values(), strict=True))
-    found = [one for name in sorted({*before, *after}) if (one := _compare(name, before.get(name), after.get(name)))]
-    if arguments.json:
+        new = dict(zip(old, new.values(), strict=True))
+    found = [one for name in sorted({*old, *new}) if (one := _compare(name, old.get(name), new.get(name)))]
+    if json:
         console.data({"locks": [_data(one) for one in found]})
-    elif arguments.markdown:
+    elif markdown:
         console.result("\n\n".join(map(_markdown, found)) or "No lock has changed.")
     else:
         console.result("\n\n".join(map(_text, found)) or "no lock has changed")

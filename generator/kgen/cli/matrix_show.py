@@ -1,12 +1,19 @@
-"""`kgen matrix`: the compatibility facts as a table or as data; who refreshes them has a module of its own."""
+"""`kgen matrix show`: the compatibility facts as a table or as data."""
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "rank": 1,
+    "purpose": "print the facts as tables",
+    "example": "kgen matrix show torch",
+}
+
 from collections.abc import Callable
+from typing import Annotated
 
 from kgen import __version__
-from kgen.cli import console
+from kgen.cli import candidates, console
+from kgen.cli.options import OUTPUT, Json, argument
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.facts import gpus_text, pythons_text
 from kgen.matrix import origin
@@ -21,20 +28,16 @@ from kgen.tables import nearest
 Facts = list[dict[str, object]]
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
-    """Do what was asked about the matrix."""
-    if arguments.action == "refresh":
-        from kgen.cli import refreshing  # noqa: PLC0415 - brings what asks an index
-
-        return refreshing.run(arguments)
-    if arguments.action == "plot":
-        from kgen.cli import plotting  # noqa: PLC0415 - only who draws pays for it
-
-        return plotting.run(arguments)
-    return _show(arguments)
-
-
-def _show(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    framework: Annotated[
+        str | None,
+        argument(
+            "FRAMEWORK", "torch, jax, cuda, cudnn, …; by default all frameworks", panel=OUTPUT, values=candidates.facts
+        ),
+    ] = None,
+    *,
+    json: Json = False,
+) -> ExitStatus:
     """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
     texts, source = origin.texts_in_use()
     matrix = CompatibilityMatrix(texts)
@@ -45,7 +48,7 @@ def _show(arguments: argparse.Namespace) -> ExitStatus:
         "generations": _generations,
     }
     known = [*matrix.framework_names, *special]
-    name = arguments.framework
+    name = framework
     if name is not None and name not in known:
         near = nearest(name, known)
         raise UsageError(
@@ -54,7 +57,7 @@ def _show(arguments: argparse.Namespace) -> ExitStatus:
         )
     names = [name] if name else ["generations", *matrix.framework_names]
     tables = {one: special[one](matrix) if one in special else _framework(matrix, one) for one in names}
-    if arguments.json:
+    if json:
         console.data({"revision": matrix.revision, "origin": _origin_data(source), "facts": tables})
         return ExitStatus.DONE
     console.result("\n\n".join(_text(_headed(matrix, one), rows) for one, rows in tables.items()))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Choose and lock",
+    "rank": 3,
+    "purpose": "solve, resolve all packages, and write locks/ with its hooks",
+    "example": "kgen lock jax torch --cuda 12",
+}
+
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from kgen import host
 from kgen.actions import conda as conda_part
 from kgen.actions import flake, plan
 from kgen.actions.lock import LockOptions, lock, locked_of
-from kgen.actions.plan import Plan
+from kgen.actions.plan import Plan, RequestFlags
 from kgen.cli import conda, console
-from kgen.cli.arguments import request_flags
+from kgen.cli.options import LOCKING, Json, option
+from kgen.cli.request import asking
 from kgen.errors import ExitStatus, OutsideError
 from kgen.explain import report
 from kgen.explain.reasons import warning_text
+from kgen.fields import Scope
 from kgen.lockers.session import Outcome, Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -30,18 +38,36 @@ if TYPE_CHECKING:
     from kgen.lockers.conda.session import CondaOutcome
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+@asking(Scope.LOCK, "lock")
+def run(
+    asked: RequestFlags,
+    *,
+    for_conda: Annotated[bool, option("--conda", text="write conda-lock.yml beside the pylock", panel=LOCKING)] = False,
+    dry_run: Annotated[bool, option("--dry-run", text="do everything but write", panel=LOCKING)] = False,
+    upgrade: Annotated[
+        bool, option("--upgrade", text="take the newest of everything, whatever the old locks have", panel=LOCKING)
+    ] = False,
+    upgrade_package: Annotated[
+        list[str] | None,
+        option("--upgrade-package", metavar="P", text="take the newest P and keep the rest; repeatable", panel=LOCKING),
+    ] = None,
+    merge: Annotated[
+        bool,
+        option("--merge", text="solve locks in conflict again, keeping what both sides share", panel=LOCKING),
+    ] = False,
+    json: Json = False,
+) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
     matrix = origin.current()
-    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
+    planned = plan.make(asked, matrix, Path.cwd())
     options = LockOptions(
-        dry_run=arguments.dry_run,
-        upgrade=arguments.upgrade,
-        upgrade_packages=tuple(arguments.upgrade_package or ()),
-        merge=arguments.merge,
-        conda=arguments.conda,
-        channels=bool(arguments.channels),
-        all_platforms=not arguments.platforms,
+        dry_run=dry_run,
+        upgrade=upgrade,
+        upgrade_packages=tuple(upgrade_package or ()),
+        merge=merge,
+        conda=for_conda,
+        channels=bool(asked.flags.get("channels")),
+        all_platforms=not asked.flags.get("platforms"),
     )
     # before anything is said of what is about to be made: a wrong call makes nothing
     conda_part.asked(planned, flag=options.conda, channels=options.channels)
@@ -53,7 +79,16 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
             console.say(f"note: {note}")
     new_flake = bool(result.written) and _emit_flake(matrix, planned)
     portable = planned.settings.portable
-    _tell(matrix, result.outcomes, result.conda, result.written, arguments, new_flake=new_flake, portable=portable)
+    _tell(
+        matrix,
+        result.outcomes,
+        result.conda,
+        result.written,
+        options,
+        json=json,
+        new_flake=new_flake,
+        portable=portable,
+    )
     return result.status
 
 
@@ -93,16 +128,17 @@ def _tell(
     outcomes: Sequence[Outcome],
     others: Sequence[CondaOutcome],
     written: Mapping[str, bool],
-    arguments: argparse.Namespace,
+    options: LockOptions,
     *,
+    json: bool,
     new_flake: bool,
     portable: bool,
 ) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
-    if arguments.json:
+    if json:
         console.data(_data(outcomes, others, written))
     elif locked:
-        rows = [_row(outcome, written, dry=arguments.dry_run) for outcome in locked]
+        rows = [_row(outcome, written, dry=options.dry_run) for outcome in locked]
         rows += [
             conda.row(one, _STATES[written.get(one.request.environment)]) for one in others if one.lock is not None
         ]
@@ -122,13 +158,13 @@ def _tell(
     for outcome in failures.values():
         _tell_failure(outcome)
     if len(locked) < len(outcomes):
-        standing = "" if arguments.dry_run else "; what is there of it was left as it is"
+        standing = "" if options.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
-    conda.tell(others, standing=not arguments.dry_run, upgraded=bool(arguments.upgrade_package))
+    conda.tell(others, standing=not options.dry_run, upgraded=bool(options.upgrade_packages))
     _tell_newer(matrix, locked)
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
-    if complete and not arguments.dry_run and not arguments.json:
+    if complete and not options.dry_run and not json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 2,
+    "purpose": "find what on this machine will break an environment, and the command that mends it",
+    "example": "kgen doctor jax-cuda12",
+}
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kgen import condafiles, doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find, lock_of
+from kgen.cli.options import CondaAlone, Environments, Envs, Json
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
-from kgen.installers import environment as environments
+from kgen.installers import environment as realised
 from kgen.installers.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
@@ -22,15 +29,17 @@ from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    environments: Environments = None, *, conda: CondaAlone = False, envs: Envs = None, json: Json = False
+) -> ExitStatus:
     """Examine this machine for the environments named, or all that are locked for it."""
     root = project.find_root(Path.cwd())
     matrix = origin.current()
-    names = arguments.environments or _names(root, conda=arguments.conda)
+    names = environments or _names(root, conda=conda)
     if not names:
-        hint = "kgen lock --conda" if arguments.conda else "kgen lock"
+        hint = "kgen lock --conda" if conda else "kgen lock"
         raise UsageError(f"nothing in {root} is locked for this machine", hints=[hint])
-    patients = _patients([find(name, arguments.envs, conda=arguments.conda) for name in names], matrix)
+    patients = _patients([find(name, envs, conda=conda) for name in names], matrix)
     machine = host.inspect()
     around = surroundings.gather(doctor.VARIABLES)
     known = {
@@ -38,7 +47,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         for stem, row in pins.libraries().items()
     }
     found = doctor.examine(machine, around, patients, matrix, known)
-    if arguments.json:
+    if json:
         console.data({"machine": _machine(machine), "findings": [finding._asdict() for finding in found]})
     else:
         console.result(_text(found, patients, machine))
@@ -66,7 +75,7 @@ def _patients(sources: Sequence[Source], matrix: CompatibilityMatrix) -> list[Pa
         require_known(matrix, lock)
         if lock.conda:
             lock = _with_facts(lock, matrix)
-        whole = environments.is_whole(source)
+        whole = realised.is_whole(source)
         # an environment of conda's has its interpreter among its packages
         if not whole and not lock.conda and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 1,
+    "purpose": "train in an environment and write a receipt",
+    "example": "kgen validate jax-cuda12 --device gpu",
+}
+
 import contextlib
 import datetime as dt
 import itertools
@@ -11,11 +17,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from kgen import host, lockfiles, project, storage
-from kgen.cli import console
+from kgen.cli import candidates, console
 from kgen.cli.environments import entered, find, sweep, sync
+from kgen.cli.options import OUTPUT, CondaAlone, Envs, Json, argument, one_of, option, seconds
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
@@ -94,8 +101,77 @@ class _Report:
     stands: bool = False
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+class ValidateOptions(NamedTuple):
+    """What is to be validated, and how.
+
+    Attributes:
+        environments: names of environments; of the backend with `no_lock`; all that are locked without any.
+        device: `gpu`, `cpu` or `auto`.
+        python: the interpreter of an environment that kgen did not make; None for those that it makes.
+        no_lock: whether it is compared with no lock.
+        timeout: seconds for each.
+        list: whether nothing is run, and receipts are listed.
+        conda: whether conda environments alone are meant.
+        envs: the folder of the environments; None for that of the settings.
+        json: whether the result is data.
+    """
+
+    environments: tuple[str, ...] = ()
+    device: str = "auto"
+    python: str | None = None
+    no_lock: bool = False
+    timeout: float = 900.0
+    list: bool = False
+    conda: bool = False
+    envs: str | None = None
+    json: bool = False
+
+
+_TRAINING = "How it is trained"
+
+
+def run(
+    environments: Annotated[
+        list[str] | None,
+        argument("ENV", "a locked environment; all without any", values=candidates.environments),
+    ] = None,
+    *,
+    device: Annotated[
+        str,
+        option(
+            "--device",
+            metavar="{gpu,cpu,auto}",
+            text="where to train; auto takes the GPU where the lock is for one and one is there",
+            panel=_TRAINING,
+            values=candidates.of("gpu", "cpu", "auto"),
+            parse=one_of("device", "--device", "gpu", "cpu", "auto"),
+        ),
+    ] = "auto",
+    python: Annotated[
+        str | None,
+        option(
+            "--python", metavar="PATH", text="the interpreter of an environment that kgen did not make", panel=_TRAINING
+        ),
+    ] = None,
+    no_lock: Annotated[
+        bool,
+        option(
+            "--no-lock",
+            text="with --python: compare with no lock and write no receipt; ENV is a backend",
+            panel=_TRAINING,
+        ),
+    ] = False,
+    timeout: Annotated[
+        float,
+        option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
+    ] = 900.0,
+    listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
+    conda: CondaAlone = False,
+    envs: Envs = None,
+    json: Json = False,
+) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
+    arguments = ValidateOptions(tuple(environments or ()), device, python, no_lock, timeout, listed, conda, envs, json)
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     _refuse_contradictions(arguments)
@@ -113,9 +189,7 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
     return _status(reports)
 
 
-def _refuse_contradictions(arguments: argparse.Namespace) -> None:
-    if not (math.isfinite(arguments.timeout) and arguments.timeout > 0):
-        raise UsageError("`--timeout` is not a number of seconds", hints=["leave it out, or give one such as 900"])
+def _refuse_contradictions(arguments: ValidateOptions) -> None:
     if arguments.no_lock and arguments.python is None:
         raise UsageError(
             "`--no-lock` is for an environment that kgen did not make",
@@ -131,16 +205,14 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
 # -- what to validate --------------------------------------------------------------------------------------------------
 
 
-def _targets(
-    arguments: argparse.Namespace, matrix: CompatibilityMatrix, root: Path, machine: Host
-) -> tuple[_Target, ...]:
+def _targets(arguments: ValidateOptions, matrix: CompatibilityMatrix, root: Path, machine: Host) -> tuple[_Target, ...]:
     if arguments.no_lock:
         name = arguments.environments[0]
         row = matrix.backend_named(name, None)
         if row is None:
             near = nearest(name, [*matrix.short_names, *matrix.backends])
             raise UsageError(
-                f"`{name}` is no backend",
+                f"unknown backend `{name}`",
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
         return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
@@ -224,7 +296,7 @@ def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
     return condafiles.lockfile(file, path, platform) if platform in file.platforms else None
 
 
-def realised(locked: Lockfile, variables: Mapping[str, str], arguments: argparse.Namespace, told: Reporter) -> Realised:
+def realised(locked: Lockfile, variables: Mapping[str, str], arguments: ValidateOptions, told: Reporter) -> Realised:
     """The environment of a lock on disk; it is made if it is not there.
 
     Raises:
@@ -259,7 +331,7 @@ def _foreign(path: Path, variables: Mapping[str, str]) -> Realised:
 def _validate(
     report: _Report,
     *,
-    arguments: argparse.Namespace,
+    arguments: ValidateOptions,
     matrix: CompatibilityMatrix,
     machine: Host,
     told: Reporter,
@@ -273,9 +345,10 @@ def _validate(
     try:
         for backend in target.backends:
             variables = matrix.backends[backend].environment
-            if arguments.python is not None or locked is None:
+            if arguments.python is not None:
                 place = _foreign(Path(arguments.python), variables)
             else:
+                assert locked is not None  # noqa: S101 - `--no-lock` needs `--python`
                 report.installs = False
                 place = realised(locked, variables, arguments, told)
                 report.installs = True
@@ -358,7 +431,7 @@ def _progress(targets: Sequence[_Target]) -> Iterator[Callable[[_Target], Report
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(reports: Sequence[_Report], arguments: argparse.Namespace, root: Path) -> None:
+def _tell(reports: Sequence[_Report], arguments: ValidateOptions, root: Path) -> None:
     if arguments.json:
         console.data({"environments": [_data(report, root) for report in reports]})
     else:
@@ -488,7 +561,7 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _list(root: Path, arguments: argparse.Namespace) -> ExitStatus:
+def _list(root: Path, arguments: ValidateOptions) -> ExitStatus:
     """What is proven where."""
     named = _named(arguments.environments, root, conda=arguments.conda)
     if not arguments.environments:

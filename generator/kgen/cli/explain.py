@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Choose and lock",
+    "rank": 4,
+    "purpose": "why these versions, and what would give newer ones",
+    "example": "kgen explain torch --cuda 12",
+}
+
 from pathlib import Path
+from typing import Annotated
 
 from kgen import fields, lockfiles
 from kgen.actions import plan
+from kgen.actions.plan import RequestFlags
 from kgen.cli import console
-from kgen.cli.arguments import request_flags
+from kgen.cli.options import OUTPUT, Json, option
+from kgen.cli.request import asking
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.explain import explanation, report
+from kgen.fields import Scope
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
@@ -22,26 +32,38 @@ from kgen.solver.resolve import own_index_gain, solve
 from kgen.tables import nearest
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+@asking(Scope.REQUEST, "explain")
+def run(
+    asked: RequestFlags,
+    *,
+    newest: Annotated[
+        str | None,
+        option(
+            "--newest",
+            metavar="PKG",
+            text="only what keeps this one from its newest: torch, keras, cudnn",
+            panel=OUTPUT,
+        ),
+    ] = None,
+    json: Json = False,
+) -> ExitStatus:
     """Solve each environment and explain the answers; one that is locked, by its own request and versions."""
     matrix = origin.current()
-    requests, notes = _requests(arguments, matrix)
+    requests, notes = _requests(asked, matrix)
     answers = [solve(matrix, request) for request in requests]
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
-    explained = [
-        (answer, explain(matrix, answer, arguments.newest), own_index_gain(matrix, answer)) for answer in solved
-    ]
-    if arguments.newest is not None:
+    explained = [(answer, explain(matrix, answer, newest), own_index_gain(matrix, answer)) for answer in solved]
+    if newest is not None:
         if solved and not any(found for _, found, _ in explained):
-            raise _unknown(arguments.newest, solved)
+            raise _unknown(newest, solved)
         # what another index has is of interest where it is about what was asked
         explained = [
-            (answer, found, gain if gain is not None and arguments.newest in gain.gives else None)
+            (answer, found, gain if gain is not None and newest in gain.gives else None)
             for answer, found, gain in explained
             if found
         ]
-    if arguments.json:
+    if json:
         data = {"environments": [explanation.data(*one) for one in explained]}
         console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
     elif explained:
@@ -63,19 +85,16 @@ def _unknown(name: str, solved: list[Resolution]) -> KgenError:
     )
 
 
-def _requests(
-    arguments: argparse.Namespace, matrix: CompatibilityMatrix
-) -> tuple[list[EnvironmentRequest], tuple[str, ...]]:
+def _requests(asked: RequestFlags, matrix: CompatibilityMatrix) -> tuple[list[EnvironmentRequest], tuple[str, ...]]:
     """What is to be explained: locked environments by their whole names, the rest as `solve` has it."""
     root = find_root(Path.cwd())
     locked = {one.name: one for one in lockfiles.environments(root)}
-    named = [locked[name] for name in dict.fromkeys(arguments.backends) if name in locked]
+    named = [locked[name] for name in dict.fromkeys(asked.names) if name in locked]
     requests = [_recorded(path, matrix) for environment in named for path in environment.platforms.values()]
-    others = [name for name in arguments.backends if name not in locked]
+    others = [name for name in asked.names if name not in locked]
     if named and not others:
         return requests, ()
-    arguments.backends = others
-    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
+    planned = plan.make(asked._replace(names=tuple(others)), matrix, Path.cwd())
     return [*requests, *planned.requests], planned.notes
 
 

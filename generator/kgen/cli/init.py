@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Choose and lock",
+    "rank": 1,
+    "purpose": "write settings that suit this machine",
+    "example": "kgen init jax torch",
+}
+
 import shlex
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 from kgen import files, gittool, host, lockfiles, storage
 from kgen.actions.init import write_settings
-from kgen.cli import console
+from kgen.cli import candidates, console
+from kgen.cli.options import ASKED, argument, option
+from kgen.cli.request import of_field
 from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.fields import BY_NAME
 from kgen.matrix import origin
 from kgen.project import find_root, locate
 
@@ -20,15 +30,49 @@ _MERGED = tuple(
 )
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+class Wishes(NamedTuple):
+    """What the settings are to say, whatever this machine has.
+
+    Attributes:
+        backends: the backends; none for those that suit.
+        cuda: the CUDA; None for the newest that suits.
+        cpu: whether it is for the CPU.
+        python: the CPython minor; None for what the project says.
+    """
+
+    backends: tuple[str, ...] = ()
+    cuda: str | None = None
+    cpu: bool = False
+    python: str | None = None
+
+
+def run(
+    backends: Annotated[
+        list[str] | None,
+        argument("BACKEND", "the backends of the project", panel=ASKED, values=candidates.backends),
+    ] = None,
+    *,
+    cuda: Annotated[str | None, of_field(BY_NAME["cuda"])] = None,
+    cpu: Annotated[bool, of_field(BY_NAME["cpu"])] = False,
+    python: Annotated[str | None, of_field(BY_NAME["python"])] = None,
+    git: Annotated[
+        bool,
+        option(
+            "--git",
+            text="have git merge locks by solving them again; settings that are there stay",
+            panel="Output",
+        ),
+    ] = False,
+) -> ExitStatus:
     """Write the settings and say where; set git up, where that is asked."""
+    wishes = Wishes(tuple(backends or ()), cuda, cpu, python)
     root = find_root(Path.cwd())
-    if arguments.git and not gittool.is_repository(root):
+    if git and not gittool.is_repository(root):
         raise UsageError(f"{root} is in no git repository", hints=["git init"])
     there = locate(root)
-    if not arguments.git or there is None:
-        _write_settings(arguments, root)
-    if arguments.git:
+    if not git or there is None:
+        _write_settings(wishes, root)
+    if git:
         _set_git_up(root)
     return ExitStatus.DONE
 
@@ -56,16 +100,16 @@ def _set_git_up(root: Path) -> None:
     )
 
 
-def _write_settings(arguments: argparse.Namespace, root: Path) -> None:
+def _write_settings(wishes: Wishes, root: Path) -> None:
     matrix = origin.current()
     path, text = write_settings(
         root,
         host.inspect(),
         matrix,
-        cuda=arguments.cuda,
-        cpu=bool(arguments.cpu),
-        backends=arguments.backends,
-        python=arguments.python,
+        cuda=wishes.cuda,
+        cpu=wishes.cpu,
+        backends=wishes.backends,
+        python=wishes.python,
         nix=host.has_program("nix"),
     )
     console.result(text.rstrip("\n"))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "For others, and the facts",
+    "rank": 2,
+    "purpose": "write one page about all locked environments, with their reasons and proofs",
+    "example": "kgen report --output report.html",
+}
+
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from kgen import __version__, fields, freshness, lockfiles, storage
-from kgen.cli import console, plotting
+from kgen.cli import console, matrix_plot
+from kgen.cli.options import OUTPUT, option
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.commands import flags_of
@@ -30,7 +37,12 @@ from kgen.templates import render
 from kgen.validate import receipts
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    *,
+    output: Annotated[
+        str, option("-o", "--output", metavar="FILE", text="where to write it; report.html by default", panel=OUTPUT)
+    ] = "report.html",
+) -> ExitStatus:
     """Write the page."""
     matrix = origin.current()
     root = find_root(Path.cwd())
@@ -47,9 +59,9 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         environments=found,
         accelerators=sorted({str(one["accelerator"]) for one in found}),
         backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
-        pictures=[plot.render_svg(plotting.picture(matrix, int(major))) for major in majors],
+        pictures=[plot.render_svg(matrix_plot.picture(matrix, int(major))) for major in majors],
     )
-    target = Path(arguments.output)
+    target = Path(output)
     storage.write_file(target, text.encode())
     console.say(f"{target}: {len(found)} locked environments")
     return ExitStatus.DONE

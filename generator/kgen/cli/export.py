@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "For others, and the facts",
+    "rank": 1,
+    "purpose": "print a lock in the format of another tool",
+    "example": "kgen export dockerfile jax-cuda12 > Dockerfile",
+}
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 from kgen import condafiles, host, lockfiles, settings
 from kgen.actions import flake
-from kgen.cli import console
+from kgen.cli import candidates, console
+from kgen.cli.options import OUTPUT, MaybeEnvironment, argument, option
 from kgen.condafiles import CondaFile
 from kgen.emitters import conda, cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
@@ -151,27 +159,43 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 """Every format, by its name on the command line."""
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+_OF_PLATFORM = tuple(name for name, one in FORMATS.items() if one.of_platform)
+
+
+def run(
+    format_name: Annotated[
+        str, argument("FORMAT", f"one of {', '.join(FORMATS)}", panel=OUTPUT, values=candidates.formats)
+    ],
+    environment: MaybeEnvironment = None,
+    *,
+    platform: Annotated[
+        str | None,
+        option(
+            "--platform",
+            metavar="P",
+            text=f"of {' or '.join(_OF_PLATFORM)}; by default this machine's",
+            panel=OUTPUT,
+            values=candidates.platforms,
+        ),
+    ] = None,
+) -> ExitStatus:
     """Print the project's locks, or one environment of them, in a format."""
-    chosen = FORMATS.get(arguments.format)
+    chosen = FORMATS.get(format_name)
     if chosen is None:
-        near = nearest(arguments.format, FORMATS)
+        near = nearest(format_name, FORMATS)
         raise UsageError(
-            f"there is no format `{arguments.format}` to export to",
+            f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],
         )
-    if arguments.platform is not None and not chosen.of_platform:
-        known = ", ".join(name for name, one in FORMATS.items() if one.of_platform)
-        raise UsageError(f"`--platform` is not for {arguments.format}", hints=[f"these are of one platform: {known}"])
+    if platform is not None and not chosen.of_platform:
+        known = ", ".join(_OF_PLATFORM)
+        raise UsageError(f"`--platform` is not for {format_name}", hints=[f"these are of one platform: {known}"])
     matrix = origin.current()
     found = settings.read(find_root(Path.cwd()), matrix)
-    environment = arguments.environment
     if environment is not None or chosen.of_one:
         environment = _environment(found.root, environment)
     backends = found.backends or tuple(matrix.backends)
-    asked = Export(
-        settings=found, backends=backends, environment=environment, matrix=matrix, platform=arguments.platform
-    )
+    asked = Export(settings=found, backends=backends, environment=environment, matrix=matrix, platform=platform)
     console.program(chosen.render(asked).removesuffix("\n"))
     return ExitStatus.DONE
 

@@ -6,13 +6,21 @@ settings are in question, which only a person can merge: git's own conflict mark
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 5,
+    "purpose": "merge two locks; git calls it, after `kgen init --git`",
+    "example": "git config merge.kgen.driver 'kgen merge-driver %O %A %B %P'",
+}
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
 from kgen import __version__, condafiles, files, gittool, lockfiles, project
 from kgen.actions import keep, lock
 from kgen.cli import console
+from kgen.cli.options import argument
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
@@ -27,19 +35,27 @@ from kgen.solver.keeping import keeping
 _OF_CONDA = (condafiles.RECORDS, condafiles.CONDA_LOCK, "environment.yml", "virtual-packages.yml")
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+_FILES = "What git gives"
+
+
+def run(
+    base: Annotated[str, argument("BASE", "the file that both sides come from (%O)", panel=_FILES)],
+    ours: Annotated[str, argument("OURS", "the file of our side, which gets the result (%A)", panel=_FILES)],
+    theirs: Annotated[str, argument("THEIRS", "the file of their side (%B)", panel=_FILES)],
+    path: Annotated[str, argument("PATH", "where the lock is in the project (%P)", panel=_FILES)],
+) -> ExitStatus:
     """Merge into the file of our side; anything but 0 tells git that it is in conflict."""
-    ours, theirs, name = Path(arguments.ours), Path(arguments.theirs), Path(arguments.path)
+    mine, other, name = Path(ours), Path(theirs), Path(path)
     try:
         merge = _merged_for_conda if name.name in _OF_CONDA else _merged
-        merged = merge(files.read(ours), files.read(theirs), name)
+        merged = merge(files.read(mine), files.read(other), name)
     except (KgenError, ValueError, OSError) as error:
-        gittool.mark_conflict(Path.cwd(), ours, Path(arguments.base), theirs)
+        gittool.mark_conflict(Path.cwd(), mine, Path(base), other)
         reason = error.message if isinstance(error, KgenError) else str(error)
         console.say(f"{name}: not merged: {reason}")
         console.say("hint: merge the settings, then `kgen lock --merge`")
         return ExitStatus.CHECK_FAILED
-    ours.write_text(merged, encoding="utf-8")
+    mine.write_text(merged, encoding="utf-8")
     console.say(f"{name}: solved again, keeping what both sides share")
     return ExitStatus.DONE
 

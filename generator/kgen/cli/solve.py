@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Choose and lock",
+    "rank": 2,
+    "purpose": "choose versions from the matrix, without network",
+    "example": "kgen solve torch --cuda 12",
+}
+
 from pathlib import Path
 
 from kgen.actions import plan
+from kgen.actions.plan import RequestFlags
 from kgen.cli import console
-from kgen.cli.arguments import request_flags
+from kgen.cli.options import Json
+from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import report
+from kgen.fields import Scope
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import own_index_gain, solve
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+@asking(Scope.REQUEST, "solve")
+def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
     """Solve each environment and print the answers."""
     matrix = origin.current()
-    planned = plan.make(request_flags(arguments), matrix, Path.cwd())
+    planned = plan.make(asked, matrix, Path.cwd())
     answers = [solve(matrix, request) for request in planned.requests]
     conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
-    if arguments.json:
+    if json:
         console.data(_data(answers, matrix))
     else:
         solved = [answer for answer in answers if isinstance(answer, Resolution)]

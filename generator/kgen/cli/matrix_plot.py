@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "rank": 3,
+    "purpose": "show which framework releases share a cuDNN",
+    "example": "kgen matrix plot --cuda 12 --output plot.svg",
+}
+
 from pathlib import Path
+from typing import Annotated
 
 from kgen import storage
-from kgen.cli import console
+from kgen.cli import candidates, console
+from kgen.cli.options import OUTPUT, Json, option
 from kgen.emitters import plot
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
@@ -22,18 +29,46 @@ from kgen.solver.resolve import solve
 _FORMS = (".svg", ".html")
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+_WHAT = "What is asked for"
+
+
+def run(
+    *,
+    cuda: Annotated[
+        list[str] | None,
+        option(
+            "--cuda", metavar="V", text="a CUDA major; all by default; repeatable", panel=_WHAT, values=candidates.cudas
+        ),
+    ] = None,
+    platform: Annotated[
+        str | None,
+        option(
+            "--platform",
+            metavar="P",
+            text="whose builds are meant; linux-64 by default",
+            panel=_WHAT,
+            values=candidates.platforms,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        option(
+            "-o", "--output", metavar="FILE", text="a drawing: FILE.svg or FILE.html; text without it", panel=OUTPUT
+        ),
+    ] = None,
+    json: Json = False,
+) -> ExitStatus:
     """Draw, or print, the pictures of the CUDA majors that are asked for."""
     matrix = origin.current()
-    target = None if arguments.output is None else Path(arguments.output)
+    target = None if output is None else Path(output)
     if target is not None and target.suffix not in _FORMS:
         raise UsageError(
             f"`-o {target}`: a drawing is {' or '.join(_FORMS)}", hints=[f"-o {target.stem or 'plot'}.svg"]
         )
-    if target is not None and target.suffix == ".svg" and len(arguments.cuda or ()) != 1:
+    if target is not None and target.suffix == ".svg" and len(cuda or ()) != 1:
         raise UsageError("an SVG is of one CUDA", hints=["--cuda 12", f"or a page of all: -o {target.stem}.html"])
-    pictures = [picture(matrix, major, arguments.platform) for major in _majors(matrix, arguments.cuda)]
-    if arguments.json:
+    pictures = [picture(matrix, major, platform) for major in _majors(matrix, cuda)]
+    if json:
         console.data({"matrix": matrix.revision, "plots": [_data(one) for one in pictures]})
     elif target is None:
         console.result(plot.render_text(pictures))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "rank": 2,
+    "purpose": "update the facts from the package index that uv is configured for",
+    "example": "kgen matrix refresh --check",
+}
+
 import contextlib
 import datetime as dt
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from kgen import host, index, leftovers, parsers, project, storage, uvtool, wheels
 from kgen.cli import console
+from kgen.cli.options import OUTPUT, Json, option
 from kgen.errors import ExitStatus, OutsideError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
@@ -41,34 +47,53 @@ class _Target(NamedTuple):
     own: bool
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    *,
+    check: Annotated[
+        bool, option("--check", text="write nothing; exit status 1 if something would change", panel=OUTPUT)
+    ] = False,
+    for_project: Annotated[
+        bool,
+        option("--project", text="into matrix/ beside the settings, for all who work on the project", panel=OUTPUT),
+    ] = False,
+    torch_index: Annotated[
+        str | None,
+        option(
+            "--torch-index",
+            metavar="[URL]",
+            text="also what only PyTorch's own index has, or the folder of a mirror of it",
+            panel="What is asked for",
+        ),
+    ] = None,
+    json: Json = False,
+) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
-    target = _target(root, for_project=arguments.project)
+    target = _target(root, for_project=for_project)
     leftovers.sweep(root, root / project.LOCKS, None)
-    torch_index = _torch_index(arguments, root)
-    with contextlib.nullcontext() if arguments.check else _held(target):
+    own_index = _torch_index(torch_index, root)
+    with contextlib.nullcontext() if check else _held(target):
         texts = Folder(origin.shipped_folder()) if target.own else origin.layered(target.folder)
         before = dict(texts)
-        found = _refresh(before, root, torch_index)
+        found = _refresh(before, root, own_index)
         written = None
-        if found.files and not arguments.check:
+        if found.files and not check:
             _write(target, before, found)
             written = target.folder
-    if arguments.json:
+    if json:
         console.data(_data(found, written))
     else:
         _tell(found)
-        _tell_end(found, written, check=arguments.check)
-    return ExitStatus.CHECK_FAILED if arguments.check and found.files else ExitStatus.DONE
+        _tell_end(found, written, check=check)
+    return ExitStatus.CHECK_FAILED if check and found.files else ExitStatus.DONE
 
 
-def _torch_index(arguments: argparse.Namespace, root: Path) -> str | None:
-    named: str | None = arguments.torch_index or project.torch_index(root)
+def _torch_index(given: str | None, root: Path) -> str | None:
+    named: str | None = given or project.torch_index(root)
     try:
         return None if named is None else parsers.parse_torch_index(named)
     except ValueError as error:
-        what = "--torch-index" if arguments.torch_index else "torch-index"
+        what = "--torch-index" if given else "torch-index"
         raise UsageError(f"`{what}`: {error}", hints=["kgen matrix refresh --help"]) from None
 
 

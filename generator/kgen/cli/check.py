@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 3,
+    "purpose": "verify locks against the matrix and the settings, or environments on disk against their locks",
+    "example": "kgen check --installed",
+}
+
 from pathlib import Path
+from typing import Annotated
 
 from kgen import project
 from kgen.actions.check import check
 from kgen.cli import console
+from kgen.cli.options import PLACE, Environments, Envs, Json, option
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 
 
-def run(arguments: argparse.Namespace) -> ExitStatus:
+def run(
+    environments: Environments = None,
+    *,
+    installed: Annotated[
+        bool, option("--installed", text="compare every file on disk with the lock", panel=PLACE)
+    ] = False,
+    envs: Envs = None,
+    json: Json = False,
+) -> ExitStatus:
     """Look at the locks, or at what is installed from them."""
     root = project.find_root(Path.cwd())
-    if arguments.installed:
-        from kgen.cli import installed  # noqa: PLC0415 - the locks alone are looked at in a fraction of its imports
+    if installed:
+        from kgen.cli import installed as on_disk  # noqa: PLC0415 - locks alone take a fraction of its imports
 
-        return installed.run(root, arguments)
-    result = check(root, origin.current(), arguments.environments)
-    if arguments.json:
+        return on_disk.run(root, environments or (), envs, json=json)
+    result = check(root, origin.current(), environments or ())
+    if json:
         console.data({"findings": [finding._asdict() for finding in result.findings]})
     else:
         for finding in result.findings:

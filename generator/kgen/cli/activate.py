@@ -1,0 +1,41 @@
+"""`kgen activate`: the script that brings the shell that evaluates it into an environment."""
+
+from __future__ import annotations
+
+__command__ = {
+    "panel": "Work in an environment",
+    "rank": 4,
+    "purpose": "print the script that activates an environment",
+    "example": 'eval "$(kgen activate jax-cuda12)"',
+}
+
+import sys
+
+from kgen import host
+from kgen.cli import console
+from kgen.cli.environments import SHARE, realised
+from kgen.cli.options import Conda, Environment, Envs, NoSync, Shell
+from kgen.cli.shells import SUFFIXES, which_shell
+from kgen.errors import ExitStatus
+
+
+def run(
+    environment: Environment,
+    *,
+    shell: Shell = None,
+    no_sync: NoSync = False,
+    conda: Conda = False,
+    envs: Envs = None,
+) -> ExitStatus:
+    """Print what the shell is to evaluate.
+
+    Raises:
+        KgenError: there is no such environment, or it could not be made.
+    """
+    suffix = SUFFIXES[which_shell(shell)[0]]
+    source = realised(environment, envs, conda=conda, no_sync=no_sync)
+    console.program((source.prefix / SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
+    if host.is_terminal(sys.stdout):
+        way = f"kgen activate {environment} | source" if suffix == "fish" else None
+        console.hints([way or f'eval "$(kgen activate {environment})"'])
+    return ExitStatus.DONE

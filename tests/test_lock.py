@@ -254,6 +254,7 @@ not locked: torch-cpu; what is there of it was left as it is
         assert locked["torch"]["version"] == "2.13.0+cpu"
         assert locked["torch"]["wheels"][0]["hashes"] == {"sha256": wheel.sha256}
         assert "torch 2.13.0" in result.stdout
+        assert f"warning: torch-cpu: {wheel.filename} came from a folder of this machine" in result.stderr
         assert not any(name.startswith("nvidia") for name in locked)
 
     def test_openvino(self, kgen: Kgen, project: Path) -> None:

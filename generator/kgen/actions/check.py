@@ -192,6 +192,9 @@ class _Check:
         found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
         if not found and not is_own:
             found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
+        if any(file.url and file.url.startswith("file:") for file in lock.files):
+            what = "names files of this machine, which nobody else has there; `portable = true` locks by name and hash"
+            found.append(freshness.Stale("local", what))
         if self.settings.portable and any(file.url for file in lock.files):
             found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
         return found

@@ -25,6 +25,9 @@ from kgen.matrix.compatibility import Folder
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
 
+_LONGEST = 900.0
+"""Seconds after which a refresh gives up: one from a real index takes a minute where all is new."""
+
 _WHO = "kgen matrix refresh"
 _NOT_THERE = (403, 404)
 """What stores of files answer for a folder that is not there; where a login is lacking, they say so for all of them."""
@@ -140,6 +143,7 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> 
             certificates=host.variable("SSL_CERT_FILE"),
             indexes=uvtool.configured(root),
             patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+            within=host.seconds(_LONGEST),
         ) as reader,
         _progress() as told,
     ):

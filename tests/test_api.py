@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,41 @@ def test_importing_kgen_imports_nothing_else() -> None:
     assert set(api.__all__) <= set(dir(api))
     with pytest.raises(AttributeError):
         _ = api.nothing
+
+
+def blocks() -> list[str]:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## From Python\n")[2].partition("\n## ")[0]
+    return [part.partition("```")[0] for part in section.split("```python\n")[1:]]
+
+
+def test_the_examples_of_the_readme(
+    kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first and the last are run as they stand; nox is played by a recorder, as it is no tool of this project."""
+    solving, sessions, checking = blocks()
+    monkeypatch.chdir(project)
+    exec(solving, {})  # noqa: S102 - what the README says is to be run
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["jax-cuda12", "torch-cuda12"]
+    assert kgen("lock", "numpy", "--cpu", "--python", PYTHON).status == 0
+    ran: list[tuple[str, ...]] = []
+    names: list[str] = []
+
+    def parametrize(_key: str, values: list[str]) -> Callable[[object], object]:
+        names.extend(values)
+        return lambda function: function
+
+    nox = types.ModuleType("nox")
+    nox.session = lambda **_options: lambda function: function  # type: ignore[attr-defined]
+    nox.parametrize = parametrize  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    space: dict[str, Any] = {}
+    exec(sessions, space)  # noqa: S102 - as above
+    recorder = types.SimpleNamespace(run=lambda *words: ran.append(words))
+    for name in names:
+        space["tests"](recorder, name)
+    assert ran == [("kgen", "run", "numpy-cpu", "--", "python", "-m", "pytest")]
+    space = {}
+    exec(checking, space)  # noqa: S102 - as above
+    space["test_the_locks_are_what_the_settings_ask_for"]()

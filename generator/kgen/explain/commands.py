@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kgen.fields import BY_NAME
 from kgen.model.accelerator import CPU
 from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
 
-_FLAGS: Mapping[RequestField, str] = {
-    RequestField.ACCELERATOR: "--cuda",
-    RequestField.DEPENDENCY: "dependencies",
-    RequestField.DRIVER: "--driver",
-    RequestField.GENERATION: "--generation",
-    RequestField.GLIBC: "--glibc",
-    RequestField.GPU: "--gpu",
-    RequestField.JOINT: "--together",
-    RequestField.KERAS: "--keras",
-    RequestField.OWN_INDEX: "--torch-index",
-    RequestField.PLATFORM: "--platform",
-    RequestField.PYTHON: "--python",
-    RequestField.REQUIREMENT: "--require",
+_NAMES: Mapping[RequestField, str] = {
+    RequestField.ACCELERATOR: "cuda",
+    RequestField.DRIVER: "driver",
+    RequestField.GENERATION: "generation",
+    RequestField.GLIBC: "glibc",
+    RequestField.GPU: "gpu",
+    RequestField.KERAS: "keras",
+    RequestField.OWN_INDEX: "torch_index",
+    RequestField.PLATFORM: "platforms",
+    RequestField.PYTHON: "python",
+    RequestField.REQUIREMENT: "require",
 }
+"""What a change is about -> the field that declares its flag."""
+_OTHERS: Mapping[RequestField, str] = {RequestField.DEPENDENCY: "dependencies", RequestField.JOINT: "--together"}
 _QUOTED = frozenset({RequestField.KERAS, RequestField.REQUIREMENT})
 """What holds characters that a shell reads."""
 
 
 def flag_of(field: RequestField, request: EnvironmentRequest) -> str:
-    """The flag that a field is given by; for dependencies, which have none, the setting."""
-    return request.cutoff_flag if field is RequestField.CUTOFF else _FLAGS[field]
+    """The flag that a field is given by; for dependencies, which are mostly settings, the setting."""
+    if field is RequestField.CUTOFF:
+        return request.cutoff_flag
+    return _OTHERS.get(field) or str(BY_NAME[_NAMES[field]].flag)
 
 
 def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:

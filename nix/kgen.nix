@@ -43,7 +43,7 @@ let
   requirement =
     text:
     let
-      parts = match "([a-z0-9-]+)>=([0-9.]+)" text;
+      parts = match "([a-z0-9-]+)>=([0-9.]+)(,.*)?" text;
     in
     {
       name = elemAt parts 0;

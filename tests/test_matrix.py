@@ -330,7 +330,8 @@ ALLOWED = {
     ("refresh/fits.py", "2.17"),  # as in lockers/lock.py
     ("refresh/fits.py", "2.12"),
     ("refresh/fits.py", "2.5"),
-    ("settings.py", "3.0"),  # the first compute capability that CUDA still had
+    ("parsers.py", "3.0"),  # the first compute capability that CUDA still had
+    ("transport.py", "127.0.0.1"),  # this machine
 }
 
 
@@ -345,9 +346,27 @@ def literals(path: Path) -> Iterator[object]:
         for part in ast.walk(node.value)
         if isinstance(part, ast.Constant) and isinstance(part.value, float)
     }
+    defaults = {
+        id(default)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for default in (*node.args.defaults, *node.args.kw_defaults)
+        if isinstance(default, ast.Constant) and isinstance(default.value, float)
+    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in alone | seconds:
+        if isinstance(node, ast.Constant) and id(node) not in alone | seconds | defaults | set(examples(tree)):
             yield node.value
+
+
+def examples(tree: ast.Module) -> Iterator[int]:
+    """Values and calls that are declared as examples for people: `example="3.12"`, `"example": "kgen run …"`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "example":
+            yield id(node.value)
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "example":
+                    yield id(value)
 
 
 def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:

@@ -160,9 +160,9 @@ class Table:
                 found.append(one)
         return tuple(found)
 
-    def table(self, key: str) -> Table:
-        """The table at `key`; an empty one if missing."""
-        return Table(self.get(key, dict) or {}, self.at(key), self.faults)
+    def table(self, key: str, *, required: bool = False) -> Table:
+        """The table at `key`; an empty one if missing, which is a fault if it is required."""
+        return Table(self.get(key, dict, required=required) or {}, self.at(key), self.faults)
 
     def tables(self, key: str) -> Iterator[Table]:
         """The array of tables at `key`."""

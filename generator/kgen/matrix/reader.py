@@ -118,7 +118,7 @@ def _provenance(row: Table) -> Provenance:
 
 
 def _glibc_by_platform(row: Table) -> dict[str, Version | None]:
-    inner = row.table("platforms")
+    inner = row.table("platforms", required=True)
     return {
         name: inner.parsed(name, _version) if text else None for name, text in row.mapping("platforms", str).items()
     }
@@ -344,7 +344,7 @@ def read_library(file: Table, name: str) -> Library:
         platforms = _glibc_by_platform(files)
         pythons = files.texts("pythons")
         published = files.mapping("releases", datetime.date)
-        inner = files.table("releases")
+        inner = files.table("releases", required=True)
         for text, day in published.items():
             try:
                 version = _version(text)

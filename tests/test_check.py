@@ -266,6 +266,18 @@ def test_files_of_this_machine_are_for_nobody_else(locked: Kgen) -> None:
     assert "names files of this machine, which nobody else has there" in locked("check", "numpy").stdout
 
 
+def test_the_projects_own_range_of_pythons(locked: Kgen) -> None:
+    pyproject = locked.folder / "pyproject.toml"
+    pyproject.write_text(f'[project]\nname = "x"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n')
+    assert locked("check").status == 0
+    pyproject.write_text('[project]\nname = "x"\nversion = "0"\nrequires-python = "<3.9"\n')
+    assert [row[0] for row in found(locked, "numpy")] == ["requires-python"]
+    assert (
+        f"numpy-cpu: locks/numpy-cpu/pylock.linux-64.toml is for Python {PYTHON}, outside of requires-python `<3.9`"
+        " of pyproject.toml\n" in locked("check", "numpy").stdout
+    )
+
+
 # -- against the matrix ------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 from tests.command import LOCK, PYTHON, SOLVE, Kgen, Result, tree
 from tests.index import Fault, Index
 from tests.recorded import MATRIX
@@ -699,3 +700,42 @@ class TestInterrupted:
         index.wheelhouse.put(Wheel(name="demo", version="1"))
         assert kgen_alone(*LOCK, "numpy", "--dependency", "demo").status == 0
         assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+
+
+class TestRequiresPython:
+    """The project's own range of Pythons is kept to without being asked."""
+
+    PROJECT = '[project]\nname = "x"\nversion = "0"\nrequires-python = "{}"\n'
+
+    def test_the_python_is_within(self, kgen: Kgen, project: Path) -> None:
+        words = ("solve", "jax", "--cuda", "12", "--platform", "linux-64", "--json")
+        free = json.loads(kgen(*words).stdout)["solution"]["python"]
+        (project / "pyproject.toml").write_text(self.PROJECT.format(f">=3.10,<{free}"))
+        done = kgen(*words[:-1])
+        within = json.loads(kgen(*words).stdout)["solution"]["python"]
+        assert Version("3.10") <= Version(within) < Version(free)
+        note = (
+            f"note: the Python is one of requires-python `>=3.10,<{free}` of pyproject.toml; `--python` chooses another"
+        )
+        assert note in done.stderr
+
+    def test_another_that_is_asked_for_is_taken_and_told(self, kgen: Kgen, project: Path) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format("<3.12"))
+        done = kgen("solve", "jax", "--cuda", "12", "--python", "3.12")
+        assert done.status == 0
+        assert "note: Python 3.12 is outside of requires-python `<3.12` of pyproject.toml\n" in done.stderr
+
+    @pytest.mark.parametrize("text", ["<3.4", ">=4"])
+    def test_no_python_at_all(self, kgen: Kgen, project: Path, text: str) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format(text))
+        assert kgen("solve", "jax", "--cuda", "12") == Result(
+            2,
+            "",
+            f"error: requires-python `{text}` of pyproject.toml allows no Python that the matrix knows\n\n"
+            "hint: give one with `--python`, such as `--python 3.12`\n",
+        )
+
+    @pytest.mark.parametrize("text", ["nonsense", "3.12; rm -rf /", "\\u001b[2J"])
+    def test_what_is_no_range_is_for_whoever_builds_the_project(self, kgen: Kgen, project: Path, text: str) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format(text))
+        assert kgen("solve", "jax", "--cuda", "12").status == 0

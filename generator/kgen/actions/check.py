@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from kgen import fields, files, freshness, host, lockfiles, project, settings
 from kgen.actions import plan
+from kgen.actions.pythons import required
 from kgen.emitters import hooks
 from kgen.emitters.hooks import HOOKS
 from kgen.errors import KgenError, UsageError
@@ -110,6 +111,7 @@ class _Check:
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
+        self.allowed = required(asked.root, matrix)
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
     def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
@@ -177,7 +179,7 @@ class _Check:
             request, astray, mend = self._request(lock, made_for, mend)
             for kind, reason, what, mended in astray:
                 yield finding(kind, reason, path, what, mended)
-            form = self._form(lock, data, is_own=is_own)
+            form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
                 yield finding("fault", one.reason, path, one.what, mend, source=one.source)
             for file in lock.files:
@@ -186,6 +188,12 @@ class _Check:
         yield from self._receipts(environment, finding)
         for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
             yield finding(kind, "conda", path, what, "kgen lock --conda")
+
+    def _required_python(self, lock: Lockfile) -> Iterator[freshness.Stale]:
+        """That a lock is outside of what the project requires of its Python."""
+        if self.allowed is not None and lock.python not in self.allowed.minors:
+            what = f"is for Python {lock.python}, outside of requires-python `{self.allowed.text}` of"
+            yield freshness.Stale("requires-python", f"{what} {project.PYPROJECT}")
 
     def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
         """What of a file is not of kgen's making, or not of the form that is asked for."""

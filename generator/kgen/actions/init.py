@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
 from kgen import files
 from kgen.actions.plan import request_for
+from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.candidates import usable_majors
@@ -34,8 +34,6 @@ from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
 _WIDTH = 88
-_PATCHES = 40
-"""More patch releases than a minor of CPython ever had."""
 
 
 class Machine(NamedTuple):
@@ -191,6 +189,7 @@ class _Chooser:
         known = host.platform is not None and host.platform in matrix.platforms
         self._platform = host.platform if known and host.platform else _FALLBACK_PLATFORM
         self._platform_known = known
+        self._root = root
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
@@ -307,36 +306,19 @@ class _Chooser:
         if self._python is not None:
             yield _Entry("python", f'"{self._python}"', f"{what} This one was asked of kgen init.")
             return
-        specifiers = self._requires_python()
-        if self._version_file is not None or specifiers is None:
+        allowed = required(self._root, self._matrix)
+        if self._version_file is not None or allowed is None:
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return
-        allowed = [row.version for row in self._matrix.pythons if _allows(specifiers, row.version)]
         accelerator = CPU if major is None else Accelerator(cuda=major)
         requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
-        chosen = best_python(self._matrix, requests, allowed) if allowed else None
+        chosen = best_python(self._matrix, requests, allowed.minors) if allowed.minors else None
         if chosen is not None and solvable(self._matrix, requests, chosen):
             yield _Entry(
                 "python",
                 f'"{chosen}"',
                 f"{what} The best in requires-python for the newest releases of these backends.",
             )
-
-    def _requires_python(self) -> SpecifierSet | None:
-        project = (self.project or {}).get("project")
-        text = project.get("requires-python") if isinstance(project, dict) else None
-        if not isinstance(text, str):
-            return None
-        try:
-            return SpecifierSet(text)
-        except InvalidSpecifier:
-            # Whoever builds the project will say so; it is no setting of kgen.
-            return None
-
-
-def _allows(specifiers: SpecifierSet, minor: str) -> bool:
-    """Whether any patch release of the minor is within the range."""
-    return any(f"{minor}.{patch}" in specifiers for patch in range(_PATCHES))
 
 
 def _array(names: Sequence[str]) -> str:

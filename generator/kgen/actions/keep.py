@@ -9,6 +9,7 @@ from pathlib import Path
 import tomli
 
 from kgen import files, gittool, lockfiles
+from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
@@ -74,13 +75,14 @@ def _on_their_pythons(
     for request in requests:
         groups.setdefault(matrix.generation_of(request.backends).name, []).append(request)
     kept = {}
+    allowed = required(locks.parent, matrix)
     for name, group in groups.items():
         if not all(one.python_open for one in group):
             continue
         newest = group[0].python
         there = {_python(locks / one.environment / lockfiles.filename(one.platform)) for one in group} - {None}
         python = there.pop() if len(there) == 1 else None
-        if python is None or python == newest:
+        if python is None or python == newest or (allowed is not None and python not in allowed.minors):
             continue
         if all(select(Problem(matrix, one._replace(python=python))) is not None for one in group):
             kept[name] = python

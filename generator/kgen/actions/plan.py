@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kgen import host, parsers
 from kgen import settings as settings_module
+from kgen.actions.pythons import RequiresPython, required
 from kgen.errors import UsageError
 from kgen.fields import BY_NAME, Raw
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
@@ -16,7 +17,7 @@ from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
-from kgen.project import find_root
+from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.tables import nearest
 
@@ -81,10 +82,13 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
     from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
 
     python = settings.python or host.python_version_file(root)
+    allowed = required(root, matrix)
+    if allowed is not None:
+        notes += _required_python(allowed, python)
     pythons = {}
     for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
         alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
-        pythons[generation] = python or best_python(matrix, alike)
+        pythons[generation] = python or best_python(matrix, alike, None if allowed is None else allowed.minors)
     if python is not None and python not in (row.version for row in matrix.pythons):
         raise UsageError(
             f"Python `{python}` is not in the matrix",
@@ -99,6 +103,23 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
         for draft in drafts
     )
     return Plan(settings=settings, requests=requests, notes=tuple(notes))
+
+
+def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[str]:
+    """What the project's own range of Pythons means for a call.
+
+    Raises:
+        UsageError: it leaves no Python to choose.
+    """
+    if python is None and not allowed.minors:
+        raise UsageError(
+            f"requires-python `{allowed.text}` of {PYPROJECT} allows no Python that the matrix knows",
+            hints=["give one with `--python`, such as `--python 3.12`"],
+        )
+    if python is None:
+        yield f"the Python is one of requires-python `{allowed.text}` of {PYPROJECT}; `--python` chooses another"
+    elif python not in allowed.minors:
+        yield f"Python {python} is outside of requires-python `{allowed.text}` of {PYPROJECT}"
 
 
 def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:

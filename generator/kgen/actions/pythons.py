@@ -1,0 +1,67 @@
+"""Which Pythons the project itself allows: `requires-python` of its `pyproject.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import tomli
+
+from kgen import files
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
+from kgen.project import PYPROJECT
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+_PATCHES = 40
+"""More patch releases than a minor of CPython ever had."""
+
+
+class RequiresPython(NamedTuple):
+    """What a project requires of its Python.
+
+    Attributes:
+        text: as its `pyproject.toml` has it.
+        minors: the CPython minors of the matrix of which some patch release is within, oldest first.
+    """
+
+    text: str
+    minors: tuple[str, ...]
+
+
+def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
+    """What the project in this folder requires of its Python.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts, which know the minors.
+
+    Returns:
+        None where the project does not say, or says what is no range: whoever builds it will be told.
+    """
+    try:
+        content = files.read_text(root / PYPROJECT, files.LARGE)
+        if "requires-python" not in content:  # spares most projects the import of what reads ranges
+            return None
+        data = tomli.loads(content)
+    except (OSError, ValueError, RecursionError):
+        return None
+    project = data.get("project")
+    text = project.get("requires-python") if isinstance(project, Mapping) else None
+    if not isinstance(text, str) or not grammar.is_line(text):
+        return None
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - see above
+
+    try:
+        specifiers = SpecifierSet(text)
+    except InvalidSpecifier:
+        return None
+    return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(specifiers, row.version)))
+
+
+def _allows(specifiers: SpecifierSet, minor: str) -> bool:
+    """Whether any patch release of the minor is within the range."""
+    return any(f"{minor}.{patch}" in specifiers for patch in range(_PATCHES))

@@ -9,6 +9,7 @@ sees a release that appears later.
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
 import re
 import threading
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from tests.command import Kgen
 from tests.loopback import Handler, Server, running
 from tests.recorded import DATA, MATRIX
 
 from kgen import index as simple
 from kgen import uvtool
+from kgen.matrix.compatibility import load
 from kgen.matrix.origin import FOLDER_VARIABLE
 from kgen.wheels import WheelReader
 
@@ -90,7 +94,9 @@ def _link(row: simple.IndexFile) -> str:
 class PinnedIndex(Server):
     """Pages that name no other files than these; the files stay where the real index has them.
 
-    A file that was yanked since is named as if it were not: what is installed does not change.
+    A file that was yanked since is named as if it were not: what is installed does not change. kgen asks for some builds
+    of frameworks before it finds that another one is required, as of tensorflow-cpu where a dependency has `tensorflow`:
+    always for one version, which the matrix says. Their pages are as the real index has them.
 
     Args:
         files: file name -> sha256.
@@ -109,13 +115,27 @@ class PinnedIndex(Server):
 
     def page(self, name: str) -> Iterable[simple.IndexFile]:
         """The files of a project; none if no lock has it."""
-        listed = self._real.project(name) if name in self._projects else None
+        listed = self._real.project(name) if name in self._projects or name in _exact() else None
         files = () if listed is None else listed.files
-        return [one for one in files if self._files.get(one.filename) == one.sha256]
+        return (
+            files
+            if name not in self._projects
+            else [one for one in files if self._files.get(one.filename) == one.sha256]
+        )
 
     def server_close(self) -> None:
         super().server_close()
         self._reader.__exit__(None, None, None)
+
+
+@functools.cache
+def _exact() -> frozenset[str]:
+    """The packages of which kgen only ever asks for the version that the matrix says."""
+    matrix = load(MATRIX)
+    releases = [release for name in matrix.framework_names for release in matrix.framework(name).releases]
+    texts = {text for release in releases for build in release.builds for text in build.install}
+    wanted = map(Requirement, texts)
+    return frozenset(canonicalize_name(one.name) for one in wanted if str(one.specifier).startswith("=="))
 
 
 def _project(filename: str) -> str:

@@ -94,9 +94,9 @@ def _link(row: simple.IndexFile) -> str:
 class PinnedIndex(Server):
     """Pages that name no other files than these; the files stay where the real index has them.
 
-    A file that was yanked since is named as if it were not: what is installed does not change. kgen asks for some builds
-    of frameworks before it finds that another one is required, as of tensorflow-cpu where a dependency has `tensorflow`:
-    always for one version, which the matrix says. Their pages are as the real index has them.
+    A file that was yanked since is named as if it were not: what is installed does not change. kgen asks for some
+    builds of frameworks before it finds that another one is required, as of tensorflow-cpu where a dependency has
+    `tensorflow`: always for one version, which the matrix says. Their pages are as the real index has them.
 
     Args:
         files: file name -> sha256.

@@ -62,7 +62,15 @@ def test_a_file_with_other_content_is_not_listed(index: Index, monkeypatch: pyte
     for sha256, listed in ((rich.sha256, [rich.filename]), ("0" * 64, [])):
         with running(PinnedIndex({rich.filename: sha256})) as there:
             assert [one.filename for one in there.page("rich")] == listed
-            assert list(there.page("numpy")) == []
+            assert list(there.page("six")) == []
+
+
+def test_a_build_that_kgen_asks_for_by_its_version_is_there(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dependency may require another one instead, which kgen finds only after it asked."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    with running(PinnedIndex({})) as there:
+        assert {one.version for one in there.page("tensorflow-cpu")} >= {"2.15.0", "2.21.0"}
+        assert list(there.page("rich")) == []
 
 
 def test_a_lock_that_is_not_there() -> None:

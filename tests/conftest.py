@@ -91,6 +91,8 @@ def _network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _e
             monkeypatch.delenv(name)
         for name in filter(_is_foreign, _environment):
             monkeypatch.setenv(name, _environment[name])
+        # the home folder is still the tests' own, one per process: with uv's cache in it, each would fetch all again
+        monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache(_environment)))
         return
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
@@ -104,6 +106,13 @@ def _network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _e
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+def uv_cache(outside: Mapping[str, str]) -> Path:
+    """Where uv's cache is outside of the tests: what was fetched for one run is there for the next."""
+    home = Path(outside.get("HOME") or Path.home())
+    caches = outside.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(outside.get("UV_CACHE_DIR") or Path(caches, "uv"))
 
 
 def _refuse_foreign(address: object) -> None:

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import requests
 import tomli
-from tests.command import CUTOFF
+from tests.command import Kgen
 from tests.loopback import Handler, Server, running
+from tests.pinned import assert_pinned, locking
+from tests.record_locks import cpu, label
 from tests.wheelhouse import Wheel
 
 from kgen.emitters.hooks import render_hooks
@@ -327,24 +329,22 @@ def locked_wheels(cache: Path, backends: Sequence[str]) -> tuple[Path, list[Path
 
     Raises:
         LockError: they are not in the cache, and kgen or the index could not help.
+        MissingLockError: there is no committed lock of such a backend for this Python.
     """
     project = cache / "-".join(backends)
     if not (project / "done").exists():
         shutil.rmtree(project, ignore_errors=True)
         project.mkdir(parents=True)
-        words = ("lock", *backends, "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
         links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS")
         found = {} if links is None else {"UV_FIND_LINKS": links}
-        done = subprocess.run(
-            [Path(sys.executable).parent / "kgen", *words],
-            cwd=project,
-            env={**os.environ, "UV_PYTHON_DOWNLOADS": "never", **found},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
+        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **found}
+        names = [label(backend, MINOR) for backend in backends]
+        with locking(Kgen(folder=project, temporary=project, environment=environment), *names) as kgen:
+            done = kgen("lock", *cpu(*backends, MINOR), timeout=SECONDS)
+        if done.status != 0:
             raise LockError(done.stderr)
+        for lock in project.glob("locks/*/pylock.*.toml"):
+            assert_pinned(lock, *names)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda url: _fetch(url, cache / "wheels"), _urls(project)))
         (project / "done").touch()

@@ -1,12 +1,16 @@
-"""Records the index that the reference locks are made from: `python -m tests.record_index`, in the repository's root.
+"""Records the index that the reference locks are made from: `python -m tests.record_index [--matrix]`, in the root.
 
-Copies `matrix/`, `locks/` and the settings into `tests/data`, locks them from the index that uv is configured for, and
-keeps every answer. An index changes below a cut-off too: releases that the committed locks would have taken, had
-they been on it, are recorded as `backfilled`. Run it after the reference locks were written again.
+Locks the settings in `tests/data/reference` from the index that uv is configured for, with the matrix in `tests/data`,
+and keeps every answer. An index changes below a cut-off too: releases that the committed locks would have taken, had
+they been on it, are recorded as `backfilled`.
+
+`--matrix` first copies `matrix/`, `locks/` and the settings into `tests/data`: the answers that the tests expect are
+those of that matrix from then on. Give it only to move them on purpose, after the reference locks were written again.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import os
 import re
@@ -168,8 +172,11 @@ def freeze() -> None:
 
 
 def main() -> None:
-    """Freeze and record."""
-    freeze()
+    """Freezes if that is asked for, and records."""
+    parser = argparse.ArgumentParser(prog="python -m tests.record_index", description="Records the tests' index.")
+    parser.add_argument("--matrix", action="store_true", help="copy matrix/, locks/ and settings first")
+    if parser.parse_args().matrix:
+        freeze()
     asked = tomli.loads((REFERENCE / "kgen.toml").read_text(encoding="utf-8"))
     recorder = Recorder(dt.date.fromisoformat(asked["exclude-newer"]), asked["python"])
     committed = packages(REFERENCE / "locks")

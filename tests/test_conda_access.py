@@ -156,7 +156,8 @@ class _Proxy(Handler):
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.path) as answer:
                 self.send(200, answer.read())
         except urllib.error.HTTPError as error:
-            self.send(error.code)
+            with error:
+                self.send(error.code)
 
     def do_CONNECT(self) -> None:  # noqa: N802 - http.server's name for it
         cast("ProxyServer", self.server).asked.append(f"CONNECT {self.path}")

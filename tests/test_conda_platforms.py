@@ -14,7 +14,12 @@ import pytest
 import yaml
 from tests.channel import mirrored, serving
 from tests.command import PYTHON, Kgen, Result
+from tests.index import Index
+from tests.index import serving as serving_wheels
 from tests.test_conda_forge import sample
+from tests.wheelhouse import Wheelhouse
+
+from kgen.matrix.compatibility import CompatibilityMatrix
 
 __all__ = ["sample"]
 
@@ -42,11 +47,15 @@ def lock_of(project: Path, environment: str) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.network
-def test_all_in_one_file(sample: Path, project: Path, tmp_path: Path) -> None:
-    """With the wheels of the real index, as those of the tests are for one platform."""
-    kgen = Kgen(folder=project, temporary=tmp_path)
-    with at_conda_forge(kgen, sample) as ready:
+@pytest.fixture(scope="module")
+def platforms(matrix: CompatibilityMatrix) -> Iterator[Index]:
+    """An index with wheels for all of these platforms."""
+    with serving_wheels(Wheelhouse(matrix, ["3.12"], PLATFORMS)) as index:
+        yield index
+
+
+def test_all_in_one_file(kgen: Kgen, platforms: Index, sample: Path, project: Path, tmp_path: Path) -> None:
+    with at_conda_forge(kgen.at(platforms.url), sample) as ready:
         _all_in_one_file(ready, project, tmp_path)
 
 

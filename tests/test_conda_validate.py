@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR
+from tests.pinned import assert_pinned, frozen, locking
+from tests.record_locks import label
 from tests.test_validate import FAKES, checked, driver
 
 from kgen import condafiles, lockfiles
@@ -136,12 +139,12 @@ class TestValidate:
     @pytest.mark.network
     def test_keras_itself_on_a_python_of_conda(self, project: Path, tmp_path: Path, served: ChannelServer) -> None:
         """Keras and NumPy as wheels of the index in a prefix of conda's: the real step, and every pin kept."""
-        kgen = Kgen(folder=project, temporary=tmp_path)
-        kgen = dataclasses.replace(
-            kgen, environment={**kgen.environment, "RATTLER_CACHE_DIR": str(tmp_path / "rattler")}
-        )
+        more = {"RATTLER_CACHE_DIR": str(tmp_path / "rattler")}
+        kgen = frozen(Kgen(folder=project, temporary=tmp_path, environment={**os.environ, **more}))
         (project / "kgen.toml").write_text(f'conda = "base"\nchannels = ["{served.url}"]\n')
-        good(kgen(*ASK, "numpy", timeout=600))
+        with locking(kgen, label("numpy", MINOR)) as there:
+            good(there(*ASK, "numpy", timeout=600))
+        assert_pinned(project / "locks/numpy-cpu/pylock.linux-64.toml", label("numpy", MINOR))
         done = good(kgen("validate", NAME, timeout=600))
         assert "passed" in done.stdout
         data = checked(project / "locks/numpy-cpu/receipts/cpu-conda.json")

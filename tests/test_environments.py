@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 from tests.command import LOCK, PYTHON, Kgen, Result, tree
 from tests.index import Index
+from tests.pinned import assert_pinned, frozen, locking
+from tests.record_locks import cpu, label, questions
 from tests.wheelhouse import Wheel
 
 from kgen import uvtool
@@ -755,9 +757,11 @@ class TestJupyter:
     def test_a_notebook_runs_in_the_environment(self, project: Path, tmp_path: Path) -> None:
         """A kernel started by Jupyter's own client, from the spec alone."""
         jupyter = {"JUPYTER_DATA_DIR": str(tmp_path / "jupyter"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
-        kgen = Kgen(folder=project, temporary=tmp_path, environment={**os.environ, **jupyter})
-        wanted = [word for name in ("ipykernel", "jupyter-client") for word in ("--dependency", name)]
-        assert kgen(*LOCK, "numpy", *wanted).status == 0
+        kgen = frozen(Kgen(folder=project, temporary=tmp_path, environment={**os.environ, **jupyter}))
+        asked = questions()["jupyter"]
+        with locking(kgen, "jupyter") as there:
+            assert there("lock", *asked).status == 0
+        assert_pinned(project / "locks/numpy-cpu/pylock.linux-64.toml", "jupyter")
         written = kgen("shell", "numpy", "--jupyter", timeout=600)
         assert written.status == 0, written.stderr
         text = """
@@ -779,8 +783,11 @@ class TestJupyter:
 @pytest.mark.frameworks
 def test_the_real_index(project: Path, tmp_path: Path) -> None:
     """Real wheels: with folders of data, scripts and entry points; every file as its RECORD says."""
-    kgen = Kgen(folder=project, temporary=tmp_path)
-    assert kgen(*LOCK, "jax", "--portable").status == 0
+    kgen = frozen(Kgen(folder=project, temporary=tmp_path))
+    name = label("jax", PYTHON)
+    with locking(kgen, name) as there:
+        assert there("lock", *cpu("jax", PYTHON), "--portable").status == 0
+    assert_pinned(project / "locks/jax-cpu/pylock.linux-64.toml", name)
     assert kgen("sync", "jax", timeout=600).status == 0
     assert kgen("check", "--installed", "jax").stdout == "jax-cpu: every file is as locked\n"
     text = "import keras; print(keras.backend.backend())"

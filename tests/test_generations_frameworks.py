@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import Kgen, Result
+from tests.command import CUTOFF, Kgen, Result
+from tests.pinned import locking
 from tests.test_validate import checked, within
-from tests.test_validate_frameworks import _CUTOFF, _LONG, World, _alone, world
+from tests.test_validate_frameworks import _LONG, World, _alone, lock_pinned, world
 
 from kgen.uvtool import find, find_interpreter
 
@@ -48,6 +49,12 @@ class Case:
     @property
     def backends(self) -> tuple[str, ...]:
         return (self.backend,)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What `kgen lock` is asked for."""
+        until = () if "--as-of" in self.words else ("--exclude-newer", CUTOFF)
+        return (*self.backends, "--cpu", *self.words, "--python", self.python, "--platform", "linux-64", *until)
 
     @property
     def label(self) -> str:
@@ -98,11 +105,7 @@ def project(world: World, case: Case) -> Kgen:
     with _alone(world.folder / f"{case.label}.lock"):
         if not (folder / ".kgen" / "envs" / case.name).exists():
             (folder / "home").mkdir(parents=True, exist_ok=True)
-            until = () if "--as-of" in case.words else ("--exclude-newer", _CUTOFF)
-            locked = kgen("lock", *case.backends, "--cpu", *case.words, "--python", case.python, *until, timeout=_LONG)
-            if "+cpu" in locked.stderr:
-                pytest.skip("no CPU build of PyTorch here: UV_FIND_LINKS names no folder with one")
-            assert locked.status == 0, locked.stderr
+            lock_pinned(kgen, case.asked, case.label)
             synced = kgen("sync", case.name, timeout=_LONG, HOME=str(folder / "home"))
             assert synced.status == 0, synced.stderr
     return kgen
@@ -181,7 +184,8 @@ def test_theano_pymc_comes_in_the_place_of_theano(world: World) -> None:
     refused = kgen("lock", "theano", "--require", "theano-pymc", "--cuda", "12", "--python", PYMC.python)
     assert refused.status == 3
     assert "conda's `conda-forge` has theano with pygpu and libgpuarray" in refused.stderr
-    both = kgen("lock", "theano", "--require", "theano-pymc", "--dependency", "theano", "--python", PYMC.python)
+    with locking(kgen, PYMC.label, THEANO.label) as there:
+        both = there("lock", "theano", "--require", "theano-pymc", "--dependency", "theano", "--python", PYMC.python)
     assert both.status == 4
     assert "theano and theano-pymc are both the module `theano`" in both.stderr
     assert kgen("check", PYMC.name).status == 0
@@ -228,6 +232,8 @@ HUBS = (
     Together("hubs", "3.10", None, (*_CV_AND_NLP, "--generation", "keras-core"), of=("tensorflow", "numpy")),
 )
 HUB = Case("tensorflow", "3.11", "xla", ("--with-hub", "nlp"))
+EVERY = (*CASES, CNTK, AS_OF, *HUBS, HUB)
+"""What is locked once, by `tests/record_locks.py`."""
 
 _MODELS = """
 import importlib, json, keras_core, keras_cv, keras_nlp, numpy

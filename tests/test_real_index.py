@@ -14,6 +14,9 @@ import pytest
 import requests
 import tomli
 from packaging.pylock import Pylock
+from tests.command import Kgen
+from tests.pinned import frozen, locking
+from tests.record_locks import cpu, label
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted((ROOT / "locks").glob("*/pylock.*.toml"))
@@ -59,9 +62,9 @@ def test_main_job(tmp_path: Path) -> None:
 def test_cpu_environment_installs_and_selects_its_backend(tmp_path: Path) -> None:
     """The whole way: lock, `uv pip sync`, hook, and Keras says which backend it runs on."""
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
-    locked = _kgen("lock", "numpy", "--cpu", "--python", minor, cwd=tmp_path)
-    _skip_without_index(locked)
-    assert locked.returncode == 0, locked.stderr
+    with locking(frozen(Kgen(folder=tmp_path, temporary=tmp_path)), label("numpy", minor)) as kgen:
+        locked = kgen("lock", *cpu("numpy", minor))
+    assert locked.status == 0, locked.stderr
     uv = Path(sys.executable).parent / "uv"
     lock = tmp_path / "locks" / "numpy-cpu" / "pylock.linux-64.toml"
     commands: list[list[str | Path]] = [

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import tomli
 from packaging.version import Version
+from tests import record_index
 from tests.command import Kgen, tree
 from tests.record_index import CALLS, packages
 from tests.recorded import MATRIX, REFERENCE, Listed, Record, RecordedIndex, load, serving
 from tests.test_house import FOREIGN
 
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.origin import FOLDER_VARIABLE
 
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = sorted((ROOT / "locks").glob("*/pylock.*.toml"))
 LOCKS = sorted((REFERENCE / "locks").glob("*/pylock.*.toml"))
 
 
@@ -118,3 +124,64 @@ def test_the_record_names_no_host(record: Record) -> None:
         assert re.fullmatch(r"[a-z0-9-]+", name)
         assert not [row for row in rows if FOREIGN.search(" ".join(map(str, vars(row).values())))]
     assert not [name for name, text in record.metadata.items() if FOREIGN.search(text.decode())]
+
+
+# -- the locks that come with kgen, and the matrix that does --------------------------------------------------------
+
+
+def test_the_shipped_locks_are_in_order(kgen: Kgen, project: Path) -> None:
+    """`kgen check` with the shipped matrix: a refreshed one that they no longer satisfy needs them locked again."""
+    shutil.copy(ROOT / "pyproject.toml", project)
+    shutil.copytree(ROOT / "locks", project / "locks")
+    done = dataclasses.replace(kgen, environment=without_frozen(kgen))("check", "--json")
+    faults = [one for one in json.loads(done.stdout)["findings"] if one["kind"] == "fault"]
+    assert (done.status, faults) == (0, [])
+
+
+def without_frozen(kgen: Kgen) -> dict[str, str]:
+    return {name: value for name, value in kgen.environment.items() if name != FOLDER_VARIABLE}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_the_shipped_locks_are_portable(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "://" not in text
+    assert FOREIGN.search(text) is None
+
+
+def test_of_the_same_matrix_they_are_the_recorded_ones(
+    matrix: CompatibilityMatrix, shipped_matrix: CompatibilityMatrix
+) -> None:
+    """Of a refreshed matrix each says so: a lock of neither revision belongs to no matrix that is here."""
+    assert {path.parent.name for path in SHIPPED} == {path.parent.name for path in LOCKS}
+    for path in SHIPPED:
+        recorded = REFERENCE / "locks" / path.parent.name / path.name
+        revision = tomli.loads(path.read_text(encoding="utf-8"))["tool"]["kgen"]["matrix"]
+        assert revision in {matrix.revision, shipped_matrix.revision}, path.parent.name
+        if revision == matrix.revision:
+            assert path.read_bytes() == recorded.read_bytes(), path.parent.name
+
+
+def test_recording_moves_the_matrix_only_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder with an index that has everything already: the tests' matrix stays, unless `--matrix` is given."""
+    data = tmp_path / "data"
+    shutil.copytree(MATRIX, data / "matrix")
+    shutil.copytree(REFERENCE, data / "reference")
+    (data / "matrix/keras.toml").write_text("# of another day\n", encoding="utf-8")
+    for name, value in {"MATRIX": data / "matrix", "REFERENCE": data / "reference"}.items():
+        monkeypatch.setattr(record_index, name, value)
+    reached: list[str] = []
+
+    def stop(*_: object) -> None:
+        reached.append((data / "matrix/keras.toml").read_text(encoding="utf-8")[:16])
+        raise InterruptedError
+
+    monkeypatch.setattr(record_index, "Recorder", stop)
+    for words in ([], ["--matrix"]):
+        monkeypatch.setattr(sys, "argv", ["record_index", *words])
+        with pytest.raises(InterruptedError):
+            record_index.main()
+    shipped = (ROOT / "matrix/keras.toml").read_text(encoding="utf-8")
+    assert reached == ["# of another day", shipped[:16]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import hashlib
 import io
@@ -139,6 +140,19 @@ def _reader(index: Index) -> Iterator[WheelReader]:
 
 def read(reader: WheelReader, index: Index, name: str) -> WheelListing:
     return reader.read(index.url(name), filename=NAME, sha256=sha256(index.files[name]))
+
+
+def connections_to(index: Index) -> list[socket.socket]:
+    """The open connections of this process to the index."""
+    there = [one for one in gc.get_objects() if isinstance(one, socket.socket) and one.fileno() != -1]
+    return [one for one in there if _peer(one) == index.server_port]
+
+
+def _peer(one: socket.socket) -> int | None:
+    try:
+        return int(one.getpeername()[1])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def refusal(reader: WheelReader, index: Index, name: str = "large.whl") -> OutsideError:
@@ -365,6 +379,36 @@ class TestFaults:
             read(reader, index, "large.whl")
         assert caught.value.status == ExitStatus.INTERRUPTED
         assert not index.asked
+
+    @pytest.mark.parametrize("faults", [[], ["500"]], ids=["in its answer", "between two questions"])
+    def test_a_thread_that_outlives_the_reader_leaves_no_connection(self, index: Index, faults: list[str]) -> None:
+        """Who gives up waits for no thread; a connection left open would be a warning in whatever runs later."""
+        arrived, goes_on = threading.Event(), threading.Event()
+
+        class Paused(threading.Event):
+            """The thread waits wherever the reader looks whether it was cancelled, or pauses."""
+
+            def is_set(self) -> bool:
+                if index.asked:
+                    arrived.set()
+                    goes_on.wait(30)
+                return False
+
+            def wait(self, timeout: float | None = None) -> bool:
+                del timeout
+                return self.is_set()
+
+        index.faults = faults
+        with ThreadPoolExecutor(1) as pool:
+            with WheelReader(cache=None, cancel=Paused()) as reader:
+                reading = pool.submit(read, reader, index, "small.whl")
+                assert arrived.wait(30)
+            goes_on.set()
+            with pytest.raises(Cancelled):
+                reading.result(timeout=30)
+            with pytest.raises(Cancelled):
+                pool.submit(read, reader, index, "large.whl").result(timeout=30)
+        assert connections_to(index) == []
 
     def test_cancel_while_it_waits_to_ask_again(self, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wheels, "_PAUSES", (60.0, 60.0))

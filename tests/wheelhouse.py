@@ -25,6 +25,12 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 
 PLATFORM = "linux-64"
+_SYSTEMS = {
+    "linux-64": "manylinux_{floor}_x86_64",
+    "linux-aarch64": "manylinux_{floor}_aarch64",
+    "osx-arm64": "macosx_{floor}_arm64",
+}
+_MACOS = Version("11.0")
 _EXTRA = re.compile(r"extra == [\"']([^\"']+)[\"']")
 _LONG_AGO = dt.date(2020, 1, 1)
 _EPOCH = (2020, 1, 1, 0, 0, 0)
@@ -143,17 +149,20 @@ _ORDINARY_VERSION = "0.1.2"
 
 
 class Wheelhouse:
-    """Every wheel there is, by the name of its package, for these Pythons on linux-64."""
+    """Every wheel there is, by the name of its package, for these Pythons on these platforms."""
 
-    def __init__(self, matrix: CompatibilityMatrix, pythons: Iterable[str]) -> None:
+    def __init__(
+        self, matrix: CompatibilityMatrix, pythons: Iterable[str], platforms: Iterable[str] = (PLATFORM,)
+    ) -> None:
         self._matrix = matrix
         self._pythons = tuple(dict.fromkeys(pythons))
+        self._platforms = tuple(platforms)
         self._own: dict[str, list[Wheel]] = {}
         self._cache: dict[str, list[Wheel]] = {}
 
     def copy(self) -> Wheelhouse:
         """Another one that shares the wheels made so far and can be changed by itself."""
-        other = Wheelhouse(self._matrix, self._pythons)
+        other = Wheelhouse(self._matrix, self._pythons, self._platforms)
         other._cache = self._cache
         other._own = {name: list(wheels) for name, wheels in self._own.items()}
         return other
@@ -186,11 +195,12 @@ class Wheelhouse:
             yield Wheel(name=name, version=_ORDINARY_VERSION, requires=_ORDINARY[name])
         elif (library := self._matrix.library(name)) is not None:
             for row in library.releases:
-                if PLATFORM in row.platforms:
-                    pythons = [python for python in self._pythons if python in row.pythons]
-                    tags = [_tag(python, row.platforms[PLATFORM]) for python in pythons]
-                    tags = tags if row.pythons else [_tag(None, row.platforms[PLATFORM])]
-                    yield from self._library(name, row.version, row.released, tags)
+                pythons = [python for python in self._pythons if python in row.pythons] if row.pythons else [None]
+                there = [platform for platform in self._platforms if platform in row.platforms]
+                tags = dict.fromkeys(
+                    _tag(one, platform, _floor(row.platforms, platform)) for platform in there for one in pythons
+                )
+                yield from self._library(name, row.version, row.released, list(tags))
         else:
             yield from self._framework(name)
 
@@ -220,10 +230,11 @@ class Wheelhouse:
         for framework in self._matrix.framework_names:
             if framework == name or name.startswith((f"{framework}-", f"{framework}lib")):
                 for release in self._matrix.framework(framework).releases:
-                    yield from self._release(name, release)
+                    made = [wheel for platform in self._platforms for wheel in self._release(name, release, platform)]
+                    yield from {wheel.filename: wheel for wheel in made}.values()
 
-    def _release(self, name: str, release: Release) -> Iterator[Wheel]:
-        builds = [row for row in release.builds if PLATFORM in row.platforms and row.local is None]
+    def _release(self, name: str, release: Release, platform: str) -> Iterator[Wheel]:
+        builds = [row for row in release.builds if platform in row.platforms and row.local is None]
         holding = [row for row in builds if any(Requirement(text).name == name for text in row.install)]
         if not holding:
             return
@@ -234,13 +245,13 @@ class Wheelhouse:
             return
         for python in self._pythons:
             if python in build.pythons:
-                yield self._wheel(name, version, release, build, python=python, holding=holding)
-                if self._pure(name, build):
+                yield self._wheel(name, version, release, build, python=python, platform=platform, holding=holding)
+                if self._pure(name, build, platform):
                     return
 
     @staticmethod
-    def _pure(name: str, build: Build) -> bool:
-        return build.platforms[PLATFORM] is None or name == "jax"
+    def _pure(name: str, build: Build, platform: str) -> bool:
+        return _floor(build.platforms, platform) is None or name == "jax"
 
     def _wheel(
         self,
@@ -250,6 +261,7 @@ class Wheelhouse:
         build: Build,
         *,
         python: str,
+        platform: str = PLATFORM,
         holding: Iterable[Build] = (),
     ) -> Wheel:
         requires = list(_NEEDED.get(name, ()))
@@ -263,11 +275,11 @@ class Wheelhouse:
         elif name.endswith("-plugin"):
             requires.append(f"{name.removesuffix('plugin')}pjrt=={version}")
             requires += [_extra(text, "with-cuda") for text in build.requires if _is_cuda(text)]
-        glibc = build.platforms[PLATFORM]
+        floor = _floor(build.platforms, platform)
         return Wheel(
             name=name,
             version=version,
-            tag="py3-none-any" if self._pure(name, build) else _tag(python, glibc),
+            tag="py3-none-any" if self._pure(name, build, platform) else _tag(python, platform, floor),
             requires=tuple(dict.fromkeys(requires)),
             uploaded=release.released,
         )
@@ -297,9 +309,16 @@ def _is_cuda(text: str) -> bool:
     return text.startswith(("nvidia-", "cuda-", "triton"))
 
 
-def _tag(python: str | None, glibc: Version | None) -> str:
-    platform = "any" if glibc is None else f"manylinux_{glibc.major}_{glibc.minor}_x86_64"
+def _floor(platforms: Mapping[str, Version | None], platform: str) -> Version | None:
+    """The libc or macOS that a wheel needs; None if it is for any machine. The matrix names no version of macOS."""
+    if platform.startswith("osx-") and any(platforms.values()):
+        return _MACOS
+    return platforms[platform]
+
+
+def _tag(python: str | None, platform: str, floor: Version | None) -> str:
+    system = _SYSTEMS[platform].format(floor=f"{floor.major}_{floor.minor}") if floor else "any"
     if python is None:
-        return f"py3-none-{platform}"
+        return f"py3-none-{system}"
     cpython = f"cp{python.replace('.', '')}"
-    return f"{cpython}-{cpython}-{platform}"
+    return f"{cpython}-{cpython}-{system}"

@@ -115,6 +115,18 @@ class Adapter(requests.adapters.HTTPAdapter):
         self._pools = {"http": PlainPool, "https": SecurePool}
         super().__init__()
 
+    def close(self) -> None:
+        """Closes all connections: those in use when their answers are over.
+
+        urllib3 alone forgets its pools, and leaves their connections open until Python finds them as garbage.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated over otherwise
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
     def init_poolmanager(self, *words: Any, **named: Any) -> None:  # noqa: ANN401 - as in requests
         """Makes what keeps the connections."""
         super().init_poolmanager(*words, **named)

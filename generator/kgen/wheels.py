@@ -358,6 +358,7 @@ class WheelReader:
         self._local = threading.local()
         self._trust = _Trust()
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._sessions: list[requests.Session] = []
         self._known: dict[str, WheelListing] = {}
         self._turns: dict[str, threading.Lock] = {}
@@ -368,6 +369,8 @@ class WheelReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # threads that nobody waits for may still be at work: each closes what it opens from now on
+        self._closed.set()
         with self._lock:
             sessions, self._sessions = self._sessions, []
         for session in sessions:
@@ -634,17 +637,24 @@ class WheelReader:
             )
         return bytes(body)
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+    @contextlib.contextmanager
+    def _get(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         """Begins to ask, with the credentials of the index, or else those that netrc has for its server."""
         plain, own = logins.apart(url)
         login = own or self._logins.of(plain)
-        return self._session().get(
-            plain,
-            headers=dict(headers),
-            stream=True,
-            timeout=_TIMEOUT,
-            auth=None if login is None else _auth(login),
-        )
+        session = self._session()
+        try:
+            with session.get(
+                plain,
+                headers=dict(headers),
+                stream=True,
+                timeout=_TIMEOUT,
+                auth=None if login is None else _auth(login),
+            ) as response:
+                yield response
+        finally:
+            if self._closed.is_set():
+                session.close()
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -679,7 +689,7 @@ class WheelReader:
         raise error
 
     def _refuse_if_cancelled(self, wheel: _Wheel) -> None:
-        if self._cancel.is_set():
+        if self._cancel.is_set() or self._closed.is_set():
             raise Cancelled(f"interrupted while {wheel.filename} was being read")
         if self._within is not None and self._end is not None and time.monotonic() >= self._end:
             raise wheel.fault(

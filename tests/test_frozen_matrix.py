@@ -49,6 +49,6 @@ def test_a_process_of_its_own_has_the_copy_too(kgen: Kgen, tmp_path: Path) -> No
     (other / "keras.toml").write_text(text.replace('version = "3.15.1"', 'version = "3.15.9"'), encoding="utf-8")
     frozen = kgen(*SOLVE, "jax")
     assert frozen.status == 0, frozen.stderr
-    changed = kgen(*SOLVE, "jax", **{origin.FOLDER_VARIABLE: str(other)})
+    changed = kgen(*SOLVE, "jax", **{origin.FOLDER_VARIABLE: str(other)})  # type: ignore[arg-type]
     assert "3.15.9" in changed.stdout
     assert "3.15.9" not in frozen.stdout

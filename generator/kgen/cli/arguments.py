@@ -168,7 +168,10 @@ def _shell(command: argparse.ArgumentParser) -> None:
 
 def _activate(command: argparse.ArgumentParser) -> None:
     _entered(command)
-    command.add_argument("--shell", metavar="SHELL", help="sh, bash, zsh, fish, pwsh; else the one you are in")
+    from kgen import shells  # noqa: PLC0415 - only these commands need it
+
+    names = ", ".join(shell.name for shell in shells.known())
+    command.add_argument("--shell", metavar="SHELL", help=f"{names}; else the one you are in")
 
 
 def _entered(command: argparse.ArgumentParser) -> None:
@@ -211,7 +214,10 @@ def _report(command: argparse.ArgumentParser) -> None:
 
 
 def _completion(command: argparse.ArgumentParser) -> None:
-    command.add_argument("shell", choices=("bash", "zsh", "fish", "pwsh"), help="the shell")
+    from kgen import shells  # noqa: PLC0415 - only this command needs it
+
+    names = [shell.name for shell in shells.known() if shell.completes]
+    command.add_argument("shell", choices=names, help="the shell")
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="-- WORDS", help="what the script asks about")
 
 

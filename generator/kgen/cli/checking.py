@@ -14,7 +14,6 @@ from packaging.version import Version
 from kgen import fields, files, freshness, host, lockfiles, project, settings
 from kgen.cli import console, plan
 from kgen.emitters import hooks
-from kgen.emitters.hooks import HOOKS
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
@@ -198,7 +197,7 @@ class _Check:
         there = {}
         if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
             return  # nobody knows what the hooks should be
-        for place in HOOKS:
+        for place in hooks.places():
             path = environment.folder / place
             try:
                 there[place] = files.read(path, files.SMALL)

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kgen import lockfiles
+from kgen import lockfiles, shells
 from kgen.cli import arguments as declared
 from kgen.cli import console
 from kgen.errors import ExitStatus, KgenError
@@ -18,10 +18,6 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.grammar import printable
 from kgen.project import find_root
 from kgen.templates import render
-
-SHELLS = ("bash", "zsh", "fish", "pwsh")
-_PLAIN = "bash"
-"""The shell that shows no description."""
 
 Candidate = tuple[str, str]
 """What may stand there, and what it is."""
@@ -34,8 +30,9 @@ def run(arguments: argparse.Namespace) -> ExitStatus:
         console.program(render(f"completion/{arguments.shell}.j2").rstrip("\n"))
         return ExitStatus.DONE
     *before, current = words
+    describes = next(shell.describes for shell in shells.known() if shell.name == arguments.shell)
     for value, text in candidates(before, current):
-        shown = (value,) if arguments.shell == _PLAIN else (value, text)
+        shown = (value, text) if describes else (value,)
         console.program("\t".join(map(printable, shown)))
     return ExitStatus.DONE
 
@@ -150,7 +147,7 @@ _KNOWN: Mapping[str, Callable[[], Iterable[Candidate]]] = {
     "environments": _environments,
     "backends": _backends,
     "format": _formats,
-    "shell": lambda: [(name, "") for name in ("sh", "bash", "zsh", "fish", "pwsh")],
+    "shell": lambda: [(shell.name, "") for shell in shells.known()],
     "platforms": lambda: [(name, "") for name in _matrix().platforms],
     "platform": lambda: [(name, "") for name in _matrix().platforms],
     "python": lambda: [(row.version, f"released {row.released}") for row in reversed(_matrix().pythons)],

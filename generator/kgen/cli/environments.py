@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
     from kgen.condafiles import CondaFile
     from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
+    from kgen.shells import Shell
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
@@ -237,7 +238,7 @@ def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selectio
         prefix=source.prefix,
         python=locked.python,
         variables=variables,
-        hooks=render_hooks(locked.environment, variables),
+        hooks=render_hooks(locked.environment, variables, in_locks=False),
         conda=source.conda,
         configuration=selected.configuration,
     )
@@ -423,75 +424,65 @@ def entered(source: Source) -> dict[str, str | None]:
 
 
 def _activate(arguments: argparse.Namespace) -> ExitStatus:
-    suffix = _SUFFIXES[_which_shell(arguments.shell)[0]]
-    source = realised(arguments.environment, arguments)
-    console.program((source.prefix / _SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
+    shell, _ = _which_shell(arguments.shell)
+    source = _with_script(realised(arguments.environment, arguments), shell)
+    script = _script(source, shell)
+    console.program(script.read_text(encoding="utf-8"))
     if host.is_terminal(sys.stdout):
-        way = f"kgen activate {arguments.environment} | source" if suffix == "fish" else None
-        console.hints([way or f'eval "$(kgen activate {arguments.environment})"'])
+        console.hints([shell.hint(arguments.environment, script)])
     return ExitStatus.DONE
 
 
-_SUFFIXES = {
-    **dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"), "sh"),
-    "fish": "fish",
-    **dict.fromkeys(("pwsh", "powershell"), "ps1"),
-}
-"""Shell -> the suffix of its activation."""
+def _script(source: Source, shell: Shell) -> Path:
+    """What enters an environment in a shell."""
+    return source.prefix / _SHARE / f"activate.{shell.suffix}"
 
 
-def _which_shell(asked: str | None) -> tuple[str, str]:
-    """The name of a shell that kgen knows, and the program: the one asked for, the one kgen was called from, $SHELL."""
+def _with_script(source: Source, shell: Shell) -> Source:
+    """The environment itself, made again if it is older than what kgen knows of the shell."""
+    if not _script(source, shell).exists():
+        sync(source, again=True)
+    return source
+
+
+def _which_shell(asked: str | None) -> tuple[Shell, str]:
+    """A shell that kgen knows, and its program: the one asked for, the one kgen was called from, $SHELL."""
+    from kgen import shells  # noqa: PLC0415 - `kgen run` needs none
+
     if asked is not None:
-        name = Path(asked).name
-        if name not in _SUFFIXES:
-            raise UsageError(
-                f"--shell: kgen knows no shell `{name}`", hints=[f"known are {', '.join(sorted(_SUFFIXES))}"]
-            )
-        return name, asked
+        return shells.recognised(asked), asked
     import shellingham  # noqa: PLC0415 - looks at the processes above this one
 
+    known = shells.programs()
     with contextlib.suppress(shellingham.ShellDetectionFailure, OSError):
         name, program = shellingham.detect_shell()
-        if name in _SUFFIXES:
-            return name, program
+        if name in known:
+            return known[name], program
     program = host.variable("SHELL") or "/bin/sh"
-    name = Path(program).name
-    return (name, program) if name in _SUFFIXES else ("sh", "/bin/sh")
+    shell = known.get(Path(program).name)
+    return (known["sh"], "/bin/sh") if shell is None else (shell, program)
 
 
 def _shell(arguments: argparse.Namespace) -> ExitStatus:
     if not arguments.jupyter:
-        _enter(realised(arguments.environment, arguments), *_which_shell(arguments.shell))
+        _enter(arguments, *_which_shell(arguments.shell))
     from kgen.cli import jupyter  # noqa: PLC0415 - rarely asked for
 
     return jupyter.install(realised(arguments.environment, arguments))
 
 
-def _enter(source: Source, name: str, program: str) -> NoReturn:
+def _enter(arguments: argparse.Namespace, shell: Shell, program: str) -> NoReturn:
     """Become a shell that reads the user's own files first and then enters the environment."""
-    share = source.prefix / _SHARE
-    script = share / f"activate.{_SUFFIXES[name]}"
-    added: dict[str, str | None] = {}
-    if name == "bash":
-        words = [program, "--rcfile", str(share / "bash/bashrc"), "-i"]
-    elif name == "zsh":
-        added = {"_KGEN_OLD_ZDOTDIR": host.variable("ZDOTDIR"), "ZDOTDIR": str(share / "zsh")}
-        words = [program, "-i"]
-    elif name == "fish":
-        words = [program, "--interactive", "--init-command", f"source {_fish_quoted(script)}"]
-    elif _SUFFIXES[name] == "ps1":
-        words = [program, "-NoExit", "-File", str(script)]
-    else:
-        added = {"_KGEN_OLD_ENV": host.variable("ENV"), "ENV": str(share / "sh/shrc")}
-        words = [program, "-i"]
-    if not host.is_terminal(sys.stdin):
+    is_terminal = host.is_terminal(sys.stdin)
+    if not is_terminal and not shell.reads_pipes:
+        raise UsageError(
+            f"stdin is no terminal, and {shell.name} reads commands from nothing else",
+            hints=[f"kgen run {arguments.environment} -- {shlex.quote(program)} FILE"],
+        )
+    source = _with_script(realised(arguments.environment, arguments), shell)
+    borrowed = {name: host.variable(name) for name in shell.borrows}
+    entry = shell.enter(program, source.prefix / _SHARE, borrowed)
+    if not is_terminal:
         # with `-i` a shell without a terminal would complain about job control
         console.say("note: stdin is no terminal: the shell reads its commands from there")
-    process.replace(words, env=added)
-
-
-def _fish_quoted(path: Path) -> str:
-    from kgen.emitters.quoting import quote_fish  # noqa: PLC0415 - only fish needs it
-
-    return quote_fish(str(path))
+    process.replace(entry.words, env=entry.changes)

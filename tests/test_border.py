@@ -195,10 +195,9 @@ def test_a_value_that_is_none(cloned: Path, kgen: Callable[..., Said], change: t
     ]  # fmt: skip
     for words in calls:
         said = kgen(*words)
-        assert said.status in ({0, 2} if words[0] == "diff" else {1, 2} if words[0] == "check" else {2}), (
-            words,
-            said.err,
-        )
+        # `doctor` looks at the machine, and asks the matrix nothing about a backend that it does not know
+        allowed = {"diff": {0, 2}, "check": {1}, "doctor": {1, 2}}
+        assert said.status in allowed.get(words[0], {2}), (words, said.err)
         assert said.text.replace("\n", "").isprintable()
         assert not re.search(r"(?m)^(RUN|touch|rm|--extra)", said.text)
     assert kgen("check", "jax-cuda12").status == 1

@@ -13,24 +13,24 @@ import pytest
 from tests.command import LOCK, SOLVE, Kgen
 from tests.index import Index
 
-from kgen.cli import arguments
+from kgen.cli import main
 from kgen.errors import MEANINGS, ExitStatus
 
 FULL = Path("/dev/full")
 BROKEN = """
 import sys
-import kgen.cli.{module} as broken
+from kgen.matrix import origin
 from kgen.cli.main import run
-def fail(*_):
+def fail():
     raise {fault}
-broken.run = fail
+origin.current = fail
 sys.exit(run(sys.argv[1:]))
 """
 
 
-def broken(folder: Path, fault: str, *words: str, module: str = "solving") -> subprocess.CompletedProcess[str]:
+def broken(folder: Path, fault: str, *words: str) -> subprocess.CompletedProcess[str]:
     """kgen with a bug in it."""
-    program = BROKEN.format(module=module, fault=fault)
+    program = BROKEN.format(fault=fault)
     return subprocess.run(
         [sys.executable, "-c", program, *words], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -88,7 +88,7 @@ def test_debug_changes_nothing_else(kgen: Kgen) -> None:
     ],
 )
 def test_whose_debug_it_is(words: list[str], kept: list[str], debug: bool) -> None:  # noqa: FBT001 - a row of a table
-    assert arguments.without_debug(words) == (kept, debug)
+    assert main.without_debug(words) == (kept, debug)
 
 
 def test_every_status_has_a_meaning_and_stands_in_the_readme() -> None:

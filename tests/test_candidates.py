@@ -19,7 +19,7 @@ from kgen.matrix.candidates import (
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
-from kgen.solver.explain import may_be_had
+from kgen.solver.explanation import may_be_had
 from kgen.solver.problem import Problem
 
 ACCELERATORS = (CPU, Accelerator(11), Accelerator(12), Accelerator(12, 6), Accelerator(13))

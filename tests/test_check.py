@@ -257,6 +257,15 @@ def test_two_hashes_of_one_file(locked: Kgen) -> None:
     assert found(locked) == [("hash", "numpy-cpu", AGAIN)]
 
 
+def test_files_of_this_machine_are_for_nobody_else(locked: Kgen) -> None:
+    path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    url = re.sub(r'url = "[^"]*/([^/"]+\.whl)"', r'url = "file:///elsewhere/\1"', path.read_text(), count=1)
+    path.write_text(lockfiles.seal("".join(url.splitlines(keepends=True)[:-1])))
+    (reason, environment, _) = found(locked, "numpy")[0]
+    assert (reason, environment) == ("local", "numpy-cpu")
+    assert "names files of this machine, which nobody else has there" in locked("check", "numpy").stdout
+
+
 # -- against the matrix ------------------------------------------------------------------------------------------------
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from tests.command import Kgen
 
-from kgen.cli import arguments, manual
-from kgen.cli.completing import candidates
-from kgen.cli.main import _COMMANDS
+from kgen.cli import main, manual, registry
+from kgen.cli.completion import completions
 from kgen.shells import known
 from kgen.templates import render
 
 MANUAL = Path(__file__).parents[1] / "docs/man"
-COMMANDS = {name for name, _ in arguments.commands()}
+COMMANDS = set(registry.declarations())
 
 
 @pytest.fixture(name="inside")
@@ -35,7 +34,7 @@ def _inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def values(*words: str) -> set[str]:
     *before, current = words
-    return {value for value, _ in candidates(before, current)}
+    return {value for value, _ in completions(main.kgen(), before, current)}
 
 
 OTHERS = {
@@ -48,7 +47,7 @@ OTHERS = {
 
 class TestCandidates:
     def test_commands(self) -> None:
-        assert values("") == COMMANDS == set(_COMMANDS)
+        assert values("") == COMMANDS
         assert values("s") == {"solve", "sync", "shell"}
         assert values("matrix", "sh") == {"show"}
 

@@ -17,15 +17,16 @@ from packaging.specifiers import SpecifierSet
 from rattler.exceptions import SolverError
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
+from kgen.explain import report
 from kgen.lockers.conda.session import CondaOutcome, CondaSession
 from kgen.lockers.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.model.causes import Refusal, RefusalKind
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
 from kgen.rattlertool import Rattler
-from kgen.solver import report
 
 CHANNELS = ("conda-forge",)
 ALL = ("tensorflow", "jax", "torch")
@@ -177,7 +178,7 @@ tensorflow-cuda12: conda-forge has no build of TensorFlow for this
             == """\
 jax-cuda12: conda-forge has no packages for this on linux-64
   you asked for no-such-thing >=2 (dependencies)
-without `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
+dropping `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
         )
         assert "No candidates were found for no-such-thing" in outcome.tree
 
@@ -185,13 +186,13 @@ without `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
         outcome = session.full(ask("torch", driver=DriverVersion("470.42.01")))
         text = told(outcome)
         assert "you asked for a driver for CUDA 11.2 (--driver)" in text
-        assert "a newer driver gives pytorch 2.12.0" in text
+        assert "dropping `--driver 470.42.01` gives pytorch 2.12.0" in text
 
     @pytest.mark.parametrize(("flag", "as_of"), [("--exclude-newer", False), ("--as-of", True)])
     def test_a_cutoff_that_is_too_early(self, session: CondaSession, flag: str, *, as_of: bool) -> None:
         text = told(session.full(ask("jax", cutoff=datetime.date(2020, 1, 1), as_of=as_of)))
         assert f"nothing published after 2020-01-01 ({flag})" in text
-        assert f"without {flag} gives jax 0.9.2" in text
+        assert f"dropping `{flag}` gives jax 0.9.2" in text
 
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -271,7 +272,9 @@ def test_differential(
 
     Each pair of environment and platform, with the `__cuda` that kgen assumes and without one.
     """
-    why = Conflict(request=ask("jax"), message="none", causes=(), suggestions=())
+    why = Conflict(
+        request=ask("jax"), refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, CHANNELS),), causes=(), suggestions=()
+    )
     monkeypatch.setattr("kgen.lockers.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
     session = CondaSession(matrix, CHANNELS, lambda: rattler)
     solved, other, refused, without = 0, [], [], []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -18,8 +17,8 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
 
 from kgen import condafiles, rattlertool
-from kgen.cli import conda as cli
-from kgen.cli.plan import Plan
+from kgen.actions import conda as action
+from kgen.actions.plan import Plan
 from kgen.errors import UsageError
 from kgen.settings import Settings
 
@@ -282,10 +281,10 @@ class TestRefusedAtOnce:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
         planned = Plan(settings=Settings(root=tmp_path), requests=(), notes=())
         with pytest.raises(UsageError) as caught:
-            cli.asked(argparse.Namespace(conda=True, channel=None), planned)
+            action.asked(planned, flag=True, channels=False)
         assert caught.value.message == "conda locks need py-rattler, which is not installed"
         assert caught.value.hints == ("pip install 'keras-kgen[conda]'",)
-        assert not cli.asked(argparse.Namespace(conda=False, channel=None), planned)
+        assert not action.asked(planned, flag=False, channels=False)
 
     def test_portable_and_base(self, conda: Kgen, project: Path) -> None:
         (project / "kgen.toml").write_text('conda = "base"\nportable = true\n')

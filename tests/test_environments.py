@@ -102,6 +102,25 @@ class TestSync:
         )
         assert {path: path.lstat().st_mtime_ns for path in prefix(synced).rglob("*")} == before
 
+    def test_an_environment_that_came_with_a_repository_is_never_entered(self, synced: Kgen, tmp_path: Path) -> None:
+        """Down to kgen's own record, at the very same path: it was made by somebody else's kgen."""
+        program = prefix(synced) / "bin/says"
+        program.write_text(f"#!/bin/sh\necho said; touch {tmp_path}/executed\n")
+        program.chmod(0o755)
+        words = ("numpy", "--", "says")
+        assert synced("run", "--no-sync", *words).stdout == "said\n"
+        (tmp_path / "executed").unlink()
+        me = {"XDG_STATE_HOME": str(tmp_path / "me")}
+        refused = synced("run", "--no-sync", *words, **me)  # type: ignore[arg-type]
+        assert refused.status == 4
+        assert "is not on disk as it is locked" in refused.stderr
+        again = synced("run", *words, **me)  # type: ignore[arg-type]
+        assert again.status == 127
+        assert "numpy-cpu: made in" in again.stderr
+        assert not (tmp_path / "executed").exists()
+        assert (tmp_path / "me/kgen/token").stat().st_mode & 0o777 == 0o600
+        assert synced("sync", "numpy", **me).stderr.startswith("numpy-cpu: is as locked")  # type: ignore[arg-type]
+
     def test_git_ignores_the_environments(self, synced: Kgen) -> None:
         subprocess.run(["git", "init", "-q"], cwd=synced.folder, check=True)
         status = subprocess.run(

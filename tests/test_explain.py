@@ -12,11 +12,12 @@ from tests.command import SOLVE, Kgen, Result
 from tests.test_report import solved
 from tests.test_scenarios import FOLDER, matrix_of, read, with_base
 
+from kgen.explain import explanation
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.solver import explain
+from kgen.solver.explanation import explain, may_be_had
 from kgen.solver.resolve import attempt
 
 EXPLAIN = ("explain", *SOLVE[1:])
@@ -31,7 +32,7 @@ def versions(done: Result) -> dict[str, dict[str, Any]]:
 def explained(scenario: str, package: str | None = None) -> str:
     resolution = solved(scenario)
     matrix = matrix_of(with_base(read(FOLDER / f"{scenario}.toml")), "seen")
-    return explain.text(resolution, explain.explain(matrix, resolution, package))
+    return explanation.text(resolution, explain(matrix, resolution, package))
 
 
 def test_what_company_holds_back() -> None:
@@ -50,7 +51,7 @@ def test_backends_apart(kgen: Kgen) -> None:
         *EXPLAIN, "torch", "tensorflow", "--together", "all", "--cuda", "12", "--newest", "tensorflow", "--json"
     )
     tensorflow = versions(done)["tensorflow"]
-    apart = "an environment for each backend: without `--together all`"
+    apart = "an environment for each backend: dropping `--together all`"
     assert {way["change"]: way["gives"]["tensorflow"] for way in tensorflow["ways"]}[apart] == tensorflow["newest"]
 
 
@@ -79,7 +80,7 @@ def test_as_text(kgen: Kgen) -> None:
 def test_a_wish_of_the_users_own(kgen: Kgen) -> None:
     keras = versions(kgen(*EXPLAIN, "jax", "--keras", "<3.10", "--json"))["keras"]
     assert [cause["source"] for cause in keras["held-by"]] == ["--keras"]
-    assert "without `--keras '<3.10'`" in [way["change"] for way in keras["ways"]]
+    assert "dropping `--keras '<3.10'`" in [way["change"] for way in keras["ways"]]
 
 
 def test_a_library_by_its_role(kgen: Kgen) -> None:
@@ -123,7 +124,7 @@ def test_what_is_not_solved_has_no_solution(matrix: CompatibilityMatrix) -> None
                     name=name, backends=(name,), accelerator=accelerator, python=python, platform=platform,
                     requirements=(Requirement(f"{row.framework}=={version}"),),
                 )  # fmt: skip
-                if not explain.may_be_had(matrix, row.framework, version, request):
+                if not may_be_had(matrix, row.framework, version, request):
                     ruled_out += 1
                     assert attempt(matrix, request) is None
     assert ruled_out > 100

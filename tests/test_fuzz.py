@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 
 import pytest
 import tomli
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kgen import condafiles, condarc, fields, freshness, host, lockfiles, project
 from kgen import settings as settings_of_kgen
-from kgen.cli import arguments, plan
+from kgen.actions import plan
+from kgen.cli import main
+from kgen.cli.request import flags_from
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError
 from kgen.installers import environment, verify
@@ -270,11 +273,11 @@ def flags_reader(folder: Path, matrix: CompatibilityMatrix) -> Reader:
             parts = [str(one) for pair in json.loads(text).items() for one in pair if one != ""]
         except (ValueError, AttributeError, RecursionError):
             parts = text.split()
-        argv = ["solve", *parts]
-        parsed = arguments.parser(argv).parse_args(argv)
-        if parsed.command != "solve" or parsed.version:
+        try:
+            parsed = main.parse(["solve", *parts])
+        except typer.Exit:  # it asks for help
             return None
-        return plan.make(arguments.request_flags(parsed), matrix, folder)
+        return plan.make(flags_from(parsed.command, parsed.parameters), matrix, folder)
 
     return Reader((words,), lambda one: json.dumps(one, default=str), read, 78)
 

@@ -21,6 +21,9 @@ from kgen import lockfiles, settings
 from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
+from kgen.explain import report
+from kgen.explain.facts import requires_text
+from kgen.explain.reasons import reason_rule, reason_subject, warning_text
 from kgen.fields import request_of
 from kgen.freshness import hand_edited
 from kgen.installers.environment import link
@@ -31,9 +34,10 @@ from kgen.lockers.session import with_whole
 from kgen.lockers.uv import _cutoff, stand_ins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import Reason
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Conflict, Reason, Resolution, SourceRelease
+from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.resolve import solve
 from kgen.validate.diagnosis import diagnose
 
@@ -74,7 +78,7 @@ def refused(found: Resolution | Conflict) -> Conflict:
 
 
 def reason_for(package: str, found: Resolution) -> Reason:
-    (reason,) = (one for one in found.why if one.subject.split()[0] == package)
+    (reason,) = (one for one in found.why if one.package == package)
     return reason
 
 
@@ -164,7 +168,7 @@ def test_theano_pymc_serves_what_theano_does_and_is_taken_where_it_is_asked_for(
         assert "theano" not in found
     refused(ask(matrix, "keras2-theano-pymc", "3.9"))
     conflict = refused(ask(matrix, "keras2-theano-pymc", "3.8", "numpy>=1.22"))
-    assert [cause.requires for cause in conflict.causes] == ["numpy>=1.22", "numpy >=1.9.1,<1.22"]
+    assert [requires_text(cause) for cause in conflict.causes] == ["numpy>=1.22", "numpy >=1.9.1,<1.22"]
     for words in (["--require", "theano-pymc<1.1"], ["--dependency", "Theano_PyMC"]):
         answer = json.loads(kgen("solve", "theano", "--cpu", "--json", *words).stdout)["solution"]
         assert answer["environment"] == "keras2-theano-cpu"
@@ -181,7 +185,7 @@ def test_why_theano_pymc_is_there_is_said(kgen: Kgen) -> None:
 def test_keras_cannot_import_a_later_theano_pymc(matrix: CompatibilityMatrix) -> None:
     pinned = ask(matrix, "keras2-theano-pymc", "3.7", "theano-pymc==1.1.2")
     assert isinstance(pinned, Resolution)
-    assert any("has no MRG_RandomStreams" in warning for warning in pinned.warnings)
+    assert any("has no MRG_RandomStreams" in warning_text(warning) for warning in pinned.warnings)
     theirs = {one.version for one in pinned.sources if one.name == "theano-pymc"}
     assert theirs == {release.version for release in matrix.framework("theano-pymc").releases}
 
@@ -193,17 +197,16 @@ def test_keras_2_takes_no_tensorflow_that_it_fails_on(matrix: CompatibilityMatri
     assert "protobuf<3.21" in found.constraints
     conflict = refused(ask(matrix, "keras2-tensorflow", "3.7", "tensorflow==1.15.5", "keras==2.2.4"))
     cause = next(cause for cause in conflict.causes if cause.subject.startswith("tensorflow"))
-    assert cause.requires == "keras >=2.3,<2.4"
+    assert requires_text(cause) == "keras >=2.3,<2.4"
     release = matrix.release("tensorflow", Version("1.15.5"))
     assert release is not None
-    assert "train wrongly" in release.builds[0].adds[f"keras{cause.requires.removeprefix('keras ')}"]
+    assert "train wrongly" in release.builds[0].adds[f"keras{requires_text(cause).removeprefix('keras ')}"]
 
 
 def test_cntk_is_for_one_python(matrix: CompatibilityMatrix) -> None:
     assert solved(ask(matrix, "keras2-cntk", "3.6"))["cntk"] == "2.7.post2"
-    assert (
-        "no stable CNTK for the CPU on linux-64 has a wheel for Python 3.7"
-        in refused(ask(matrix, "keras2-cntk", "3.7")).message
+    assert "no stable CNTK for the CPU on linux-64 has a wheel for Python 3.7" in report.message(
+        refused(ask(matrix, "keras2-cntk", "3.7"))
     )
 
 
@@ -211,17 +214,20 @@ def test_cntk_is_for_one_python(matrix: CompatibilityMatrix) -> None:
 def test_what_wheels_lack_is_refused_and_the_channel_named(
     matrix: CompatibilityMatrix, backend: str, channel: str
 ) -> None:
-    message = refused(ask(matrix, f"keras2-{backend}", "3.6", on=CUDA_12)).message
-    assert "is built for CUDA 12 on linux-64; " in message
+    message = report.message(refused(ask(matrix, f"keras2-{backend}", "3.6", on=CUDA_12)))
+    assert " for CUDA 12 on linux-64; " in message
+    assert message.startswith("the matrix has no row for a stable ")
     assert channel in message
-    assert channel not in refused(ask(matrix, f"keras2-{backend}", "3.12")).message
+    assert channel not in report.message(refused(ask(matrix, f"keras2-{backend}", "3.12")))
 
 
 def test_a_refusal_speaks_of_its_generation_alone(kgen: Kgen) -> None:
     """TensorFlow has builds for CUDA 12, and none of them is for Keras 2."""
     result = kgen("solve", "tensorflow", "--generation", "keras2", "--cuda", "12")
     assert result.status == 3
-    assert result.stderr.startswith("error: keras2-tensorflow-cuda12: no stable TensorFlow is built for CUDA 12 on ")
+    assert result.stderr.startswith(
+        "error: keras2-tensorflow-cuda12: the matrix has no row for a stable TensorFlow for CUDA 12 on "
+    )
     assert "\n  tensorflow 1.15.5-2.2.3 is built for the CPU only\n" in result.stderr
 
 
@@ -239,12 +245,12 @@ def test_keras_core_gets_the_tensorflow_that_it_imports(matrix: CompatibilityMat
             reason = reason_for("tensorflow", found)
             version = found.packages["tensorflow"]
             assert (version < Version("2.16")) is old
-            assert reason.subject == f"tensorflow {version}"
-            assert "run here" in reason.source
+            assert reason_subject(reason) == f"tensorflow {version}"
+            assert "run here" in "; ".join(reason.sources)
             declared = "and requires by that name" if str(release.version) == "0.1.0" else "which it does without"
-            assert reason.rule.startswith("newest that keras-core can import, ")
-            assert declared in reason.rule
-            assert reason.rule.endswith("; for the CPU")
+            assert reason_rule(reason).startswith("newest that keras-core can import, ")
+            assert declared in reason_rule(reason)
+            assert reason_rule(reason).endswith("; for the CPU")
             (asked,) = (text for text in found.install if text.startswith("tensorflow"))
             whole = declared.startswith("and") or platform in {"linux-aarch64", "osx-arm64"}
             assert asked in ({f"tensorflow=={version}"} if whole else {f"tensorflow-cpu=={version}"})
@@ -257,7 +263,7 @@ def test_the_tensorflow_beside_another_framework_is_for_the_cpu(
     found = ask(matrix, f"keras-core-{backend}", "3.11", on=Accelerator(cuda=cuda))
     assert isinstance(found, Resolution)
     assert f"tensorflow-cpu=={found.packages['tensorflow']}" in found.install
-    assert reason_for("tensorflow", found).rule.endswith(
+    assert reason_rule(reason_for("tensorflow", found)).endswith(
         f"; for the CPU, so that CUDA and cuDNN are those of {backend} alone"
     )
     assert all("nvidia" not in text for text in found.install if "tensorflow" in text)
@@ -269,10 +275,10 @@ def test_a_whole_tensorflow_says_whose_cudnn_it_finds(matrix: CompatibilityMatri
     shared = ask(matrix, "keras-core-jax", "3.11", *wishes, "tensorflow>=2.15", on=CUDA_12)
     assert isinstance(shared, Resolution)
     said = f"; built for CUDA 12.2, it may compute with that of jax: both have the one cuDNN {shared.cudnn}"
-    assert reason_for("tensorflow", shared).rule.endswith(said)
+    assert reason_rule(reason_for("tensorflow", shared)).endswith(said)
     apart = ask(matrix, "keras-core-torch", "3.11", "keras-core==0.1.0", on=CUDA_12)
     assert isinstance(apart, Resolution)
-    assert reason_for("tensorflow", apart).rule.endswith(
+    assert reason_rule(reason_for("tensorflow", apart)).endswith(
         "; it finds no CUDA and cuDNN that it is built for, and computes on the CPU,"
         " so that CUDA and cuDNN are those of torch alone"
     )
@@ -328,7 +334,7 @@ def test_a_cpu_build_is_sound_where_that_for_cuda_is_not(matrix: CompatibilityMa
     refused(ask(matrix, "tensorflow", "3.10", on=CUDA_11, day="2023-09-01"))
     pinned = ask(matrix, "tensorflow", "3.10", "tensorflow==2.13.0", on=CUDA_11)
     assert isinstance(pinned, Resolution)
-    assert any("is to be avoided: its wheel does not find" in warning for warning in pinned.warnings)
+    assert any("is to be avoided: its wheel does not find" in warning_text(warning) for warning in pinned.warnings)
 
 
 def test_what_was_deleted_and_put_back_is_taken_and_said(matrix: CompatibilityMatrix) -> None:
@@ -337,10 +343,13 @@ def test_what_was_deleted_and_put_back_is_taken_and_said(matrix: CompatibilityMa
     assert isinstance(found, Resolution)
     assert (solved(found)["jax"], solved(found)["tensorflow"]) == ("0.4.13", "2.13.0")
     assert found.republished == {"jaxlib": dt.date(2025, 12, 5)}
-    assert any("jaxlib that are locked were put on the index again on 2025-12-05" in text for text in found.warnings)
+    assert any(
+        "jaxlib that are locked were put on the index again on 2025-12-05" in warning_text(one)
+        for one in found.warnings
+    )
     later = ask(matrix, "keras-core-jax", "3.10", "jax==0.4.13")
     assert isinstance(later, Resolution)
-    assert not any("put on the index again" in text for text in later.warnings)
+    assert not any("put on the index again" in warning_text(one) for one in later.warnings)
     assert _cutoff(dt.date(2023, 9, 1), found.republished) == [
         "--exclude-newer",
         "2023-09-02T00:00:00Z",
@@ -369,16 +378,16 @@ def test_what_is_imported_undeclared_counts_with_what_it_needs_itself(matrix: Co
 def test_a_gpu_of_that_day_is_refused_and_its_place_named(
     matrix: CompatibilityMatrix, backend: str, on: Accelerator, place: str
 ) -> None:
-    assert place in refused(ask(matrix, f"keras-core-{backend}", "3.10", on=on, day="2023-09-01")).message
-    today = refused(ask(matrix, f"keras-core-{backend}", "3.8", on=on)).message
+    assert place in report.message(refused(ask(matrix, f"keras-core-{backend}", "3.10", on=on, day="2023-09-01")))
+    today = report.message(refused(ask(matrix, f"keras-core-{backend}", "3.8", on=on)))
     assert place not in today
 
 
 @pytest.mark.parametrize(
     ("words", "flag", "hint"),
     [
-        (("--as-of", "2023-09-01"), "--as-of", "--generation keras-core without `--as-of` gives torch 2."),
-        (("--exclude-newer", "2023-09-01"), "--exclude-newer", "without `--exclude-newer` gives torch 2."),
+        (("--as-of", "2023-09-01"), "--as-of", "--generation keras-core and dropping `--as-of` gives torch 2."),
+        (("--exclude-newer", "2023-09-01"), "--exclude-newer", "dropping `--exclude-newer` gives torch 2."),
     ],
 )
 def test_a_day_is_called_as_it_was_typed(kgen: Kgen, words: tuple[str, str], flag: str, hint: str) -> None:
@@ -401,7 +410,9 @@ def test_a_lock_is_the_same_whatever_its_day_was_called(matrix: CompatibilityMat
         found = ask(matrix, "jax", "3.11", day="2024-09-01")
         again = solve(matrix, found.request._replace(as_of=as_of))
         assert isinstance(again, Resolution)
-        assert any(("--as-of 2024-09-01" in reason.rule) is as_of for reason in again.why)
+        assert any(
+            ("--as-of 2024-09-01" in reason_rule(reason, again.request.cutoff_flag)) is as_of for reason in again.why
+        )
         return pylock.render(
             dataclasses.replace(LOCK, resolution=again),
             platform=matrix.platforms["linux-64"],
@@ -450,7 +461,7 @@ def test_the_whole_of_a_framework_in_the_place_of_its_part(matrix: Compatibility
     assert whole is not None
     assert whole.install[0] == f"tensorflow=={found.packages['tensorflow']}"
     assert "tensorflow-cpu" not in whole.packages
-    assert whole.why[0].rule.endswith("; whole, as a dependency requires it, and not tensorflow-cpu")
+    assert reason_rule(whole.why[0]).endswith("; whole, as a dependency requires it, and not tensorflow-cpu")
     jax = ask(matrix, "jax", "3.12")
     assert isinstance(jax, Resolution)
     assert with_whole(matrix, jax, {"jax", "jaxlib"}) is None
@@ -467,7 +478,7 @@ def test_two_projects_that_are_one_module_are_not_locked_together(matrix: Compat
 def test_what_ended_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
     found = ask(matrix, "keras2-theano", "3.7")
     assert isinstance(found, Resolution)
-    assert [warning.partition(": ")[0] for warning in found.warnings] == [
+    assert [warning_text(warning).partition(": ")[0] for warning in found.warnings] == [
         "multi-backend Keras 2 was last supported on 2020-04-30",
         "Theano was last supported on 2020-07-27",
     ]

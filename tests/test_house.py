@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,50 @@ def test_a_backend_is_data() -> None:
         if branch.search(line)
     ]
     assert not found
+
+
+def prose_in(source: str) -> Iterator[str]:
+    """The strings of a module that hold two words one after the other, documentation apart; `X` stands for a value."""
+    tree = ast.parse(source)
+    apart = {
+        id(part)
+        for node in ast.walk(tree)
+        for part in (
+            [node.value] if isinstance(node, ast.Expr) else node.values if isinstance(node, ast.JoinedStr) else []
+        )
+        if isinstance(part, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            text = node.value
+        else:
+            continue
+        if re.search(r"[A-Za-z]{2,},? \w|\w,? [A-Za-z]{2,}", text):
+            yield f"{node.lineno}: {text}"
+
+
+def test_the_solver_holds_no_prose() -> None:
+    """What it answers are values; the words for them are in `kgen.explain`."""
+    found = [
+        f"{path.relative_to(ROOT)}:{text}"
+        for path in sorted((PACKAGE / "solver").rglob("*.py"))
+        for text in prose_in(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('x = f"needs {role}"', ["1: needs X"]),
+        ('x = f"{change} gives"', ["1: X gives"]),
+        ('raise ValueError("no release fits")', ["1: no release fits"]),
+        ('"""What a module is about."""', []),
+        ('x = f"{name}=={version}"', []),
+        ('x = ", ".join(names)', []),
+    ],
+)
+def test_prose_is_known_from_values(line: str, found: list[str]) -> None:
+    assert list(prose_in(line)) == found

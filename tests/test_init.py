@@ -8,8 +8,8 @@ import tomli
 from packaging.version import Version
 
 from kgen import settings
-from kgen.cli import plan
-from kgen.cli.init import write_settings
+from kgen.actions import plan
+from kgen.actions.init import write_settings
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix, load

@@ -12,7 +12,7 @@ import pytest
 from tests.command import LOCK, Kgen, Result
 from tests.test_lock import states, versions
 
-from kgen.cli import holding
+from kgen.actions import keep
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
@@ -78,7 +78,7 @@ class TestPython:
             (locks / f"{name}-cuda12" / "pylock.linux-64.toml").write_text(text)
         requests = [TestKept.request(name=name)._replace(python="3.13", python_open=python_open) for name in asked]
         notes: list[str] = []
-        found = holding.keep(matrix, requests, locks, upgraded=(), merge=False, notes=notes)
+        found = keep.keep(matrix, requests, locks, upgraded=(), merge=False, notes=notes)
         return {one.name: one.python for one in found}, notes
 
     def test_it_stays_and_new_environments_get_it_too(self, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ class TestMerge:
         assert kgen(*LOCK, "jax", "--cpu", "--require", "jax<0.10").status == 0
         commit(kgen.folder, "a wish")
         said = self.merged(kgen, status=1)
-        assert f"{PYLOCK}: not merged: the two sides were asked for something else (requirements)\n" in said
+        assert f"{PYLOCK}: not merged: the two sides were asked for something else (require)\n" in said
         assert "hint: merge the settings, then `kgen lock --merge`\n" in said
         assert "<<<<<<< ours" in (kgen.folder / PYLOCK).read_text()
         assert git(kgen.folder, "diff", "--name-only", "--diff-filter=U").split() == [PYLOCK]

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 import kgen
 from kgen.errors import ExitStatus, MatrixError
+from kgen.explain.reasons import reason_rule
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.records import Build, Provenance, Release
 from kgen.model.accelerator import Accelerator
@@ -385,6 +386,6 @@ def test_what_torch_compiles_with(
     found = solve(matrix, asked)
     assert isinstance(found, Resolution), found
     assert [text for text in found.install if text.startswith("setuptools")] == ([named] if named else [])
-    assert [reason.rule for reason in found.why if reason.subject == "setuptools"] == (
+    assert [reason_rule(reason) for reason in found.why if reason.package == "setuptools"] == (
         [f"torch {version} needs {named} and does not state it"] if named else []
     )

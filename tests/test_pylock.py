@@ -21,11 +21,12 @@ from kgen.lockers import pylock
 from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import NewestRelease, Reason, Warning, WarningKind  # noqa: A004 - as it is declared
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Reason, Resolution
+from kgen.model.resolution import Resolution
 
 REQUEST = EnvironmentRequest(
     name="jax",
@@ -53,8 +54,8 @@ RESOLUTION = Resolution(
     cudnn=Version("9.10.2.21"),
     driver=DriverVersion("525.60.13"),
     local={},
-    warnings=('it is "fine"',),
-    why=(Reason(subject="jax 0.9.0", rule="newest", source='a "source"\nof two lines'),),
+    warnings=(Warning(WarningKind.YANKED, "jax", Version("0.9.0"), 'it is "fine"'),),
+    why=(Reason("jax", Version("0.9.0"), NewestRelease.NEWEST, ('a "source"\nof two lines',)),),
 )
 WHEEL = LockedWheel(
     name="jax",
@@ -101,7 +102,7 @@ cuda = "12.6"
 cudnn = "9.10.2.21"
 driver = ">=525.60.13"
 size = 3000000000
-warnings = ["it is \\"fine\\""]
+warnings = ["jax 0.9.0 was yanked: it is \\"fine\\""]
 hooks = "HOOKS"
 
 [tool.kgen.packages]
@@ -116,7 +117,7 @@ KERAS_BACKEND = "jax"
 
 [[tool.kgen.why]]
 subject = "jax 0.9.0"
-rule = "newest"
+rule = "newest release"
 source = "a \\"source\\"\\nof two lines"
 # sha256 of the lines above: SEAL
 """
@@ -218,10 +219,13 @@ def test_any_text_survives(text: str) -> None:
 
 @pytest.mark.parametrize("value", ['"]\nevil = "1', "\x00\x1f\x7f", "\\", "'''", "\N{GRINNING FACE}", "a\r\nb"])
 def test_a_hostile_value_stays_a_value(matrix: CompatibilityMatrix, value: str) -> None:
-    resolution = RESOLUTION._replace(warnings=(value,), why=(Reason(subject=value, rule="", source=""),))
+    resolution = RESOLUTION._replace(
+        warnings=(Warning(WarningKind.KNOWN_BAD, "jax", text=value),),
+        why=(Reason(value, None, NewestRelease.NEWEST, (value,)),),
+    )
     table = tomli.loads(rendered(matrix, Lock(resolution=resolution, wheels=(WHEEL,))))["tool"]["kgen"]
-    assert table["warnings"] == [value]
-    assert table["why"] == [{"subject": value, "rule": "", "source": ""}]
+    assert table["warnings"] == [f"jax is to be avoided: {value}"]
+    assert table["why"] == [{"subject": value, "rule": "newest release", "source": value}]
     assert "evil" not in table
 
 

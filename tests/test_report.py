@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.test_scenarios import FOLDER, matrix_of, read, request_of, with_base
 
+from kgen.explain import report
 from kgen.model.resolution import Conflict, Resolution
-from kgen.solver import report
 from kgen.solver.resolve import solve
 
 
@@ -66,14 +66,14 @@ def test_a_conflict_between_frameworks() -> None:
     )
     assert report.hints(conflict) == (
         "--require 'tensorflow==2.20' gives tensorflow 2.20, torch 2.10",
-        "an environment for each backend: without `--together all` gives tensorflow 2.21, torch 2.10",
+        "an environment for each backend: dropping `--together all` gives tensorflow 2.21, torch 2.10",
     )
 
 
 def test_a_framework_that_is_not_built_for_it() -> None:
     conflict = refused("cuda/cpu-only-platform")
     assert report.conflict_text(conflict) == (
-        "torch-cuda12: no stable PyTorch is built for CUDA 12 on linux-aarch64\n"
+        "torch-cuda12: the matrix has no row for a stable PyTorch for CUDA 12 on linux-aarch64\n"
         "  torch 2.10-2.11 is built for CUDA 13.0 (2.11), the CPU only (2.10)"
     )
     assert report.hints(conflict) == (
@@ -102,9 +102,9 @@ def test_data_holds_what_the_issue_promises(name: str, key: str) -> None:
     if isinstance(found, Resolution):
         data = report.solution_data(found)
         assert data.keys() >= {*head, "cuda", "cudnn", "driver", "packages", "warnings", key}
-        assert all(reason.keys() == {"subject", "rule", "source"} for reason in data["why"])
+        assert all(reason.keys() == {"kind", "subject", "rule", "source"} for reason in data["why"])
     else:
         data = report.conflict_data(found)
-        assert data.keys() >= {*head, "message", "causes", key}
-        assert all(cause.keys() == {"subject", "requires", "source"} for cause in data["causes"])
-        assert all(suggestion.keys() == {"change", "gives"} for suggestion in data["suggestions"])
+        assert data.keys() >= {*head, "kind", "message", "causes", key}
+        assert all(cause.keys() == {"kind", "subject", "requires", "source"} for cause in data["causes"])
+        assert all(suggestion.keys() == {"kind", "change", "gives"} for suggestion in data["suggestions"])

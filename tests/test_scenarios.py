@@ -19,6 +19,7 @@ import tomli
 import tomlkit
 from packaging.version import Version
 
+from kgen.explain import report
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
@@ -26,7 +27,6 @@ from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
-from kgen.solver import report
 from kgen.solver.resolve import solve
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -37,13 +37,13 @@ TITLES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch", "numpy":
 KINDS = {
     "newer": r"--require '[\w-]+>=.*'",
     "older": r"--require '[\w-]+==.*'",
-    "keras": r"without `--keras .*`",
-    "cutoff": r"without `--exclude-newer`",
+    "keras": r"dropping `--keras .*`",
+    "cutoff": r"dropping `--exclude-newer`",
     "python": r"--python .*",
     "glibc": r"--glibc .*",
     "cuda": r"--cuda .*",
     "driver": r"--driver .*",
-    "gpu": r"without `--gpu .*`",
+    "gpu": r"dropping `--gpu .*`",
     "apart": r"an environment for each backend.*",
     "platform": r"--platform .*",
     "cpu": r"--cpu",
@@ -194,7 +194,7 @@ def answer(scenario: Mapping[str, Any], seen: str) -> dict[str, Any]:
     data = report.conflict_data(found)
     return {
         "message": data["message"],
-        "causes": [" | ".join(cause.values()) for cause in data["causes"]],
+        "causes": [" | ".join(cause[key] for key in ("subject", "requires", "source")) for cause in data["causes"]],
         "suggestions": {suggestion["change"]: suggestion["gives"] for suggestion in data["suggestions"]},
     }
 

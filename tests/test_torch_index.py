@@ -52,7 +52,7 @@ def test_a_solution_says_what_it_would_add(kgen: Kgen) -> None:
     without = kgen(*asked)
     assert without.stdout.endswith(f"\n  note: {GAIN}\n")
     assert json.loads(kgen(*asked, "--json").stdout)["solution"]["suggestions"] == [
-        {"change": "--torch-index", "gives": {"torch": "2.14.1"}}
+        {"kind": "own-index", "change": "--torch-index", "gives": {"torch": "2.14.1"}}
     ]
     # what it says is what one gets
     given = json.loads(kgen(*asked, "--torch-index", "--json").stdout)["solution"]
@@ -65,7 +65,7 @@ def test_an_explanation_says_it_too(kgen: Kgen) -> None:
     assert kgen(*asked, "--newest", "torch").stdout.endswith(f"\n\n  {GAIN}.\n")
     assert "--torch-index" not in kgen(*asked, "--newest", "cudnn").stdout
     (one,) = json.loads(kgen(*asked, "--json").stdout)["environments"]
-    assert one["suggestions"] == [{"change": "--torch-index", "gives": {"torch": "2.14.1"}}]
+    assert one["suggestions"] == [{"kind": "own-index", "change": "--torch-index", "gives": {"torch": "2.14.1"}}]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,16 @@ class TestTime:
             page(reader, f"{server.root}/{kind}")
         assert time.monotonic() - begun < 5 * PATIENCE
 
+    def test_many_answers_that_are_each_in_time(self, server: MeanServer) -> None:
+        """Each is quick, and together they would go on for ever."""
+        server.packed["quick"] = ("gzip", gzip.compress(b"<html></html>"))
+        begun = time.monotonic()
+        with WheelReader(cache=None, within=0.5) as reader, pytest.raises(OutsideError) as caught:  # noqa: PT012 - whichever
+            while time.monotonic() < begun + 60:
+                page(reader, f"{server.root}/quick")
+        assert "took longer than 0.5 s together" in caught.value.message
+        assert caught.value.hints[-1].endswith("export KGEN_TIMEOUT=1")
+
     def test_a_wheel_too(self, server: MeanServer, reader: WheelReader) -> None:
         begun = time.monotonic()
         with pytest.raises(OutsideError):

@@ -39,6 +39,11 @@ backends = [{backends}]
 accelerator = "{accelerator}"
 python = "3.11"
 platform = "linux-64"
+
+[tool.kgen.packages]
+
+[tool.kgen.variables]
+KERAS_BACKEND = "{backend}"
 """
 
 
@@ -62,6 +67,7 @@ def lock(project: Path, environment: str, *backends: str, packages: Mapping[str,
         accelerator=accelerator,
         backends=", ".join(f'"{backend}"' for backend in backends or (name,)),
         packages="\n".join(rows),
+        backend=(backends or (name,))[0],
     )
     (folder / "pylock.linux-64.toml").write_text(text)
     for hook, content in render_hooks(environment, {"KERAS_BACKEND": (backends or (name,))[0]}).items():
@@ -471,7 +477,7 @@ def test_what_was_loaded_is_asked_and_compared(
             "kgen validate",
         ),
         (("--python", "/nowhere", "numpy"), "`--python`: there is no interpreter /nowhere", "ls /nowhere"),
-        (("--no-lock", "--python", "/usr/bin/env", "jaxx"), "`jaxx` is no backend", "did you mean `jax`?"),
+        (("--no-lock", "--python", "/usr/bin/env", "jaxx"), "unknown backend `jaxx`", "did you mean `jax`?"),
         (("--timeout", "0"), "`--timeout` is not a number of seconds", "leave it out"),
         (("--device", "tpu"), "`kgen validate --device` cannot be `tpu`", "did you mean `gpu`?"),
     ],

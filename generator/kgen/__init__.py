@@ -1,3 +1,50 @@
-"""kgen: one reproducible, GPU-proven Keras environment per backend."""
+"""kgen: one reproducible, GPU-proven Keras environment per backend.
+
+`kgen.solve`, `kgen.lock`, `kgen.check` and `kgen.read_lock` are the actions behind the command line, for programs;
+:mod:`kgen.api` documents them. They are imported when they are first used: every module of kgen begins here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kgen.api import (
+        CheckResult,
+        Conflict,
+        KgenError,
+        Lockfile,
+        LockOptions,
+        LockResult,
+        Resolution,
+        check,
+        lock,
+        read_lock,
+        solve,
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "CheckResult",
+    "Conflict",
+    "KgenError",
+    "LockOptions",
+    "LockResult",
+    "Lockfile",
+    "Resolution",
+    "check",
+    "lock",
+    "read_lock",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(import_module("kgen.api"), name)
+    raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

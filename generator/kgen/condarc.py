@@ -215,7 +215,7 @@ def _scalar(value: object) -> str:
 def _expanded(value: object) -> str:
     """A URL with the variables in it filled in, as conda does."""
     if not isinstance(value, str):
-        raise TypeError(f"{mismatch(value, str)}, which names a URL")
+        raise TypeError(f"`{shown(_scalar(value))}` is no URL")
     return line(_filled(value)).rstrip("/")
 
 

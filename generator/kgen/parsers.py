@@ -31,7 +31,7 @@ _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern 
 """A user alone, as in `ssh://git@host`, is no secret."""
 FLAKE = "flake:kgen"
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
-OWN_INDEX = "true"
+OWN_INDEX = grammar.YES
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|" + grammar.URL
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"

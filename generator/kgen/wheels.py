@@ -18,6 +18,7 @@ import ssl
 import struct
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 import zipfile
@@ -334,6 +335,7 @@ class WheelReader:
             file that is not there is ignored. REQUESTS_CA_BUNDLE, which requests reads by itself, wins.
         indexes: the URLs of the indexes that the user has configured, with the credentials for them.
         patience: seconds that an answer may take, whatever its size.
+        within: seconds that all answers together may take, from now on; None for no such limit.
     """
 
     def __init__(
@@ -344,8 +346,11 @@ class WheelReader:
         certificates: str | None = None,
         indexes: Iterable[str] = (),
         patience: float = transport.PATIENCE,
+        within: float | None = None,
     ) -> None:
         self._logins = logins.Logins(indexes)
+        self._within = within
+        self._end = None if within is None else time.monotonic() + within
         self._patience = patience
         self._cache = cache
         self._cancel = cancel or threading.Event()
@@ -676,6 +681,11 @@ class WheelReader:
     def _refuse_if_cancelled(self, wheel: _Wheel) -> None:
         if self._cancel.is_set():
             raise Cancelled(f"interrupted while {wheel.filename} was being read")
+        if self._within is not None and self._end is not None and time.monotonic() >= self._end:
+            raise wheel.fault(
+                f"the answers of {wheel.host} and others took longer than {self._within:g} s together",
+                f"see whether the index answers; for one that is slow: export KGEN_TIMEOUT={2 * self._within:g}",
+            )
 
 
 def _auth(login: logins.Login) -> requests.auth.HTTPBasicAuth:

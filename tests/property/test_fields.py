@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from kgen import fields, resources
-from kgen.cli import arguments, plan
+from kgen.actions import plan
+from kgen.cli import main
+from kgen.cli.request import flags_from
 from kgen.fields import FIELDS, Scope, Shape
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.accelerator import CPU, Accelerator
@@ -72,9 +74,9 @@ def test_a_request_comes_back_from_the_command_that_asks_for_it(
 ) -> None:
     command = fields.lock_command(fields.request_of(fields.lock_data(request)))
     words = shlex.split(command)[1:]
-    parsed = arguments.parser(words).parse_args(words)
+    parsed = main.parse(words)
     folder = tmp_path_factory.getbasetemp()
-    planned = plan.make(arguments.request_flags(parsed), MATRIX, folder)
+    planned = plan.make(flags_from(parsed.command, parsed.parameters), MATRIX, folder)
     (asked,) = planned.requests
     concerned = _concerned(request, planned.settings)
     assert asked._replace(python_open=False) == concerned

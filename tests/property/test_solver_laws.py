@@ -29,16 +29,19 @@ from tests.property.strategies import (
     without,
 )
 
+from kgen.explain import report
+from kgen.explain.commands import flags_of
+from kgen.explain.facts import cause_data
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.model.causes import REQUEST, TermKind
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver import conflict as conflicts
-from kgen.solver import report
-from kgen.solver.problem import REQUEST, Problem
+from kgen.solver.problem import Problem
 from kgen.solver.resolve import solve
 from kgen.solver.search import search
 
@@ -146,7 +149,7 @@ def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> N
     assume(isinstance(found, Conflict))
     assert isinstance(found, Conflict)
     assert found.causes
-    if conflicts.impossible(problem) is not None:
+    if conflicts.without_candidates(problem) is not None:
         assert (
             reference.best(
                 model, without(ask, requirements=(), keras=None, glibc="99.0", driver=None, gpus=(), cutoff=None)
@@ -154,26 +157,29 @@ def test_a_conflict_is_one_and_each_cause_is_needed(model: Model, ask: Ask) -> N
             is None
         )
         return
-    units = conflicts.minimal_units(problem)
-    assert search(problem, units) is None
-    for unit in units:
-        assert search(problem, units - {unit}) is not None
+    terms = conflicts.minimal_terms(problem)
+    assert search(problem, terms) is None
+    for term in terms:
+        assert search(problem, terms - {term}) is not None
     # of what the user asked, only what is named plays a part
-    named = {unit.rule for unit in units if unit.owner == REQUEST}
+    asked = [term for term in terms if term.owner == REQUEST]
+    kinds = {term.kind for term in asked}
+    named = {(term.kind, term.argument) for term in asked}
+    texts = {term.argument for term in asked if term.kind is TermKind.REQUIREMENT}
     rest = without(
         ask,
-        driver=ask.driver if "driver" in named else None,
-        gpus=tuple(gpu for gpu in ask.gpus if f"gpu {gpu}" in named),
-        cutoff=ask.cutoff if "cutoff" in named else None,
-        glibc=ask.glibc if "glibc" in named else "99.0",
-        keras=ask.keras if f"keras{VersionRange(str(ask.keras or ''))}" in named else None,
-        requirements=tuple(need for need in ask.requirements if str(Requirement(str(need))) in named),
+        driver=ask.driver if TermKind.DRIVER in kinds else None,
+        gpus=tuple(gpu for gpu in ask.gpus if (TermKind.GPU, gpu) in named),
+        cutoff=ask.cutoff if TermKind.CUTOFF in kinds else None,
+        glibc=ask.glibc if TermKind.GLIBC in kinds else "99.0",
+        keras=ask.keras if f"keras{VersionRange(str(ask.keras or ''))}" in texts else None,
+        requirements=tuple(need for need in ask.requirements if str(Requirement(str(need))) in texts),
     )
     assert reference.best(model, rest) is None
     for cause in found.causes:
-        assert cause.subject.strip()
-        assert cause.requires.strip()
-        assert cause.source.strip()
+        data = cause_data(cause, request)
+        assert list(data) == ["kind", "subject", "requires", "source"]
+        assert all(text.strip() for text in data.values())
 
 
 @laws
@@ -182,10 +188,11 @@ def test_every_suggestion_works_as_typed(model: Model, ask: Ask) -> None:
     found = answer(model, ask)
     assume(isinstance(found, Conflict))
     assert isinstance(found, Conflict)
-    assert len({suggestion.change for suggestion in found.suggestions}) == len(found.suggestions)
+    assert len({suggestion.changes for suggestion in found.suggestions}) == len(found.suggestions)
     for suggestion in found.suggestions:
-        event(re.sub(r"'.*'|[\d.]+", "X", suggestion.change))
-        outcomes = [[reference.best(model, one) for one in several] for several in typed(ask, suggestion.change)]
+        change = flags_of(suggestion.changes, found.request)
+        event(re.sub(r"'.*'|[\d.]+", "X", change))
+        outcomes = [[reference.best(model, one) for one in several] for several in typed(ask, change)]
         gives = [
             {name: str(version) for one in several if one for name, version in one[0].items() if name in ask.backends}
             for several in outcomes
@@ -207,11 +214,11 @@ def typed(ask: Ask, change: str) -> list[list[Ask]]:  # noqa: PLR0911 - a way of
             for position, old in enumerate(ask.requirements)
             if old.package == name
         ]
-    if change.startswith("without `--keras"):
+    if change.startswith("dropping `--keras"):
         return [[without(ask, keras=None)]]
-    if change == "without `--exclude-newer`":
+    if change == "dropping `--exclude-newer`":
         return [[without(ask, cutoff=None)]]
-    if match := re.fullmatch(r"without `--gpu (.*)`", change):
+    if match := re.fullmatch(r"dropping `--gpu (.*)`", change):
         return [[without(ask, gpus=tuple(gpu for gpu in ask.gpus if gpu != match[1]))]]
     if change == "--cpu":
         return [[without(ask, cuda=None, minor=None, gpus=(), driver=None)]]
@@ -257,22 +264,22 @@ def test_preferred_versions_are_taken_where_they_fit(model: Model, ask: Ask, dat
 @given(models, asks(), st.data())
 def test_what_was_learned_is_never_answered_again(model: Model, ask: Ask, data: st.DataObject) -> None:
     matrix, request = matrix_of(model), request_of(ask)
-    exclusions: list[frozenset[tuple[str, Version]]] = []
+    incompatibilities: list[frozenset[tuple[str, Version]]] = []
     preferred = {name: Version("3") for name in ("plain", "runtime", "nccl-cu12", "dnn-cu12")}
     before: Resolution | None = None
     for _ in range(4):
-        found = solve(matrix, request, exclusions=exclusions, preferred=preferred)
+        found = solve(matrix, request, incompatibilities=incompatibilities, preferred=preferred)
         if not isinstance(found, Resolution):
-            event(f"refused after {len(exclusions)}")
+            event(f"refused after {len(incompatibilities)}")
             assert found.causes
-            assert not exclusions or len(found.causes) == len(exclusions)
+            assert not incompatibilities or len(found.causes) == len(incompatibilities)
             break
         versions = {**found.packages, **found.libraries}
         order = reference.order(ask)
         if before is not None:
             assert [before.packages[name] for name in order] >= [found.packages[name] for name in order]
-        for exclusion in exclusions:
-            assert not all(versions.get(name) == version for name, version in exclusion)
+        for incompatibility in incompatibilities:
+            assert not all(versions.get(name) == version for name, version in incompatibility)
         chosen = data.draw(st.lists(st.sampled_from(sorted(versions)), min_size=1, max_size=2, unique=True))
-        exclusions.append(frozenset((name, versions[name]) for name in chosen))
+        incompatibilities.append(frozenset((name, versions[name]) for name in chosen))
         before = found

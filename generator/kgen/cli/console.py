@@ -54,9 +54,17 @@ def result(text: str) -> None:
 
 def program(text: str) -> None:
     """Print what another program reads on stdout, byte for byte; paths that are no UTF-8 included."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    stream: TextIO | None = sys.stdout
+    if stream is None:  # it was closed before kgen was started
+        return
+    try:
+        stream.flush()
+        stream.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
+        stream.buffer.flush()
+    except OSError as fault:
+        _lose(stream, fault)
+    except ValueError:  # it was closed meanwhile
+        return
 
 
 def finished(status: int) -> int:

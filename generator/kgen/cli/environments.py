@@ -1,20 +1,19 @@
-"""`kgen sync`, `run`, `shell` and `activate`: the environment on disk, and ways into it."""
+"""Environments on disk: what `kgen sync`, `run`, `shell` and `activate` have in common."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
-from kgen import host, leftovers, lockfiles, process, project
+from kgen import host, leftovers, lockfiles, project
 from kgen.cli import console
-from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
+from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.installers import environment as environments
 from kgen.installers.environment import Source
 from kgen.lockfiles import LockedEnvironment
@@ -23,12 +22,9 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
     from kgen.condafiles import CondaFile
     from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
-    from kgen.shells import Shell
 
-_NOT_FOUND = 127
-"""The exit status that shells give for a program that is not there."""
-
-_SHARE = "share/kgen"
+SHARE = "share/kgen"
+"""The folder in an environment that holds what kgen put there."""
 
 
 class Synced(NamedTuple):
@@ -37,17 +33,6 @@ class Synced(NamedTuple):
     source: Source
     made: bool
     seconds: float
-
-
-def run(arguments: argparse.Namespace) -> ExitStatus:
-    """The command that was called."""
-    commands: Mapping[str, Callable[[argparse.Namespace], ExitStatus]] = {
-        "sync": _sync,
-        "run": _run,
-        "shell": _shell,
-        "activate": _activate,
-    }
-    return commands[arguments.command](arguments)
 
 
 def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
@@ -64,7 +49,7 @@ def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
     """
     root = project.find_root(Path.cwd())
     chosen, conda = lockfiles.choose_on_disk(root, name, conda=conda)
-    return _source(root, chosen, envs, conda=conda)
+    return source_of(root, chosen, envs, conda=conda)
 
 
 def lock_of(source: Source) -> Lockfile:
@@ -80,7 +65,19 @@ def lock_of(source: Source) -> Lockfile:
     return condafiles.lockfile(condafiles.read(source.lock), source.lock, host.subdir())
 
 
-def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
+def source_of(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
+    """A locked environment of a project, as it should be on disk.
+
+    Args:
+        root: the project's folder.
+        chosen: the environment.
+        envs: the folder of the environments; None for that of the settings.
+        conda: whether the one for conda is meant.
+
+    Raises:
+        UsageError: it is not locked for this platform, or nothing can be in that folder.
+        SettingsError: the settings or the lock cannot be read.
+    """
     lock = chosen.folder / lockfiles.CONDA_RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
     if envs is None:
         folder = project.envs(root)
@@ -97,18 +94,24 @@ def _source(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: b
         raise lockfiles.unreadable(lock, error) from error
 
 
-def realised(name: str, arguments: argparse.Namespace) -> Source:
-    """The environment of this name, on disk as locked; it is made if it is not, unless `--no-sync` was given.
+def realised(name: str, envs: str | None, *, conda: bool, no_sync: bool) -> Source:
+    """The environment of this name, on disk as locked; it is made if it is not.
+
+    Args:
+        name: its name, or that of its backend if that is locked once.
+        envs: the folder of the environments; None for that of the settings.
+        conda: whether the one for conda is meant.
+        no_sync: whether it may not be made.
 
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    source = find(name, arguments.envs, conda=getattr(arguments, "conda", False))
+    source = find(name, envs, conda=conda)
     sweep(source)
     _require_place(source)
     if environments.is_whole(source):
         return source
-    if getattr(arguments, "no_sync", False):
+    if no_sync:
         raise OutsideError(
             f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
             hints=[f"kgen sync {source.name}"],
@@ -328,89 +331,6 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-# -- sync --------------------------------------------------------------------------------------------------------------
-
-
-def _sync(arguments: argparse.Namespace) -> ExitStatus:
-    root = project.find_root(Path.cwd())
-    sources = [_source(root, one, arguments.envs, conda=conda) for one, conda in _chosen(root, arguments)]
-    for source in sources[:1]:
-        sweep(source)
-    done = []
-    for source in sources:
-        synced = sync(source, again=arguments.reinstall)
-        done.append(synced)
-        if not arguments.json:
-            state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"
-            console.say(f"{source.name}: {state}")
-    if arguments.json:
-        console.data({"environments": [_data(synced) for synced in done]})
-    else:
-        for source in sources:
-            console.result(str(source.prefix))
-        first = sources[0].name
-        console.say(f'\nnext: kgen run {first} -- python …, kgen shell {first}, or eval "$(kgen activate {first})"')
-    return ExitStatus.DONE
-
-
-def _chosen(root: Path, arguments: argparse.Namespace) -> list[tuple[LockedEnvironment, bool]]:
-    """What is to be made: the environment, and whether conda's."""
-    names: Sequence[str] = arguments.environments
-    if names and arguments.all:
-        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
-    known = lockfiles.environments(root)
-    here = host.subdir() or ""
-    if arguments.all or (not names and len(known) == 1):
-        fitting = [one for one in known if (lockfiles.for_conda(one) if arguments.conda else here in one.platforms)]
-        if not fitting:
-            where, flag = ("conda", " --conda") if arguments.conda else (here, "")
-            raise UsageError(f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{flag}"])
-        return [(one, arguments.conda) for one in fitting]
-    if not names:
-        listed = ", ".join(one.name for one in known)
-        raise UsageError(
-            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
-            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
-        )
-    chosen = [lockfiles.choose_on_disk(root, name, conda=arguments.conda) for name in names]
-    return list({(one.name, conda): (one, conda) for one, conda in chosen}.values())
-
-
-def _data(synced: Synced) -> dict[str, object]:
-    record = environments.read_record(synced.source.prefix)
-    return {
-        "environment": synced.source.environment.name,
-        "prefix": str(synced.source.prefix),
-        "python": None if record is None else record.python,
-        "lock": f"sha256:{synced.source.digest}",
-        "changed": synced.made,
-        "seconds": round(synced.seconds, 3),
-    }
-
-
-# -- run, shell, activate ----------------------------------------------------------------------------------------------
-
-
-def _run(arguments: argparse.Namespace) -> NoReturn:
-    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
-    if not words:
-        raise UsageError(
-            f"what is to run in {arguments.environment}?",
-            hints=[f"kgen run {arguments.environment} -- python train.py"],
-        )
-    source = realised(arguments.environment, arguments)
-    inside = entered(source)
-    if "/" not in words[0] and not host.has_program(words[0], inside["PATH"]):
-        console.error(
-            OutsideError(
-                f"there is no program `{words[0]}` in {source.environment.name} nor on PATH",
-                hints=["`dependencies` in the settings brings a package into every environment"],
-            )
-        )
-        raise SystemExit(_NOT_FOUND)
-    process.replace(["/bin/sh", str(source.prefix / _SHARE / "run.sh"), *words], env=inside)
-
-
 def entered(source: Source) -> dict[str, str | None]:
     """What is different in the environment of a process that runs in this environment, but for the hooks."""
     path = host.variable("PATH")
@@ -421,68 +341,3 @@ def entered(source: Source) -> dict[str, str | None]:
         "PYTHONHOME": None,
         **({"CONDA_PREFIX": str(source.prefix)} if source.conda else {}),
     }
-
-
-def _activate(arguments: argparse.Namespace) -> ExitStatus:
-    shell, _ = _which_shell(arguments.shell)
-    source = _with_script(realised(arguments.environment, arguments), shell)
-    script = _script(source, shell)
-    console.program(script.read_text(encoding="utf-8"))
-    if host.is_terminal(sys.stdout):
-        console.hints([shell.hint(arguments.environment, script)])
-    return ExitStatus.DONE
-
-
-def _script(source: Source, shell: Shell) -> Path:
-    """What enters an environment in a shell."""
-    return source.prefix / _SHARE / f"activate.{shell.suffix}"
-
-
-def _with_script(source: Source, shell: Shell) -> Source:
-    """The environment itself, made again if it is older than what kgen knows of the shell."""
-    if not _script(source, shell).exists():
-        sync(source, again=True)
-    return source
-
-
-def _which_shell(asked: str | None) -> tuple[Shell, str]:
-    """A shell that kgen knows, and its program: the one asked for, the one kgen was called from, $SHELL."""
-    from kgen import shells  # noqa: PLC0415 - `kgen run` needs none
-
-    if asked is not None:
-        return shells.recognised(asked), asked
-    import shellingham  # noqa: PLC0415 - looks at the processes above this one
-
-    known = shells.programs()
-    with contextlib.suppress(shellingham.ShellDetectionFailure, OSError):
-        name, program = shellingham.detect_shell()
-        if name in known:
-            return known[name], program
-    program = host.variable("SHELL") or "/bin/sh"
-    shell = known.get(Path(program).name)
-    return (known["sh"], "/bin/sh") if shell is None else (shell, program)
-
-
-def _shell(arguments: argparse.Namespace) -> ExitStatus:
-    if not arguments.jupyter:
-        _enter(arguments, *_which_shell(arguments.shell))
-    from kgen.cli import jupyter  # noqa: PLC0415 - rarely asked for
-
-    return jupyter.install(realised(arguments.environment, arguments))
-
-
-def _enter(arguments: argparse.Namespace, shell: Shell, program: str) -> NoReturn:
-    """Become a shell that reads the user's own files first and then enters the environment."""
-    is_terminal = host.is_terminal(sys.stdin)
-    if not is_terminal and not shell.reads_pipes:
-        raise UsageError(
-            f"stdin is no terminal, and {shell.name} reads commands from nothing else",
-            hints=[f"kgen run {arguments.environment} -- {shlex.quote(program)} FILE"],
-        )
-    source = _with_script(realised(arguments.environment, arguments), shell)
-    borrowed = {name: host.variable(name) for name in shell.borrows}
-    entry = shell.enter(program, source.prefix / _SHARE, borrowed)
-    if not is_terminal:
-        # with `-i` a shell without a terminal would complain about job control
-        console.say("note: stdin is no terminal: the shell reads its commands from there")
-    process.replace(entry.words, env=entry.changes)

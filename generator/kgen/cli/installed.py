@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,21 +16,21 @@ _SHOWN = 20
 """So many differences of an environment are listed; `--json` has all of them."""
 
 
-def run(root: Path, arguments: argparse.Namespace) -> ExitStatus:
+def run(root: Path, environments: Sequence[str], envs: str | None, *, json: bool) -> ExitStatus:
     """Compare what is on disk with the locks, file by file."""
     known = lockfiles.environments(root)
     every = [one.name for one in known if (host.subdir() or "") in one.platforms]
     every += [f"{one.name}{lockfiles.CONDA}" for one in known if lockfiles.for_conda(one)]
-    sources = [find(name, arguments.envs) for name in arguments.environments or sorted(every)]
-    if not arguments.environments:
+    sources = [find(name, envs) for name in environments or sorted(every)]
+    if not environments:
         sources = [source for source in sources if source.prefix.is_dir()]
     if not sources:
         raise UsageError("no environment is on disk", hints=["kgen sync --all"])
     found = [(source, _differences(source)) for source in sources]
-    if arguments.json:
+    if json:
         console.data({"environments": [_data(source, several) for source, several in found]})
     for source, several in found:
-        if not arguments.json:
+        if not json:
             console.result(_text(source, several))
     wrong = [source for source, several in found if several]
     console.hints(f"kgen sync --reinstall {one.name}" for one in wrong)

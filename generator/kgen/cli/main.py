@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import Annotated, Any, NamedTuple
+
+import typer
 
 from kgen import __version__
-from kgen.cli import arguments, console
+from kgen.cli import command, console
+from kgen.cli.options import option
+from kgen.cli.registry import Declaration
 from kgen.errors import ExitStatus, KgenError
 
-_COMMANDS = {
-    "init": "kgen.cli.initialise",
-    "solve": "kgen.cli.solving",
-    "lock": "kgen.cli.locking",
-    "check": "kgen.cli.checking",
-    "explain": "kgen.cli.explaining",
-    "diff": "kgen.cli.differing",
-    "merge-driver": "kgen.cli.merging",
-    **dict.fromkeys(("sync", "run", "shell", "activate"), "kgen.cli.environments"),
-    "validate": "kgen.cli.validating",
-    "doctor": "kgen.cli.examining",
-    "export": "kgen.cli.exporting",
-    "report": "kgen.cli.reporting",
-    "matrix": "kgen.cli.facts",
-    "completion": "kgen.cli.completing",
-}
-"""Command -> the module whose `run(arguments) -> ExitStatus` is it; imported only when it is called."""
+DEBUG = "--debug"
+"""Read before the arguments are parsed: parsing may fail, and so may importing what does it."""
+
+_DECLARATION = Declaration(
+    purpose="one reproducible, GPU-proven Keras environment per backend",
+    example="kgen lock tensorflow jax torch --cuda 12",
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
 
     A bug ends with a status of its own and one line about it; `--debug` shows where it is.
     """
-    words, debug = arguments.without_debug(argv)
+    words, debug = without_debug(argv)
     try:
         status = _run(words)
         status = console.finished(status)
@@ -52,26 +45,81 @@ def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        parser = arguments.parser(argv)
-        parsed = parser.parse_args(argv)
-        if parsed.version:
-            console.result(f"kgen {__version__}")
-            return ExitStatus.DONE
-        if parsed.command is None:
-            parser.print_help(sys.stderr)
-            return ExitStatus.USAGE
-        status: ExitStatus = importlib.import_module(_COMMANDS[parsed.command]).run(parsed)
+        # Not `main()`, which would make its own of an interrupt and of a stream that nobody reads.
+        group = kgen()
+        with group.make_context("kgen", list(argv)) as context:
+            status: int = group.invoke(context)
     except KgenError as error:
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:
         console.say("interrupted; nothing is half-written")
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
-    except SystemExit as end:  # of argparse, that has printed its help; of a program that is not there
-        return end.code if isinstance(end.code, int) else ExitStatus.DONE
+    except typer.Exit as end:  # of the help, which has been printed; of a program that is not there
+        return end.exit_code
     return status
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Whoever ends kgen otherwise than by ctrl-C gets the same orderly end: no child process stays behind."""
     raise KeyboardInterrupt(number)
+
+
+def kgen() -> command.Group:
+    """All commands of kgen, as yet without what they import."""
+    made = command.group_of(typer.Typer(add_completion=False, rich_markup_mode=None), "", _top)
+    made.declaration = _DECLARATION
+    return made
+
+
+def _top(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, option("-V", "--version", text="print the version", panel="Options")] = False,
+    debug: Annotated[
+        bool,
+        option(DEBUG, text="show where in kgen an unexpected fault came up; anywhere before `--`", panel="Options"),
+    ] = False,
+) -> None:
+    del debug  # see `without_debug`
+    if version:
+        console.result(f"kgen {__version__}")
+        raise typer.Exit(ExitStatus.DONE)
+    if context.invoked_subcommand is None:
+        console.say(context.get_help())
+        raise typer.Exit(ExitStatus.USAGE)
+
+
+class Parsed(NamedTuple):
+    """A command line, parsed and not run.
+
+    Attributes:
+        command: the command, with its action where it has one.
+        parameters: its parameters and their values.
+    """
+
+    command: str
+    parameters: Mapping[str, Any]
+
+
+def parse(argv: Sequence[str]) -> Parsed:
+    """Parse a command line without running it.
+
+    Raises:
+        UsageError: it is wrong.
+        typer.Exit: it asks for help.
+    """
+    context = command.context_of(kgen(), argv)
+    return Parsed(context.command_path.partition(" ")[2], context.params)
+
+
+def without_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without `--debug`, which every command has, and whether it was among them; not what is behind `--`."""
+    words = list(argv)
+    own = words[: words.index("--")] if "--" in words else words
+    # of these commands what follows the environment is another program's, also without `--`
+    if own[:1] == ["run"]:
+        first = next((place for place, word in enumerate(own) if place and not word.startswith("-")), len(own))
+        own = own[: first + 1]
+    kept = [word for word in own if word != DEBUG]
+    return [*kept, *words[len(own) :]], len(kept) != len(own)

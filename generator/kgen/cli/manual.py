@@ -1,99 +1,67 @@
-"""The manual: a page for each command, read off the declarations that calls are parsed by.
+"""The manual: a page for each command, made from the declarations that calls are parsed by.
 
 python -m kgen.cli.manual docs/man
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kgen import __version__
-from kgen.cli import arguments
+from kgen.cli import command, main
+from kgen.cli.command import Group
 from kgen.errors import MEANINGS
 from kgen.templates import render
+
+if TYPE_CHECKING:  # a base of Typer's own classes, which it exports by no public name
+    from typer._click import Context
 
 _STATUSES = tuple((str(int(status)), meaning) for status, meaning in MEANINGS.items())
 
 
 def pages() -> Mapping[str, str]:
-    """File name -> page, of `kgen` itself and of each command."""
-    commands = dict(arguments.commands())
-    found = {"kgen.1": _page("kgen", "reproducible, GPU-proven Keras environments", arguments.parser([]), commands)}
-    for name, purpose in commands.items():
-        top = arguments.parser([name])
-        (parser,) = (
-            choices[name]
-            for action in top._actions  # noqa: SLF001 - argparse shows it no other way
-            if isinstance(choices := action.choices, dict) and name in choices
-        )
-        found[f"kgen-{name}.1"] = _page(f"kgen-{name}", purpose, parser, commands)
-    return found
+    """File name -> page: of `kgen` itself, of each command, and of each action of one."""
+    contexts = list(_contexts(command.context_of(main.kgen(), [], lenient=True)))
+    names = [_name(one) for one in contexts]
+    return {f"{name}.1": _page(name, one, names) for name, one in zip(names, contexts, strict=True)}
 
 
-def _page(name: str, purpose: str, parser: argparse.ArgumentParser, commands: Mapping[str, str]) -> str:
-    sections: list[dict[str, object]] = []
-    for group in parser._action_groups:  # noqa: SLF001 - as above
-        rows = [row for action in group._group_actions for row in _rows(action)]  # noqa: SLF001 - as above
-        if rows:
-            sections.append({"heading": _text((group.title or "").upper()), "rows": rows})
-    if name == "kgen":
-        sections = [
-            *(section for section in sections if section["heading"] == "OPTIONS"),
-            *_groups(commands),
-        ]
-    others = [f"kgen-{one}" for one in commands if f"kgen-{one}" != name]
+def _contexts(context: Context) -> Iterator[Context]:
+    """The context of a command, and those of all commands below it."""
+    yield context
+    if isinstance(context.command, Group):
+        for name in context.command.list_commands(context):
+            found = context.command.get_command(context, name)
+            if found is not None:
+                yield from _contexts(found.make_context(name, [], parent=context, resilient_parsing=True))
+
+
+def _name(context: Context) -> str:
+    return context.command_path.replace(" ", "-")
+
+
+def _page(name: str, context: Context, names: list[str]) -> str:
+    own = context.command
+    assert isinstance(own, command.Command | Group)  # noqa: S101 - all commands are
+    sections = []
+    for panel, rows in own.panels(context).items():
+        listed = [(f"{name}-{term}(1)" if f"{name}-{term}" in names else term, text) for term, text in rows]
+        sections.append({"heading": _text(panel.upper()), "rows": [(_text(one), _text(text)) for one, text in listed]})
     return render(
         "manual/page.1.j2",
         title=_text(name.upper()),
         version=__version__,
         name=_text(name),
-        purpose=_text(purpose),
-        usage=_text(_usage(parser)),
+        purpose=_text(own.declaration.purpose),
+        usage=_text(" ".join([context.command_path, *own.usage(context)])),
+        example=_text(own.declaration.example),
         sections=sections,
         statuses=_STATUSES,
-        others=",\n".join(_text(f"{one}(1)") for one in ("kgen", *others) if one != name),
+        others=",\n".join(_text(f"{one}(1)") for one in names if one != name),
     )
-
-
-def _groups(commands: Mapping[str, str]) -> list[dict[str, object]]:
-    """The commands by what one wants to do."""
-    return [
-        {"heading": heading.upper(), "rows": [(_text(f"kgen-{one}(1)"), _text(commands[one])) for one in several]}
-        for heading, several in arguments.GROUPS.items()
-    ]
-
-
-def _usage(parser: argparse.ArgumentParser) -> str:
-    """The call in a line. argparse's own differs between Pythons."""
-    words = [parser.prog]
-    for action in parser._actions:  # noqa: SLF001 - as above
-        if action.option_strings:
-            words += [] if "[OPTION ...]" in words else ["[OPTION ...]"]
-            continue
-        name = str(action.metavar or action.dest)
-        words.append(
-            {"?": f"[{name}]", "*": f"[{name} ...]", argparse.REMAINDER: f"[{name} ...]"}.get(str(action.nargs), name)
-        )
-    return " ".join(words)
-
-
-def _rows(action: argparse.Action) -> list[tuple[str, str]]:
-    if isinstance(action.choices, dict):
-        return [(_text(name), _text(_purpose(action, name))) for name in action.choices]
-    names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-    value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs is None else ""
-    if action.choices is not None and action.option_strings:
-        value = f" {{{','.join(map(str, action.choices))}}}"
-    help_text = (action.help or "").replace("%%", "%")
-    return [(_text(names + value), _text(help_text))]
-
-
-def _purpose(action: argparse.Action, name: str) -> str:
-    described = {one.dest: one.help for one in action._choices_actions}  # type: ignore[attr-defined]  # noqa: SLF001
-    return described.get(name) or ""
 
 
 def _text(text: str) -> str:
@@ -102,13 +70,12 @@ def _text(text: str) -> str:
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in escaped.split("\n"))
 
 
-def main() -> None:
-    """Write the pages into the folder that is named."""
-    folder = Path(sys.argv[1])
+def write(folder: Path) -> None:
+    """Write the pages into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, files
+from kgen import __version__, files, usertoken
 from kgen.lockfiles import LockedEnvironment, digest
 
 RECORD = "share/kgen/environment.json"
@@ -46,8 +47,12 @@ class Source(NamedTuple):
 
     @property
     def state(self) -> bytes:
-        """All that the environment depends on, as one text; kept in it and compared, which is quicker than a digest."""
-        parts = (f"kgen {__version__}", str(self.prefix))
+        """All that the environment depends on, as one text; kept in it and compared, which is quicker than a digest.
+
+        The token in its first line is what a repository cannot know: a folder that came with one is not taken for an
+        environment, whatever it holds.
+        """
+        parts = (f"kgen {__version__} {usertoken.token()}".rstrip(), str(self.prefix))
         return "\n\n".join(parts).encode("utf-8", "surrogateescape") + b"\n\n" + self.content
 
     @property
@@ -184,7 +189,10 @@ def is_whole(of: Source) -> bool:
     Files are looked at by name only; :mod:`kgen.installers.verify` looks into them.
     """
     try:
-        if files.read(of.prefix / SOURCE) != of.state:
+        has = files.read(of.prefix / SOURCE)
+        if has != of.state and not (
+            _is_of_another_user(of.prefix / SOURCE) and _tokenless(has) == _tokenless(of.state)
+        ):
             return False
     except OSError:
         return False
@@ -193,6 +201,20 @@ def is_whole(of: Source) -> bool:
         return False
     site = site_packages(of.prefix)
     return site is not None and set(record.installed) == set(_metadata(site)) and _untouched(site, record)
+
+
+def _is_of_another_user(path: Path) -> bool:
+    """Whether an environment is shared by somebody else, whose token nobody can know.
+
+    What came with a repository is the user's own, except for root, whose archives keep their owners.
+    """
+    user = os.geteuid()
+    return user != 0 and path.stat().st_uid != user
+
+
+def _tokenless(state: bytes) -> tuple[bytes, bytes]:
+    first, _, rest = state.partition(b"\n")
+    return b" ".join(first.split(b" ")[:2]), rest
 
 
 def gained(prefix: Path) -> list[str]:

@@ -11,10 +11,10 @@ import tomli
 
 from kgen import templates
 from kgen.errors import JudgementError
+from kgen.explain.reasons import reason_data, warning_text
 from kgen.fields import lock_data
 from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
-from kgen.model.request import CUTOFF_FLAG, EnvironmentRequest
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
     from kgen.lockers.lock import Lock, LockedWheel
@@ -96,10 +96,7 @@ def render(
             **({"configuration": _versions(configuration)} if configuration else {}),
         },
         build=[_wheel_row(wheel, portable=portable) for wheel in lock.build],
-        why=[
-            {"subject": _toml(r.subject), "rule": _toml(_as_set(r.rule, request)), "source": _toml(r.source)}
-            for r in resolution.why
-        ],
+        why=[{key: _toml(value) for key, value in reason_data(one).items() if key != "kind"} for one in resolution.why],
     )
     from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415 - who only reads locks needs none
 
@@ -108,11 +105,6 @@ def render(
     except (ValueError, PylockValidationError) as error:
         raise JudgementError(f"{request.environment}: the lock would not be valid: {error}") from error
     return seal(text)
-
-
-def _as_set(rule: str, request: EnvironmentRequest) -> str:
-    """A reason with the day by the name of the setting: a lock is the same, whichever flag it was made with."""
-    return rule.replace(f"{request.cutoff_flag} {request.cutoff}", f"{CUTOFF_FLAG} {request.cutoff}")
 
 
 def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
@@ -208,5 +200,5 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
         "driver": None if resolution.driver is None else f">={resolution.driver}",
         "size": lock.size,
-        "warnings": resolution.warnings or None,
+        "warnings": [warning_text(one) for one in resolution.warnings] or None,
     }

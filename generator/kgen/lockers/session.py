@@ -26,9 +26,9 @@ from kgen.lockers.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Conflict, Reason, Resolution
-from kgen.solver import beside
-from kgen.solver.resolve import Exclusion, solve
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.imported import whole_instead_of_part
+from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
@@ -93,12 +93,12 @@ class _Closed:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Lessons:
+class _LearnedConstraints:
     """What was learned in the rounds of one request.
 
     Attributes:
         ceilings: wishes for common versions; given up at the first refusal.
-        exclusions: what the solver must not pick.
+        incompatibilities: what the solver must not pick.
         unfit: constraints against versions that have no wheel for the target.
         reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
             the versions that one would expect.
@@ -106,7 +106,7 @@ class _Lessons:
     """
 
     ceilings: tuple[str, ...]
-    exclusions: list[Exclusion] = field(default_factory=list)
+    incompatibilities: list[Incompatibility] = field(default_factory=list)
     unfit: tuple[str, ...] = ()
     reason: str = ""
     notes: list[str] = field(default_factory=list)
@@ -273,34 +273,34 @@ class Session:
         return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str]) -> _Closed | Conflict:
-        lessons = _Lessons(ceilings=self._ceilings.get(request, ()))
+        learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
         for _ in range(ROUNDS):
             self._report(request, "solving")
-            answer = self._solve(request, lessons.exclusions)
+            answer = self._solve(request, learned.incompatibilities)
             if isinstance(answer, Conflict):
-                if not lessons.exclusions:
+                if not learned.incompatibilities:
                     return answer
                 break
             if answer.local:
-                answer = self._offered(answer, lessons.exclusions)
+                answer = self._offered(answer, learned.incompatibilities)
             self._report(request, "closing with uv")
-            constraints = (*lessons.ceilings, *lessons.unfit)
+            constraints = (*learned.ceilings, *learned.unfit)
             answer, closed = self._closed_by_uv(answer, constraints)
             if isinstance(closed, Unclosed):
-                if not self._learn(answer, closed, lessons):
+                if not self._learn(answer, closed, learned):
                     break
                 continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
-                notes += lessons.notes
+                notes += learned.notes
                 return _Closed(answer, constraints, wheels, self._building(answer, wheels))
-            self._learn_misfits(answer, misfits, lessons)
+            self._learn_misfits(answer, misfits, learned)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
-            f" for\n{lessons.reason}",
+            f" for\n{learned.reason}",
             hints=[
                 "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
-                if _ABSENT.search(lessons.reason)
+                if _ABSENT.search(learned.reason)
                 else "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
                 "or choose another Python with `--python`",
             ],
@@ -320,16 +320,18 @@ class Session:
             return answer, closed
         return whole, self._uv.close(whole, platform, constraints=constraints, in_flight=share)
 
-    def _solve(self, request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Resolution | Conflict:
+    def _solve(
+        self, request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]
+    ) -> Resolution | Conflict:
         ahead = self._ahead.get(request)
         if isinstance(ahead, Conflict):
             return ahead
         preferred = self._preferred.get(request, {})
-        if ahead is not None and not exclusions and preferred.items() <= ahead.libraries.items():
+        if ahead is not None and not incompatibilities and preferred.items() <= ahead.libraries.items():
             return ahead  # it has what is preferred as it is
-        return solve(self._matrix, request, exclusions=exclusions, preferred=preferred)
+        return solve(self._matrix, request, incompatibilities=incompatibilities, preferred=preferred)
 
-    def _offered(self, answer: Resolution, exclusions: list[Exclusion]) -> Resolution:
+    def _offered(self, answer: Resolution, incompatibilities: list[Incompatibility]) -> Resolution:
         """The newest resolution whose specially labelled builds (`torch==2.13.0+cpu`) uv's indexes really have."""
         request = answer.request
         platform = self._matrix.platforms[request.platform]
@@ -354,13 +356,13 @@ class Session:
                 held = self._uv.beside_default_index(missing, current, platform)
             if held is not None and held.local == current.local[missing]:
                 offered[missing] = Version(held.public)
-            exclusions += [
+            incompatibilities += [
                 frozenset({(missing, release.version)})
                 for release in self._matrix.framework(missing).releases
                 if release.version == current.packages[missing]
                 or (held is not None and release.version > Version(held.public))
             ]
-            current = self._solve(request, exclusions)
+            current = self._solve(request, incompatibilities)
         name, label = next(iter(answer.local.items()))
         raise self._unoffered(request, name, label)
 
@@ -385,35 +387,35 @@ class Session:
             ],
         )
 
-    def _learn(self, answer: Resolution, unclosed: Unclosed, lessons: _Lessons) -> bool:
+    def _learn(self, answer: Resolution, unclosed: Unclosed, learned: _LearnedConstraints) -> bool:
         """Note what uv's refusal teaches; False if it teaches nothing that could be changed."""
-        if lessons.ceilings:
-            lessons.ceilings = ()
+        if learned.ceilings:
+            learned.ceilings = ()
             return True
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
-        exclusion = self._exclusion(answer, absent) or self._exclusion(answer, unclosed.named)
+        incompatibility = self._incompatibility(answer, absent) or self._incompatibility(answer, unclosed.named)
         nowhere = any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages)
-        if exclusion is None or nowhere:
-            lessons.reason = unclosed.cause
+        if incompatibility is None or nowhere:
+            learned.reason = unclosed.cause
             return False
-        lessons.reason = lessons.reason or unclosed.cause
-        lessons.exclusions.append(exclusion)
-        pins = " with ".join(f"{name} {version}" for name, version in sorted(exclusion))
+        learned.reason = learned.reason or unclosed.cause
+        learned.incompatibilities.append(incompatibility)
+        pins = " with ".join(f"{name} {version}" for name, version in sorted(incompatibility))
         environment = answer.request.environment
-        lessons.notes.append(f"{environment}: {pins} was set aside, uv could not close it: {unclosed.cause}")
+        learned.notes.append(f"{environment}: {pins} was set aside, uv could not close it: {unclosed.cause}")
         return True
 
-    def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], lessons: _Lessons) -> None:
+    def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], learned: _LearnedConstraints) -> None:
         """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
         for package in misfits:
-            lessons.reason = lessons.reason or f"{package.name} {package.version} has no wheel for the target"
-            exclusion = self._exclusion(answer, {package.name: package.version or Version("0")})
-            if exclusion is None:
-                lessons.unfit += (f"{package.name}!={package.version}",)
+            learned.reason = learned.reason or f"{package.name} {package.version} has no wheel for the target"
+            incompatibility = self._incompatibility(answer, {package.name: package.version or Version("0")})
+            if incompatibility is None:
+                learned.unfit += (f"{package.name}!={package.version}",)
             else:
-                lessons.exclusions.append(exclusion)
+                learned.incompatibilities.append(incompatibility)
 
-    def _exclusion(self, answer: Resolution, named: Mapping[str, Version]) -> Exclusion | None:
+    def _incompatibility(self, answer: Resolution, named: Mapping[str, Version]) -> Incompatibility | None:
         found = set()
         for name, version in named.items():
             owner = answer.parts.get(name, name)
@@ -582,6 +584,8 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
     if not doubled:
         return None
 
+    instead = {of: part for part, of in reversed(doubled.items())}
+
     def replaced(text: str) -> str:
         requirement = parse_requirement(text)
         of = doubled.get(requirement.name)
@@ -591,21 +595,13 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
         install=tuple(map(replaced, answer.install)),
         packages={name: version for name, version in answer.packages.items() if name not in doubled},
         parts={name: of for name, of in answer.parts.items() if name not in doubled},
-        why=tuple(_whole_reason(matrix, answer, reason, doubled) for reason in answer.why),
+        why=tuple(
+            whole_instead_of_part(matrix, answer, reason, instead[reason.package])
+            if reason.package in instead
+            else reason
+            for reason in answer.why
+        ),
     )
-
-
-def _whole_reason(
-    matrix: CompatibilityMatrix, answer: Resolution, reason: Reason, doubled: Mapping[str, str]
-) -> Reason:
-    part = next((part for part, of in doubled.items() if reason.subject.split()[0] == of), None)
-    if part is None:
-        return reason
-    request, of = answer.request, doubled[part]
-    company = beside.whole(matrix, request, of, answer.packages[of], answer.cudnn)
-    rule = reason.rule.removesuffix(f"; {beside.for_the_cpu(matrix, request)}")
-    where = f"; {company}" if rule != reason.rule else ""
-    return reason._replace(rule=f"{rule}{where}; whole, as a dependency requires it, and not {part}")
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

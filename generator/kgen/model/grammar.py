@@ -14,6 +14,8 @@ from collections.abc import Callable
 SHOWN = 80
 """So much of a wrong value is shown; a file may hold anything."""
 
+YES = "true"
+"""What stands for the value of an option whose value was left out."""
 LONGEST_NAME = 64
 """Characters of the name of a joint environment or a backend, before its accelerator."""
 

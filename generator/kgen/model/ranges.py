@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -163,3 +163,8 @@ def _begins(version: Version, bound: Version, numbers: Sequence[int] = (), *, wh
 
 def _padded(numbers: Sequence[int], width: int) -> tuple[int, ...]:
     return (*numbers, *[0] * width)[:width]
+
+
+def spell(specifiers: Iterable[object]) -> str:
+    """A range as people write it: the floor before the ceiling."""
+    return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))

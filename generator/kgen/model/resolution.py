@@ -9,16 +9,9 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
-
-
-class Reason(NamedTuple):
-    """Why something is as it is: what it is about, the rule, and where the fact is from."""
-
-    subject: str
-    rule: str
-    source: str
 
 
 class SourceRelease(NamedTuple):
@@ -72,36 +65,22 @@ class Resolution(NamedTuple):
     cudnn: Version | None
     driver: DriverVersion | None
     local: Mapping[str, str]
-    warnings: tuple[str, ...]
+    warnings: tuple[Warning, ...]
     why: tuple[Reason, ...]
     constraints: tuple[str, ...] = ()
     sources: tuple[SourceRelease, ...] = ()
     republished: Mapping[str, datetime.date] = MappingProxyType({})
 
 
-class Cause(NamedTuple):
-    """One of the facts or wishes that exclude each other.
-
-    Attributes:
-        subject: who wants it: `torch 2.6.0`, or `request` for what the user asked.
-        requires: what it wants.
-        source: where the fact is from; for the request, the flag.
-    """
-
-    subject: str
-    requires: str
-    source: str
-
-
 class Suggestion(NamedTuple):
     """A change to the request that was solved and works.
 
     Attributes:
-        change: the change, as it is typed.
+        changes: what to change; the first is the one that it is about, the others go along.
         gives: framework -> version of the solution.
     """
 
-    change: str
+    changes: tuple[Change, ...]
     gives: Mapping[str, str]
 
 
@@ -110,12 +89,12 @@ class Conflict(NamedTuple):
 
     Attributes:
         request: what was asked.
-        message: one sentence that says it.
+        refusals: what cannot be had, and what is worth knowing about that; at least one.
         causes: a minimal set: without any one of them there is a solution.
         suggestions: changes that work, the smallest first.
     """
 
     request: EnvironmentRequest
-    message: str
+    refusals: tuple[Refusal, ...]
     causes: tuple[Cause, ...]
     suggestions: tuple[Suggestion, ...]

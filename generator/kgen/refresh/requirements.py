@@ -11,8 +11,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from kgen.matrix.records import Platform
+from kgen.model.ranges import spell
 from kgen.refresh.facts import PARSING
-from kgen.solver.problem import spell
 
 _PYTHON = re.compile(r"\bpython_(full_)?version\b")
 

@@ -11,9 +11,10 @@ from kgen.matrix.candidates import BuildTarget, build_for
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
 from kgen.model.accelerator import Accelerator
+from kgen.model.ranges import spell
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Resolution
-from kgen.solver.problem import CUDNN, mask_of, spell
+from kgen.solver.problem import CUDNN, mask_of
 
 EVERY = "every"
 SOME = "some"

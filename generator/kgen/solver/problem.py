@@ -1,7 +1,7 @@
-"""A request put to the matrix: what can be chosen, and which facts and wishes narrow the choice.
+"""A request put to the matrix: what can be chosen, and which facts and requirements narrow the choice.
 
 Each package is a :class:`Variable` whose domain is the releases that the matrix knows, held as bits of an int, oldest
-first. What narrows it carries the *units* it rests on: a fact of the matrix or a wish of the request. With all units
+first. What narrows it carries the terms it rests on: facts of the matrix and what is asked for. With all terms
 active the problem is the one that was asked; with some left out it is the question "and if it were not for that?",
 which is how a minimal conflict is found.
 """
@@ -19,8 +19,9 @@ from packaging.version import Version
 from kgen.matrix.candidates import BuildTarget, build_for, imported_build, serves
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
+from kgen.model.causes import REQUEST, Bound, Term, TermKind
 from kgen.model.driver import DriverVersion
-from kgen.model.ranges import Comparison, VersionRange
+from kgen.model.ranges import Comparison, VersionRange, spell
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 
@@ -30,35 +31,34 @@ CUDNN = "cudnn"
 RUNTIME = "runtime"
 
 
-class Unit(NamedTuple):
-    """A fact or a wish that a conflict may rest on.
+class Filter(NamedTuple):
+    """A narrowing of a domain, in force while all of its terms are active."""
 
-    `owner` is a package, or :data:`REQUEST` for a wish of the user; `rule` says which of its facts or wishes.
+    terms: tuple[Term, ...]
+    mask: int
+
+
+class Dependency(NamedTuple):
+    """What one candidate asks of another package.
+
+    Attributes:
+        term: the fact that it is.
+        package: the other package.
+        mask: the releases of it that will do.
+        bound: the same as people write it, and for which library of models.
+        source: where that is from.
     """
 
-    owner: str
-    rule: str
-
-
-REQUEST = "request"
-
-
-class Filter(NamedTuple):
-    """A narrowing of a domain, in force while all of its units are active."""
-
-    units: tuple[Unit, ...]
-    mask: int
-
-
-class Need(NamedTuple):
-    """What one candidate asks of another package; for a library of models, if one is named."""
-
-    unit: Unit
+    term: Term
     package: str
     mask: int
-    text: str
+    bound: Bound
     source: str
-    library: str = ""
+
+    @property
+    def library(self) -> str:
+        """The library of models that it is asked for; empty if for none."""
+        return self.bound.library
 
 
 class Variable:
@@ -80,25 +80,25 @@ class Variable:
         self.base = base
         self.filters: list[Filter] = []
 
-    def allowed(self, active: frozenset[Unit] | None) -> int:
-        """The domain while only these units are active; None stands for all."""
+    def allowed(self, active: frozenset[Term] | None) -> int:
+        """The domain while only these terms are active; None stands for all."""
         mask = self.base
-        for units, narrowed in self.filters:
-            if active is None or all(unit in active for unit in units):
+        for terms, narrowed in self.filters:
+            if active is None or all(term in active for term in terms):
                 mask &= narrowed
         return mask
 
 
-class Choice(Variable):
-    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have needs of their own.
+class FrameworkVariable(Variable):
+    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have dependencies of their own.
 
     Attributes:
         releases: its releases, as in `versions`.
         builds: the build of each for the platform and accelerator of the request; None where there is none.
-        needs: what each asks of other packages.
+        dependencies: what each asks of other packages.
     """
 
-    __slots__ = ("builds", "needs", "releases")
+    __slots__ = ("builds", "dependencies", "releases")
 
     def __init__(
         self,
@@ -108,13 +108,13 @@ class Choice(Variable):
         base: int,
         releases: Sequence[Release],
         builds: Sequence[Build | None],
-        needs: Sequence[tuple[Need, ...]],
+        dependencies: Sequence[tuple[Dependency, ...]],
     ) -> None:
-        """A choice that nothing narrows yet."""
+        """A variable that nothing narrows yet."""
         super().__init__(name=name, versions=versions, base=base)
         self.releases = releases
         self.builds = builds
-        self.needs = needs
+        self.dependencies = dependencies
 
 
 def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
@@ -164,11 +164,6 @@ def _below(text: str, versions: Sequence[Version]) -> int:
     return (1 << bisect_left(versions, Version(text))) - 1
 
 
-def spell(specifiers: Iterable[object]) -> str:
-    """A range as people write it: the floor before the ceiling."""
-    return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))
-
-
 def pins(requirement: Requirement, version: Version) -> bool:
     """Whether a requirement names exactly this version."""
     return (
@@ -180,8 +175,8 @@ def pins(requirement: Requirement, version: Version) -> bool:
     )
 
 
-def _wished(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
-    """The bits of the versions that a wish allows, by itself or by the label of the build."""
+def _mask_of_requirement(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
+    """The bits of the versions that a requirement allows, by itself or by the label of the build."""
     mask = mask_of(requirement.specifier, versions)
     for position, label in enumerate(local):
         if label is not None and Version(f"{versions[position]}+{label}") in requirement.specifier:
@@ -229,42 +224,44 @@ class Problem:
         self.generation = matrix.generation_of(request.backends)
         self.keras = self.generation.package
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
-        self._wishes = self._collect_wishes()
+        self._requirements = self._collect_requirements()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
         self.libraries = tuple(
-            one for one in self.generation.libraries if any(one.name == wish.name for wish in request.dependencies)
+            one for one in self.generation.libraries if any(one.name == asked.name for asked in request.dependencies)
         )
-        self.choices = tuple(self._choice(name) for name in (*self.frameworks, self.keras))
+        self.framework_variables = tuple(self._framework_variable(name) for name in (*self.frameworks, self.keras))
         self.imported = tuple(
             variable
             for name, variable in self.variables.items()
-            if isinstance(variable, Choice) and name not in {*self.frameworks, self.keras}
+            if isinstance(variable, FrameworkVariable) and name not in {*self.frameworks, self.keras}
         )
         self.targets = frozenset(
-            need.package for choice in (*self.choices, *self.imported) for needs in choice.needs for need in needs
+            need.package
+            for variable in (*self.framework_variables, *self.imported)
+            for needs in variable.dependencies
+            for need in needs
         )
 
     @functools.cached_property
-    def units(self) -> tuple[Unit, ...]:
-        """Every unit of the problem, the least telling first."""
-        found: dict[Unit, None] = {}
+    def terms(self) -> tuple[Term, ...]:
+        """Every term of the problem, the least telling first."""
+        found: dict[Term, None] = {}
         for variable in self.variables.values():
-            for units, _ in variable.filters:
-                found.update(dict.fromkeys(units))
-        for choice in (*self.choices, *self.imported):
-            for needs in choice.needs:
-                found.update((need.unit, None) for need in needs)
-        return tuple(sorted(found, key=self._telling))
+            for terms, _ in variable.filters:
+                found.update(dict.fromkeys(terms))
+        for variable in (*self.framework_variables, *self.imported):
+            for needs in variable.dependencies:
+                found.update((need.term, None) for need in needs)
+        return tuple(sorted(found, key=self._report_rank))
 
-    def _telling(self, unit: Unit) -> tuple[int, str, str]:
-        """How much a unit tells a person: cuDNN and NCCL more than cuBLAS, wishes most."""
-        if unit.owner == REQUEST:
-            return (9, unit.rule, "")
-        role = self.role(unit.rule.removeprefix("needs "))
+    def _report_rank(self, term: Term) -> tuple[int, str, str]:
+        """Sort key, by how much a term tells a person: cuDNN and NCCL more than cuBLAS, wishes most."""
+        if term.owner == REQUEST:
+            return (9, term.sort_key, "")
         order = {CUDNN: 5, "nccl": 4, "nvcc": 3, KERAS: 2, "numpy": 2, "triton": 2}
-        rank = order.get(role, 1) if unit.rule.startswith("needs ") else 6
-        return (rank, unit.rule, unit.owner)
+        rank = order.get(self.role(term.argument), 1) if term.kind is TermKind.DEPENDENCY else 6
+        return (rank, term.sort_key, term.owner)
 
     def role(self, package: str) -> str:
         """What a package is whatever CUDA it is for: `cudnn` for nvidia-cudnn-cu12."""
@@ -273,32 +270,34 @@ class Problem:
 
     # -- the request -----------------------------------------------------------------------------------------------
 
-    def _collect_wishes(self) -> Mapping[str, tuple[tuple[Unit, Requirement], ...]]:
-        wishes: dict[str, list[tuple[Unit, Requirement]]] = {}
+    def _collect_requirements(self) -> Mapping[str, tuple[tuple[Term, Requirement], ...]]:
+        found: dict[str, list[tuple[Term, Requirement]]] = {}
         for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
             if self._applies(requirement):
                 name = requirement.name
-                wishes.setdefault(name, []).append((Unit(REQUEST, str(requirement)), requirement))
+                found.setdefault(name, []).append((Term(REQUEST, TermKind.REQUIREMENT, str(requirement)), requirement))
         if self.request.keras:
             requirement = Requirement(f"{self.keras}{self.request.keras}")
-            wishes.setdefault(self.keras, []).append((Unit(REQUEST, str(requirement)), requirement))
-        return {name: tuple(found) for name, found in wishes.items()}
-
-    def wishes(self, package: str) -> tuple[Requirement, ...]:
-        """What is asked of a package; that an older lock has a version of it is nobody's wish for it."""
-        return tuple(wish for unit, wish in self._wishes.get(package, ()) if unit.rule not in self._held)
-
-    def is_held(self, unit: Unit) -> bool:
-        """Whether this is not asked, but what an older lock has."""
-        return unit.owner == REQUEST and unit.rule in self._held
-
-    def _apply_wishes(self, variable: Variable, local: tuple[str | None, ...] = ()) -> None:
-        for unit, requirement in self._wishes.get(variable.name, ()):
-            mask = self._known.once(
-                ("wish", variable.name, requirement, local),
-                functools.partial(_wished, requirement, variable.versions, local),
+            found.setdefault(self.keras, []).append(
+                (Term(REQUEST, TermKind.REQUIREMENT, str(requirement)), requirement)
             )
-            variable.filters.append(Filter((unit,), mask))
+        return {name: tuple(several) for name, several in found.items()}
+
+    def requirements_of(self, package: str) -> tuple[Requirement, ...]:
+        """What is asked of a package; a version that an older lock has is not asked for."""
+        return tuple(one for term, one in self._requirements.get(package, ()) if term.argument not in self._held)
+
+    def is_held(self, term: Term) -> bool:
+        """Whether this is not asked, but what an older lock has."""
+        return term.owner == REQUEST and term.kind is TermKind.REQUIREMENT and term.argument in self._held
+
+    def _apply_requirements(self, variable: Variable, local: tuple[str | None, ...] = ()) -> None:
+        for term, requirement in self._requirements.get(variable.name, ()):
+            mask = self._known.once(
+                ("requirement", variable.name, requirement, local),
+                functools.partial(_mask_of_requirement, requirement, variable.versions, local),
+            )
+            variable.filters.append(Filter((term,), mask))
 
     def _apply_cutoff(self, variable: Variable, releases: Sequence[Release] | Sequence[LibraryRelease]) -> None:
         cutoff = self.request.cutoff
@@ -307,7 +306,7 @@ class Problem:
                 ("cutoff", variable.name, cutoff),
                 lambda: mask_where(releases, lambda release: release.released <= cutoff),
             )
-            variable.filters.append(Filter((Unit(REQUEST, "cutoff"),), mask))
+            variable.filters.append(Filter((Term(REQUEST, TermKind.CUTOFF),), mask))
 
     def _glibc_fits(self, needed: Version | None) -> bool:
         floor = self.request.glibc or self.platform.glibc
@@ -322,31 +321,33 @@ class Problem:
 
     def build_of(self, framework: str, release: Release) -> Build | None:
         """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
-        return build_for(self.matrix, framework, release, self.target, pinned=self._is_pinned(framework, release))
+        return build_for(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
 
-    def _choice(self, name: str) -> Choice:
+    def _framework_variable(self, name: str) -> FrameworkVariable:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
         target = (
             *(name, request.platform, request.accelerator, request.python, request.own_index),
-            self.wishes(name),
+            self.requirements_of(name),
         )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
         base = buildable & self._sound(name, releases)
         needs, needed = self._known.once(
-            ("all needs", *target, base, self._backends_of(name), self._libraries_of(name)),
-            lambda: self._all_needs(name, builds, base),
+            ("all-dependencies", *target, base, self._backends_of(name), self._libraries_of(name)),
+            lambda: self._all_dependencies(name, builds, base),
         )
         for package in needed:
             self._variable(package)
         versions = self._versions(name, releases)
-        choice = Choice(name=name, versions=versions, base=base, releases=releases, builds=builds, needs=needs)
-        self.variables[name] = choice
-        self._apply_wishes(choice, local)
-        self._apply_cutoff(choice, releases)
+        variable = FrameworkVariable(
+            name=name, versions=versions, base=base, releases=releases, builds=builds, dependencies=needs
+        )
+        self.variables[name] = variable
+        self._apply_requirements(variable, local)
+        self._apply_cutoff(variable, releases)
         if self.platform.glibc is not None:
-            units = (Unit(REQUEST, "glibc"), Unit(name, "glibc"))
+            terms = (Term(REQUEST, TermKind.GLIBC), Term(name, TermKind.GLIBC))
             fits = self._known.once(
                 ("glibc", *target, request.glibc),
                 lambda: mask_where(
@@ -354,9 +355,9 @@ class Problem:
                     lambda build: build is not None and self._glibc_fits(build.platforms.get(self.platform.name)),
                 ),
             )
-            choice.filters.append(Filter(units, fits))
-        self._apply_hardware(choice, target)
-        return choice
+            variable.filters.append(Filter(terms, fits))
+        self._apply_hardware(variable, target)
+        return variable
 
     def _builds(
         self, name: str, releases: Sequence[Release]
@@ -366,21 +367,21 @@ class Problem:
         buildable = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
         return builds, buildable, tuple(None if build is None else build.local for build in builds)
 
-    def _all_needs(
+    def _all_dependencies(
         self, name: str, builds: Sequence[Build | None], base: int
-    ) -> tuple[Sequence[tuple[Need, ...]], Sequence[str]]:
+    ) -> tuple[Sequence[tuple[Dependency, ...]], Sequence[str]]:
         """The needs of each build that can be chosen, and the packages that they are about."""
         needs = [
-            self._needs(name, build) if build is not None and base >> position & 1 else ()
+            self._dependencies(name, build) if build is not None and base >> position & 1 else ()
             for position, build in enumerate(builds)
         ]
         return needs, tuple(dict.fromkeys(need.package for several in needs for need in several))
 
     def _sound(self, name: str, releases: Sequence[Release]) -> int:
-        """The bits of the releases that may be chosen, which a wish has a say in."""
-        wishes = self.wishes(name)
+        """The bits of the releases that may be chosen; a requirement that pins one decides too."""
+        requirements = self.requirements_of(name)
         return self._known.once(
-            ("sound", name, wishes, self.request.backends),
+            ("sound", name, requirements, self.request.backends),
             lambda: mask_where(releases, lambda release: self.is_sound(name, release)),
         )
 
@@ -392,10 +393,11 @@ class Problem:
         if not self.is_of_generation(framework, release.version):
             return False
         doubtful = release.yanked or release.known_bad or release.version.is_prerelease
-        return not doubtful or self._is_pinned(framework, release)
+        return not doubtful or self.is_pinned(framework, release)
 
-    def _is_pinned(self, framework: str, release: Release) -> bool:
-        return any(pins(wish, release.version) for wish in self.wishes(framework))
+    def is_pinned(self, framework: str, release: Release) -> bool:
+        """Whether exactly this release is asked for."""
+        return any(pins(one, release.version) for one in self.requirements_of(framework))
 
     def is_of_generation(self, name: str, version: Version) -> bool:
         """Whether a release is one of this generation: of Keras, or of a framework that its backends are for."""
@@ -404,29 +406,30 @@ class Problem:
         rows = (self.matrix.backends[backend] for backend in self.request.backends)
         return all(version in row.releases for row in rows if row.framework == name)
 
-    def _apply_hardware(self, choice: Choice, target: tuple[Hashable, ...]) -> None:
+    def _apply_hardware(self, variable: FrameworkVariable, target: tuple[Hashable, ...]) -> None:
         driver = self.request.driver
         if driver is not None:
-            units = (Unit(REQUEST, "driver"), Unit(choice.name, "driver"))
+            terms = (Term(REQUEST, TermKind.DRIVER), Term(variable.name, TermKind.DRIVER))
             reached = self._known.once(
                 ("driver", *target, driver),
-                lambda: mask_where(choice.builds, lambda build: self._driver_reaches(build, driver)),
+                lambda: mask_where(variable.builds, lambda build: self._driver_reaches(build, driver)),
             )
-            choice.filters.append(Filter(units, reached))
+            variable.filters.append(Filter(terms, reached))
         for gpu in self.request.gpus:
-            rule = f"gpu {gpu}"
-            units = (Unit(REQUEST, rule), Unit(choice.name, rule))
-            choice.filters.append(Filter(units, self._serving(choice, target, gpu, None)))
+            terms = (Term(REQUEST, TermKind.GPU, str(gpu)), Term(variable.name, TermKind.GPU, str(gpu)))
+            variable.filters.append(Filter(terms, self._serving(variable, target, gpu, None)))
             if driver is not None:
                 # PTX that this driver cannot compile is the driver's doing as well
-                with_driver = (*units, Unit(REQUEST, "driver"))
-                choice.filters.append(Filter(with_driver, self._serving(choice, target, gpu, driver)))
+                with_driver = (*terms, Term(REQUEST, TermKind.DRIVER))
+                variable.filters.append(Filter(with_driver, self._serving(variable, target, gpu, driver)))
 
-    def _serving(self, choice: Choice, target: tuple[Hashable, ...], gpu: Version, driver: DriverVersion | None) -> int:
+    def _serving(
+        self, variable: FrameworkVariable, target: tuple[Hashable, ...], gpu: Version, driver: DriverVersion | None
+    ) -> int:
         return self._known.once(
             ("serving", *target, gpu, driver),
             lambda: mask_where(
-                choice.builds,
+                variable.builds,
                 lambda build: (
                     build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
                 ),
@@ -438,7 +441,7 @@ class Problem:
             return True
         return driver.reaches(self.matrix.cuda_majors[build.cuda_major].driver)
 
-    def _needs(self, owner: str, build: Build) -> tuple[Need, ...]:
+    def _dependencies(self, owner: str, build: Build) -> tuple[Dependency, ...]:
         request = self.request
         # a build is one object of the matrix, which outlives what is remembered of it
         marked = self._known.once(
@@ -447,26 +450,26 @@ class Problem:
         libraries = self._libraries_of(owner)
         python = request.python if marked or libraries else ""
         key = ("needs", id(build), request.platform, python, self._backends_of(owner), libraries)
-        return self._known.once(key, lambda: tuple(self._collect_needs(owner, build)))
+        return self._known.once(key, lambda: tuple(self._collect_dependencies(owner, build)))
 
-    def _collect_needs(self, owner: str, build: Build) -> Iterator[Need]:
+    def _collect_dependencies(self, owner: str, build: Build) -> Iterator[Dependency]:
         rows = [(text, build.provenance.source) for text in build.requires]
         rows += build.adds.items()
         for text, source in rows:
             requirement = parse_requirement(text)
             if self._applies(requirement):
                 for one in (text, *self.matrix.expand(text)):
-                    yield from self._need(owner, one, source)
+                    yield from self._dependency(owner, one, source)
         for backend in self._backends_of(owner):
             row = self.matrix.backends[backend]
             for text in (*([f"{self.keras}{row.keras}"] if row.keras else []), *row.needs):
-                yield from self._need(owner, text, row.provenance.source)
+                yield from self._dependency(owner, text, row.provenance.source)
 
         for library in self._libraries_of(owner):
             for text in library.needs:
                 if self._applies(parse_requirement(text)):
-                    for need in self._need(owner, text, library.provenance.source):
-                        yield need._replace(text=f"{need.text} for {library.name}", library=library.name)
+                    for need in self._dependency(owner, text, library.provenance.source):
+                        yield need._replace(bound=need.bound._replace(library=library.name))
 
     def _applies(self, requirement: Requirement) -> bool:
         return requirement.marker is None or requirement.marker.evaluate(self._markers)
@@ -480,14 +483,16 @@ class Problem:
         rows = self.matrix.backends
         return tuple(backend for backend in self.request.backends if rows[backend].framework == framework)
 
-    def _need(self, owner: str, text: str, source: str) -> Iterator[Need]:
+    def _dependency(self, owner: str, text: str, source: str) -> Iterator[Dependency]:
         requirement = parse_requirement(text)
         variable = self._variable(requirement.name)
         if variable is not None:
             mask, spelled = self._known.once(
                 text, lambda: (mask_of(requirement.specifier, variable.versions), spell(requirement.specifier))
             )
-            yield Need(Unit(owner, f"needs {requirement.name}"), requirement.name, mask, spelled, source)
+            yield Dependency(
+                Term(owner, TermKind.DEPENDENCY, requirement.name), requirement.name, mask, Bound(spelled), source
+            )
 
     # -- libraries -------------------------------------------------------------------------------------------------
 
@@ -497,9 +502,9 @@ class Problem:
         if package in self.matrix.framework_names:
             releases = self.matrix.framework(package).releases
             if package in self.frameworks or package == self.keras:
-                # its Choice is made later; the versions, and so the bits, are the same
+                # its FrameworkVariable is made later; the versions, and so the bits, are the same
                 return Variable(name=package, versions=self._versions(package, releases), base=-1)
-            return self._plain_framework(package, releases)
+            return self._imported_framework(package, releases)
         library = self.matrix.library(package)
         if library is None:
             return None
@@ -508,62 +513,62 @@ class Problem:
             lambda: mask_where(library.releases, self._is_installable),
         )
         of_cuda = self._known.once(
-            ("of cuda", package, self.request.accelerator),
+            ("of-cuda", package, self.request.accelerator),
             lambda: mask_where(library.releases, lambda release: self._is_of_cuda(package, release.version)),
         )
         versions = self._versions(package, library.releases)
         variable = Variable(name=package, versions=versions, base=installable & of_cuda)
         self.variables[package] = variable
-        self._apply_wishes(variable)
+        self._apply_requirements(variable)
         self._apply_cutoff(variable, library.releases)
         self._apply_library_glibc(variable, library.releases)
         if library.role == CUDNN:
             self._apply_cudnn(variable)
         return variable
 
-    def _plain_framework(self, package: str, releases: Sequence[Release]) -> Variable:
-        """A framework that is no backend of this request but that others need, as NumPy.
+    def _imported_framework(self, package: str, releases: Sequence[Release]) -> Variable:
+        """A framework that no backend of this request is of but that others depend on, as NumPy.
 
         One that computes is imported without being declared, as its own index of builds shows: what it needs counts.
         """
         target = (package, self.request.platform, self.request.python)
-        builds, buildable = self._known.once(("plain builds", *target), lambda: self._plain_builds(releases))
+        builds, buildable = self._known.once(("imported-builds", *target), lambda: self._imported_builds(releases))
         base = buildable & self._sound(package, releases)
         versions = self._versions(package, releases)
         if package in self.matrix.accelerated_frameworks:
             needs, needed = self._known.once(
-                ("plain needs", *target, base), lambda: self._all_needs(package, builds, base)
+                ("imported-dependencies", *target, base), lambda: self._all_dependencies(package, builds, base)
             )
-            variable: Variable = Choice(
-                name=package, versions=versions, base=base, releases=releases, builds=builds, needs=needs
+            variable: Variable = FrameworkVariable(
+                name=package, versions=versions, base=base, releases=releases, builds=builds, dependencies=needs
             )
             for name in needed:
                 self._variable(name)
         else:
             variable = Variable(name=package, versions=versions, base=base)
         self.variables[package] = variable
-        self._apply_wishes(variable)
+        self._apply_requirements(variable)
         self._apply_cutoff(variable, releases)
-        units = (Unit(REQUEST, "glibc"), Unit(package, "glibc"))
+        terms = (Term(REQUEST, TermKind.GLIBC), Term(package, TermKind.GLIBC))
         fits = self._known.once(
-            ("plain glibc", *target, self.request.glibc),
+            ("imported-glibc", *target, self.request.glibc),
             lambda: mask_where(
                 builds, lambda build: build is not None and self._glibc_fits(build.platforms[self.platform.name])
             ),
         )
-        variable.filters.append(Filter(units, fits))
+        variable.filters.append(Filter(terms, fits))
         return variable
 
-    def _plain_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
-        """The build of each release that somebody gets who only needs it, and so does not ask for CUDA."""
-        builds = [self.plain_build(release) for release in releases]
+    def _imported_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
+        """The build of each release that a dependent gets, which does not ask for CUDA."""
+        builds = [self.imported_build(release) for release in releases]
         return builds, mask_where(builds, lambda build: build is not None)
 
     def _versions(self, package: str, releases: Sequence[Release] | Sequence[LibraryRelease]) -> Sequence[Version]:
         return self._known.once(("versions", package), lambda: [release.version for release in releases])
 
-    def plain_build(self, release: Release) -> Build | None:
-        """The build of a release for who only needs it, and so does not ask for CUDA; None if none fits."""
+    def imported_build(self, release: Release) -> Build | None:
+        """The build of a release for a dependent, which does not ask for CUDA; None if none fits."""
         return imported_build(release, self.target)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
@@ -585,12 +590,12 @@ class Problem:
         return bound is None or version < bound
 
     def _apply_library_glibc(self, variable: Variable, releases: Sequence[LibraryRelease]) -> None:
-        units = (Unit(REQUEST, "glibc"), Unit(variable.name, "glibc"))
+        terms = (Term(REQUEST, TermKind.GLIBC), Term(variable.name, TermKind.GLIBC))
         fits = self._known.once(
             ("glibc", variable.name, self.request.platform, self.request.glibc),
             lambda: mask_where(releases, lambda release: self._glibc_fits(release.platforms.get(self.platform.name))),
         )
-        variable.filters.append(Filter(units, fits))
+        variable.filters.append(Filter(terms, fits))
 
     def _apply_cudnn(self, variable: Variable) -> None:
         rows = [row for row in self.matrix.cudnn if row.cuda == self.request.accelerator.cuda]
@@ -601,12 +606,11 @@ class Problem:
             return mask_where(variable.versions, lambda version: any(version in row.cudnn for row in by))
 
         if driver is not None:
-            units = (Unit(REQUEST, "driver"), Unit(variable.name, "driver"))
-            variable.filters.append(Filter(units, covered(reached)))
+            terms = (Term(REQUEST, TermKind.DRIVER), Term(variable.name, TermKind.DRIVER))
+            variable.filters.append(Filter(terms, covered(reached)))
         for gpu in self.request.gpus:
-            rule = f"gpu {gpu}"
-            units = (Unit(REQUEST, rule), Unit(variable.name, rule))
-            variable.filters.append(Filter(units, covered([row for row in rows if gpu in row.gpus])))
+            terms = (Term(REQUEST, TermKind.GPU, str(gpu)), Term(variable.name, TermKind.GPU, str(gpu)))
+            variable.filters.append(Filter(terms, covered([row for row in rows if gpu in row.gpus])))
             if driver is not None:
-                with_driver = (*units, Unit(REQUEST, "driver"))
+                with_driver = (*terms, Term(REQUEST, TermKind.DRIVER))
                 variable.filters.append(Filter(with_driver, covered([row for row in reached if gpu in row.gpus])))

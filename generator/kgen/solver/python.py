@@ -70,7 +70,7 @@ def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest
     framework, that is all there would be to say.
     """
     problems = [Problem(matrix, request._replace(python=python)) for request in requests]
-    return sum(1 for problem in problems for choice in problem.choices if choice.allowed(None))
+    return sum(1 for problem in problems for variable in problem.framework_variables if variable.allowed(None))
 
 
 def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
@@ -92,7 +92,7 @@ def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[
 def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
     """The versions of the request's frameworks, in its order; () if there is no solution."""
     problem = Problem(matrix, request)
-    selection = select(problem)
-    if selection is None:
+    assignment = select(problem)
+    if assignment is None:
         return ()
-    return tuple(choice.versions[selection.chosen[choice.name]] for choice in problem.choices[:-1])
+    return tuple(variable.versions[assignment.chosen[variable.name]] for variable in problem.framework_variables[:-1])

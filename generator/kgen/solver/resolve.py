@@ -8,27 +8,48 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, builds_on, driver_floor, releases_with_builds
+from kgen.matrix.candidates import BuildTarget, Obstacle, candidate, driver_floor, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
+from kgen.model.causes import (
+    BuiltFor,
+    Cause,
+    Company,
+    DependsOn,
+    Doubt,
+    DoubtKind,
+    Ground,
+    Hindrance,
+    HindranceKind,
+    Newer,
+    NewestRelease,
+    NotFound,
+    Origin,
+    Pythons,
+    Reason,
+    Refusal,
+    RefusalKind,
+    Replacement,
+    Stated,
+    Unstated,
+    Warning,  # noqa: A004 - as it is declared
+    WarningKind,
+)
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Cause, Conflict, Reason, Resolution, SourceRelease, Suggestion
-from kgen.solver import beside, conflict, suggest
-from kgen.solver.problem import CUDNN, RUNTIME, Choice, Problem, newest
-from kgen.solver.search import Selection, search
+from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
+from kgen.solver import conflict, imported, suggest
+from kgen.solver.problem import CUDNN, RUNTIME, FrameworkVariable, Problem, newest
+from kgen.solver.search import Assignment, search
 
-Exclusion = frozenset[tuple[str, Version]]
-
-NEWEST_RELEASE = "newest release"
-"""The rule of what nothing holds back."""
+Incompatibility = frozenset[tuple[str, Version]]
 
 
 def solve(
     matrix: CompatibilityMatrix,
     request: EnvironmentRequest,
     *,
-    exclusions: Sequence[Exclusion] = (),
+    incompatibilities: Sequence[Incompatibility] = (),
     preferred: Mapping[str, Version] = MappingProxyType({}),
 ) -> Resolution | Conflict:
     """The best resolution of a request, or why there is none.
@@ -36,26 +57,26 @@ def solve(
     Args:
         matrix: the facts.
         request: what is asked.
-        exclusions: sets of (package, version) that were found not to come together; learned from a locker.
+        incompatibilities: sets of (package, version) that were found not to come together; learned from a locker.
         preferred: versions of libraries to take instead of the newest where the chosen builds allow it.
     """
     problem = Problem(matrix, request)
-    selection = select(problem, exclusions)
-    if selection is not None:
-        resolution = resolution_of(problem, selection, preferred)
+    assignment = select(problem, incompatibilities)
+    if assignment is not None:
+        resolution = resolution_of(problem, assignment, preferred)
         if request.held:
             resolution = _as_if_new(matrix, resolution)
         taken = {**resolution.packages, **resolution.libraries}.items()
-        if any(exclusion <= taken for exclusion in exclusions):
+        if any(incompatibility <= taken for incompatibility in incompatibilities):
             # what was learned outweighs what is preferred
-            return resolution_of(problem, selection)
+            return resolution_of(problem, assignment)
         return resolution
-    if exclusions:
-        return _exhausted(request, exclusions)
+    if incompatibilities:
+        return _exhausted(request, incompatibilities)
     found = conflict.causes(problem)
     return Conflict(
         request=request,
-        message=conflict_message(problem),
+        refusals=refusals(problem),
         causes=found,
         suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
     )
@@ -67,25 +88,21 @@ def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolutio
     A lock that is made again because nothing is new must be the same to the byte.
     """
     free = Problem(matrix, resolution.request._replace(held=()))
-    selection = select(free)
-    if selection is None:
+    assignment = select(free)
+    if assignment is None:
         return resolution
-    anew = resolution_of(free, selection)
+    anew = resolution_of(free, assignment)
     return resolution._replace(why=anew.why) if anew.packages == resolution.packages else resolution
 
 
-def _exhausted(request: EnvironmentRequest, exclusions: Sequence[Exclusion]) -> Conflict:
+def _exhausted(request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]) -> Conflict:
     """The matrix allowed it, and what was learned since does not."""
     return Conflict(
         request=request,
-        message=f"nothing is left of what the matrix allows for {request.environment}",
+        refusals=(Refusal(RefusalKind.EXHAUSTED),),
         causes=tuple(
-            Cause(
-                subject=" with ".join(f"{name} {version}" for name, version in sorted(exclusion)),
-                requires="what the resolver did not find",
-                source="the resolver",
-            )
-            for exclusion in exclusions
+            Cause(Origin.RESOLVER.value, (Stated(NotFound(tuple(sorted(incompatibility)))),), Origin.RESOLVER)
+            for incompatibility in incompatibilities
         ),
         suggestions=(),
     )
@@ -96,9 +113,9 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
     others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
     for python in dict.fromkeys([request.python, *others]):
         problem = Problem(matrix, request._replace(python=python))
-        selection = select(problem)
-        if selection is not None:
-            return resolution_of(problem, selection)
+        assignment = select(problem)
+        if assignment is not None:
+            return resolution_of(problem, assignment)
     return None
 
 
@@ -118,7 +135,7 @@ def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Sugge
     if found is None or any(found.packages[name] < resolution.packages[name] for name in frameworks):
         return None
     newer = {name: str(found.packages[name]) for name in frameworks if found.packages[name] > resolution.packages[name]}
-    return Suggestion(change="--torch-index", gives=newer) if newer else None
+    return Suggestion(changes=(suggest.OWN_INDEX,), gives=newer) if newer else None
 
 
 def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Resolution) -> bool:
@@ -129,15 +146,15 @@ def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Res
     )
 
 
-def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection | None:
-    """The best selection that holds none of the exclusions."""
-    if conflict.impossible(problem) is not None:
+def select(problem: Problem, incompatibilities: Sequence[Incompatibility] = ()) -> Assignment | None:
+    """The best assignment that holds none of the incompatibilities."""
+    if conflict.without_candidates(problem) is not None:
         return None
     learned = set()
-    for exclusion in exclusions:
+    for incompatibility in incompatibilities:
         positions = {
             (name, list(problem.variables[name].versions).index(version))
-            for name, version in exclusion
+            for name, version in incompatibility
             if name in problem.variables and version in problem.variables[name].versions
         }
         if positions:
@@ -147,66 +164,66 @@ def select(problem: Problem, exclusions: Sequence[Exclusion] = ()) -> Selection 
             ((name, position),) = single
             problem.variables[name].base &= ~(1 << position)
     joint = frozenset(positions for positions in learned if len(positions) > 1)
-    return None if conflict.impossible(problem) is not None else search(problem, None, joint)
+    return None if conflict.without_candidates(problem) is not None else search(problem, None, joint)
 
 
-def conflict_message(problem: Problem) -> str:
-    """One sentence that says what cannot be had, and where it can, if it is for the GPU that it cannot."""
+def refusals(problem: Problem) -> tuple[Refusal, ...]:
+    """What cannot be had, and where it can, if it is for the GPU that it cannot."""
     request = problem.request
-    said = [_refusal(problem), *_unborn(problem)]
+    found = [_refusal(problem), *_not_yet_released(problem)]
     if request.accelerator.cuda is not None:
         rows = [problem.matrix.backends[backend] for backend in request.backends]
-        said += [row.elsewhere for row in rows if row.elsewhere]
-        said += [text for choice in problem.choices for text in _elsewhere(problem, choice)]
-    return "; ".join(dict.fromkeys(said))
+        found += [Refusal(RefusalKind.ELSEWHERE, text=row.elsewhere) for row in rows if row.elsewhere]
+        found += [
+            Refusal(RefusalKind.ELSEWHERE, text=text)
+            for variable in problem.framework_variables
+            for text in _elsewhere(problem, variable)
+        ]
+    return tuple(dict.fromkeys(found))
 
 
-def _unborn(problem: Problem) -> Iterator[str]:
+def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
     """That a generation had no release yet on the day that is asked about."""
     cutoff, generation = problem.request.cutoff, problem.generation
     if cutoff is not None and generation.since > cutoff:
-        yield f"{generation.title} did not exist on {cutoff}: its first release was on {generation.since}"
+        yield Refusal(RefusalKind.NOT_YET_RELEASED, (generation.title,), day=generation.since)
 
 
-def _elsewhere(problem: Problem, choice: Choice) -> Iterator[str]:
-    """Where a GPU's build is of the newest release that the wishes and the day leave, if the index has none of it."""
-    named = [mask for units, mask in choice.filters if len(units) == 1]
+def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
+    """Where a GPU's build is of the newest release that the requirements and the day leave, if no index has it."""
+    named = [mask for terms, mask in variable.filters if len(terms) == 1]
     left = [
         version
-        for position, version in enumerate(choice.versions)
+        for position, version in enumerate(variable.versions)
         if all(mask >> position & 1 for mask in named)
         and not version.is_prerelease
-        and problem.is_of_generation(choice.name, version)
+        and problem.is_of_generation(variable.name, version)
     ]
-    for row in problem.matrix.framework(choice.name).elsewhere:
+    for row in problem.matrix.framework(variable.name).elsewhere:
         if left and left[-1] in row.releases:
             yield row.text
 
 
-def _refusal(problem: Problem) -> str:
-    request = problem.request
-    titles = [problem.matrix.framework(name).title for name in problem.frameworks]
-    barren = conflict.impossible(problem)
-    if barren is not None:
-        title = problem.matrix.framework(barren.name).title
-        on = f"{request.accelerator} on {request.platform}"
-        if not conflict.built_for(problem, barren):
-            return f"no stable {title} is built for {on}"
-        return f"no stable {title} for {on} has a wheel for Python {request.python}"
-    together = f"{', '.join(titles[:-1])} and {titles[-1]} together" if len(titles) > 1 else titles[0]
-    return f"there is no {together} for {request.accelerator} and Python {request.python} that fits the request"
+def _refusal(problem: Problem) -> Refusal:
+    framework = conflict.without_candidates(problem)
+    if framework is None:
+        titles = tuple(problem.matrix.framework(name).title for name in problem.frameworks)
+        return Refusal(RefusalKind.INCOMPATIBLE, titles)
+    built = conflict.built_for(problem, framework)
+    title = problem.matrix.framework(framework.name).title
+    return Refusal(RefusalKind.NO_PYTHON if built else RefusalKind.NO_ROW, (title,))
 
 
 def resolution_of(
-    problem: Problem, selection: Selection, preferred: Mapping[str, Version] = MappingProxyType({})
+    problem: Problem, assignment: Assignment, preferred: Mapping[str, Version] = MappingProxyType({})
 ) -> Resolution:
-    """The selection as versions, requirements for the locker, warnings and reasons."""
-    choices = problem.choices
-    picked = {choice.name: _build(choice, selection.chosen[choice.name]) for choice in choices}
-    packages = {choice.name: choice.versions[selection.chosen[choice.name]] for choice in choices}
+    """The assignment as versions, requirements for the locker, warnings and reasons."""
+    variables = problem.framework_variables
+    picked = {variable.name: _build(variable, assignment.chosen[variable.name]) for variable in variables}
+    packages = {variable.name: variable.versions[assignment.chosen[variable.name]] for variable in variables}
     allowed = {
         name: tuple(v for position, v in enumerate(problem.variables[name].versions) if mask >> position & 1)
-        for name, mask in selection.masks.items()
+        for name, mask in assignment.masks.items()
         if name not in packages
     }
     libraries = {
@@ -220,10 +237,10 @@ def resolution_of(
             if version is not None and name not in {*packages, *libraries}:
                 packages[name] = version
                 parts[name] = framework
-    imported = list(beside.beside(problem, selection, picked))
-    taken = {**picked, **{one.name: one.build for one in imported}}
+    imports = list(imported.imported_frameworks(problem, assignment, picked))
+    taken = {**picked, **{one.name: one.build for one in imports}}
     republished = {name: day for build in taken.values() for name, day in build.republished.items()}
-    for one in imported:
+    for one in imports:
         install += one.install
         packages[one.name] = libraries.pop(one.name)
         allowed.pop(one.name)
@@ -234,13 +251,13 @@ def resolution_of(
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     unstated = _unstated(problem, taken, packages)
     install += unstated
-    local = {choice.name: label for choice in choices if (label := picked[choice.name].local) is not None}
+    local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, gpus = problem.request.accelerator, problem.request.gpus
     floor = driver_floor(problem.matrix, accelerator, list(picked.values()), gpus, cudnn)
     return Resolution(
         request=problem.request,
-        packages=_ordered(packages, choices),
+        packages=_ordered(packages, variables),
         parts=parts,
         constraints=tuple(
             dict.fromkeys(
@@ -262,11 +279,11 @@ def resolution_of(
         cudnn=cudnn,
         driver=None if floor is None else floor.driver,
         local=local,
-        warnings=(*_warnings(problem, selection, picked), *_too_late(problem.request.cutoff, republished)),
+        warnings=(*_warnings(problem, assignment, picked), *_republished_later(problem.request.cutoff, republished)),
         why=(
-            *(_why(problem, choice, selection) for choice in choices),
-            *_why_instead(problem),
-            *(beside.why(problem, one, picked, cudnn) for one in imported),
+            *(_reason(problem, variable, assignment) for variable in variables),
+            *_replacements(problem),
+            *(imported.reason(problem, one, picked, cudnn) for one in imports),
             *unstated.values(),
         ),
     )
@@ -276,8 +293,8 @@ def _is_cuda(problem: Problem, name: str, version: Version) -> bool:
     return problem.matrix.cuda_major_of(name, version) is not None
 
 
-def _build(choice: Choice, position: int) -> Build:
-    build = choice.builds[position]
+def _build(variable: FrameworkVariable, position: int) -> Build:
+    build = variable.builds[position]
     assert build is not None  # noqa: S101 - a base mask holds only releases with a build
     return build
 
@@ -289,9 +306,9 @@ def _pinned(text: str) -> Version | None:
     return None
 
 
-def _ordered(packages: dict[str, Version], choices: Sequence[Choice]) -> dict[str, Version]:
+def _ordered(packages: dict[str, Version], variables: Sequence[FrameworkVariable]) -> dict[str, Version]:
     """Keras first, then the frameworks in the order of the request, then their parts."""
-    order = [choices[-1].name, *(choice.name for choice in choices[:-1])]
+    order = [variables[-1].name, *(variable.name for variable in variables[:-1])]
     return {name: packages[name] for name in (*order, *(name for name in packages if name not in order))}
 
 
@@ -305,32 +322,31 @@ def _cuda(problem: Problem, picked: dict[str, Build], libraries: dict[str, Versi
     return f"{max(built).major}.{max(built).minor}" if built else None
 
 
-def _warnings(problem: Problem, selection: Selection, picked: dict[str, Build]) -> list[str]:
-    found = []
+def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]) -> list[Warning]:
+    found: list[Warning] = []
     request = problem.request
-    for name, mask in selection.masks.items():
+    for name, mask in assignment.masks.items():
         # only what is pinned is doubtful, and then there is no other
         if name in problem.matrix.framework_names:
             found += _doubts(name, problem.matrix.framework(name).releases[newest(mask)])
-    for choice in problem.choices:
-        release = choice.releases[selection.chosen[choice.name]]
-        title = problem.matrix.framework(choice.name).title
-        build = picked[choice.name]
+    for variable in problem.framework_variables:
+        release = variable.releases[assignment.chosen[variable.name]]
+        title = problem.matrix.framework(variable.name).title
+        build = picked[variable.name]
         if build.known_bad is not None:
-            found.append(f"{choice.name} {release.version} is to be avoided: {build.known_bad}")
+            found.append(Warning(WarningKind.KNOWN_BAD, variable.name, release.version, build.known_bad))
         if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
-            found.append(f"which GPUs {title} {release.version} serves is not known; it was not checked")
-    keras = problem.choices[-1]
-    version = keras.versions[selection.chosen[keras.name]]
+            found.append(Warning(WarningKind.GPUS_UNKNOWN, title, release.version))
+    keras = problem.framework_variables[-1]
+    version = keras.versions[assignment.chosen[keras.name]]
     generation = problem.generation
     if version.major < max(one.major for one in keras.versions if one in generation.range):
-        found.append(
-            f"keras {version} is TensorFlow's own Keras of that day, not multi-backend Keras:"
-            " `KERAS_BACKEND` does nothing in it"
-        )
+        found.append(Warning(WarningKind.OWN_KERAS, keras.name, version))
     ended = {generation.title: generation.ended}
     ended |= {one.title: one.ended for one in map(problem.matrix.framework, problem.frameworks)}
-    found += [f"{title} was last supported on {end.day}: {end.why}" for title, end in ended.items() if end]
+    found += [
+        Warning(WarningKind.END_OF_SUPPORT, title, text=end.why, day=end.day) for title, end in ended.items() if end
+    ]
     return found
 
 
@@ -340,127 +356,129 @@ def _unfollowed(problem: Problem) -> Iterator[str]:
         yield from (text for text in library.needs if not problem.matrix.follows(parse_requirement(text).name))
 
 
-def _too_late(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[str]:
+def _republished_later(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[Warning]:
     for name, day in republished.items():
         if cutoff is not None and day > cutoff:
-            yield (
-                f"the files of {name} that are locked were put on the index again on {day}, after {cutoff}:"
-                " those of that day were deleted there"
-            )
+            yield Warning(WarningKind.REPUBLISHED, name, day=day, cutoff=cutoff)
 
 
-def _doubts(name: str, release: Release) -> list[str]:
-    found = []
+def _doubts(name: str, release: Release) -> Iterator[Warning]:
     if release.yanked:
-        found.append(f"{name} {release.version} was yanked: {release.yanked}")
+        yield Warning(WarningKind.YANKED, name, release.version, release.yanked)
     if release.known_bad:
-        found.append(f"{name} {release.version} is to be avoided: {release.known_bad}")
+        yield Warning(WarningKind.KNOWN_BAD, name, release.version, release.known_bad)
     if release.version.is_prerelease:
-        found.append(f"{name} {release.version} is a pre-release, taken because it was asked for")
-    return found
+        yield Warning(WarningKind.PRERELEASE, name, release.version)
 
 
 def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[str, Version]) -> dict[str, Reason]:
     """What builds need, do not state, and nobody follows: requirement -> why it is there."""
     return {
-        text: Reason(
-            subject=parse_requirement(text).name,
-            rule=f"{name} {packages[name]} needs {text} and does not state it",
-            source=source,
-        )
+        text: Reason(parse_requirement(text).name, None, Unstated(name, packages[name], text), (source,))
         for name, build in picked.items()
         for text, source in build.adds.items()
         if not problem.matrix.follows(parse_requirement(text).name)
     }
 
 
-def _why_instead(problem: Problem) -> Iterator[Reason]:
+def _replacements(problem: Problem) -> Iterator[Reason]:
     """Why a project is there that comes in the place of another, which is the same module."""
     rows = problem.matrix.backends
     for row in map(rows.__getitem__, problem.request.backends):
         if row.instead_of is not None and row.name != problem.request.name:
             other = rows[row.instead_of].framework
             module = problem.matrix.framework(row.framework).module
-            yield Reason(
-                subject=row.framework,
-                rule=f"in the place of {other}, as a requirement names it: both are the module `{module}`",
-                source=row.provenance.source,
-            )
+            yield Reason(row.framework, None, Replacement(other, module), (row.provenance.source,))
 
 
-def _why(problem: Problem, choice: Choice, selection: Selection) -> Reason:
+def _reason(problem: Problem, variable: FrameworkVariable, assignment: Assignment) -> Reason:
     """Why this version: it is the newest, or what keeps the next one out."""
-    position = selection.chosen[choice.name]
-    build = _build(choice, position)
-    subject = f"{choice.name} {choice.versions[position]}"
-    source = build.provenance.source
-    stable = [
-        later for later in range(position + 1, len(choice.releases))
-        if not choice.versions[later].is_prerelease
-        and not choice.releases[later].yanked
-        and problem.is_of_generation(choice.name, choice.versions[later])
-    ]  # fmt: skip
-    if not stable:
-        return Reason(subject=subject, rule=NEWEST_RELEASE, source=source)
-    unfit = {later: _unfit(problem, choice, later) for later in stable}
-    joint = next((later for later in stable if unfit[later] is None), None)
-    if joint is None:
-        later = stable[0]
-        newest_of = (
-            f"newest build for {problem.request.accelerator}" if choice.builds[later] is None else "newest that fits"
-        )
-        return Reason(subject=subject, rule=f"{newest_of}: {choice.versions[later]} {unfit[later]}", source=source)
-    company = [
-        (other.name, other.versions[at], other.needs[at])
-        for other in (*problem.choices, *problem.imported)
-        if other.name != choice.name and other.name in selection.masks
-        for at in [newest(selection.masks[other.name])]
+    position = assignment.chosen[variable.name]
+    ground, source = _ground(problem, variable, assignment)
+    return Reason(
+        package=variable.name,
+        version=variable.versions[position],
+        ground=ground,
+        sources=(source or _build(variable, position).provenance.source,),
+    )
+
+
+def _ground(problem: Problem, variable: FrameworkVariable, assignment: Assignment) -> tuple[Ground, str]:
+    """Why a version was chosen, and where that is from; empty for where the version itself is from."""
+    newer = [
+        later
+        for later in range(assignment.chosen[variable.name] + 1, len(variable.releases))
+        if not variable.versions[later].is_prerelease
+        and not variable.releases[later].yanked
+        and problem.is_of_generation(variable.name, variable.versions[later])
     ]
-    for name, version, needs in company:
+    if not newer:
+        return NewestRelease.NEWEST, ""
+    hindrances = {later: _hindrance(problem, variable, later) for later in newer}
+    joint = next((later for later in newer if hindrances[later] is None), None)
+    if joint is not None:
+        return _company(problem, variable, assignment, joint) or (Newer(variable.versions[joint]), "")
+    later = newer[0]
+    accelerator = problem.request.accelerator if variable.builds[later] is None else None
+    return Newer(variable.versions[later], hindrances[later], accelerator), ""
+
+
+def _company(
+    problem: Problem, variable: FrameworkVariable, assignment: Assignment, later: int
+) -> tuple[Company, str] | None:
+    """Which of the chosen frameworks a later release does not get along with, and where that is from."""
+    company = [
+        (other.name, other.versions[at], other.dependencies[at])
+        for other in (*problem.framework_variables, *problem.imported)
+        if other.name != variable.name and other.name in assignment.masks
+        for at in [newest(assignment.masks[other.name])]
+    ]
+    version = variable.versions[later]
+    for name, release, needs in company:
         for theirs in needs:
-            if theirs.package == choice.name and not theirs.mask >> joint & 1:
-                rule = f"newest beside {name} {version}, which needs {choice.name} {theirs.text}"
-                return Reason(subject=subject, rule=rule, source=theirs.source)
-    for need in choice.needs[joint]:
-        for name, version, needs in company:
+            if theirs.package == variable.name and not theirs.mask >> later & 1:
+                return Company(name, release, variable.name, theirs.bound, None, version), theirs.source
+    for need in variable.dependencies[later]:
+        for name, release, needs in company:
             for theirs in needs:
-                if theirs.package != need.package or theirs.mask & need.mask:
-                    continue
-                role = problem.role(need.package)
-                rule = (
-                    f"newest beside {name} {version}: {choice.versions[joint]} needs {role} {need.text},"
-                    f" {name} {version} needs {theirs.text}"
-                )
-                return Reason(subject=subject, rule=rule, source=need.source)
-    return Reason(subject=subject, rule=f"newest that fits: {choice.versions[joint]} does not", source=source)
+                if theirs.package == need.package and not theirs.mask & need.mask:
+                    role = problem.role(need.package)
+                    return Company(name, release, role, theirs.bound, need.bound, version), need.source
+    return None
 
 
-def _unfit(problem: Problem, choice: Choice, position: int) -> str | None:
+def _hindrance(problem: Problem, variable: FrameworkVariable, position: int) -> Hindrance | None:
     """What keeps a release out by itself; None if only its company does."""
-    return next(_obstacles(problem, choice, position), None)
+    return next(_hindrances(problem, variable, position), None)
 
 
-def _obstacles(problem: Problem, choice: Choice, position: int) -> Iterator[str]:
-    request = problem.request
-    release, build = choice.releases[position], choice.builds[position]
-    avoided = [one.known_bad for one in release.builds if one.known_bad and request.platform in one.platforms]
-    if build is None and avoided and request.accelerator.cuda is not None:
-        yield f"is to be avoided: {avoided[0]}"
+def _hindrances(problem: Problem, variable: FrameworkVariable, position: int) -> Iterator[Hindrance]:
+    release = variable.releases[position]
+    build, obstacle = candidate(
+        problem.matrix,
+        variable.name,
+        release,
+        problem.target,
+        pinned=problem.is_pinned(variable.name, release),
+    )
+    if obstacle is Obstacle.KNOWN_BAD and build is not None and build.known_bad is not None:
+        yield Hindrance(HindranceKind.AVOIDED, Doubt(DoubtKind.KNOWN_BAD, build.known_bad))
         return
-    if build is None:
-        others = list(dict.fromkeys(map(conflict.describe_build, builds_on(request.platform, release))))
-        yield f"is built for {' and '.join(others)}" if others else f"has no wheel for {request.platform}"
+    if obstacle not in {None, Obstacle.PYTHON}:
+        fact = conflict.purposes_on(problem.request.platform, release)
+        yield Hindrance(HindranceKind.BUILT_FOR if isinstance(fact, BuiltFor) else HindranceKind.PLATFORM, fact)
         return
-    if request.python not in build.pythons:
-        yield f"has no wheel for Python {request.python}"
-    if not problem.is_sound(choice.name, release):
-        yield f"is to be avoided: {release.known_bad or release.yanked or 'it is a pre-release'}"
-    for units, mask in choice.filters:
-        if not mask >> position & 1 and problem.is_held(units[0]):
-            yield "is not what the old lock has, which is kept"
+    if obstacle is Obstacle.PYTHON:
+        python = problem.request.python
+        yield Hindrance(HindranceKind.PYTHON, Pythons(python, python))
+    if not problem.is_sound(variable.name, release):
+        yield Hindrance(HindranceKind.AVOIDED, conflict.doubt_of(release))
+    for terms, mask in variable.filters:
+        if not mask >> position & 1 and problem.is_held(terms[0]):
+            yield Hindrance(HindranceKind.KEPT_LOCK)
         elif not mask >> position & 1:
-            yield f"is kept out by {conflict.unit_text(problem, units[0])}"
-    for need in choice.needs[position]:
-        variable = problem.variables.get(need.package)
-        if variable is not None and not variable.allowed(None) & need.mask:
-            yield f"needs {problem.role(need.package)} {need.text}, of which no release fits"
+            yield Hindrance(HindranceKind.REQUEST, conflict.wish(problem, terms[0]))
+    for need in variable.dependencies[position]:
+        target = problem.variables.get(need.package)
+        if target is not None and not target.allowed(None) & need.mask:
+            yield Hindrance(HindranceKind.DEPENDENCY, DependsOn(problem.role(need.package), (need.bound,)))

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kgen.solver.problem import Choice, Problem, Unit
+from kgen.model.causes import Term
+from kgen.solver.problem import FrameworkVariable, Problem
 
 
-class Selection(NamedTuple):
-    """A choice that works.
+class Assignment(NamedTuple):
+    """A release of each framework, and what they leave of everything else.
 
     Attributes:
         chosen: framework -> the position of its release.
@@ -27,27 +28,29 @@ class Selection(NamedTuple):
 
 def search(
     problem: Problem,
-    active: frozenset[Unit] | None = None,
+    active: frozenset[Term] | None = None,
     learned: frozenset[frozenset[tuple[str, int]]] = frozenset(),
-) -> Selection | None:
-    """The best selection while these units are active, or None if there is none.
+) -> Assignment | None:
+    """The best assignment while these terms are active, or None if there is none.
 
     Args:
         problem: the problem.
-        active: the units in force; None for all of them.
-        learned: sets of (package, position) that must not come together, found out after an earlier selection.
+        active: the terms in force; None for all of them.
+        learned: sets of (package, position) that must not come together, found out after an earlier assignment.
     """
     allowed = {name: variable.allowed(active) for name, variable in problem.variables.items()}
-    choices = (*problem.choices, *problem.imported)
-    imported = len(problem.choices)
-    levels = [_candidates(problem, choice, allowed[choice.name], active, every=bool(learned)) for choice in choices]
+    variables = (*problem.framework_variables, *problem.imported)
+    imported = len(problem.framework_variables)
+    levels = [
+        _candidates(problem, variable, allowed[variable.name], active, every=bool(learned)) for variable in variables
+    ]
     chosen: dict[str, int] = {}
 
-    def descend(depth: int, masks: Mapping[str, int]) -> Selection | None:
+    def descend(depth: int, masks: Mapping[str, int]) -> Assignment | None:
         if depth == len(levels):
             permitted = _without_learned(chosen, masks, learned)
-            return None if permitted is None else Selection(chosen=dict(chosen), masks=permitted)
-        name = choices[depth].name
+            return None if permitted is None else Assignment(chosen=dict(chosen), masks=permitted)
+        name = variables[depth].name
         reachable = masks.get(name, -1)
         if depth >= imported and name not in masks:
             return descend(depth + 1, masks)  # nothing that was chosen imports it
@@ -72,21 +75,23 @@ def search(
 
 
 def _candidates(
-    problem: Problem, choice: Choice, allowed: int, active: frozenset[Unit] | None, *, every: bool
+    problem: Problem, variable: FrameworkVariable, allowed: int, active: frozenset[Term] | None, *, every: bool
 ) -> list[tuple[int, tuple[tuple[str, int], ...]]]:
     """The candidates of one framework, newest first, with what they need.
 
     Of several that need the very same, the newest stands for all (unless `every` one is wanted, or something else
     asks for a version of the framework itself).
     """
-    distinct = every or choice.name in problem.targets
+    distinct = every or variable.name in problem.targets
     seen = set()
     found = []
-    for position in range(len(choice.releases) - 1, -1, -1):
+    for position in range(len(variable.releases) - 1, -1, -1):
         if not allowed >> position & 1:
             continue
         needs = tuple(
-            (need.package, need.mask) for need in choice.needs[position] if active is None or need.unit in active
+            (need.package, need.mask)
+            for need in variable.dependencies[position]
+            if active is None or need.term in active
         )
         if distinct or needs not in seen:
             seen.add(needs)
@@ -99,7 +104,7 @@ def _without_learned(
 ) -> Mapping[str, int] | None:
     """The masks without what must not come together with the chosen releases; None if that cannot be avoided.
 
-    Of an exclusion that names libraries, one gives way to another of its versions.
+    Of an incompatibility that names libraries, one gives way to another of its versions.
     """
     narrowed = dict(masks)
     for excluded in sorted(learned, key=sorted):

@@ -8,6 +8,7 @@ from itertools import islice
 from packaging.version import Version
 
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import Change, RequestField
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -18,7 +19,11 @@ from kgen.solver.search import search
 MOST = 4
 
 Attempt = Callable[[EnvironmentRequest], Resolution | None]
-Change = tuple[str, EnvironmentRequest]
+Step = tuple[tuple[Change, ...], EnvironmentRequest]
+"""Changes that go together, and the request with them."""
+
+OWN_INDEX = Change(RequestField.OWN_INDEX, "true")
+ON_CPU = Change(RequestField.ACCELERATOR, CPU.version)
 
 
 def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
@@ -28,33 +33,33 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
     single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus)
-    for changes in single:
-        for change, changed in changes(problem):
+    for steps in single:
+        for changes, changed in steps(problem):
             resolution = attempt(changed)
             if resolution is not None:
-                yield Suggestion(change=change, gives=_gives(problem, [resolution]))
+                yield Suggestion(changes=changes, gives=_gives(problem, [resolution]))
                 break
     yield from _apart(problem, attempt)
-    for change, changed in _platforms(problem):
+    for changes, changed in _platforms(problem):
         resolution = attempt(changed)
         if resolution is not None:
-            yield Suggestion(change=change, gives=_gives(problem, [resolution]))
+            yield Suggestion(changes=changes, gives=_gives(problem, [resolution]))
             break
     if problem.request.accelerator != CPU:
         resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None))
         if resolution is not None:
-            yield Suggestion(change="--cpu", gives=_gives(problem, [resolution]))
+            yield Suggestion(changes=(ON_CPU,), gives=_gives(problem, [resolution]))
 
 
-def _own_index(problem: Problem) -> Iterator[Change]:
+def _own_index(problem: Problem) -> Iterator[Step]:
     """The builds that only a framework's own index has."""
     frameworks = [problem.matrix.framework(name) for name in problem.frameworks]
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
     if not problem.request.own_index and any(build.cuda is not None and build.local is not None for build in builds):
-        yield "--torch-index", problem.request._replace(own_index=True)
+        yield (OWN_INDEX,), problem.request._replace(own_index=True)
 
 
-def _generations(problem: Problem) -> Iterator[Change]:
+def _generations(problem: Problem) -> Iterator[Step]:
     """The generation of Keras that there was on the day that is asked about, where the wanted one came later."""
     request, matrix = problem.request, problem.matrix
     if request.cutoff is None or problem.generation.since <= request.cutoff:
@@ -66,8 +71,8 @@ def _generations(problem: Problem) -> Iterator[Change]:
         if len(backends) == len(rows):
             name = request.name if request.joint else backends[0]
             changed = request._replace(name=name, backends=backends, keras=VersionRange())
-            without = f" without `--keras '{request.keras}'`" if request.keras else ""
-            yield f"--generation {generation.name}{without}", changed
+            keras = (Change(RequestField.KERAS, None, str(request.keras)),) if request.keras else ()
+            yield (Change(RequestField.GENERATION, generation.name), *keras), changed
 
 
 def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
@@ -79,7 +84,7 @@ def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
     }
 
 
-def _requirements(problem: Problem) -> Iterator[Change]:
+def _requirements(problem: Problem) -> Iterator[Step]:
     """Another version than the required one: the nearest newer that works, else the newest older."""
     request = problem.request
     for requirement in request.requirements:
@@ -100,7 +105,7 @@ def _requirements(problem: Problem) -> Iterator[Change]:
                 continue
             text = f"{name}=={variable.versions[older]}"
         changed = request._replace(requirements=(*others, Requirement(text)))
-        yield f"--require '{text}'", changed
+        yield (Change(RequestField.REQUIREMENT, text, str(requirement)),), changed
 
 
 def _feasible(problem: Problem, name: str, position: int) -> bool:
@@ -121,48 +126,56 @@ def _short(version: Version) -> str:
     return text
 
 
-def _keras(problem: Problem) -> Iterator[Change]:
+def _keras(problem: Problem) -> Iterator[Step]:
     if problem.request.keras:
-        yield f"without `--keras '{problem.request.keras}'`", problem.request._replace(keras=VersionRange())
+        dropped = Change(RequestField.KERAS, None, str(problem.request.keras))
+        yield (dropped,), problem.request._replace(keras=VersionRange())
 
 
-def _cutoff(problem: Problem) -> Iterator[Change]:
+def _cutoff(problem: Problem) -> Iterator[Step]:
     request, generation = problem.request, problem.generation.name
     if request.cutoff is not None:
         # a day that chooses the Keras takes its choice along
         chosen = request.as_of and generation != next(iter(problem.matrix.generations))
-        kept = f"--generation {generation} " if chosen else ""
-        yield f"{kept}without `{request.cutoff_flag}`", request._replace(cutoff=None, as_of=False)
+        kept = (Change(RequestField.GENERATION, generation),) if chosen else ()
+        yield (
+            (*kept, Change(RequestField.CUTOFF, None, str(request.cutoff))),
+            request._replace(cutoff=None, as_of=False),
+        )
 
 
-def _pythons(problem: Problem) -> Iterator[Change]:
+def _pythons(problem: Problem) -> Iterator[Step]:
     """The nearest older Python first: it is the smaller step; then newer ones."""
     if problem.request.python_open:
         return
     minors = [row.version for row in problem.matrix.pythons]
     here = minors.index(problem.request.python) if problem.request.python in minors else len(minors)
     for python in (*reversed(minors[:here]), *minors[here + 1 :]):
-        yield f"--python {python}", problem.request._replace(python=python)
+        yield (Change(RequestField.PYTHON, python),), problem.request._replace(python=python)
 
 
-def _glibcs(problem: Problem) -> Iterator[Change]:
+def _glibcs(problem: Problem) -> Iterator[Step]:
     floor = problem.request.glibc or problem.platform.glibc
     for glibc in problem.platform.uv_glibc:
         if floor is not None and glibc > floor:
-            yield f"--glibc {glibc}", problem.request._replace(glibc=glibc)
+            yield (Change(RequestField.GLIBC, str(glibc)),), problem.request._replace(glibc=glibc)
 
 
-def _cudas(problem: Problem) -> Iterator[Change]:
+def _cudas(problem: Problem) -> Iterator[Step]:
     """The whole major where a minor was asked for, then the other majors, the newest first."""
     asked = problem.request.accelerator
     if asked.cuda is None:
         return
     majors = sorted(problem.matrix.cuda_majors, reverse=True)
     for major in ([asked.cuda] if asked.minor is not None else []) + [m for m in majors if m != asked.cuda]:
-        yield f"--cuda {major}", problem.request._replace(accelerator=Accelerator(cuda=major))
+        accelerator = Accelerator(cuda=major)
+        yield (
+            (Change(RequestField.ACCELERATOR, accelerator.version),),
+            problem.request._replace(accelerator=accelerator),
+        )
 
 
-def _drivers(problem: Problem) -> Iterator[Change]:
+def _drivers(problem: Problem) -> Iterator[Step]:
     driver = problem.request.driver
     if driver is None:
         return
@@ -171,13 +184,13 @@ def _drivers(problem: Problem) -> Iterator[Change]:
     floors |= {toolkit.driver for toolkit in problem.matrix.toolkits if toolkit.driver is not None}
     for floor in sorted(floors):
         if floor > driver:
-            yield f"--driver {floor}", problem.request._replace(driver=floor)
+            yield (Change(RequestField.DRIVER, str(floor)),), problem.request._replace(driver=floor)
 
 
-def _gpus(problem: Problem) -> Iterator[Change]:
+def _gpus(problem: Problem) -> Iterator[Step]:
     for gpu in problem.request.gpus:
         rest = tuple(other for other in problem.request.gpus if other != gpu)
-        yield f"without `--gpu {gpu}`", problem.request._replace(gpus=rest)
+        yield (Change(RequestField.GPU, None, str(gpu)),), problem.request._replace(gpus=rest)
 
 
 def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
@@ -198,7 +211,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
     if all(resolution is not None for resolution in found):
         resolutions = [resolution for resolution in found if resolution is not None]
         yield Suggestion(
-            change=f"an environment for each backend: without `--together {request.name}`",
+            changes=(Change(RequestField.JOINT, None, request.name),),
             gives=_gives(problem, resolutions),
         )
 
@@ -210,8 +223,8 @@ def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
     return name not in frameworks
 
 
-def _platforms(problem: Problem) -> Iterator[Change]:
+def _platforms(problem: Problem) -> Iterator[Step]:
     for platform in problem.matrix.platforms:
         if platform != problem.request.platform:
             glibc = problem.request.glibc if problem.matrix.platforms[platform].glibc is not None else None
-            yield f"--platform {platform}", problem.request._replace(platform=platform, glibc=glibc)
+            yield (Change(RequestField.PLATFORM, platform),), problem.request._replace(platform=platform, glibc=glibc)

@@ -1,4 +1,4 @@
-"""Why conda's solver found nothing, in kgen's words: what excludes each other, and what works instead.
+"""Why conda's solver found nothing, as typed causes: what excludes each other, and what works instead.
 
 The solver's own tree names every build of every Python on its way. Here each wish, and each thing that the target
 machine is assumed to have, is left out in turn: what can go is no part of the reason.
@@ -10,13 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kgen.errors import OutsideError
-from kgen.lockers.conda.target import Target, Wish, refusal, target
+from kgen.lockers.conda.target import MatchSpec, Target, refusal, target
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import (
+    REQUEST,
+    Cause,
+    Change,
+    CudaDriver,
+    Fact,
+    Origin,
+    Refusal,
+    RefusalKind,
+    RequestField,
+    Source,
+    Spec,
+    Stated,
+    TermKind,
+    Wish,
+)
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Cause, Conflict, Suggestion
+from kgen.model.resolution import Conflict, Suggestion
 from kgen.rattlertool import CondaRecord, Query, Unsolvable
-from kgen.solver.problem import REQUEST
 
 Answer = list[CondaRecord] | Unsolvable | OutsideError
 Solver = Callable[[Query], Answer]
@@ -25,7 +40,7 @@ _MOST = 3
 """So many changes that work are shown."""
 
 
-class _Unit(NamedTuple):
+class _Condition(NamedTuple):
     """Something that can be left out of what is asked.
 
     Attributes:
@@ -48,59 +63,58 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
     # what is locked is kept where it can be, and so never the reason
     asked = asked._replace(locked=())
     left, causes = asked, []
-    for unit in (*_machine(matrix, asked), *_wishes(asked)):
-        fewer = unit.relaxed(left)
+    for condition in (*_machine(matrix, asked), *_wishes(asked)):
+        fewer = condition.relaxed(left)
         if isinstance(solve(fewer.query()), Unsolvable):
             left = fewer
         else:
-            causes.append(unit.cause)
-    channels = " and ".join(asked.channels)
-    has = "has" if len(asked.channels) == 1 else "have"
+            causes.append(condition.cause)
     return Conflict(
         request=asked.request,
-        message=f"{channels} {has} no packages for this on {asked.request.platform}",
+        refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, asked.channels),),
         causes=tuple(sorted(causes, key=lambda cause: cause.subject != REQUEST)),
         suggestions=tuple(_suggestions(matrix, asked, solve)),
     )
 
 
-def _wishes(asked: Target) -> Iterator[_Unit]:
+def _wishes(asked: Target) -> Iterator[_Condition]:
     # the facts first, so that what remains is what a person asked for
     for wish in sorted(asked.wishes, key=lambda wish: wish.asked):
-        subject, requires = (REQUEST, wish.spec) if wish.asked else _fact(asked, wish)
-        yield _Unit(Cause(subject, requires, wish.source), lambda old, wish=wish: _without(old, wish))  # type: ignore[misc]
+        subject = REQUEST if wish.asked else asked.request.environment
+        yield _Condition(
+            Cause(subject, (Stated(Spec(wish.spec)),), wish.source),
+            lambda old, wish=wish: _without(old, wish),  # type: ignore[misc]
+        )
 
 
-def _fact(asked: Target, wish: Wish) -> tuple[str, str]:
-    name, _, rest = wish.spec.partition(" ")
-    return asked.request.environment, f"{name} {rest}".strip()
-
-
-def _without(old: Target, wish: Wish) -> Target:
+def _without(old: Target, wish: MatchSpec) -> Target:
     return old._replace(wishes=tuple(one for one in old.wishes if one != wish))
 
 
-def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Unit]:
+def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]:
     """What the target machine is assumed to have; with the newest of it in its place, does it solve?"""
     conda, request = matrix.conda, asked.request
     virtuals = dict(asked.virtuals)
-    better = {}
+    better: dict[str, tuple[Fact, Source, str]] = {}
     if "__glibc" in virtuals:
-        source = "--glibc" if request.glibc is not None else f"the floor of {request.platform}"
+        source: Source = RequestField.GLIBC if request.glibc is not None else Origin.PLATFORM_FLOOR
         newest = matrix.platforms[request.platform].uv_glibc[-1]
-        better["__glibc"] = (f"glibc {virtuals['__glibc']}", source, str(newest))
+        better["__glibc"] = (Wish(TermKind.GLIBC, virtuals["__glibc"]), source, str(newest))
     if conda.virtual in virtuals:
         majors = [row.version for row in matrix.toolkits if row.version.major == request.accelerator.cuda]
-        source = "--driver" if request.driver is not None else "--cuda"
-        text = f"a driver for CUDA {virtuals[conda.virtual]}"
+        source = RequestField.ACCELERATOR if request.driver is None else RequestField.DRIVER
+        driver = CudaDriver(virtuals[conda.virtual])
         if majors:
-            better[conda.virtual] = (text, source, f"{majors[-1].major}.{majors[-1].minor}")
-    for name, (text, source, version) in better.items():
+            better[conda.virtual] = (driver, source, f"{majors[-1].major}.{majors[-1].minor}")
+    for name, (fact, source, version) in better.items():
         changed = tuple(sorted({**virtuals, name: version}.items()))
-        yield _Unit(Cause(REQUEST, text, source), lambda old, changed=changed: old._replace(virtuals=changed))  # type: ignore[misc]
+        yield _Condition(
+            Cause(REQUEST, (Stated(fact),), source),
+            lambda old, changed=changed: old._replace(virtuals=changed),  # type: ignore[misc]
+        )
     if asked.cutoff is not None:
-        yield _Unit(
-            Cause(REQUEST, f"nothing published after {asked.cutoff}", request.cutoff_flag),
+        yield _Condition(
+            Cause(REQUEST, (Stated(Wish(TermKind.CUTOFF, str(asked.cutoff))),), RequestField.CUTOFF),
             lambda old: old._replace(cutoff=None),
         )
 
@@ -110,55 +124,65 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Unit]:
 
 def _suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Iterator[Suggestion]:
     found = 0
-    for change, request in _changes(matrix, asked.request):
+    for changes, request in _changes(matrix, asked.request):
         if refusal(matrix, request, asked.channels) is not None:
             continue
         answer = solve(target(matrix, request, asked.channels).query())
         if not isinstance(answer, list):
             continue
-        yield Suggestion(change, _gives(matrix, request, answer))
+        yield Suggestion(changes, _gives(matrix, request, answer))
         found += 1
         if found == _MOST:
             return
 
 
-def _changes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[tuple[str, EnvironmentRequest]]:
+def _changes(  # noqa: C901 - a way after the other
+    matrix: CompatibilityMatrix, request: EnvironmentRequest
+) -> Iterator[tuple[tuple[Change, ...], EnvironmentRequest]]:
     """Changes to a request, the smallest first."""
     if request.cutoff is not None:
-        yield f"without {request.cutoff_flag}", request._replace(cutoff=None, as_of=False)
-    for requirement in (*request.dependencies, *request.requirements):
-        yield (
-            f"without `{requirement}`",
-            request._replace(
-                dependencies=tuple(one for one in request.dependencies if one != requirement),
-                requirements=tuple(one for one in request.requirements if one != requirement),
-            ),
-        )
+        dropped = Change(RequestField.CUTOFF, None, str(request.cutoff))
+        yield (dropped,), request._replace(cutoff=None, as_of=False)
+    for field, asked in (
+        (RequestField.DEPENDENCY, request.dependencies),
+        (RequestField.REQUIREMENT, request.requirements),
+    ):
+        for requirement in asked:
+            yield (
+                (Change(field, None, str(requirement)),),
+                request._replace(
+                    dependencies=tuple(one for one in request.dependencies if one != requirement),
+                    requirements=tuple(one for one in request.requirements if one != requirement),
+                ),
+            )
     if request.keras:
-        yield "without --keras", request._replace(keras=type(request.keras)())
+        dropped = Change(RequestField.KERAS, None, str(request.keras))
+        yield (dropped,), request._replace(keras=type(request.keras)())
     accelerator = request.accelerator
     if accelerator.minor is not None:
         wider = Accelerator(cuda=accelerator.cuda)
-        yield f"--cuda {wider.version}", request._replace(accelerator=wider)
+        yield (Change(RequestField.ACCELERATOR, wider.version),), request._replace(accelerator=wider)
     if request.driver is not None:
-        yield "a newer driver", request._replace(driver=None)
-    yield from _other_pythons(matrix, request)
+        yield (Change(RequestField.DRIVER, None, str(request.driver)),), request._replace(driver=None)
+    for python in _other_pythons(matrix, request):
+        yield (Change(RequestField.PYTHON, python),), request._replace(python=python)
     if accelerator.cuda is not None:
         for major in sorted(matrix.cuda_majors, reverse=True):
             if major != accelerator.cuda:
-                yield f"--cuda {major}", request._replace(accelerator=Accelerator(cuda=major), driver=None)
-        yield "--cpu", request._replace(accelerator=CPU, driver=None, gpus=())
+                other = Accelerator(cuda=major)
+                change = Change(RequestField.ACCELERATOR, other.version)
+                yield (change,), request._replace(accelerator=other, driver=None)
+        change = Change(RequestField.ACCELERATOR, CPU.version)
+        yield (change,), request._replace(accelerator=CPU, driver=None, gpus=())
 
 
-def _other_pythons(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest
-) -> Iterator[tuple[str, EnvironmentRequest]]:
+def _other_pythons(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[str]:
     """The other Pythons, the nearest first, and of two the older."""
     known = [row.version for row in matrix.pythons]
     at = known.index(request.python)
     for version in sorted(known, key=lambda one: (abs(known.index(one) - at), known.index(one))):
         if version != request.python:
-            yield f"--python {version}", request._replace(python=version)
+            yield version
 
 
 def _gives(matrix: CompatibilityMatrix, request: EnvironmentRequest, records: Sequence[CondaRecord]) -> dict[str, str]:

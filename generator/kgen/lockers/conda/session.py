@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from kgen.errors import JudgementError, KgenError, OutsideError
 from kgen.lockers.conda import judge
 from kgen.lockers.conda.explain import explain
-from kgen.lockers.conda.target import Target, Wish, base, driver_cuda, refusal, target
+from kgen.lockers.conda.target import MatchSpec, Target, base, driver_cuda, refusal, target
 from kgen.lockers.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
 from kgen.rattlertool import CondaRecord, Query, Rattler, Unsolvable
@@ -126,9 +127,7 @@ class CondaSession:
             shared = [ours[name] for name in outcome.lock.versions if name in ours]
             if shared:
                 pins = [
-                    Wish(
-                        f"{judge.conda_name(self._matrix, one.name)} =={one.version}", "the lock of wheels", asked=False
-                    )
+                    MatchSpec(f"{judge.conda_name(self._matrix, one.name)} =={one.version}", Origin.WHEELS, asked=False)
                     for one in shared
                 ]
                 found = self._solve(asked._replace(wishes=(*asked.wishes, *pins)).query())
@@ -153,7 +152,7 @@ class CondaSession:
             return None
         return Conflict(
             request=request,
-            message=f"{generation.title} is locked as wheels only: what conda's channels have of it is not followed",
+            refusals=(Refusal(RefusalKind.WHEELS_ONLY, (generation.title,)),),
             causes=(),
             suggestions=(),
         )

@@ -13,26 +13,39 @@ from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda
+from kgen.model.causes import (
+    BuildPurpose,
+    BuiltFor,
+    Cause,
+    Origin,
+    OtherPlatform,
+    Pythons,
+    Refusal,
+    RefusalKind,
+    RequestField,
+    Source,
+    Stated,
+)
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
-from kgen.model.resolution import Cause, Conflict
+from kgen.model.resolution import Conflict
 from kgen.rattlertool import CondaRecord, Query
 
 _ANY = Version("999")
 
 
-class Wish(NamedTuple):
+class MatchSpec(NamedTuple):
     """A match spec, and where it comes from.
 
     Attributes:
         spec: as conda writes it: `jaxlib * cuda12*`.
-        source: the flag that it is from, or the row of the matrix.
+        source: the field of the request that it is from, or the row of the matrix.
         asked: whether a person asked for it; else it is a fact.
     """
 
     spec: str
-    source: str
+    source: Source
     asked: bool
 
 
@@ -52,8 +65,8 @@ class Target(NamedTuple):
 
     request: EnvironmentRequest
     channels: tuple[str, ...]
-    wishes: tuple[Wish, ...]
-    hopes: tuple[Wish, ...]
+    wishes: tuple[MatchSpec, ...]
+    hopes: tuple[MatchSpec, ...]
     virtuals: tuple[tuple[str, str], ...]
     carriers: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
@@ -93,7 +106,7 @@ def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: S
 
 def base(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
     """Python and pip alone from conda's channels; what is in it besides are wheels."""
-    wishes = (_python(request), Wish("pip", 'conda = "base"', asked=False))
+    wishes = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
     return target(matrix, request, channels)._replace(wishes=wishes, hopes=(), carriers=())
 
 
@@ -108,29 +121,36 @@ def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tup
     return tuple(dict.fromkeys([*own, *(name for name in needed if name in matrix.conda.frameworks)]))
 
 
-def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
     yield _python(request)
     yield from _framework_wishes(matrix, request)
     if request.keras:
-        yield Wish(_spec(matrix.conda.frameworks[KERAS].packages[0], request.keras), "--keras", asked=True)
-    for place, requirements in (("--require", request.requirements), ("dependencies", request.dependencies)):
+        yield MatchSpec(
+            _spec(matrix.conda.frameworks[KERAS].packages[0], request.keras), RequestField.KERAS, asked=True
+        )
+    for place, requirements in (
+        (RequestField.REQUIREMENT, request.requirements),
+        (RequestField.DEPENDENCY, request.dependencies),
+    ):
         for requirement in requirements:
             yield from _user_wish(matrix, request, requirement, place)
     accelerator = request.accelerator
     if accelerator.cuda is not None:
         version = matrix.conda.version
-        yield Wish(f"{version} {accelerator.cuda}.*", "--cuda", asked=True)
+        yield MatchSpec(f"{version} {accelerator.cuda}.*", RequestField.ACCELERATOR, asked=True)
         if accelerator.minor is not None:
             # `<=12.6` would leave out 12.6.1, which is no newer minor
-            yield Wish(f"{version} <{accelerator.cuda}.{accelerator.minor + 1}a0", "--cuda", asked=True)
+            yield MatchSpec(
+                f"{version} <{accelerator.cuda}.{accelerator.minor + 1}a0", RequestField.ACCELERATOR, asked=True
+            )
 
 
-def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
     conda = matrix.conda
     backends = [matrix.backends[name] for name in request.backends]
     keras = conda.frameworks[KERAS]
     for backend in backends:
-        yield Wish(_spec(keras.packages[0], keras.range & backend.keras), keras.provenance.source, asked=False)
+        yield MatchSpec(_spec(keras.packages[0], keras.range & backend.keras), keras.provenance.source, asked=False)
     own = {backend.framework for backend in backends}
     for name in _frameworks(matrix, request):
         framework = conda.frameworks[name]
@@ -138,20 +158,20 @@ def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) 
             # who only needs a framework beside its own takes any build of it
             pattern = _pattern(conda, request) if name in own and package == framework.carrier else None
             spec = _spec(package, framework.range, build=pattern)
-            yield Wish(spec, framework.provenance.source, asked=False)
+            yield MatchSpec(spec, framework.provenance.source, asked=False)
     for backend in backends:
         for need in map(parse_requirement, backend.needs):
             if need.name not in conda.frameworks:
-                yield Wish(_spec(_name(conda, need.name), need.specifier), backend.provenance.source, asked=False)
+                yield MatchSpec(_spec(_name(conda, need.name), need.specifier), backend.provenance.source, asked=False)
 
 
-def _python(request: EnvironmentRequest) -> Wish:
-    return Wish(f"python {request.python}.*", "--python", asked=not request.python_open)
+def _python(request: EnvironmentRequest) -> MatchSpec:
+    return MatchSpec(f"python {request.python}.*", RequestField.PYTHON, asked=not request.python_open)
 
 
 def _user_wish(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest, requirement: Requirement, place: str
-) -> Iterator[Wish]:
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, requirement: Requirement, place: RequestField
+) -> Iterator[MatchSpec]:
     markers = {**matrix.platforms[request.platform].markers, "python_version": request.python}
     markers["python_full_version"] = f"{request.python}.0"
     if requirement.marker is not None and not requirement.marker.evaluate(markers):
@@ -160,7 +180,7 @@ def _user_wish(
     library = matrix.library(name)
     if library is not None and matrix.cuda_major_of(name, _ANY) is not None:
         return  # NVIDIA's wheels have no package of this name; conda's builds bring their own
-    yield Wish(_spec(_name(matrix.conda, name), requirement.specifier), place, asked=True)
+    yield MatchSpec(_spec(_name(matrix.conda, name), requirement.specifier), place, asked=True)
 
 
 def _name(conda: Conda, name: str) -> str:
@@ -220,7 +240,7 @@ def driver_cuda(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str
     return f"{newest.major}.{newest.minor}"
 
 
-def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[Wish]:
+def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
     """A runtime that is no newer than the driver, where that can be had.
 
     Minor-version compatibility runs a newer one too, but not what has to be compiled at run time.
@@ -230,7 +250,7 @@ def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> I
         return
     major, minor = map(int, known.split("."))
     if major == request.accelerator.cuda:
-        yield Wish(f"{matrix.conda.version} <{major}.{minor + 1}a0", "--driver", asked=True)
+        yield MatchSpec(f"{matrix.conda.version} <{major}.{minor + 1}a0", RequestField.DRIVER, asked=True)
 
 
 # -- what no solver needs to be asked ----------------------------------------------------------------------------------
@@ -246,7 +266,7 @@ def refusal(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: 
         return None
     return Conflict(
         request=request,
-        message=f"{conda.channel} has no build of {_titles(matrix, causes)} for this",
+        refusals=(Refusal(RefusalKind.CHANNEL_LACKS_BUILD, _titles(matrix, causes), conda.channel),),
         causes=tuple(causes),
         suggestions=(),
     )
@@ -256,9 +276,9 @@ def _own(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str,
     return tuple(dict.fromkeys(matrix.backends[name].framework for name in request.backends))
 
 
-def _titles(matrix: CompatibilityMatrix, causes: Sequence[Cause]) -> str:
+def _titles(matrix: CompatibilityMatrix, causes: Sequence[Cause]) -> tuple[str, ...]:
     names = [matrix.framework(cause.subject).title for cause in causes]
-    return " and of ".join(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
 
 
 def _lacking(matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str) -> Iterator[Cause]:
@@ -266,19 +286,20 @@ def _lacking(matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str
     builds = framework.builds
     here = [build for build in builds if request.platform in build.platforms]
     if not here:
-        where = ", ".join(dict.fromkeys(platform for build in builds for platform in build.platforms))
-        yield Cause(name, f"another platform: it is there for {where}", builds[0].provenance.source)
+        known = tuple(dict.fromkeys(platform for build in builds for platform in build.platforms))
+        fact = OtherPlatform(request.platform, known)
+        yield Cause(name, (Stated(fact),), builds[0].provenance.source)
         return
     cuda = request.accelerator.cuda
     if framework.carrier is not None:
         kinds = [build for build in here if build.cuda == cuda]
         if not kinds:
             newest_first = sorted(here, key=lambda build: build.cuda or 0, reverse=True)
-            texts = ["the CPU" if build.cuda is None else f"CUDA {build.cuda}" for build in newest_first]
-            listed = " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
-            yield Cause(name, f"{listed} on {request.platform}", newest_first[0].provenance.source)
+            purposes = [BuildPurpose(None if build.cuda is None else str(build.cuda)) for build in newest_first]
+            built = BuiltFor(tuple(purposes), request.platform)
+            yield Cause(name, (Stated(built),), newest_first[0].provenance.source)
             return
         here = kinds
     pythons = [python for build in here for python in build.pythons]
     if pythons and request.python not in pythons:
-        yield Cause(name, f"python {pythons[0]}-{pythons[-1]}", here[0].provenance.source)
+        yield Cause(name, (Stated(Pythons(pythons[0], pythons[-1])),), here[0].provenance.source)

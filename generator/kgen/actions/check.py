@@ -1,0 +1,362 @@
+"""Is what is locked what it should be? Offline, and without solving."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from packaging.version import Version
+
+from kgen import fields, files, freshness, host, lockfiles, project, settings
+from kgen.actions import plan
+from kgen.emitters import hooks
+from kgen.errors import KgenError, UsageError
+from kgen.lockers import pylock
+from kgen.lockfiles import LockedEnvironment
+from kgen.matrix import origin
+from kgen.matrix.candidates import BuildTarget, candidate
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import Selection, differences
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.lockfile import Lockfile
+from kgen.model.request import EnvironmentRequest
+from kgen.settings import JointEnvironment, Settings
+
+if TYPE_CHECKING:  # for who locks for conda
+    from kgen.condafiles import CondaFile
+
+
+class Finding(NamedTuple):
+    """Something about a locked environment that is not as it should be.
+
+    Attributes:
+        kind: `fault` if the lock cannot be relied on, `note` if it is worth knowing.
+        reason: what kind of thing it is, as `python`, `known-bad`, `hook`.
+        environment: the environment.
+        path: the file, relative to the project.
+        what: what is wrong with it.
+        source: where the fact is from that is against it; None where it is no fact of the matrix.
+        mend: the command that mends it; None where nothing needs to be mended.
+    """
+
+    kind: Literal["fault", "note"]
+    reason: str
+    environment: str
+    path: str
+    what: str
+    source: str | None
+    mend: str | None
+
+
+class CheckResult(NamedTuple):
+    """What a check of a project found.
+
+    Attributes:
+        findings: faults and notes, in the order of the environments.
+        environments: the environments that were looked at.
+    """
+
+    findings: tuple[Finding, ...]
+    environments: tuple[str, ...]
+
+    @property
+    def faulty(self) -> tuple[str, ...]:
+        """The environments that have a fault."""
+        return tuple(dict.fromkeys(one.environment for one in self.findings if one.kind == "fault"))
+
+
+def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = ()) -> CheckResult:
+    """Compare the locks of a project with its settings, the matrix and themselves; no network, and nothing is run.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        names: the environments to look at; none for all, and for those that the settings ask for and nobody locked.
+
+    Raises:
+        UsageError: there is no such environment, or nothing is locked at all.
+        SettingsError: the settings are wrong.
+    """
+    look = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
+    asked = [lockfiles.choose_on_disk(root, name)[0] for name in names]
+    named = list({one.name: one for one in asked}.values())
+    chosen = named or list(lockfiles.environments(root))
+    missing = [] if named else list(look.missing(chosen))
+    if not chosen and not missing:
+        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+    found = [*missing, *(finding for environment in chosen for finding in look.findings(environment))]
+    return CheckResult((*found, *look.disagreements()), tuple(one.name for one in chosen))
+
+
+_Finder = Callable[[Literal["fault", "note"], str, Path, str, str | None], Finding]
+
+_Astray = tuple[Literal["fault", "note"], str, str, str | None]
+"""Kind, reason, what, mend."""
+
+
+class _Check:
+    """A look at the locks of one project.
+
+    Only what the settings say is missed: where they name no backends, whatever is locked is meant, and where they name
+    no Python, platform or accelerator, that of the lock is.
+    """
+
+    def __init__(self, asked: Settings, matrix: CompatibilityMatrix, python: str | None) -> None:
+        self.settings = asked
+        self.matrix = matrix
+        self.python = asked.python or python
+        self.known = plan.known_environments(asked, matrix)
+        self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
+
+    def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
+        """What the settings ask for; None where they leave it open."""
+        accelerated = any(self.matrix.backends[backend].accelerated for backend in joint.backends)
+        if self.settings.cpu or not accelerated:
+            return CPU
+        return None if self.settings.cuda in {None, "auto"} else Accelerator.parse(str(self.settings.cuda))
+
+    def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
+        """What the settings ask for and nobody has locked."""
+        there = {environment.name: environment for environment in locked}
+        for name in (*(self.settings.backends or ()), *self.settings.environments):
+            asked = self._accelerator(self.known[name])
+            wanted = f"{name}-{asked.name}" if asked is not None else name
+            mend = f"kgen lock {name}"
+            has = [one for one in there if one == wanted or (asked is None and _short(one) == name)]
+            if not has:
+                yield Finding(
+                    "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}", "is missing: the settings ask for it",
+                    None, mend,
+                )  # fmt: skip
+            for one in has:
+                for platform in self.settings.platforms or ():
+                    if platform not in there[one].platforms:
+                        path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
+                        what = "is missing: the settings ask for the platform"
+                        yield Finding("fault", "not-locked", one, path, what, None, mend)
+
+    def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
+        """What is wrong with an environment."""
+        root, name = self.settings.root, environment.name
+
+        def finding(
+            kind: Literal["fault", "note"],
+            reason: str,
+            path: Path,
+            what: str,
+            mend: str | None,
+            *,
+            source: str | None = None,
+        ) -> Finding:
+            return Finding(kind, reason, name, path.relative_to(root).as_posix(), what, source, mend)
+
+        mend = "kgen lock"
+        locks = []
+        for path in environment.platforms.values():
+            try:
+                content = files.read(path)
+                lock, data = lockfiles.parse(path, content)
+                made_for = fields.request_of(data["tool"]["kgen"])
+                is_own = pylock.is_own(content, data)
+            except OSError as error:
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+                continue
+            except (KgenError, ValueError, KeyError, TypeError) as error:
+                text = error.message if isinstance(error, KgenError) else str(error)
+                said = text.removeprefix(f"{path}: ").removeprefix(f"{path} ")
+                reason = "hash" if "hashes" in said else "unreadable"
+                yield finding("fault", reason, path, f"cannot be relied on: {said}", mend)
+                continue
+            locks.append(lock)
+            if self.settings.file is None:
+                mend = _as_typed(made_for, lock)
+            request, astray, mend = self._request(lock, made_for, mend)
+            for kind, reason, what, mended in astray:
+                yield finding(kind, reason, path, what, mended)
+            form = self._form(lock, data, is_own=is_own)
+            for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
+                yield finding("fault", one.reason, path, one.what, mend, source=one.source)
+            for file in lock.files:
+                self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, mend))
+        yield from self._hooks(environment, locks, mend, finding)
+        yield from self._receipts(environment, finding)
+        for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
+            yield finding(kind, "conda", path, what, "kgen lock --conda")
+
+    def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
+        """What of a file is not of kgen's making, or not of the form that is asked for."""
+        found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
+        if not found and not is_own:
+            found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
+        if any(file.url and file.url.startswith("file:") for file in lock.files):
+            what = "names files of this machine, which nobody else has there; `portable = true` locks by name and hash"
+            found.append(freshness.Stale("local", what))
+        if self.settings.portable and any(file.url for file in lock.files):
+            found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
+        return found
+
+    def _hooks(
+        self,
+        environment: LockedEnvironment,
+        locks: Sequence[Lockfile],
+        mend: str,
+        finding: _Finder,
+    ) -> Iterator[Finding]:
+        """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
+        there = {}
+        if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
+            return  # nobody knows what the hooks should be
+        for place in hooks.places():
+            path = environment.folder / place
+            try:
+                there[place] = files.read(path, files.SMALL)
+            except FileNotFoundError:
+                yield finding("fault", "hook", path, "is missing", mend)
+            except OSError as error:
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+        variables = self.matrix.backends[locks[0].backends[0]].environment
+        if lockfiles.digest_of_files(there) == hooks.digest(
+            environment.name, variables, cache=origin.cache_folder().with_name("hooks")
+        ):
+            return
+        for place, text in hooks.render_hooks(environment.name, variables).items():
+            if place in there and there[place] != text.encode():
+                what = "is not what kgen writes: it was edited, or is of another kgen"
+                yield finding("fault", "hook", environment.folder / place, what, mend)
+
+    def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
+        if not os.path.lexists(environment.folder / "receipts"):
+            return
+        from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none
+
+        for receipt in receipts.find(environment.folder):
+            if receipt.stale:
+                what = "is older than the lock: it proves another one"
+                yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.environment}")
+
+    def _request(
+        self, lock: Lockfile, made_for: EnvironmentRequest, mend: str
+    ) -> tuple[EnvironmentRequest, list[_Astray], str]:
+        """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
+        if self.settings.file is None:
+            return made_for, [], mend
+        name = _short(lock.environment)
+        joint = self.known.get(name)
+        if joint is None:
+            folder = lock.path.parent.relative_to(self.settings.root).as_posix()
+            what = f"is of an environment that {self.settings.file.name} does not name"
+            return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for, lock)
+        mend = f"kgen lock {name}"
+        astray: list[_Astray] = []
+        accelerator = self._accelerator(joint)
+        if accelerator is None or accelerator.name != lock.accelerator:
+            if accelerator is not None:
+                what = f"is for {made_for.accelerator}, as a flag asked for; the settings ask for {accelerator}"
+                mend += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
+                astray.append(("note", "not-asked", what, None))
+            accelerator = made_for.accelerator
+        platforms = self.settings.platforms
+        if platforms is not None and lock.platform not in platforms:
+            what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
+            astray.append(("fault", "not-asked", what, mend))
+        request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
+        return request._replace(python=self.python or lock.python), astray, mend
+
+    def disagreements(self) -> Iterator[Finding]:
+        """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""
+        for filename, by_hash in self.files.items():
+            (first, _), *others = by_hash.values()
+            for lock, mend in others:
+                path = lock.path.relative_to(self.settings.root).as_posix()
+                what = f"has another sha256 for {filename} than {first.environment}"
+                yield Finding("fault", "hash", lock.environment, path, what, None, mend)
+
+
+def _short(environment: str) -> str:
+    """`jax` for jax-cuda12."""
+    return environment.rpartition("-")[0]
+
+
+def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
+    """The call that makes this lock, where there are no settings to ask."""
+    return fields.lock_command(request, portable=not any(file.url for file in lock.files))
+
+
+def _conda_findings(
+    folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix
+) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
+    records = folder / lockfiles.CONDA_RECORDS
+    if not records.exists():
+        return
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    try:
+        file = condafiles.read(records)
+    except KgenError as error:
+        yield "fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}"
+        return
+    selected = Selection(file.variables, file.places, file.configuration, file.shared)
+    for key, what in differences(matrix, file.backends, selected):
+        yield "fault", records, f"cannot be relied on: {key} {what}"
+    yield from _rendered_findings(folder, file)
+    for lock in locks:
+        other = _other_versions(file, lock, matrix)
+        if other:
+            where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
+            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}"
+
+
+def _rendered_findings(folder: Path, file: CondaFile) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
+    """What of the files that are made from the records is not as kgen makes it."""
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.lockers.conda import text  # noqa: PLC0415
+
+    try:
+        expected = text.files(file)
+    except UsageError as error:
+        yield "note", folder / condafiles.CONDA_LOCK, f"was not compared: {error.message}"
+        expected = {}
+    for place, content in expected.items():
+        path = folder / place
+        try:
+            actual = files.read(path)
+        except FileNotFoundError:
+            yield "fault", path, "is missing"
+            continue
+        except OSError as error:
+            yield "fault", path, f"cannot be read: {error.strerror or error}"
+            continue
+        if actual != content.encode():
+            yield "fault", path, "is not what kgen writes: it was edited, or is of another kgen"
+
+
+def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:
+    """The frameworks and their parts that conda's lock has in another version, each with both, and why."""
+    locked = file.platforms.get(lock.platform)
+    ours = {one["name"]: one["version"] for one in locked.packages} if locked else {}
+    names = matrix.conda.names
+    by_reason: dict[str, list[str]] = {}
+    for name, version in sorted(lock.packages.items()):
+        found = ours.get(names.get(name, name))
+        if found is not None and found != version.partition("+")[0]:
+            reason = _why_other(file, lock, matrix, name, found)
+            by_reason.setdefault(reason, []).append(f"{name} {found} (as a wheel {version})")
+    return "; ".join(f"{', '.join(listed)}, as {reason}" for reason, listed in by_reason.items())
+
+
+def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, name: str, found: str) -> str:
+    """Why a channel and the index have a framework in different versions, as far as the matrix and the locks tell."""
+    if Version(found) < Version(lock.packages[name]):
+        had = "had" if len(file.channels) == 1 else "have"
+        return f"{' and '.join(file.channels)} {had} no newer build that fits when it was locked"
+    release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
+    if release is None:
+        return "the matrix knows no wheel of it"
+    accelerator = Accelerator.parse(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
+    # a build with a label is on an index of its framework's own, which is not where the wheels are from
+    if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
+        return f"there is no wheel of it for {accelerator} and Python {lock.python} on {lock.platform}"
+    return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

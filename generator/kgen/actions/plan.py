@@ -1,0 +1,353 @@
+"""Flags + settings + matrix + this machine -> the environments that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from kgen import host, parsers
+from kgen import settings as settings_module
+from kgen.errors import UsageError
+from kgen.fields import BY_NAME, Raw
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Generation
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, parse_requirement
+from kgen.project import find_root
+from kgen.settings import JointEnvironment, Settings
+from kgen.tables import nearest
+
+_AUTO = "auto"
+
+
+class Plan(NamedTuple):
+    """What one run is to do.
+
+    Attributes:
+        settings: the settings, with the flags over them.
+        requests: an environment on a platform each; platforms of one environment stand together.
+        notes: choices that were made for the user and that they may want to make themselves.
+    """
+
+    settings: Settings
+    requests: tuple[EnvironmentRequest, ...]
+    notes: tuple[str, ...]
+
+
+class RequestFlags(NamedTuple):
+    """What was typed behind `solve`, `explain` or `lock`.
+
+    Attributes:
+        command: which of them it was.
+        names: backends, and joint environments of the settings.
+        together: the name of the one environment that all backends are to be in; None for one each.
+        as_of: the day to go back to, together with the Keras of that day.
+        flags: name of a field -> what its flag was given; fields that were not given may be left out, or None.
+    """
+
+    command: str = "lock"
+    names: tuple[str, ...] = ()
+    together: str | None = None
+    as_of: str | None = None
+    flags: Mapping[str, Raw] = MappingProxyType({})
+
+
+def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan:
+    """The plan of a call.
+
+    Args:
+        asked: what was typed.
+        matrix: the facts.
+        folder: where kgen was called; the settings are looked for from here on.
+
+    Raises:
+        UsageError: a flag is wrong, or flags contradict each other.
+        SettingsError: the settings are wrong.
+    """
+    root = find_root(folder)
+    written = settings_module.read(root, matrix)
+    settings = merge(written, asked, matrix)
+    environments = _environments(asked, settings, matrix)
+    notes = list(_generation_of_day(written, settings, asked, matrix))
+    accelerator = _accelerator(settings, environments, matrix, notes)
+    drafts = [
+        request_for(environment, settings, accelerator, platform, matrix)
+        for environment in environments
+        for platform in _platforms(settings, accelerator, matrix)
+    ]
+    from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
+
+    python = settings.python or host.python_version_file(root)
+    pythons = {}
+    for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
+        alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
+        pythons[generation] = python or best_python(matrix, alike)
+    if python is not None and python not in (row.version for row in matrix.pythons):
+        raise UsageError(
+            f"Python `{python}` is not in the matrix",
+            hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
+        )
+    requests = tuple(
+        draft._replace(
+            python=pythons[matrix.generation_of(draft.backends).name],
+            python_open=python is None,
+            as_of=asked.as_of is not None,
+        )
+        for draft in drafts
+    )
+    return Plan(settings=settings, requests=requests, notes=tuple(notes))
+
+
+def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
+    """The settings with the flags over them.
+
+    Raises:
+        UsageError: a flag is wrong, or flags contradict each other.
+    """
+    given = {name: raw for name, raw in asked.flags.items() if raw is not None and raw != []}
+    if "cuda" in given and "cpu" in given:
+        raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
+    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}
+    if "cuda" in given or "cpu" in given:  # one of them replaces whatever the settings have of both
+        changes = {"cuda": None, "cpu": False, **changes}
+    merged = settings._replace(**changes)  # type: ignore[arg-type]
+    if asked.as_of is not None:
+        merged = _as_of(merged, asked.as_of, asked.flags, matrix)
+    return settings_module.settled(merged, matrix, strict=False)
+
+
+def _as_of(settings: Settings, text: str, flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Settings:
+    """The settings on an earlier day, with the Keras of that day if they do not say which."""
+    if flags.get("exclude_newer") is not None:
+        raise UsageError(
+            "`--as-of` and `--exclude-newer` contradict each other",
+            hints=["give one of them: `--as-of` also takes the Keras of that day"],
+        )
+    try:
+        day = parsers.parse_date(text)
+    except ValueError as error:
+        raise UsageError(f"--as-of: {error}") from None
+    named = settings.generation or settings_module.generation_required(settings, matrix)
+    generation = named or settings_module.generation_of_day(day, matrix)
+    return settings._replace(exclude_newer=day, generation=generation)
+
+
+def _generation_of_day(
+    written: Settings, settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix
+) -> Iterator[str]:
+    """That a generation was taken because of the day alone."""
+    said = written.generation or asked.flags.get("generation")
+    taken = settings.generation
+    if asked.as_of is None or said or taken is None:
+        return
+    if settings_module.generation_required(settings._replace(generation=None), matrix) is None:
+        default = next(iter(matrix.generations.values()))
+        yield (
+            f"{matrix.generations[taken].title}, as {default.title} came out on {default.since};"
+            " `--generation` chooses another"
+        )
+
+
+# -- which environments ------------------------------------------------------------------------------------------------
+
+
+def _environments(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> list[JointEnvironment]:
+    """The environments by name, each with its backends; a single backend is an environment of its own name."""
+    generation = settings_module.generation_asked(settings, matrix)
+    known = {**dict.fromkeys(matrix.backends), **settings.environments}
+    known |= dict.fromkeys(matrix.short_names)
+    for name in asked.names:
+        if name not in known:
+            near = nearest(name, known)
+            raise UsageError(
+                f"unknown backend{' or environment' if settings.environments else ''} `{name}`",
+                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.short_names)}"],
+            )
+    named = tuple(
+        dict.fromkeys(
+            name if name in settings.environments else _full_name(name, generation, matrix) for name in asked.names
+        )
+    )
+    default = settings.backends or matrix.default_backends(generation)
+    if asked.together is not None:
+        settings_module.check_name(asked.together, matrix)
+        backends = tuple(name for name in named or default if name in matrix.backends)
+        if len(backends) < len(named):
+            raise UsageError(f"`--together {asked.together}` takes backends, not environments")
+        if len(backends) < 2:  # noqa: PLR2004 - together means at least two
+            raise UsageError(
+                f"`--together {asked.together}` needs at least two backends",
+                hints=[f"kgen {asked.command} tensorflow jax torch --together {asked.together}"],
+            )
+        return [JointEnvironment(name=asked.together, backends=backends, dependencies=())]
+    names = named or (*default, *settings.environments)
+    return [
+        settings.environments.get(name) or JointEnvironment(name=name, backends=(name,), dependencies=())
+        for name in names
+    ]
+
+
+def _full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+    try:
+        return settings_module.full_name(name, generation, matrix)
+    except ValueError as error:
+        raise UsageError(str(error), hints=["kgen matrix show generations"]) from None
+
+
+def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[str, JointEnvironment]:
+    """What the settings may be meant by: each backend that they name (every one, if they name none), each joint one."""
+    alone = {
+        name: JointEnvironment(name=name, backends=(name,), dependencies=())
+        for name in settings.backends or tuple(matrix.backends)
+    }
+    return {**alone, **settings.environments}
+
+
+def _platforms(settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix) -> tuple[str, ...]:
+    """The platforms of the settings; else this machine's, unless it is one that CUDA does not run on."""
+    if settings.platforms:
+        return settings.platforms
+    here = host.subdir()
+    first = next(iter(matrix.platforms))
+    if here is None or here not in matrix.platforms:
+        return (first,)
+    runs_cuda = matrix.platforms[here].glibc is not None
+    return (here,) if accelerator == CPU or runs_cuda else (first,)
+
+
+def request_for(
+    environment: JointEnvironment,
+    settings: Settings,
+    accelerator: Accelerator,
+    platform: str,
+    matrix: CompatibilityMatrix,
+) -> EnvironmentRequest:
+    """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
+    own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
+    several = (settings.require, settings.dependencies, *own, environment.dependencies)
+    named = {wish.name for wishes in several for wish in wishes}
+    backends = tuple(matrix.in_place_of(backend, named) for backend in environment.backends)
+    accelerated = any(matrix.backends[backend].accelerated for backend in backends)
+    frameworks = {matrix.backends[backend].framework for backend in backends}
+    generation = matrix.generation_of(backends)
+    dependencies = (
+        *settings.dependencies,
+        *_hubs(settings, generation, frameworks),
+        *(one for several in own for one in several),
+        *environment.dependencies,
+    )
+    has_glibc = matrix.platforms[platform].glibc is not None
+    frameworks |= {KERAS, generation.package, "numpy"}
+    libraries = {one.name for one in generation.libraries} & {one.name for one in dependencies}
+    asked = tuple(
+        wish
+        for wish in settings.require
+        if _concerns(wish, frameworks, matrix) or matrix.is_imported(wish.name, generation, libraries)
+    )
+    unknown = tuple(wish for wish in asked if not matrix.follows(wish.name))
+    return EnvironmentRequest(
+        name=environment.name,
+        backends=backends,
+        accelerator=accelerator if accelerated else CPU,
+        python=settings.python or matrix.pythons[-1].version,
+        platform=platform,
+        glibc=settings.glibc if has_glibc else None,
+        driver=settings.driver if accelerated else None,
+        gpus=settings.gpu if accelerated else (),
+        keras=settings.keras,
+        requirements=tuple(wish for wish in asked if wish not in unknown),
+        dependencies=(*unknown, *dependencies),
+        cutoff=settings.exclude_newer,
+        isolated=settings.isolate_config,
+        own_index=settings.torch_index is not None,
+    )
+
+
+def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> Iterator[Requirement]:
+    """What brings the libraries of models that the settings name, but for what a backend brings anyway."""
+    own = {name for framework in frameworks for name in (framework, f"{framework}-cpu")}
+    for hub in settings.hubs:
+        if hub not in generation.hubs:
+            raise UsageError(
+                f"`--with-hub {hub}`: {generation.title} has no such library of models",
+                hints=["leave it out, or name a package with `--dependency`"],
+            )
+        yield from (wish for wish in map(parse_requirement, generation.hubs[hub]) if wish.name not in own)
+
+
+def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:
+    """Whether a requirement is about an environment by itself: one on another backend's framework is not."""
+    return wish.name in frameworks or wish.name not in matrix.framework_names
+
+
+# -- on what -----------------------------------------------------------------------------------------------------------
+
+
+def _accelerator(
+    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+) -> Accelerator:
+    if settings.cuda is None:
+        if not settings.cpu:
+            notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
+        return CPU
+    if settings.cuda == _AUTO:
+        return _auto(settings, environments, matrix, notes)
+    return Accelerator.parse(settings.cuda)
+
+
+def _auto(
+    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+) -> Accelerator:
+    """The newest CUDA that every backend can have on the driver and GPUs that are named, or else on this machine's."""
+    driver, gpus = settings.driver, settings.gpu
+    if driver is None and not gpus:
+        machine = host.inspect()
+        driver = machine.driver
+        gpus = tuple(dict.fromkeys(gpu.capability for gpu in machine.gpus))
+        if driver is None:
+            raise UsageError(
+                "`--cuda auto`: no NVIDIA driver was found on this machine"
+                + (f" ({machine.note})" if machine.note else ""),
+                hints=[
+                    "name the machine that it is for: --cuda auto --driver 535.183 --gpu 8.0",
+                    "or choose: --cuda 12, or --cpu",
+                ],
+            )
+    accelerator = newest_accelerator(settings._replace(driver=driver, gpu=gpus), environments, matrix)
+    if accelerator is not None:
+        notes.append(f"--cuda auto is {accelerator}, the newest that every backend asked for can have here")
+        return accelerator
+    newest = max(matrix.cuda_majors)
+    raise UsageError(
+        "`--cuda auto`: no CUDA major serves every backend on this driver and these GPUs",
+        hints=[f"`kgen solve --cuda {newest}` says what stands in the way", "or ask for fewer backends"],
+    )
+
+
+def newest_accelerator(
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    python: str | None = None,
+) -> Accelerator | None:
+    """The newest CUDA that every environment can have on the driver and GPUs of the settings; None if there is none.
+
+    Args:
+        settings: what is asked for; their accelerator does not matter.
+        environments: the environments.
+        matrix: the facts.
+        python: the CPython minor where the settings name none; None to choose the best one.
+    """
+    from kgen.solver.accelerator import newest_cuda  # noqa: PLC0415 - a question that names its CUDA needs none of it
+
+    def requests_for(accelerator: Accelerator) -> list[EnvironmentRequest]:
+        return [
+            request_for(environment, settings, accelerator, platform, matrix)
+            for environment in environments
+            for platform in _platforms(settings, accelerator, matrix)
+        ]
+
+    return newest_cuda(matrix, requests_for, settings.python or python)

@@ -1,0 +1,130 @@
+"""What an argument may be, for shells that complete it: value and what it is.
+
+Nobody wants to read a fault while typing, and the command will tell it: where something cannot be read, there is
+nothing to offer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+
+from kgen import lockfiles, project
+from kgen.errors import KgenError
+
+Candidate = tuple[str, str]
+"""What may stand there, and what it is."""
+
+Candidates = Callable[[], list[Candidate]]
+
+
+def _quiet(find: Callable[[], Iterable[Candidate]]) -> Candidates:
+    @functools.wraps(find)
+    def found() -> list[Candidate]:
+        try:
+            return list(find())
+        except KgenError:
+            return []
+
+    return found
+
+
+@_quiet
+def environments() -> Iterable[Candidate]:
+    """The locked environments, and the backends that name one by themselves."""
+    locked = lockfiles.environments(project.find_root(Path.cwd()))
+    for one in locked:
+        yield one.name, f"locked for {', '.join(one.platforms)}"
+    shorts = [one.name.rpartition("-")[0] for one in locked]
+    for short in dict.fromkeys(shorts):
+        if short and shorts.count(short) == 1:
+            yield short, "where it is locked once"
+
+
+@_quiet
+def backends() -> Iterable[Candidate]:
+    """The backends of the matrix, and the joint environments of the settings."""
+    from kgen import settings  # noqa: PLC0415 - slow to import, and only a shell that completes asks
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    matrix = origin.current()
+    for name, row in matrix.backends.items():
+        yield name, f"Keras on {row.framework}"  # its title is in a file that takes a while to read
+    for name, joint in settings.read(project.find_root(Path.cwd()), matrix).environments.items():
+        yield name, " and ".join(joint.backends)
+
+
+@_quiet
+def platforms() -> Iterable[Candidate]:
+    """The platforms of the matrix."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    return [(name, "") for name in origin.current().platforms]
+
+
+@_quiet
+def pythons() -> Iterable[Candidate]:
+    """The minors of CPython, the newest first."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    return [(row.version, f"released {row.released}") for row in reversed(origin.current().pythons)]
+
+
+@_quiet
+def cudas() -> Iterable[Candidate]:
+    """What `--cuda` may be."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    majors = [(str(major), "") for major in origin.current().cuda_majors]
+    return [("auto", "the newest that this machine can use"), *majors]
+
+
+@_quiet
+def generations() -> Iterable[Candidate]:
+    """The generations of Keras."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    return [(name, one.title) for name, one in origin.current().generations.items()]
+
+
+@_quiet
+def facts() -> Iterable[Candidate]:
+    """What `kgen matrix show` has a table of."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    return [(name, "") for name in origin.current().framework_names]
+
+
+@_quiet
+def formats() -> Iterable[Candidate]:
+    """What `kgen export` writes."""
+    from kgen.cli.export import FORMATS  # noqa: PLC0415 - as above
+
+    return [(name, "") for name in FORMATS]
+
+
+def of(*names: str) -> Candidates:
+    """These."""
+    return lambda: [(name, "") for name in names]
+
+
+def completing(find: Candidates) -> Callable[[typer.Context, list[str], str], list[Candidate]]:
+    """What Typer asks for the values of a parameter."""
+
+    def complete(ctx: typer.Context, args: list[str], incomplete: str) -> list[Candidate]:
+        del ctx, args
+        return [one for one in find() if one[0].startswith(incomplete)]
+
+    return complete
+
+
+BY_FIELD = {
+    "cuda": cudas,
+    "python": pythons,
+    "platforms": platforms,
+    "generation": generations,
+}
+"""Field -> what gives the values of its flag."""

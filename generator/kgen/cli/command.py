@@ -1,0 +1,356 @@
+"""How kgen uses Typer: commands that are loaded when they are called, whose faults are kgen's errors.
+
+Commands are functions with declared parameters (:mod:`kgen.cli.options`), in modules that :mod:`kgen.cli.registry`
+finds. Typer makes commands of them and parses words. It hands every value to pydantic, whose import takes as long as
+the rest of a call together; as kgen's own parsers take text, :class:`_Text` leaves values as they were typed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from kgen.cli import console, registry
+from kgen.cli.registry import Declaration
+from kgen.errors import MEANINGS, UsageError
+from kgen.model.grammar import YES
+from kgen.tables import nearest
+
+if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no public name
+    from typer._click import Command as AnyCommand
+    from typer._click import Context, HelpFormatter
+    from typer._click.core import Parameter
+
+Rows = list[tuple[str, str]]
+"""What can be typed, and what it means."""
+
+EPILOG = f"Exit status: {', '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}."
+
+_ARGUMENTS = "Arguments"
+_OPTIONS = "Options"
+_HELP_WIDTH = 100
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+_OPTIONAL = re.compile(r"\[.+\]")
+"""The metavar of an option whose value can be left out."""
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+class _Text:
+    """A parameter whose value stays what was typed: text, several texts, or yes and no."""
+
+    name: str
+    nargs: int
+    multiple: bool
+    required: bool
+    metavar: str | None
+    help: str | None
+    callback: Callable[[Any, Any, Any], Any] | None
+
+    def process_value(self, ctx: Context, value: Any) -> Any:  # noqa: ANN401 - as Typer has it
+        if self.multiple or self.nargs == -1:
+            value = tuple(value or ())
+        if self.required and value in (None, ()):
+            raise UsageError(
+                f"`{ctx.command_path}` needs {self.metavar}: {self.help}", hints=[f"{ctx.command_path} --help"]
+            )
+        return value if self.callback is None else self.callback(ctx, self, value)
+
+
+class _TextOption(_Text, TyperOption):
+    pass
+
+
+class _TextArgument(_Text, TyperArgument):
+    pass
+
+
+def _of_text(parameter: Parameter) -> Parameter:
+    """The same parameter, whose value stays text."""
+    made: Parameter = (_TextOption if isinstance(parameter, TyperOption) else _TextArgument).__new__(
+        _TextOption if isinstance(parameter, TyperOption) else _TextArgument
+    )
+    vars(made).update(vars(parameter))
+    return made
+
+
+def _show_help(ctx: Context, _parameter: Parameter, value: object) -> None:
+    if value and not ctx.resilient_parsing:
+        console.result(ctx.get_help())
+        ctx.exit()
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+class _Shared:
+    """What commands and groups have in common: their parsing, their faults, and their help."""
+
+    params: list[Parameter]
+    allow_extra_args = True
+    declaration: Declaration = Declaration(purpose="", example="")
+    _help: Parameter | None = None
+
+    if TYPE_CHECKING:
+
+        def get_params(self, ctx: Context) -> list[Parameter]: ...
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        """The option that shows the help; made once, as Typer compares parameters by identity."""
+        if self._help is None:
+            found = super().get_help_option(ctx)  # type: ignore[misc]
+            self._help = _of_text(found)
+            self._help.callback = _show_help
+            self._help.opts = sorted(self._help.opts, key=len)
+            self._help.help = "show this help"  # type: ignore[attr-defined]
+            self._help.rich_help_panel = _OPTIONS  # type: ignore[attr-defined]
+        return self._help  # type: ignore[return-value]
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the words behind the command.
+
+        Raises:
+            UsageError: they are none that it knows.
+        """
+        words = list(args)
+        try:
+            rest: list[str] = super().parse_args(ctx, self._with_values(ctx, words))  # type: ignore[misc]
+        except typer.TyperException as fault:
+            raise self._usage_error(ctx, words, fault) from None
+        return rest
+
+    def _options(self, ctx: Context) -> dict[str, Parameter]:
+        return {
+            word: one for one in self.get_params(ctx) for word in (*one.opts, *one.secondary_opts) if word[:1] == "-"
+        }
+
+    def _with_values(self, ctx: Context, words: Sequence[str]) -> list[str]:
+        """The words, with a value for each option whose value was left out as it may be."""
+        optional = {word for word, one in self._options(ctx).items() if _OPTIONAL.fullmatch(one.metavar or "")}
+        end = words.index("--") if "--" in words else len(words)
+        return [
+            f"{word}={YES}"
+            if place < end and word in optional and (words[place + 1 : place + 2] or ["-"])[0].startswith("-")
+            else word
+            for place, word in enumerate(words)
+        ]
+
+    def _usage_error(self, ctx: Context, words: Sequence[str], fault: typer.TyperException) -> UsageError:
+        path, options = ctx.command_path, self._options(ctx)
+        name: str | None = getattr(fault, "option_name", None)
+        if name is None:
+            return UsageError(f"`{path}`: {fault.format_message()}", hints=[f"{path} --help"])
+        if name not in options:
+            return misspelt(path, "option", name, options, words)
+        says = (
+            "takes no value"
+            if getattr(options[name], "is_flag", False)
+            else f"needs a value: {name} {_value(options[name])}"
+        )
+        return UsageError(f"`{path}`: `{name}` {says}", hints=[f"{path} --help"])
+
+    # -- help ----------------------------------------------------------------------------------------------------------
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the help: the call, what it does, an example, and the parameters by their panels."""
+        formatter.write_usage(ctx.command_path, " ".join(self.usage(ctx)), prefix="usage: ")
+        formatter.write_paragraph()
+        formatter.write_text(sentence(self.declaration.purpose))
+        if self.declaration.example:
+            with formatter.section("Example"):
+                formatter.write(f"{' ' * formatter.current_indent}{self.declaration.example}\n")
+        for panel, rows in self.panels(ctx).items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+        formatter.write_paragraph()
+        formatter.write_text(EPILOG)
+
+    def usage(self, ctx: Context) -> list[str]:
+        """The words of a call behind the command."""
+        arguments = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
+        return ["[OPTION ...]", *map(_place, arguments)]
+
+    def panels(self, ctx: Context) -> Mapping[str, Rows]:
+        """What can be typed behind the command, by panel."""
+        found: dict[str, Rows] = {}
+        for one in self.get_params(ctx):
+            if not getattr(one, "hidden", False):
+                default = _ARGUMENTS if isinstance(one, TyperArgument) else _OPTIONS
+                panel = getattr(one, "rich_help_panel", None) or default
+                found.setdefault(panel, []).append((_term(one), getattr(one, "help", None) or ""))
+        return found
+
+
+class Command(_Shared, TyperCommand):
+    """A command of kgen."""
+
+    def __init__(self, *arguments: Any, params: Sequence[Parameter] = (), **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, params=list(map(_of_text, params)), **settings)
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the words behind the command; none may be left over."""
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise UsageError(
+                f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[f"{ctx.command_path} --help"]
+            )
+        return rest
+
+
+class Group(_Shared, TyperGroup):
+    """Commands that are loaded when they are called."""
+
+    group = ""
+    """The command whose actions these are; empty for kgen itself."""
+
+    def __init__(self, *arguments: Any, params: Sequence[Parameter] = (), **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, params=list(map(_of_text, params)), **settings)
+        self._loaded: dict[str, AnyCommand] = {}
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - as Typer calls it
+        """The names of the commands, in the order of the help."""
+        return list(registry.declarations(self.group))
+
+    def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:  # noqa: ARG002 - as above
+        """The command of this name, whose module is imported now; None if there is none."""
+        if cmd_name not in self._loaded:
+            declaration = registry.declaration(self.group, cmd_name)
+            if declaration is None:
+                return None
+            self._loaded[cmd_name] = load(self.group, cmd_name, declaration)
+        return self._loaded[cmd_name]
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, AnyCommand | None, list[str]]:
+        """The command that the first word names, and the words behind it.
+
+        Raises:
+            UsageError: it names none.
+        """
+        command = self.get_command(ctx, args[0])
+        if command is None and not ctx.resilient_parsing:
+            raise misspelt(ctx.command_path, "command", args[0], self.list_commands(ctx), args)
+        return args[0] if command else None, command, args[1:]
+
+    def usage(self, ctx: Context) -> list[str]:
+        """The words of a call behind the command."""
+        return [*super().usage(ctx), "COMMAND ..."]
+
+    def panels(self, ctx: Context) -> Mapping[str, Rows]:
+        """The commands by panel, then the options."""
+        found: dict[str, Rows] = {}
+        for name, one in registry.declarations(self.group).items():
+            found.setdefault(one.panel or "Commands", []).append((name, one.purpose))
+        return {**found, **super().panels(ctx)}
+
+
+def load(group: str, name: str, declaration: Declaration) -> Command | Group:
+    """The command of a module, made by Typer from its function `run`; a group, where it declares actions."""
+    module = registry.load(group, name)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if declaration.actions:
+        made = group_of(app, name, module.run)
+    else:
+        settings = {**_SETTINGS, **({"allow_interspersed_args": False} if declaration.passes_on else {})}
+        app.command(name, cls=Command, context_settings=settings)(module.run)
+        made = typer.main.get_command(app)  # type: ignore[assignment]
+    assert isinstance(made, Command | Group)  # noqa: S101 - what it was told to make
+    made.declaration = declaration
+    return made
+
+
+def group_of(app: typer.Typer, group: str, callback: Callable[..., None]) -> Group:
+    """The group of the actions of a command, or of all commands.
+
+    Args:
+        app: an application of Typer, as yet empty.
+        group: the command; empty for kgen itself.
+        callback: what is called before any of them, with the parameters of the group.
+    """
+    app.callback(cls=Group, invoke_without_command=True, context_settings=_SETTINGS)(callback)
+    made = typer.main.get_command(app)
+    assert isinstance(made, Group)  # noqa: S101 - what it was told to make
+    made.group = group
+    return made
+
+
+# -- texts -------------------------------------------------------------------------------------------------------------
+
+
+def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str]) -> UsageError:
+    """The error about a word that is unknown, with the whole call as it may have been meant.
+
+    Args:
+        path: the command that knows no such word.
+        kind: what the word would be: an option, a command.
+        wrong: the word.
+        known: what there is.
+        words: all words behind the command.
+    """
+    near = nearest(wrong, known)
+    hints = [f"{path} --help"]
+    if near is not None:
+        meant = [near + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
+        hints.insert(0, f"did you mean `{path} {shlex.join(meant)}`?")
+    # a command is named as it would be called; an option belongs to the command that it stands behind
+    inside = path.partition(" ")[2]
+    if kind == "command":
+        wrong = f"{inside} {wrong}".strip()
+    where = f"`{path}`: " if inside and kind == "option" else ""
+    return UsageError(f"{where}unknown {kind} `{wrong}`", hints=hints)
+
+
+def _is(word: str, option: str) -> bool:
+    return word == option or word.startswith(f"{option}=")
+
+
+def sentence(purpose: str) -> str:
+    """A purpose as a sentence."""
+    return f"{purpose[:1].upper()}{purpose[1:]}{'' if purpose[-1:] in {'', '.', '?', ')'} else '.'}"
+
+
+def _place(argument: TyperArgument) -> str:
+    name = argument.metavar or argument.name.upper()
+    name = f"{name} ..." if argument.nargs == -1 else name
+    return name if argument.required else f"[{name}]"
+
+
+def _value(option: Parameter) -> str:
+    return option.metavar or option.name.upper()
+
+
+def _term(parameter: Parameter) -> str:
+    """What is typed for a parameter."""
+    if isinstance(parameter, TyperArgument):
+        return parameter.metavar or parameter.name.upper()
+    words = ", ".join((*parameter.opts, *parameter.secondary_opts))
+    return words if getattr(parameter, "is_flag", False) else f"{words} {_value(parameter)}"
+
+
+# -- parsing without running -------------------------------------------------------------------------------------------
+
+
+def context_of(group: Group, words: Sequence[str], *, lenient: bool = False) -> Context:
+    """The context of the command that a command line comes to, with the values of its parameters; nothing is run.
+
+    Args:
+        group: all commands.
+        words: the command line without the program.
+        lenient: whether it may be wrong or unfinished; what can be known of it is in the context then.
+
+    Raises:
+        UsageError: it is wrong.
+    """
+    context = group.make_context("kgen", list(words), resilient_parsing=lenient)
+    while isinstance(context.command, Group):
+        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - Typer's own completion reads it so
+        if not rest:
+            break
+        name, found, rest = context.command.resolve_command(context, rest)
+        if found is None:
+            break
+        context = found.make_context(name, rest, parent=context, resilient_parsing=lenient)
+    return context

@@ -1,0 +1,129 @@
+"""The options and arguments that several commands have, each declared once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from kgen.cli import candidates
+from kgen.cli.candidates import Candidates
+from kgen.errors import UsageError
+from kgen.tables import nearest
+
+ASKED = "What is asked for"
+MACHINE = "The target machine"
+LOCKING = "How it is locked"
+PLACE = "Which environments"
+OUTPUT = "Output"
+
+_ENVIRONMENT = "a locked environment, or its backend where that is locked once"
+
+
+def argument(metavar: str, text: str, *, panel: str = PLACE, values: Candidates | None = None) -> Any:  # noqa: ANN401 - as typer.Argument
+    """An argument of a command.
+
+    Args:
+        metavar: what stands for it in the help.
+        text: what it is.
+        panel: the panel of the help.
+        values: what it may be, for shells that complete it.
+    """
+    completion = None if values is None else candidates.completing(values)
+    return typer.Argument(
+        metavar=metavar, help=text, show_default=False, rich_help_panel=panel, autocompletion=completion
+    )
+
+
+def option(
+    *words: str,
+    text: str,
+    metavar: str | None = None,
+    panel: str | None = None,
+    values: Candidates | None = None,
+    parse: Callable[[str], object] | None = None,
+) -> Any:  # noqa: ANN401 - as typer.Option
+    """An option of a command.
+
+    Args:
+        words: what is typed, as `--json`; a flag that can be denied is `--nix/--no-nix`.
+        text: what it is for.
+        metavar: what stands for its value in the help; in brackets where the value can be left out.
+        panel: the panel of the help.
+        values: what its value may be, for shells that complete it.
+        parse: checks and converts the value; raises :class:`UsageError`.
+    """
+    completion = None if values is None else candidates.completing(values)
+
+    def convert(value: str | None) -> object:
+        return None if value is None or parse is None else parse(value)
+
+    return typer.Option(
+        *words,
+        metavar=metavar,
+        help=text,
+        show_default=False,
+        rich_help_panel=panel,
+        autocompletion=completion,
+        callback=None if parse is None else convert,
+    )
+
+
+def one_of(kind: str, call: str, *names: str) -> Callable[[str], str]:
+    """What checks that a value is one of these.
+
+    Args:
+        kind: what it is one of, as `device`.
+        call: what is typed before it, as `--device`.
+        names: the values.
+    """
+
+    def parse(text: str) -> str:
+        if text not in names:
+            near = nearest(text, names)
+            raise UsageError(
+                f"unknown {kind} `{text}`",
+                hints=[f"did you mean `{call} {near}`?" if near else f"give one of {', '.join(names)}"],
+            )
+        return text
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """A length of time.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError("`--timeout` is not a number of seconds", hints=["leave it out, or give one such as 900"])
+    return value
+
+
+Environments = Annotated[list[str] | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
+Environment = Annotated[str, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
+MaybeEnvironment = Annotated[str | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
+
+Conda = Annotated[
+    bool, option("--conda", text="the conda environment, from what `kgen lock --conda` has locked", panel=PLACE)
+]
+CondaAlone = Annotated[bool, option("--conda", text="conda environments only", panel=PLACE)]
+Envs = Annotated[
+    str | None,
+    option("--envs", metavar="DIR", text="the folder that holds the environments; .kgen/envs by default", panel=PLACE),
+]
+NoSync = Annotated[
+    bool, option("--no-sync", text="fail if the environment is not on disk, instead of making it", panel=PLACE)
+]
+Json = Annotated[bool, option("--json", text="print the result as JSON", panel=OUTPUT)]
+Platform = Annotated[
+    str | None,
+    option("--platform", metavar="P", text="linux-64, linux-aarch64, osx-arm64 or win-64", values=candidates.platforms),
+]

@@ -1,0 +1,98 @@
+"""The parameters of commands that ask for environments, made from the table of fields."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+from kgen.actions.plan import RequestFlags
+from kgen.cli import candidates
+from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
+from kgen.errors import ExitStatus
+from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
+
+_TYPES: Mapping[Shape, Any] = {
+    Shape.ONE: str | None,
+    Shape.DAY: str | None,
+    Shape.OPTIONAL: str | None,
+    Shape.MANY: list[str] | None,
+    Shape.YES: bool | None,
+    Shape.SWITCH: bool | None,
+}
+_MACHINE = {"platforms", "glibc", "driver", "gpu"}
+"""Fields that say where an environment is to run."""
+
+Backends = Annotated[
+    list[str] | None,
+    argument("BACKEND", "a backend, or a joint environment of the settings", panel=ASKED, values=candidates.backends),
+]
+Together = Annotated[
+    str | None, option("--together", metavar="NAME", text="one environment of this name with all backends", panel=ASKED)
+]
+AsOf = Annotated[
+    str | None,
+    option(
+        "--as-of",
+        metavar="DATE",
+        text="the choice of that day: --exclude-newer, and the Keras of that time",
+        panel=ASKED,
+    ),
+]
+
+
+def asking(scope: Scope, command: str) -> Callable[[Callable[..., ExitStatus]], Callable[..., ExitStatus]]:
+    """Gives a command the parameters of its scope: its function gets them as `asked`, before parameters of its own."""
+
+    def decorated(run: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
+        own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+
+        def called(**given: Any) -> ExitStatus:  # noqa: ANN401 - each as its field has it
+            return run(flags_from(command, given), **{one.name: given[one.name] for one in own})
+
+        parameters = [*_parameters(scope), *own]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return decorated
+
+
+def flags_from(command: str, given: Mapping[str, Any]) -> RequestFlags:
+    """What was typed behind a command that asks for environments.
+
+    Args:
+        command: its name.
+        given: parameter -> its value.
+    """
+    flags = {field.name: given.get(field.name) for field in FIELDS if field.flag is not None}
+    return RequestFlags(
+        command=command,
+        names=tuple(given["backends"] or ()),
+        together=given["together"],
+        as_of=given["as_of"],
+        flags={name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()},
+    )
+
+
+def _parameters(scope: Scope) -> Iterator[inspect.Parameter]:
+    annotations = {
+        "backends": Backends,
+        **{field.name: Annotated[_TYPES[field.shape], of_field(field)] for field in flags_of(scope)},
+        "together": Together,
+        "as_of": AsOf,
+    }
+    for name, annotation in annotations.items():
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def of_field(field: Field) -> Any:  # noqa: ANN401 - as typer.Option
+    """The option of a field."""
+    flag = str(field.flag)
+    metavar = {Shape.YES: None, Shape.SWITCH: None, Shape.OPTIONAL: f"[{field.metavar}]"}.get(
+        field.shape, field.metavar
+    )
+    panel = LOCKING if field.scope is Scope.LOCK else MACHINE if field.name in _MACHINE else ASKED
+    words = f"{flag}/--no-{flag.removeprefix('--')}" if field.shape is Shape.SWITCH else flag
+    values = candidates.BY_FIELD.get(field.name)
+    return option(words, metavar=metavar, text=field.help, panel=panel, values=values)

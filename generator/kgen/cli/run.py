@@ -1,0 +1,60 @@
+"""`kgen run`: a command in an environment."""
+
+from __future__ import annotations
+
+__command__ = {
+    "panel": "Work in an environment",
+    "rank": 2,
+    "purpose": "run a command in an environment",
+    "example": "kgen run jax-cuda12 -- python train.py",
+    "passes_on": True,
+}
+
+from typing import Annotated, NoReturn
+
+import typer
+
+from kgen import host, process
+from kgen.cli import console
+from kgen.cli.environments import SHARE, entered, realised
+from kgen.cli.options import Conda, Environment, Envs, NoSync, argument
+from kgen.errors import OutsideError, UsageError
+
+_NOT_FOUND = 127
+"""The exit status that shells give for a program that is not there."""
+
+
+def run(
+    environment: Environment,
+    words: Annotated[
+        list[str] | None, argument("-- COMMAND", "the command and its arguments", panel="What is run")
+    ] = None,
+    *,
+    no_sync: NoSync = False,
+    conda: Conda = False,
+    envs: Envs = None,
+) -> NoReturn:
+    """Become the command, in the environment.
+
+    Raises:
+        KgenError: there is no such environment, or it could not be made.
+        typer.Exit: there is no such program.
+    """
+    command = words or []
+    command = command[1:] if command[:1] == ["--"] else command
+    if not command:
+        raise UsageError(
+            f"what is to run in {environment}?",
+            hints=[f"kgen run {environment} -- python train.py"],
+        )
+    source = realised(environment, envs, conda=conda, no_sync=no_sync)
+    inside = entered(source)
+    if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
+        console.error(
+            OutsideError(
+                f"there is no program `{command[0]}` in {source.environment.name} nor on PATH",
+                hints=["`dependencies` in the settings brings a package into every environment"],
+            )
+        )
+        raise typer.Exit(_NOT_FOUND)
+    process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)

@@ -1,0 +1,1 @@
+"""What the solver and the lockers answer, as text for people and as data for programs."""

@@ -1,0 +1,236 @@
+"""Facts, wishes and causes in words, for wheels and for conda alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kgen.explain.commands import flag_of
+from kgen.model.causes import (
+    REQUEST,
+    Bound,
+    BuildPurpose,
+    BuiltFor,
+    Cause,
+    CudaDriver,
+    CudnnServing,
+    CutoffFloor,
+    DependsOn,
+    Doubt,
+    DoubtKind,
+    DriverNeeded,
+    Fact,
+    GlibcFloor,
+    GpusOfBuild,
+    GpusOfCuda,
+    NewestFitting,
+    NotFound,
+    Origin,
+    OtherPlatform,
+    Pythons,
+    RequestField,
+    Runs,
+    Source,
+    Spec,
+    Stated,
+    TermKind,
+    Wish,
+)
+from kgen.model.ranges import spell
+from kgen.model.request import EnvironmentRequest
+
+_MOST = 4
+"""So many values of a fact are listed."""
+
+_KINDS: Mapping[type, str] = {
+    BuiltFor: "built-for",
+    CudaDriver: "cuda-driver",
+    CudnnServing: "cudnn-support",
+    CutoffFloor: "published",
+    DependsOn: "dependency",
+    DriverNeeded: "driver",
+    GlibcFloor: "glibc",
+    GpusOfBuild: "gpu",
+    GpusOfCuda: "gpu",
+    NotFound: "not-found",
+    OtherPlatform: "platform",
+    Pythons: "python",
+    Spec: "spec",
+}
+
+
+def fact_kind(fact: Fact) -> str:
+    """What a fact is about, for programs; these words stay."""
+    if isinstance(fact, Doubt):
+        return str(fact.kind.value)
+    if isinstance(fact, (Wish, NewestFitting)):
+        return fact.kind.value
+    return _KINDS[type(fact)]
+
+
+def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each
+    """What a fact says, to be read after who says it."""
+    match fact:
+        case Wish():
+            return wish_text(fact)
+        case CudaDriver():
+            return f"a driver for CUDA {fact.cuda}"
+        case Spec():
+            return fact.spec
+        case Pythons():
+            return f"python {pythons_text(fact)}"
+        case Doubt():
+            return f"to be avoided: {_doubt_text(fact)}"
+        case OtherPlatform():
+            return _platform_text(fact)
+        case BuiltFor():
+            return purposes_text(fact)
+        case CutoffFloor():
+            return f"a cut-off of {fact.day} or later"
+        case GlibcFloor():
+            return "any glibc" if fact.glibc is None else f"glibc >={fact.glibc}"
+        case DriverNeeded():
+            return f"driver >={fact.driver} (CUDA {fact.cuda})"
+        case GpusOfCuda():
+            return f"a GPU of compute capability {spell(fact.gpus)} (CUDA {fact.cuda})"
+        case GpusOfBuild():
+            floor = f" (PTX from driver {fact.ptx_driver})" if fact.ptx_driver else ""
+            return f"a GPU of compute capability {gpus_text(fact)}{floor}"
+        case DependsOn():
+            return dependency_text(fact)
+        case CudnnServing():
+            rows = [f"{row.cudnn} serves GPUs {row.gpus} from driver {row.driver}" for row in fact.rows]
+            return f"{fact.role}: {'; '.join(rows) or f'none is known to serve {fact.accelerator}'}"
+        case NewestFitting():
+            subject = f"{fact.kind.value} {fact.argument}".strip()
+            return f"{subject}: {'no release' if fact.version is None else f'at most {fact.version}'} fits"
+        case NotFound():
+            return "what the resolver did not find"
+
+
+def pythons_text(pythons: Pythons) -> str:
+    """The Pythons that there are builds for: `3.9-3.13`."""
+    return "-".join(dict.fromkeys(pythons))
+
+
+def wish_text(wish: Wish) -> str:
+    """What the user asked for."""
+    if wish.kind is TermKind.CUTOFF:
+        return f"nothing published after {wish.value}"
+    return wish.value if wish.kind is TermKind.REQUIREMENT else f"{wish.kind.value} {wish.value}"
+
+
+def _doubt_text(doubt: Doubt) -> str:
+    if doubt.kind is DoubtKind.YANKED:
+        return f"yanked ({doubt.text})"
+    return "a pre-release" if doubt.kind is DoubtKind.PRERELEASE else doubt.text
+
+
+def _platform_text(fact: OtherPlatform) -> str:
+    if fact.known:
+        return f"another platform: it is there for {', '.join(fact.known)}"
+    why = ": the matrix has no row for it" if fact.without_rows else ""
+    return f"a platform other than {fact.platform}{why}"
+
+
+def purposes_text(fact: BuiltFor) -> str:
+    """What builds are for: `CUDA 12.8 and the CPU only`; of a channel `CUDA 12, CUDA 11 or the CPU on linux-64`."""
+    if not fact.platform:
+        return " and ".join(map(purpose_text, fact.purposes))
+    names = ["the CPU" if one.cuda is None else f"CUDA {one.cuda}" for one in fact.purposes]
+    listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"{listed} on {fact.platform}"
+
+
+def purpose_text(purpose: BuildPurpose) -> str:
+    """What a build is for: `CUDA 12.8`, `the CPU only`."""
+    if purpose.cuda is None:
+        return "the CPU only"
+    return f"CUDA {purpose.cuda}" + (" in its own index" if purpose.own_index else "")
+
+
+def gpus_text(fact: GpusOfBuild) -> str:
+    """The compute capabilities that a build serves: `7.0, 7.5, 8.0, 9.0+PTX`, or `PTX 9.0` without machine code."""
+    names = [f"{sass}+PTX" if sass in fact.ptx else str(sass) for sass in fact.sass]
+    names += [f"PTX {ptx}" for ptx in fact.ptx if ptx not in fact.sass]
+    failing = "".join(f", not {spell(gpus)}" for gpus in fact.failing)
+    return f"{', '.join(names) or 'unknown architectures'}{failing}"
+
+
+def dependency_text(fact: DependsOn) -> str:
+    """What is depended on: `cudnn ==9.10.2.21`."""
+    bounds = ",".join(filter(None, map(bound_text, fact.bounds)))
+    absent = "" if fact.absent is None else ", of which none fits Python {} on {}".format(*fact.absent)
+    return f"{fact.role} {bounds}".strip() + absent
+
+
+def bound_text(bound: Bound) -> str:
+    """A range, and which library of models asks for it."""
+    return f"{bound.range} for {bound.library}" if bound.library else bound.range
+
+
+def span(runs: Runs) -> str:
+    """Releases as runs of neighbours: `2.1.0-2.4.1, 2.6.0`."""
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
+# -- causes ------------------------------------------------------------------------------------------------------------
+
+
+def subject_text(cause: Cause) -> str:
+    """Whose fact or wish a cause is: `torch 2.6.0-2.8.0`; `request` for the user's."""
+    fact = cause.facts[0].fact
+    if isinstance(fact, NotFound):
+        return " with ".join(f"{name} {version}" for name, version in fact.packages)
+    return f"{cause.subject} {span(cause.releases)}" if cause.releases else cause.subject
+
+
+def requires_text(cause: Cause) -> str:
+    """What a cause says: `the CPU only (2.1.0-2.10.0), CUDA 13.0 (2.11.0-2.14.1)`, the newest first."""
+    return _stated(cause.facts)
+
+
+def _stated(facts: Sequence[Stated]) -> str:
+    if len(facts) == 1:
+        return fact_text(facts[0].fact)
+    of_python = [(one.fact, one.releases) for one in facts if isinstance(one.fact, Pythons)]
+    if len(of_python) == len(facts):
+        return f"python {_listed([f'{pythons_text(pythons)} ({span(releases)})' for pythons, releases in of_python])}"
+    return _listed([f"{fact_text(one.fact)} ({span(one.releases)})" for one in facts])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    shown = parts if len(parts) <= _MOST else [*parts[: _MOST - 1], "…", parts[-1]]
+    return ", ".join(shown)
+
+
+def source_text(source: Source, request: EnvironmentRequest) -> str:
+    """Where something is from: a row of the matrix, the flag or setting that asked for it, or what else it is."""
+    if isinstance(source, RequestField):
+        return flag_of(source, request)
+    if isinstance(source, Origin):
+        return {
+            Origin.CONDA_BASE: 'conda = "base"',
+            Origin.LOCK: "the lock that is there",
+            Origin.PLATFORM_FLOOR: f"the floor of {request.platform}",
+            Origin.RESOLVER: "the resolver",
+            Origin.WHEELS: "the lock of wheels",
+        }[source]
+    return source
+
+
+def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
+    """A cause, for people: who wants what."""
+    if cause.subject == REQUEST:
+        return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
+    verb = "is built for" if isinstance(cause.facts[0].fact, BuiltFor) else "needs"
+    return f"{subject_text(cause)} {verb} {requires_text(cause)}"
+
+
+def cause_data(cause: Cause, request: EnvironmentRequest) -> dict[str, str]:
+    """A cause as plain data."""
+    return {
+        "kind": fact_kind(cause.facts[0].fact),
+        "subject": subject_text(cause),
+        "requires": requires_text(cause),
+        "source": source_text(cause.source, request),
+    }

@@ -1,0 +1,176 @@
+"""Why a package is there, and what to mention about it, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kgen.explain.facts import bound_text, dependency_text, purposes_text, wish_text
+from kgen.model.causes import (
+    BuiltFor,
+    Company,
+    ComputesOn,
+    Computing,
+    DependsOn,
+    Doubt,
+    DoubtKind,
+    Ground,
+    Hindrance,
+    HindranceKind,
+    Import,
+    Newer,
+    NewestRelease,
+    OtherPlatform,
+    Pythons,
+    Reason,
+    Replacement,
+    TermKind,
+    Unstated,
+    Warning,  # noqa: A004 - as it is declared
+    WarningKind,
+    Wish,
+)
+from kgen.model.request import CUTOFF_FLAG
+
+_KINDS: Mapping[type, str] = {
+    Company: "company",
+    DependsOn: "dependency",
+    Import: "imported",
+    NewestRelease: "newest-release",
+    Replacement: "replacement",
+    Unstated: "unstated-dependency",
+}
+
+
+def reason_kind(reason: Reason) -> str:
+    """What kind of reason it is, for programs; these words stay."""
+    if isinstance(reason.ground, Newer):
+        hindrance = reason.ground.hindrance
+        return "company" if hindrance is None else f"newer-{hindrance.kind.value}"
+    return _KINDS[type(reason.ground)]
+
+
+def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, str]:
+    """A reason as plain data."""
+    return {
+        "kind": reason_kind(reason),
+        "subject": reason_subject(reason),
+        "rule": reason_rule(reason, cutoff_flag),
+        "source": "; ".join(reason.sources),
+    }
+
+
+def reason_subject(reason: Reason) -> str:
+    """What a reason is about: `torch 2.6.0`."""
+    return reason.package if reason.version is None else f"{reason.package} {reason.version}"
+
+
+def reason_rule(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> str:
+    """Why, in words.
+
+    Args:
+        reason: the reason.
+        cutoff_flag: what the day is called; a lock has the name of the setting, whichever flag it was made with.
+    """
+    replaced = f"; whole, as a dependency requires it, and not {reason.replaces}" if reason.replaces else ""
+    return _ground_text(reason.ground, cutoff_flag) + replaced
+
+
+def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - one line for each
+    match ground:
+        case Newer():
+            return _newer_text(ground, cutoff_flag)
+        case Company():
+            return _company_text(ground)
+        case Unstated():
+            return f"{ground.owner} {ground.version} needs {ground.requirement} and does not state it"
+        case Replacement():
+            return f"in the place of {ground.other}, as a requirement names it: both are the module `{ground.module}`"
+        case Import():
+            return _import_text(ground)
+        case DependsOn():
+            return f"needs {dependency_text(ground)}"
+        case NewestRelease():
+            return "newest release"
+
+
+def _newer_text(newer: Newer, cutoff_flag: str) -> str:
+    if newer.hindrance is None:
+        return f"newest that fits: {newer.version} does not"
+    newest = "newest that fits" if newer.accelerator is None else f"newest build for {newer.accelerator}"
+    return f"{newest}: {newer.version} {_hindrance_text(newer.hindrance, cutoff_flag)}"
+
+
+def _hindrance_text(hindrance: Hindrance, cutoff_flag: str) -> str:  # noqa: PLR0911 - one line for each
+    match hindrance.fact:
+        case BuiltFor() as built:
+            return f"is built for {purposes_text(built)}"
+        case OtherPlatform() as other:
+            return f"has no wheel for {other.platform}"
+        case Pythons() as pythons:
+            return f"has no wheel for Python {pythons.first}"
+        case Doubt() as doubt:
+            return f"is to be avoided: {'it is a pre-release' if doubt.kind is DoubtKind.PRERELEASE else doubt.text}"
+        case Wish(kind=TermKind.CUTOFF) as cutoff:
+            return f"is kept out by {cutoff_flag} {cutoff.value}"
+        case Wish() as wish:
+            return f"is kept out by {wish_text(wish)}"
+        case DependsOn() as depends:
+            return f"needs {dependency_text(depends)}, of which no release fits"
+        case _:
+            assert hindrance.kind is HindranceKind.KEPT_LOCK, hindrance  # noqa: S101 - the others have a fact
+            return "is not what the old lock has, which is kept"
+
+
+def _company_text(company: Company) -> str:
+    beside = f"newest beside {company.package} {company.version}"
+    theirs = bound_text(company.theirs)
+    if company.ours is None:
+        return f"{beside}, which needs {company.role} {theirs}"
+    ours = bound_text(company.ours)
+    return f"{beside}: {company.newer} needs {company.role} {ours}, {company.package} {company.version} needs {theirs}"
+
+
+def _import_text(ground: Import) -> str:
+    *others, last = ground.importers
+    importers = f"{', '.join(others)} and {last}" if others else last
+    if ground.whole:
+        how = f"and require{'' if others else 's'} by that name"
+    else:
+        how = f"which {'they do' if others else 'it does'} without declaring it"
+    return f"newest that {importers} can import, {how}; {_computing_text(ground.computing)}"
+
+
+def _computing_text(computing: Computing) -> str:
+    owners = " and ".join(computing.frameworks)
+    alone = f", so that CUDA and cuDNN are those of {owners} alone" if owners else ""
+    if computing.on is ComputesOn.CPU_BUILD:
+        return f"for the CPU{alone}"
+    if computing.on is ComputesOn.CPU_FOR_LACK:
+        return f"it finds no CUDA and cuDNN that it is built for, and computes on the CPU{alone}"
+    return (
+        f"built for CUDA {computing.cuda}, it may compute with that of {owners}:"
+        f" both have the one cuDNN {computing.cudnn}"
+    )
+
+
+# -- warnings ----------------------------------------------------------------------------------------------------------
+
+
+def warning_text(warning: Warning) -> str:
+    """What to mention, in words."""
+    about = warning.name if warning.version is None else f"{warning.name} {warning.version}"
+    return {
+        WarningKind.END_OF_SUPPORT: f"{about} was last supported on {warning.day}: {warning.text}",
+        WarningKind.GPUS_UNKNOWN: f"which GPUs {about} serves is not known; it was not checked",
+        WarningKind.KNOWN_BAD: f"{about} is to be avoided: {warning.text}",
+        WarningKind.OWN_KERAS: (
+            f"{about} is TensorFlow's own Keras of that day, not multi-backend Keras:"
+            " `KERAS_BACKEND` does nothing in it"
+        ),
+        WarningKind.PRERELEASE: f"{about} is a pre-release, taken because it was asked for",
+        WarningKind.REPUBLISHED: (
+            f"the files of {about} that are locked were put on the index again on {warning.day}, after"
+            f" {warning.cutoff}: those of that day were deleted there"
+        ),
+        WarningKind.YANKED: f"{about} was yanked: {warning.text}",
+    }[warning.kind]

@@ -1,0 +1,144 @@
+"""A resolution or a conflict as data for `--json`, and as text that reads like a colleague."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgen.explain.commands import flags_of
+from kgen.explain.facts import cause_data, cause_text
+from kgen.explain.reasons import reason_data, reason_rule, warning_text
+from kgen.model.causes import Refusal, RefusalKind
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution, Suggestion
+
+
+def target_data(request: EnvironmentRequest) -> dict[str, Any]:
+    """What an answer is about, which every answer begins with."""
+    return {
+        "environment": request.environment,
+        "python": request.python,
+        "platform": request.platform,
+        "accelerator": request.accelerator.name,
+    }
+
+
+def solution_data(resolution: Resolution) -> dict[str, Any]:
+    """A resolution as plain data, its keys in a fixed order."""
+    return {
+        **target_data(resolution.request),
+        "cuda": resolution.cuda,
+        "cudnn": None if resolution.cudnn is None else f"=={resolution.cudnn}",
+        "driver": None if resolution.driver is None else f">={resolution.driver}",
+        "packages": {name: str(version) for name, version in resolution.packages.items()},
+        "libraries": {name: str(version) for name, version in resolution.libraries.items()},
+        "warnings": [warning_text(one) for one in resolution.warnings],
+        "why": [reason_data(one, resolution.request.cutoff_flag) for one in resolution.why],
+    }
+
+
+def conflict_data(conflict: Conflict) -> dict[str, Any]:
+    """A conflict as plain data."""
+    return {
+        **target_data(conflict.request),
+        "kind": conflict.refusals[0].kind.value,
+        "message": message(conflict),
+        "causes": [cause_data(one, conflict.request) for one in conflict.causes],
+        "suggestions": [suggestion_data(one, conflict.request) for one in conflict.suggestions],
+    }
+
+
+def head(resolution: Resolution) -> str:
+    """A resolution in one line: what, on what."""
+    request = resolution.request
+    text = f"{request.environment}: Python {request.python}, {request.platform}"
+    if resolution.cuda is not None:
+        cudnn = f", cuDNN {resolution.cudnn}" if resolution.cudnn is not None else ""
+        text += f", CUDA {resolution.cuda}{cudnn}, driver {resolution.driver} or newer"
+    return text
+
+
+def suggestion_data(suggestion: Suggestion, request: EnvironmentRequest) -> dict[str, Any]:
+    """A change that works, as plain data."""
+    return {
+        "kind": suggestion.changes[0].field.value,
+        "change": flags_of(suggestion.changes, request),
+        "gives": dict(suggestion.gives),
+    }
+
+
+def gives_text(suggestion: Suggestion) -> str:
+    """What a change gives: `torch 2.9, tensorflow 2.21`."""
+    return ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
+
+
+def gain_data(resolution: Resolution, gain: Suggestion | None) -> dict[str, Any]:
+    """What would give newer frameworks than a resolution has, as plain data."""
+    return {"suggestions": [] if gain is None else [suggestion_data(gain, resolution.request)]}
+
+
+def gain_text(resolution: Resolution, gain: Suggestion) -> str:
+    """The same for people."""
+    change = flags_of(gain.changes, resolution.request)
+    return f"{change} gives {gives_text(gain)}, in a build that only its own index has"
+
+
+def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str:
+    """A resolution for people: what, on what, and why not newer; and what would give newer frameworks."""
+    width = max(len(name) for name in resolution.packages)
+    rules: dict[str, str] = {}
+    for reason in resolution.why:
+        rules.setdefault(reason.package, reason_rule(reason, resolution.request.cutoff_flag))
+    column = max(10, *(len(str(version)) for version in resolution.packages.values()))
+    lines = [head(resolution)]
+    for name, version in resolution.packages.items():
+        rule = rules.get(name)
+        lines.append(f"  {name:<{width}}  {version!s:<{column}}" + (f"  {rule}" if rule else ""))
+    lines += [f"  note: {warning_text(warning)}" for warning in resolution.warnings]
+    lines += [] if gain is None else [f"  note: {gain_text(resolution, gain)}"]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def conflict_text(conflict: Conflict) -> str:
+    """A conflict for people: who wants what; the hints are :func:`hints`."""
+    lines = [f"{conflict.request.environment}: {message(conflict)}"]
+    lines += [f"  {cause_text(cause, conflict.request)}" for cause in conflict.causes]
+    return "\n".join(lines)
+
+
+def hints(conflict: Conflict) -> tuple[str, ...]:
+    """What would work, each as a line to act on."""
+    request = conflict.request
+    found = tuple(f"{flags_of(one.changes, request)} gives {gives_text(one)}" for one in conflict.suggestions)
+    return found or ("nothing close to this request works; ask for less of it",)
+
+
+def message(conflict: Conflict) -> str:
+    """One sentence that says what cannot be had, and where it can, if that is known."""
+    return "; ".join(dict.fromkeys(_refusal_text(one, conflict.request) for one in conflict.refusals))
+
+
+def _refusal_text(refusal: Refusal, request: EnvironmentRequest) -> str:  # noqa: PLR0911 - one line for each
+    names, accelerator = refusal.names, request.accelerator
+    match refusal.kind:
+        case RefusalKind.CHANNEL_LACKS_BUILD:
+            return f"{refusal.text} has no build of {' and of '.join(names)} for this"
+        case RefusalKind.CHANNELS_LACK_PACKAGES:
+            has = "has" if len(names) == 1 else "have"
+            return f"{' and '.join(names)} {has} no packages for this on {request.platform}"
+        case RefusalKind.ELSEWHERE:
+            return refusal.text
+        case RefusalKind.EXHAUSTED:
+            return f"nothing is left of what the matrix allows for {request.environment}"
+        case RefusalKind.INCOMPATIBLE:
+            several = f"{', '.join(names[:-1])} and {names[-1]} together"
+            wanted = several if len(names) > 1 else names[0]
+            return f"there is no {wanted} for {accelerator} and Python {request.python} that fits the request"
+        case RefusalKind.NO_PYTHON:
+            on = f"{accelerator} on {request.platform}"
+            return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"
+        case RefusalKind.NO_ROW:
+            return f"the matrix has no row for a stable {names[0]} for {accelerator} on {request.platform}"
+        case RefusalKind.NOT_YET_RELEASED:
+            return f"{names[0]} did not exist on {request.cutoff}: its first release was on {refusal.day}"
+        case RefusalKind.WHEELS_ONLY:
+            return f"{names[0]} is locked as wheels only: what conda's channels have of it is not followed"

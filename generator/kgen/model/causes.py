@@ -1,0 +1,519 @@
+"""Why the solver answers as it does: facts, wishes and changes as values. The words for them are in `kgen.explain`."""
+
+import datetime
+import enum
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.model.accelerator import Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.ranges import VersionRange
+
+REQUEST = "request"
+"""What owns a term that the user asked for; every other owner is a package."""
+
+
+class TermKind(str, enum.Enum):
+    """What a term is about. A string as well, so that it is hashed as fast as one: the search does little else."""
+
+    CUTOFF = "cutoff"
+    DEPENDENCY = "needs"
+    DRIVER = "driver"
+    GLIBC = "glibc"
+    GPU = "gpu"
+    REQUIREMENT = "requirement"
+
+
+class Term(NamedTuple):
+    """A fact or a wish that an incompatibility rests on.
+
+    Attributes:
+        owner: the package whose fact it is; :data:`REQUEST` for what the user asked.
+        kind: which of its facts or wishes.
+        argument: the compute capability, the requirement, or the package that is depended on; empty elsewhere.
+    """
+
+    owner: str
+    kind: TermKind
+    argument: str = ""
+
+    @property
+    def sort_key(self) -> str:
+        """Terms of one kind stand together, requirements by what they are about."""
+        return self.argument if self.kind is TermKind.REQUIREMENT else f"{self.kind.value} {self.argument}".strip()
+
+
+class RequestField(str, enum.Enum):
+    """What of a request a wish stands in, or a change is made to."""
+
+    ACCELERATOR = "accelerator"
+    CUTOFF = "cutoff"
+    DEPENDENCY = "dependency"
+    DRIVER = "driver"
+    GENERATION = "generation"
+    GLIBC = "glibc"
+    GPU = "gpu"
+    JOINT = "joint"
+    KERAS = "keras"
+    OWN_INDEX = "own-index"
+    PLATFORM = "platform"
+    PYTHON = "python"
+    REQUIREMENT = "requirement"
+
+
+class Origin(enum.Enum):
+    """Where something is from that no row of the matrix says and no field of the request."""
+
+    CONDA_BASE = "conda-base"
+    LOCK = "lock"
+    PLATFORM_FLOOR = "platform-floor"
+    RESOLVER = "resolver"
+    WHEELS = "wheels"
+
+
+Source = str | RequestField | Origin
+"""Where a fact is from: the name of a row of the matrix, a field of the request, or another origin."""
+
+Runs = tuple[tuple[Version, Version], ...]
+"""Releases as runs of neighbours, each by its first and last."""
+
+
+# -- facts -------------------------------------------------------------------------------------------------------------
+
+
+class Wish(NamedTuple):
+    """What the user asks for.
+
+    Attributes:
+        kind: of what.
+        value: its value, as text.
+    """
+
+    kind: TermKind
+    value: str
+
+
+class CudaDriver(NamedTuple):
+    """A driver of at least this CUDA, which conda's solver takes for granted."""
+
+    cuda: str
+
+
+class Spec(NamedTuple):
+    """A match spec of conda."""
+
+    spec: str
+
+
+class Pythons(NamedTuple):
+    """The oldest and the newest CPython that there are builds for."""
+
+    first: str
+    last: str
+
+
+class DoubtKind(enum.Enum):
+    """Why nobody should choose a release that was not pinned."""
+
+    YANKED = "yanked"
+    KNOWN_BAD = "known-bad"
+    PRERELEASE = "pre-release"
+
+
+class Doubt(NamedTuple):
+    """That a release is to be avoided, and what its row says about it."""
+
+    kind: DoubtKind
+    text: str = ""
+
+
+class OtherPlatform(NamedTuple):
+    """That there is nothing for a platform.
+
+    Attributes:
+        platform: the platform.
+        known: the platforms that there are builds for, where they are named.
+        without_rows: whether no release at all has a row for it.
+    """
+
+    platform: str
+    known: tuple[str, ...] = ()
+    without_rows: bool = False
+
+
+class BuildPurpose(NamedTuple):
+    """What a build computes on.
+
+    Attributes:
+        cuda: its CUDA; None for the CPU.
+        own_index: whether only the framework's own index has it.
+    """
+
+    cuda: str | None
+    own_index: bool = False
+
+
+class BuiltFor(NamedTuple):
+    """What the builds of a release are for.
+
+    Attributes:
+        purposes: of each build.
+        platform: where, if that is said: a channel of conda has other builds elsewhere.
+    """
+
+    purposes: tuple[BuildPurpose, ...]
+    platform: str = ""
+
+
+class CutoffFloor(NamedTuple):
+    """The first day on which something had been published."""
+
+    day: datetime.date
+
+
+class GlibcFloor(NamedTuple):
+    """The oldest glibc that a build runs on; None for any."""
+
+    glibc: Version | None
+
+
+class DriverNeeded(NamedTuple):
+    """The oldest driver of a CUDA major."""
+
+    driver: DriverVersion
+    cuda: int
+
+
+class GpusOfCuda(NamedTuple):
+    """The compute capabilities that a CUDA major is for."""
+
+    gpus: VersionRange
+    cuda: int | None
+
+
+class GpusOfBuild(NamedTuple):
+    """The compute capabilities that a build has code for.
+
+    Attributes:
+        sass: of its machine code.
+        ptx: of its PTX.
+        failing: those on which it fails all the same.
+        ptx_driver: the driver that compiles its PTX, where that matters.
+    """
+
+    sass: tuple[Version, ...]
+    ptx: tuple[Version, ...]
+    failing: tuple[VersionRange, ...] = ()
+    ptx_driver: DriverVersion | None = None
+
+
+class Bound(NamedTuple):
+    """A range of a package, and the library of models that asks for it, if one does."""
+
+    range: str
+    library: str = ""
+
+
+class DependsOn(NamedTuple):
+    """A dependency.
+
+    Attributes:
+        role: what it is, as `cudnn`.
+        bounds: the ranges that are asked of it.
+        absent: the Python and the platform that none of these releases is for; None where there are some.
+    """
+
+    role: str
+    bounds: tuple[Bound, ...]
+    absent: tuple[str, str] | None = None
+
+
+class CudnnServes(NamedTuple):
+    """Which GPUs a range of cuDNN serves, and from which driver."""
+
+    cudnn: str
+    gpus: str
+    driver: DriverVersion
+
+
+class CudnnServing(NamedTuple):
+    """All that is known of the cuDNN for a CUDA."""
+
+    role: str
+    rows: tuple[CudnnServes, ...]
+    accelerator: Accelerator
+
+
+class NewestFitting(NamedTuple):
+    """The newest release of a library that something asked for leaves; None where it leaves none."""
+
+    kind: TermKind
+    argument: str
+    version: Version | None
+
+
+class NotFound(NamedTuple):
+    """That the resolver did not find it."""
+
+    packages: tuple[tuple[str, Version], ...]
+
+
+Fact = (
+    Wish
+    | CudaDriver
+    | Spec
+    | Pythons
+    | Doubt
+    | OtherPlatform
+    | BuiltFor
+    | CutoffFloor
+    | GlibcFloor
+    | DriverNeeded
+    | GpusOfCuda
+    | GpusOfBuild
+    | DependsOn
+    | CudnnServing
+    | NewestFitting
+    | NotFound
+)
+
+
+class Stated(NamedTuple):
+    """A fact, and the releases that it is one of."""
+
+    fact: Fact
+    releases: Runs = ()
+
+
+class Cause(NamedTuple):
+    """One of the facts or wishes that exclude each other.
+
+    Attributes:
+        subject: whose: a package, an environment, or :data:`REQUEST` for what the user asked.
+        facts: what it is or wants, the newest releases first; at least one.
+        source: where the newest of them is from.
+        releases: the releases of the subject that are spoken of.
+    """
+
+    subject: str
+    facts: tuple[Stated, ...]
+    source: Source
+    releases: Runs = ()
+
+
+# -- why this version --------------------------------------------------------------------------------------------------
+
+
+class HindranceKind(enum.Enum):
+    """What keeps a newer release out."""
+
+    AVOIDED = "avoided"
+    BUILT_FOR = "built-for"
+    DEPENDENCY = "dependency"
+    KEPT_LOCK = "kept-lock"
+    PLATFORM = "platform"
+    PYTHON = "python"
+    REQUEST = "request"
+
+
+class Hindrance(NamedTuple):
+    """What keeps a newer release out, by itself.
+
+    Attributes:
+        kind: what.
+        fact: the fact or wish behind it; None where the kind says all.
+    """
+
+    kind: HindranceKind
+    fact: Fact | None = None
+
+
+class Newer(NamedTuple):
+    """The next newer release, and what keeps it out; None where only its company does."""
+
+    version: Version
+    hindrance: Hindrance | None = None
+    accelerator: Accelerator | None = None
+
+
+class Company(NamedTuple):
+    """What stands beside a framework and keeps its next release out.
+
+    Attributes:
+        package: the other framework.
+        version: its release.
+        role: what both depend on; the framework's own name where the other one asks for it.
+        theirs: what the other one asks of it.
+        ours: what the next release asks of it; None where the other one asks for the framework itself.
+        newer: the next release.
+    """
+
+    package: str
+    version: Version
+    role: str
+    theirs: Bound
+    ours: Bound | None
+    newer: Version
+
+
+class Unstated(NamedTuple):
+    """Who depends on a package without stating it, and on which of it."""
+
+    owner: str
+    version: Version
+    requirement: str
+
+
+class Replacement(NamedTuple):
+    """A project that comes in the place of another, and the module that both are."""
+
+    other: str
+    module: str
+
+
+class ComputesOn(enum.Enum):
+    """What a framework that is only imported computes on."""
+
+    CPU_BUILD = "cpu-build"
+    FOREIGN_CUDA = "foreign-cuda"
+    CPU_FOR_LACK = "cpu-for-lack"
+
+
+class Computing(NamedTuple):
+    """What a framework that is only imported computes on, and with whose libraries.
+
+    Attributes:
+        on: what.
+        frameworks: whose CUDA and cuDNN there are; () where there is no CUDA.
+        cuda: the CUDA that it is built for, where it may compute with that.
+        cudnn: the cuDNN that both have then.
+    """
+
+    on: ComputesOn
+    frameworks: tuple[str, ...] = ()
+    cuda: str = ""
+    cudnn: Version | None = None
+
+
+class Import(NamedTuple):
+    """Who imports a framework that no backend is of.
+
+    Attributes:
+        importers: who.
+        whole: whether they require it by its own name.
+        computing: what it computes on.
+    """
+
+    importers: tuple[str, ...]
+    whole: bool
+    computing: Computing
+
+
+class NewestRelease(enum.Enum):
+    """That nothing is newer."""
+
+    NEWEST = "newest"
+
+
+Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn
+
+
+class Reason(NamedTuple):
+    """Why a package is there, in the version that it has.
+
+    Attributes:
+        package: what it is about.
+        version: which of it; None where any would be there.
+        ground: why.
+        sources: where that is from: names of rows of the matrix.
+        replaces: the part of the framework that is not there, as a dependency requires the whole.
+    """
+
+    package: str
+    version: Version | None
+    ground: Ground
+    sources: tuple[str, ...]
+    replaces: str = ""
+
+
+# -- what to mention ---------------------------------------------------------------------------------------------------
+
+
+class WarningKind(enum.Enum):
+    """What a careful colleague would mention."""
+
+    END_OF_SUPPORT = "end-of-support"
+    GPUS_UNKNOWN = "gpus-unknown"
+    KNOWN_BAD = "known-bad"
+    OWN_KERAS = "own-keras"
+    PRERELEASE = "pre-release"
+    REPUBLISHED = "republished"
+    YANKED = "yanked"
+
+
+class Warning(NamedTuple):  # noqa: A001 - what it is called everywhere
+    """Something to mention about a resolution.
+
+    Attributes:
+        kind: what.
+        name: the package or, for people, the title of what it is about.
+        version: its release, where it is about one.
+        text: what a row of the matrix says about it.
+        day: since when.
+        cutoff: the day that was asked for, where that plays a part.
+    """
+
+    kind: WarningKind
+    name: str
+    version: Version | None = None
+    text: str = ""
+    day: datetime.date | None = None
+    cutoff: datetime.date | None = None
+
+
+# -- refusals and ways out ---------------------------------------------------------------------------------------------
+
+
+class RefusalKind(enum.Enum):
+    """What cannot be had."""
+
+    CHANNEL_LACKS_BUILD = "channel-lacks-build"
+    CHANNELS_LACK_PACKAGES = "channels-lack-packages"
+    ELSEWHERE = "elsewhere"
+    EXHAUSTED = "exhausted"
+    INCOMPATIBLE = "incompatible"
+    NO_PYTHON = "no-python"
+    NO_ROW = "no-row"
+    NOT_YET_RELEASED = "not-yet-released"
+    WHEELS_ONLY = "wheels-only"
+
+
+class Refusal(NamedTuple):
+    """What cannot be had, or a remark about where it could be.
+
+    Attributes:
+        kind: what.
+        names: the titles of the frameworks or of the generation, or the channels, that it is about.
+        text: what a row of the matrix says about it; the channel that lacks it.
+        day: the day of the first release, where that is why.
+    """
+
+    kind: RefusalKind
+    names: tuple[str, ...] = ()
+    text: str = ""
+    day: datetime.date | None = None
+
+
+class Change(NamedTuple):
+    """A change of one field of a request.
+
+    Attributes:
+        field: the field.
+        value: its new value, as text; None to drop it.
+        dropped: the value that goes, where the field holds one or several.
+    """
+
+    field: RequestField
+    value: str | None
+    dropped: str = ""

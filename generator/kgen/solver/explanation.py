@@ -1,0 +1,148 @@
+"""Why these versions, what holds each back, and what would have to change to get the newest; each change was solved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.matrix.candidates import BuildTarget, candidate
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import (
+    Cause,
+    Change,
+    DependsOn,
+    Reason,
+    RequestField,
+    Stated,
+    TermKind,
+    Wish,
+)
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.model.resolution import Resolution, Suggestion
+from kgen.solver import conflict, suggest
+from kgen.solver.problem import CUDNN, Problem
+from kgen.solver.resolve import attempt, select
+
+
+class Explanation(NamedTuple):
+    """Why a package has the version that it has.
+
+    Attributes:
+        package: the package.
+        version: what it has.
+        newest: the newest release that is neither early nor withdrawn nor known to be bad.
+        reasons: why it has this version.
+        causes: what holds the newest back: a minimal set; () where it is the newest.
+        ways: changes to the request with which it would be the newest; None where nobody looked for any.
+    """
+
+    package: str
+    version: Version
+    newest: Version
+    reasons: tuple[Reason, ...]
+    causes: tuple[Cause, ...]
+    ways: tuple[Suggestion, ...] | None
+
+
+def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | None = None) -> tuple[Explanation, ...]:
+    """Explain a resolution: its frameworks and Keras, and its cuDNN.
+
+    Args:
+        matrix: the facts.
+        resolution: what was solved.
+        package: a package, or a library by its role as `cudnn`, if only that is asked about.
+    """
+    problem = Problem(matrix, resolution.request)
+    followed = [name for name in resolution.packages if name in matrix.framework_names]
+    libraries = [name for name in resolution.libraries if matrix.library(name) is not None]
+    if package is not None:
+        names = [name for name in (*followed, *libraries) if package in {name, problem.role(name)}]
+    else:
+        names = [*followed, *(name for name in libraries if problem.role(name) == CUDNN)]
+    # nobody wants the newest cuDNN for its own sake, and to look for it takes longer than all the rest
+    return tuple(
+        _explanation(problem, resolution, name, thorough=package is not None or name in followed) for name in names
+    )
+
+
+def _explanation(problem: Problem, resolution: Resolution, name: str, *, thorough: bool) -> Explanation:
+    version = resolution.packages.get(name) or resolution.libraries[name]
+    newest = max((*_sound(problem, name), version))
+    reasons = tuple(reason for reason in resolution.why if reason.package == name)
+    reasons = reasons or tuple(_dependents(problem, resolution, name))
+    if newest == version or not thorough:
+        return Explanation(name, version, newest, reasons, (), None)
+    request = resolution.request
+    goal = Requirement(f"{name}=={newest}")
+    wished = request._replace(requirements=(*request.requirements, goal))
+    asked = Problem(problem.matrix, wished)
+
+    def reaching(changed: EnvironmentRequest) -> Resolution | None:
+        if not may_be_had(problem.matrix, name, newest, changed):
+            return None
+        found = attempt(problem.matrix, changed)
+        taken = {} if found is None else {**found.packages, **found.libraries}
+        # where each backend has an environment of its own, the others are only to be possible
+        apart = request.joint and not changed.joint and name not in taken and name in problem.frameworks
+        return found if apart or taken.get(name) == newest else None
+
+    if select(asked) is not None:
+        found = reaching(wished)
+        gives = {} if found is None else {one: str(found.packages[one]) for one in problem.frameworks}
+        return Explanation(
+            name, version, newest, reasons, (), (Suggestion((Change(RequestField.REQUIREMENT, str(goal)),), gives),)
+        )
+    own = Stated(Wish(TermKind.REQUIREMENT, str(goal)))
+    causes = tuple(cause for cause in conflict.causes(asked) if cause.facts != (own,))
+    return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))
+
+
+def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request: EnvironmentRequest) -> bool:
+    """Whether a release has a build at all for what is asked; to find that out by solving takes much longer.
+
+    Args:
+        matrix: the facts.
+        name: a framework, Keras or a library.
+        version: the release.
+        request: what is asked.
+
+    Returns:
+        False only where no solution of the request can have it.
+    """
+    release = matrix.release(name, version) if name in matrix.framework_names else None
+    if release is None or name not in {matrix.backends[backend].framework for backend in request.backends}:
+        return True
+    # a Python that is open may be another in a solution, and a minor limit only narrows
+    target = BuildTarget(
+        request.accelerator._replace(minor=None),
+        request.platform,
+        None if request.python_open else request.python,
+        own_index=True,
+    )
+    return candidate(matrix, name, release, target, pinned=True).obstacle is None
+
+
+def _sound(problem: Problem, name: str) -> list[Version]:
+    matrix = problem.matrix
+    if name in matrix.framework_names:
+        return [
+            release.version
+            for release in matrix.framework(name).releases
+            if not (release.yanked or release.known_bad or release.version.is_prerelease)
+            and problem.is_of_generation(name, release.version)
+        ]
+    library = matrix.library(name)
+    return [] if library is None else [row.version for row in library.releases if not row.version.is_prerelease]
+
+
+def _dependents(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reason]:
+    """Who asks for a library, and for which of it."""
+    for variable in problem.framework_variables:
+        position = list(variable.versions).index(resolution.packages[variable.name])
+        for need in variable.dependencies[position]:
+            if need.package == name:
+                depends = DependsOn(problem.role(name), (need.bound,))
+                yield Reason(variable.name, variable.versions[position], depends, (need.source,))

@@ -1,0 +1,155 @@
+"""Frameworks that no backend of a request is of and that Keras, or a library of models, imports all the same.
+
+Each is for the CPU: who imports TensorFlow for its nested structures must not have its CUDA libraries beside those of
+the framework that computes. Where something requires it by the name of its whole distribution, that is what there is;
+what it makes of the CUDA that is beside it can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.matrix.candidates import BuildTarget, build_for
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build
+from kgen.model.causes import ComputesOn, Computing, Import, Reason
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
+from kgen.solver.problem import CUDNN, Problem, newest
+from kgen.solver.search import Assignment
+
+
+class ImportedFramework(NamedTuple):
+    """A framework that is only imported.
+
+    Attributes:
+        name: the framework.
+        version: its release.
+        build: the build for the CPU.
+        whole: whether Keras requires it by its own name, so that no build for the CPU alone can stand for it.
+    """
+
+    name: str
+    version: Version
+    build: Build
+    whole: bool
+
+    @property
+    def install(self) -> tuple[str, ...]:
+        """What the resolver is to be asked for."""
+        return (f"{self.name}=={self.version}",) if self.whole else self.build.install
+
+
+def imported_frameworks(
+    problem: Problem, assignment: Assignment, picked: Mapping[str, Build]
+) -> Iterator[ImportedFramework]:
+    """The frameworks that are imported while others compute.
+
+    Args:
+        problem: the problem.
+        assignment: its answer.
+        picked: the build of each framework and of Keras.
+    """
+    rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
+    needs = [*(row.needs for row in rows), *(library.needs for library in problem.libraries)]
+    needed = {parse_requirement(text).name for texts in needs for text in texts} & {*problem.matrix.framework_names}
+    names = {*(variable.name for variable in problem.imported), *needed} - {
+        variable.name for variable in problem.framework_variables
+    }
+    declared = {parse_requirement(text).name for build in picked.values() for text in build.requires}
+    for name in sorted(names):
+        if name not in assignment.masks:  # it is needed on other Pythons or platforms
+            continue
+        release = problem.matrix.framework(name).releases[newest(assignment.masks[name])]
+        build = problem.imported_build(release)
+        if build is not None:
+            yield ImportedFramework(name, release.version, build, whole=name in declared)
+
+
+def reason(problem: Problem, one: ImportedFramework, picked: Mapping[str, Build], cudnn: Version | None) -> Reason:
+    """Why it is there, and whose CUDA and cuDNN it has."""
+    asked = [(library.name, text, library.provenance.source) for library in problem.libraries for text in library.needs]
+    asked += [(owner, text, source) for owner, build in picked.items() for text, source in build.adds.items()]
+    rows = {owner: source for owner, text, source in asked if _is_about(text, one.name)} or {problem.keras: ""}
+    matrix, request = problem.matrix, problem.request
+    computing = (
+        computing_whole(matrix, request, one.name, one.version, cudnn) if one.whole else computing_part(matrix, request)
+    )
+    return Reason(
+        package=one.name,
+        version=one.version,
+        ground=Import(tuple(rows), one.whole, computing),
+        sources=tuple(filter(None, (*dict.fromkeys(rows.values()), one.build.provenance.source))),
+    )
+
+
+def computing_part(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Computing:
+    """That a framework's build for the CPU computes there, and whose CUDA and cuDNN there are for that reason."""
+    return Computing(ComputesOn.CPU_BUILD, _frameworks(matrix, request))
+
+
+def computing_whole(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str, version: Version, cudnn: Version | None
+) -> Computing:
+    """What the whole of a framework makes of the CUDA that is in its environment.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        name: the framework.
+        version: its release.
+        cudnn: the cuDNN of the environment.
+    """
+    release = matrix.release(name, version)
+    if request.accelerator.cuda is None or release is None:
+        return Computing(ComputesOn.CPU_BUILD)
+    frameworks = _frameworks(matrix, request)
+    build = build_for(matrix, name, release, BuildTarget.of(request))
+    if build is not None and build.cuda_major is not None:
+        wanted = {asked.major for asked in _cudnn_of(matrix, build)}
+        if cudnn is not None and wanted == {cudnn.major}:
+            return Computing(ComputesOn.FOREIGN_CUDA, frameworks, build.cuda or "", cudnn)
+    return Computing(ComputesOn.CPU_FOR_LACK, frameworks)
+
+
+def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given: Reason, part: str) -> Reason:
+    """The reason of a framework of which the whole is there after all, as a dependency requires it.
+
+    Args:
+        matrix: the facts.
+        answer: the resolution that has its part for the CPU.
+        given: the reason of the framework in it.
+        part: the distribution that the whole stands for.
+    """
+    ground = given.ground
+    if isinstance(ground, Import):
+        name, version = given.package, answer.packages[given.package]
+        computing = computing_whole(matrix, answer.request, name, version, answer.cudnn)
+        ground = ground._replace(computing=computing)
+    return given._replace(ground=ground, replaces=part)
+
+
+def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
+    """The bounds on cuDNN of a build, which are all of one major."""
+    for text in (*build.requires, *build.adds):
+        requirement = parse_requirement(text)
+        library = matrix.library(requirement.name)
+        if library is not None and library.role == CUDNN:
+            yield from (
+                Version(one.version.removesuffix(".*")) for one in requirement.specifier if one.operator[0] in ">="
+            )
+
+
+def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
+    """The frameworks whose CUDA there is; () on the CPU."""
+    if request.accelerator.cuda is None:
+        return ()
+    return tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
+
+
+def _is_about(requirement: str, name: str) -> bool:
+    return parse_requirement(requirement).name == name

@@ -25,12 +25,25 @@ let
     size = 129956;
     url = null;
   };
+  newer.typer = rec {
+    name = "typer";
+    version = "0.28.0";
+    filename = "typer-${version}-py3-none-any.whl";
+    sha256 = "afd18929180b706c5e9a239f53c3c8136903553c0c2d460598bbaa924191d4ab";
+    size = 123253;
+    url = null;
+    requires = [
+      "annotated-doc"
+      "rich"
+      "shellingham"
+    ];
+  };
 
   # "packaging>=26.3" -> its name and floor
   requirement =
     text:
     let
-      parts = match "([a-z0-9-]+)>=([0-9.]+)" text;
+      parts = match "([a-z0-9-]+)>=([0-9.]+)(,.*)?" text;
     in
     {
       name = elemAt parts 0;
@@ -46,6 +59,7 @@ let
       inherit (wheel) version;
       format = "wheel";
       src = import ./fetch-wheel.nix { inherit pkgs wheel python; };
+      dependencies = map (name: python.pkgs.${name}) (wheel.requires or [ ]);
     };
 
   provide =

@@ -50,6 +50,7 @@ NIXPKGS_PACKAGES = {
     "rich": "14.2.0",
     "tomli": "2.3.0",
     "tomlkit": "0.13.3",
+    "typer": "0.28.0",
 }
 """Versions of a nixpkgs that is older in one thing than what kgen needs."""
 SECONDS = 900

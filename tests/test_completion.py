@@ -50,6 +50,7 @@ class TestCandidates:
         assert values("") == COMMANDS
         assert values("s") == {"solve", "sync", "shell"}
         assert values("matrix", "sh") == {"show"}
+        assert values("help", "s") == {"solve", "sync", "shell"}
 
     def test_environments_that_can_be_named(self, inside: Path) -> None:
         assert inside.is_dir()
@@ -71,6 +72,10 @@ class TestCandidates:
         assert values("lock", "--platform", "linux") == {"linux-64", "linux-aarch64"}
         assert "auto" in values("lock", "--cuda", "")
         assert values("validate", "--device", "") == {"gpu", "cpu", "auto"}
+        assert values("lock", "--with-hub", "") == {"cv", "nlp"}
+        assert values("lock", "--generation", "keras") == {"keras3", "keras-core", "keras2"}
+        assert values("lock", "--platform=linux") == {"linux-64", "linux-aarch64"}
+        assert values("completion", "") == {"bash", "zsh", "fish", "pwsh"}
         assert values("lock", "--require", "") == set()
 
     def test_what_is_not_kgens_is_left_to_the_shell(self, inside: Path) -> None:

@@ -76,8 +76,8 @@ class TestExport:
                 ("nix", "torch"),
                 ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
             ),
-            (("nixx",), "there is no format `nixx` to export to\n\nhint: did you mean `nix`?\n"),
-            (("zip",), "there is no format `zip` to export to\n\nhint: known are {}\n"),
+            (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
+            (("zip",), "unknown format `zip`\n\nhint: known are {}\n"),
         ],
     )
     def test_wrong_calls(self, kgen: Kgen, project: Path, words: tuple[str, ...], said: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from kgen import lockfiles, project
+from kgen.cli import registry
 from kgen.errors import KgenError
 
 Candidate = tuple[str, str]
@@ -91,6 +92,21 @@ def generations() -> Iterable[Candidate]:
 
 
 @_quiet
+def hubs() -> Iterable[Candidate]:
+    """The libraries of models."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    named = {hub: texts for one in origin.current().generations.values() for hub, texts in one.hubs.items()}
+    return [(hub, ", ".join(texts)) for hub, texts in named.items()]
+
+
+@_quiet
+def commands() -> Iterable[Candidate]:
+    """The commands of kgen."""
+    return [(name, one.purpose) for name, one in registry.declarations().items()]
+
+
+@_quiet
 def facts() -> Iterable[Candidate]:
     """What `kgen matrix show` has a table of."""
     from kgen.matrix import origin  # noqa: PLC0415 - as above
@@ -126,5 +142,6 @@ BY_FIELD = {
     "python": pythons,
     "platforms": platforms,
     "generation": generations,
+    "hubs": hubs,
 }
 """Field -> what gives the values of its flag."""

@@ -7,6 +7,7 @@ the rest of a call together; as kgen's own parsers take text, :class:`_Text` lea
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,9 +74,8 @@ class _TextArgument(_Text, TyperArgument):
 
 def _of_text(parameter: Parameter) -> Parameter:
     """The same parameter, whose value stays text."""
-    made: Parameter = (_TextOption if isinstance(parameter, TyperOption) else _TextArgument).__new__(
-        _TextOption if isinstance(parameter, TyperOption) else _TextArgument
-    )
+    kind = _TextOption if isinstance(parameter, TyperOption) else _TextArgument
+    made: Parameter = kind.__new__(kind)
     vars(made).update(vars(parameter))
     return made
 
@@ -344,13 +344,15 @@ def context_of(group: Group, words: Sequence[str], *, lenient: bool = False) -> 
     Raises:
         UsageError: it is wrong.
     """
+    rest = list(words)
     context = group.make_context("kgen", list(words), resilient_parsing=lenient)
     while isinstance(context.command, Group):
-        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - Typer's own completion reads it so
+        # the options of groups are flags, so that the first other word is a command
+        rest = list(itertools.dropwhile(lambda word: word.startswith("-") and word != "-", rest))
         if not rest:
             break
         name, found, rest = context.command.resolve_command(context, rest)
         if found is None:
             break
-        context = found.make_context(name, rest, parent=context, resilient_parsing=lenient)
+        context = found.make_context(name, list(rest), parent=context, resilient_parsing=lenient)
     return context

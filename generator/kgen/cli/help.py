@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from kgen.cli import command
+from kgen.cli import candidates, command
 from kgen.cli.options import argument
 from kgen.errors import ExitStatus
 
@@ -22,7 +22,12 @@ def run(
     context: typer.Context,
     words: Annotated[
         list[str] | None,
-        argument("COMMAND", "a command, and one of its actions; kgen itself without any", panel="Arguments"),
+        argument(
+            "COMMAND",
+            "a command, and one of its actions; kgen itself without any",
+            panel="Arguments",
+            values=candidates.commands,
+        ),
     ] = None,
 ) -> ExitStatus:
     """Print the help of a command."""

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from kgen import files, lockfiles
 from kgen.cli import console
 from kgen.cli.main import run
-from kgen.emitters import recipes, requirements
-from kgen.emitters.hooks import HOOKS
+from kgen.emitters import hooks, recipes, requirements
 from kgen.emitters.quoting import quote_comment, quote_docker, quote_markdown
 from kgen.errors import SettingsError
 from kgen.model import grammar
@@ -130,7 +129,7 @@ def test_an_edited_hook_with_its_digest_and_seal_made_again(cloned: Path, kgen: 
     assert kgen("check", "numpy-cpu").status == 0
     with (folder / "activate.d/kgen.sh").open("a") as file:
         file.write("touch /tmp/evil\n")
-    digest = lockfiles.digest_of_files({place: (folder / place).read_bytes() for place in HOOKS})
+    digest = lockfiles.digest_of_files({place: (folder / place).read_bytes() for place in hooks.places()})
     reseal(cloned / LOCK, (r'^hooks = ".*"$', f'hooks = "{digest}"'))
     done = kgen("check", "numpy-cpu")
     assert done.status == 1

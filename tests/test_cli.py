@@ -285,7 +285,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "`--timeout` is not a number of seconds\n\nhint: leave it out, or give one such as 900"
     ),
     ("completion", "bsh"): "unknown shell `bsh`\n\nhint: did you mean `kgen completion bash`?",
-    ("completion", "tcsh"): "unknown shell `tcsh`\n\nhint: give one of bash, zsh, fish, pwsh",
+    ("completion", "tcsh"): "unknown shell `tcsh`\n\nhint: give one of bash, fish, nu, pwsh, zsh",
 }
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.command import Kgen
 
 from kgen.cli import main, manual, registry
-from kgen.cli.completion import SHELLS, completions
+from kgen.cli.completion import completions
+from kgen.shells import known
 from kgen.templates import render
 
 MANUAL = Path(__file__).parents[1] / "docs/man"
@@ -101,7 +102,7 @@ class TestShells:
             (("kgen", "lock", "jax", ""), OTHERS),
         ],
     )
-    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "nu"])
     def test_completes(
         self, environment: dict[str, str], shell: str, words: tuple[str, ...], expected: set[str]
     ) -> None:
@@ -114,9 +115,14 @@ class TestShells:
             # the system's completion needs a terminal; these take its place
             "zsh": "compdef() {}; _files() {}; _describe() { print -rl -- ${${(P)2}%%:*} };"
             f' eval "$(kgen completion zsh)"; words=({quoted}); CURRENT={len(words)}; _kgen',
+            "nu": f"source kgen.nu; do $env.config.completions.external.completer [{quoted}]"
+            " | get value | to text --no-newline",
             "fish": f"kgen completion fish | source; complete --do-complete '{' '.join(words)}'",
         }[shell]
-        flags = {"zsh": ["-f"], "fish": ["--no-config"], "bash": ["--norc"]}[shell]
+        if shell == "nu":  # what it sources is in a file
+            made = subprocess.run(["kgen", "completion", "nu"], env=environment, capture_output=True, check=True)
+            Path("kgen.nu").write_bytes(made.stdout)
+        flags = {"zsh": ["-f"], "fish": ["--no-config"], "bash": ["--norc"], "nu": ["--no-config-file"]}[shell]
         done = subprocess.run(
             [shell, *flags, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
         )
@@ -130,7 +136,7 @@ class TestShells:
         text = render("completion/bash.j2")
         subprocess.run(["shellcheck", "--shell", "bash", "-"], input=text, text=True, check=True)
 
-    @pytest.mark.parametrize("shell", SHELLS)
+    @pytest.mark.parametrize("shell", [shell.name for shell in known() if shell.completes])
     def test_each_shell_has_one(self, kgen: Kgen, shell: str) -> None:
         result = kgen("completion", shell)
         assert (result.status, result.stderr) == (0, "")

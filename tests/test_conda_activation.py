@@ -23,7 +23,7 @@ from tests.test_hooks import HOSTILE_TEXTS
 
 from kgen.emitters.activation import render_activation
 from kgen.emitters.hooks import render_hooks
-from kgen.emitters.quoting import quote_fish, quote_sh
+from kgen.shells import recognised
 
 pytestmark = pytest.mark.shells
 
@@ -35,7 +35,7 @@ REPORT = f"""{sys.executable} -c "import json, os; print(json.dumps(dict(os.envi
 def prefix(tmp_path: Path, name: str, variables: Mapping[str, str], *, folder: str = "envs") -> Path:
     """A prefix with the files that kgen puts into one, and the scripts of two packages."""
     place = tmp_path / folder / f"{name}-conda"
-    hooks = render_hooks(name, variables)
+    hooks = render_hooks(name, variables, in_locks=False)
     files = render_activation(
         f"{name}-conda", prefix=place, python="3.12", variables=variables, hooks=hooks, conda=True
     )
@@ -71,7 +71,7 @@ class Conda:
     def scripts(self, place: Path, phase: str) -> None:
         found = sorted((place / f"etc/conda/{phase}.d").glob(f"*.{self.suffix}"))
         for path in found if phase == "activate" else reversed(found):
-            quoted = quote_fish(str(path)) if self.shell == "fish" else quote_sh(str(path))
+            quoted = recognised(self.shell).quote(str(path))
             self.text.append(f"{'source' if self.shell == 'fish' else '.'} {quoted}")
 
     def variables(self) -> None:
@@ -80,9 +80,11 @@ class Conda:
             values["CONDA_PREFIX"] = str(self.active[-1][0])
         for name, value in values.items():
             if self.shell == "fish":
-                self.text.append(f"set -e {name}" if value is None else f"set -gx {name} {quote_fish(value)}")
+                self.text.append(
+                    f"set -e {name}" if value is None else f"set -gx {name} {recognised('fish').quote(value)}"
+                )
             else:
-                self.text.append(f"unset {name}" if value is None else f"export {name}={quote_sh(value)}")
+                self.text.append(f"unset {name}" if value is None else f"export {name}={recognised('sh').quote(value)}")
 
     def activate(self, place: Path, *, stack: bool = False) -> None:
         if self.active and self.active[-1][0] == place:
@@ -235,7 +237,7 @@ class TestByConda:
     def test_kgen_inside_conda(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
         """`kgen activate` in an environment that conda has entered, and all the way back."""
         script = torch / f"share/kgen/activate.{conda.suffix}"
-        quoted = quote_fish(str(script)) if conda.shell == "fish" else quote_sh(str(script))
+        quoted = recognised(conda.shell).quote(str(script))
         conda.activate(jax)
         conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
         conda.report()
@@ -251,7 +253,7 @@ class TestByConda:
 
     def test_conda_inside_kgen(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
         script = torch / f"share/kgen/activate.{conda.suffix}"
-        quoted = quote_fish(str(script)) if conda.shell == "fish" else quote_sh(str(script))
+        quoted = recognised(conda.shell).quote(str(script))
         conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
         conda.report()
         conda.activate(jax)
@@ -285,7 +287,7 @@ class TestVariables:
     @staticmethod
     def there_and_back(shell: str, place: Path, folder: Path, **environment: str) -> list[dict[str, str]]:
         script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
         text = "\n".join([STRICT.get(shell, ""), word, REPORT, "deactivate", REPORT])
         return run(shell, text, folder, **environment)
 
@@ -333,7 +335,7 @@ class TestVariables:
     def test_no_name_runs(self, shell: str, place: Path, tmp_path: Path, name: str) -> None:
         with_variables(place, {"a.json": {name: "x", "GOOD": "x", "HOLDS": "a\0b", "HALF": "\ud800"}})
         script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
         (tmp_path / "hushed").write_text(f"{word} 2>{tmp_path}/told\n")
         inside, _ = run(shell, f". {tmp_path}/hushed\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
         assert (inside["GOOD"], "HOLDS" in inside, "HALF" in inside) == ("x", False, False)
@@ -347,7 +349,7 @@ class TestVariables:
     def test_a_damaged_file_takes_nothing_with_it(self, shell: str, place: Path, tmp_path: Path, content: str) -> None:
         with_variables(place, {"a.json": "{", "b.json": {"GOOD": "x"}}, content)
         script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"source {quote_fish(str(script))}" if shell == "fish" else f". {quote_sh(str(script))}"
+        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
         inside, outside = run(shell, f"{word} 2>{tmp_path}/told\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
         assert (inside["GOOD"], inside["KERAS_BACKEND"], "GOOD" in outside) == ("x", "jax", False)
         lines = (tmp_path / "told").read_text().splitlines()

@@ -306,6 +306,33 @@ class TestEntered:
         assert done.stderr == ""
 
     @pytest.mark.shells
+    def test_activated_in_nushell(self, locked: Kgen, prefix: Path, tmp_path: Path) -> None:
+        """The scripts that packages bring for a POSIX shell count, and what conda itself sets."""
+        program = shutil.which("nu")
+        if program is None:
+            pytest.skip("nu is not installed")
+        good(locked("sync", "torch", "--conda"))
+        _their_own(prefix, "sh")
+        (prefix / "etc/conda/activate.d/more.sh").write_text('echo loud\nexport MORE="it\'s more"\nunset GONE\n')
+        (prefix / "conda-meta/state").write_text('{"env_vars": {"MINE": "by \\"hand\\"\\n"}}')
+        entering = prefix / "share/kgen/activate.nu"
+        names = ["KERAS_BACKEND", "THEIRS", "MORE", "MINE", "GONE", "CONDA_PREFIX"]
+        shown = f"print ([{', '.join(f'$env.{name}?' for name in names)}] | to json --raw)"
+        script = tmp_path / "script.nu"
+        script.write_text(f"source '{entering}'\n{shown}\ndeactivate\n{shown}\n")
+        done = subprocess.run(
+            [program, "--no-config-file", script],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=locked.env(GONE="there", MORE="mine"),
+        )
+        assert (done.returncode, done.stderr) == (0, "loud\n")
+        inside, outside = map(json.loads, done.stdout.splitlines())
+        assert inside == ["torch", "theirs", "it's more", 'by "hand"\n', None, str(prefix)]
+        assert outside == [None, None, "mine", None, "there", None]
+
+    @pytest.mark.shells
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_by_conda_alone(self, locked: Kgen, prefix: Path, shell: str) -> None:
         """The script that conda's kin would make of the prefix selects the backend, without kgen."""

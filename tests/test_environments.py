@@ -26,6 +26,7 @@ from tests.record_locks import cpu, label, questions
 from tests.wheelhouse import Wheel
 
 from kgen import uvtool
+from kgen.shells import recognised
 
 SITE = f"lib/python{PYTHON}/site-packages"
 ENVS = ".kgen/envs"
@@ -447,13 +448,16 @@ class TestSelection:
         assert not list(tmp_path.rglob("pwned"))
 
     def test_the_shell_can_be_named(self, synced: Kgen) -> None:
-        for shell, sign in (("bash", "unset -f deactivate"), ("fish", "functions --erase"), ("pwsh", "Set-Item")):
+        for shell, sign in (
+            *(("bash", "unset -f deactivate"), ("fish", "functions --erase")),
+            *(("pwsh", "Set-Item"), ("nu", "hide-env")),
+        ):
             assert sign in synced("activate", "numpy", "--shell", shell).stdout
         assert synced("activate", "numpy", "--shell", "tcsh") == Result(
             2,
             "",
             "error: --shell: kgen knows no shell `tcsh`\n\n"
-            "hint: known are ash, bash, dash, fish, ksh, mksh, powershell, pwsh, sh, zsh\n",
+            "hint: known are ash, bash, dash, fish, ksh, mksh, nu, powershell, pwsh, sh, zsh\n",
         )
 
     def test_shellcheck_finds_nothing(self, synced: Kgen) -> None:
@@ -576,18 +580,137 @@ class Terminal:
             if not select.select([self.handle], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise AssertionError(f"{text!r} did not appear in {self.screen!r}")
             try:
-                self.screen += os.read(self.handle, 4096).decode(errors="replace")
+                shown = os.read(self.handle, 4096).decode(errors="replace")
             except OSError:
                 raise AssertionError(f"{text!r} did not appear in {self.screen!r}") from None
+            self.screen += shown
+            if "\x1b[6n" in shown:  # where is the cursor?
+                os.write(self.handle, b"\x1b[1;1R")
         before, _, self.screen = self.screen.partition(text)
         return before
 
-    def type(self, line: str) -> None:
-        os.write(self.handle, f"{line}\n".encode())
+    def type(self, line: str, enter: str = "\n") -> None:
+        os.write(self.handle, f"{line}{enter}".encode())
 
     def close(self) -> int:
         os.close(self.handle)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.mark.shells
+class TestNushell:
+    """Nushell evaluates no text, so that a script of its own stands for what `eval` does elsewhere."""
+
+    @pytest.fixture(autouse=True)
+    def _there(self) -> None:
+        if shutil.which("nu") is None:
+            pytest.skip("no nu here")
+
+    def run(self, kgen: Kgen, text: str, **environment: str) -> list[str]:
+        path = kgen.folder / "script.nu"  # which paths of what it sources are relative to
+        path.write_text(text)
+        done = subprocess.run(
+            [str(shutil.which("nu")), "--no-config-file", path],
+            env=shell_environment(kgen, **environment),
+            cwd=kgen.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    def test_bin_activate(self, synced: Kgen) -> None:
+        script = f"""
+            source {ENVS}/numpy-cpu/bin/activate.nu
+            python -c "{SELECTED}" | print
+            print $env.VIRTUAL_ENV
+            deactivate
+            print ('VIRTUAL_ENV' in $env)
+        """
+        assert self.run(synced, script) == ["numpy", str(prefix(synced)), "false"]
+
+    def test_activate_and_back(self, synced: Kgen) -> None:
+        text = subprocess.run(
+            synced.words("activate", "numpy", "--shell", "nu"),
+            env=synced.env(),
+            cwd=synced.folder,
+            capture_output=True,
+            check=True,
+        ).stdout
+        (synced.folder / "entering.nu").write_bytes(text)
+        lines = self.run(
+            synced,
+            """
+            source entering.nu
+            print $env.KERAS_BACKEND $env.KGEN_ENVIRONMENT (which python | get 0.path)
+            source entering.nu
+            $env.PATH = ($env.PATH | append /gained)
+            deactivate
+            print $env.KERAS_BACKEND
+            deactivate
+            /usr/bin/env | print
+            """,
+            KERAS_BACKEND="mine",
+            PYTHONHOME="/theirs",
+        )
+        assert lines[:4] == ["numpy", "numpy-cpu", f"{prefix(synced)}/bin/python", "mine"]
+        left = dict(line.split("=", 1) for line in lines[4:])
+        assert not {name for name in left if "KGEN" in name and name not in shell_environment(synced)}
+        assert "VIRTUAL_ENV" not in left
+        assert left["PYTHONHOME"] == "/theirs"
+        assert left["PATH"] == f"{shell_environment(synced)['PATH']}:/gained"
+
+    def test_a_project_in_a_hostile_folder(self, kgen: Kgen, tmp_path: Path) -> None:
+        folder = tmp_path / 'it\'s "a" $(touch pwned) `touch pwned` \\ dir'
+        folder.mkdir()
+        there = dataclasses.replace(kgen, folder=folder)
+        assert there(*LOCK, "numpy").status == 0
+        assert there("sync", "numpy").status == 0
+        script = quoted(folder / ENVS / "numpy-cpu/share/kgen/activate.nu")
+        lines = self.run(there, f"source {script}\nprint (which python | get 0.path)\ndeactivate\nprint $env.PATH.0")
+        assert lines[0] == f"{folder}/{ENVS}/numpy-cpu/bin/python"
+        assert "numpy-cpu" not in lines[1]
+        assert not list(tmp_path.rglob("pwned"))
+
+    def test_a_person_at_work(self, synced: Kgen, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        (home / ".config/nushell").mkdir(parents=True)
+        (home / ".config/nushell/config.nu").write_text(
+            "$env.MINE = 'rc'\n$env.PROMPT_COMMAND = {|| 'mine' }\n$env.config.show_banner = false\n"
+            "$env.config.use_ansi_coloring = false\n"
+        )
+        env = shell_environment(synced, HOME=str(home), XDG_CONFIG_HOME=str(home / ".config"), TERM="xterm")
+        program = str(shutil.which("nu"))
+        words = synced.words("shell", "numpy", "--shell", program)
+        terminal = Terminal(words, cwd=synced.folder, env={**env, "KERAS_BACKEND": "mine"})
+        try:
+            terminal.read_until("(numpy-cpu) mine")
+            terminal.type('print $"<($env.KERAS_BACKEND)|($env.MINE)|($env.KGEN_ENVIRONMENT)>"', "\r")
+            terminal.read_until("<numpy|rc|numpy-cpu>")
+            terminal.read_until("(numpy-cpu) mine")
+            terminal.type("deactivate", "\r")
+            terminal.read_until("mine")
+            terminal.type("print $\"<($env.KERAS_BACKEND)|('VIRTUAL_ENV' in $env)>\"", "\r")
+            terminal.read_until("<mine|false>")
+        finally:
+            os.kill(terminal.pid, signal.SIGKILL)
+            terminal.close()
+
+    def test_without_a_terminal(self, synced: Kgen) -> None:
+        assert synced("shell", "numpy", "--shell", "nu") == Result(
+            2,
+            "",
+            "error: stdin is no terminal, and nu reads commands from nothing else\n\nhint: kgen run numpy -- nu FILE\n",
+        )
+
+    def test_an_environment_that_is_older_than_what_kgen_knows_of_a_shell(self, synced: Kgen) -> None:
+        (prefix(synced) / "share/kgen/activate.nu").unlink()
+        assert "hide-env" in synced("activate", "numpy", "--shell", "nu").stdout
+
+
+def quoted(path: Path) -> str:
+    return recognised("nu").quote(str(path))
 
 
 @pytest.mark.shells

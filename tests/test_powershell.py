@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.command import LOCK, Kgen
 
-from kgen.emitters.quoting import quote_powershell
+from kgen.shells import recognised
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = sorted([*ROOT.glob("locks/*/*activate.d/*.ps1"), *ROOT.glob("tests/golden/hooks/*/*/*.ps1")])
@@ -61,7 +61,7 @@ def test_entering_an_environment(kgen: Kgen) -> None:
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
 def test_what_is_quoted_is_one_value(text: str) -> None:
-    script = f"$env:A = {quote_powershell(text)}\n"
+    script = f"$env:A = {recognised('pwsh').quote(text)}\n"
     tree = PARSER.parse(script.encode()).root_node
     assert not list(faults(tree))
     assert len(tree.named_children) == 1

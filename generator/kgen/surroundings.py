@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import files, host, process
+from kgen import files, host, process, shells
 from kgen.errors import KgenError
 
 _LIBRARY = r"(?P<stem>lib[A-Za-z0-9_+]+)\.so(?:\.(?P<version>[0-9.]+))?"
@@ -23,24 +23,7 @@ _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
 """The class of PCI devices that show something, GPUs without a display among them."""
 
-_STARTUP = (
-    "/etc/environment",
-    "/etc/profile",
-    "/etc/profile.d/*.sh",
-    "/etc/bash.bashrc",
-    "/etc/zsh/zshenv",
-    "/etc/zsh/zshrc",
-    "~/.profile",
-    "~/.bash_profile",
-    "~/.bashrc",
-    "~/.zshenv",
-    "~/.zprofile",
-    "~/.zshrc",
-    "~/.config/fish/config.fish",
-    "~/.config/fish/conf.d/*.fish",
-    "~/.config/environment.d/*.conf",
-    "~/.pam_environment",
-)
+_FOR_ALL = ("/etc/environment", "~/.config/environment.d/*.conf", "~/.pam_environment")
 """Files that give variables to every shell of a user."""
 
 
@@ -238,7 +221,7 @@ def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     home = host.home()
     found: dict[str, list[str]] = {}
     wanted = re.compile(rf"\b({'|'.join(patterns)})\b") if patterns else None
-    for pattern in _STARTUP if wanted else ():
+    for pattern in (*_FOR_ALL, *(one for shell in shells.known() for one in shell.user_files)) if wanted else ():
         if pattern.startswith("~"):
             if home is None:
                 continue

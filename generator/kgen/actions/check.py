@@ -14,7 +14,6 @@ from kgen import fields, files, freshness, host, lockfiles, project, settings
 from kgen.actions import plan
 from kgen.actions.pythons import required
 from kgen.emitters import hooks
-from kgen.emitters.hooks import HOOKS
 from kgen.errors import KgenError, UsageError
 from kgen.lockers import pylock
 from kgen.lockfiles import LockedEnvironment
@@ -218,7 +217,7 @@ class _Check:
         there = {}
         if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
             return  # nobody knows what the hooks should be
-        for place in HOOKS:
+        for place in hooks.places():
             path = environment.folder / place
             try:
                 there[place] = files.read(path, files.SMALL)

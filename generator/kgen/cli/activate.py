@@ -13,16 +13,16 @@ import sys
 
 from kgen import host
 from kgen.cli import console
-from kgen.cli.environments import SHARE, realised
-from kgen.cli.options import Conda, Environment, Envs, NoSync, Shell
-from kgen.cli.shells import SUFFIXES, which_shell
+from kgen.cli.environments import realised
+from kgen.cli.options import Conda, Environment, Envs, NoSync
+from kgen.cli.shells import ShellName, script_in, which_shell
 from kgen.errors import ExitStatus
 
 
 def run(
     environment: Environment,
     *,
-    shell: Shell = None,
+    shell: ShellName = None,
     no_sync: NoSync = False,
     conda: Conda = False,
     envs: Envs = None,
@@ -32,10 +32,9 @@ def run(
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    suffix = SUFFIXES[which_shell(shell)[0]]
-    source = realised(environment, envs, conda=conda, no_sync=no_sync)
-    console.program((source.prefix / SHARE / f"activate.{suffix}").read_text(encoding="utf-8"))
+    entered, _ = which_shell(shell)
+    script = script_in(realised(environment, envs, conda=conda, no_sync=no_sync), entered)
+    console.program(script.read_text(encoding="utf-8"))
     if host.is_terminal(sys.stdout):
-        way = f"kgen activate {environment} | source" if suffix == "fish" else None
-        console.hints([way or f'eval "$(kgen activate {environment})"'])
+        console.hints([entered.hint(environment, script)])
     return ExitStatus.DONE

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperArgument, TyperOption
 
+from kgen import shells
 from kgen.cli import candidates, command, console
 from kgen.cli.candidates import Candidate
 from kgen.cli.options import argument, one_of
@@ -32,9 +33,8 @@ if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no pu
     from typer._click import Context
     from typer._click.core import Parameter
 
-SHELLS = ("bash", "zsh", "fish", "pwsh")
-_PLAIN = "bash"
-"""The shell that shows no description."""
+SHELLS = {shell.name: shell for shell in shells.known() if shell.completes}
+"""The shells that complete, by their names."""
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     group = context.find_root().command
     assert isinstance(group, command.Group)  # noqa: S101 - all commands are in one
     for value, text in completions(group, before, current):
-        shown = (value,) if shell == _PLAIN else (value, text)
+        shown = (value, text) if SHELLS[shell].describes else (value,)
         console.program("\t".join(map(printable, shown)))
     return ExitStatus.DONE
 

@@ -241,7 +241,7 @@ def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selectio
         prefix=source.prefix,
         python=locked.python,
         variables=variables,
-        hooks=render_hooks(locked.environment, variables),
+        hooks=render_hooks(locked.environment, variables, in_locks=False),
         conda=source.conda,
         configuration=selected.configuration,
     )

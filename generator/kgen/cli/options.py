@@ -122,15 +122,6 @@ Envs = Annotated[
 NoSync = Annotated[
     bool, option("--no-sync", text="fail if the environment is not on disk, instead of making it", panel=PLACE)
 ]
-Shell = Annotated[
-    str | None,
-    option(
-        "--shell",
-        metavar="SHELL",
-        text="sh, bash, zsh, fish or pwsh; by default the shell that called kgen",
-        values=candidates.of("sh", "bash", "zsh", "fish", "pwsh"),
-    ),
-]
 Json = Annotated[bool, option("--json", text="print the result as JSON", panel=OUTPUT)]
 Platform = Annotated[
     str | None,

@@ -1,36 +1,60 @@
-"""The shells that environments can be entered from."""
+"""The shell that an environment is entered from, and the script with which it is."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Annotated
 
 import shellingham
 
-from kgen import host
-from kgen.errors import UsageError
+from kgen import host, shells
+from kgen.cli import candidates
+from kgen.cli.environments import SHARE, sync
+from kgen.cli.options import option
+from kgen.installers.environment import Source
+from kgen.shells import Shell
 
-SUFFIXES = {
-    **dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"), "sh"),
-    "fish": "fish",
-    **dict.fromkeys(("pwsh", "powershell"), "ps1"),
-}
-"""Shell -> the suffix of its activation."""
+_NAMES = tuple(shell.name for shell in shells.known())
+
+ShellName = Annotated[
+    str | None,
+    option(
+        "--shell",
+        metavar="SHELL",
+        text=f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}; by default the shell that called kgen",
+        values=candidates.of(*_NAMES),
+    ),
+]
 
 
-def which_shell(asked: str | None) -> tuple[str, str]:
-    """The name of a shell that kgen knows, and the program: the one asked for, the one kgen was called from, $SHELL."""
+def which_shell(asked: str | None) -> tuple[Shell, str]:
+    """A shell that kgen knows, and its program: the one asked for, the one kgen was called from, $SHELL.
+
+    Raises:
+        UsageError: kgen does not know the one asked for.
+    """
     if asked is not None:
-        name = Path(asked).name
-        if name not in SUFFIXES:
-            raise UsageError(
-                f"--shell: kgen knows no shell `{name}`", hints=[f"known are {', '.join(sorted(SUFFIXES))}"]
-            )
-        return name, asked
+        return shells.recognised(asked), asked
+    known = shells.programs()
     with contextlib.suppress(shellingham.ShellDetectionFailure, OSError):
         name, program = shellingham.detect_shell()
-        if name in SUFFIXES:
-            return name, program
+        if name in known:
+            return known[name], program
     program = host.variable("SHELL") or "/bin/sh"
-    name = Path(program).name
-    return (name, program) if name in SUFFIXES else ("sh", "/bin/sh")
+    shell = known.get(Path(program).name)
+    return (known["sh"], "/bin/sh") if shell is None else (shell, program)
+
+
+def script_in(source: Source, shell: Shell) -> Path:
+    """The script with which a shell enters an environment that is on disk.
+
+    The environment is made again if it is older than what kgen knows of the shell.
+
+    Raises:
+        KgenError: it could not be made.
+    """
+    path = source.prefix / SHARE / f"activate.{shell.suffix}"
+    if not path.exists():
+        sync(source, again=True)
+    return path

@@ -12,20 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import MappingProxyType
 
-from kgen.emitters.quoting import quote_fish, quote_powershell, quote_sh
+from kgen import shells
 from kgen.matrix.selection import OWN_KERAS, SHARE
+from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
 
 _CONDA = "etc/conda"
 _VARIABLES = f"{SHARE}/variables.py"
 MODULE = "_kgen_environment"
-HOOKED_SHELLS = ("sh", "fish", "ps1")
-
-_READ_BY_SHELLS = {"bash/bashrc": "bashrc", "sh/shrc": "shrc", "zsh/.zshenv": "zshenv", "zsh/.zshrc": "zshrc"}
-
-_QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"sh": quote_sh, "fish": quote_fish, "ps1": quote_powershell},
-)
 
 
 def render_activation(
@@ -45,7 +39,7 @@ def render_activation(
         prefix: where it will be, absolute.
         python: the minor of its interpreter, as `3.12`.
         variables: what selects its backend in a process's environment.
-        hooks: the hooks of its lock, by their paths in the folder of the lock.
+        hooks: those for every shell that kgen knows, by the paths that they have in the folder of a lock.
         conda: whether it is one of conda's: then `conda activate` finds the hooks where it looks for them, and what
             packages have put there is run by every other way in too.
         configuration: name -> text of the files in its own Keras folder.
@@ -62,36 +56,35 @@ def render_activation(
         ),
         f"{site}/{MODULE}.pth": f"import {MODULE}\n",
     }
-    for suffix in HOOKED_SHELLS:
-        quote = _QUOTING[suffix]
+    for suffix, shell in shells.languages().items():
         template = f"activation/activate.{suffix}.j2"
         values = {
             "label": environment,
-            "prompt": quote(environment),
-            "prefix": quote(str(prefix)),
-            "bin": quote(str(prefix / "bin")),
-            **(_of_conda(prefix, quote) if conda else {"conda": None}),
+            "prompt": shell.quote(environment),
+            "prefix": shell.quote(str(prefix)),
+            "bin": shell.quote(str(prefix / "bin")),
+            **(_of_conda(prefix, shell.quote) if conda else {"conda": None}),
         }
         both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
-        plain = "activate" if suffix == "sh" else f"activate.{suffix}"
         if conda:
             texts |= {f"{_CONDA}/{name}": text for name, text in hooks.items() if name.endswith(f".{suffix}")}
         else:
-            texts[f"bin/{plain}"] = render(template, **values, hooks=None)
+            texts[f"bin/{shell.script}"] = render(template, **values, hooks=None)
         texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
     if conda:
-        texts[_VARIABLES] = render("activation/variables.py.j2")
+        texts[_VARIABLES] = render("activation/variables.py.j2", suffixes=list(shells.languages()))
     share = prefix / SHARE
-    for place, name in _READ_BY_SHELLS.items():
-        texts[f"{SHARE}/{place}"] = render(
-            f"activation/{name}.j2",
-            label=environment,
-            script=quote_sh(str(share / "activate.sh")),
-            zdotdir=quote_sh(str(share / "zsh")),
-        )
+    for shell in shells.known():
+        for place, template in shell.start_files.items():
+            texts[f"{SHARE}/{place}"] = render(
+                template,
+                label=environment,
+                script=shell.quote(str(share / f"activate.{shell.suffix}")),
+                folder=shell.quote(str(share / place.rpartition("/")[0])),
+            )
     texts[f"{SHARE}/run.sh"] = render(
         "activation/run.sh.j2",
-        **(_of_conda(prefix, quote_sh) if conda else {"conda": None}),
+        **(_of_conda(prefix, SH.quote) if conda else {"conda": None}),
         hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
     )
     texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-from kgen import __version__, files, lockfiles, resources, storage, templates
-from kgen.emitters.quoting import quote_comment, quote_fish, quote_powershell, quote_sh
+from kgen import __version__, files, lockfiles, resources, shells, storage, templates
+from kgen.emitters.quoting import quote_comment
 from kgen.errors import OutsideError
 from kgen.model import grammar
 
 _STACK = re.compile(r"_KGEN_.*|KGEN_SHLVL|KGEN_ENVIRONMENT")
 _PHASES = ("activate", "deactivate")
-_QUOTING: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"sh": quote_sh, "fish": quote_fish, "ps1": quote_powershell},
-)
-
-HOOKS = tuple(f"{phase}.d/kgen.{suffix}" for phase in _PHASES for suffix in _QUOTING)
-"""The path of every hook in the folder of a lock."""
 
 
-def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, str]:
+def places() -> tuple[str, ...]:
+    """The path of every hook in the folder of a lock."""
+    return tuple(f"{phase}.d/kgen.{suffix}" for phase in _PHASES for suffix in _languages(in_locks=True))
+
+
+def _languages(*, in_locks: bool) -> Mapping[str, shells.Shell]:
+    return {suffix: shell for suffix, shell in shells.languages().items() if shell.in_locks or not in_locks}
+
+
+def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bool = True) -> dict[str, str]:
     """Gives the text of every hook of `environment`, by its path in the folder of the lock.
 
     Args:
         environment: the name that `KGEN_ENVIRONMENT` shows while the environment is active.
         variables: what the environment's backend needs to find in a process's environment.
+        in_locks: only those that stand in the folder of a lock; otherwise those of every shell that kgen knows.
 
     Raises:
         ValueError: a name is no name of a variable, or one that no hook may touch; or a text holds NUL.
@@ -45,16 +48,16 @@ def render_hooks(environment: str, variables: Mapping[str, str]) -> dict[str, st
         f"{phase}.d/kgen.{suffix}": templates.render(
             f"hooks/{phase}.{suffix}.j2",
             label=quote_comment(environment),
-            environment=quote(environment),
-            variables=[(name, quote(variables[name])) for name in sorted(variables)],
+            environment=shell.quote(environment),
+            variables=[(name, shell.quote(variables[name])) for name in sorted(variables)],
         )
         for phase in _PHASES
-        for suffix, quote in _QUOTING.items()
+        for suffix, shell in _languages(in_locks=in_locks).items()
     }
 
 
 def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> str:
-    """What :func:`kgen.lockfiles.digest_of_files` says of the hooks of `environment`.
+    """What :func:`kgen.lockfiles.digest_of_files` says of the hooks of `environment` that stand beside a lock.
 
     Rendering takes longer than all else that `kgen check` does, so the answer is kept among what belongs to the user:
     a lock's own word about its hooks is worth nothing.

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kgen.emitters.quoting import quote_docker, quote_sh
+from kgen.emitters.quoting import quote_docker
 from kgen.model.lockfile import Lockfile
+from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
 
 
@@ -98,7 +99,7 @@ def render_slurm(lock: Lockfile) -> str:
     return render(
         "exports/slurm.sh.j2",
         label=lock.environment,
-        quoted=quote_sh(lock.environment),
+        quoted=SH.quote(lock.environment),
         cuda=lock.cuda,
         driver=lock.driver,
     )

@@ -12,7 +12,6 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from importlib.abc import InspectLoader
 from types import ModuleType
 from typing import NamedTuple
 
@@ -112,5 +111,6 @@ def _declared_in(module: str) -> Declaration | None:
 
 def _source(module: str) -> str:
     spec = importlib.util.find_spec(module)
-    loader = None if spec is None else spec.loader
-    return (loader.get_source(module) or "") if isinstance(loader, InspectLoader) else ""
+    # asked by its name: `importlib.abc`, which declares it, imports ten modules more
+    source = getattr(None if spec is None else spec.loader, "get_source", None)
+    return "" if source is None else source(module) or ""

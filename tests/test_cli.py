@@ -739,3 +739,11 @@ class TestRequiresPython:
     def test_what_is_no_range_is_for_whoever_builds_the_project(self, kgen: Kgen, project: Path, text: str) -> None:
         (project / "pyproject.toml").write_text(self.PROJECT.format(text))
         assert kgen("solve", "jax", "--cuda", "12").status == 0
+
+
+def test_a_gpu_that_nothing_serves_is_the_cause_whatever_the_python(kgen: Kgen) -> None:
+    """With the Python left open it is explained on one that the framework has wheels for."""
+    done = kgen("solve", "tensorflow", "--cuda", "12", "--gpu", "12.0", "--platform", "linux-64")
+    assert done.status == 3
+    assert "you asked for gpu 12.0 (--gpu)" in done.stderr
+    assert "wheel for Python" not in done.stderr

@@ -6,7 +6,7 @@ import datetime as dt
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
@@ -25,6 +25,7 @@ from kgen.settings import JointEnvironment, Settings
 
 MATRIX = load(resources.folder("matrix"))
 BACKENDS = ("tensorflow", "jax", "torch")
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests run beside it
 
 accelerators = st.sampled_from([CPU, *map(Accelerator, (11, 12, 13)), Accelerator(12, 6), Accelerator(13, 0)])
 requirements = st.lists(
@@ -61,6 +62,7 @@ def requests(draw: st.DrawFn) -> EnvironmentRequest:
     )
 
 
+@patient
 @given(request=requests())
 def test_a_request_comes_back_from_a_lock(request: EnvironmentRequest) -> None:
     data = fields.lock_data(request)
@@ -68,6 +70,7 @@ def test_a_request_comes_back_from_a_lock(request: EnvironmentRequest) -> None:
     assert not any(value in (None, (), [], "") for value in data.values())
 
 
+@patient
 @given(request=requests())
 def test_a_request_comes_back_from_the_command_that_asks_for_it(
     request: EnvironmentRequest, tmp_path_factory: pytest.TempPathFactory
@@ -90,6 +93,7 @@ def _concerned(request: EnvironmentRequest, settings: Settings) -> EnvironmentRe
     )
 
 
+@patient
 @given(one=requests(), other=requests())
 def test_what_differs_is_named_by_its_key(one: EnvironmentRequest, other: EnvironmentRequest) -> None:
     keys = fields.differing(one, other)

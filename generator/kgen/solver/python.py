@@ -48,13 +48,13 @@ def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     gives = {
         python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors
     }
-    closest = {python: _possible(matrix, requests, python) if not any(gives[python]) else 0 for python in minors}
+    closest = {python: _possible(matrix, requests, python) if not any(gives[python]) else (0, 0) for python in minors}
     best = [
         max((given for python in minors if (given := gives[python][position])), default=())
         for position in range(len(requests))
     ]
 
-    def worth(python: str) -> tuple[int, int, int, Version]:
+    def worth(python: str) -> tuple[int, int, tuple[int, int], Version]:
         given = gives[python]
         satisfied = sum(1 for got, wanted in zip(given, best, strict=True) if got and got == wanted)
         solved = sum(1 for got in given if got)
@@ -63,14 +63,16 @@ def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     return max(minors, key=worth)
 
 
-def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> int:
-    """How many of the frameworks have a release for this Python that the request allows, each by itself.
+def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> tuple[int, int]:
+    """How many of the frameworks have a release for this Python that the request allows, each by itself; and at all.
 
     Where nothing solves a request, this is what makes a Python the one to explain it on: on one that is too new for a
-    framework, that is all there would be to say.
+    framework, that is all there would be to say, whatever the driver or the GPU forbid on every other one.
     """
     problems = [Problem(matrix, request._replace(python=python)) for request in requests]
-    return sum(1 for problem in problems for variable in problem.framework_variables if variable.allowed(None))
+    variables = [variable for problem in problems for variable in problem.framework_variables]
+    allowed = sum(1 for variable in variables if variable.allowed(None))
+    return allowed, sum(1 for variable in variables if variable.base)
 
 
 def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:

@@ -419,7 +419,9 @@ class Session:
         found = set()
         for name, version in named.items():
             owner = answer.parts.get(name, name)
-            if owner in answer.packages and answer.packages[name].public == version.public:
+            # what is only imported is a package by its framework's name, and its build for the CPU by none of its own
+            solved = answer.packages.get(name, answer.packages.get(owner))
+            if solved is not None and solved.public == version.public:
                 found.add((owner, answer.packages[owner]))
             elif answer.libraries.get(name) == version and name in answer.pinned:
                 found.add((name, version))

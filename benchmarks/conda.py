@@ -32,7 +32,7 @@ from tests.conda_packages import MINOR, small_channel
 _SOLVE = f"""
 import json, pathlib, resource, sys, time
 from kgen import resources
-from kgen.lockers.conda.target import target
+from kgen.formats.conda.target import target
 from kgen.matrix.compatibility import load
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest

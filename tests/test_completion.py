@@ -75,7 +75,7 @@ class TestCandidates:
         assert values("lock", "--with-hub", "") == {"cv", "nlp"}
         assert values("lock", "--generation", "keras") == {"keras3", "keras-core", "keras2"}
         assert values("lock", "--platform=linux") == {"linux-64", "linux-aarch64"}
-        assert values("completion", "") == {"bash", "zsh", "fish", "pwsh"}
+        assert values("completion", "") == {"bash", "zsh", "fish", "nu", "pwsh"}
         assert values("lock", "--require", "") == set()
 
     def test_what_is_not_kgens_is_left_to_the_shell(self, inside: Path) -> None:

@@ -18,8 +18,8 @@ from rattler.exceptions import SolverError
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
 from kgen.explain import report
-from kgen.lockers.conda.session import CondaOutcome, CondaSession
-from kgen.lockers.conda.target import target
+from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Refusal, RefusalKind
@@ -275,7 +275,7 @@ def test_differential(
     why = Conflict(
         request=ask("jax"), refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, CHANNELS),), causes=(), suggestions=()
     )
-    monkeypatch.setattr("kgen.lockers.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
+    monkeypatch.setattr("kgen.formats.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
     session = CondaSession(matrix, CHANNELS, lambda: rattler)
     solved, other, refused, without = 0, [], [], []
     for backends, cuda, python in COMBINATIONS:

@@ -13,7 +13,7 @@ from tests.test_conda_lock import locked
 from tests.test_keeping import commit, git
 
 from kgen import condafiles
-from kgen.lockers.conda import text
+from kgen.formats.conda import text
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "numpy", "--cpu")
 FOLDER = "locks/numpy-cpu"

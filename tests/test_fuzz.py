@@ -28,8 +28,8 @@ from kgen.cli import main
 from kgen.cli.request import flags_from
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError
-from kgen.installers import environment, verify
-from kgen.lockers import pylock
+from kgen.formats import environment, verify
+from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import Selection, differences

@@ -25,13 +25,13 @@ from kgen.explain import report
 from kgen.explain.facts import requires_text
 from kgen.explain.reasons import reason_rule, reason_subject, warning_text
 from kgen.fields import request_of
+from kgen.formats.environment import link
+from kgen.formats.wheels import judge, pylock
+from kgen.formats.wheels.install import _pins
+from kgen.formats.wheels.lock import LockedWheel
+from kgen.formats.wheels.session import with_whole
+from kgen.formats.wheels.uv import _cutoff, stand_ins
 from kgen.freshness import hand_edited
-from kgen.installers.environment import link
-from kgen.installers.sync import _pins
-from kgen.lockers import judge, pylock
-from kgen.lockers.lock import LockedWheel
-from kgen.lockers.session import with_whole
-from kgen.lockers.uv import _cutoff, stand_ins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import Reason

@@ -1,4 +1,4 @@
-"""kgen.lockers.judge: every fault that makes a lock unfit, found in locks made by hand."""
+"""kgen.formats.wheels.judge: every fault that makes a lock unfit, found in locks made by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from packaging.version import Version
 from tests.command import PYTHON
 
-from kgen.lockers.judge import faults
-from kgen.lockers.lock import Lock, LockedWheel
+from kgen.formats.wheels.judge import faults
+from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest

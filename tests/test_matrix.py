@@ -323,11 +323,11 @@ VERSION = re.compile(r"[\w\[\].-]*[<>=!~]{0,2}\d+(\.\d+)+([.\w*]*)|.*(-cu|cuda)1
 ALLOWED = {
     ("__init__.py", "0.1.0"),  # kgen's own
     ("emitters/cyclonedx.py", "1.6"),  # the form of the bill of materials
-    ("lockers/lock.py", "2.17"),  # what the old names of manylinux stand for, by the PEPs that define them
-    ("lockers/lock.py", "2.12"),
-    ("lockers/lock.py", "2.5"),
+    ("formats/wheels/lock.py", "2.17"),  # what the old names of manylinux stand for, by the PEPs that define them
+    ("formats/wheels/lock.py", "2.12"),
+    ("formats/wheels/lock.py", "2.5"),
     ("matrix/reader.py", "0.0"),  # stands for a version that could not be read
-    ("refresh/fits.py", "2.17"),  # as in lockers/lock.py
+    ("refresh/fits.py", "2.17"),  # as in formats/wheels/lock.py
     ("refresh/fits.py", "2.12"),
     ("refresh/fits.py", "2.5"),
     ("parsers.py", "3.0"),  # the first compute capability that CUDA still had

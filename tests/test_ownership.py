@@ -16,7 +16,7 @@ from tests.index import Index
 
 from kgen import storage
 from kgen.errors import OutsideError
-from kgen.installers.environment import is_kgens
+from kgen.formats.environment import is_kgens
 
 ENVS = ".kgen/envs"
 MARK = b"made by kgen, and removed by it when its maker has ended\n"

@@ -1,4 +1,4 @@
-"""kgen.lockers.pylock: the text of a lock, for values that want quoting too; and which wheel is locked."""
+"""kgen.formats.wheels.pylock: the text of a lock, for values that want quoting too; and which wheel is locked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from packaging.version import Version
 
 from kgen import lockfiles
 from kgen.errors import ExitStatus, JudgementError
-from kgen.lockers import pylock
-from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
+from kgen.formats.wheels import pylock
+from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import NewestRelease, Reason, Warning, WarningKind  # noqa: A004 - as it is declared

@@ -22,7 +22,7 @@ from tests.command import Kgen, Result
 
 from kgen import lockfiles
 from kgen.emitters.hooks import render_hooks
-from kgen.installers import environment
+from kgen.formats import environment
 from kgen.validate import receipts, running
 
 FAKES = Path(__file__).parent / "fakes"

@@ -15,7 +15,7 @@ from kgen.actions import plan
 from kgen.actions.pythons import required
 from kgen.emitters import hooks
 from kgen.errors import KgenError, UsageError
-from kgen.lockers import pylock
+from kgen.formats.wheels import pylock
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.candidates import BuildTarget, candidate
@@ -320,7 +320,7 @@ def _conda_findings(
 def _rendered_findings(folder: Path, file: CondaFile) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
     """What of the files that are made from the records is not as kgen makes it."""
     from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-    from kgen.lockers.conda import text  # noqa: PLC0415
+    from kgen.formats.conda import text  # noqa: PLC0415
 
     try:
         expected = text.files(file)

@@ -16,14 +16,14 @@ from kgen import __version__, files
 from kgen.actions import keep
 from kgen.actions.plan import Plan
 from kgen.errors import ExitStatus, KgenError, OutsideError, SettingsError, UsageError
-from kgen.lockers.session import Outcome
+from kgen.formats.wheels.session import Outcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
-    from kgen.lockers.conda.session import CondaOutcome, CondaSession
+    from kgen.formats.conda.session import CondaOutcome, CondaSession
     from kgen.rattlertool import CondaRecord
 
 
@@ -127,7 +127,7 @@ def beside(
         yield lambda _outcomes: Part()
         return
     from kgen import rattlertool  # noqa: PLC0415 - see above
-    from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
+    from kgen.formats.conda.session import CondaSession  # noqa: PLC0415
 
     settings = planned.settings
     names = {_conda_name(matrix, name) for name in moving or ()}
@@ -173,7 +173,7 @@ def _conda_name(matrix: CompatibilityMatrix, name: str) -> str:
 
 
 def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
-    from kgen.lockers.conda.session import CondaOutcome  # noqa: PLC0415 - see above
+    from kgen.formats.conda.session import CondaOutcome  # noqa: PLC0415 - see above
 
     if wheels.lock is None:
         missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
@@ -182,7 +182,7 @@ def _base(session: CondaSession, wheels: Outcome) -> CondaOutcome:
 
 
 def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> CondaOutcome:
-    from kgen.lockers.conda.session import CondaOutcome  # noqa: PLC0415 - see above
+    from kgen.formats.conda.session import CondaOutcome  # noqa: PLC0415 - see above
 
     try:
         return work()
@@ -198,7 +198,7 @@ def _files(
 ) -> dict[str, bytes]:
     """The files of an environment that was locked on all its platforms, by name."""
     from kgen import condafiles  # noqa: PLC0415 - see above
-    from kgen.lockers.conda import text  # noqa: PLC0415
+    from kgen.formats.conda import text  # noqa: PLC0415
 
     request = outcomes[0].request
     old = None

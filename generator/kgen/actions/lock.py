@@ -14,16 +14,16 @@ from kgen.actions import conda, keep
 from kgen.actions.plan import Plan
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, SettingsError
-from kgen.lockers import pylock, uv
-from kgen.lockers.lock import Lock
-from kgen.lockers.session import IN_FLIGHT, Outcome, Reporter, Session
+from kgen.formats.wheels import pylock, uv
+from kgen.formats.wheels.lock import Lock
+from kgen.formats.wheels.session import IN_FLIGHT, Outcome, Reporter, Session
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:
-    from kgen.lockers.conda.session import CondaOutcome
+    from kgen.formats.conda.session import CondaOutcome
     from kgen.wheels import WheelReader
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")

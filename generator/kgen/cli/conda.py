@@ -9,7 +9,7 @@ from kgen.cli import console
 from kgen.explain import report
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
-    from kgen.lockers.conda.session import CondaOutcome
+    from kgen.formats.conda.session import CondaOutcome
 
 
 def row(outcome: CondaOutcome, state: str) -> tuple[str, ...]:

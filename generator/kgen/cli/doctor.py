@@ -18,8 +18,8 @@ from kgen.cli.environments import find, lock_of
 from kgen.cli.options import CondaAlone, Environments, Envs, Json
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
-from kgen.installers import environment as realised
-from kgen.installers.environment import Source
+from kgen.formats import environment as realised
+from kgen.formats.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.selection import require_known

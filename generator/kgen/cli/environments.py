@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from kgen import host, leftovers, lockfiles, project
 from kgen.cli import console
 from kgen.errors import OutsideError, SettingsError, UsageError
-from kgen.installers import environment as environments
-from kgen.installers.environment import Source
+from kgen.formats import environment as environments
+from kgen.formats.environment import Source
 from kgen.lockfiles import LockedEnvironment
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
@@ -186,7 +186,7 @@ def _require_place(source: Source) -> None:
 def _maker(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of wheels; its lock is read before anything is touched."""
     from kgen import uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.installers.sync import Uv, realise  # noqa: PLC0415
+    from kgen.formats.wheels.install import Uv, realise  # noqa: PLC0415
 
     lock = lockfiles.read(source.lock)
     selected = _selection(source, lock)
@@ -259,7 +259,7 @@ def _links(selected: Selection) -> dict[str, Path]:
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
     from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.installers.conda import realise, register  # noqa: PLC0415
+    from kgen.formats.conda.install import realise, register  # noqa: PLC0415
     from kgen.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)

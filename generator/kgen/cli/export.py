@@ -22,7 +22,7 @@ from kgen.cli.options import OUTPUT, MaybeEnvironment, argument, option
 from kgen.condafiles import CondaFile
 from kgen.emitters import conda, cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
-from kgen.lockers import pylock
+from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known

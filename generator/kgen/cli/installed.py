@@ -9,8 +9,8 @@ from kgen import condafiles, host, lockfiles
 from kgen.cli import console
 from kgen.cli.environments import find
 from kgen.errors import ExitStatus, UsageError
-from kgen.installers.environment import Source
-from kgen.installers.verify import Difference, differences, differences_of_conda, summary
+from kgen.formats.environment import Source
+from kgen.formats.verify import Difference, differences, differences_of_conda, summary
 
 _SHOWN = 20
 """So many differences of an environment are listed; `--json` has all of them."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from kgen import condafiles, host, lockfiles, storage
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError
-from kgen.installers.environment import Source, site_packages
+from kgen.formats.environment import Source, site_packages
 from kgen.matrix.selection import SHARE
 
 

@@ -27,7 +27,7 @@ from kgen.errors import ExitStatus, OutsideError
 from kgen.explain import report
 from kgen.explain.reasons import warning_text
 from kgen.fields import Scope
-from kgen.lockers.session import Outcome, Reporter
+from kgen.formats.wheels.session import Outcome, Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
@@ -35,7 +35,7 @@ from kgen.model.resolution import Resolution
 from kgen.solver.resolve import solve
 
 if TYPE_CHECKING:
-    from kgen.lockers.conda.session import CondaOutcome
+    from kgen.formats.conda.session import CondaOutcome
 
 
 @asking(Scope.LOCK, "lock")

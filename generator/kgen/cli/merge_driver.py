@@ -25,7 +25,7 @@ from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.fields import differing, from_text, request_of
-from kgen.lockers import pylock
+from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
@@ -104,8 +104,8 @@ def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
         KgenError: there is no such lock.
     """
     from kgen import rattlertool  # noqa: PLC0415 - for who locks for conda
-    from kgen.lockers.conda import text  # noqa: PLC0415
-    from kgen.lockers.conda.session import CondaSession  # noqa: PLC0415
+    from kgen.formats.conda import text  # noqa: PLC0415
+    from kgen.formats.conda.session import CondaSession  # noqa: PLC0415
 
     records = name.with_name(condafiles.RECORDS)
     both = (ours, theirs) if name == records else gittool.beside(Path.cwd(), name, ours, theirs, records)

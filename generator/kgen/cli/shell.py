@@ -20,7 +20,7 @@ from kgen.cli.environments import realised
 from kgen.cli.options import Conda, Environment, Envs, NoSync, option
 from kgen.cli.shells import ShellName, script_in, which_shell
 from kgen.errors import ExitStatus, UsageError
-from kgen.installers.environment import Source
+from kgen.formats.environment import Source
 
 
 def run(

@@ -12,7 +12,7 @@ from kgen import host, shells
 from kgen.cli import candidates
 from kgen.cli.environments import SHARE, sync
 from kgen.cli.options import option
-from kgen.installers.environment import Source
+from kgen.formats.environment import Source
 from kgen.shells import Shell
 
 _NAMES = tuple(shell.name for shell in shells.known())

@@ -18,7 +18,7 @@ from kgen.cli import console
 from kgen.cli.environments import Synced, source_of, sweep, sync
 from kgen.cli.options import PLACE, Conda, Environments, Envs, Json, option
 from kgen.errors import ExitStatus, UsageError
-from kgen.installers.environment import read_record
+from kgen.formats.environment import read_record
 from kgen.lockfiles import LockedEnvironment
 
 

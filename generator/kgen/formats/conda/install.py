@@ -17,7 +17,7 @@ from types import MappingProxyType
 from kgen import host, process, storage, uvtool
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import OutsideError
-from kgen.installers.environment import (
+from kgen.formats.environment import (
     RECORD,
     SOURCE,
     Record,
@@ -77,7 +77,7 @@ def realise(
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
             report("comparing every file")
-            from kgen.installers.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
+            from kgen.formats.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
 
             damaged = damaged_in_cache(staged)
             if damaged:

@@ -18,7 +18,7 @@ from kgen import condafiles
 from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import UsageError
 from kgen.fields import lock_data
-from kgen.lockers.conda.session import CondaLock
+from kgen.formats.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.rattlertool import INSTALL

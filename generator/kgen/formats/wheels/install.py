@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from kgen import host, process, storage, uvtool
 from kgen.errors import OutsideError
-from kgen.installers.environment import (
+from kgen.formats.environment import (
     RECORD,
     SOURCE,
     Record,
@@ -220,7 +220,7 @@ def realise(
         uv.install(lock, staged)
         if thorough:
             report("comparing every file")
-            from kgen.installers.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for
+            from kgen.formats.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for
 
             damaged = sorted({path.package.split()[0] for path in changed_files(staged) if path.package})
             if damaged:

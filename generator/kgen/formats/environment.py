@@ -186,7 +186,7 @@ def _metadata(site: Path) -> dict[str, Path]:
 def is_whole(of: Source) -> bool:
     """Whether the environment is there, was made of exactly this, and has not lost or gained a package since.
 
-    Files are looked at by name only; :mod:`kgen.installers.verify` looks into them.
+    Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
     """
     try:
         has = files.read(of.prefix / SOURCE)

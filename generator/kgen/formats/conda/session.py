@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kgen.errors import JudgementError, KgenError, OutsideError
-from kgen.lockers.conda import judge
-from kgen.lockers.conda.explain import explain
-from kgen.lockers.conda.target import MatchSpec, Target, base, driver_cuda, refusal, target
-from kgen.lockers.lock import Lock, LockedWheel
+from kgen.formats.conda import judge
+from kgen.formats.conda.explain import explain
+from kgen.formats.conda.target import MatchSpec, Target, base, driver_cuda, refusal, target
+from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from packaging.utils import canonicalize_name
 
-from kgen.lockers.conda.target import Target
-from kgen.lockers.lock import LockedWheel
+from kgen.formats.conda.target import Target
+from kgen.formats.wheels.lock import LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.rattlertool import CondaRecord
 

@@ -17,7 +17,7 @@ from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
-    from kgen.lockers.lock import Lock, LockedWheel
+    from kgen.formats.wheels.lock import Lock, LockedWheel
 
 _ROWS = frozenset({"why", "build"})
 """What of `[tool.kgen]` is arrays of tables."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kgen.errors import OutsideError
-from kgen.lockers.conda.target import MatchSpec, Target, refusal, target
+from kgen.formats.conda.target import MatchSpec, Target, refusal, target
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import (

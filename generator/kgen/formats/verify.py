@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from kgen import files
 from kgen.condafiles import CondaPlatform
-from kgen.installers.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
+from kgen.formats.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
 from kgen.model.lockfile import LockedFile, Lockfile
 
 Kind = Literal["added", "changed", "removed"]

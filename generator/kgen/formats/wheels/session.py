@@ -20,9 +20,9 @@ from packaging.version import Version
 
 from kgen import licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
-from kgen.lockers import judge
-from kgen.lockers.lock import Lock, LockedWheel, best_wheel, supported_tags
-from kgen.lockers.uv import Unclosed, Uv
+from kgen.formats.wheels import judge
+from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
+from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement

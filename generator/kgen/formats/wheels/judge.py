@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kgen.lockers.lock import Lock
+from kgen.formats.wheels.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import parse_requirement
 

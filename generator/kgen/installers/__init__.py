@@ -1,1 +1,0 @@
-"""Installers: a lockfile in, an environment on disk out, and whether one on disk is what the lock says."""

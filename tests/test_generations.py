@@ -13,7 +13,8 @@ import pytest
 import tomli
 from packaging.pylock import Pylock
 from packaging.version import Version
-from tests.command import Kgen
+from tests.command import PYTHON, Kgen
+from tests.index import Index
 from tests.recorded import MATRIX
 from tests.test_pylock import LOCK, RESOLUTION, WHEEL
 
@@ -698,3 +699,15 @@ def test_the_race_of_keras_2_2(installed: Mapping[str, str], *, told: bool) -> N
 def test_the_traps_of_old_stacks(output: str, cause: str) -> None:
     found = diagnose("will not import", environment="e", output=output, failure={}, watched={}, missing=())
     assert cause in found.causes[0]
+
+
+def test_an_index_without_the_build_that_is_only_imported(kgen_alone: Kgen, index: Index) -> None:
+    """The TensorFlow that Keras imports is asked for by another project's name; that it is missing is no bug."""
+    for wheel in list(index.wheelhouse.wheels("tensorflow-cpu")):
+        index.wheelhouse.remove("tensorflow-cpu", wheel.version)
+    done = kgen_alone(
+        "lock", "keras-core-jax", "--cpu", "--python", PYTHON, "--platform", "linux-64", "--with-hub", "cv"
+    )
+    assert done.status == 4, done.stderr
+    assert "tensorflow-cpu" in done.stderr
+    assert "bug in kgen" not in done.stderr

@@ -7,6 +7,7 @@ import gc
 import gzip
 import hashlib
 import io
+import os
 import socket
 import ssl
 import struct
@@ -751,3 +752,17 @@ class TestTrust:
             pages = [pool.submit(reader.page, self.url(index), name="it", headers={}) for _ in range(24)]
             assert {page.result().status for page in pages} == {200}
         assert len(made) == 1
+
+
+def test_what_a_killed_run_left_in_the_cache_goes_when_it_is_looked_for_again(tmp_path: Path) -> None:
+    file = tmp_path / "a-1[x].listing"
+    left, another, busy = (
+        tmp_path / name for name in (".a-1[x].listing.abc.part", ".b.abc.part", ".a-1[x].listing.d.part")
+    )
+    for path in (left, another, busy):
+        path.write_bytes(b"half")
+    for path in (left, another):
+        os.utime(path, (0, 0))
+    wheels.keep(file, "header", b"body")
+    assert wheels.kept(file, "header") == b"body"
+    assert sorted(tmp_path.iterdir()) == sorted([file, another, busy])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email.parser
+import glob
 import hashlib
 import io
 import json
@@ -926,6 +927,11 @@ def _infos(file: BinaryIO | io.RawIOBase, wheel: _Wheel) -> list[zipfile.ZipInfo
         raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
 
 
+_PART = ".part"
+_ABANDONED = 3600
+"""Seconds after which nobody is at work on a file of the cache any more: writing one takes a moment."""
+
+
 def keep(file: Path, header: str, body: bytes) -> None:
     """Puts something into a cache, whole or not at all, with a checksum.
 
@@ -933,7 +939,8 @@ def keep(file: Path, header: str, body: bytes) -> None:
         OSError: the cache takes nothing.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=file.parent)
+    prefix = f".{file.name}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=_PART, dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as part:
             part.write(f"{header} {zlib.crc32(body):08x}\n".encode())
@@ -942,6 +949,11 @@ def keep(file: Path, header: str, body: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    # what a run that was killed has left of this very file, which is looked for again for that reason
+    for left in file.parent.glob(f"{glob.escape(prefix)}*{_PART}"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED:
+                left.unlink()
 
 
 def kept(file: Path, header: str) -> bytes | None:

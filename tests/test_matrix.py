@@ -408,3 +408,10 @@ def test_what_torch_compiles_with(
     assert [reason_rule(reason) for reason in found.why if reason.package == "setuptools"] == (
         [f"torch {version} needs {named} and does not state it"] if named else []
     )
+
+
+def test_openvino_ends_before_keras_316(shipped_matrix: CompatibilityMatrix) -> None:
+    """Keras moves it into a package of its own: its nightly builds of 3.16 have no such backend any more."""
+    row = shipped_matrix.backends["openvino"]
+    assert Version("3.15.1") in row.keras
+    assert Version("3.16.0") not in row.keras

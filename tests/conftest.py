@@ -61,6 +61,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_CONFIG_DIRS": str(home / "no-config"),
             "XDG_DATA_HOME": str(home / "data"),
+            "XDG_STATE_HOME": str(home / "state"),
             "LANG": "C.UTF-8",
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def shell(kgen: Kgen, line: str) -> subprocess.CompletedProcess[str]:
     """A line of shell in which `kgen` is kgen."""
     quoted = f"'{sys.executable}' -m kgen"
     return subprocess.run(
-        ["bash", "-c", line.replace("kgen", quoted)],
+        ["bash", "-c", re.sub(r"(?<![\w./-])kgen(?= )", lambda _: quoted, line)],
         cwd=kgen.folder,
         env=kgen.env(),
         capture_output=True,

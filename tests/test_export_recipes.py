@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -336,9 +337,8 @@ class TestSlurm:
     def test_sbatch_takes_it(self, locked: Kgen, tmp_path: Path) -> None:
         script = tmp_path / "torch.sh"
         script.write_text(exported(locked, "slurm", "torch"))
-        folder = tmp_path / "cluster"
-        folder.mkdir()
-        with slurm(folder) as environment:
+        # the path of a socket must be short, and those of pytest are not
+        with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm(Path(folder)) as environment:
 
             def tested() -> subprocess.CompletedProcess[str]:
                 words = ["sbatch", "--test-only", str(script), "python", "train.py"]

@@ -658,7 +658,7 @@ def test_what_is_in_the_folder_of_the_environment(tmp_path: Path) -> None:
         prefix=PurePath("/envs/one"),
         python="3.7",
         variables=variables,
-        hooks=render_hooks("keras2-theano-cpu", variables),
+        hooks=render_hooks("keras2-theano-cpu", variables, in_locks=False),
         configuration={"keras.json": '{"backend": "theano"}'},
     )
     assert files["share/kgen/keras/keras.json"] == '{"backend": "theano"}\n'

@@ -108,7 +108,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, _environment: Mapping[str, s
         for name, value in _environment.items()
         if not name.startswith(("KERAS_", "KGEN_")) and name != "VIRTUAL_ENV"
     }
-    environment = {**outside, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1", "PYTHONPATH": ""}
+    # one user for all, whatever home a test gives: an environment of another is made again
+    state = {"XDG_STATE_HOME": str(folder / "state")}
+    environment = {**outside, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1", "PYTHONPATH": "", **state}
     return World(folder=folder, kgen=frozen(Kgen(folder=project, temporary=folder, environment=environment)))
 
 

@@ -74,11 +74,6 @@ def toolkit_text(row: Mapping[str, Any]) -> str:
     return "\n".join(blocks)
 
 
-def framework_head(name: str, title: str) -> str:
-    """The beginning of a framework's file."""
-    return _block("[project]", {"name": name, "title": title})
-
-
 def library_text(data: Mapping[str, Any]) -> str:
     """A library's file.
 

@@ -34,6 +34,7 @@ TOGETHER = ("solve", "tensorflow", "jax", "torch", "--together", "all", "--cuda"
 SOLVES: dict[str, tuple[str, ...]] = {
     "python -c pass": (sys.executable, "-c", "pass"),
     "kgen --version": (KGEN, "--version"),
+    "kgen --help": (KGEN, "--help"),
     "solve, one backend": (KGEN, "solve", "torch", "--cuda", "12", "--python", PYTHON),
     "solve, one backend, Python left open": (KGEN, "solve", "torch", "--cuda", "12"),
     "solve, three together": (KGEN, *TOGETHER),

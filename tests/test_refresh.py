@@ -509,8 +509,9 @@ def test_what_an_extra_brings_must_be_there(refresh: Refreshing, served: Served)
     )
 
 
-def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> None:
-    served.wheels += [
+def parts_of_jax(constants: bytes | None = None) -> list[Wheel]:
+    """A release of JAX for CUDA 12, with what its compiled module holds; without that module by default."""
+    return [
         Wheel(
             name="jax",
             version="0.21.0",
@@ -526,10 +527,15 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
             version="0.21.0",
             tag=LINUX,
             requires=(f'{RUNTIME}>=12.1.105; extra == "with-cuda"',),
+            files={} if constants is None else {"jax_cuda12_plugin/_versions.so": constants},
             uploaded=DAY,
         ),
         Wheel(name="jax-cuda12-pjrt", version="0.21.0", tag="py3-none-manylinux_2_28_x86_64", uploaded=DAY),
     ]
+
+
+def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> None:
+    served.wheels += parts_of_jax()
     cuda, cpu = release(refresh(), "jax", "0.21.0")["build"]
     assert cuda["install"] == [
         "jax[cuda12]==0.21.0",
@@ -539,6 +545,47 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     ]
     assert (cuda["cuda"], cuda["requires"]) == ("12.1", [f"{RUNTIME}>=12.1.105"])
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
+
+
+def elf(machine: int, code: bytes) -> bytes:
+    return (b"\x7fELF\x02\x01\x01".ljust(18, b"\x00") + machine.to_bytes(2, "little")).ljust(64, b"\x00") + code
+
+
+@pytest.mark.parametrize(
+    ("constants", "cuda", "source"),
+    [
+        (
+            elf(62, b"\xbf" + (12080).to_bytes(4, "little") + b"\xbf" + (12510).to_bytes(4, "little")),
+            "12.8",
+            "jax_cuda12_plugin/_versions.so (CUDA 12.8)",
+        ),
+        (elf(183, (0x52800000 | 12770 << 5 | 1).to_bytes(4, "little")), "12.1", "smallest in METADATA"),
+        (
+            elf(183, (0x52800000 | 12080 << 5 | 1).to_bytes(4, "little")),
+            "12.8",
+            "jax_cuda12_plugin/_versions.so (CUDA 12.8)",
+        ),
+        (b"no machine code", "12.1", "smallest in METADATA"),
+    ],
+)
+def test_the_toolkit_of_jax_is_the_constant_that_is_compiled_into_its_plugin(
+    refresh: Refreshing, served: Served, constants: bytes, cuda: str, source: str
+) -> None:
+    served.wheels += parts_of_jax(constants)
+    row = release(refresh(), "jax", "0.21.0")["build"][0]
+    assert row["cuda"] == cuda
+    assert source in row["source"]
+
+
+def test_the_gpus_of_torch_are_the_flags_that_it_was_compiled_with(refresh: Refreshing, served: Served) -> None:
+    new = torch("2.21.0")
+    flags = {"torch/lib/libtorch_python.so": b"\x00sm_75 sm_80 sm_90a\x00"}
+    served.wheels += [dataclasses.replace(new, files={**new.files, **flags}), library(CUDNN, "9.12.0.1", day=DAY)]
+    row = release(refresh(), "torch", "2.21.0")["build"][0]
+    assert row["sass"] == ["7.5", "8.0", "9.0"]
+    assert "ptx" not in row, "the release before had some; this one says that it has none"
+    assert "gpu-fails" not in row
+    assert "sass, and that there is no PTX: architecture flags in torch/lib/libtorch_python.so" in row["source"]
 
 
 def test_a_cuda_package_that_is_new_is_followed(refresh: Refreshing, served: Served) -> None:

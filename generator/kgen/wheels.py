@@ -486,6 +486,43 @@ class WheelReader:
                 found = [item for item in _infos(file, wheel) if wanted(item.filename)]
             return {item.filename: _member(file.piece, item, wheel) for item in found}
 
+    def stream(
+        self, url: str, *, filename: str, sha256: str, wanted: Callable[[str], bool]
+    ) -> Iterator[tuple[str, Iterator[bytes]]] | None:
+        """The content of files in a wheel piece by piece, however large they are.
+
+        Args:
+            url: http(s), file, or a plain path.
+            filename: the wheel's name, for messages.
+            sha256: what the index says; empty if it says nothing.
+            wanted: says of a path inside the wheel whether it is one.
+
+        Returns:
+            path and its pieces, which are to be read before the next path is asked for; behind the last piece
+            :class:`OutsideError` is raised if the content is not what its CRC-32 says. None if the index knows no
+            ranges and the wheel is too large to be read whole.
+
+        Raises:
+            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            Cancelled: `cancel` was set.
+        """
+        wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
+        path = _local_path(url)
+        if path is not None:
+            try:
+                answer = _Answer(size=None, body=path.read_bytes())
+            except OSError as error:
+                raise wheel.fault(f"{path} cannot be read: {error.strerror}") from error
+        else:
+            answer = self._tail(wheel)
+        if answer.body is None:
+            return None
+        if answer.start == 0 and wheel.sha256:
+            wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
+        file = _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer))
+        infos = [item for item in _infos(file, wheel) if wanted(item.filename)]
+        return ((item.filename, _pieces(file.piece, item, wheel)) for item in infos)
+
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
             with path.open("rb") as file:
@@ -871,6 +908,39 @@ def _member(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> bytes:
             " list of files says"
         )
     return content
+
+
+_PIECE = 4 * 1024 * 1024
+"""Bytes that are fetched at a time of a file that is read piece by piece."""
+
+
+def _pieces(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> Iterator[bytes]:
+    """The content of one file in a wheel, as much at a time as `_PIECE` packed bytes hold."""
+    header = piece(item.header_offset, item.header_offset + _LOCAL_HEADER.size)
+    try:
+        signature, *_, name, extra = _LOCAL_HEADER.unpack(header)
+    except struct.error:
+        signature, name, extra = b"", 0, 0
+    position = item.header_offset + _LOCAL_HEADER.size + name + extra
+    end = position + item.compress_size
+    packed = item.compress_type == zipfile.ZIP_DEFLATED
+    if signature != b"PK\x03\x04" or not (packed or item.compress_type == zipfile.ZIP_STORED):
+        raise wheel.fault(f"{item.filename} in it is packed in a way that is not known")
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    check = 0
+    while position < end:
+        raw = piece(position, min(position + _PIECE, end))
+        if not raw:
+            break
+        position += len(raw)
+        try:
+            content = inflate.decompress(raw) if packed else raw
+        except zlib.error as error:
+            raise wheel.fault(f"{item.filename} in it is damaged: {error}") from error
+        check = zlib.crc32(content, check)
+        yield content
+    if check != item.CRC:
+        raise wheel.fault(f"{item.filename} in it is not what its list of files says")
 
 
 def _wanted_infos(file: _SparseFile, wanted: Callable[[str], bool]) -> list[zipfile.ZipInfo] | None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from packaging.version import InvalidVersion, Version
 
 from kgen.errors import OutsideError
 from kgen.index import IndexFile, shown
+from kgen.refresh.compiled import HOLDS
+from kgen.refresh.recipes import Compiled
 from kgen.wheels import WheelReader, is_metadata, keep, kept
 
 PARSING = threading.Lock()
@@ -80,6 +82,44 @@ class FactReader:
             values=values,
             has_module=module is not None and module in texts,
         )
+
+    def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...] | None:
+        """What a compiled file in a wheel says; () if it is not there, or says nothing.
+
+        Args:
+            file: the wheel.
+            compiled: the file, with the CUDA major filled in.
+            toolkits: the toolkits of that major.
+
+        Returns:
+            None if its index knows no ranges, and it is too large to be read whole.
+
+        Raises:
+            OutsideError: it cannot be had, or is not what its name says.
+        """
+        key = f"{compiled.holds} {compiled.path} {' '.join(map(str, toolkits))}"
+        place = self._place(file, None)
+        place = (
+            None if place is None else place.with_name(f"{place.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}")
+        )
+        if place is not None:
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                body = kept(place, _HEADER)
+                if body is not None:
+                    return tuple(map(str, json.loads(body)))
+        self._count(file)
+        streams = self._reader.stream(
+            file.url, filename=file.filename, sha256=file.sha256, wanted=lambda path: path == compiled.path
+        )
+        if streams is None:
+            return None
+        found: list[str] = []
+        for _, pieces in streams:
+            found = HOLDS[compiled.holds](pieces, toolkits)
+        if place is not None:
+            with contextlib.suppress(OSError):
+                keep(place, _HEADER, json.dumps(found).encode())
+        return tuple(found)
 
     def _sidecar(self, file: IndexFile) -> dict[str, str] | None:
         """METADATA as the index serves it beside the wheel; None if it does not after all."""

@@ -31,6 +31,26 @@ class Module(NamedTuple):
     says: str
 
 
+class Compiled(NamedTuple):
+    """A compiled file in one of the wheels that knows what METADATA lacks.
+
+    Attributes:
+        distribution: the project whose wheel it is in; `{cuda}` stands for the CUDA major of the build.
+        path: where in the wheel it is; `{cuda}` as above.
+        holds: what is read of it, a key of :data:`kgen.refresh.compiled.HOLDS`.
+    """
+
+    distribution: str
+    path: str
+    holds: str
+
+    def for_major(self, major: str) -> Compiled:
+        """The same with the CUDA major of a build."""
+        return self._replace(
+            distribution=self.distribution.replace("{cuda}", major), path=self.path.replace("{cuda}", major)
+        )
+
+
 class Variant(NamedTuple):
     """One kind of build.
 
@@ -60,6 +80,7 @@ class Recipe(NamedTuple):
         python: the CPython minor whose wheel is read, where there is one; else the newest.
         metadata: whether what its wheels require matters.
         module: what knows more than METADATA.
+        compiled: what knows more than both.
         variants: the kinds of builds, in the order of the rows.
         own: the labels of builds that only its own index has; `{cuda}` stands for the digits of a CUDA version; ()
             if it has no such index.
@@ -70,6 +91,7 @@ class Recipe(NamedTuple):
     python: str
     metadata: bool
     module: Module | None
+    compiled: Compiled | None
     variants: tuple[Variant, ...]
     own: tuple[str, ...] = ()
 
@@ -105,6 +127,7 @@ def recipes() -> Mapping[str, Recipe]:
                 architectures=module.get("architectures", ""),
                 says=module.get("says", ""),
             ),
+            compiled=None if "compiled" not in row else Compiled(**row["compiled"]),
             variants=tuple(
                 Variant(install=tuple(build["install"]), accelerator=build.get("accelerator", ""))
                 for build in row["build"]

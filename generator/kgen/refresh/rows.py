@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -17,14 +17,32 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
-from kgen.refresh.recipes import Recipe, Variant
+from kgen.refresh.recipes import Compiled, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
 Releases = Mapping[str, Mapping[Version, Sequence[IndexFile]]]
 """Distribution -> version -> its wheels."""
 
-Read = Callable[[IndexFile], WheelFacts]
+
+class Read(Protocol):
+    """What gives the facts of wheels."""
+
+    def __call__(self, file: IndexFile) -> WheelFacts:
+        """What METADATA and the recipe's module say.
+
+        Raises:
+            Unread: the wheel would have to be downloaded whole.
+            OutsideError: it cannot be had, or says what makes no sense.
+        """
+
+    def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...]:
+        """What a compiled file in the wheel says; () if it is not there, or says nothing.
+
+        Raises:
+            Unread: the wheel would have to be downloaded whole.
+            OutsideError: it cannot be had, or says what makes no sense.
+        """
 
 
 class Unread(Exception):  # noqa: N818 - it is a decision, and no error
@@ -286,6 +304,8 @@ def draft_of(
             raise OutsideError(f"{wheels[name].filename}: {error}") from None
     names = list(wheels)
     cuda, sass, ptx, notes = _built_for(recipe, facts.get(names[0]), runtime, wheels[names[0]])
+    if recipe.compiled is not None and cuda:
+        cuda, sass, ptx, notes = _compiled(recipe.compiled, (cuda, sass, ptx, notes), wheels, frame, read)
     glibc = [glibc_text({minor: fit[target.name][minor] for minor in pythons}) for fit in fits.values()]
     return Draft(
         install=tuple(
@@ -346,6 +366,30 @@ def _built_for(
     if module.says and (sass or ptx):
         notes.append(module.says)
     return cuda, sass, ptx, tuple(notes)
+
+
+def _compiled(
+    compiled: Compiled,
+    known: tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+    wheels: Mapping[str, IndexFile],
+    frame: Frame,
+    read: Read,
+) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """CUDA, SASS, PTX and notes with what a compiled file says in the place of what was guessed."""
+    cuda, sass, ptx, notes = known
+    major = cuda.partition(".")[0]
+    own = compiled.for_major(major)
+    toolkits = [one.version for one in frame.matrix.toolkits if str(one.version.major) == major]
+    said = read.compiled(wheels[own.distribution], own, toolkits) if own.distribution in wheels else ()
+    if own.holds == "toolkit":
+        return known if len(said) != 1 else (said[0], sass, ptx, (f"{own.path} (CUDA {said[0]})",))
+    if not said:
+        return known
+    code, intermediate = architectures(said)
+    # to the compiler `compute_90` is PTX alone; it stands beside `sm_90` where there is machine code too
+    code = tuple(one for one in code if f"sm_{one.replace('.', '')}" in {name.rstrip("af") for name in said})
+    text = "sass and ptx" if intermediate else "sass, and that there is no PTX"
+    return cuda, code, intermediate, (*notes, f"{text}: architecture flags in {own.path}")
 
 
 def _floors(text: str) -> Iterator[str]:
@@ -490,7 +534,10 @@ def _source(recipe: Recipe, members: Sequence[Draft], notes: Sequence[str]) -> s
         if file.filename != own.filename
     )
     also = f" and {', '.join(others)}" if others else ""
-    modules = [note for note in notes if recipe.module is not None and note.startswith(recipe.module.path)]
+    paths = [recipe.module.path] if recipe.module is not None else []
+    if recipe.compiled is not None:
+        paths.append(recipe.compiled.path.partition("{")[0])
+    modules = [note for note in notes if note.startswith(tuple(paths))]
     rest = [note for note in notes if note not in modules]
     return "; ".join([f"{names}{also}: {', '.join(['METADATA', *modules])}", *rest])
 

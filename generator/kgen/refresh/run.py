@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
 from kgen.refresh.own import Addition, OwnIndex, labels
-from kgen.refresh.recipes import Recipe, recipes
+from kgen.refresh.recipes import Compiled, Recipe, recipes
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
@@ -149,6 +149,7 @@ class Refresh:
         self._open_own = open_own
         self._result = Refreshed()
         self._guard = threading.Lock()
+        self._asked_for: set[str] = set()
         self._facts = open_facts(self._count)
         self._reads: dict[tuple[str, str | None], Future[WheelFacts | None]] = {}
         self._pages: dict[str, Listed | None] = {}
@@ -160,9 +161,10 @@ class Refresh:
         frame = Frame.of(self._matrix, ())
         return frame._replace(followed=_Followed(frame.followed))
 
-    def _count(self, _file: IndexFile) -> None:
+    def _count(self, file: IndexFile) -> None:
         with self._guard:
-            self._result.wheels += 1
+            self._asked_for.add(file.url)
+            self._result.wheels = len(self._asked_for)
 
     def run(self) -> Refreshed:
         """What the index knows and the matrix does not.
@@ -496,15 +498,7 @@ class Refresh:
 
     def _reader(self, recipe: Recipe, pool: ThreadPoolExecutor) -> Read:
         """What gives the facts of a framework's wheels, or raises :class:`Unread`."""
-        module = None if recipe.module is None else recipe.module.path
-
-        def read(file: IndexFile) -> WheelFacts:
-            facts = self._read(file, module, pool).result()
-            if facts is None:
-                raise Unread(file.filename)
-            return facts
-
-        return read
+        return _Reading(self._facts, lambda file, module: self._read(file, module, pool).result(), recipe)
 
     def _ahead(
         self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
@@ -685,6 +679,31 @@ class Refresh:
                 hints=["look at the wheels of what is named: the index, or they, say what cannot be"],
             ) from None
         result.revision = matrix.revision
+
+
+class _Reading:
+    """What gives the facts of a framework's wheels; :class:`kgen.refresh.rows.Read`."""
+
+    def __init__(
+        self, facts: FactReader, read: Callable[[IndexFile, str | None], WheelFacts | None], recipe: Recipe
+    ) -> None:
+        self._facts = facts
+        self._read = read
+        self._module = None if recipe.module is None else recipe.module.path
+
+    def __call__(self, file: IndexFile) -> WheelFacts:
+        """What METADATA and the recipe's module say."""
+        return self._known(self._read(file, self._module), file)
+
+    def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...]:
+        """What a compiled file in the wheel says."""
+        return self._known(self._facts.compiled(file, compiled, toolkits), file)
+
+    @staticmethod
+    def _known(value: T | None, file: IndexFile) -> T:
+        if value is None:
+            raise Unread(file.filename)
+        return value
 
 
 def _built(build: Mapping[str, Any]) -> str:

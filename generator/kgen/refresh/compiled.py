@@ -1,0 +1,56 @@
+"""What compiled files in a wheel say of how they were built: the toolkit, and the GPUs.
+
+Nothing is run: the files are searched for what the compiler has put there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from packaging.version import Version
+
+_FLAGS = re.compile(rb"(?:(?:sm|compute)_[0-9]+[af]? )+(?:sm|compute)_[0-9]+[af]?\x00")
+_LONGEST = 1024
+"""The most bytes that a list of architectures takes."""
+
+
+def toolkit(pieces: Iterable[bytes], toolkits: Collection[Version]) -> list[str]:
+    """The toolkits, as `12.9`, whose number a function returns, as CUDA's own `CUDART_VERSION` has it: 12090.
+
+    A module such as JAX's `_versions` has a function that returns it. On x86-64 that is `mov r32, imm32`, on AArch64
+    `movz wd, #imm16`.
+
+    Args:
+        pieces: the file.
+        toolkits: those that it may be, all of one major.
+    """
+    content = b"".join(pieces)
+    words = {content[at : at + 4] for at in range(0, len(content) - 3, 4)} if content[18:20] == b"\xb7\x00" else set()
+    found = set()
+    for one in toolkits:
+        number = 1000 * one.major + 10 * one.minor
+        if words:
+            there = any((0x52800000 | number << 5 | to).to_bytes(4, "little") in words for to in range(31))
+        else:
+            there = re.search(rb"[\xb8-\xbf]" + re.escape(number.to_bytes(4, "little")), content) is not None
+        if there:
+            found.add(f"{one.major}.{one.minor}")
+    return sorted(found, key=Version)
+
+
+def architectures(pieces: Iterable[bytes], _toolkits: Collection[Version]) -> list[str]:
+    """The architectures that the compiler was told, as `sm_90` and `compute_90`: the longest such list in the file."""
+    rest, longest = b"", b""
+    for piece in pieces:
+        text = rest + piece
+        longest = max([longest, *_FLAGS.findall(text)], key=len)
+        rest = text[-_LONGEST:]
+    return longest.rstrip(b"\x00").decode().split()
+
+
+HOLDS: Mapping[str, Callable[[Iterable[bytes], Collection[Version]], list[str]]] = {
+    "toolkit": toolkit,
+    "architectures": architectures,
+}
+"""What a recipe may say that a file holds."""

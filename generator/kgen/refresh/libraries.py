@@ -39,10 +39,10 @@ def page_fits(files: Sequence[IndexFile], frame: Frame) -> dict[str, list[Librar
     """The stable releases of a library, by version; those without a wheel for any platform are left out."""
     found = {}
     for version, wheels in by_version(files).items():
-        day = first_day(wheels)
+        binary = [file for file in wheels if file.tags != NO_WHEEL]
+        day = first_day(binary)  # an installer that looks no further than a day sees no wheel before it
         if version.is_prerelease or version.local is not None or day is None:
             continue
-        binary = [file for file in wheels if file.tags != NO_WHEEL]
         any_python = all(map(is_for_any_python, binary))
         groups: dict[tuple[str, ...], dict[str, str]] = {}
         for platform, serves in fit_of(wheels, frame.targets, frame.minors).items():

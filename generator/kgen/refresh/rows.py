@@ -617,7 +617,7 @@ def compare(
         against.append(Contradiction(f"{recipe.name} {own}", *text))
     builds = [build for build in release.get("build", ()) if "local" not in build]
     fits = [_fit_of_build(build, releases, frame) for build in builds]
-    for position, (build, fit) in enumerate(zip(builds, fits, strict=True)):
+    for build, fit in zip(builds, fits, strict=True):
         if fit is None:
             continue
         for platform, glibc in build["platforms"].items():
@@ -644,7 +644,6 @@ def compare(
         if own >= recipe.since and set(common) > taken and taken == set(build["pythons"]):
             place = [index for index, one in enumerate(release["build"]) if one is build][0]  # noqa: RUF015
             gains.append(Gain(place, tuple(common)))
-        del position
     return against, gains
 
 
@@ -655,8 +654,10 @@ def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: Frame) ->
         requirement = parse(text)
         name = canonicalize_name(requirement.name)
         pinned = [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
-        if name not in releases or not pinned or pinned[0].endswith(".*"):
+        if not pinned or pinned[0].endswith(".*"):
             continue
+        if name not in releases:  # its page was not asked for, so nothing is known of the whole
+            return None
         files = releases[name].get(Version(pinned[0]))
         if files is None:
             return None

@@ -259,8 +259,8 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "hint: did you mean `kgen matrix refresh --check`?\nhint: kgen matrix --help"
     ),
     ("matrix",): (
-        "`kgen matrix` needs an action: show, refresh, plot\n\n"
-        "hint: kgen matrix show\nhint: kgen matrix refresh\nhint: kgen matrix plot\nhint: kgen matrix --help"
+        "`kgen matrix` needs an action: show, refresh, plot, audit\n\n"
+        "hint: kgen matrix show\nhint: kgen matrix refresh\nhint: kgen matrix plot\nhint: kgen matrix audit\nhint: kgen matrix --help"
     ),
     ("matrix", "show", "torchh"): "`torchh` is not in the matrix\n\nhint: did you mean `torch`?",
     ("lock", "jax", "--cudaa=12", "--keras", ">=3"): (

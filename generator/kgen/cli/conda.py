@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kgen.cli import console
 from kgen.explain import report
+from kgen.explain.sizes import size_text
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.formats.conda.session import CondaOutcome
@@ -29,7 +30,7 @@ def row(outcome: CondaOutcome, state: str) -> tuple[str, ...]:
         lock.cuda or "-",
         lock.cudnn or "-",
         str(len(lock.records) + len(lock.wheels)),
-        console.size(lock.size),
+        size_text(lock.size),
         f"{outcome.seconds:.1f} s",
         state,
     )

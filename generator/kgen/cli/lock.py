@@ -26,6 +26,7 @@ from kgen.cli.request import asking
 from kgen.errors import ExitStatus, OutsideError
 from kgen.explain import report
 from kgen.explain.reasons import warning_text
+from kgen.explain.sizes import size_text
 from kgen.fields import Scope
 from kgen.formats.wheels.session import Outcome, Reporter
 from kgen.matrix import origin
@@ -236,7 +237,7 @@ def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[s
         resolution.cuda or "-",
         "-" if resolution.cudnn is None else str(resolution.cudnn),
         str(len(lock.wheels)),
-        console.size(lock.size),
+        size_text(lock.size),
         f"{outcome.seconds:.1f} s",
         state,
     )

@@ -209,7 +209,7 @@ def test_conda_meta_is_read_by_names_alone(tmp_path: Path) -> None:
     for name in ("ca-certificates-2026.1.4-hbd8a1cb_0.json", "libcudnn-9.13.1.26-h0_0.json", "history", "x.json"):
         (tmp_path / "conda-meta" / name).touch()
     script = "import sys; sys.prefix = sys.argv[1]; from kgen_step import installed; print(installed.of_conda())"
-    step = Path(lockfiles.__file__).parent / "validate/step"
+    step = Path(lockfiles.__file__).parent / "validation/step"
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True, cwd=step
     )

@@ -14,8 +14,8 @@ from packaging.version import Version
 from tests.command import LOCK, Kgen
 from tests.test_validate import driver
 
-from kgen import doctor, surroundings
-from kgen.doctor import ExaminedEnvironment, Finding, SystemLibrary
+from kgen import findings, surroundings
+from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
@@ -79,7 +79,7 @@ def found(
     matrix: CompatibilityMatrix, *, machine: Host = MACHINE, one: ExaminedEnvironment = EXAMINED, **around: object
 ) -> list[Finding]:
     surrounded = AROUND._replace(**around)  # type: ignore[arg-type]
-    return list(doctor.examine(machine, surrounded, [one], matrix, LIBRARIES))
+    return list(findings.examine(machine, surrounded, [one], matrix, LIBRARIES))
 
 
 def only(findings: list[Finding]) -> Finding:
@@ -96,7 +96,7 @@ def test_what_is_no_longer_supported_is_said_with_the_day(matrix: CompatibilityM
     other = JAX._replace(environment="keras2-tensorflow-cpu", backends=("keras2-tensorflow",), accelerator="cpu")
     examined = [EXAMINED._replace(lock=old), EXAMINED._replace(lock=other), EXAMINED]
     notes = [
-        one for one in doctor.examine(MACHINE, AROUND, examined, matrix, LIBRARIES) if "last supported" in one.what
+        one for one in findings.examine(MACHINE, AROUND, examined, matrix, LIBRARIES) if "last supported" in one.what
     ]
     assert [(one.what, one.environments) for one in notes] == [
         ("multi-backend Keras 2 was last supported on 2020-04-30", ("keras2-theano-cpu", "keras2-tensorflow-cpu")),
@@ -154,12 +154,12 @@ class TestDriver:
 class TestGpu:
     def test_one_that_the_build_has_no_code_for(self, matrix: CompatibilityMatrix) -> None:
         old = Gpu(name="Tesla K80", capability=Version("3.7"), memory_bytes=0)
-        findings = found(matrix, machine=MACHINE._replace(gpus=(old,)))
-        assert [one.what for one in findings] == [
+        several = found(matrix, machine=MACHINE._replace(gpus=(old,)))
+        assert [one.what for one in several] == [
             "jax 0.12.0.1 has no code for the Tesla K80 (compute capability 3.7)",
             "cuDNN 9.10.2.21 does not serve the Tesla K80 (compute capability 3.7)",
         ]
-        assert findings[0].fix == "kgen lock jax --cuda auto --gpu 3.7"
+        assert several[0].fix == "kgen lock jax --cuda auto --gpu 3.7"
 
     def test_cudnn_has_dropped_it(self, matrix: CompatibilityMatrix) -> None:
         lock = JAX._replace(cudnn="9.13.1.26")
@@ -315,8 +315,8 @@ class TestDisk:
 def test_what_concerns_several_is_said_once(matrix: CompatibilityMatrix) -> None:
     other = EXAMINED._replace(lock=JAX._replace(environment="other-cuda12"))
     machine = MACHINE._replace(driver=None, gpus=())
-    findings = doctor.examine(machine, AROUND, [EXAMINED, other], matrix, LIBRARIES)
-    assert [one.environments for one in findings] == [("jax-cuda12", "other-cuda12")]
+    found = findings.examine(machine, AROUND, [EXAMINED, other], matrix, LIBRARIES)
+    assert [one.environments for one in found] == [("jax-cuda12", "other-cuda12")]
 
 
 class TestSurroundings:
@@ -355,7 +355,7 @@ class TestSurroundings:
         (tmp_path / ".bashrc").write_text("# KERAS_BACKEND=no\n\nexport KERAS_BACKEDN=jax\n")
         (tmp_path / ".config/fish").mkdir(parents=True)
         (tmp_path / ".config/fish/config.fish").write_text("set -gx KERAS_BACKEND torch\n")
-        places = surroundings.gather(doctor.VARIABLES).set_in
+        places = surroundings.gather(findings.VARIABLES).set_in
         assert places["KERAS_BACKEDN"] == (f"{tmp_path.resolve()}/.bashrc:3",)
         assert places["KERAS_BACKEND"] == (f"{tmp_path.resolve()}/.config/fish/config.fish:1",)
 

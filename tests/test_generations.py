@@ -40,7 +40,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.resolve import solve
-from kgen.validate.diagnosis import diagnose
+from kgen.validation.diagnosis import diagnose
 
 CUDA_11, CUDA_12 = Accelerator(cuda=11), Accelerator(cuda=12)
 

@@ -23,7 +23,7 @@ from tests.command import Kgen, Result
 from kgen import lockfiles
 from kgen.emitters.hooks import render_hooks
 from kgen.formats import environment
-from kgen.validate import receipts, running
+from kgen.validation import receipts, running
 
 FAKES = Path(__file__).parent / "fakes"
 _SCHEMA = json.loads((running.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))

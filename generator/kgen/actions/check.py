@@ -238,7 +238,7 @@ class _Check:
     def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
         if not os.path.lexists(environment.folder / "receipts"):
             return
-        from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none
+        from kgen.validation import receipts  # noqa: PLC0415 - slow to import, and most environments have none
 
         for receipt in receipts.find(environment.folder):
             if receipt.stale:

@@ -1,4 +1,4 @@
-"""Examine this machine for what breaks locked environments: facts are gathered here, and judged in `kgen.doctor`."""
+"""Examine this machine for what breaks locked environments: facts are gathered here, and judged in `kgen.findings`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import condafiles, doctor, host, lockfiles, surroundings, uvtool
+from kgen import condafiles, findings, host, lockfiles, surroundings, uvtool
 from kgen.actions import sync
-from kgen.doctor import ExaminedEnvironment, Finding
 from kgen.errors import KgenError, UsageError
+from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.host import Host
@@ -17,7 +17,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.accelerator import Accelerator
 from kgen.model.lockfile import Lockfile
-from kgen.validate import pins
+from kgen.validation import pins
 
 
 class DoctorResult(NamedTuple):
@@ -68,11 +68,11 @@ def examine(
     examined = list(_examined(sources, matrix))
     machine = host.inspect()
     libraries = {
-        f"lib{stem}": doctor.SystemLibrary(row["title"], tuple(row["packages"]))
+        f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"]))
         for stem, row in pins.libraries().items()
     }
-    findings = doctor.examine(machine, surroundings.gather(doctor.VARIABLES), examined, matrix, libraries)
-    return DoctorResult(machine, tuple(one.lock.environment for one in examined), findings)
+    found = findings.examine(machine, surroundings.gather(findings.VARIABLES), examined, matrix, libraries)
+    return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 
 def locked_here(root: Path, *, conda: bool = False) -> tuple[str, ...]:

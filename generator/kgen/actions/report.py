@@ -25,7 +25,7 @@ from kgen.solver.explanation import explain
 from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
 from kgen.templates import render
-from kgen.validate import receipts
+from kgen.validation import receipts
 
 
 class ReportPage(NamedTuple):

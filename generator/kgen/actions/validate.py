@@ -19,10 +19,10 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
-from kgen.validate import receipts, reference
-from kgen.validate.judge import Outcome, Verdict, judge, skipped
-from kgen.validate.receipts import Receipt
-from kgen.validate.running import Subject, observe
+from kgen.validation import receipts, reference
+from kgen.validation.judge import Outcome, Verdict, judge, skipped
+from kgen.validation.receipts import Receipt
+from kgen.validation.running import Subject, observe
 
 _NO_GPU = "no GPU here"
 
@@ -100,7 +100,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         trajectories: how many were compared.
-        distance: of the two that are farthest apart, as :func:`kgen.validate.reference.apart` measures it.
+        distance: of the two that are farthest apart, as :func:`kgen.validation.reference.apart` measures it.
         pair: these two, each as `environment/backend`.
     """
 

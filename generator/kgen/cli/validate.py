@@ -30,8 +30,8 @@ from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, CondaAlone, Envs, Json, argument, one_of, option, seconds
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
-from kgen.validate.judge import Fault, Outcome, Verdict
-from kgen.validate.receipts import Receipt
+from kgen.validation.judge import Fault, Outcome, Verdict
+from kgen.validation.receipts import Receipt
 
 _TRAINING = "How it is trained"
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kgen.validate import pins, reference
-from kgen.validate.diagnosis import NOTHING, Diagnosis, diagnose
-from kgen.validate.pins import Difference, Mismatch
-from kgen.validate.reference import TOLERANCES, Distance
-from kgen.validate.running import Observation, Subject
+from kgen.validation import pins, reference
+from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
+from kgen.validation.pins import Difference, Mismatch
+from kgen.validation.reference import TOLERANCES, Distance
+from kgen.validation.running import Observation, Subject
 
 
 class Outcome(enum.Enum):

@@ -184,7 +184,10 @@ numpy-cpu: Python 3.11, linux-64
         assert result.stderr.startswith(
             "error: both-cuda13: the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64\n"
         )
-        assert "\n\nhint: --cuda 12 gives tensorflow 2.20.0, torch 2.10.0\n" in result.stderr
+        assert (
+            f"\n\nhint: kgen solve tensorflow torch --together both --cuda 12 --python {PYTHON} --platform linux-64"
+            " --exclude-newer 2026-11-20   # gives tensorflow 2.20.0, torch 2.10.0\n" in result.stderr
+        )
         data = inside(*words, "--json")
         assert data.status == 3
         assert data.stderr == result.stderr
@@ -365,7 +368,7 @@ class TestNoSolution:
 error: numpy-cpu: there is no NumPy for the CPU and Python 3.11 that fits the request
   you asked for numpy==99 (--require)
 
-hint: --require 'numpy==2.4.6' gives numpy 2.4.6
+hint: kgen lock numpy --cpu --python 3.11 --platform linux-64 --require numpy==2.4.6 --exclude-newer 2026-11-20   # gives numpy 2.4.6
 {NOT_LOCKED}""",
         )
 

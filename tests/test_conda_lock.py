@@ -279,7 +279,7 @@ class TestUpgrades:
 class TestRefusedAtOnce:
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
-        planned = Plan(settings=Settings(root=tmp_path), requests=(), notes=())
+        planned = Plan(Settings(root=tmp_path), (), (), written=Settings(root=tmp_path))
         with pytest.raises(UsageError) as caught:
             action.asked(planned, flag=True, channels=False)
         assert caught.value.message == "conda locks need py-rattler, which is not installed"

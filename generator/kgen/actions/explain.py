@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import fields, lockfiles
+from kgen import fields, lockfiles, settings
 from kgen.actions import plan
-from kgen.actions.plan import RequestFlags
+from kgen.actions.plan import Plan, RequestFlags
 from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.project import find_root
+from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
 from kgen.solver.resolve import own_index_gain, solve
@@ -35,11 +37,15 @@ class ExplainResult(NamedTuple):
         explained: the environments that can be had.
         conflicts: those that cannot.
         notes: choices that were made for the user.
+        form: what flags and settings ask for beside a request: field -> value.
+        written: the settings without the flags.
     """
 
     explained: tuple[ExplainedResolution, ...]
     conflicts: tuple[Conflict, ...]
     notes: tuple[str, ...]
+    form: Mapping[str, object]
+    written: Settings
 
 
 def explain(
@@ -57,7 +63,7 @@ def explain(
         UsageError: what is asked makes no sense, or no environment has the package.
         SettingsError: the settings or a lock cannot be read.
     """
-    requests, notes = _requests(asked, matrix, folder)
+    requests, planned = _requests(asked, matrix, folder)
     answers = [solve(matrix, request) for request in requests]
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = tuple(answer for answer in answers if isinstance(answer, Conflict))
@@ -73,7 +79,9 @@ def explain(
             for one in found
             if one.explanations
         ]
-    return ExplainResult(tuple(found), conflicts, notes)
+    if planned is None:
+        return ExplainResult(tuple(found), conflicts, (), {}, settings.read(find_root(folder), matrix))
+    return ExplainResult(tuple(found), conflicts, planned.notes, planned.form, planned.written)
 
 
 def _unknown(name: str, solved: list[Resolution]) -> KgenError:
@@ -87,7 +95,7 @@ def _unknown(name: str, solved: list[Resolution]) -> KgenError:
 
 def _requests(
     asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path
-) -> tuple[list[EnvironmentRequest], tuple[str, ...]]:
+) -> tuple[list[EnvironmentRequest], Plan | None]:
     """What is to be explained: locked environments by their whole names, the rest as `solve` has it."""
     root = find_root(folder)
     locked = {one.name: one for one in lockfiles.environments(root)}
@@ -95,9 +103,9 @@ def _requests(
     requests = [_recorded(path, matrix) for environment in named for path in environment.platforms.values()]
     others = [name for name in asked.names if name not in locked]
     if named and not others:
-        return requests, ()
+        return requests, None
     planned = plan.make(asked._replace(names=tuple(others)), matrix, folder)
-    return [*requests, *planned.requests], planned.notes
+    return [*requests, *planned.requests], planned
 
 
 def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen.actions import plan
-from kgen.actions.plan import RequestFlags
+from kgen.actions.plan import Plan, RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.solver.resolve import own_index_gain
@@ -19,12 +19,12 @@ class SolveResult(NamedTuple):
     Attributes:
         answers: for each environment on each platform its resolution, or why there is none.
         gains: for each answer what a framework's own index would add to it; None where it adds nothing.
-        notes: choices that were made for the user.
+        plan: what was asked, with choices that were made for the user.
     """
 
     answers: tuple[Resolution | Conflict, ...]
     gains: tuple[Suggestion | None, ...]
-    notes: tuple[str, ...]
+    plan: Plan
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
@@ -56,4 +56,4 @@ def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Sol
     planned = plan.make(asked, matrix, folder)
     answers = tuple(solve_request(matrix, request) for request in planned.requests)
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
-    return SolveResult(answers, gains, planned.notes)
+    return SolveResult(answers, gains, planned)

@@ -19,6 +19,7 @@ from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import explanation, report
+from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
 from kgen.matrix import origin
 
@@ -40,15 +41,17 @@ def run(
 ) -> ExitStatus:
     """Solve each environment and explain the answers; one that is locked, by its own request and versions."""
     result = action.explain(asked, origin.current(), Path.cwd(), newest=newest)
-    conflicts = result.conflicts
+    conflicts, form = result.conflicts, CommandForm(values=result.form, written=result.written)
     if json:
-        data = {"environments": [explanation.data(*one) for one in result.explained]}
-        console.data({**data, **({"conflicts": [report.conflict_data(one) for one in conflicts]} if conflicts else {})})
+        data = {"environments": [explanation.data(*one, form) for one in result.explained]}
+        console.data(
+            {**data, **({"conflicts": [report.conflict_data(one, form) for one in conflicts]} if conflicts else {})}
+        )
     elif result.explained:
-        console.result("\n\n".join(explanation.text(*one) for one in result.explained))
+        console.result("\n\n".join(explanation.text(*one, form) for one in result.explained))
         for note in result.notes:
             console.say(f"\nnote: {note}")
     for conflict in conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
-        console.hints(report.hints(conflict))
+        console.hints(report.hints(conflict, form))
     return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE

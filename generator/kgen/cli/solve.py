@@ -18,6 +18,7 @@ from kgen.cli.options import Json
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import report
+from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
 from kgen.matrix import origin
 
@@ -26,23 +27,26 @@ from kgen.matrix import origin
 def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
     """Solve each environment and print the answers."""
     result = solve(asked, origin.current(), Path.cwd())
+    form = CommandForm(values=result.plan.form, written=result.plan.written)
     if json:
-        console.data(_data(result))
+        console.data(_data(result, form))
     else:
         if result.solved:
             console.result("\n\n".join(report.solution_text(*one) for one in result.solved))
-        for note in result.notes:
+        for note in result.plan.notes:
             console.say(f"note: {note}")
     for conflict in result.conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
-        console.hints(report.hints(conflict))
+        console.hints(report.hints(conflict, form))
     return ExitStatus.NO_SOLUTION if result.conflicts else ExitStatus.DONE
 
 
-def _data(result: SolveResult) -> dict[str, object]:
+def _data(result: SolveResult, form: CommandForm) -> dict[str, object]:
     """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
-    solutions = [{**report.solution_data(answer), **report.gain_data(answer, gain)} for answer, gain in result.solved]
-    conflicts = [report.conflict_data(answer) for answer in result.conflicts]
+    solutions = [
+        {**report.solution_data(answer), **report.gain_data(answer, gain, form)} for answer, gain in result.solved
+    ]
+    conflicts = [report.conflict_data(answer, form) for answer in result.conflicts]
     if len(result.answers) == 1:
         return {"solution": solutions[0]} if solutions else {"conflict": conflicts[0]}
     return {"solutions": solutions, **({"conflicts": conflicts} if conflicts else {})}

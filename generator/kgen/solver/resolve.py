@@ -135,7 +135,7 @@ def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Sugge
     if found is None or any(found.packages[name] < resolution.packages[name] for name in frameworks):
         return None
     newer = {name: str(found.packages[name]) for name in frameworks if found.packages[name] > resolution.packages[name]}
-    return Suggestion(changes=(suggest.OWN_INDEX,), gives=newer) if newer else None
+    return Suggestion((suggest.OWN_INDEX,), newer, (found.request,)) if newer else None
 
 
 def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Resolution) -> bool:

@@ -143,16 +143,16 @@ def _revision(revision: str, root: Path) -> Locks:
     """The locks as git has them in a revision."""
     if revision.startswith("-"):
         raise UsageError(
-            f"`{shown(revision)}` is no file, no folder and no revision of git", hints=["kgen diff --help"]
+            f"`{shown(revision)}` is not a file, a folder or a revision of git", hints=["kgen diff --help"]
         )
     if not gittool.is_repository(root):
         raise UsageError(
-            f"`{shown(revision)}` is no file and no folder, and {root} is in no git repository",
+            f"`{shown(revision)}` is not a file or a folder, and {root} is not in a git repository",
             hints=["name two locks or two folders: kgen diff A B"],
         )
     if not gittool.has_revision(root, revision):
         raise UsageError(
-            f"`{shown(revision)}` is no file, no folder and no revision of this repository",
+            f"`{shown(revision)}` is not a file, a folder or a revision of this repository",
             hints=["git log --oneline says which revisions there are"],
         )
     every = gittool.files(root, revision, LOCKS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
     from kgen.model.lockfile import Lockfile
 
 Reporter = Callable[[str], None]
-"""What is told the stage that a piece of work is in."""
+"""Called with the stage that a piece of work is in."""
 
 SHARE = "share/kgen"
 """The folder in an environment that holds what kgen put there."""

@@ -300,6 +300,6 @@ def test_a_python_that_nobody_asked_for_does_not_stand_in_the_way(matrix: Compat
     )
     answer = solve(matrix, request)
     assert isinstance(answer, Conflict)
-    assert answer.suggestions[0] == Suggestion(
-        changes=(Change(RequestField.ACCELERATOR, "12"),), gives={"torch": "2.10.0"}
-    )
+    first = answer.suggestions[0]
+    assert first == Suggestion((Change(RequestField.ACCELERATOR, "12"),), {"torch": "2.10.0"}, first.requests)
+    assert [one.accelerator for one in first.requests] == [Accelerator(cuda=12)]

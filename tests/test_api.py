@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pkgutil
 import subprocess
 import sys
 import types
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.command import PYTHON, Kgen
+from tests.test_validate import FAKES, lock, put_on_disk
 
 import kgen as api
 
@@ -85,6 +88,84 @@ def test_importing_kgen_imports_nothing_else() -> None:
         _ = api.nothing
 
 
+def test_no_module_hides_a_function() -> None:
+    """`import kgen.x` puts the module `x` in the place of `kgen.x`, whoever imports it."""
+    modules = {module.name for module in pkgutil.iter_modules(api.__path__)}
+    assert not modules & set(api.__all__)
+
+
+def test_everything_offered_is_documented() -> None:
+    for name in api.__all__:
+        documented = getattr(api, name).__doc__
+        assert documented, name
+    for name in ("solve", "lock", "check", "validate", "doctor", "diff", "export", "read_lock"):
+        assert "Returns:" in getattr(api, name).__doc__, name
+        assert "Raises:" in getattr(api, name).__doc__, name
+
+
+@pytest.fixture(name="training")
+def training_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose NumPy environment is locked and on disk, with the fake Keras on its path."""
+    lock(project, "numpy-cpu")
+    put_on_disk(project, "numpy")
+    monkeypatch.setenv("PYTHONPATH", str(FAKES))
+    return project
+
+
+def test_validate_gives_verdicts_and_receipts(training: Path) -> None:
+    stages: list[tuple[str, str]] = []
+    result = api.validate(root=training, progress=lambda target, stage: stages.append((target.name, stage)))
+    (one,) = result.validations
+    assert (result.status, one.error, one.target.device) == (0, None, "cpu")
+    assert {name: verdict.outcome.value for name, verdict in one.verdicts.items()} == {"numpy": "passed"}
+    assert one.receipt == training / "locks/numpy-cpu/receipts/cpu.json"
+    assert one.receipt.is_file()
+    assert stages[-1] == ("numpy-cpu", "passed")
+    assert result.agreement is None
+
+
+def test_what_fails_is_a_value(training: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that cannot be installed does not keep the others from being validated."""
+    lock(training, "jax-cpu", packages={"not-there": "1.0"})
+    result = api.validate(root=training)
+    failed, passed = result.validations
+    assert (failed.target.name, failed.installed) == ("jax-cpu", False)
+    assert isinstance(failed.error, api.KgenError)
+    assert (passed.error, passed.verdicts["numpy"].outcome.value) == (None, "passed")
+    assert result.status == failed.error.status != 0
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(api.KgenError, match="unknown device `tpu`"):
+        api.validate(root=training, options=api.ValidateOptions(device="tpu"))
+    with pytest.raises(api.KgenError, match="`--python` needs the one environment"):
+        api.validate(root=training, options=api.ValidateOptions(python=sys.executable))
+
+
+def test_doctor_gives_findings(training: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    result = api.doctor(root=training)
+    assert result.environments == ("numpy-cpu",)
+    assert [(one.kind, one.fix) for one in result.faults] == [("fault", "unset KERAS_BACKEND")]
+    monkeypatch.delenv("KERAS_BACKEND")
+    assert api.doctor(["numpy"], root=training).faults == ()
+
+
+def test_diff_gives_changes(training: Path, tmp_path: Path) -> None:
+    other = lock(tmp_path, "numpy-cpu", packages={"numpy": "1.0"})
+    (found,) = api.diff(str(other), str(training / "locks" / "numpy-cpu"), root=training)
+    assert (found.state, [(one.what, one.before, one.direction) for one in found.changes]) == (
+        "changed",
+        [("numpy", "1.0", "up")],
+    )
+    assert api.diff(str(other), str(other), root=training) == ()
+
+
+def test_export_gives_what_the_command_prints(kgen: Kgen, training: Path) -> None:
+    text = api.export("requirements", "numpy", root=training)
+    assert f"{text}\n" == kgen("export", "requirements", "numpy").stdout
+    with pytest.raises(api.KgenError, match="unknown format `dockerfil`"):
+        api.export("dockerfil", "numpy", root=training)
+
+
 def blocks() -> list[str]:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## From Python\n")[2].partition("\n## ")[0]
@@ -94,8 +175,8 @@ def blocks() -> list[str]:
 def test_the_examples_of_the_readme(
     kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first and the last are run as they stand; nox is played by a recorder, as it is no tool of this project."""
-    solving, sessions, checking = blocks()
+    """All are run as they stand; nox is played by a recorder, as it is no tool of this project."""
+    solving, sessions, checking, _ = blocks()
     monkeypatch.chdir(project)
     exec(solving, {})  # noqa: S102 - what the README says is to be run
     printed = capsys.readouterr().out.splitlines()
@@ -121,3 +202,14 @@ def test_the_examples_of_the_readme(
     space = {}
     exec(checking, space)  # noqa: S102 - as above
     space["test_the_locks_are_what_the_settings_ask_for"]()
+
+
+def test_the_example_that_trains(training: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(training)
+    space: dict[str, Any] = {}
+    exec(blocks()[3], space)  # noqa: S102 - what the README says is to be run
+    space["test_every_locked_environment_trains"]()
+    assert (training / "locks/numpy-cpu/receipts/cpu.json").is_file()
+    monkeypatch.setenv("PYTHONPATH", os.devnull)
+    with pytest.raises(AssertionError, match="numpy-cpu, numpy: "):
+        space["test_every_locked_environment_trains"]()

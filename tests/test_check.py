@@ -78,7 +78,7 @@ def test_a_lock_edited_by_hand(locked: Kgen) -> None:
         " the folder is jax-cpu\n"
     )
     (found,) = json.loads(locked("check", "jax", "--json").stdout)["findings"]
-    assert (found["kind"], found["mend"]) == ("fault", "kgen lock")
+    assert (found["kind"], found["fix"]) == ("fault", "kgen lock")
 
 
 def test_a_receipt_older_than_the_lock(locked: Kgen) -> None:
@@ -107,12 +107,12 @@ FITS = f'backends = ["jax", "numpy"]\npython = "{PYTHON}"\nplatforms = ["linux-6
 
 
 def found(kgen: Kgen, *words: str) -> list[tuple[str, str, str]]:
-    """The faults as (reason, environment, mend); each says what, and the exit status fits."""
+    """The faults as (reason, environment, fix); each says what, and the exit status fits."""
     done = kgen("check", "--json", *words)
     findings = [one for one in json.loads(done.stdout)["findings"] if one["kind"] == "fault"]
     assert done.status == (1 if findings else 0), done.stderr
-    assert all(one["what"] and one["path"].startswith("locks/") and one["mend"] for one in findings)
-    return [(one["reason"], one["environment"], one["mend"]) for one in findings]
+    assert all(one["what"] and one["path"].startswith("locks/") and one["fix"] for one in findings)
+    return [(one["reason"], one["environment"], one["fix"]) for one in findings]
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ tensorflow-cuda12: conda-forge has no build of TensorFlow for this
             == """\
 jax-cuda12: conda-forge has no packages for this on linux-64
   you asked for no-such-thing >=2 (dependencies)
-dropping `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
+kgen solve jax --cuda 12 --python 3.12 --platform linux-64   # gives jax 0.9.2, keras 3.15.0"""
         )
         assert "No candidates were found for no-such-thing" in outcome.tree
 
@@ -186,13 +186,13 @@ dropping `no-such-thing>=2` gives jax 0.9.2, keras 3.15.0"""
         outcome = session.full(ask("torch", driver=DriverVersion("470.42.01")))
         text = told(outcome)
         assert "you asked for a driver for CUDA 11.2 (--driver)" in text
-        assert "dropping `--driver 470.42.01` gives pytorch 2.12.0" in text
+        assert "kgen solve torch --cuda 12 --python 3.12 --platform linux-64   # gives pytorch 2.12.0" in text
 
     @pytest.mark.parametrize(("flag", "as_of"), [("--exclude-newer", False), ("--as-of", True)])
     def test_a_cutoff_that_is_too_early(self, session: CondaSession, flag: str, *, as_of: bool) -> None:
         text = told(session.full(ask("jax", cutoff=datetime.date(2020, 1, 1), as_of=as_of)))
         assert f"nothing published after 2020-01-01 ({flag})" in text
-        assert f"dropping `{flag}` gives jax 0.9.2" in text
+        assert "kgen solve jax --cuda 12 --python 3.12 --platform linux-64   # gives jax 0.9.2" in text
 
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")

@@ -279,7 +279,7 @@ class TestUpgrades:
 class TestRefusedAtOnce:
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
-        planned = Plan(settings=Settings(root=tmp_path), requests=(), notes=())
+        planned = Plan(Settings(root=tmp_path), (), (), written=Settings(root=tmp_path))
         with pytest.raises(UsageError) as caught:
             action.asked(planned, flag=True, channels=False)
         assert caught.value.message == "conda locks need py-rattler, which is not installed"
@@ -449,7 +449,8 @@ class TestChannelsOutOfOrder:
         assert result.status == 3
         assert files(project, "jax-cuda13") == {"pylock.linux-64.toml"}
         assert "  jax-cuda13 needs jaxlib * cuda13*\n" in result.stderr
-        assert "hint: --cuda 12 gives jax 0.9.2, keras 3.15.0" in result.stderr
+        command = f"kgen lock jax --cuda 12 --python {MINOR} --platform linux-64 --channel http://[INDEX] --conda"
+        assert f"hint: {command}   # gives jax 0.9.2, keras 3.15.0\n" in result.stderr
         data = json.loads(conda(*ASK, "jax", "--cuda", "13", "--channel", served.url, "--json").stdout)
         assert "cuda13" in data["conda"][0]["tree"]
 

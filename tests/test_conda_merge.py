@@ -120,7 +120,7 @@ class TestMerge:
         said = branches.merge(status=1)
         for name in ("conda-lock.yml", "conda-records.json"):
             path = f"{FOLDER}/{name}"
-            assert f"{path}: not merged: the two sides were asked for something else (request)\n" in said
+            assert f"{path}: not merged: the two sides were locked for different requests (request)\n" in said
             assert "<<<<<<< ours" in (branches.folder / path).read_text()
         assert "hint: merge the settings, then `kgen lock --merge`\n" in said
 

@@ -156,9 +156,9 @@ class TestDoctor:
     def test_it_needs_no_interpreter(self, validate: Kgen, tmp_path: Path) -> None:
         done = validate("doctor", NAME, HOME=str(tmp_path), PYTHONPATH="")
         assert done.status == 0
-        assert done.stdout.endswith(f"\n\n{NAME}: nothing here will break it\n")
+        assert done.stdout.endswith(f"\n\n{NAME}: no faults\n")
         both = validate("doctor", HOME=str(tmp_path), PYTHONPATH="")
-        assert both.stdout.endswith(f"numpy-cpu, {NAME}: nothing here will break it\n")
+        assert both.stdout.endswith(f"numpy-cpu, {NAME}: no faults\n")
 
     def test_a_path_that_shadows(self, validate: Kgen) -> None:
         done = validate("doctor", "--conda", "numpy")
@@ -166,14 +166,14 @@ class TestDoctor:
         assert f"fault: PYTHONPATH has another jax, keras\n  in:    {NAME}\n" in done.stdout
 
     def test_the_cuda_of_the_conda_lock(self, conda: Kgen, tmp_path: Path, served: ChannelServer, driver: Path) -> None:
-        """Driver 535 is too old for CUDA 13 from conda as well, and what mends it is a lock for conda."""
+        """Driver 535 is too old for CUDA 13 from conda as well, and what fixes it is a lock for conda."""
         good(conda(*ASK, "torch", "--cuda", "13", "--channel", served.url))
         done = conda("doctor", "torch-cuda13-conda", HOME=str(tmp_path), LD_LIBRARY_PATH=str(driver))
         assert done.status == 1
         (fault,) = re.findall(r"^fault: (the driver.*)\n  in:    (.*)$", done.stdout, re.MULTILINE)
         assert re.fullmatch(r"the driver 535.183.01 is older than 580, which CUDA 13.0 needs", fault[0])
         assert fault[1] == "torch-cuda13-conda"
-        assert "  mend:  kgen lock torch --conda --cuda auto --driver 535.183.01" in done.stdout
+        assert "  fix:   kgen lock torch --conda --cuda auto --driver 535.183.01" in done.stdout
 
     def test_another_cudnn(self, conda: Kgen, tmp_path: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cuda", "12", "--channel", served.url))
@@ -209,7 +209,7 @@ def test_conda_meta_is_read_by_names_alone(tmp_path: Path) -> None:
     for name in ("ca-certificates-2026.1.4-hbd8a1cb_0.json", "libcudnn-9.13.1.26-h0_0.json", "history", "x.json"):
         (tmp_path / "conda-meta" / name).touch()
     script = "import sys; sys.prefix = sys.argv[1]; from kgen_step import installed; print(installed.of_conda())"
-    step = Path(lockfiles.__file__).parent / "validate/step"
+    step = Path(lockfiles.__file__).parent / "validation/step"
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True, cwd=step
     )

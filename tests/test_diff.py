@@ -114,7 +114,7 @@ def test_the_same_versions_and_other_files(kgen: Kgen, project: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("HEAD",), "`HEAD` is no file and no folder, and [TEMP]/project is in no git repository"),
+        (("HEAD",), "`HEAD` is not a file or a folder, and [TEMP]/project is not in a git repository"),
         (("locks", "."), "there are no locks in locks"),
     ],
 )
@@ -131,7 +131,7 @@ def test_no_such_revision(kgen: Kgen, repository: Path) -> None:
     assert done == Result(
         2,
         "",
-        "error: `nowhere` is no file, no folder and no revision of this repository\n\n"
+        "error: `nowhere` is not a file, a folder or a revision of this repository\n\n"
         "hint: git log --oneline says which revisions there are\n",
     )
 

@@ -14,8 +14,8 @@ from packaging.version import Version
 from tests.command import LOCK, Kgen
 from tests.test_validate import driver
 
-from kgen import doctor, surroundings
-from kgen.doctor import Finding, Patient, SystemLibrary
+from kgen import findings, surroundings
+from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
@@ -70,14 +70,16 @@ JAX = Lockfile(
     ),
 )
 CPU = JAX._replace(environment="jax-cpu", accelerator="cpu", cuda=None, cudnn=None, driver=None)
-PATIENT = Patient(lock=JAX, prefix=Path("/p/.kgen/envs/jax-cuda12"), whole=True, interpreter=None, free=10**12)
+EXAMINED = ExaminedEnvironment(
+    lock=JAX, prefix=Path("/p/.kgen/envs/jax-cuda12"), whole=True, interpreter=None, free=10**12
+)
 
 
 def found(
-    matrix: CompatibilityMatrix, *, machine: Host = MACHINE, patient: Patient = PATIENT, **around: object
+    matrix: CompatibilityMatrix, *, machine: Host = MACHINE, one: ExaminedEnvironment = EXAMINED, **around: object
 ) -> list[Finding]:
     surrounded = AROUND._replace(**around)  # type: ignore[arg-type]
-    return list(doctor.examine(machine, surrounded, [patient], matrix, LIBRARIES))
+    return list(findings.examine(machine, surrounded, [one], matrix, LIBRARIES))
 
 
 def only(findings: list[Finding]) -> Finding:
@@ -92,9 +94,9 @@ def test_a_machine_on_which_all_is_well(matrix: CompatibilityMatrix) -> None:
 def test_what_is_no_longer_supported_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
     old = JAX._replace(environment="keras2-theano-cpu", backends=("keras2-theano-pymc",), accelerator="cpu")
     other = JAX._replace(environment="keras2-tensorflow-cpu", backends=("keras2-tensorflow",), accelerator="cpu")
-    patients = [PATIENT._replace(lock=old), PATIENT._replace(lock=other), PATIENT]
+    examined = [EXAMINED._replace(lock=old), EXAMINED._replace(lock=other), EXAMINED]
     notes = [
-        one for one in doctor.examine(MACHINE, AROUND, patients, matrix, LIBRARIES) if "last supported" in one.what
+        one for one in findings.examine(MACHINE, AROUND, examined, matrix, LIBRARIES) if "last supported" in one.what
     ]
     assert [(one.what, one.environments) for one in notes] == [
         ("multi-backend Keras 2 was last supported on 2020-04-30", ("keras2-theano-cpu", "keras2-tensorflow-cpu")),
@@ -108,14 +110,14 @@ class TestDriver:
         finding = only(found(matrix, machine=MACHINE._replace(driver=DriverVersion("470.223.02"))))
         assert finding.kind == "fault"
         assert finding.what == "the driver 470.223.02 is older than 525.60.13, which CUDA 12.8 needs"
-        assert finding.mend == (
+        assert finding.fix == (
             "kgen lock jax --cuda auto --driver 470.223.02   # or: sudo apt-get install nvidia-driver"
         )
 
     def test_none_for_a_gpu_that_is_there(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=())))
         assert finding.what == "there is an NVIDIA GPU, and no driver for it"
-        assert finding.mend == "sudo apt-get install nvidia-driver"
+        assert finding.fix == "sudo apt-get install nvidia-driver"
 
     def test_no_gpu_at_all(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), gpu_hardware=False))
@@ -123,52 +125,52 @@ class TestDriver:
         assert finding.kind == "fault"
 
     @pytest.mark.parametrize(
-        ("container", "mend"),
+        ("container", "fix"),
         [
             ("docker", "docker run --gpus all …"),
             ("podman", "podman run --device nvidia.com/gpu=all …"),
             ("apptainer", "apptainer exec --nv …"),
         ],
     )
-    def test_a_container_without_the_gpu(self, matrix: CompatibilityMatrix, container: str, mend: str) -> None:
+    def test_a_container_without_the_gpu(self, matrix: CompatibilityMatrix, container: str, fix: str) -> None:
         finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), container=container))
         assert finding.what == "the container was started without a GPU: NVIDIA's driver is not in it"
-        assert finding.mend == mend
+        assert finding.fix == fix
 
     def test_that_does_not_answer(self, matrix: CompatibilityMatrix) -> None:
         note = "NVML is there and does not start: Driver/library version mismatch"
         finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=(), note=note)))
         assert finding.what == f"NVIDIA's driver does not answer: {note}"
-        assert finding.mend.startswith("nvidia-smi; ")
+        assert finding.fix.startswith("nvidia-smi; ")
 
     def test_without_a_gpu_behind_it(self, matrix: CompatibilityMatrix) -> None:
         assert only(found(matrix, machine=MACHINE._replace(gpus=()))).what == "the driver shows no GPU"
 
     def test_an_environment_for_the_cpu_needs_none(self, matrix: CompatibilityMatrix) -> None:
-        patient = PATIENT._replace(lock=CPU)
-        assert found(matrix, machine=Host(), patient=patient, gpu_hardware=False) == []
+        one = EXAMINED._replace(lock=CPU)
+        assert found(matrix, machine=Host(), one=one, gpu_hardware=False) == []
 
 
 class TestGpu:
     def test_one_that_the_build_has_no_code_for(self, matrix: CompatibilityMatrix) -> None:
         old = Gpu(name="Tesla K80", capability=Version("3.7"), memory_bytes=0)
-        findings = found(matrix, machine=MACHINE._replace(gpus=(old,)))
-        assert [one.what for one in findings] == [
+        several = found(matrix, machine=MACHINE._replace(gpus=(old,)))
+        assert [one.what for one in several] == [
             "jax 0.12.0.1 has no code for the Tesla K80 (compute capability 3.7)",
             "cuDNN 9.10.2.21 does not serve the Tesla K80 (compute capability 3.7)",
         ]
-        assert findings[0].mend == "kgen lock jax --cuda auto --gpu 3.7"
+        assert several[0].fix == "kgen lock jax --cuda auto --gpu 3.7"
 
     def test_cudnn_has_dropped_it(self, matrix: CompatibilityMatrix) -> None:
         lock = JAX._replace(cudnn="9.13.1.26")
-        findings = found(matrix, machine=MACHINE._replace(gpus=(V100,)), patient=PATIENT._replace(lock=lock))
+        findings = found(matrix, machine=MACHINE._replace(gpus=(V100,)), one=EXAMINED._replace(lock=lock))
         assert "cuDNN 9.13.1.26 does not serve the Tesla V100 (compute capability 7.0)" in [
             one.what for one in findings
         ]
 
     def test_two_of_a_kind_are_named_once(self, matrix: CompatibilityMatrix) -> None:
         lock = JAX._replace(cudnn="9.13.1.26")
-        findings = found(matrix, machine=MACHINE._replace(gpus=(V100, V100)), patient=PATIENT._replace(lock=lock))
+        findings = found(matrix, machine=MACHINE._replace(gpus=(V100, V100)), one=EXAMINED._replace(lock=lock))
         assert len(findings) == len({one.what for one in findings})
 
     @pytest.mark.parametrize("value", ["", "-1", "NoDevFiles"])
@@ -195,14 +197,14 @@ class TestLibraries:
         assert finding.kind == "fault"
         assert finding.what == "cuDNN 9.8.0 is offered, and cuDNN 9.10.2.21 is locked"
         assert finding.where == "/opt/cudnn/lib/libcudnn.so.9 (by LD_LIBRARY_PATH)"
-        assert finding.mend == "export LD_LIBRARY_PATH=/opt/mine   # and for good: /home/u/.bashrc:7"
+        assert finding.fix == "export LD_LIBRARY_PATH=/opt/mine   # and for good: /home/u/.bashrc:7"
 
     def test_another_cuda_by_the_loaders_cache_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
         library = Library("libcudart", "11.8.89", "/usr/local/cuda/lib64/libcudart.so.11.0", "ldconfig")
         finding = only(found(matrix, libraries=(library,)))
         assert finding.kind == "note"
         assert finding.what == "CUDA 11.8.89 is offered, and CUDA 12.8.90 is locked"
-        assert finding.mend.startswith("grep -rl /usr/local/cuda/lib64 /etc/ld.so.conf")
+        assert finding.fix.startswith("grep -rl /usr/local/cuda/lib64 /etc/ld.so.conf")
 
     @pytest.mark.parametrize("version", ["9.10.2", "9", None])
     def test_the_same_as_far_as_it_tells(self, matrix: CompatibilityMatrix, version: str | None) -> None:
@@ -218,7 +220,7 @@ class TestLibraries:
         variables = {"LD_LIBRARY_PATH": "/usr/local/cuda/lib64/stubs"}
         finding = only(found(matrix, libraries=(stub, real), variables=variables))
         assert finding.what == "the loader finds a stub of libcuda before the driver's own"
-        assert finding.mend == "unset LD_LIBRARY_PATH"
+        assert finding.fix == "unset LD_LIBRARY_PATH"
         assert found(matrix, libraries=(real, stub), variables=variables) == []
 
 
@@ -247,7 +249,7 @@ class TestKeras:
     def test_no_json(self, matrix: CompatibilityMatrix) -> None:
         finding = only(self.settings(matrix, None))
         assert finding.what == "Keras's settings are not JSON"
-        assert finding.mend == f"python3 -m json.tool {self.PATH}"
+        assert finding.fix == f"python3 -m json.tool {self.PATH}"
 
     def test_a_backend_set_for_everything(self, matrix: CompatibilityMatrix) -> None:
         finding = only(
@@ -259,7 +261,7 @@ class TestKeras:
         )
         assert finding.kind == "fault"
         assert finding.what == "KERAS_BACKEND=torch is set for everything that is started here"
-        assert finding.mend == "unset KERAS_BACKEND   # and for good: /home/u/.profile:3, /etc/environment:1"
+        assert finding.fix == "unset KERAS_BACKEND   # and for good: /home/u/.profile:3, /etc/environment:1"
 
     def test_the_one_of_an_active_environment_is_its_hooks(self, matrix: CompatibilityMatrix) -> None:
         active = {"KERAS_BACKEND": "torch", "KGEN_ENVIRONMENT": "torch-cpu"}
@@ -272,7 +274,7 @@ class TestKeras:
         finding = only(found(matrix, variables={name: "jax"}, set_in={name: ("/home/u/.bashrc:12",)}))
         assert finding.kind == "fault"
         assert finding.what == f"{name} is set; Keras reads KERAS_BACKEND"
-        assert finding.mend == f"sed -i 's/{name}/KERAS_BACKEND/' /home/u/.bashrc"
+        assert finding.fix == f"sed -i 's/{name}/KERAS_BACKEND/' /home/u/.bashrc"
 
     @pytest.mark.parametrize("name", ["KERAS_HOME", "KERAS_TORCH_DEVICE", "KERAS_BACKEND"])
     def test_other_names_are_not(self, matrix: CompatibilityMatrix, name: str) -> None:
@@ -293,28 +295,28 @@ class TestPython:
         assert only(found(matrix, variables={"PYTHONHOME": "/opt/python"})).what == "PYTHONHOME=/opt/python is set"
 
     def test_no_interpreter(self, matrix: CompatibilityMatrix) -> None:
-        missing = PATIENT._replace(interpreter=False)
-        assert found(matrix, patient=missing) == []
-        finding = only(found(matrix, patient=missing._replace(whole=False)))
-        assert (finding.what, finding.mend) == ("there is no CPython 3.12 on this machine", "uv python install 3.12")
+        missing = EXAMINED._replace(interpreter=False)
+        assert found(matrix, one=missing) == []
+        finding = only(found(matrix, one=missing._replace(whole=False)))
+        assert (finding.what, finding.fix) == ("there is no CPython 3.12 on this machine", "uv python install 3.12")
 
 
 class TestDisk:
     @pytest.mark.parametrize(("free", "fault"), [(7_900_000_000, True), (15_900_000_000, False)])
     def test_too_little(self, matrix: CompatibilityMatrix, free: int, *, fault: bool) -> None:
-        finding = only(found(matrix, patient=PATIENT._replace(free=free, whole=False)))
+        finding = only(found(matrix, one=EXAMINED._replace(free=free, whole=False)))
         assert (finding.kind == "fault") is fault
         assert finding.what == f"{free / 1e9:.1f} GB are free, and the environment takes 8.0 to 16.0 GB"
 
     def test_what_is_there_has_its_place(self, matrix: CompatibilityMatrix) -> None:
-        assert found(matrix, patient=PATIENT._replace(free=0)) == []
+        assert found(matrix, one=EXAMINED._replace(free=0)) == []
 
 
 def test_what_concerns_several_is_said_once(matrix: CompatibilityMatrix) -> None:
-    other = PATIENT._replace(lock=JAX._replace(environment="other-cuda12"))
+    other = EXAMINED._replace(lock=JAX._replace(environment="other-cuda12"))
     machine = MACHINE._replace(driver=None, gpus=())
-    findings = doctor.examine(machine, AROUND, [PATIENT, other], matrix, LIBRARIES)
-    assert [one.environments for one in findings] == [("jax-cuda12", "other-cuda12")]
+    found = findings.examine(machine, AROUND, [EXAMINED, other], matrix, LIBRARIES)
+    assert [one.environments for one in found] == [("jax-cuda12", "other-cuda12")]
 
 
 class TestSurroundings:
@@ -353,7 +355,7 @@ class TestSurroundings:
         (tmp_path / ".bashrc").write_text("# KERAS_BACKEND=no\n\nexport KERAS_BACKEDN=jax\n")
         (tmp_path / ".config/fish").mkdir(parents=True)
         (tmp_path / ".config/fish/config.fish").write_text("set -gx KERAS_BACKEND torch\n")
-        places = surroundings.gather(doctor.VARIABLES).set_in
+        places = surroundings.gather(findings.VARIABLES).set_in
         assert places["KERAS_BACKEDN"] == (f"{tmp_path.resolve()}/.bashrc:3",)
         assert places["KERAS_BACKEND"] == (f"{tmp_path.resolve()}/.config/fish/config.fish:1",)
 
@@ -379,7 +381,7 @@ class TestCommand:
         assert "fault: Keras's settings have floatx = 'float64'; without them it is 'float32'\n" in done.stdout
         assert "  where: [TEMP]/home/.keras/keras.json\n" in done.stdout
         assert "fault: KERAS_BACKEDN is set; Keras reads KERAS_BACKEND\n" in done.stdout
-        assert "  mend:  sed -i 's/KERAS_BACKEDN/KERAS_BACKEND/' [TEMP]/home/.bashrc\n" in done.stdout
+        assert "  fix:   sed -i 's/KERAS_BACKEDN/KERAS_BACKEND/' [TEMP]/home/.bashrc\n" in done.stdout
         assert "note: Keras's settings choose the backend 'jax'\n" in done.stdout
         data = json.loads(kgen("doctor", "numpy", "--json").stdout)
         assert [one["kind"] for one in data["findings"]] == ["fault", "fault", "fault", "note"]
@@ -389,7 +391,7 @@ class TestCommand:
         assert kgen(*LOCK, "numpy").status == 0
         done = kgen("doctor", HOME=str(tmp_path))
         assert done.status == 0
-        assert done.stdout.endswith("\n\nnumpy-cpu: nothing here will break it\n")
+        assert done.stdout.endswith("\n\nnumpy-cpu: no faults\n")
 
     def test_a_driver_that_is_there(self, kgen: Kgen, tmp_path: Path, driver: Path) -> None:
         """A made-up NVML on the loader's path: driver 535.183.01 and a GPU; beside it a libcuda of its own."""
@@ -404,7 +406,7 @@ class TestCommand:
         (fault,) = re.findall(r"^fault: (the driver.*)\n  in:    (.*)$", done.stdout, re.MULTILINE)
         assert fault[0].startswith("the driver 535.183.01 is older than 580.")
         assert fault[1] == "jax-cuda13"
-        assert "mend:  kgen lock jax --cuda auto --driver 535.183.01" in done.stdout
+        assert "fix:   kgen lock jax --cuda auto --driver 535.183.01" in done.stdout
 
     def test_nothing_locked(self, kgen: Kgen) -> None:
         done = kgen("doctor")

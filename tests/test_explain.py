@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.command import SOLVE, Kgen, Result
+from tests.command import CUTOFF, PYTHON, SOLVE, Kgen, Result
 from tests.test_report import solved
 from tests.test_scenarios import FOLDER, matrix_of, read, with_base
 
@@ -42,7 +42,10 @@ def test_what_company_holds_back() -> None:
         "    it would be had with",
     ]
     assert explained("order/the-other-backend-decides", "tensorflow").splitlines()[5:] == [
-        "      --require 'tensorflow==2.21', which gives torch 2.9, tensorflow 2.21",
+        (
+            "      kgen solve torch tensorflow --together all --cuda 12 --python 3.12 --platform linux-64"
+            " --require tensorflow==2.21   # gives torch 2.9, tensorflow 2.21"
+        ),
     ]
 
 
@@ -74,7 +77,8 @@ def test_as_text(kgen: Kgen) -> None:
     assert "\n  torch is 2.10.0, and the newest is 2.15.0.\n    newest build for CUDA 12: 2.11.0" in done.stdout
     assert "    2.15.0 is held back, as\n      torch 2.15.0 is built for CUDA 13" in done.stdout
     assert "        source: torch-2.15.0-" in done.stdout
-    assert "    it would be had with\n      --cuda 13, which gives torch 2.15.0\n" in done.stdout
+    words = f"kgen solve torch --cuda 13 --python {PYTHON} --platform linux-64 --require torch==2.15.0"
+    assert f"    it would be had with\n      {words} --exclude-newer {CUTOFF}   # gives torch 2.15.0\n" in done.stdout
 
 
 def test_a_wish_of_the_users_own(kgen: Kgen) -> None:

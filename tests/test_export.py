@@ -12,8 +12,8 @@ from tests.command import LOCK, Kgen, Result
 from tests.index import Index
 
 from kgen import host, lockfiles, settings, storage
+from kgen.actions.export import FORMATS
 from kgen.actions.init import write_settings
-from kgen.cli.export import FORMATS
 from kgen.emitters import requirements
 from kgen.emitters.nix import default_environment
 from kgen.emitters.quoting import quote_nix

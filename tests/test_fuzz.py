@@ -34,7 +34,7 @@ from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import Selection, differences
 from kgen.model.lockfile import Lockfile
-from kgen.validate import receipts
+from kgen.validation import receipts
 
 LOCKS = Path(__file__).parents[1] / "locks"
 INPUTS = 20_000

@@ -155,3 +155,90 @@ def test_the_solver_holds_no_prose() -> None:
 )
 def test_prose_is_known_from_values(line: str, found: list[str]) -> None:
     assert list(prose_in(line)) == found
+
+
+# -- who does and who prints -------------------------------------------------------------------------------------------
+
+# What a command stands on: actions and what they return, words for values, the place where it was called, and what asks
+# or enters a terminal.
+_OF_COMMANDS = {
+    *("__version__", "actions", "api", "cli", "emitters", "errors", "explain", "fields", "model"),
+    *("host", "matrix.origin", "process", "project", "shells", "storage", "tables", "templates"),
+}
+# What else a command imports: values to print, and what is yet to move into an action. Nothing is to be added here
+# that does something.
+_OTHERWISE = {
+    "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
+    "conda": {"formats.conda.session"},
+    "environments": {"formats.environment"},
+    "init": {"gittool"},
+    "installed": {"condafiles", "formats.environment", "formats.verify", "lockfiles"},
+    "jupyter": {"condafiles", "formats.environment", "lockfiles", "matrix.selection"},
+    "lock": {"formats.conda.session", "formats.wheels.session", "matrix.compatibility", "solver.resolve"},
+    "matrix_plot": {"solver.overlap"},
+    "matrix_refresh": {"refresh.run"},
+    "matrix_show": {"matrix.compatibility"},
+    "shell": {"formats.environment"},
+    "shells": {"formats.environment"},
+    "sync": {"formats.environment", "lockfiles"},
+    "validate": {"lockfiles", "validation.judge", "validation.receipts"},
+}
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """The modules that a module imports, wherever in it; a name from a package of kgen as the module that it may be."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            for alias in node.names:
+                full = f"{module}.{alias.name}"
+                yield full if module == "kgen" or full in MODULES else module
+
+
+def test_commands_leave_the_doing_to_actions() -> None:
+    found = {}
+    for path in sorted((PACKAGE / "cli").glob("*.py")):
+        modules = {
+            name.removeprefix("kgen.")
+            for name in imports_of(path.read_text(encoding="utf-8"))
+            if name.startswith("kgen.")
+        }
+        astray = {one for one in modules if not {one, one.partition(".")[0]} & _OF_COMMANDS}
+        if astray:
+            found[path.stem] = astray
+    assert found == _OTHERWISE
+
+
+def test_actions_neither_print_nor_parse() -> None:
+    """They take values and return results, so that a program can call them."""
+    printing = {"kgen.cli", "argparse", "click", "rich", "typer"}
+    found = []
+    for path in sorted((PACKAGE / "actions").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found += [f"{path.name}: imports {name}" for name in imports_of(text) if _within(name, printing)]
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"print", "input"}:
+                found.append(f"{path.name}:{node.lineno}: calls {node.func.id}")
+            if isinstance(node, ast.Attribute) and node.attr in {"argv", "stderr", "stdin", "stdout"}:
+                of = node.value.id if isinstance(node.value, ast.Name) else ""
+                found += [f"{path.name}:{node.lineno}: uses sys.{node.attr}"] if of == "sys" else []
+    assert not found, "\n".join(found)
+
+
+def _within(name: str, packages: set[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in packages)
+
+
+@pytest.mark.parametrize(
+    ("line", "modules"),
+    [
+        ("from kgen import host, lockfiles", ["kgen.host", "kgen.lockfiles"]),
+        ("from kgen.cli import console", ["kgen.cli.console"]),
+        ("from kgen.errors import KgenError", ["kgen.errors"]),
+        ("def f():\n    import rich.console", ["rich.console"]),
+    ],
+)
+def test_imports_are_known(line: str, modules: list[str]) -> None:
+    assert list(imports_of(line)) == modules

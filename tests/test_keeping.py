@@ -250,7 +250,7 @@ class TestMerge:
         assert kgen(*LOCK, "jax", "--cpu", "--require", "jax<0.10").status == 0
         commit(kgen.folder, "a wish")
         said = self.merged(kgen, status=1)
-        assert f"{PYLOCK}: not merged: the two sides were asked for something else (require)\n" in said
+        assert f"{PYLOCK}: not merged: the two sides were locked for different requests (require)\n" in said
         assert "hint: merge the settings, then `kgen lock --merge`\n" in said
         assert "<<<<<<< ours" in (kgen.folder / PYLOCK).read_text()
         assert git(kgen.folder, "diff", "--name-only", "--diff-filter=U").split() == [PYLOCK]

@@ -23,8 +23,8 @@ from tests.nix import MINOR, SECONDS, SYSTEM, LockError, Nix, copy_of_repository
 from tests.pinned import MissingLockError
 
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.validate import reference
-from kgen.validate.running import STEP
+from kgen.validation import reference
+from kgen.validation.running import STEP
 
 pytestmark = [
     pytest.mark.nix,

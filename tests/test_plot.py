@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from tests.command import Kgen, Result
 
-from kgen.cli.matrix_plot import picture
+from kgen.actions.plot import picture
 from kgen.emitters import plot
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.solver.overlap import EVERY, SOME, Bar, Lane, Overlap

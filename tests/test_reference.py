@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from kgen.validate import reference
-from kgen.validate.running import STEP
+from kgen.validation import reference
+from kgen.validation.running import STEP
 
 _FILES = sorted(STEP.rglob("*.py"))
 

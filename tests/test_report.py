@@ -65,8 +65,14 @@ def test_a_conflict_between_frameworks() -> None:
         "  torch 2.9-2.10 needs nccl ==2.27.5"
     )
     assert report.hints(conflict) == (
-        "--require 'tensorflow==2.20' gives tensorflow 2.20, torch 2.10",
-        "an environment for each backend: dropping `--together all` gives tensorflow 2.21, torch 2.10",
+        (
+            "kgen solve tensorflow torch --together all --cuda 12 --python 3.12 --platform linux-64"
+            " --require tensorflow==2.20   # gives tensorflow 2.20, torch 2.10"
+        ),
+        (
+            "kgen solve tensorflow torch --cuda 12 --python 3.12 --platform linux-64"
+            " --require tensorflow==2.21   # gives tensorflow 2.21, torch 2.10"
+        ),
     )
 
 
@@ -77,9 +83,9 @@ def test_a_framework_that_is_not_built_for_it() -> None:
         "  torch 2.10-2.11 is built for CUDA 13.0 (2.11), the CPU only (2.10)"
     )
     assert report.hints(conflict) == (
-        "--cuda 13 gives torch 2.11",
-        "--platform linux-64 gives torch 2.10",
-        "--cpu gives torch 2.10",
+        "kgen solve torch --cuda 13 --python 3.12 --platform linux-aarch64   # gives torch 2.11",
+        "kgen solve torch --cuda 12 --python 3.12 --platform linux-64   # gives torch 2.10",
+        "kgen solve torch --cpu --python 3.12 --platform linux-aarch64   # gives torch 2.10",
     )
 
 
@@ -92,7 +98,9 @@ def test_a_driver_that_is_too_old() -> None:
 
 
 def test_nothing_to_suggest() -> None:
-    assert report.hints(refused("wishes/dependency")) == ("nothing close to this request works; ask for less of it",)
+    assert report.hints(refused("wishes/dependency")) == (
+        "kgen matrix show   # nothing close to this request works; these are the facts",
+    )
 
 
 @pytest.mark.parametrize(("name", "key"), [("cudnn/one-version", "why"), ("cudnn/apart", "suggestions")])
@@ -107,4 +115,4 @@ def test_data_holds_what_the_issue_promises(name: str, key: str) -> None:
         data = report.conflict_data(found)
         assert data.keys() >= {*head, "kind", "message", "causes", key}
         assert all(cause.keys() == {"kind", "subject", "requires", "source"} for cause in data["causes"])
-        assert all(suggestion.keys() == {"kind", "change", "gives"} for suggestion in data["suggestions"])
+        assert all(suggestion.keys() == {"kind", "change", "command", "gives"} for suggestion in data["suggestions"])

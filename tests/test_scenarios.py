@@ -8,8 +8,10 @@ to be read and judged before it is committed.
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,17 @@ import tomli
 import tomlkit
 from packaging.version import Version
 
+from kgen.cli.main import run
+from kgen.errors import ExitStatus
 from kgen.explain import report
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.origin import FOLDER_VARIABLE
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -95,6 +100,11 @@ def with_base(scenario: dict[str, Any]) -> dict[str, Any]:
 
 
 def matrix_of(scenario: Mapping[str, Any], seen: str) -> CompatibilityMatrix:
+    """The rows of a scenario as a matrix."""
+    return CompatibilityMatrix(texts_of(scenario, seen))
+
+
+def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
     """The rows of a scenario as the files of a matrix."""
     seen_there = {"source": seen, "checked": DAY}
     frameworks: Mapping[str, Any] = scenario["frameworks"]
@@ -124,7 +134,7 @@ def matrix_of(scenario: Mapping[str, Any], seen: str) -> CompatibilityMatrix:
             "project": {"name": name, "title": TITLES.get(name, name.title())},
             "release": [_release(name, version, row, seen_there) for version, row in releases.items()],
         }
-    return CompatibilityMatrix({f"{name}.toml": tomlkit.dumps(file) for name, file in files.items()})
+    return {f"{name}.toml": tomlkit.dumps(file) for name, file in files.items()}
 
 
 def _library(row: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,6 +225,40 @@ def test_scenario(path: Path) -> None:
     if "suggestions" in found:
         # a mapping compares in any order, and the order is the answer's
         assert list(found["suggestions"]) == list(expected["suggestions"])
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SCENARIOS if read(path).get("expected", {}).get("suggestions")], ids=scenario_name
+)
+def test_every_hint_is_a_command_that_works(
+    path: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each hint is typed as it stands, comment included, and gives what it says."""
+    scenario = with_base(read(path))
+    texts = texts_of(scenario, "seen")
+    request = request_of(scenario["request"])
+    found = solve(CompatibilityMatrix(texts), request)
+    assert isinstance(found, Conflict)
+    for name, text in texts.items():
+        file = project / "matrix-of-scenario" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(project / "matrix-of-scenario"))
+    monkeypatch.chdir(project)
+    hints = report.hints(found)
+    assert len(hints) == len(found.suggestions) > 0
+    for hint, suggestion in zip(hints, found.suggestions, strict=True):
+        command, _, comment = hint.partition("   # gives ")
+        assert comment == ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
+        assert report.suggestion_data(suggestion, request)["command"] == command
+        assert shlex.split(hint, comments=True) == shlex.split(command)
+        status = run([*shlex.split(command)[1:], "--json"])
+        printed = json.loads(capsys.readouterr().out)
+        assert status == ExitStatus.DONE, command
+        if not request.held:  # an old lock holds what it has, and a project without one is free
+            solutions = printed.get("solutions") or [printed["solution"]]
+            packages = {name: version for one in solutions for name, version in one["packages"].items()}
+            assert packages.items() >= suggestion.gives.items(), command
 
 
 def accept(path: Path, found: Mapping[str, Any]) -> None:

@@ -34,11 +34,15 @@ def packages(text: str) -> dict[str, dict[str, Any]]:
     return {package["name"]: package for package in tomli.loads(text)["packages"]}
 
 
+COMMAND = f"kgen solve torch --cuda 12 --python {PYTHON} --platform linux-64"
+REST = f"--exclude-newer {CUTOFF} --torch-index"
+
+
 def test_without_it_the_hint_says_what_it_would_give(kgen: Kgen) -> None:
     asked = ("torch", *CUDA, "--require", "torch>=2.13")
     without = kgen(SOLVE[0], *asked, *SOLVE[1:])
     assert without.status == 3
-    assert "hint: --torch-index gives torch 2.14.1\n" in without.stderr
+    assert f"{COMMAND} --require 'torch>=2.13' {REST}   # gives torch 2.14.1\n" in without.stderr
     found = kgen(SOLVE[0], *asked, *SOLVE[1:], "--torch-index")
     assert found.status == 0
     assert "CUDA 12.6, cuDNN 9.10.2.21" in found.stdout
@@ -52,7 +56,7 @@ def test_a_solution_says_what_it_would_add(kgen: Kgen) -> None:
     without = kgen(*asked)
     assert without.stdout.endswith(f"\n  note: {GAIN}\n")
     assert json.loads(kgen(*asked, "--json").stdout)["solution"]["suggestions"] == [
-        {"kind": "own-index", "change": "--torch-index", "gives": {"torch": "2.14.1"}}
+        {"kind": "own-index", "change": "--torch-index", "command": f"{COMMAND} {REST}", "gives": {"torch": "2.14.1"}}
     ]
     # what it says is what one gets
     given = json.loads(kgen(*asked, "--torch-index", "--json").stdout)["solution"]
@@ -65,7 +69,9 @@ def test_an_explanation_says_it_too(kgen: Kgen) -> None:
     assert kgen(*asked, "--newest", "torch").stdout.endswith(f"\n\n  {GAIN}.\n")
     assert "--torch-index" not in kgen(*asked, "--newest", "cudnn").stdout
     (one,) = json.loads(kgen(*asked, "--json").stdout)["environments"]
-    assert one["suggestions"] == [{"kind": "own-index", "change": "--torch-index", "gives": {"torch": "2.14.1"}}]
+    assert one["suggestions"] == [
+        {"kind": "own-index", "change": "--torch-index", "command": f"{COMMAND} {REST}", "gives": {"torch": "2.14.1"}}
+    ]
 
 
 @pytest.mark.parametrize(

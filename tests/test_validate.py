@@ -23,7 +23,7 @@ from tests.command import Kgen, Result
 from kgen import lockfiles
 from kgen.emitters.hooks import render_hooks
 from kgen.formats import environment
-from kgen.validate import receipts, running
+from kgen.validation import receipts, running
 
 FAKES = Path(__file__).parent / "fakes"
 _SCHEMA = json.loads((running.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
@@ -340,7 +340,7 @@ def test_pins_that_are_not_kept_are_told_and_recorded(validate: Kgen, project: P
     assert data["installed"]["as_locked"] is False
     # a receipt of exactly what is locked is not given up for one that is not
     path.write_bytes(receipts.render({**data, "installed": {"as_locked": True, "differences": []}}))
-    assert "the receipt that is there stands" in fake(validate, "jax").stderr
+    assert "kept the receipt that is there: it is of what is locked" in fake(validate, "jax").stderr
     assert checked(path)["installed"]["as_locked"] is True
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kgen.validate import reference
-from kgen.validate.judge import Fault, Outcome, judge
-from kgen.validate.running import Observation, Subject, _read
+from kgen.validation import reference
+from kgen.validation.judge import Fault, Outcome, judge
+from kgen.validation.running import Observation, Subject, _read
 
 SUBJECT = Subject(
     name="torch-cuda13", backend="torch", device="gpu", interpreter=Path("python"), variables={}, timeout=9.0

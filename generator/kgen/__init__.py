@@ -1,7 +1,7 @@
 """kgen: one reproducible, GPU-proven Keras environment per backend.
 
-`kgen.solve`, `kgen.lock`, `kgen.check` and `kgen.read_lock` are the actions behind the command line, for programs;
-:mod:`kgen.api` documents them. They are imported when they are first used: every module of kgen begins here.
+`kgen.solve`, `lock`, `check`, `validate`, `doctor`, `diff`, `export` and `read_lock` are the actions behind the command
+line, for programs; :mod:`kgen.api` documents them. They are imported when first used: every module of kgen begins here.
 """
 
 from __future__ import annotations
@@ -11,32 +11,58 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kgen.api import (
+        Change,
         CheckResult,
         Conflict,
+        Difference,
+        DoctorResult,
+        Finding,
         KgenError,
         Lockfile,
         LockOptions,
         LockResult,
         Resolution,
+        ValidateOptions,
+        ValidateResult,
+        Validation,
+        ValidationTarget,
+        Verdict,
         check,
+        diff,
+        doctor,
+        export,
         lock,
         read_lock,
         solve,
+        validate,
     )
 
 __version__ = "0.1.0"
 __all__ = [
+    "Change",
     "CheckResult",
     "Conflict",
+    "Difference",
+    "DoctorResult",
+    "Finding",
     "KgenError",
     "LockOptions",
     "LockResult",
     "Lockfile",
     "Resolution",
+    "ValidateOptions",
+    "ValidateResult",
+    "Validation",
+    "ValidationTarget",
+    "Verdict",
     "check",
+    "diff",
+    "doctor",
+    "export",
     "lock",
     "read_lock",
     "solve",
+    "validate",
 ]
 
 

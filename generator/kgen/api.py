@@ -8,36 +8,59 @@ whose `status` is its exit status.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kgen import lockfiles, project
-from kgen.actions import check as checking
-from kgen.actions import lock as locking
+from kgen import host, lockfiles, project
+from kgen.actions import check as check_action
+from kgen.actions import diff as diff_action
+from kgen.actions import doctor as doctor_action
+from kgen.actions import export as export_action
+from kgen.actions import lock as lock_action
 from kgen.actions import plan
+from kgen.actions import solve as solve_action
+from kgen.actions import validate as validate_action
 from kgen.actions.check import CheckResult
+from kgen.actions.diff import Change, Difference
+from kgen.actions.doctor import DoctorResult
 from kgen.actions.lock import AS_USUAL, LockOptions, LockResult
 from kgen.actions.plan import RequestFlags
+from kgen.actions.sync import ignore
+from kgen.actions.validate import ValidateOptions, ValidateResult, Validation, ValidationTarget
 from kgen.errors import KgenError, UsageError
 from kgen.fields import BY_NAME, Raw, Shape
+from kgen.findings import Finding
 from kgen.matrix import origin
 from kgen.model.lockfile import Lockfile
 from kgen.model.resolution import Conflict, Resolution
-from kgen.solver.resolve import solve as solve_request
 from kgen.tables import nearest
+from kgen.validation.judge import Verdict
 
 __all__ = [
+    "Change",
     "CheckResult",
     "Conflict",
+    "Difference",
+    "DoctorResult",
+    "Finding",
     "KgenError",
     "LockOptions",
     "LockResult",
     "Lockfile",
     "Resolution",
+    "ValidateOptions",
+    "ValidateResult",
+    "Validation",
+    "ValidationTarget",
+    "Verdict",
     "check",
+    "diff",
+    "doctor",
+    "export",
     "lock",
     "read_lock",
     "solve",
+    "validate",
 ]
 
 
@@ -62,9 +85,8 @@ def solve(
     >>> [answer.cuda for answer in solve(["jax"], cuda="12", python="3.12", platforms=["linux-64"])]
     ['12.8']
     """
-    matrix = origin.current(Path(root))
-    planned = plan.make(_flags("solve", names, together, asked), matrix, Path(root))
-    return tuple(solve_request(matrix, request) for request in planned.requests)
+    asking = _flags("solve", names, together, asked)
+    return solve_action.solve(asking, origin.current(Path(root)), Path(root)).answers
 
 
 def lock(
@@ -94,7 +116,7 @@ def lock(
     matrix = origin.current(Path(root))
     planned = plan.make(_flags("lock", names, together, asked), matrix, Path(root))
     every = options._replace(all_platforms=not asked.get("platforms"), channels=bool(asked.get("channels")))
-    return locking.lock(matrix, planned, every)
+    return lock_action.lock(matrix, planned, every)
 
 
 def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
@@ -112,7 +134,101 @@ def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
         SettingsError: the settings are wrong.
     """
     top = project.find_root(Path(root).absolute())
-    return checking.check(top, origin.current(top), names)
+    return check_action.check(top, origin.current(top), names)
+
+
+def validate(
+    names: Sequence[str] = (),
+    *,
+    root: Path | str = ".",
+    options: ValidateOptions = validate_action.AS_USUAL,
+    progress: Callable[[ValidationTarget, str], None] | None = None,
+    notify: Callable[[str], None] = ignore,
+) -> ValidateResult:
+    """Install locked environments where they are not on disk, train in them, and write `receipts/` beside the locks.
+
+    Args:
+        names: environments; none for all that are locked for this machine.
+        root: a folder of the project.
+        options: how they are validated: `device`, `timeout` in seconds, `conda`, `envs`, `python`, `no_lock`.
+        progress: called with each environment and the stage that it is in, also from another thread.
+        notify: called with each remark about the environments that a person should read.
+
+    Returns:
+        For each environment the verdict on each backend (passed, failed or skipped, with the reason), and its receipt.
+        Seconds are in the verdicts. `status` is 0 only if everything passed.
+
+    Raises:
+        UsageError: there is no such environment, nothing is locked for this machine, or the options contradict each
+            other.
+        SettingsError: a lock cannot be read. What goes wrong with one environment later is in its validation.
+    """
+    top = project.find_root(Path(root).absolute())
+    matrix, machine = origin.current(top), host.inspect()
+    chosen = validate_action.targets(top, matrix, machine, names, options)
+    return validate_action.validate(top, matrix, machine, chosen, options, progress=progress, notify=notify)
+
+
+def doctor(
+    names: Sequence[str] = (), *, root: Path | str = ".", conda: bool = False, envs: str | None = None
+) -> DoctorResult:
+    """Examine this machine for what breaks locked environments.
+
+    Args:
+        names: environments; none for all that are locked for this machine.
+        root: a folder of the project.
+        conda: whether conda environments alone are meant.
+        envs: the folder of the environments; None for that of the settings.
+
+    Returns:
+        The findings, the faults first, each with what to type to fix it; and what this machine has.
+
+    Raises:
+        UsageError: there is no such environment, or nothing is locked for this machine.
+        SettingsError: the settings or a lock cannot be read.
+    """
+    top = project.find_root(Path(root).absolute())
+    return doctor_action.examine(top, origin.current(top), names, conda=conda, envs=envs)
+
+
+def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tuple[Difference, ...]:
+    """What changed between two locks, or two sets of locks.
+
+    Args:
+        before: a lock, a folder of locks, or a revision of git.
+        after: the same; None for the locks of the working tree.
+        root: a folder of the project.
+
+    Returns:
+        The locks that are not the same, each with its changes; sizes are in bytes.
+
+    Raises:
+        UsageError: a side is none of these, or holds no locks.
+        SettingsError: a lock cannot be read.
+    """
+    return diff_action.diff(project.find_root(Path(root).absolute()), before, after)
+
+
+def export(
+    format_name: str, environment: str | None = None, *, root: Path | str = ".", platform: str | None = None
+) -> str:
+    """A lock in the format of another tool.
+
+    Args:
+        format_name: one of :data:`kgen.actions.export.FORMATS`, as `requirements`, `dockerfile`, `cyclonedx`.
+        environment: a locked environment; None for the only one, or for all in formats that hold all.
+        root: a folder of the project.
+        platform: conda's name of the platform, for formats of one platform; None for this machine's.
+
+    Returns:
+        The text, without a newline at its end.
+
+    Raises:
+        UsageError: the format or the environment is unknown, or the format cannot hold it.
+        SettingsError: the settings or a lock cannot be read.
+    """
+    top = project.find_root(Path(root).absolute())
+    return export_action.export(top, origin.current(top), format_name, environment, platform=platform)
 
 
 def read_lock(path: Path | str) -> Lockfile:

@@ -18,6 +18,7 @@ from kgen import parsers
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import RequestField
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
@@ -85,6 +86,7 @@ class Field(NamedTuple):
         distinct: whether a list must hold something, and nothing twice.
         initial: its value where nothing is said.
         lock: how a lock holds it; None if it does not shape what is locked.
+        about: what causes and changes call it; None if they are never about it.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Field(NamedTuple):
     distinct: bool = False
     initial: object = None
     lock: LockEntry | None = None
+    about: RequestField | None = None
 
     def from_flag(self, raw: Raw, matrix: CompatibilityMatrix) -> object:
         """The value of the flag.
@@ -202,6 +205,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="V",
         example="12",
         lock=LockEntry("accelerator", _write_accelerator, _read_accelerator),
+        about=RequestField.ACCELERATOR,
     ),
     Field(
         name="cpu",
@@ -222,6 +226,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="V",
         example="3.12",
         lock=_required("python", "python"),
+        about=RequestField.PYTHON,
     ),
     Field(
         name="platforms",
@@ -234,6 +239,7 @@ FIELDS: tuple[Field, ...] = (
         example="linux-64",
         distinct=True,
         lock=_required("platform", "platform"),
+        about=RequestField.PLATFORM,
     ),
     Field(
         name="glibc",
@@ -245,6 +251,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="V",
         example="2.28",
         lock=_one("glibc", "glibc", Version),
+        about=RequestField.GLIBC,
     ),
     Field(
         name="driver",
@@ -256,6 +263,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="V",
         example="535.183",
         lock=_one("driver-asked", "driver", DriverVersion),
+        about=RequestField.DRIVER,
     ),
     Field(
         name="gpu",
@@ -268,6 +276,7 @@ FIELDS: tuple[Field, ...] = (
         example="8.0",
         initial=(),
         lock=_several("gpus", "gpus", Version, ordered=True),
+        about=RequestField.GPU,
     ),
     Field(
         name="keras",
@@ -280,6 +289,7 @@ FIELDS: tuple[Field, ...] = (
         example=">=3.10",
         initial=VersionRange(),
         lock=_one("keras", "keras", VersionRange, VersionRange()),
+        about=RequestField.KERAS,
     ),
     Field(
         name="require",
@@ -292,6 +302,7 @@ FIELDS: tuple[Field, ...] = (
         example="torch==2.6.0",
         initial=(),
         lock=_several("requirements", "requirements", parse_requirement),
+        about=RequestField.REQUIREMENT,
     ),
     Field(
         name="dependencies",
@@ -304,6 +315,7 @@ FIELDS: tuple[Field, ...] = (
         example="scikit-learn",
         initial=(),
         lock=_several("dependencies", "dependencies", parse_requirement),
+        about=RequestField.DEPENDENCY,
     ),
     Field(
         name="exclude_newer",
@@ -315,6 +327,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="DATE",
         example="2026-11-20",
         lock=_one("exclude-newer", "cutoff", dt.date.fromisoformat),
+        about=RequestField.CUTOFF,
     ),
     Field(
         name="isolate_config",
@@ -337,6 +350,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="URL",
         example=parsers.OWN_INDEX,
         lock=_yes("torch-index", "own_index"),
+        about=RequestField.OWN_INDEX,
     ),
     Field(
         name="generation",
@@ -347,6 +361,7 @@ FIELDS: tuple[Field, ...] = (
         flag="--generation",
         metavar="G",
         example="keras3",
+        about=RequestField.GENERATION,
     ),
     Field(
         name="hubs",
@@ -429,6 +444,12 @@ FIELDS: tuple[Field, ...] = (
 
 BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 
+BY_ABOUT: Mapping[RequestField, Field] = {field.about: field for field in FIELDS if field.about is not None}
+"""The fields by what causes and changes call them."""
+
+TOGETHER = "--together"
+"""The flag that puts several backends into one environment, and names that."""
+
 LOCKED: tuple[tuple[Field, LockEntry], ...] = tuple((field, field.lock) for field in FIELDS if field.lock is not None)
 """The fields that shape what is locked."""
 
@@ -496,28 +517,43 @@ def accelerator_words(accelerator: Accelerator) -> tuple[str, ...]:
     return ("--cpu",) if accelerator == CPU else ("--cuda", accelerator.version)
 
 
-def words_of(request: EnvironmentRequest) -> Iterator[str]:
-    """The words that ask for a request, without the command: a lock made with them is of the same request."""
-    yield from request.backends
-    if request.joint:
-        yield from ("--together", request.name)
-    yield from accelerator_words(request.accelerator)
-    for field, entry in LOCKED:
-        if entry.attribute not in {"backends", "accelerator"}:
-            yield from field.typed(getattr(request, entry.attribute))
-
-
-def lock_command(request: EnvironmentRequest, **form: object) -> str:
-    """The command that locks a request.
+def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: object) -> Iterator[str]:
+    """The words that ask for requests, without the command: a lock made with them is of the same request.
 
     Args:
-        request: the request.
-        form: values of the fields that are no part of a request, as `portable=True`; and `conda=True` for `--conda`.
+        requests: one; or several that are the same but for their backends, and so for what concerns these alone.
+        scope: of the command: flags that it does not have are left out.
+        form: values of fields that are no part of a request, as `portable=True`, or say more than it, as the URL of a
+            mirror in `torch_index`; and `conda=True` for `--conda`.
     """
-    words = ["kgen", "lock", *words_of(request)]
+    first = requests[0]
+    yield from (backend for request in requests for backend in request.backends)
+    if first.joint:
+        yield from (TOGETHER, first.name)
+    yield from accelerator_words(next((one.accelerator for one in requests if one.accelerator != CPU), CPU))
+    flags = {field.name for field in flags_of(scope)}
+    for field, entry in LOCKED:
+        if field.name in flags and entry.attribute != "accelerator":
+            values = [getattr(request, entry.attribute) for request in requests]
+            value = _united(values) if isinstance(values[0], tuple) else values[0]
+            yield from field.typed(form.get(field.name, value) if value else value)
+    known = {field.name for field, _ in LOCKED}
     for name, value in form.items():
         if name == "conda":
-            words += ["--conda"] if value else []
-        else:
-            words += BY_NAME[name].typed(value)
-    return shlex.join(words)
+            yield from ("--conda",) if value else ()
+        elif name not in known and name in flags:
+            yield from BY_NAME[name].typed(value)
+
+
+def _united(several: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
+    return tuple(dict.fromkeys(value for values in several for value in values))
+
+
+def solve_command(*requests: EnvironmentRequest, **form: object) -> str:
+    """The command that solves requests, for all that :func:`words_of` takes."""
+    return shlex.join(["kgen", "solve", *words_of(*requests, scope=Scope.REQUEST, **form)])
+
+
+def lock_command(*requests: EnvironmentRequest, **form: object) -> str:
+    """The command that locks requests, for all that :func:`words_of` takes."""
+    return shlex.join(["kgen", "lock", *words_of(*requests, scope=Scope.LOCK, **form)])

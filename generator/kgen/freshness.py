@@ -53,11 +53,11 @@ def stale(
         made_for: what the lock was made for.
         matrix: the facts.
     """
-    return _Look(lock, request, made_for, matrix).found
+    return _FreshnessCheck(lock, request, made_for, matrix).found
 
 
-class _Look:
-    """A look at one lock."""
+class _FreshnessCheck:
+    """The comparison of one lock with what is asked now."""
 
     def __init__(
         self, lock: Lockfile, request: EnvironmentRequest, made_for: EnvironmentRequest, matrix: CompatibilityMatrix

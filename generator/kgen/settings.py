@@ -189,7 +189,7 @@ def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) ->
         return row.name
     own = [one.short for one in matrix.backends.values() if one.generation == generation]
     title = "Keras" if generation is None else matrix.generations[generation].title
-    raise ValueError(f"`{parsers.shown(name)}` is no backend of {title}; it has {', '.join(own) or 'none'}")
+    raise ValueError(f"unknown backend `{parsers.shown(name)}` for {title}; it has {', '.join(own) or 'none'}")
 
 
 def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:

@@ -40,7 +40,7 @@ class Finding(NamedTuple):
         path: the file, relative to the project.
         what: what is wrong with it.
         source: where the fact is from that is against it; None where it is no fact of the matrix.
-        mend: the command that mends it; None where nothing needs to be mended.
+        fix: the command that fixes it; None where nothing needs to be fixed.
     """
 
     kind: Literal["fault", "note"]
@@ -49,7 +49,7 @@ class Finding(NamedTuple):
     path: str
     what: str
     source: str | None
-    mend: str | None
+    fix: str | None
 
 
 class CheckResult(NamedTuple):
@@ -95,7 +95,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = ()) ->
 _Finder = Callable[[Literal["fault", "note"], str, Path, str, str | None], Finding]
 
 _Astray = tuple[Literal["fault", "note"], str, str, str | None]
-"""Kind, reason, what, mend."""
+"""Kind, reason, what, fix."""
 
 
 class _Check:
@@ -126,19 +126,19 @@ class _Check:
         for name in (*(self.settings.backends or ()), *self.settings.environments):
             asked = self._accelerator(self.known[name])
             wanted = f"{name}-{asked.name}" if asked is not None else name
-            mend = f"kgen lock {name}"
+            fix = f"kgen lock {name}"
             has = [one for one in there if one == wanted or (asked is None and _short(one) == name)]
             if not has:
                 yield Finding(
                     "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}", "is missing: the settings ask for it",
-                    None, mend,
+                    None, fix,
                 )  # fmt: skip
             for one in has:
                 for platform in self.settings.platforms or ():
                     if platform not in there[one].platforms:
                         path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
                         what = "is missing: the settings ask for the platform"
-                        yield Finding("fault", "not-locked", one, path, what, None, mend)
+                        yield Finding("fault", "not-locked", one, path, what, None, fix)
 
     def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
         """What is wrong with an environment."""
@@ -149,13 +149,13 @@ class _Check:
             reason: str,
             path: Path,
             what: str,
-            mend: str | None,
+            fix: str | None,
             *,
             source: str | None = None,
         ) -> Finding:
-            return Finding(kind, reason, name, path.relative_to(root).as_posix(), what, source, mend)
+            return Finding(kind, reason, name, path.relative_to(root).as_posix(), what, source, fix)
 
-        mend = "kgen lock"
+        fix = "kgen lock"
         locks = []
         for path in environment.platforms.values():
             try:
@@ -164,26 +164,26 @@ class _Check:
                 made_for = fields.request_of(data["tool"]["kgen"])
                 is_own = pylock.is_own(content, data)
             except OSError as error:
-                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", fix)
                 continue
             except (KgenError, ValueError, KeyError, TypeError) as error:
                 text = error.message if isinstance(error, KgenError) else str(error)
                 said = text.removeprefix(f"{path}: ").removeprefix(f"{path} ")
                 reason = "hash" if "hashes" in said else "unreadable"
-                yield finding("fault", reason, path, f"cannot be relied on: {said}", mend)
+                yield finding("fault", reason, path, f"cannot be relied on: {said}", fix)
                 continue
             locks.append(lock)
             if self.settings.file is None:
-                mend = _as_typed(made_for, lock)
-            request, astray, mend = self._request(lock, made_for, mend)
-            for kind, reason, what, mended in astray:
-                yield finding(kind, reason, path, what, mended)
+                fix = _as_typed(made_for, lock)
+            request, astray, fix = self._request(lock, made_for, fix)
+            for kind, reason, what, fixed in astray:
+                yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
-                yield finding("fault", one.reason, path, one.what, mend, source=one.source)
+                yield finding("fault", one.reason, path, one.what, fix, source=one.source)
             for file in lock.files:
-                self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, mend))
-        yield from self._hooks(environment, locks, mend, finding)
+                self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
+        yield from self._hooks(environment, locks, fix, finding)
         yield from self._receipts(environment, finding)
         for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
             yield finding(kind, "conda", path, what, "kgen lock --conda")
@@ -210,7 +210,7 @@ class _Check:
         self,
         environment: LockedEnvironment,
         locks: Sequence[Lockfile],
-        mend: str,
+        fix: str,
         finding: _Finder,
     ) -> Iterator[Finding]:
         """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
@@ -222,9 +222,9 @@ class _Check:
             try:
                 there[place] = files.read(path, files.SMALL)
             except FileNotFoundError:
-                yield finding("fault", "hook", path, "is missing", mend)
+                yield finding("fault", "hook", path, "is missing", fix)
             except OSError as error:
-                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", mend)
+                yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", fix)
         variables = self.matrix.backends[locks[0].backends[0]].environment
         if lockfiles.digest_of_files(there) == hooks.digest(
             environment.name, variables, cache=origin.cache_folder().with_name("hooks")
@@ -233,12 +233,12 @@ class _Check:
         for place, text in hooks.render_hooks(environment.name, variables).items():
             if place in there and there[place] != text.encode():
                 what = "is not what kgen writes: it was edited, or is of another kgen"
-                yield finding("fault", "hook", environment.folder / place, what, mend)
+                yield finding("fault", "hook", environment.folder / place, what, fix)
 
     def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
         if not os.path.lexists(environment.folder / "receipts"):
             return
-        from kgen.validate import receipts  # noqa: PLC0415 - slow to import, and most environments have none
+        from kgen.validation import receipts  # noqa: PLC0415 - slow to import, and most environments have none
 
         for receipt in receipts.find(environment.folder):
             if receipt.stale:
@@ -246,41 +246,41 @@ class _Check:
                 yield finding("note", "receipt", receipt.path, what, f"kgen validate {receipt.environment}")
 
     def _request(
-        self, lock: Lockfile, made_for: EnvironmentRequest, mend: str
+        self, lock: Lockfile, made_for: EnvironmentRequest, fix: str
     ) -> tuple[EnvironmentRequest, list[_Astray], str]:
         """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
         if self.settings.file is None:
-            return made_for, [], mend
+            return made_for, [], fix
         name = _short(lock.environment)
         joint = self.known.get(name)
         if joint is None:
             folder = lock.path.parent.relative_to(self.settings.root).as_posix()
             what = f"is of an environment that {self.settings.file.name} does not name"
             return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for, lock)
-        mend = f"kgen lock {name}"
+        fix = f"kgen lock {name}"
         astray: list[_Astray] = []
         accelerator = self._accelerator(joint)
         if accelerator is None or accelerator.name != lock.accelerator:
             if accelerator is not None:
                 what = f"is for {made_for.accelerator}, as a flag asked for; the settings ask for {accelerator}"
-                mend += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
+                fix += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
                 astray.append(("note", "not-asked", what, None))
             accelerator = made_for.accelerator
         platforms = self.settings.platforms
         if platforms is not None and lock.platform not in platforms:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
-            astray.append(("fault", "not-asked", what, mend))
+            astray.append(("fault", "not-asked", what, fix))
         request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
-        return request._replace(python=self.python or lock.python), astray, mend
+        return request._replace(python=self.python or lock.python), astray, fix
 
     def disagreements(self) -> Iterator[Finding]:
         """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""
         for filename, by_hash in self.files.items():
             (first, _), *others = by_hash.values()
-            for lock, mend in others:
+            for lock, fix in others:
                 path = lock.path.relative_to(self.settings.root).as_posix()
                 what = f"has another sha256 for {filename} than {first.environment}"
-                yield Finding("fault", "hash", lock.environment, path, what, None, mend)
+                yield Finding("fault", "hash", lock.environment, path, what, None, fix)
 
 
 def _short(environment: str) -> str:

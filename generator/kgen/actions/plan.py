@@ -11,7 +11,7 @@ from kgen import host, parsers
 from kgen import settings as settings_module
 from kgen.actions.pythons import RequiresPython, required
 from kgen.errors import UsageError
-from kgen.fields import BY_NAME, Raw
+from kgen.fields import BY_NAME, Raw, Scope
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
@@ -31,11 +31,15 @@ class Plan(NamedTuple):
         settings: the settings, with the flags over them.
         requests: an environment on a platform each; platforms of one environment stand together.
         notes: choices that were made for the user and that they may want to make themselves.
+        written: the settings without the flags.
+        form: what flags ask for that is no part of a request, or more than it holds: field -> value.
     """
 
     settings: Settings
     requests: tuple[EnvironmentRequest, ...]
     notes: tuple[str, ...]
+    written: Settings
+    form: Mapping[str, object] = MappingProxyType({})
 
 
 class RequestFlags(NamedTuple):
@@ -102,7 +106,18 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
         )
         for draft in drafts
     )
-    return Plan(settings=settings, requests=requests, notes=tuple(notes))
+    form = _form(asked, settings)
+    return Plan(settings=settings, requests=requests, notes=tuple(notes), written=written, form=form)
+
+
+def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:
+    """What a command must repeat of flags and settings beside a request, to come to the same."""
+    given = [BY_NAME[name] for name, raw in asked.flags.items() if raw is not None and raw != []]
+    form: dict[str, object] = {
+        field.name: getattr(settings, field.name) for field in given if field.lock is None and field.scope is Scope.LOCK
+    }
+    # a request holds only whether the index is used, and not where its mirror is
+    return form if settings.torch_index is None else {**form, "torch_index": settings.torch_index}
 
 
 def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[str]:

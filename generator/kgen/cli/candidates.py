@@ -117,7 +117,7 @@ def facts() -> Iterable[Candidate]:
 @_quiet
 def formats() -> Iterable[Candidate]:
     """What `kgen export` writes."""
-    from kgen.cli.export import FORMATS  # noqa: PLC0415 - as above
+    from kgen.actions.export import FORMATS  # noqa: PLC0415 - as above
 
     return [(name, "") for name in FORMATS]
 

@@ -41,7 +41,7 @@ def run(
     else:
         for finding in result.findings:
             console.result(f"{finding.kind}: {finding.environment}: {finding.path} {finding.what}")
-        console.hints(finding.mend for finding in result.findings if finding.mend is not None)
+        console.hints(finding.fix for finding in result.findings if finding.fix is not None)
         names = ", ".join(result.faulty or result.environments)
         state = "out of order" if result.faulty else "in order"
         console.say(f"{chr(10) if result.findings else ''}{names}: {state}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from kgen.cli import console
 from kgen.explain import report
+from kgen.explain.commands import CommandForm
+from kgen.explain.sizes import size_text
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
     from kgen.formats.conda.session import CondaOutcome
@@ -29,17 +31,18 @@ def row(outcome: CondaOutcome, state: str) -> tuple[str, ...]:
         lock.cuda or "-",
         lock.cudnn or "-",
         str(len(lock.records) + len(lock.wheels)),
-        console.size(lock.size),
+        size_text(lock.size),
         f"{outcome.seconds:.1f} s",
         state,
     )
 
 
-def tell(outcomes: Sequence[CondaOutcome], *, standing: bool, upgraded: bool) -> None:
+def tell(outcomes: Sequence[CondaOutcome], form: CommandForm, *, standing: bool, upgraded: bool) -> None:
     """Notes, refusals and failures; a channel that is down is told of once.
 
     Args:
         outcomes: what became of it.
+        form: of the commands in hints.
         standing: whether what was there stands where nothing new is.
         upgraded: whether single packages were to be upgraded, so that it is worth telling what moved with them.
     """
@@ -51,7 +54,7 @@ def tell(outcomes: Sequence[CondaOutcome], *, standing: bool, upgraded: bool) ->
         if outcome.conflict is not None:
             console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
             tree = ["`--json` has rattler's own reasons"] if outcome.tree else []
-            console.hints([*(report.hints(outcome.conflict)), *tree])
+            console.hints([*(report.hints(outcome.conflict, _with_conda(form))), *tree])
         elif outcome.error is not None and outcome.error.message not in told:
             told.add(outcome.error.message)
             console.say("")
@@ -60,6 +63,10 @@ def tell(outcomes: Sequence[CondaOutcome], *, standing: bool, upgraded: bool) ->
     if missing:
         left = "; what is there of it was left as it is" if standing else ""
         console.say(f"\nnot locked for conda: {', '.join(missing)}{left}")
+
+
+def _with_conda(form: CommandForm) -> CommandForm:
+    return form._replace(values={**form.values, "conda": True})
 
 
 def _moved(outcome: CondaOutcome) -> str | None:
@@ -74,7 +81,7 @@ def _moved(outcome: CondaOutcome) -> str | None:
     return f"{outcome.request.environment}: moved as well, as what is upgraded needs it: {listed}" if moved else None
 
 
-def data(outcome: CondaOutcome) -> dict[str, object]:
+def data(outcome: CondaOutcome, form: CommandForm) -> dict[str, object]:
     """One outcome as plain data."""
     request = outcome.request
     head: dict[str, object] = {"environment": request.environment, "platform": request.platform}
@@ -88,7 +95,7 @@ def data(outcome: CondaOutcome) -> dict[str, object]:
             "notes": outcome.notes,
         }
     if outcome.conflict is not None:
-        return {**head, "conflict": report.conflict_data(outcome.conflict), "tree": outcome.tree}
+        return {**head, "conflict": report.conflict_data(outcome.conflict, _with_conda(form)), "tree": outcome.tree}
     error = outcome.error
     assert error is not None  # noqa: S101 - one of the three it is
     return {**head, "error": {"message": error.message, "hints": list(error.hints)}}

@@ -15,8 +15,6 @@ from typing import TextIO
 from kgen.errors import ExitStatus, KgenError, OutsideError
 from kgen.model.grammar import printable
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-_STEP = 1000
 _SHOWN = 400
 
 
@@ -148,18 +146,6 @@ def hints(texts: Iterable[str]) -> None:
     for text in listed:
         # one line each: a second one would be taken for another command
         say(f"hint: {printable(text)}")
-
-
-def size(count: int | None) -> str:
-    """Bytes as people read them: `3.28 GB`; `?` if unknown."""
-    if count is None:
-        return "?"
-    value = float(count)
-    for unit in _UNITS:
-        if value < _STEP or unit == _UNITS[-1]:
-            return f"{value:.0f} {unit}" if unit in _UNITS[:2] else f"{value:.3g} {unit}"
-        value /= _STEP
-    return ""
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""`kgen export`: what is locked, in the forms of other tools, on stdout."""
+"""`kgen export`: what is locked, in the formats of other tools, on stdout."""
 
 from __future__ import annotations
 
@@ -9,157 +9,15 @@ __command__ = {
     "example": "kgen export dockerfile jax-cuda12 > Dockerfile",
 }
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated
 
-from kgen import condafiles, host, lockfiles, settings
-from kgen.actions import flake
+from kgen.actions.export import FORMATS, OF_PLATFORM, export
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, MaybeEnvironment, argument, option
-from kgen.condafiles import CondaFile
-from kgen.emitters import conda, cyclonedx, recipes, requirements
-from kgen.errors import ExitStatus, UsageError
-from kgen.formats.wheels import pylock
+from kgen.errors import ExitStatus
 from kgen.matrix import origin
-from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import require_known
-from kgen.model.lockfile import Lockfile
 from kgen.project import find_root
-from kgen.settings import Settings
-from kgen.tables import nearest
-
-_RUNNERS = "linux-64"
-"""What the usual runners of a workflow are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
-    """What is to be exported.
-
-    Attributes:
-        settings: the project's settings.
-        backends: the backends in the project's order.
-        environment: the environment that was named, which is locked; None if none was.
-        matrix: the facts.
-        platform: the platform that was named; None if none was.
-    """
-
-    settings: Settings
-    backends: tuple[str, ...]
-    environment: str | None
-    matrix: CompatibilityMatrix
-    platform: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """A form to export to.
-
-    Attributes:
-        render: makes its text.
-        of_one: whether it is of one environment, so that one must be named where several are locked.
-        of_platform: whether it is of one platform, so that one can be named.
-    """
-
-    render: Callable[[Export], str]
-    of_one: bool
-    of_platform: bool = False
-
-
-def _locks(export: Export) -> Mapping[str, Lockfile]:
-    """The environment's locks by platform, each of which the matrix knows."""
-    locked = lockfiles.choose(export.settings.root, str(export.environment))
-    locks = {name: lockfiles.read(path) for name, path in locked.platforms.items()}
-    for lock in locks.values():
-        require_known(export.matrix, lock)
-    return locks
-
-
-def _on_linux(export: Export) -> Mapping[str, Lockfile]:
-    """Its locks for Linux, which is what containers and clusters run."""
-    locks = _locks(export)
-    found = {name: lock for name, lock in locks.items() if export.matrix.platforms[name].glibc is not None}
-    if not found:
-        raise UsageError(
-            f"{export.environment} is locked for {', '.join(locks)}, and this is for Linux",
-            hints=[f"kgen lock {next(iter(locks.values())).backends[0]} --platform linux-64"],
-        )
-    return found
-
-
-def _pinned(export: Export, locks: Mapping[str, Lockfile]) -> str:
-    return requirements.render({pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()})
-
-
-def _dockerfile(export: Export) -> str:
-    locks = _on_linux(export)
-    lock = next(iter(locks.values()))
-    programs = [program for backend in lock.backends for program in export.matrix.backends[backend].programs]
-    return recipes.render_dockerfile(lock, requirements=_pinned(export, locks), programs=list(dict.fromkeys(programs)))
-
-
-def _workflow(export: Export) -> str:
-    """Of one environment, or of all that a Linux runner can have."""
-    names = (
-        [export.environment]
-        if export.environment
-        else [one.name for one in lockfiles.environments(export.settings.root)]
-    )
-    jobs = []
-    for name in names:
-        for platform, path in lockfiles.choose(export.settings.root, str(name)).platforms.items():
-            if platform == _RUNNERS:
-                lock = lockfiles.read(path)
-                jobs.append(recipes.Job(lock.environment, lock.python, lock.cuda is not None))
-    if not jobs:
-        raise UsageError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
-    return recipes.render_workflow(jobs)
-
-
-def _of_conda(render: Callable[[CondaFile, str], str]) -> Callable[[Export], str]:
-    """A form of what is locked for conda: on the platform named, else this machine's, else the only one."""
-
-    def rendered(export: Export) -> str:
-        chosen, _ = lockfiles.choose_on_disk(export.settings.root, str(export.environment), conda=True)
-        file = condafiles.read(chosen.folder / condafiles.RECORDS)
-        only = next(iter(file.platforms)) if len(file.platforms) == 1 else None
-        platform = export.platform or next((one for one in (host.subdir(), only) if one in file.platforms), None)
-        if platform is None or platform not in file.platforms:
-            listed = ", ".join(file.platforms)
-            what = f"is not locked for conda on {platform}" if platform else "is locked for several platforms"
-            raise UsageError(f"{chosen.name} {what}", hints=[f"give one of these with `--platform`: {listed}"])
-        return render(file, platform)
-
-    return rendered
-
-
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        "nix": Format(
-            render=lambda export: flake.text(export.settings, export.backends, default=export.environment),
-            of_one=False,
-        ),
-        "requirements": Format(render=lambda export: _pinned(export, _locks(export)), of_one=True),
-        "dockerfile": Format(render=_dockerfile, of_one=True),
-        "devcontainer": Format(
-            render=lambda export: recipes.render_devcontainer(next(iter(_on_linux(export).values()))), of_one=True
-        ),
-        "github-actions": Format(render=_workflow, of_one=False),
-        "slurm": Format(
-            render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
-        ),
-        "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),
-        "conda-explicit": Format(render=_of_conda(conda.render_explicit), of_one=True, of_platform=True),
-        "environment-yml": Format(render=_of_conda(conda.render_environment), of_one=True, of_platform=True),
-    }
-)
-"""Every format, by its name on the command line."""
-
-
-_OF_PLATFORM = tuple(name for name, one in FORMATS.items() if one.of_platform)
 
 
 def run(
@@ -173,42 +31,12 @@ def run(
         option(
             "--platform",
             metavar="P",
-            text=f"of {' or '.join(_OF_PLATFORM)}; by default this machine's",
+            text=f"of {' or '.join(OF_PLATFORM)}; by default this machine's",
             panel=OUTPUT,
             values=candidates.platforms,
         ),
     ] = None,
 ) -> ExitStatus:
     """Print the project's locks, or one environment of them, in a format."""
-    chosen = FORMATS.get(format_name)
-    if chosen is None:
-        near = nearest(format_name, FORMATS)
-        raise UsageError(
-            f"unknown format `{format_name}`",
-            hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],
-        )
-    if platform is not None and not chosen.of_platform:
-        known = ", ".join(_OF_PLATFORM)
-        raise UsageError(f"`--platform` is not for {format_name}", hints=[f"these are of one platform: {known}"])
-    matrix = origin.current()
-    found = settings.read(find_root(Path.cwd()), matrix)
-    if environment is not None or chosen.of_one:
-        environment = _environment(found.root, environment)
-    backends = found.backends or tuple(matrix.backends)
-    asked = Export(settings=found, backends=backends, environment=environment, matrix=matrix, platform=platform)
-    console.program(chosen.render(asked).removesuffix("\n"))
+    console.program(export(find_root(Path.cwd()), origin.current(), format_name, environment, platform=platform))
     return ExitStatus.DONE
-
-
-def _environment(root: Path, name: str | None) -> str:
-    """The locked environment of this name; where none is named, the only one."""
-    if name is not None:
-        return lockfiles.choose_on_disk(root, name)[0].name
-    known = [one.name for one in lockfiles.environments(root)]
-    if not known:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
-    if len(known) > 1:
-        raise UsageError(
-            f"no environment is named: {', '.join(known)} are locked", hints=[f"name {known[0]}, or another of them"]
-        )
-    return known[0]

@@ -9,25 +9,19 @@ __command__ = {
     "example": "kgen init jax torch",
 }
 
-import shlex
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from kgen import files, gittool, host, lockfiles, storage
+from kgen import gittool, host
+from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import write_settings
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field
-from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.errors import ExitStatus, UsageError
 from kgen.fields import BY_NAME
 from kgen.matrix import origin
 from kgen.project import find_root, locate
-
-_ATTRIBUTES = ".gitattributes"
-_MERGED = tuple(
-    f"locks/*/{name} merge=kgen"
-    for name in ("pylock.*.toml", "conda-records.json", "conda-lock.yml", "environment.yml", "virtual-packages.yml")
-)
 
 
 class Wishes(NamedTuple):
@@ -73,31 +67,12 @@ def run(
     if not git or there is None:
         _write_settings(wishes, root)
     if git:
-        _set_git_up(root)
+        merge_locks_with_git(root)
+        console.say(
+            f"git merges locks by solving them again: {ATTRIBUTES} lists them, so commit it; that `kgen` merges them is"
+            " in the configuration of this clone, so every other clone needs its own `kgen init --git`"
+        )
     return ExitStatus.DONE
-
-
-def _set_git_up(root: Path) -> None:
-    """Have git merge locks with `kgen merge-driver`: which files is committed, how is told to this clone."""
-    path = root / _ATTRIBUTES
-    try:
-        text = files.read_text(path)
-    except FileNotFoundError:
-        text = ""
-    except OSError as error:
-        raise lockfiles.unreadable(path, error) from None
-    except ValueError:
-        raise SettingsError(f"{path} is not UTF-8 text", hints=[f"edit {shlex.quote(str(path))}"]) from None
-    missing = [line for line in _MERGED if line not in text.splitlines()]
-    if missing:
-        start = text if text.endswith("\n") or not text else f"{text}\n"
-        storage.write_file(path, (start + "".join(f"{line}\n" for line in missing)).encode())
-    gittool.configure(root, "merge.kgen.name", "locks are solved again, keeping what both sides share")
-    gittool.configure(root, "merge.kgen.driver", "kgen merge-driver %O %A %B %P")
-    console.say(
-        f"git merges locks by solving them again: {_ATTRIBUTES} says which, and is to be committed; that `kgen` does it"
-        " is in the configuration of this clone, so that every other needs its own `kgen init --git`"
-    )
 
 
 def _write_settings(wishes: Wishes, root: Path) -> None:

@@ -25,8 +25,10 @@ from kgen.cli.options import LOCKING, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, OutsideError
 from kgen.explain import report
+from kgen.explain.commands import CommandForm
 from kgen.explain.reasons import warning_text
-from kgen.fields import Scope
+from kgen.explain.sizes import size_text
+from kgen.fields import Scope, lock_command
 from kgen.formats.wheels.session import Outcome, Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -78,7 +80,6 @@ def run(
         for note in result.notes:
             console.say(f"note: {note}")
     new_flake = bool(result.written) and _emit_flake(matrix, planned)
-    portable = planned.settings.portable
     _tell(
         matrix,
         result.outcomes,
@@ -87,7 +88,7 @@ def run(
         options,
         json=json,
         new_flake=new_flake,
-        portable=portable,
+        planned=planned,
     )
     return result.status
 
@@ -132,11 +133,12 @@ def _tell(
     *,
     json: bool,
     new_flake: bool,
-    portable: bool,
+    planned: Plan,
 ) -> None:
     locked = [outcome for outcome in outcomes if outcome.lock is not None]
+    form = CommandForm(lock_command, planned.form, planned.written)
     if json:
-        console.data(_data(outcomes, others, written))
+        console.data(_data(outcomes, others, written, form))
     elif locked:
         rows = [_row(outcome, written, dry=options.dry_run) for outcome in locked]
         rows += [
@@ -150,18 +152,18 @@ def _tell(
             console.say(f"note: {note}")
         for warning in outcome.lock.resolution.warnings if outcome.lock else ():
             console.say(f"warning: {outcome.request.environment}: {warning_text(warning)}")
-    _tell_local([] if portable else locked)
+    _tell_local([] if planned.settings.portable else locked)
     # an index that is down is down for every environment, and once is enough to say so
     failures: dict[str, Outcome] = {}
     for outcome in outcomes:
         failures.setdefault(_failure_text(outcome), outcome)
     for outcome in failures.values():
-        _tell_failure(outcome)
+        _tell_failure(outcome, form)
     if len(locked) < len(outcomes):
         standing = "" if options.dry_run else "; what is there of it was left as it is"
         names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
         console.say(f"\nnot locked: {names}{standing}")
-    conda.tell(others, standing=not options.dry_run, upgraded=bool(options.upgrade_packages))
+    conda.tell(others, form, standing=not options.dry_run, upgraded=bool(options.upgrade_packages))
     _tell_newer(matrix, locked)
     complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
     if complete and not options.dry_run and not json:
@@ -204,10 +206,10 @@ def _failure_text(outcome: Outcome) -> str:
     return outcome.request.environment if outcome.error is None else outcome.error.message
 
 
-def _tell_failure(outcome: Outcome) -> None:
+def _tell_failure(outcome: Outcome, form: CommandForm) -> None:
     if outcome.conflict is not None:
         console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
-        console.hints(report.hints(outcome.conflict))
+        console.hints(report.hints(outcome.conflict, form))
     elif outcome.error is not None:
         console.say("")
         console.error(outcome.error)
@@ -236,7 +238,7 @@ def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[s
         resolution.cuda or "-",
         "-" if resolution.cudnn is None else str(resolution.cudnn),
         str(len(lock.wheels)),
-        console.size(lock.size),
+        size_text(lock.size),
         f"{outcome.seconds:.1f} s",
         state,
     )
@@ -249,7 +251,7 @@ def _frameworks(resolution: Resolution) -> str:
 
 
 def _data(
-    outcomes: Sequence[Outcome], others: Sequence[CondaOutcome], written: Mapping[str, bool]
+    outcomes: Sequence[Outcome], others: Sequence[CondaOutcome], written: Mapping[str, bool], form: CommandForm
 ) -> dict[str, object]:
     rows: list[dict[str, object]] = []
     for outcome in outcomes:
@@ -267,8 +269,8 @@ def _data(
                 }
             )
         elif outcome.conflict is not None:
-            rows.append({"environment": request.environment, "conflict": report.conflict_data(outcome.conflict)})
+            rows.append({"environment": request.environment, "conflict": report.conflict_data(outcome.conflict, form)})
         elif outcome.error is not None:
             fault = {"message": outcome.error.message, "hints": list(outcome.error.hints)}
             rows.append({"environment": request.environment, "platform": request.platform, "error": fault})
-    return {"environments": rows, **({"conda": [conda.data(one) for one in others]} if others else {})}
+    return {"environments": rows, **({"conda": [conda.data(one, form) for one in others]} if others else {})}

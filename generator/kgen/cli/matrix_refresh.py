@@ -9,45 +9,20 @@ __command__ = {
 }
 
 import contextlib
-import datetime as dt
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from kgen import host, index, leftovers, parsers, project, storage, uvtool, wheels
+from kgen import host, project
+from kgen.actions.refresh import refresh
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
-from kgen.errors import ExitStatus, OutsideError, UsageError
-from kgen.matrix import origin
-from kgen.matrix.compatibility import Folder
-from kgen.refresh.facts import FactReader
-from kgen.refresh.run import Progress, Refresh, Refreshed
-
-_LONGEST = 900.0
-"""Seconds after which a refresh gives up: one from a real index takes a minute where all is new."""
-
-_WHO = "kgen matrix refresh"
-_NOT_THERE = (403, 404)
-"""What stores of files answer for a folder that is not there; where a login is lacking, they say so for all of them."""
+from kgen.errors import ExitStatus
+from kgen.refresh.run import Progress, Refreshed
 
 _LISTED = 40
 """So many lines of a kind are printed; all of them are in --json."""
-
-
-class _Target(NamedTuple):
-    """Where a refresh goes.
-
-    Attributes:
-        folder: the folder of the matrix.
-        held: the folder that is held while it is at work.
-        own: whether that is kgen's own matrix, in its repository.
-    """
-
-    folder: Path
-    held: Path
-    own: bool
 
 
 def run(
@@ -72,96 +47,21 @@ def run(
 ) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
-    target = _target(root, for_project=for_project)
-    leftovers.sweep(root, root / project.LOCKS, None)
-    own_index = _torch_index(torch_index, root)
-    with contextlib.nullcontext() if check else _held(target):
-        texts = Folder(origin.shipped_folder()) if target.own else origin.layered(target.folder)
-        before = dict(texts)
-        found = _refresh(before, root, own_index)
-        written = None
-        if found.files and not check:
-            _write(target, before, found)
-            written = target.folder
+    with _progress() as progress:
+        found, written = refresh(
+            root,
+            check=check,
+            for_project=for_project,
+            torch_index=torch_index,
+            progress=progress,
+            notify=console.say,
+        )
     if json:
         console.data(_data(found, written))
     else:
-        _tell(found)
-        _tell_end(found, written, check=check)
+        _print(found)
+        _print_end(found, written, check=check)
     return ExitStatus.CHECK_FAILED if check and found.files else ExitStatus.DONE
-
-
-def _torch_index(given: str | None, root: Path) -> str | None:
-    named: str | None = given or project.torch_index(root)
-    try:
-        return None if named is None else parsers.parse_torch_index(named)
-    except ValueError as error:
-        what = "--torch-index" if given else "torch-index"
-        raise UsageError(f"`{what}`: {error}", hints=["kgen matrix refresh --help"]) from None
-
-
-def _target(root: Path, *, for_project: bool) -> _Target:
-    if not for_project:
-        folder = origin.cache_folder()
-        return _Target(folder, folder.parent, own=False)
-    folder = origin.project_folder(root)
-    if folder == origin.shipped_folder():
-        return _Target(folder, root, own=True)
-    if folder.exists() and not (folder / origin.MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder} is in the way: it is there, and no matrix that kgen has refreshed",
-            hints=["kgen matrix refresh"],
-        )
-    return _Target(folder, root, own=False)
-
-
-@contextlib.contextmanager
-def _held(target: _Target) -> Iterator[None]:
-    try:
-        target.held.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutsideError(
-            f"{target.held} cannot be written: {error.strerror}", hints=["set KGEN_CACHE_DIR to a folder of yours"]
-        ) from None
-
-    def waiting() -> None:
-        console.say(f"another `{_WHO}` is at work in {target.held}; waiting for it to end")
-
-    with storage.exclusive(target.held, who=_WHO, wait=waiting):
-        yield
-
-
-def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None) -> Refreshed:
-    cancel = threading.Event()
-    program = uvtool.find()
-    own = uvtool.own_base(program, root, torch_index)
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
-    with (
-        wheels.WheelReader(
-            cache=None,
-            cancel=cancel,
-            certificates=host.variable("SSL_CERT_FILE"),
-            indexes=uvtool.configured(root),
-            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
-            within=host.seconds(_LONGEST),
-        ) as reader,
-        _progress() as told,
-    ):
-
-        def open_own(name: str, label: str) -> index.Index:
-            assert own is not None  # noqa: S101 - it is asked for only then
-            return index.Index((own(name, label),), reader, cache=cache / "pages", absent=_NOT_THERE)
-
-        return Refresh(
-            before,
-            index.Index(uvtool.indexes(program, root), reader, cache=cache / "pages"),
-            lambda count: FactReader(reader, cache=cache / "facts", count=count),
-            today=dt.datetime.now(dt.timezone.utc).date(),
-            cancel=cancel,
-            progress=told,
-            open_own=None if own is None else open_own,
-            unchanged=cache / "pages" / "unchanged",
-        ).run()
 
 
 @contextlib.contextmanager
@@ -186,28 +86,10 @@ def _progress() -> Iterator[Progress]:
         yield told
 
 
-def _write(target: _Target, before: Mapping[str, str], found: Refreshed) -> None:
-    """Put the new files in the place of the old ones, all or none."""
-    if target.own:
-        changed = {name: text.encode() for name, text in found.files.items()}
-        storage.replace_folder(target.folder, changed, owned=lambda _path: False)
-        return
-    shipped = Folder(origin.shipped_folder())
-    after = {**before, **found.files}
-    files = {name: text for name, text in after.items() if name not in shipped or shipped[name] != text}
-    day = dt.datetime.now(dt.timezone.utc).date()
-    texts = {**files, origin.MARK: origin.mark_text(day, files, shipped)}
-    storage.replace_folder(
-        target.folder,
-        {name: text.encode() for name, text in texts.items()},
-        owned=lambda path: path.endswith(".toml"),
-    )
+# -- printing ----------------------------------------------------------------------------------------------------------
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
-
-
-def _tell(found: Refreshed) -> None:
+def _print(found: Refreshed) -> None:
     rows = [(change.what, change.name, change.version, change.detail) for change in found.changes]
     if rows:
         console.result(console.table(("", "project", "release", ""), rows[:_LISTED]))
@@ -227,7 +109,7 @@ def _tell(found: Refreshed) -> None:
         console.say(f"note: the index lacks releases that the matrix knows, and keeps: {named}")
 
 
-def _tell_end(found: Refreshed, written: Path | None, *, check: bool) -> None:
+def _print_end(found: Refreshed, written: Path | None, *, check: bool) -> None:
     asked = f"{found.pages} projects asked for, {found.wheels} wheels read"
     if not found.files:
         console.say(f"the matrix is up to date: {found.revision} ({asked})")

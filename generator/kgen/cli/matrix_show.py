@@ -8,24 +8,16 @@ __command__ = {
     "example": "kgen matrix show torch",
 }
 
-from collections.abc import Callable
 from typing import Annotated
 
 from kgen import __version__
+from kgen.actions.facts import Facts, tables
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, Json, argument
-from kgen.errors import ExitStatus, UsageError
-from kgen.explain.facts import gpus_text, pythons_text
+from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.origin import Origin
-from kgen.matrix.records import Build, Release
-from kgen.model.ranges import spell
-from kgen.model.requirement import parse_requirement
-from kgen.solver.conflict import pythons_of, served_gpus
-from kgen.tables import nearest
-
-Facts = list[dict[str, object]]
 
 
 def run(
@@ -42,25 +34,11 @@ def run(
     texts, source = origin.texts_in_use()
     matrix = CompatibilityMatrix(texts)
     matrix.check()
-    special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {
-        "cuda": _cuda,
-        "cudnn": _cudnn,
-        "generations": _generations,
-    }
-    known = [*matrix.framework_names, *special]
-    name = framework
-    if name is not None and name not in known:
-        near = nearest(name, known)
-        raise UsageError(
-            f"`{name}` is not in the matrix",
-            hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
-        )
-    names = [name] if name else ["generations", *matrix.framework_names]
-    tables = {one: special[one](matrix) if one in special else _framework(matrix, one) for one in names}
+    facts = tables(matrix, framework)
     if json:
-        console.data({"revision": matrix.revision, "origin": _origin_data(source), "facts": tables})
+        console.data({"revision": matrix.revision, "origin": _origin_data(source), "facts": facts})
         return ExitStatus.DONE
-    console.result("\n\n".join(_text(_headed(matrix, one), rows) for one, rows in tables.items()))
+    console.result("\n\n".join(_text(_headed(matrix, one), rows) for one, rows in facts.items()))
     console.say(f"\nmatrix {matrix.revision}, {_origin_text(source)}; sources and requirements of each row: --json")
     if source.note:
         console.say(f"warning: {source.note}")
@@ -83,106 +61,10 @@ def _origin_data(source: Origin) -> dict[str, object]:
     }
 
 
-def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
-    return [
-        _build_row(matrix, release, build)
-        for release in reversed(matrix.framework(name).releases)
-        for build in release.builds
-    ]
-
-
-def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> dict[str, object]:
-    texts = [*build.requires, *build.adds]
-    requirements = [parse_requirement(text) for text in [*texts, *(e for t in texts for e in matrix.expand(t))]]
-    roles: dict[str, str] = {}
-    for requirement in requirements:
-        library = matrix.library(requirement.name)
-        role = requirement.name if library is None else library.role
-        roles.setdefault(role, spell(requirement.specifier))
-    return {
-        "version": str(release.version),
-        "released": release.released.isoformat(),
-        "cuda": build.cuda or ("cpu" if build.local is None else f"+{build.local}"),
-        "cudnn": roles.get("cudnn", ""),
-        "nccl": roles.get("nccl", ""),
-        "numpy": roles.get("numpy", ""),
-        "python": pythons_text(pythons_of(build)),
-        "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
-        "gpus": gpus_text(served_gpus(build)) if build.cuda else "",
-        "yanked": release.yanked,
-        "known-bad": release.known_bad or build.known_bad,
-        "install": list(build.install),
-        "requires": list(build.requires),
-        "adds": dict(build.adds),
-        "source": build.provenance.source,
-        "checked": build.provenance.checked.isoformat(),
-    }
-
-
 def _headed(matrix: CompatibilityMatrix, name: str) -> str:
     """The name of a table, with the day until when what it is about was supported."""
     ended = matrix.framework(name).ended if name in matrix.framework_names else None
     return name if ended is None else f"{name} (no longer supported since {ended.day}: {ended.why})"
-
-
-def _generations(matrix: CompatibilityMatrix) -> Facts:
-    return [
-        {
-            "generation": one.name,
-            "title": one.title,
-            "package": f"{one.package}{spell(one.range)}",
-            "python": spell(one.pythons),
-            "since": one.since.isoformat(),
-            "supported until": None if one.ended is None else one.ended.day.isoformat(),
-            "backends": ", ".join(row.short for row in matrix.backends.values() if row.generation == one.name),
-            "environments": ", ".join(row.name for row in matrix.backends.values() if row.generation == one.name),
-            "why": None if one.ended is None else one.ended.why,
-            "from source": [f"{source.name} {source.version}" for source in one.sources],
-            "hubs": {hub: list(texts) for hub, texts in one.hubs.items()},
-            "source": one.provenance.source,
-            "checked": one.provenance.checked.isoformat(),
-        }
-        for one in matrix.generations.values()
-    ]
-
-
-def _cuda(matrix: CompatibilityMatrix) -> Facts:
-    majors: Facts = [
-        {
-            "cuda": str(row.major),
-            "driver": f">={row.driver}",
-            "gpus": spell(row.gpus),
-            "what": "minor-version compatibility",
-            "source": row.provenance.source,
-            "checked": row.provenance.checked.isoformat(),
-        }
-        for row in matrix.cuda_majors.values()
-    ]
-    return majors + [
-        {
-            "cuda": str(row.version),
-            "driver": "" if row.driver is None else f">={row.driver}",
-            "gpus": "",
-            "what": "toolkit and its PTX",
-            "source": row.provenance.source,
-            "checked": row.provenance.checked.isoformat(),
-        }
-        for row in reversed(matrix.toolkits)
-    ]
-
-
-def _cudnn(matrix: CompatibilityMatrix) -> Facts:
-    return [
-        {
-            "cuda": str(row.cuda),
-            "cudnn": spell(row.cudnn),
-            "gpus": spell(row.gpus),
-            "driver": f">={row.driver}",
-            "source": row.provenance.source,
-            "checked": row.provenance.checked.isoformat(),
-        }
-        for row in matrix.cudnn
-    ]
 
 
 _SHOWN = (

@@ -9,32 +9,16 @@ __command__ = {
     "example": "kgen report --output report.html",
 }
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from kgen import __version__, fields, freshness, lockfiles, storage
-from kgen.cli import console, matrix_plot
+from kgen import storage
+from kgen.actions.report import page
+from kgen.cli import console
 from kgen.cli.options import OUTPUT, option
-from kgen.emitters import plot
-from kgen.errors import ExitStatus, UsageError
-from kgen.explain.commands import flags_of
-from kgen.explain.facts import requires_text, subject_text
-from kgen.explain.reasons import reason_rule, reason_subject
+from kgen.errors import ExitStatus
 from kgen.matrix import origin
-from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import require_known
-from kgen.model.lockfile import Lockfile
-from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement
-from kgen.model.resolution import Resolution
 from kgen.project import find_root
-from kgen.solver.explanation import explain
-from kgen.solver.keeping import keeping
-from kgen.solver.resolve import solve
-from kgen.templates import render
-from kgen.validate import receipts
 
 
 def run(
@@ -44,110 +28,8 @@ def run(
     ] = "report.html",
 ) -> ExitStatus:
     """Write the page."""
-    matrix = origin.current()
-    root = find_root(Path.cwd())
-    locked = lockfiles.environments(root)
-    if not locked:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
-    found = [_environment(path, matrix) for one in locked for path in one.platforms.values()]
-    majors = sorted({str(one["cuda"]).partition(".")[0] for one in found if one["cuda"]})
-    text = render(
-        "report/page.html.j2",
-        title=f"{root.name}: Keras environments",
-        version=__version__,
-        revision=matrix.revision,
-        environments=found,
-        accelerators=sorted({str(one["accelerator"]) for one in found}),
-        backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
-        pictures=[plot.render_svg(matrix_plot.picture(matrix, int(major))) for major in majors],
-    )
+    found = page(find_root(Path.cwd()), origin.current())
     target = Path(output)
-    storage.write_file(target, text.encode())
-    console.say(f"{target}: {len(found)} locked environments")
+    storage.write_file(target, found.text.encode())
+    console.say(f"{target}: {found.locks} locked environments")
     return ExitStatus.DONE
-
-
-def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
-    """What the page says of a lock."""
-    lock, data = lockfiles.parse(path, lockfiles.content_of(path))
-    require_known(matrix, lock)
-    decided = data["tool"]["kgen"]
-    request = _request(decided)
-    stale = () if request is None else freshness.stale(lock, request, request, matrix)
-    names = [name for name in lock.packages if name in matrix.framework_names]
-    return {
-        "id": f"{lock.environment}.{lock.platform}",
-        "name": lock.environment,
-        "platform": lock.platform,
-        "accelerator": lock.accelerator,
-        "backends": lock.backends,
-        "licences": _licences(lock),
-        "python": lock.python,
-        "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
-        "cuda": lock.cuda,
-        "cudnn": lock.cudnn,
-        "driver": lock.driver,
-        "size": console.size(lock.size),
-        "why": decided.get("why", []),
-        "newer": [] if request is None else list(_newer(matrix, request, lock)),
-        "faults": [one.what for one in stale],
-        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform],
-        "packages": [
-            {
-                "name": file.name,
-                "version": file.version,
-                "size": console.size(file.size),
-                "licence": lock.licences.get(file.name, ""),
-            }
-            for file in lock.files
-        ],
-    }
-
-
-def _licences(lock: Lockfile) -> list[tuple[str, int]]:
-    """The licences that its packages declare and how many of them each, the most frequent first."""
-    counted = Counter(lock.licences.get(file.name, "") for file in lock.files) if lock.licences else Counter()
-    unknown = counted.pop("", 0)
-    listed = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [*listed, *([("not declared", unknown)] if unknown else [])]
-
-
-def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:
-    try:
-        return fields.request_of(decided)._replace(python_open=False)
-    except ValueError:
-        return None
-
-
-def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockfile) -> Iterator[Mapping[str, object]]:
-    """The frameworks of which there is a newer release, with what kept it out of this lock."""
-    held = tuple(Requirement(f"{name}=={version}") for name, version in lock.packages.items())
-    kept = keeping(matrix, request._replace(held=held))
-    resolution = solve(matrix, kept)
-    if not isinstance(resolution, Resolution):
-        return
-    # what the lock has is no reason: the question is what else is
-    for one in explain(matrix, resolution._replace(request=request)):
-        if one.newest > one.version:
-            causes = [f"{subject_text(cause)}: {requires_text(cause)}" for cause in one.causes]
-            causes = causes or [
-                f"{reason_subject(reason)} {reason_rule(reason, request.cutoff_flag)}"
-                for reason in one.reasons
-                if one.ways is None
-            ]
-            yield {
-                "package": one.package,
-                "newest": str(one.newest),
-                "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
-                "ways": [flags_of(way.changes, request) for way in one.ways or ()],
-            }
-
-
-def _receipt(receipt: receipts.Receipt) -> Mapping[str, object]:
-    return {
-        "device": receipt.device,
-        "driver": receipt.driver or "-",
-        "verdict": receipt.verdict,
-        "date": receipt.date,
-        "stale": receipt.stale,
-    }

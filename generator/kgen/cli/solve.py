@@ -11,50 +11,42 @@ __command__ = {
 
 from pathlib import Path
 
-from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
+from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
 from kgen.cli.options import Json
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import report
+from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
 from kgen.matrix import origin
-from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.resolution import Conflict, Resolution
-from kgen.solver.resolve import own_index_gain, solve
 
 
 @asking(Scope.REQUEST, "solve")
 def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
     """Solve each environment and print the answers."""
-    matrix = origin.current()
-    planned = plan.make(asked, matrix, Path.cwd())
-    answers = [solve(matrix, request) for request in planned.requests]
-    conflicts = [answer for answer in answers if isinstance(answer, Conflict)]
+    result = solve(asked, origin.current(), Path.cwd())
+    form = CommandForm(values=result.plan.form, written=result.plan.written)
     if json:
-        console.data(_data(answers, matrix))
+        console.data(_data(result, form))
     else:
-        solved = [answer for answer in answers if isinstance(answer, Resolution)]
-        if solved:
-            texts = [report.solution_text(answer, own_index_gain(matrix, answer)) for answer in solved]
-            console.result("\n\n".join(texts))
-        for note in planned.notes:
+        if result.solved:
+            console.result("\n\n".join(report.solution_text(*one) for one in result.solved))
+        for note in result.plan.notes:
             console.say(f"note: {note}")
-    for conflict in conflicts:
+    for conflict in result.conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
-        console.hints(report.hints(conflict))
-    return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
+        console.hints(report.hints(conflict, form))
+    return ExitStatus.NO_SOLUTION if result.conflicts else ExitStatus.DONE
 
 
-def _data(answers: list[Resolution | Conflict], matrix: CompatibilityMatrix) -> dict[str, object]:
+def _data(result: SolveResult, form: CommandForm) -> dict[str, object]:
     """One answer by itself, several as lists; conflicts beside solutions, never hidden by them."""
     solutions = [
-        {**report.solution_data(answer), **report.gain_data(answer, own_index_gain(matrix, answer))}
-        for answer in answers
-        if isinstance(answer, Resolution)
+        {**report.solution_data(answer), **report.gain_data(answer, gain, form)} for answer, gain in result.solved
     ]
-    conflicts = [report.conflict_data(answer) for answer in answers if isinstance(answer, Conflict)]
-    if len(answers) == 1:
+    conflicts = [report.conflict_data(answer, form) for answer in result.conflicts]
+    if len(result.answers) == 1:
         return {"solution": solutions[0]} if solutions else {"conflict": conflicts[0]}
     return {"solutions": solutions, **({"conflicts": conflicts} if conflicts else {})}

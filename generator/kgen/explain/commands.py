@@ -1,37 +1,47 @@
-"""A change of a request as it is typed: the one place that knows how."""
+"""A change of a request as it is typed, and the whole command that asks for the changed one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
-from kgen.fields import BY_NAME
+from kgen.fields import BY_ABOUT, TOGETHER, Field, solve_command
 from kgen.model.accelerator import CPU
 from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Suggestion
+from kgen.settings import Settings
 
-_NAMES: Mapping[RequestField, str] = {
-    RequestField.ACCELERATOR: "cuda",
-    RequestField.DRIVER: "driver",
-    RequestField.GENERATION: "generation",
-    RequestField.GLIBC: "glibc",
-    RequestField.GPU: "gpu",
-    RequestField.KERAS: "keras",
-    RequestField.OWN_INDEX: "torch_index",
-    RequestField.PLATFORM: "platforms",
-    RequestField.PYTHON: "python",
-    RequestField.REQUIREMENT: "require",
-}
-"""What a change is about -> the field that declares its flag."""
-_OTHERS: Mapping[RequestField, str] = {RequestField.DEPENDENCY: "dependencies", RequestField.JOINT: "--together"}
 _QUOTED = frozenset({RequestField.KERAS, RequestField.REQUIREMENT})
 """What holds characters that a shell reads."""
 
 
-def flag_of(field: RequestField, request: EnvironmentRequest) -> str:
-    """The flag that a field is given by; for dependencies, which are mostly settings, the setting."""
-    if field is RequestField.CUTOFF:
+class CommandForm(NamedTuple):
+    """How hints ask for a changed request.
+
+    Attributes:
+        command: requests and values of fields -> the command that asks for them.
+        values: of fields that are no part of a request, as :func:`kgen.fields.words_of` takes them.
+        written: the settings that the command will meet; None where there are none.
+    """
+
+    command: Callable[..., str] = solve_command
+    values: Mapping[str, object] = MappingProxyType({})
+    written: Settings | None = None
+
+
+SOLVE = CommandForm()
+
+
+def flag_of(about: RequestField, request: EnvironmentRequest) -> str:
+    """The flag that something is asked for by; for dependencies, which are mostly settings, the setting."""
+    if about is RequestField.CUTOFF:
         return request.cutoff_flag
-    return _OTHERS.get(field) or str(BY_NAME[_NAMES[field]].flag)
+    if about is RequestField.JOINT:
+        return TOGETHER
+    field = BY_ABOUT[about]
+    return str(field.key if about is RequestField.DEPENDENCY else field.flag)
 
 
 def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
@@ -47,6 +57,42 @@ def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
     without = f"dropping {' and '.join(dropped)}" if dropped else ""
     text = " and ".join(filter(None, (" ".join(added), without)))
     return f"an environment for each backend: {text}" if apart else text
+
+
+def command_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
+    """The command that asks for the whole changed request, which was solved."""
+    return form.command(*suggestion.requests, **form.values)
+
+
+def hint_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
+    """The same with what it gives, as a comment that a shell skips; and what the settings have that stands against it.
+
+    A flag is laid over a setting, and none takes a setting away.
+    """
+    file = None if form.written is None else form.written.file
+    against = [] if file is None else [f"`{key}` is out of {file.name}" for key in _put_back(suggestion, form)]
+    once = f", once {' and '.join(against)}" if against else ""
+    return f"{command_of(suggestion, form)}   # gives {gives_text(suggestion)}{once}"
+
+
+def _put_back(suggestion: Suggestion, form: CommandForm) -> Iterator[str]:
+    """The keys of the settings that would put back what a suggestion drops."""
+    for change in suggestion.changes:
+        field = BY_ABOUT.get(change.field)
+        if change.value is None and field is not None and field.key is not None:
+            asked = any(_asks(request, field) for request in suggestion.requests)
+            if not asked and getattr(form.written, field.name) != field.initial:
+                yield field.key
+
+
+def _asks(request: EnvironmentRequest, field: Field) -> bool:
+    """Whether a request names a value of a field, which then replaces that of the settings."""
+    return field.lock is not None and any(field.typed(getattr(request, field.lock.attribute)))
+
+
+def gives_text(suggestion: Suggestion) -> str:
+    """What a change gives: `torch 2.9, tensorflow 2.21`."""
+    return ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
 
 
 def _added(change: Change, request: EnvironmentRequest) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kgen.explain import report
-from kgen.explain.commands import flags_of
+from kgen.explain.commands import SOLVE, CommandForm, hint_of
 from kgen.explain.facts import cause_data, cause_text, source_text
 from kgen.explain.reasons import reason_data, reason_rule, reason_subject
 from kgen.model.causes import REQUEST, NewestRelease
@@ -16,7 +16,10 @@ from kgen.solver.explanation import Explanation
 
 
 def data(
-    resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None
+    resolution: Resolution,
+    explanations: tuple[Explanation, ...],
+    gain: Suggestion | None = None,
+    form: CommandForm = SOLVE,
 ) -> dict[str, Any]:
     """An explanation as plain data, its keys in a fixed order."""
     request = resolution.request
@@ -30,24 +33,29 @@ def data(
                 "newest": str(one.newest),
                 "reasons": [reason_data(reason, request.cutoff_flag) for reason in one.reasons],
                 "held-by": [cause_data(cause, request) for cause in one.causes],
-                "ways": [report.suggestion_data(way, request) for way in one.ways or ()],
+                "ways": [report.suggestion_data(way, request, form) for way in one.ways or ()],
             }
             for one in explanations
         ],
-        **report.gain_data(resolution, gain),
+        **report.gain_data(resolution, gain, form),
     }
 
 
-def text(resolution: Resolution, explanations: tuple[Explanation, ...], gain: Suggestion | None = None) -> str:
+def text(
+    resolution: Resolution,
+    explanations: tuple[Explanation, ...],
+    gain: Suggestion | None = None,
+    form: CommandForm = SOLVE,
+) -> str:
     """An explanation for people; with what would give newer frameworks, if not the newest."""
     lines = [report.head(resolution)]
     for one in explanations:
-        lines += ["", *_paragraph(one, resolution.request)]
+        lines += ["", *_paragraph(one, resolution.request, form)]
     lines += [] if gain is None else ["", f"  {report.gain_text(resolution, gain)}."]
     return "\n".join(lines)
 
 
-def _paragraph(one: Explanation, request: EnvironmentRequest) -> Iterator[str]:
+def _paragraph(one: Explanation, request: EnvironmentRequest, form: CommandForm) -> Iterator[str]:
     held = one.version != one.newest
     if held:
         yield f"  {one.package} is {one.version}, and the newest is {one.newest}."
@@ -65,13 +73,13 @@ def _paragraph(one: Explanation, request: EnvironmentRequest) -> Iterator[str]:
         yield f"      {cause_text(cause, request)}"
         yield from [f"        source: {source_text(cause.source, request)}"] if cause.subject != REQUEST else []
     if one.ways is not None:
-        yield from _ways(one.ways, request)
+        yield from _ways(one.ways, form)
 
 
-def _ways(ways: tuple[Suggestion, ...], request: EnvironmentRequest) -> Iterator[str]:
+def _ways(ways: tuple[Suggestion, ...], form: CommandForm) -> Iterator[str]:
     if not ways:
         yield "    no single change to this request gives it"
         return
     yield "    it would be had with"
     for way in ways:
-        yield f"      {flags_of(way.changes, request)}, which gives {report.gives_text(way)}"
+        yield f"      {hint_of(way, form)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgen.explain.commands import flags_of
+from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, gives_text, hint_of
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.causes import Refusal, RefusalKind
@@ -36,14 +36,14 @@ def solution_data(resolution: Resolution) -> dict[str, Any]:
     }
 
 
-def conflict_data(conflict: Conflict) -> dict[str, Any]:
-    """A conflict as plain data."""
+def conflict_data(conflict: Conflict, form: CommandForm = SOLVE) -> dict[str, Any]:
+    """A conflict as plain data; its commands in a form."""
     return {
         **target_data(conflict.request),
         "kind": conflict.refusals[0].kind.value,
         "message": message(conflict),
         "causes": [cause_data(one, conflict.request) for one in conflict.causes],
-        "suggestions": [suggestion_data(one, conflict.request) for one in conflict.suggestions],
+        "suggestions": [suggestion_data(one, conflict.request, form) for one in conflict.suggestions],
     }
 
 
@@ -57,23 +57,19 @@ def head(resolution: Resolution) -> str:
     return text
 
 
-def suggestion_data(suggestion: Suggestion, request: EnvironmentRequest) -> dict[str, Any]:
-    """A change that works, as plain data."""
+def suggestion_data(suggestion: Suggestion, request: EnvironmentRequest, form: CommandForm = SOLVE) -> dict[str, Any]:
+    """A change that works, as plain data, with the whole command."""
     return {
         "kind": suggestion.changes[0].field.value,
         "change": flags_of(suggestion.changes, request),
+        "command": command_of(suggestion, form),
         "gives": dict(suggestion.gives),
     }
 
 
-def gives_text(suggestion: Suggestion) -> str:
-    """What a change gives: `torch 2.9, tensorflow 2.21`."""
-    return ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
-
-
-def gain_data(resolution: Resolution, gain: Suggestion | None) -> dict[str, Any]:
+def gain_data(resolution: Resolution, gain: Suggestion | None, form: CommandForm = SOLVE) -> dict[str, Any]:
     """What would give newer frameworks than a resolution has, as plain data."""
-    return {"suggestions": [] if gain is None else [suggestion_data(gain, resolution.request)]}
+    return {"suggestions": [] if gain is None else [suggestion_data(gain, resolution.request, form)]}
 
 
 def gain_text(resolution: Resolution, gain: Suggestion) -> str:
@@ -105,11 +101,10 @@ def conflict_text(conflict: Conflict) -> str:
     return "\n".join(lines)
 
 
-def hints(conflict: Conflict) -> tuple[str, ...]:
-    """What would work, each as a line to act on."""
-    request = conflict.request
-    found = tuple(f"{flags_of(one.changes, request)} gives {gives_text(one)}" for one in conflict.suggestions)
-    return found or ("nothing close to this request works; ask for less of it",)
+def hints(conflict: Conflict, form: CommandForm = SOLVE) -> tuple[str, ...]:
+    """What works, each as a command that was solved; in a form."""
+    found = tuple(hint_of(one, form) for one in conflict.suggestions)
+    return found or ("kgen matrix show   # nothing close to this request works; these are the facts",)
 
 
 def message(conflict: Conflict) -> str:

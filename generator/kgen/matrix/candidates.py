@@ -48,6 +48,7 @@ class Obstacle(enum.Enum):
     MINOR = "accelerator's minor version"
     OWN_INDEX = "only in the framework's own index"
     KNOWN_BAD = "known to be bad"
+    DOUBTFUL = "a release that is yanked, known to be bad, or early"
     PYTHON = "python"
 
 
@@ -115,11 +116,26 @@ def build_for(
     return max(found, key=newness) if len(found) > 1 else next(iter(found), None)
 
 
+def is_doubtful(release: Release) -> bool:
+    """Whether nobody should choose a release that is not pinned: it was yanked, is known to be bad, or is early."""
+    return bool(release.yanked or release.known_bad or release.version.is_prerelease)
+
+
 def candidate(
     matrix: CompatibilityMatrix, framework: str, release: Release, target: BuildTarget, *, pinned: bool = False
 ) -> Candidate:
-    """The build of a release for a target; or the build that comes closest, and what is in its way."""
+    """The build of a release for a target; or the build that comes closest, and what is in its way.
+
+    Args:
+        matrix: the facts.
+        framework: whose release it is.
+        release: the release.
+        target: what it is to run on.
+        pinned: whether exactly this release is asked for, which overrules every doubt about it.
+    """
     build = build_for(matrix, framework, release, target, pinned=pinned)
+    if build is not None and not pinned and is_doubtful(release):
+        return Candidate(build, Obstacle.DOUBTFUL)
     if build is not None:
         fits = target.python is None or target.python in build.pythons
         return Candidate(build, None if fits else Obstacle.PYTHON)
@@ -180,10 +196,9 @@ def releases_with_builds(
 ) -> Iterator[tuple[Release, Build]]:
     """The releases that nobody warns of and that have a build for a target, the newest first."""
     for release in reversed(framework.releases):
-        if release.yanked is None and release.known_bad is None and not release.version.is_prerelease:
-            build, why = candidate(matrix, framework.name, release, target)
-            if build is not None and why is None:
-                yield release, build
+        build, why = candidate(matrix, framework.name, release, target)
+        if build is not None and why is None:
+            yield release, build
 
 
 # -- what a build runs on ----------------------------------------------------------------------------------------------

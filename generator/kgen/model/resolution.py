@@ -78,10 +78,12 @@ class Suggestion(NamedTuple):
     Attributes:
         changes: what to change; the first is the one that it is about, the others go along.
         gives: framework -> version of the solution.
+        requests: what was solved: the request with the changes; several where each backend gets its own environment.
     """
 
     changes: tuple[Change, ...]
     gives: Mapping[str, str]
+    requests: tuple[EnvironmentRequest, ...]
 
 
 class Conflict(NamedTuple):

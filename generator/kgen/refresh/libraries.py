@@ -19,7 +19,7 @@ from kgen.model.ranges import spell
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import fit_of, glibc_text, is_for_any_python
 from kgen.refresh.requirements import environment, parse
-from kgen.refresh.rows import Contradiction, Frame, by_version, first_day, yank
+from kgen.refresh.rows import Contradiction, RowContext, by_version, first_day, yank
 
 CUDA_PACKAGE = re.compile(r"nvidia-[a-z0-9-]+|cuda-(bindings|pathfinder|toolkit)")
 """What is followed as soon as a build requires it: it decides which builds can stand together."""
@@ -35,7 +35,7 @@ def new_library(name: str) -> dict[str, Any]:
     return {"role": role, **({"cuda": int(suffix[1])} if suffix else {})}
 
 
-def page_fits(files: Sequence[IndexFile], frame: Frame) -> dict[str, list[LibraryFit]]:
+def page_fits(files: Sequence[IndexFile], frame: RowContext) -> dict[str, list[LibraryFit]]:
     """The stable releases of a library, by version; those without a wheel for any platform are left out."""
     found = {}
     for version, wheels in by_version(files).items():
@@ -60,7 +60,7 @@ def page_fits(files: Sequence[IndexFile], frame: Frame) -> dict[str, list[Librar
 class Update:
     """A library's file, and what its page changes in it."""
 
-    def __init__(self, name: str, text: str | None, files: Sequence[IndexFile], frame: Frame) -> None:
+    def __init__(self, name: str, text: str | None, files: Sequence[IndexFile], frame: RowContext) -> None:
         """Compare; nothing is written.
 
         Args:
@@ -173,7 +173,7 @@ class Update:
 
 
 def toolkit_row(
-    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, frame: Frame, today: dt.date
+    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, frame: RowContext, today: dt.date
 ) -> dict[str, Any]:
     """A release of the CUDA toolkit, of its meta package's METADATA.
 

@@ -18,7 +18,16 @@ from kgen.index import IndexFile
 from kgen.refresh.fits import Fit, fit_of, glibc_text
 from kgen.refresh.recipes import Recipe
 from kgen.refresh.requirements import parse
-from kgen.refresh.rows import Contradiction, Draft, Frame, Read, by_version, draft_of, drafted_row, first_choice
+from kgen.refresh.rows import (
+    Contradiction,
+    Read,
+    RowContext,
+    WheelBuild,
+    by_version,
+    draft_of,
+    drafted_row,
+    first_choice,
+)
 
 _CUDA = re.compile(r"cu(\d+)(\d)")
 _CUDNN = "cudnn"
@@ -83,7 +92,7 @@ class OwnIndex:
         title: str,
         pages: Mapping[str, Sequence[IndexFile]],
         releases: Sequence[Mapping[str, Any]],
-        frame: Frame,
+        frame: RowContext,
     ) -> None:
         """Compare; nothing is read.
 
@@ -229,7 +238,7 @@ class OwnIndex:
         )
         return result
 
-    def _draft(self, label: str, version: Version, platform: str, fit: Fit, read: Read) -> Draft | None:
+    def _draft(self, label: str, version: Version, platform: str, fit: Fit, read: Read) -> WheelBuild | None:
         wheel = self._wheel(label, version, platform, list(fit[platform]))
         if wheel is None:
             return None
@@ -246,7 +255,7 @@ class OwnIndex:
             read=read,
         )
 
-    def _row(self, label: str, version: Version, draft: Draft, today: dt.date) -> dict[str, Any]:
+    def _row(self, label: str, version: Version, draft: WheelBuild, today: dt.date) -> dict[str, Any]:
         """A build as a row has it; GPUs as the nearest release with the same CUDA has them."""
         notes = list(draft.notes)
         carried: dict[str, Any] = {}
@@ -268,7 +277,7 @@ class OwnIndex:
             "checked": checked,
         }
 
-    def _alike(self, label: str, version: Version, draft: Draft) -> tuple[str, Mapping[str, Any]]:
+    def _alike(self, label: str, version: Version, draft: WheelBuild) -> tuple[str, Mapping[str, Any]]:
         """The build that most likely has code for the same GPUs: of the same CUDA and platform, in the nearest release.
 
         Older ones first, and of one release that with the same label.

@@ -49,7 +49,7 @@ class Unread(Exception):  # noqa: N818 - it is a decision, and no error
     """A wheel that would have to be downloaded whole; the message names it."""
 
 
-class Draft(NamedTuple):
+class WheelBuild(NamedTuple):
     """One build on one platform, as the wheels say it.
 
     Attributes:
@@ -81,7 +81,7 @@ class Draft(NamedTuple):
     brought: tuple[str, ...]
 
 
-class Frame(NamedTuple):
+class RowContext(NamedTuple):
     """What rows are composed with: the matrix as it is, and what it follows."""
 
     matrix: CompatibilityMatrix
@@ -92,7 +92,7 @@ class Frame(NamedTuple):
     roles: Mapping[str, str]
 
     @classmethod
-    def of(cls, matrix: CompatibilityMatrix, names: Collection[str]) -> Frame:
+    def of(cls, matrix: CompatibilityMatrix, names: Collection[str]) -> RowContext:
         """The frame of a matrix; `names` are libraries that it will follow besides."""
         roles = {name: library.role for name in matrix.library_names if (library := matrix.library(name)) is not None}
         return cls(
@@ -139,14 +139,14 @@ def first_day(files: Sequence[IndexFile]) -> dt.date | None:
     return min((file.uploaded for file in files if file.uploaded is not None), default=None)
 
 
-def drafts(recipe: Recipe, version: Version, releases: Releases, frame: Frame, read: Read) -> list[Draft]:
+def drafts(recipe: Recipe, version: Version, releases: Releases, frame: RowContext, read: Read) -> list[WheelBuild]:
     """The builds of a release, one for each platform of each kind.
 
     Raises:
         Unread: a wheel would have to be downloaded whole.
         OutsideError: a wheel cannot be had, or says what makes no sense.
     """
-    found: list[Draft] = []
+    found: list[WheelBuild] = []
     served: set[tuple[str, int | None]] = set()
     for variant in recipe.variants:
         for install in variant.for_majors(frame.matrix.cuda_majors):
@@ -158,7 +158,7 @@ def drafts(recipe: Recipe, version: Version, releases: Releases, frame: Frame, r
     return found
 
 
-def _major(draft: Draft) -> int:
+def _major(draft: WheelBuild) -> int:
     return int(draft.cuda.partition(".")[0]) if draft.cuda else -1
 
 
@@ -169,9 +169,9 @@ def _variant(
     *,
     version: Version,
     releases: Releases,
-    frame: Frame,
+    frame: RowContext,
     read: Read,
-) -> Iterator[Draft]:
+) -> Iterator[WheelBuild]:
     own = install[0]
     names: list[str] = [canonicalize_name(requirement.name) for requirement in install]
     files = releases.get(names[0], {}).get(version, [])
@@ -217,7 +217,7 @@ def _preferred(recipe: Recipe, pythons: Sequence[str]) -> str:
     return recipe.python if recipe.python in pythons else pythons[-1]
 
 
-def _example(files: Sequence[IndexFile], recipe: Recipe, frame: Frame) -> IndexFile:
+def _example(files: Sequence[IndexFile], recipe: Recipe, frame: RowContext) -> IndexFile:
     """One of the framework's own wheels, that says which versions of its parts it wants."""
     for platform, serves in fit_of(files, frame.targets, frame.minors).items():
         if serves:
@@ -226,7 +226,7 @@ def _example(files: Sequence[IndexFile], recipe: Recipe, frame: Frame) -> IndexF
 
 
 def _part(
-    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, frame: Frame
+    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, frame: RowContext
 ) -> Version | None:
     """The version of a part that goes with a release: the newest that the framework's own wheel allows."""
     limits = []
@@ -247,19 +247,18 @@ def _part(
         if all(limit.contains(one, prereleases=True) for limit in limits)
         and (limits or one == version)
         and fit_of(files, frame.targets, frame.minors)
-        and one <= max(version, one if limits else version)
     ]
     return version if version in fitting else max(fitting, default=None)
 
 
 def first_choice(
-    files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, frame: Frame
+    files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, frame: RowContext
 ) -> IndexFile | None:
     """The wheel of a release that speaks for all of them on a platform; None if there is none for it."""
     return chosen(files, platform, _preferred(recipe, pythons), frame.targets, frame.minors) if pythons else None
 
 
-def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: Frame) -> IndexFile:
+def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: RowContext) -> IndexFile:
     """The wheel of a release for one target, which it must have."""
     return chosen(files, platform, python, frame.targets, frame.minors) or files[0]
 
@@ -273,9 +272,9 @@ def draft_of(
     target: Platform,
     pythons: tuple[str, ...],
     fits: Mapping[str, Fit],
-    frame: Frame,
+    frame: RowContext,
     read: Read,
-) -> Draft | None:
+) -> WheelBuild | None:
     """A build on one platform; None if its wheel only refers to another distribution."""
     facts = {name: read(file) for name, file in wheels.items()} if recipe.metadata else {}
     if recipe.module is not None and not facts[next(iter(wheels))].has_module:
@@ -307,7 +306,7 @@ def draft_of(
     if recipe.compiled is not None and cuda:
         cuda, sass, ptx, notes = _compiled(recipe.compiled, (cuda, sass, ptx, notes), wheels, frame, read)
     glibc = [glibc_text({minor: fit[target.name][minor] for minor in pythons}) for fit in fits.values()]
-    return Draft(
+    return WheelBuild(
         install=tuple(
             f"{_shape(requirement)}=={versions[canonicalize_name(requirement.name)]}" for requirement in install
         ),
@@ -420,7 +419,7 @@ def release_row(
     recipe: Recipe,
     version: Version,
     day: dt.date,
-    found: Sequence[Draft],
+    found: Sequence[WheelBuild],
     *,
     prior: Sequence[Mapping[str, Any]],
     today: dt.date,
@@ -438,7 +437,7 @@ def release_row(
         prior: older releases as their file has them, the newest first.
         today: the day on which this is.
     """
-    builds: dict[tuple[object, ...], tuple[dict[str, Any], list[Draft], list[str]]] = {}
+    builds: dict[tuple[object, ...], tuple[dict[str, Any], list[WheelBuild], list[str]]] = {}
     for one in found:
         draft, carried, notes = _completed(one, prior)
         key = (draft.install, draft.cuda, draft.pythons, draft.requires, str(carried))
@@ -457,7 +456,7 @@ def release_row(
     }
 
 
-def _drafted(draft: Draft, carried: Mapping[str, Any]) -> dict[str, Any]:
+def _drafted(draft: WheelBuild, carried: Mapping[str, Any]) -> dict[str, Any]:
     """A build on its platform, without where that is from."""
     return {
         **({"cuda": draft.cuda} if draft.cuda else {}),
@@ -470,7 +469,7 @@ def _drafted(draft: Draft, carried: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drafted_row(
-    recipe: Recipe, draft: Draft, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
+    recipe: Recipe, draft: WheelBuild, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
 ) -> dict[str, Any]:
     """A build on its platform, as a row has it.
 
@@ -484,7 +483,7 @@ def drafted_row(
     return {**_drafted(draft, carried), "source": _source(recipe, [draft], notes), "checked": today}
 
 
-def _completed(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[Draft, dict[str, Any], list[str]]:
+def _completed(draft: WheelBuild, prior: Sequence[Mapping[str, Any]]) -> tuple[WheelBuild, dict[str, Any], list[str]]:
     """A draft with what is carried over from an older release, and what the source says of that."""
     notes = list(draft.notes)
     if draft.cuda is None:
@@ -509,7 +508,7 @@ def _completed(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[Draft,
     return draft, carried, notes
 
 
-def _before(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any] | None]:
+def _before(draft: WheelBuild, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any] | None]:
     """The build of the same kind in the newest older release that has one on this platform."""
     for release in prior:
         for build in release.get("build", ()):
@@ -522,7 +521,7 @@ def _before(draft: Draft, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapp
     return "", None
 
 
-def _source(recipe: Recipe, members: Sequence[Draft], notes: Sequence[str]) -> str:
+def _source(recipe: Recipe, members: Sequence[WheelBuild], notes: Sequence[str]) -> str:
     if not recipe.metadata:
         return f"index page of {recipe.name}: wheel tags, requires-python"
     first = members[0]
@@ -543,7 +542,7 @@ def _source(recipe: Recipe, members: Sequence[Draft], notes: Sequence[str]) -> s
 
 
 def _local_rows(
-    listed: Sequence[Mapping[str, Any]], found: Sequence[Draft], prior: Sequence[Mapping[str, Any]], today: dt.date
+    listed: Sequence[Mapping[str, Any]], found: Sequence[WheelBuild], prior: Sequence[Mapping[str, Any]], today: dt.date
 ) -> list[dict[str, Any]]:
     """Builds for the CPU that only the framework's own index has, where the release before had them."""
     rows = []
@@ -602,7 +601,7 @@ class Gain(NamedTuple):
 
 
 def compare(
-    recipe: Recipe, release: Mapping[str, Any], releases: Releases, frame: Frame
+    recipe: Recipe, release: Mapping[str, Any], releases: Releases, frame: RowContext
 ) -> tuple[list[Contradiction], list[Gain]]:
     """What a release's rows say against the index, and what the index has more of."""
     against: list[Contradiction] = []
@@ -642,12 +641,12 @@ def compare(
         ]
         # an old release may run on fewer Pythons than its pure wheels are tagged for: who wrote its row knew of which
         if own >= recipe.since and set(common) > taken and taken == set(build["pythons"]):
-            place = [index for index, one in enumerate(release["build"]) if one is build][0]  # noqa: RUF015
+            place = next(index for index, one in enumerate(release["build"]) if one is build)
             gains.append(Gain(place, tuple(common)))
     return against, gains
 
 
-def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: Frame) -> Fit | None:
+def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: RowContext) -> Fit | None:
     """What all the pinned distributions of a row fit together; None if the index does not have all of them."""
     fits = []
     for text in build["install"]:

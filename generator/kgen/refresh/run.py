@@ -30,10 +30,10 @@ from kgen.refresh.recipes import Compiled, Recipe, recipes
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
-    Draft,
-    Frame,
     Read,
+    RowContext,
     Unread,
+    WheelBuild,
     by_version,
     compare,
     drafts,
@@ -156,9 +156,9 @@ class Refresh:
         self._unchanged = unchanged
 
     @functools.cached_property
-    def _frame(self) -> Frame:
+    def _frame(self) -> RowContext:
         """What rows are composed with."""
-        frame = Frame.of(self._matrix, ())
+        frame = RowContext.of(self._matrix, ())
         return frame._replace(followed=_Followed(frame.followed))
 
     def _count(self, file: IndexFile) -> None:
@@ -294,7 +294,7 @@ class Refresh:
         self, followed: Sequence[Recipe], asking: ThreadPoolExecutor, reading: ThreadPoolExecutor
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """Framework -> version -> its new row."""
-        jobs: dict[tuple[str, Version], Future[list[Draft] | str]] = {}
+        jobs: dict[tuple[str, Version], Future[list[WheelBuild] | str]] = {}
         every = {recipe.name: self._releases(recipe) for recipe in followed}
         known: dict[str, dict[Version, Mapping[str, Any]]] = {}
         for recipe in followed:
@@ -420,13 +420,13 @@ class Refresh:
         except tomli.TOMLDecodeError as error:
             raise MatrixError([f"{file}: {error}"]) from None
 
-    def _ask_for_brought(self, answers: Iterable[list[Draft] | str], pool: ThreadPoolExecutor) -> None:
+    def _ask_for_brought(self, answers: Iterable[list[WheelBuild] | str], pool: ThreadPoolExecutor) -> None:
         """The pages of what the extras of new builds bring."""
         found = [draft for drafts_ in answers if not isinstance(drafts_, str) for draft in drafts_]
         names = {parse(text).name for draft in found for text in draft.brought}
         self._ask(sorted(names), pool, known=False)
 
-    def _obtainable(self, name: str, version: Version, found: Sequence[Draft]) -> list[Draft]:
+    def _obtainable(self, name: str, version: Version, found: Sequence[WheelBuild]) -> list[WheelBuild]:
         """The builds of which an index has wheels for everything that their extras bring."""
         left = []
         for draft in found:
@@ -440,7 +440,7 @@ class Refresh:
                 )
         return left
 
-    def _has(self, text: str, draft: Draft) -> bool:
+    def _has(self, text: str, draft: WheelBuild) -> bool:
         requirement = parse(text)
         return any(
             requirement.specifier.contains(version, prereleases=True)
@@ -482,7 +482,7 @@ class Refresh:
         version: Version,
         every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
         pool: ThreadPoolExecutor,
-    ) -> list[Draft] | str:
+    ) -> list[WheelBuild] | str:
         """The builds of a release; a text if one of its wheels cannot be read by ranges."""
         module = None if recipe.module is None else recipe.module.path
         if recipe.metadata:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import Obstacle, builds_on, candidate, ptx_driver
+from kgen.matrix.candidates import Obstacle, builds_on, ptx_driver
 from kgen.matrix.records import Build, Release
 from kgen.model.causes import (
     REQUEST,
@@ -106,25 +106,33 @@ def purpose_of(build: Build) -> BuildPurpose:
     return BuildPurpose(build.cuda, own_index=build.cuda is not None and build.local is not None)
 
 
-def built_for(problem: Problem, variable: FrameworkVariable) -> list[tuple[Release, Build]]:
-    """The releases of a framework that have a build for the accelerator and platform, of those that are asked about."""
-    return [
-        (release, build)
-        for release, build in zip(variable.releases, variable.builds, strict=True)
-        if build is not None and problem.is_of_generation(variable.name, release.version)
+_NEARLY = (frozenset({Obstacle.PYTHON}), frozenset({Obstacle.DOUBTFUL, Obstacle.KNOWN_BAD}))
+"""What is in the way of builds for the accelerator and platform; what can be mended by another Python comes first."""
+
+
+def nearly_serving(problem: Problem, variable: FrameworkVariable) -> list[tuple[Release, Build]]:
+    """The releases of a framework that have a build for the accelerator and platform, of those that come closest.
+
+    Empty where none has one.
+    """
+    found = [
+        (release, build, obstacle)
+        for release in variable.releases
+        if problem.is_of_generation(variable.name, release.version)
+        for build, obstacle in [problem.candidate_of(variable.name, release)]
     ]
+    for obstacles in _NEARLY:
+        nearest = [(release, build) for release, build, why in found if build is not None and why in obstacles]
+        if nearest:
+            return nearest
+    return []
 
 
 def _cause_of_no_candidate(problem: Problem, variable: FrameworkVariable) -> Cause:
     platform, every = problem.request.platform, variable.versions
-    built = built_for(problem, variable)
-    usable = [(release, build) for release, build in built if problem.is_sound(variable.name, release)]
-    facts: list[tuple[Release, Fact]]
-    if usable:
-        rows, facts = usable, [(release, pythons_of(build)) for release, build in usable]
-    elif built:
-        rows, facts = built, [(release, doubt_of(release)) for release, _ in built]
-    else:
+    rows = nearly_serving(problem, variable)
+    facts: list[tuple[Release, Fact]] = [(release, obstacle_of(problem, variable.name, release)) for release, _ in rows]
+    if not rows:
         rows = [
             (release, build)
             for release in variable.releases
@@ -145,6 +153,18 @@ def _cause_of_no_candidate(problem: Problem, variable: FrameworkVariable) -> Cau
         source=_source([build for _, build in rows]),
         releases=runs(list(dict.fromkeys(release.version for release, _ in rows)), every),
     )
+
+
+def obstacle_of(problem: Problem, name: str, release: Release) -> Fact:
+    """The fact that is in the way of a release; where none is, the Pythons that it is for."""
+    build, obstacle = problem.candidate_of(name, release)
+    if obstacle is Obstacle.DOUBTFUL:
+        return doubt_of(release)
+    if obstacle is Obstacle.KNOWN_BAD and build is not None:
+        return Doubt(DoubtKind.KNOWN_BAD, build.known_bad or "")
+    if build is None or obstacle not in {None, Obstacle.PYTHON}:
+        return purposes_on(problem.request.platform, release)
+    return pythons_of(build)
 
 
 def doubt_of(release: Release) -> Doubt:
@@ -245,7 +265,7 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
             rows = [(first, CutoffFloor(first.released))]
         else:
             named = [release for position, release in enumerate(releases) if mask >> position & 1]
-            rows = [(release, _purpose(problem, name, release)) for release in named]
+            rows = [(release, obstacle_of(problem, name, release)) for release in named]
         if rows:
             yield Cause(
                 subject=name,
@@ -259,14 +279,6 @@ def purposes_on(platform: str, release: Release) -> BuiltFor | OtherPlatform:
     """What the builds of a release on a platform are for; or that it has none there."""
     purposes = tuple(dict.fromkeys(map(purpose_of, builds_on(platform, release))))
     return BuiltFor(purposes) if purposes else OtherPlatform(platform)
-
-
-def _purpose(problem: Problem, name: str, release: Release) -> Fact:
-    """What a release is for, if it is not for what is asked."""
-    build, obstacle = candidate(problem.matrix, name, release, problem.target, pinned=problem.is_pinned(name, release))
-    if build is None or obstacle not in {None, Obstacle.PYTHON}:
-        return purposes_on(problem.request.platform, release)
-    return pythons_of(build) if problem.is_sound(name, release) else doubt_of(release)
 
 
 def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:

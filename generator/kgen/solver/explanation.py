@@ -92,9 +92,9 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
     if select(asked) is not None:
         found = reaching(wished)
         gives = {} if found is None else {one: str(found.packages[one]) for one in problem.frameworks}
-        return Explanation(
-            name, version, newest, reasons, (), (Suggestion((Change(RequestField.REQUIREMENT, str(goal)),), gives),)
-        )
+        requests = (wished if found is None else found.request,)
+        way = Suggestion((Change(RequestField.REQUIREMENT, str(goal)),), gives, requests)
+        return Explanation(name, version, newest, reasons, (), (way,))
     own = Stated(Wish(TermKind.REQUIREMENT, str(goal)))
     causes = tuple(cause for cause in conflict.causes(asked) if cause.facts != (own,))
     return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, build_for, imported_build, serves
+from kgen.matrix.candidates import BuildTarget, Candidate, build_for, candidate, imported_build, is_doubtful, serves
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
 from kgen.model.causes import REQUEST, Bound, Term, TermKind
@@ -323,6 +323,10 @@ class Problem:
         """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
         return build_for(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
 
+    def candidate_of(self, framework: str, release: Release) -> Candidate:
+        """The build of a release for what is asked; or the one that comes closest, and what is in its way."""
+        return candidate(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
+
     def _framework_variable(self, name: str) -> FrameworkVariable:
         releases = self.matrix.framework(name).releases
         request = self.request
@@ -392,8 +396,7 @@ class Problem:
         """
         if not self.is_of_generation(framework, release.version):
             return False
-        doubtful = release.yanked or release.known_bad or release.version.is_prerelease
-        return not doubtful or self.is_pinned(framework, release)
+        return not is_doubtful(release) or self.is_pinned(framework, release)
 
     def is_pinned(self, framework: str, release: Release) -> bool:
         """Whether exactly this release is asked for."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Obstacle, candidate, driver_floor, releases_with_builds
+from kgen.matrix.candidates import BuildTarget, Obstacle, driver_floor, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.causes import (
@@ -17,7 +17,6 @@ from kgen.model.causes import (
     Company,
     DependsOn,
     Doubt,
-    DoubtKind,
     Ground,
     Hindrance,
     HindranceKind,
@@ -25,6 +24,7 @@ from kgen.model.causes import (
     NewestRelease,
     NotFound,
     Origin,
+    OtherPlatform,
     Pythons,
     Reason,
     Refusal,
@@ -135,7 +135,7 @@ def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Sugge
     if found is None or any(found.packages[name] < resolution.packages[name] for name in frameworks):
         return None
     newer = {name: str(found.packages[name]) for name in frameworks if found.packages[name] > resolution.packages[name]}
-    return Suggestion(changes=(suggest.OWN_INDEX,), gives=newer) if newer else None
+    return Suggestion((suggest.OWN_INDEX,), newer, (found.request,)) if newer else None
 
 
 def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Resolution) -> bool:
@@ -209,7 +209,7 @@ def _refusal(problem: Problem) -> Refusal:
     if framework is None:
         titles = tuple(problem.matrix.framework(name).title for name in problem.frameworks)
         return Refusal(RefusalKind.INCOMPATIBLE, titles)
-    built = conflict.built_for(problem, framework)
+    built = conflict.nearly_serving(problem, framework)
     title = problem.matrix.framework(framework.name).title
     return Refusal(RefusalKind.NO_PYTHON if built else RefusalKind.NO_ROW, (title,))
 
@@ -447,6 +447,14 @@ def _company(
     return None
 
 
+_KIND_OF_FACT: Mapping[type, HindranceKind] = {
+    BuiltFor: HindranceKind.BUILT_FOR,
+    Doubt: HindranceKind.AVOIDED,
+    OtherPlatform: HindranceKind.PLATFORM,
+}
+"""What kind of hindrance a fact is that keeps a build out."""
+
+
 def _hindrance(problem: Problem, variable: FrameworkVariable, position: int) -> Hindrance | None:
     """What keeps a release out by itself; None if only its company does."""
     return next(_hindrances(problem, variable, position), None)
@@ -454,25 +462,14 @@ def _hindrance(problem: Problem, variable: FrameworkVariable, position: int) -> 
 
 def _hindrances(problem: Problem, variable: FrameworkVariable, position: int) -> Iterator[Hindrance]:
     release = variable.releases[position]
-    build, obstacle = candidate(
-        problem.matrix,
-        variable.name,
-        release,
-        problem.target,
-        pinned=problem.is_pinned(variable.name, release),
-    )
-    if obstacle is Obstacle.KNOWN_BAD and build is not None and build.known_bad is not None:
-        yield Hindrance(HindranceKind.AVOIDED, Doubt(DoubtKind.KNOWN_BAD, build.known_bad))
-        return
-    if obstacle not in {None, Obstacle.PYTHON}:
-        fact = conflict.purposes_on(problem.request.platform, release)
-        yield Hindrance(HindranceKind.BUILT_FOR if isinstance(fact, BuiltFor) else HindranceKind.PLATFORM, fact)
-        return
+    _, obstacle = problem.candidate_of(variable.name, release)
     if obstacle is Obstacle.PYTHON:
         python = problem.request.python
         yield Hindrance(HindranceKind.PYTHON, Pythons(python, python))
-    if not problem.is_sound(variable.name, release):
-        yield Hindrance(HindranceKind.AVOIDED, conflict.doubt_of(release))
+    elif obstacle is not None:
+        fact = conflict.obstacle_of(problem, variable.name, release)
+        yield Hindrance(_KIND_OF_FACT[type(fact)], fact)
+        return
     for terms, mask in variable.filters:
         if not mask >> position & 1 and problem.is_held(terms[0]):
             yield Hindrance(HindranceKind.KEPT_LOCK)

@@ -37,18 +37,18 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
         for changes, changed in steps(problem):
             resolution = attempt(changed)
             if resolution is not None:
-                yield Suggestion(changes=changes, gives=_gives(problem, [resolution]))
+                yield _suggestion(problem, changes, [resolution])
                 break
     yield from _apart(problem, attempt)
     for changes, changed in _platforms(problem):
         resolution = attempt(changed)
         if resolution is not None:
-            yield Suggestion(changes=changes, gives=_gives(problem, [resolution]))
+            yield _suggestion(problem, changes, [resolution])
             break
     if problem.request.accelerator != CPU:
         resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None))
         if resolution is not None:
-            yield Suggestion(changes=(ON_CPU,), gives=_gives(problem, [resolution]))
+            yield _suggestion(problem, (ON_CPU,), [resolution])
 
 
 def _own_index(problem: Problem) -> Iterator[Step]:
@@ -75,13 +75,14 @@ def _generations(problem: Problem) -> Iterator[Step]:
             yield (Change(RequestField.GENERATION, generation.name), *keras), changed
 
 
-def _gives(problem: Problem, resolutions: list[Resolution]) -> dict[str, str]:
-    return {
+def _suggestion(problem: Problem, changes: tuple[Change, ...], resolutions: list[Resolution]) -> Suggestion:
+    gives = {
         name: str(resolution.packages[name])
         for resolution in resolutions
         for name in problem.frameworks
         if name in resolution.packages
     }
+    return Suggestion(changes, gives, tuple(resolution.request for resolution in resolutions))
 
 
 def _requirements(problem: Problem) -> Iterator[Step]:
@@ -210,10 +211,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
         found.append(attempt(alone))
     if all(resolution is not None for resolution in found):
         resolutions = [resolution for resolution in found if resolution is not None]
-        yield Suggestion(
-            changes=(Change(RequestField.JOINT, None, request.name),),
-            gives=_gives(problem, resolutions),
-        )
+        yield _suggestion(problem, (Change(RequestField.JOINT, None, request.name),), resolutions)
 
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:

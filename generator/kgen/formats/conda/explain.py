@@ -130,7 +130,7 @@ def _suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> I
         answer = solve(target(matrix, request, asked.channels).query())
         if not isinstance(answer, list):
             continue
-        yield Suggestion(changes, _gives(matrix, request, answer))
+        yield Suggestion(changes, _gives(matrix, request, answer), (request,))
         found += 1
         if found == _MOST:
             return

@@ -61,7 +61,7 @@ def diagnose(
         fault: how it failed.
         environment: the environment's name, for hints.
         output: what the framework printed.
-        failure: the step's `failed` event; empty if it told of none.
+        failure: the step's `failed` event; empty if it reported none.
         watched: the variables that can turn the framework aside and were set.
         missing: rows of package and file: libraries that should be on disk and are not.
         installed: normalised name -> version of what is there.

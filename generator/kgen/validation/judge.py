@@ -1,4 +1,4 @@
-"""What a run of the step told -> a verdict. Decides on data alone; starts nothing, reads nothing."""
+"""What a run of the step reported -> a verdict. Decides on data alone; starts nothing, reads nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kgen.validate import pins, reference
-from kgen.validate.diagnosis import NOTHING, Diagnosis, diagnose
-from kgen.validate.pins import Difference, Mismatch
-from kgen.validate.reference import TOLERANCES, Distance
-from kgen.validate.running import Observation, Subject
+from kgen.validation import pins, reference
+from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
+from kgen.validation.pins import Difference, Mismatch
+from kgen.validation.reference import TOLERANCES, Distance
+from kgen.validation.running import Observation, Subject
 
 
 class Outcome(enum.Enum):
@@ -24,7 +24,7 @@ class Outcome(enum.Enum):
 
 
 class Fault(enum.Enum):
-    """How an environment fails, told apart."""
+    """The ways in which an environment fails."""
 
     INSTALL = "will not install"
     IMPORT = "will not import"
@@ -88,13 +88,13 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
 
     Args:
         subject: what was run.
-        observation: what it told.
+        observation: what it reported.
         locked: normalised name -> version of the lock, for conda's lock by conda's names; empty without one.
     """
     result = observation.last("result")
-    told = observation.last("installed")
+    reported = observation.last("installed")
     # conda may call another package by the name of a project: its own come first where its lock is compared with
-    both = (told.get("conda", {}), told.get("installed", {}))
+    both = (reported.get("conda", {}), reported.get("installed", {}))
     installed = {**both[1], **both[0]} if subject.conda else {**both[0], **both[1]}
     loaded = result.get("libraries") or observation.last("libraries").get("libraries", ())
     wrong = pins.mismatches(loaded, installed, locked)
@@ -174,7 +174,7 @@ def _of_result(
     if proof.get("target") == subject.device:
         astray = [place for place in astray if place in asked["weights"]]
     if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
-        where = ", ".join(astray) or proof.get("target") or "nowhere that could be told"
+        where = ", ".join(astray) or proof.get("target") or "nowhere that was reported"
         return Fault.ELSEWHERE, f"the step's arrays were on {where}, not on the {subject.device}"
     training = result["contract"] == "training"
     if training and not proof["convolutions"]:

@@ -1,4 +1,4 @@
-"""Runs the training step with an environment's interpreter, and gathers what it told, however it ended."""
+"""Runs the training step with an environment's interpreter, and gathers what it reported, however it ended."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What a run of the step told.
+    """What a run of the step reported.
 
     Attributes:
         events: its events in order; a line that was cut short is left out.
@@ -91,7 +91,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
 
     Args:
         subject: what to run.
-        report: told the name of each stage, from another thread.
+        report: called with the name of each stage, from another thread.
 
     Raises:
         OutsideError: the interpreter is missing or cannot be executed.

@@ -22,7 +22,7 @@ from kgen.model.lockfile import Lockfile
 from kgen.tables import Table, mismatch
 
 if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
-    from kgen.validate.judge import Verdict
+    from kgen.validation.judge import Verdict
 
 SCHEMA = 1
 FOLDER = "receipts"
@@ -77,7 +77,7 @@ def compose(
         verdicts: backend -> its verdict; none of them skipped.
         today: the day.
     """
-    from kgen.validate.judge import Outcome  # noqa: PLC0415 - see above
+    from kgen.validation.judge import Outcome  # noqa: PLC0415 - see above
 
     differences = {row for verdict in verdicts.values() for row in verdict.differences}
     passed = all(verdict.outcome is Outcome.PASSED for verdict in verdicts.values())
@@ -109,7 +109,7 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
     }
     if not result:
         return row
-    from kgen.validate.reference import TOLERANCES  # noqa: PLC0415 - see above
+    from kgen.validation.reference import TOLERANCES  # noqa: PLC0415 - see above
 
     tolerance = TOLERANCES[kind]
     distance = verdict.distance
@@ -181,7 +181,7 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
 
 
 def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    from kgen.validate.judge import Outcome  # noqa: PLC0415 - see above
+    from kgen.validation.judge import Outcome  # noqa: PLC0415 - see above
 
     proven = old["lock"].get("content") == new["lock"]["content"] and old["verdict"] == Outcome.PASSED.value
     return bool(proven and old["installed"]["as_locked"] and not new["installed"]["as_locked"])

@@ -1,4 +1,4 @@
-"""What on a machine will break a locked environment, each with the command that mends it.
+"""What on a machine will break a locked environment, each with the command that fixes it.
 
 Looks at facts that others have gathered and starts nothing, so that every finding can be had from written-down facts.
 """
@@ -61,7 +61,7 @@ class Finding(NamedTuple):
         what: what is wrong.
         where: where that was seen.
         why: why it matters.
-        mend: the next thing to type.
+        fix: the next thing to type.
     """
 
     kind: Literal["fault", "note"]
@@ -69,10 +69,10 @@ class Finding(NamedTuple):
     what: str
     where: str
     why: str
-    mend: str
+    fix: str
 
 
-class Patient(NamedTuple):
+class ExaminedEnvironment(NamedTuple):
     """A locked environment.
 
     Attributes:
@@ -105,7 +105,7 @@ class SystemLibrary(NamedTuple):
 def examine(
     machine: Host,
     around: Surroundings,
-    patients: Sequence[Patient],
+    examined: Sequence[ExaminedEnvironment],
     matrix: CompatibilityMatrix,
     libraries: Mapping[str, SystemLibrary],
 ) -> tuple[Finding, ...]:
@@ -114,23 +114,23 @@ def examine(
     Args:
         machine: the driver and the GPUs.
         around: what surrounds the environments.
-        patients: the environments.
+        examined: the environments.
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
     """
-    accelerated = [one for one in patients if one.lock.accelerator != "cpu"]
+    accelerated = [one for one in examined if one.lock.accelerator != "cpu"]
     found = [
         *_driver(machine, around, accelerated),
         *_gpus(machine, accelerated, matrix),
         *_hidden(around, accelerated),
         *_stubs(around, accelerated),
         *_other_libraries(around, accelerated, libraries),
-        *_keras_settings(around, patients),
-        *_backend_variables(around, patients),
-        *_python_variables(around, patients),
-        *_interpreters(patients),
-        *_disk(patients),
-        *_ended(patients, matrix),
+        *_keras_settings(around, examined),
+        *_backend_variables(around, examined),
+        *_python_variables(around, examined),
+        *_interpreters(examined),
+        *_disk(examined),
+        *_ended(examined, matrix),
     ]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))
 
@@ -156,9 +156,9 @@ def _backends(lock: Lockfile) -> str:
 # -- the GPU and its driver --------------------------------------------------------------------------------------------
 
 
-def _driver(machine: Host, around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
-    for patient in patients:
-        lock = patient.lock
+def _driver(machine: Host, around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
+    for one in examined:
+        lock = one.lock
         names = (lock.environment,)
         if machine.note is not None:
             yield Finding(
@@ -231,11 +231,11 @@ def _newer_driver(around: Surroundings) -> str:
     return known or "install a newer driver from NVIDIA or your distribution"
 
 
-def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatrix) -> Iterator[Finding]:
-    for patient in patients:
-        lock = patient.lock
+def _gpus(machine: Host, examined: Sequence[ExaminedEnvironment], matrix: CompatibilityMatrix) -> Iterator[Finding]:
+    for one in examined:
+        lock = one.lock
         for gpu in dict.fromkeys(machine.gpus):
-            mend = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
+            fix = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
             named = f"{gpu.name} (compute capability {gpu.capability})"
             # the matrix knows what the wheels have code for; a channel compiles for others
             for name, build in () if lock.conda else _builds(lock, matrix):
@@ -246,9 +246,9 @@ def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatri
                         f"{name} {lock.packages[name]} has no code for the {named}",
                         f"NVML; the matrix: {build.provenance.source}",
                         "its first kernel will fail: `no kernel image is available for execution on the device`",
-                        mend,
+                        fix,
                     )
-            yield from _cudnn(lock, gpu, named, mend, matrix)
+            yield from _cudnn(lock, gpu, named, fix, matrix)
 
 
 def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
@@ -263,7 +263,7 @@ def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, 
                 yield name, build
 
 
-def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
+def _cudnn(lock: Lockfile, gpu: Gpu, named: str, fix: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
     if lock.cudnn is None:
         return
     rows = [row for row in matrix.cudnn if f"cuda{row.cuda}" == lock.accelerator and Version(lock.cudnn) in row.cudnn]
@@ -274,16 +274,16 @@ def _cudnn(lock: Lockfile, gpu: Gpu, named: str, mend: str, matrix: Compatibilit
             f"cuDNN {lock.cudnn} does not serve the {named}",
             f"NVML; the matrix: {rows[0].provenance.source}",
             "the first convolution will fail, though the GPU is listed",
-            mend,
+            fix,
         )
 
 
-def _hidden(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+def _hidden(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
     value = around.variables.get("CUDA_VISIBLE_DEVICES")
-    if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))) and patients:
+    if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))) and examined:
         yield Finding(
             "fault",
-            tuple(one.lock.environment for one in patients),
+            tuple(one.lock.environment for one in examined),
             f"CUDA_VISIBLE_DEVICES={value} hides every GPU",
             "the environment of this process",
             "the frameworks will train on the CPU without a word",
@@ -294,13 +294,13 @@ def _hidden(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Findi
 # -- libraries ---------------------------------------------------------------------------------------------------------
 
 
-def _stubs(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+def _stubs(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
     first = next((library for library in around.libraries if library.stem == "libcuda"), None)
     if first is not None and first.stub:
-        for patient in patients:
+        for one in examined:
             yield Finding(
                 "fault",
-                (patient.lock.environment,),
+                (one.lock.environment,),
                 "the loader finds a stub of libcuda before the driver's own",
                 f"{first.path} (by {first.via})",
                 "it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
@@ -309,10 +309,10 @@ def _stubs(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Findin
 
 
 def _other_libraries(
-    around: Surroundings, patients: Sequence[Patient], libraries: Mapping[str, SystemLibrary]
+    around: Surroundings, examined: Sequence[ExaminedEnvironment], libraries: Mapping[str, SystemLibrary]
 ) -> Iterator[Finding]:
-    for patient in patients:
-        locked = {file.name: file.version for file in patient.lock.files}
+    for one in examined:
+        locked = {file.name: file.version for file in one.lock.files}
         seen = set()
         for library in around.libraries:
             known = libraries.get(library.stem)
@@ -325,7 +325,7 @@ def _other_libraries(
             forced = library.via != "ldconfig"
             yield Finding(
                 "fault" if forced else "note",
-                (patient.lock.environment,),
+                (one.lock.environment,),
                 f"{known.title} {library.version} is offered, and {known.title} {locked[package]} is locked",
                 f"{library.path} (by {library.via})",
                 f"{library.via} goes before the environment's own libraries: a framework may load the wrong one"
@@ -364,7 +364,7 @@ def _place(variable: str, around: Surroundings) -> str:
 # -- Keras's settings --------------------------------------------------------------------------------------------------
 
 
-def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+def _keras_settings(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
     if around.keras is None:
         return
     path = around.keras.path
@@ -384,7 +384,7 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
         if value != usual:
             yield Finding(
                 "fault",
-                tuple(one.lock.environment for one in patients),
+                tuple(one.lock.environment for one in examined),
                 f"Keras's settings have {key} = {value!r}; without them it is {usual!r}",
                 str(path),
                 "every environment on this machine computes otherwise than the same lock elsewhere",
@@ -393,7 +393,7 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
     chosen = around.keras.values.get("backend")
     others = [
         one
-        for one in patients
+        for one in examined
         if chosen is not None and one.lock.variables.get(_SELECTS, one.lock.backends[0]) != chosen
     ]
     if others:
@@ -407,19 +407,19 @@ def _keras_settings(around: Surroundings, patients: Sequence[Patient]) -> Iterat
         )
 
 
-def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
+def _backend_variables(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
     # inside an active environment the hook has put the user's own choice aside
     active = "KGEN_ENVIRONMENT" in around.variables
     chosen = around.variables.get(f"_KGEN_SAVED_1_{_SELECTS}" if active else _SELECTS)
-    for patient in patients:
-        backend = patient.lock.variables.get(_SELECTS, patient.lock.backends[0])
+    for one in examined:
+        backend = one.lock.variables.get(_SELECTS, one.lock.backends[0])
         if chosen is not None and chosen != backend:
             yield Finding(
                 "fault",
-                (patient.lock.environment,),
+                (one.lock.environment,),
                 f"{_SELECTS}={chosen} is set for everything that is started here",
                 "the environment of this process",
-                f"{patient.prefix / 'bin/python'}, used directly, will run on {chosen} and not on {backend}",
+                f"{one.prefix / 'bin/python'}, used directly, will run on {chosen} and not on {backend}",
                 f"unset {_SELECTS}" + _place(_SELECTS, around),
             )
     for name in sorted({*around.variables, *around.set_in}):
@@ -439,16 +439,16 @@ def _backend_variables(around: Surroundings, patients: Sequence[Patient]) -> Ite
 # -- Python ------------------------------------------------------------------------------------------------------------
 
 
-def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
-    for patient in patients:
-        known = [*(file.name for file in patient.lock.files), *patient.lock.packages]
+def _python_variables(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
+    for one in examined:
+        known = [*(file.name for file in one.lock.files), *one.lock.packages]
         names = {re.sub(r"[-_.]+", "_", name): name for name in known}
         for folder in filter(None, around.variables.get("PYTHONPATH", "").split(":")):
             shadowed = sorted(names[name] for name in names if (Path(folder) / name / "__init__.py").is_file())
             if shadowed:
                 yield Finding(
                     "fault",
-                    (patient.lock.environment,),
+                    (one.lock.environment,),
                     f"PYTHONPATH has another {', '.join(shadowed)}",
                     folder,
                     "it goes before what is installed in the environment",
@@ -465,22 +465,22 @@ def _python_variables(around: Surroundings, patients: Sequence[Patient]) -> Iter
         )
 
 
-def _interpreters(patients: Sequence[Patient]) -> Iterator[Finding]:
-    for patient in patients:
-        if patient.interpreter is False and not patient.whole:
+def _interpreters(examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
+    for one in examined:
+        if one.interpreter is False and not one.whole:
             yield Finding(
                 "fault",
-                (patient.lock.environment,),
-                f"there is no CPython {patient.lock.python} on this machine",
+                (one.lock.environment,),
+                f"there is no CPython {one.lock.python} on this machine",
                 "PATH and uv's own interpreters",
                 "the environment cannot be made",
-                f"uv python install {patient.lock.python}",
+                f"uv python install {one.lock.python}",
             )
 
 
-def _ended(patients: Sequence[Patient], matrix: CompatibilityMatrix) -> Iterator[Finding]:
+def _ended(examined: Sequence[ExaminedEnvironment], matrix: CompatibilityMatrix) -> Iterator[Finding]:
     """What of an environment is no longer supported upstream."""
-    for one in patients:
+    for one in examined:
         ends: dict[str, Ended | None] = {}
         for name in one.lock.backends:
             row = matrix.backends.get(name)
@@ -499,20 +499,19 @@ def _ended(patients: Sequence[Patient], matrix: CompatibilityMatrix) -> Iterator
                 )
 
 
-def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
-    for patient in patients:
-        size = patient.lock.size
-        if patient.whole or size is None or patient.free is None:
+def _disk(examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
+    for one in examined:
+        size = one.lock.size
+        if one.whole or size is None or one.free is None:
             continue
         least, most = (factor * size for factor in _ON_DISK)
-        if patient.free < most:
+        if one.free < most:
             yield Finding(
-                "fault" if patient.free < least else "note",
-                (patient.lock.environment,),
-                f"{patient.free / _GB:.1f} GB are free, and the environment takes {least / _GB:.1f} to"
-                f" {most / _GB:.1f} GB",
-                str(patient.prefix.parent),
+                "fault" if one.free < least else "note",
+                (one.lock.environment,),
+                f"{one.free / _GB:.1f} GB are free, and the environment takes {least / _GB:.1f} to {most / _GB:.1f} GB",
+                str(one.prefix.parent),
                 "the environment may not fit",
-                f"kgen sync {patient.lock.environment} --envs /a/larger/disk"
-                + ("" if patient.lock.conda else "   # or: uv cache prune"),
+                f"kgen sync {one.lock.environment} --envs /a/larger/disk"
+                + ("" if one.lock.conda else "   # or: uv cache prune"),
             )

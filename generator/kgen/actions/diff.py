@@ -1,0 +1,223 @@
+"""What changed between two sets of locks: a lock, a folder of locks, or the locks of a revision of git."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from packaging.version import InvalidVersion, Version
+
+from kgen import condafiles, gittool, lockfiles
+from kgen.condafiles import CondaFile
+from kgen.errors import UsageError
+from kgen.model.grammar import shown
+from kgen.model.lockfile import Lockfile
+from kgen.project import LOCKS
+
+Locks = Mapping[str, Lockfile]
+_PATTERN = "pylock."
+
+
+class Change(NamedTuple):
+    """Something that is not the same on both sides.
+
+    Attributes:
+        what: a package, or `CUDA`, `cuDNN`, `Python`, `driver`.
+        before: what it was; None if it was not there.
+        after: what it is; None if it is gone.
+    """
+
+    what: str
+    before: str | None
+    after: str | None
+
+    @property
+    def direction(self) -> Literal["added", "removed", "up", "down", "changed"]:
+        """Which way it went."""
+        if self.before is None or self.after is None:
+            return "added" if self.before is None else "removed"
+        try:
+            before, after = Version(self.before), Version(self.after)
+        except InvalidVersion:
+            return "changed"
+        return "changed" if before == after else "up" if before < after else "down"
+
+
+class Difference(NamedTuple):
+    """What changed of one environment on one platform.
+
+    Attributes:
+        lock: its name, with the platform where that is needed to tell it apart.
+        state: whether the lock itself is new or gone.
+        changes: CUDA, cuDNN and what else the whole is of, then packages.
+        sizes: bytes to download, before and after; None where not known or not there.
+        licences: what packages that both sides have declare of their licence, where that is not the same.
+        unseen: licence -> the packages that bring it, where nothing before was under it.
+    """
+
+    lock: str
+    state: Literal["added", "removed", "changed"]
+    changes: tuple[Change, ...]
+    sizes: tuple[int | None, int | None]
+    licences: tuple[Change, ...] = ()
+    unseen: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+def diff(root: Path, before: str, after: str | None = None) -> tuple[Difference, ...]:
+    """What changed from one side to the other, lock by lock; locks that are the same are left out.
+
+    Args:
+        root: the project's folder.
+        before: a lock, a folder of locks, or a revision of git.
+        after: the same; None for the locks of the working tree.
+
+    Raises:
+        UsageError: a side is none of these, or holds no locks.
+        SettingsError: a lock cannot be read.
+    """
+    old = _side(before, root)
+    new = _side(after, root) if after is not None else _folder(root / LOCKS)
+    if len(old) == len(new) == 1 and _is_one(before) and _is_one(after):
+        # two locks by name are compared, whatever environments they are of
+        new = dict(zip(old, new.values(), strict=True))
+    return tuple(one for name in sorted({*old, *new}) if (one := _compare(name, old.get(name), new.get(name))))
+
+
+# -- reading the sides -------------------------------------------------------------------------------------------------
+
+
+def _is_one(text: str | None) -> bool:
+    """Whether it names a lock, or an environment's own folder."""
+    return text is not None and (_kind(Path(text)) == "file" or any(Path(text).glob(f"{_PATTERN}*.toml")))
+
+
+def _kind(path: Path) -> Literal["file", "folder"] | None:
+    """What a path names; nothing where no file can have such a name."""
+    with contextlib.suppress(OSError, ValueError):
+        return "folder" if path.is_dir() else "file" if path.exists() else None
+    return None
+
+
+def _side(text: str, root: Path) -> Locks:
+    path = Path(text)
+    kind = _kind(path)
+    if kind == "file":
+        lock = lockfiles.read(path)
+        return {_name(lock): lock}
+    return _folder(path) if kind == "folder" else _revision(text, root)
+
+
+def _name(lock: Lockfile) -> str:
+    return f"{lock.environment} ({lock.platform})"
+
+
+def _folder(folder: Path) -> Locks:
+    """The locks of a project, of its `locks`, or of an environment's own folder."""
+    inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
+    paths = sorted({*inner.glob(f"{_PATTERN}*.toml"), *inner.glob(f"*/{_PATTERN}*.toml")})
+    if not paths:
+        raise UsageError(f"there are no locks in {folder}", hints=["kgen lock"])
+    locks = {_name(lock): lock for lock in map(lockfiles.read, paths)}
+    for path in sorted({*inner.glob(condafiles.RECORDS), *inner.glob(f"*/{condafiles.RECORDS}")}):
+        locks |= _of_conda(condafiles.read(path), path)
+    return locks
+
+
+def _of_conda(file: CondaFile, path: Path) -> Locks:
+    """What is locked for conda, platform by platform."""
+    locks = {}
+    for platform, locked in file.platforms.items():
+        lock = condafiles.lockfile(file, path, platform)
+        # the file is one for all platforms: the others of them are no change of this one
+        content = repr((locked, file.channels, file.mode, file.variables)).encode()
+        locks[_name(lock)] = lock._replace(
+            digest=lockfiles.digest(content), licences=condafiles.declared_licences(locked)
+        )
+    return locks
+
+
+def _revision(revision: str, root: Path) -> Locks:
+    """The locks as git has them in a revision."""
+    if revision.startswith("-"):
+        raise UsageError(
+            f"`{shown(revision)}` is not a file, a folder or a revision of git", hints=["kgen diff --help"]
+        )
+    if not gittool.is_repository(root):
+        raise UsageError(
+            f"`{shown(revision)}` is not a file or a folder, and {root} is not in a git repository",
+            hints=["name two locks or two folders: kgen diff A B"],
+        )
+    if not gittool.has_revision(root, revision):
+        raise UsageError(
+            f"`{shown(revision)}` is not a file, a folder or a revision of this repository",
+            hints=["git log --oneline says which revisions there are"],
+        )
+    every = gittool.files(root, revision, LOCKS)
+    paths = [path for path in every if path.name.startswith(_PATTERN)]
+    if not paths:
+        raise UsageError(
+            f"there are no locks in {shown(revision)}", hints=[f"git log -- {LOCKS} says since when there are"]
+        )
+    locks = {}
+    for path in paths:
+        content = gittool.content(root, revision, path) or b""
+        lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content)
+        locks[_name(lock)] = lock
+    for path in every:
+        if path.name == condafiles.RECORDS:
+            place = Path(f"{revision}:{path.parent.as_posix()}") / path.name
+            locks |= _of_conda(condafiles.parse(place, gittool.content(root, revision, path) or b""), place)
+    return locks
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+
+def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Difference | None:
+    """What changed; None if nothing did."""
+    changes = tuple(_changes(before, after))
+    sizes = (None if before is None else before.size, None if after is None else after.size)
+    if before is None or after is None:
+        return Difference(name, "added" if before is None else "removed", changes, sizes)
+    if before.digest == after.digest:
+        return None
+    return Difference(name, "changed", changes, sizes, tuple(_licences(before, after)), _unseen(before, after))
+
+
+def _licences(before: Lockfile, after: Lockfile) -> Iterator[Change]:
+    """The packages that declare another licence; of what one side does not know nothing is said."""
+    for name in sorted(before.licences.keys() & after.licences.keys()):
+        if before.licences[name] != after.licences[name]:
+            yield Change(name, before.licences[name], after.licences[name])
+
+
+def _unseen(before: Lockfile, after: Lockfile) -> Mapping[str, tuple[str, ...]]:
+    if not before.licences:  # it was made before licences were noted
+        return {}
+    seen = set(before.licences.values())
+    found: dict[str, list[str]] = {}
+    for name, licence in sorted(after.licences.items()):
+        if licence not in seen and name not in before.versions:
+            found.setdefault(licence, []).append(name)
+    return {licence: tuple(names) for licence, names in sorted(found.items())}
+
+
+def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
+    whole = [_whole(before), _whole(after)]
+    packages = [{} if lock is None else lock.versions for lock in (before, after)]
+    main = {name for lock in (before, after) if lock is not None for name in lock.packages}
+    for old, new in (whole, packages):
+        # the frameworks first: they are what the rest follows
+        for what in sorted({*old, *new}, key=lambda name: (name not in main, name)):
+            if old.get(what) != new.get(what):
+                yield Change(what, old.get(what), new.get(what))
+
+
+def _whole(lock: Lockfile | None) -> Mapping[str, str]:
+    if lock is None:
+        return {}
+    found = {"CUDA": lock.cuda, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,117 @@
+"""Why these versions, and what would have to change to get the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import fields, lockfiles, settings
+from kgen.actions import plan
+from kgen.actions.plan import Plan, RequestFlags
+from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution, Suggestion
+from kgen.project import find_root
+from kgen.settings import Settings
+from kgen.solver.explanation import Explanation
+from kgen.solver.explanation import explain as explain_resolution
+from kgen.solver.resolve import own_index_gain, solve
+from kgen.tables import nearest
+
+
+class ExplainedResolution(NamedTuple):
+    """A resolution, why it is what it is, and what a framework's own index would add to it."""
+
+    resolution: Resolution
+    explanations: tuple[Explanation, ...]
+    gain: Suggestion | None
+
+
+class ExplainResult(NamedTuple):
+    """The answers.
+
+    Attributes:
+        explained: the environments that can be had.
+        conflicts: those that cannot.
+        notes: choices that were made for the user.
+        form: what flags and settings ask for beside a request: field -> value.
+        written: the settings without the flags.
+    """
+
+    explained: tuple[ExplainedResolution, ...]
+    conflicts: tuple[Conflict, ...]
+    notes: tuple[str, ...]
+    form: Mapping[str, object]
+    written: Settings
+
+
+def explain(
+    asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path, *, newest: str | None = None
+) -> ExplainResult:
+    """Solve each environment and explain the answers; one that is locked, by its own request and versions.
+
+    Args:
+        asked: what is asked for; locked environments by their whole names, the rest as `solve` has it.
+        matrix: the facts.
+        folder: a folder of the project.
+        newest: the one package to explain; None for all.
+
+    Raises:
+        UsageError: what is asked makes no sense, or no environment has the package.
+        SettingsError: the settings or a lock cannot be read.
+    """
+    requests, planned = _requests(asked, matrix, folder)
+    answers = [solve(matrix, request) for request in requests]
+    solved = [answer for answer in answers if isinstance(answer, Resolution)]
+    conflicts = tuple(answer for answer in answers if isinstance(answer, Conflict))
+    found = [
+        ExplainedResolution(one, explain_resolution(matrix, one, newest), own_index_gain(matrix, one)) for one in solved
+    ]
+    if newest is not None:
+        if solved and not any(one.explanations for one in found):
+            raise _unknown(newest, solved)
+        # what another index has is of interest where it is about what was asked
+        found = [
+            one if one.gain is not None and newest in one.gain.gives else one._replace(gain=None)
+            for one in found
+            if one.explanations
+        ]
+    if planned is None:
+        return ExplainResult(tuple(found), conflicts, (), {}, settings.read(find_root(folder), matrix))
+    return ExplainResult(tuple(found), conflicts, planned.notes, planned.form, planned.written)
+
+
+def _unknown(name: str, solved: list[Resolution]) -> KgenError:
+    known = list(dict.fromkeys(one for answer in solved for one in (*answer.packages, *answer.libraries)))
+    near = nearest(name, known)
+    return UsageError(
+        f"`--newest {name}`: none of these environments has it",
+        hints=[f"did you mean `{near}`?"] if near else [f"they have {', '.join(known)}"],
+    )
+
+
+def _requests(
+    asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path
+) -> tuple[list[EnvironmentRequest], Plan | None]:
+    """What is to be explained: locked environments by their whole names, the rest as `solve` has it."""
+    root = find_root(folder)
+    locked = {one.name: one for one in lockfiles.environments(root)}
+    named = [locked[name] for name in dict.fromkeys(asked.names) if name in locked]
+    requests = [_recorded(path, matrix) for environment in named for path in environment.platforms.values()]
+    others = [name for name in asked.names if name not in locked]
+    if named and not others:
+        return requests, None
+    planned = plan.make(asked._replace(names=tuple(others)), matrix, folder)
+    return [*requests, *planned.requests], planned
+
+
+def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
+    try:
+        lock, data = lockfiles.parse(path, lockfiles.content_of(path))
+        require_known(matrix, lock)
+        return fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
+    except ValueError as error:
+        raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -1,0 +1,142 @@
+"""The compatibility facts as rows, one table each framework and subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from kgen.errors import UsageError
+from kgen.explain.facts import gpus_text, pythons_text
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build, Release
+from kgen.model.ranges import spell
+from kgen.model.requirement import parse_requirement
+from kgen.solver.conflict import pythons_of, served_gpus
+from kgen.tables import nearest
+
+Facts = list[dict[str, object]]
+"""Rows: the name of a column -> its value."""
+
+
+def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str, Facts]:
+    """The facts by what they are about.
+
+    Args:
+        matrix: the facts.
+        name: a framework, or `cuda`, `cudnn`, `generations`; None for all frameworks and generations.
+
+    Raises:
+        UsageError: the matrix does not have it.
+    """
+    known = [*matrix.framework_names, *_SUBJECTS]
+    if name is not None and name not in known:
+        near = nearest(name, known)
+        raise UsageError(
+            f"`{name}` is not in the matrix",
+            hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
+        )
+    names = [name] if name else ["generations", *matrix.framework_names]
+    return {one: _SUBJECTS[one](matrix) if one in _SUBJECTS else _framework(matrix, one) for one in names}
+
+
+def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
+    return [
+        _build_row(matrix, release, build)
+        for release in reversed(matrix.framework(name).releases)
+        for build in release.builds
+    ]
+
+
+def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> dict[str, object]:
+    texts = [*build.requires, *build.adds]
+    requirements = [parse_requirement(text) for text in [*texts, *(e for t in texts for e in matrix.expand(t))]]
+    roles: dict[str, str] = {}
+    for requirement in requirements:
+        library = matrix.library(requirement.name)
+        role = requirement.name if library is None else library.role
+        roles.setdefault(role, spell(requirement.specifier))
+    return {
+        "version": str(release.version),
+        "released": release.released.isoformat(),
+        "cuda": build.cuda or ("cpu" if build.local is None else f"+{build.local}"),
+        "cudnn": roles.get("cudnn", ""),
+        "nccl": roles.get("nccl", ""),
+        "numpy": roles.get("numpy", ""),
+        "python": pythons_text(pythons_of(build)),
+        "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
+        "gpus": gpus_text(served_gpus(build)) if build.cuda else "",
+        "yanked": release.yanked,
+        "known-bad": release.known_bad or build.known_bad,
+        "install": list(build.install),
+        "requires": list(build.requires),
+        "adds": dict(build.adds),
+        "source": build.provenance.source,
+        "checked": build.provenance.checked.isoformat(),
+    }
+
+
+def _generations(matrix: CompatibilityMatrix) -> Facts:
+    return [
+        {
+            "generation": one.name,
+            "title": one.title,
+            "package": f"{one.package}{spell(one.range)}",
+            "python": spell(one.pythons),
+            "since": one.since.isoformat(),
+            "supported until": None if one.ended is None else one.ended.day.isoformat(),
+            "backends": ", ".join(row.short for row in matrix.backends.values() if row.generation == one.name),
+            "environments": ", ".join(row.name for row in matrix.backends.values() if row.generation == one.name),
+            "why": None if one.ended is None else one.ended.why,
+            "from source": [f"{source.name} {source.version}" for source in one.sources],
+            "hubs": {hub: list(texts) for hub, texts in one.hubs.items()},
+            "source": one.provenance.source,
+            "checked": one.provenance.checked.isoformat(),
+        }
+        for one in matrix.generations.values()
+    ]
+
+
+def _cuda(matrix: CompatibilityMatrix) -> Facts:
+    majors: Facts = [
+        {
+            "cuda": str(row.major),
+            "driver": f">={row.driver}",
+            "gpus": spell(row.gpus),
+            "what": "minor-version compatibility",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in matrix.cuda_majors.values()
+    ]
+    return majors + [
+        {
+            "cuda": str(row.version),
+            "driver": "" if row.driver is None else f">={row.driver}",
+            "gpus": "",
+            "what": "toolkit and its PTX",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in reversed(matrix.toolkits)
+    ]
+
+
+def _cudnn(matrix: CompatibilityMatrix) -> Facts:
+    return [
+        {
+            "cuda": str(row.cuda),
+            "cudnn": spell(row.cudnn),
+            "gpus": spell(row.gpus),
+            "driver": f">={row.driver}",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in matrix.cudnn
+    ]
+
+
+_SUBJECTS: Mapping[str, Callable[[CompatibilityMatrix], Facts]] = {
+    "cuda": _cuda,
+    "cudnn": _cudnn,
+    "generations": _generations,
+}
+"""What there is a table of beside frameworks."""

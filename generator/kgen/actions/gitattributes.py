@@ -1,0 +1,44 @@
+"""Have git merge locks by solving them again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from kgen import files, gittool, lockfiles
+from kgen.errors import SettingsError
+from kgen.storage import write_file
+
+ATTRIBUTES = ".gitattributes"
+"""The file that tells git which files are merged how."""
+_MERGED = tuple(
+    f"locks/*/{name} merge=kgen"
+    for name in ("pylock.*.toml", "conda-records.json", "conda-lock.yml", "environment.yml", "virtual-packages.yml")
+)
+
+
+def merge_locks_with_git(root: Path) -> None:
+    """Have git merge locks with `kgen merge-driver`: which files is committed, the command is configured in this clone.
+
+    Args:
+        root: the project's folder, in a git repository.
+
+    Raises:
+        SettingsError: the attributes that are there are not text.
+        OutsideError: they cannot be read or written, or git refuses.
+    """
+    path = root / ATTRIBUTES
+    try:
+        text = files.read_text(path)
+    except FileNotFoundError:
+        text = ""
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from None
+    except ValueError:
+        raise SettingsError(f"{path} is not UTF-8 text", hints=[f"edit {shlex.quote(str(path))}"]) from None
+    missing = [line for line in _MERGED if line not in text.splitlines()]
+    if missing:
+        start = text if text.endswith("\n") or not text else f"{text}\n"
+        write_file(path, (start + "".join(f"{line}\n" for line in missing)).encode())
+    gittool.configure(root, "merge.kgen.name", "locks are solved again, keeping what both sides share")
+    gittool.configure(root, "merge.kgen.driver", "kgen merge-driver %O %A %B %P")

@@ -1,0 +1,478 @@
+"""Train in locked environments, and say how that went: targets -> validations, each with a receipt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kgen import host, lockfiles, project, storage
+from kgen.actions import sync
+from kgen.actions.sync import SHARE, Reporter, ignore
+from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.host import Host
+from kgen.lockfiles import LockedEnvironment
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import require_known
+from kgen.model.lockfile import Lockfile
+from kgen.tables import nearest
+from kgen.validation import receipts, reference
+from kgen.validation.judge import Outcome, Verdict, judge, skipped
+from kgen.validation.receipts import Receipt
+from kgen.validation.running import Subject, observe
+
+_NO_GPU = "no GPU here"
+
+DEVICES = ("gpu", "cpu", "auto")
+"""Where training can be asked to run."""
+
+
+class ValidateOptions(NamedTuple):
+    """How environments are validated.
+
+    Attributes:
+        device: one of :data:`DEVICES`; `auto` takes the GPU where the lock is for one and one is there.
+        python: the interpreter, or the folder, of an environment that kgen did not make; None for those that it makes.
+        no_lock: whether the result is compared with no lock, and no receipt written; the name is that of a backend.
+        timeout: seconds for each backend.
+        conda: whether conda environments alone are meant.
+        envs: the folder of the environments; None for that of the settings.
+    """
+
+    device: str = "auto"
+    python: str | None = None
+    no_lock: bool = False
+    timeout: float = 900.0
+    conda: bool = False
+    envs: str | None = None
+
+
+AS_USUAL = ValidateOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationTarget:
+    """An environment, and the device that its backends train on.
+
+    Attributes:
+        name: the environment, or the backend where there is no lock.
+        locked: its lock; None with `no_lock`.
+        backends: the backends to train with, one after the other.
+        device: `cpu` or `gpu`.
+        note: what a person should read beside the device.
+        skip: why nothing is run; None if something is.
+    """
+
+    name: str
+    locked: Lockfile | None
+    backends: tuple[str, ...]
+    device: str
+    note: str | None = None
+    skip: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Validation:
+    """What became of a target.
+
+    Attributes:
+        target: the target.
+        verdicts: backend -> its verdict.
+        error: why not all of it could be run.
+        installed: whether the environment could be installed.
+        receipt: where the receipt is.
+        receipt_kept: whether a stronger receipt was left in place.
+    """
+
+    target: ValidationTarget
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    error: KgenError | None = None
+    installed: bool = True
+    receipt: Path | None = None
+    receipt_kept: bool = False
+
+
+class Agreement(NamedTuple):
+    """How closely the losses of several backends agree.
+
+    Attributes:
+        trajectories: how many were compared.
+        distance: of the two that are farthest apart, as :func:`kgen.validation.reference.apart` measures it.
+        pair: these two, each as `environment/backend`.
+    """
+
+    trajectories: int
+    distance: float
+    pair: tuple[str, str]
+
+
+class ValidateResult(NamedTuple):
+    """What became of each environment.
+
+    Attributes:
+        validations: each of them, in the order of the targets.
+    """
+
+    validations: tuple[Validation, ...]
+
+    @property
+    def status(self) -> ExitStatus:
+        """`DONE` only if everything passed; that of the first error, else `CHECK_FAILED`."""
+        errors = [one.error.status for one in self.validations if one.error is not None]
+        if errors:
+            return errors[0]
+        passed = all(v.outcome is Outcome.PASSED for one in self.validations for v in one.verdicts.values())
+        return ExitStatus.DONE if passed else ExitStatus.CHECK_FAILED
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How closely the backends that trained agree; None where fewer than two did."""
+        trained = [
+            (f"{one.target.name}/{backend}", verdict.result["losses"])
+            for one in self.validations
+            for backend, verdict in one.verdicts.items()
+            if verdict.outcome is Outcome.PASSED and verdict.result.get("losses")
+        ]
+        pairs = list(itertools.combinations(trained, 2))
+        if not pairs:
+            return None
+        distance, one, other = max((reference.apart(a[1], b[1]), a[0], b[0]) for a, b in pairs)
+        return Agreement(len(trained), distance, (one, other))
+
+
+class ProvenEnvironments(NamedTuple):
+    """Which environments have receipts.
+
+    Attributes:
+        environments: the names of all environments that were asked about.
+        receipts: each receipt with the name of its environment.
+    """
+
+    environments: tuple[str, ...]
+    receipts: tuple[tuple[str, Receipt], ...]
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The environments without a receipt."""
+        proven = {name for name, _ in self.receipts}
+        return tuple(name for name in self.environments if name not in proven)
+
+
+class EnteredInterpreter(NamedTuple):
+    """The interpreter of an environment, and how the environment is entered.
+
+    Attributes:
+        path: the interpreter.
+        variables: what activation sets, but for what its scripts set.
+        entry: the words of a program that runs these scripts and then the interpreter; none where there are no scripts.
+    """
+
+    path: Path
+    variables: Mapping[str, str]
+    entry: tuple[str, ...] = ()
+
+
+# -- what to validate --------------------------------------------------------------------------------------------------
+
+
+def targets(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    machine: Host,
+    names: Sequence[str] = (),
+    options: ValidateOptions = AS_USUAL,
+) -> tuple[ValidationTarget, ...]:
+    """The targets of a validation.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        machine: what this machine has.
+        names: environments; none for all that are locked for this machine; the backend with `no_lock`.
+        options: how they are validated.
+
+    Raises:
+        UsageError: the options contradict each other, or there is no such environment or backend.
+        SettingsError: a lock cannot be read, or is of something that the matrix does not know.
+    """
+    refuse_contradictions(names, options)
+    if options.no_lock:
+        name = names[0]
+        row = matrix.backend_named(name, None)
+        if row is None:
+            near = nearest(name, [*matrix.short_names, *matrix.backends])
+            raise UsageError(
+                f"unknown backend `{name}`",
+                hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
+            )
+        return (_target(name, None, (row.name,), accelerated=row.accelerated, asked=options.device, machine=machine),)
+    every = _locks(names, root, machine, conda=options.conda)
+    for one in every:
+        require_known(matrix, one)
+    return tuple(
+        _target(
+            locked.environment,
+            locked,
+            locked.backends,
+            accelerated=locked.accelerated,
+            asked=options.device,
+            machine=machine,
+        )
+        for locked in every
+    )
+
+
+def refuse_contradictions(names: Sequence[str], options: ValidateOptions) -> None:
+    """See that options fit each other and the names.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if options.device not in DEVICES:
+        raise UsageError(f"unknown device `{options.device}`", hints=[f"give one of {', '.join(DEVICES)}"])
+    if options.no_lock and options.python is None:
+        raise UsageError(
+            "`--no-lock` is for an environment that kgen did not make",
+            hints=["kgen validate --no-lock --python PATH BACKEND"],
+        )
+    if options.python is not None and len(names) != 1:
+        raise UsageError(
+            "`--python` needs the one environment that it is compared with",
+            hints=["kgen validate --python PATH ENV", "kgen validate --no-lock --python PATH BACKEND"],
+        )
+
+
+def _target(
+    name: str,
+    locked: Lockfile | None,
+    backends: tuple[str, ...],
+    *,
+    accelerated: bool,
+    asked: str,
+    machine: Host,
+) -> ValidationTarget:
+    """The target on the device that is asked for, or that `auto` selects."""
+    note = skip = None
+    device = asked
+    if asked == "auto":
+        device = "gpu" if accelerated and machine.gpus else "cpu"
+        note = _NO_GPU if device == "cpu" and accelerated else None
+    elif asked == "gpu" and not accelerated:
+        skip = "it is for the CPU"
+    elif asked == "gpu" and not machine.gpus:
+        skip = _NO_GPU
+    return ValidationTarget(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
+
+
+def _locks(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
+    """The locks of these environments, or of all, for this machine's platform."""
+    if names:
+        chosen = {(one.name, of_conda): (one, of_conda) for one, of_conda in _named(names, root, conda=conda)}
+        return [_read(one, machine.platform, conda=of_conda) for one, of_conda in chosen.values()]
+    known = lockfiles.environments(root)
+    here = machine.platform or ""
+    found = [] if conda else [lockfiles.read(one.platforms[here]) for one in known if here in one.platforms]
+    found += [lock for one in known if (lock := _of_conda(one, here)) is not None]
+    if not found:
+        which = "conda lock" if conda else "lock"
+        raise UsageError(
+            f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
+            hints=["kgen lock --conda" if conda else "kgen lock"],
+        )
+    return sorted(found, key=lambda one: one.environment)
+
+
+def _named(names: Sequence[str], root: Path, *, conda: bool) -> list[tuple[LockedEnvironment, bool]]:
+    return [lockfiles.choose_on_disk(root, name, conda=conda) for name in names]
+
+
+def _read(chosen: LockedEnvironment, platform: str | None, *, conda: bool) -> Lockfile:
+    if not conda:
+        return lockfiles.read(lockfiles.lock_of(chosen, platform))
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = chosen.folder / condafiles.RECORDS
+    return condafiles.lockfile(condafiles.read(path), path, platform)
+
+
+def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
+    """Its conda lock, if there is one for this platform."""
+    if not lockfiles.for_conda(chosen):
+        return None
+    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+
+    path = chosen.folder / condafiles.RECORDS
+    file = condafiles.read(path)
+    return condafiles.lockfile(file, path, platform) if platform in file.platforms else None
+
+
+# -- doing it ----------------------------------------------------------------------------------------------------------
+
+
+def validate(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    machine: Host,
+    chosen: Sequence[ValidationTarget],
+    options: ValidateOptions = AS_USUAL,
+    *,
+    progress: Callable[[ValidationTarget, str], None] | None = None,
+    notify: Callable[[str], None] = ignore,
+) -> ValidateResult:
+    """Train on each target, one after the other, and write the receipts.
+
+    What goes wrong with one target is in its validation, and the others are validated all the same.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        machine: what this machine has.
+        chosen: the targets.
+        options: how they are validated.
+        progress: called with each stage of each target, also from another thread; in the end with the outcome.
+        notify: called with each remark about the environments that a person should read.
+    """
+    found = []
+    for target in chosen:
+        validation = Validation(target=target)
+        report: Reporter = ignore if progress is None else _reporter(progress, target)
+        _validate(validation, root=root, options=options, matrix=matrix, machine=machine, report=report, notify=notify)
+        found.append(validation)
+    return ValidateResult(tuple(found))
+
+
+def _reporter(progress: Callable[[ValidationTarget, str], None], target: ValidationTarget) -> Reporter:
+    return lambda stage: progress(target, stage)
+
+
+def _validate(
+    validation: Validation,
+    *,
+    root: Path,
+    options: ValidateOptions,
+    matrix: CompatibilityMatrix,
+    machine: Host,
+    report: Reporter,
+    notify: Callable[[str], None],
+) -> None:
+    target = validation.target
+    locked = target.locked
+    if target.skip is not None:
+        validation.verdicts = {backend: skipped(target.skip) for backend in target.backends}
+        report(target.skip)
+        return
+    try:
+        for backend in target.backends:
+            row = matrix.backends[backend]
+            if options.python is not None:
+                interpreter = _foreign(Path(options.python), row.environment)
+            else:
+                assert locked is not None  # noqa: S101 - `no_lock` needs `python`
+                validation.installed = False
+                interpreter = _installed(root, locked, row.environment, options.envs, report=report, notify=notify)
+                validation.installed = True
+            subject = Subject(
+                name=target.name,
+                backend=row.selected,
+                step=row.step,
+                module=matrix.generations[row.generation].module,
+                device=target.device,
+                interpreter=interpreter.path,
+                variables=interpreter.variables,
+                timeout=options.timeout,
+                way=interpreter.entry,
+                conda=locked is not None and locked.conda,
+            )
+            verdict = judge(subject, observe(subject, report), {} if locked is None else locked.versions)
+            validation.verdicts[backend] = verdict
+            report(verdict.outcome.value)
+        if locked is not None:
+            data = receipts.compose(
+                locked, _device(validation, machine), validation.verdicts, today=dt.datetime.now(dt.timezone.utc).date()
+            )
+            with storage.exclusive(locked.path.parent.parent, wait=lambda: report("waiting for another kgen")):
+                validation.receipt = receipts.write(locked, data)
+            validation.receipt_kept = validation.receipt is None
+    except KgenError as error:
+        validation.error = error
+        report("failed")
+
+
+def _installed(
+    root: Path,
+    locked: Lockfile,
+    variables: Mapping[str, str],
+    envs: str | None,
+    *,
+    report: Reporter,
+    notify: Callable[[str], None],
+) -> EnteredInterpreter:
+    """The interpreter of a lock's environment, which is installed if it is not on disk.
+
+    Raises:
+        KgenError: it could not be installed.
+    """
+    source = sync.find(root, locked.environment, envs)
+    sync.sweep(source)
+    sync.sync(source, progress=report, notify=notify)
+    if not source.conda:
+        return EnteredInterpreter(source.python, variables)
+    # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
+    # joint environment than its first comes after that
+    chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
+    entry = ("/bin/sh", str(source.prefix / SHARE / "run.sh"), "/usr/bin/env", *chosen)
+    inside = {name: value for name, value in sync.entered(source).items() if value is not None}
+    return EnteredInterpreter(source.python, inside, entry)
+
+
+def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
+    """The interpreter of an environment that kgen did not make: what its caller has set stands."""
+    interpreter = path / "bin" / "python" if path.is_dir() else path
+    if not interpreter.exists():
+        raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {path}"])
+    missing = {name: value for name, value in variables.items() if host.variable(name) is None}
+    # Not resolved: a virtual environment's interpreter is known by its own path.
+    return EnteredInterpreter(interpreter.absolute(), missing)
+
+
+def _device(validation: Validation, machine: Host) -> dict[str, str | None]:
+    """The device as a receipt names it; what the framework did not report, the driver does."""
+    if validation.target.device == "cpu":
+        return {"kind": "cpu", "name": None, "capability": None, "driver": None}
+    reported: Mapping[str, Any] = next((v.result["device"] for v in validation.verdicts.values() if v.result), {})
+    gpu = machine.gpus[0] if machine.gpus else None
+    return {
+        "kind": "gpu",
+        "name": reported.get("name") or (gpu.name if gpu else None),
+        "capability": reported.get("capability") or (str(gpu.capability) if gpu else None),
+        "driver": None if machine.driver is None else str(machine.driver),
+    }
+
+
+# -- what is proven ----------------------------------------------------------------------------------------------------
+
+
+def proven(root: Path, names: Sequence[str] = (), *, conda: bool = False) -> ProvenEnvironments:
+    """The receipts of environments, and which have none.
+
+    Args:
+        root: the project's folder.
+        names: environments; none for all that are locked.
+        conda: whether conda environments alone are meant.
+
+    Raises:
+        UsageError: there is no such environment.
+    """
+    named = _named(names, root, conda=conda)
+    if not names:
+        known = lockfiles.environments(root)
+        named = [] if conda else [(one, False) for one in known]
+        named += [(one, True) for one in known if lockfiles.for_conda(one)]
+    wanted = {f"{one.name}{lockfiles.CONDA if of_conda else ''}": one for one, of_conda in named}
+    ordered = tuple(sorted(wanted))
+    folders = dict.fromkeys(wanted[name].folder for name in ordered)
+    every = [(receipt.environment, receipt) for one in folders for receipt in receipts.find(one)]
+    return ProvenEnvironments(ordered, tuple((name, receipt) for name, receipt in every if name in wanted))

@@ -1,1 +1,0 @@
-"""Run the training step in an environment, judge what it told, leave a receipt."""

@@ -18,7 +18,9 @@ from kgen.matrix.candidates import (
 )
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import BuiltFor, Doubt, OtherPlatform, Pythons
 from kgen.model.request import EnvironmentRequest
+from kgen.solver import conflict
 from kgen.solver.explanation import may_be_had
 from kgen.solver.problem import Problem
 
@@ -105,6 +107,9 @@ def test_a_label_that_no_row_has_is_taken_for_the_plain_build(matrix: Compatibil
         ("torch", "2.6.0", BuildTarget(Accelerator(12), "linux-64", "3.14"), Obstacle.PYTHON),
         ("tensorflow", "2.21.0", BuildTarget(Accelerator(12), "win-64", "3.12"), Obstacle.ACCELERATOR),
         ("tensorflow", "2.15.0", BuildTarget(CPU, "linux-riscv64", "3.11"), Obstacle.PLATFORM),
+        ("tensorflow", "2.13.0", BuildTarget(Accelerator(11), "linux-64", "3.11"), Obstacle.KNOWN_BAD),
+        ("tensorflow", "2.22.0rc0", BuildTarget(CPU, "linux-64", "3.12"), Obstacle.DOUBTFUL),
+        ("jax", "0.4.32", BuildTarget(CPU, "linux-64", "3.12"), Obstacle.DOUBTFUL),
     ],
 )
 def test_why_a_release_does_not_serve_a_target(
@@ -114,3 +119,41 @@ def test_why_a_release_does_not_serve_a_target(
     assert release is not None
     found = candidate(matrix, framework, release, target)
     assert found.obstacle is obstacle
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_the_cause_of_a_refusal_is_the_obstacle_of_the_candidates(matrix: CompatibilityMatrix, backend: str) -> None:
+    """For each target without a candidate, the cause is the obstacle of the releases that come closest."""
+    name = matrix.backends[backend].framework
+    seen: set[frozenset[type]] = set()
+    for target in targets(matrix):
+        problem = Problem(
+            matrix,
+            EnvironmentRequest(
+                name=backend,
+                backends=(backend,),
+                accelerator=target.accelerator,
+                python=str(target.python),
+                platform=target.platform,
+                own_index=target.own_index,
+            ),
+        )
+        variable = conflict.without_candidates(problem)
+        if variable is None or variable.name != name:
+            continue
+        obstacles = {
+            candidate(matrix, name, release, target).obstacle
+            for release in matrix.framework(name).releases
+            if problem.is_of_generation(name, release.version)
+        }
+        assert None not in obstacles
+        (cause,) = conflict.causes(problem)
+        facts = {type(stated.fact) for stated in cause.facts}
+        expected: list[set[type]] = [{BuiltFor}, {OtherPlatform}]
+        if Obstacle.PYTHON in obstacles:
+            expected = [{Pythons}]
+        elif obstacles & {Obstacle.DOUBTFUL, Obstacle.KNOWN_BAD}:
+            expected = [{Doubt}]
+        assert facts in expected, (target, obstacles)
+        seen.add(frozenset(facts))
+    assert len(seen) > 1

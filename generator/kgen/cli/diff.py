@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import condafiles, gittool, lockfiles
+from kgen import accelerators, condafiles, gittool, lockfiles
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, argument, option
 from kgen.condafiles import CondaFile
@@ -241,7 +241,8 @@ def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change
 def _whole(lock: Lockfile | None) -> Mapping[str, str]:
     if lock is None:
         return {}
-    found = {"CUDA": lock.cuda, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
+    runtime = {accelerators.kind(lock.computes_on.kind).title: lock.runtime}
+    found = {**runtime, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
     return {name: value for name, value in found.items() if value is not None}
 
 

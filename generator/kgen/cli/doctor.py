@@ -12,7 +12,7 @@ __command__ = {
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import condafiles, doctor, host, lockfiles, project, surroundings, uvtool
+from kgen import accelerators, condafiles, doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find, lock_of
 from kgen.cli.options import CondaAlone, Environments, Envs, Json
@@ -23,7 +23,6 @@ from kgen.formats.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.selection import require_known
-from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import printable
 from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
@@ -95,10 +94,10 @@ def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
     """What kgen's own solver would have said of a lock of conda's: the frameworks by their names, and the driver."""
     names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
     versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
-    major = matrix.cuda_majors.get(Accelerator.parse(lock.accelerator.removeprefix("cuda")).cuda or 0)
+    major = matrix.major_of(accelerators.named(lock.accelerator))
     return lock._replace(
         packages={name: version for name, version in versions.items() if version is not None},
-        driver=None if major is None else str(major.driver),
+        driver=None if major is None or major.driver is None else str(major.driver),
     )
 
 
@@ -110,17 +109,20 @@ def _has_interpreter(minor: str) -> bool | None:
 
 
 def _machine(machine: host.Host) -> Mapping[str, object]:
+    here = machine.of(machine.best)
     return {
         "platform": machine.platform,
         "glibc": None if machine.glibc is None else str(machine.glibc),
-        "driver": None if machine.driver is None else str(machine.driver),
-        "gpus": [{"name": gpu.name, "capability": str(gpu.capability)} for gpu in machine.gpus],
+        "driver": None if here.driver is None else str(here.driver),
+        "accelerator": machine.best if here.found else None,
+        "gpus": [{"name": gpu.name, "capability": gpu.architecture} for gpu in here.gpus],
     }
 
 
 def _text(found: Sequence[Finding], patients: Sequence[Patient], machine: host.Host) -> str:
-    gpus = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in machine.gpus) or "no GPU"
-    driver = f"driver {machine.driver}" if machine.driver else "no NVIDIA driver"
+    here, maker = machine.of(machine.best), accelerators.kind(machine.best).maker
+    gpus = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus) or "no GPU"
+    driver = f"driver {here.driver}" if here.driver else f"{'a' if here.gpus else 'no'} {maker} driver"
     lines = [f"this machine: {machine.platform}, {gpus}, {driver}"]
     for finding in found:
         concerned = ", ".join(finding.environments) or "every environment"

@@ -37,7 +37,11 @@ def run(
     cuda: Annotated[
         list[str] | None,
         option(
-            "--cuda", metavar="V", text="a CUDA major; all by default; repeatable", panel=_WHAT, values=candidates.cudas
+            "--cuda",
+            metavar="V",
+            text="a CUDA major; all by default; repeatable",
+            panel=_WHAT,
+            values=candidates.versions("cuda"),
         ),
     ] = None,
     platform: Annotated[
@@ -67,7 +71,7 @@ def run(
         )
     if target is not None and target.suffix == ".svg" and len(cuda or ()) != 1:
         raise UsageError("an SVG is of one CUDA", hints=["--cuda 12", f"or a page of all: -o {target.stem}.html"])
-    pictures = [picture(matrix, major, platform) for major in _majors(matrix, cuda)]
+    pictures = [picture(matrix, one, platform) for one in _plotted(matrix, cuda)]
     if json:
         console.data({"matrix": matrix.revision, "plots": [_data(one) for one in pictures]})
     elif target is None:
@@ -79,8 +83,8 @@ def run(
     return ExitStatus.DONE
 
 
-def picture(matrix: CompatibilityMatrix, major: int, platform: str | None = None) -> Overlap:
-    """The picture of a CUDA, with the newest set of all its frameworks marked.
+def picture(matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str | None = None) -> Overlap:
+    """The picture of a major of an accelerator, with the newest set of all its frameworks marked.
 
     Raises:
         UsageError: the platform is not in the matrix.
@@ -93,13 +97,19 @@ def picture(matrix: CompatibilityMatrix, major: int, platform: str | None = None
     backends = tuple(name for name, row in matrix.backends.items() if row.accelerated)
     frameworks = [matrix.backends[name].framework for name in backends]
     return overlap(
-        matrix, major, platform=platform, frameworks=frameworks, best=_best(matrix, major, platform, backends)
+        matrix,
+        accelerator,
+        platform=platform,
+        frameworks=frameworks,
+        best=_best(matrix, accelerator, platform, backends),
     )
 
 
-def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tuple[str, ...]) -> Resolution | None:
-    """The newest set of as many of the backends as this CUDA has builds for."""
-    target = BuildTarget(Accelerator(cuda=major), platform)
+def _best(
+    matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str, backends: tuple[str, ...]
+) -> Resolution | None:
+    """The newest set of as many of the backends as this accelerator has builds for."""
+    target = BuildTarget(accelerator, platform)
     built = [
         name
         for name in backends
@@ -109,7 +119,7 @@ def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tupl
         request = EnvironmentRequest(
             name="all",
             backends=tuple(built),
-            accelerator=Accelerator(cuda=major),
+            accelerator=accelerator,
             python=matrix.pythons[-1].version,
             platform=platform,
         )
@@ -120,17 +130,18 @@ def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tupl
     return None
 
 
-def _majors(matrix: CompatibilityMatrix, asked: list[str] | None) -> list[int]:
-    known = sorted(matrix.cuda_majors)
-    wrong = next((text for text in asked or () if text not in map(str, known)), None)
+def _plotted(matrix: CompatibilityMatrix, asked: list[str] | None) -> list[Accelerator]:
+    """The majors that are asked for; all whose libraries are known by the GPUs they serve, where none is."""
+    known = {one.number: one for one in sorted({row.accelerator for row in matrix.cudnn})}
+    wrong = next((text for text in asked or () if text not in known), None)
     if wrong is not None:
-        raise UsageError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(map(str, known))}"])
-    return list(dict.fromkeys(map(int, asked))) if asked else known
+        raise UsageError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(known)}"])
+    return [known[text] for text in dict.fromkeys(asked or known)]
 
 
 def _data(one: Overlap) -> dict[str, object]:
     return {
-        "cuda": str(one.cuda),
+        one.accelerator.kind: one.accelerator.number,
         "cudnn": one.cudnn,
         "columns": list(one.columns),
         "frameworks": {lane.title: [bar._asdict() for bar in lane.bars] for lane in one.lanes},

@@ -8,10 +8,11 @@ __command__ = {
     "example": "kgen matrix show torch",
 }
 
+import functools
 from collections.abc import Callable
 from typing import Annotated
 
-from kgen import __version__
+from kgen import __version__, accelerators
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, Json, argument
 from kgen.errors import ExitStatus, UsageError
@@ -43,7 +44,7 @@ def run(
     matrix = CompatibilityMatrix(texts)
     matrix.check()
     special: dict[str, Callable[[CompatibilityMatrix], Facts]] = {
-        "cuda": _cuda,
+        **{name: functools.partial(_accelerator, kind=name) for name, row in matrix.accelerators.items() if row.majors},
         "cudnn": _cudnn,
         "generations": _generations,
     }
@@ -102,13 +103,13 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
     return {
         "version": str(release.version),
         "released": release.released.isoformat(),
-        "cuda": build.cuda or ("cpu" if build.local is None else f"+{build.local}"),
+        **_built_for(build),
         "cudnn": roles.get("cudnn", ""),
         "nccl": roles.get("nccl", ""),
         "numpy": roles.get("numpy", ""),
         "python": pythons_text(pythons_of(build)),
         "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
-        "gpus": gpus_text(served_gpus(build)) if build.cuda else "",
+        "gpus": gpus_text(served_gpus(build)) if build.accelerated else "",
         "yanked": release.yanked,
         "known-bad": release.known_bad or build.known_bad,
         "install": list(build.install),
@@ -117,6 +118,13 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "source": build.provenance.source,
         "checked": build.provenance.checked.isoformat(),
     }
+
+
+def _built_for(build: Build) -> dict[str, object]:
+    """What a build is for: the version under its kind, `cpu` or the label of a CPU build under the first kind."""
+    if build.accelerated:
+        return {build.accelerator.kind: build.accelerator.number}
+    return {accelerators.probed()[0].name: "cpu" if build.local is None else f"+{build.local}"}
 
 
 def _headed(matrix: CompatibilityMatrix, name: str) -> str:
@@ -146,37 +154,37 @@ def _generations(matrix: CompatibilityMatrix) -> Facts:
     ]
 
 
-def _cuda(matrix: CompatibilityMatrix) -> Facts:
+def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
     majors: Facts = [
         {
-            "cuda": str(row.major),
-            "driver": f">={row.driver}",
-            "gpus": spell(row.gpus),
+            kind: row.accelerator.number,
+            "driver": "" if row.driver is None else f">={row.driver}",
+            "gpus": str(row.architectures),
             "what": "minor-version compatibility",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }
-        for row in matrix.cuda_majors.values()
+        for row in matrix.majors(kind).values()
     ]
     return majors + [
         {
-            "cuda": str(row.version),
+            kind: str(row.version),
             "driver": "" if row.driver is None else f">={row.driver}",
             "gpus": "",
             "what": "toolkit and its PTX",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }
-        for row in reversed(matrix.toolkits)
+        for row in reversed(matrix.toolkits_of(kind))
     ]
 
 
 def _cudnn(matrix: CompatibilityMatrix) -> Facts:
     return [
         {
-            "cuda": str(row.cuda),
+            row.accelerator.kind: row.accelerator.number,
             "cudnn": spell(row.cudnn),
-            "gpus": spell(row.gpus),
+            "gpus": str(row.gpus),
             "driver": f">={row.driver}",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
@@ -187,7 +195,19 @@ def _cudnn(matrix: CompatibilityMatrix) -> Facts:
 
 _SHOWN = (
     *("generation", "package", "since", "supported until", "backends"),
-    *("version", "released", "cuda", "cudnn", "nccl", "numpy", "python", "driver", "gpus", "glibc", "what"),
+    *(
+        "version",
+        "released",
+        *(kind.name for kind in accelerators.probed()),
+        "cudnn",
+        "nccl",
+        "numpy",
+        "python",
+        "driver",
+        "gpus",
+        "glibc",
+        "what",
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from kgen import __version__, fields, freshness, lockfiles, storage
+from kgen import __version__, accelerators, fields, freshness, lockfiles, storage
 from kgen.cli import console, matrix_plot
 from kgen.cli.options import OUTPUT, option
 from kgen.emitters import plot
@@ -50,16 +50,17 @@ def run(
     if not locked:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
     found = [_environment(path, matrix) for one in locked for path in one.platforms.values()]
-    majors = sorted({str(one["cuda"]).partition(".")[0] for one in found if one["cuda"]})
+    shown = sorted({one["accelerator"] for one in found})
+    plotted = [one for one in map(accelerators.named, shown) if any(row.accelerator == one for row in matrix.cudnn)]
     text = render(
         "report/page.html.j2",
         title=f"{root.name}: Keras environments",
         version=__version__,
         revision=matrix.revision,
         environments=found,
-        accelerators=sorted({str(one["accelerator"]) for one in found}),
+        accelerators=shown,
         backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
-        pictures=[plot.render_svg(matrix_plot.picture(matrix, int(major))) for major in majors],
+        pictures=[plot.render_svg(matrix_plot.picture(matrix, one)) for one in plotted],
     )
     target = Path(output)
     storage.write_file(target, text.encode())
@@ -84,7 +85,8 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
         "licences": _licences(lock),
         "python": lock.python,
         "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
-        "cuda": lock.cuda,
+        "runtime": lock.runtime,
+        "kind": accelerators.kind(lock.computes_on.kind).title,
         "cudnn": lock.cudnn,
         "driver": lock.driver,
         "size": console.size(lock.size),

@@ -29,6 +29,7 @@ from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE, require_known
+from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -64,6 +65,7 @@ class _Target:
         locked: its lock; None with `--no-lock`.
         backends: the backends to train with, one after the other.
         device: `cpu` or `gpu`.
+        kind: the kind of accelerator that the environment is for, or the machine where there is no lock.
         note: what is to be said beside the device on every line.
         skip: why nothing is run; None if something is.
     """
@@ -72,6 +74,7 @@ class _Target:
     locked: Lockfile | None
     backends: tuple[str, ...]
     device: str
+    kind: str = CPU.kind
     note: str | None = None
     skip: str | None = None
 
@@ -179,8 +182,9 @@ def run(
         return _list(root, arguments)
     machine = host.inspect()
     targets = _targets(arguments, matrix, root, machine)
-    if machine.note is not None:
-        console.say(f"note: {machine.note}")
+    for devices in machine.devices.values():
+        if devices.note is not None:
+            console.say(f"note: {devices.note}")
     reports = [_Report(target=target) for target in targets]
     with _progress(targets) as told:
         for report in reports:
@@ -215,7 +219,8 @@ def _targets(arguments: ValidateOptions, matrix: CompatibilityMatrix, root: Path
                 f"unknown backend `{name}`",
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
-        return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
+        kind = machine.best if row.accelerated else CPU.kind
+        return (_aimed(name, None, (row.name,), kind=kind, asked=arguments.device, machine=machine),)
     every = _asked(arguments.environments, root, machine, conda=arguments.conda)
     for one in every:
         require_known(matrix, one)
@@ -224,7 +229,7 @@ def _targets(arguments: ValidateOptions, matrix: CompatibilityMatrix, root: Path
             locked.environment,
             locked,
             locked.backends,
-            accelerated=locked.accelerated,
+            kind=locked.computes_on.kind,
             asked=arguments.device,
             machine=machine,
         )
@@ -237,21 +242,22 @@ def _aimed(
     locked: Lockfile | None,
     backends: tuple[str, ...],
     *,
-    accelerated: bool,
+    kind: str,
     asked: str,
     machine: Host,
 ) -> _Target:
     """The target on the device that is asked for, or that `auto` comes to."""
     note = skip = None
     device = asked
+    accelerated, gpus = kind != CPU.kind, machine.of(kind).gpus
     if asked == "auto":
-        device = "gpu" if accelerated and machine.gpus else "cpu"
+        device = "gpu" if accelerated and gpus else "cpu"
         note = _NO_GPU if device == "cpu" and accelerated else None
     elif asked == "gpu" and not accelerated:
         skip = "it is for the CPU"
-    elif asked == "gpu" and not machine.gpus:
+    elif asked == "gpu" and not gpus:
         skip = _NO_GPU
-    return _Target(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
+    return _Target(name=name, locked=locked, backends=backends, device=device, kind=kind, note=note, skip=skip)
 
 
 def _asked(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
@@ -385,12 +391,13 @@ def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | 
     if target.device == "cpu":
         return {"kind": "cpu", "name": None, "capability": None, "driver": None}
     told: Mapping[str, Any] = next((v.result["device"] for v in report.verdicts.values() if v.result), {})
-    gpu = machine.gpus[0] if machine.gpus else None
+    here = machine.of(target.kind)
+    gpu = here.gpus[0] if here.gpus else None
     return {
         "kind": "gpu",
         "name": told.get("name") or (gpu.name if gpu else None),
-        "capability": told.get("capability") or (str(gpu.capability) if gpu else None),
-        "driver": None if machine.driver is None else str(machine.driver),
+        "capability": told.get("capability") or (gpu.architecture if gpu else None),
+        "driver": None if here.driver is None else str(here.driver),
     }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kgen.fields import BY_NAME
-from kgen.model.accelerator import CPU
+from kgen.fields import BY_NAME, accelerator_words
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
 
 _NAMES: Mapping[RequestField, str] = {
-    RequestField.ACCELERATOR: "cuda",
     RequestField.DRIVER: "driver",
     RequestField.GENERATION: "generation",
     RequestField.GLIBC: "glibc",
@@ -31,6 +30,8 @@ def flag_of(field: RequestField, request: EnvironmentRequest) -> str:
     """The flag that a field is given by; for dependencies, which are mostly settings, the setting."""
     if field is RequestField.CUTOFF:
         return request.cutoff_flag
+    if field is RequestField.ACCELERATOR:
+        return accelerator_words(request.accelerator)[0]
     return _OTHERS.get(field) or str(BY_NAME[_NAMES[field]].flag)
 
 
@@ -52,8 +53,8 @@ def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
 def _added(change: Change, request: EnvironmentRequest) -> str:
     if change.field is RequestField.OWN_INDEX:
         return flag_of(change.field, request)
-    if change.field is RequestField.ACCELERATOR and change.value == CPU.version:
-        return "--cpu"
+    if isinstance(change.value, Accelerator):
+        return " ".join(accelerator_words(change.value))
     return f"{flag_of(change.field, request)} {_value(change.field, str(change.value))}"
 
 

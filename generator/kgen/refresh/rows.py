@@ -11,13 +11,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from kgen import accelerators
 from kgen.errors import OutsideError
 from kgen.index import IndexFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
-from kgen.refresh.recipes import Recipe, Variant
+from kgen.refresh.recipes import FOLLOWED, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
@@ -131,7 +132,7 @@ def drafts(recipe: Recipe, version: Version, releases: Releases, frame: Frame, r
     found: list[Draft] = []
     served: set[tuple[str, int | None]] = set()
     for variant in recipe.variants:
-        for install in variant.for_majors(frame.matrix.cuda_majors):
+        for install in variant.for_majors(frame.matrix.majors(FOLLOWED)):
             for draft in _variant(recipe, variant, install, version=version, releases=releases, frame=frame, read=read):
                 kind = (draft.platform, None if draft.cuda is None else _major(draft))
                 if kind not in served:
@@ -502,7 +503,7 @@ def _local_rows(
     rows = []
     for build in prior[0].get("build", ()) if prior else ():
         label = build.get("local")
-        if label is None or "cuda" in build:
+        if label is None or made_for(build) is not None:
             continue
         version = parse(listed[0]["install"][0]).specifier if listed else ""
         for platform in build["platforms"]:
@@ -527,6 +528,11 @@ def _local_rows(
 
 
 # -- what is there -----------------------------------------------------------------------------------------------------
+
+
+def made_for(build: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The kind of accelerator that a row is for, and its version; None of the CPU."""
+    return next(((kind, build[kind]) for kind in accelerators.names() if kind in build), None)
 
 
 class Contradiction(NamedTuple):
@@ -587,7 +593,7 @@ def compare(
         taken = {
             minor
             for other in builds
-            if other.get("cuda") == build.get("cuda") and set(other["platforms"]) & set(build["platforms"])
+            if made_for(other) == made_for(build) and set(other["platforms"]) & set(build["platforms"])
             for minor in other["pythons"]
         }
         common = [

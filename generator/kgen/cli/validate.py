@@ -369,6 +369,8 @@ def _validate(
                 variables=place.variables,
                 timeout=arguments.timeout,
                 way=place.way,
+                accelerator=_called(matrix, target, row.framework),
+                hiding=tuple(dict.fromkeys(name for kind in matrix.accelerators.values() for name in kind.hiding)),
                 conda=locked is not None and locked.conda,
             )
             verdict = judge(subject, observe(subject, told), {} if locked is None else locked.versions)
@@ -386,6 +388,12 @@ def _validate(
         told("failed")
 
 
+def _called(matrix: CompatibilityMatrix, target: _Target, framework: str) -> str | None:
+    """How a framework calls the accelerator that a target is to compute on; None on the CPU, and where nobody knows."""
+    kind = matrix.accelerators.get(target.kind)
+    return None if target.device == CPU.kind or kind is None else kind.devices.get(framework)
+
+
 def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | None]:
     """The device as a receipt names it; what the framework could not tell, the driver tells."""
     if target.device == "cpu":
@@ -395,6 +403,7 @@ def _device(target: _Target, report: _Report, machine: Host) -> dict[str, str | 
     gpu = here.gpus[0] if here.gpus else None
     return {
         "kind": "gpu",
+        "accelerator": target.kind,
         "name": told.get("name") or (gpu.name if gpu else None),
         "capability": told.get("capability") or (gpu.architecture if gpu else None),
         "driver": None if here.driver is None else str(here.driver),

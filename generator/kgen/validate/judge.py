@@ -176,6 +176,9 @@ def _of_result(
     if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
         where = ", ".join(astray) or proof.get("target") or "nowhere that could be told"
         return Fault.ELSEWHERE, f"the step's arrays were on {where}, not on the {subject.device}"
+    computed_on = result["device"].get("accelerator")
+    if None not in (computed_on, subject.accelerator) and computed_on != subject.accelerator:
+        return Fault.ELSEWHERE, f"the step ran on {computed_on}, and this environment is for {subject.accelerator}"
     training = result["contract"] == "training"
     if training and not proof["convolutions"]:
         instead = "; ".join(str(proof[key]) for key in ("instead", "because") if key in proof)

@@ -54,12 +54,12 @@ def request_of(asked: str) -> EnvironmentRequest:
     return EnvironmentRequest(
         name="all" if len(backends) > 1 else backends[0],
         backends=backends,
-        accelerator=CPU if "--cpu" in said else Accelerator.parse(said["--cuda"][0]),
+        accelerator=CPU if "--cpu" in said else Accelerator.numbered("cuda", said["--cuda"][0]),
         python=said.get("--python", ["3.12"])[0],
         platform=said.get("--platform", ["linux-64"])[0],
         glibc=Version(glibc[0]) if glibc else None,
         driver=DriverVersion(driver[0]) if driver else None,
-        gpus=tuple(map(Version, said.get("--gpu", ()))),
+        gpus=tuple(said.get("--gpu", ())),
         keras=VersionRange(said.get("--keras", [""])[0]),
         requirements=tuple(map(Requirement, said.get("--require", ()))),
         cutoff=datetime.date.fromisoformat(cutoff[0]) if cutoff else CUTOFF,
@@ -233,17 +233,18 @@ def judge(row: Row, found: Resolution, matrix: CompatibilityMatrix) -> None:
 
 def judge_cuda(found: Resolution, matrix: CompatibilityMatrix) -> None:
     """One CUDA major, one cuDNN, and for each framework that can have it a CUDA build: read from the names alone."""
-    cuda = found.request.accelerator.cuda
+    asked = found.request.accelerator
+    cuda = asked.major
     suffixes = {name.rpartition("-cu")[2] for name in found.libraries if "-cu1" in name}
     assert suffixes <= {str(cuda)}
     assert len([name for name in found.libraries if "cudnn" in name]) == (0 if cuda is None else 1)
-    assert {matrix.cuda_major_of(name, version) for name, version in found.libraries.items()} <= {cuda, None}
-    assert (found.cuda or "").partition(".")[0] == str(cuda or "")
+    assert {matrix.accelerator_of(name, version) for name, version in found.libraries.items()} <= {asked.whole, None}
+    assert (None if found.runtime is None else found.runtime.whole) == (None if cuda is None else asked.whole)
     for backend in found.request.backends:
         name = matrix.backends[backend].framework
         release = next(one for one in matrix.framework(name).releases if one.version == found.packages[name])
         if cuda is not None and matrix.backends[backend].accelerated:
-            assert cuda in {build.cuda_major for build in release.builds}
+            assert asked.whole in {build.accelerator.whole for build in release.builds}
         assert not any("+" in text for text in found.install if cuda is not None)
 
 
@@ -272,7 +273,7 @@ def _phrases(wanted: str) -> list[str]:
 
 def test_never_a_tensorflow_whose_metadata_names_no_cuda(matrix: CompatibilityMatrix) -> None:
     """TensorFlow 2.12 and 2.13 name no NVIDIA package, and fit everything that looks at names alone."""
-    for cuda in matrix.cuda_majors:
+    for cuda in matrix.majors("cuda"):
         found = solve(matrix, request_of(f"tensorflow --cuda {cuda} --require tensorflow<2.14 --python 3.11"))
         if isinstance(found, Resolution):
             assert cuda == 11
@@ -291,7 +292,7 @@ def test_a_python_that_nobody_asked_for_does_not_stand_in_the_way(matrix: Compat
     request = EnvironmentRequest(
         name="torch",
         backends=("torch",),
-        accelerator=Accelerator(cuda=13),
+        accelerator=Accelerator("cuda", (13,)),
         python=matrix.pythons[-1].version,
         python_open=True,
         platform="linux-64",
@@ -301,5 +302,6 @@ def test_a_python_that_nobody_asked_for_does_not_stand_in_the_way(matrix: Compat
     answer = solve(matrix, request)
     assert isinstance(answer, Conflict)
     first = answer.suggestions[0]
-    assert first == Suggestion((Change(RequestField.ACCELERATOR, "12"),), {"torch": "2.10.0"}, first.requests)
-    assert [one.accelerator for one in first.requests] == [Accelerator(cuda=12)]
+    twelve = Accelerator("cuda", (12,))
+    assert first == Suggestion((Change(RequestField.ACCELERATOR, twelve),), {"torch": "2.10.0"}, first.requests)
+    assert [one.accelerator for one in first.requests] == [twelve]

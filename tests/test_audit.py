@@ -56,9 +56,9 @@ def fatbin(*entries: tuple[int, int]) -> bytes:
 
 @pytest.mark.parametrize("made", [x86, arm])
 def test_the_toolkit_is_the_one_number_of_a_toolkit_that_the_code_loads(made: Callable[..., bytes]) -> None:
-    assert evidence.toolkit_constant([made(12510, 12090, 91002)], {}, TOOLKITS).cuda == "12.9"
-    assert evidence.toolkit_constant([made(12510, 12290)], {}, TOOLKITS).cuda is None
-    assert evidence.toolkit_constant([made(12060, 12090)], {}, TOOLKITS).cuda is None, "two of them: not known"
+    assert evidence.toolkit_constant([made(12510, 12090, 91002)], {}, TOOLKITS).toolkit == "12.9"
+    assert evidence.toolkit_constant([made(12510, 12290)], {}, TOOLKITS).toolkit is None
+    assert evidence.toolkit_constant([made(12060, 12090)], {}, TOOLKITS).toolkit is None, "two of them: not known"
 
 
 def test_a_file_that_is_no_elf_says_nothing() -> None:
@@ -95,16 +95,16 @@ def test_code_for_gpus_is_found_in_containers_wherever_a_piece_ends() -> None:
     ],
 )
 def test_what_a_generated_module_assigns(text: str, cuda: str | None) -> None:
-    assert evidence.assignments([text.encode()], {"cuda": "cuda"}, ()).cuda == cuda
+    assert evidence.assignments([text.encode()], {"toolkit": "cuda"}, ()).toolkit == cuda
 
 
 def test_what_build_info_of_tensorflow_says() -> None:
-    fields = {"cuda": "cuda_version", "built": "is_cuda_build", "architectures": "cuda_compute_capabilities"}
+    fields = {"toolkit": "cuda_version", "built": "is_cuda_build", "architectures": "cuda_compute_capabilities"}
     text = b'OrderedDict([("cuda_version", "12.5.1"), ("cuda_compute_capabilities", ["sm_60", "compute_90"])])'
     assert evidence.assignments([text], fields, ()) == evidence.Found(
         "12.5", frozenset({"6.0", "9.0"}), frozenset({"9.0"})
     )
-    assert evidence.assignments([b"('is_cuda_build', False)"], fields, ()).cuda == ""
+    assert evidence.assignments([b"('is_cuda_build', False)"], fields, ()).toolkit == ""
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_a_true_matrix_has_no_difference(auditing: Auditing) -> None:
     assert found.differences == []
     assert found.rows == 4
     assert found.right["requires"] == 4, "keras on two platforms, torch, JAX"
-    assert found.right["cuda"] == 2
+    assert found.right["accelerator"] == 2
     assert found.right["sass"] == found.right["ptx"] == 1
     assert dict(found.unreadable["sass"]) == {"no file that was read says it": 1}, "JAX: only with --fatbins"
 
@@ -303,7 +303,7 @@ def test_a_true_matrix_has_no_difference(auditing: Auditing) -> None:
 @pytest.mark.parametrize(
     ("file", "true", "false", "field", "said"),
     [
-        ("torch.toml", 'cuda = "12.8"', 'cuda = "12.6"', "cuda", "12.8"),
+        ("torch.toml", 'cuda = "12.8"', 'cuda = "12.6"', "accelerator", "12.8"),
         ("torch.toml", 'sass = ["8.0", "9.0"]', 'sass = ["8.0"]', "sass", "8.0, 9.0"),
         ("torch.toml", 'ptx = ["9.0"]\n', "", "ptx", "9.0"),
         ("torch.toml", 'pythons = ["3.12"]', 'pythons = ["3.12", "3.13"]', "pythons", "none"),
@@ -313,7 +313,7 @@ def test_a_true_matrix_has_no_difference(auditing: Auditing) -> None:
         ("torch.toml", "==9.10.2.21", "==9.9.0.52", "requires", "nvidia-cudnn-cu12==9.10.2.21"),
         ("torch.toml", '["nvidia-cudnn-cu12==9.10.2.21"]', "[]", "requires", "nvidia-cudnn-cu12==9.10.2.21"),
         ("torch.toml", "released = 2026-01-02", 'released = 2026-01-02\nyanked = "bad"', "yanked", "False"),
-        ("jax.toml", 'cuda = "12.9"', 'cuda = "12.1"', "cuda", "12.9"),
+        ("jax.toml", 'cuda = "12.9"', 'cuda = "12.1"', "accelerator", "12.9"),
         ("jax.toml", ">=9.8,<10", ">=9.1,<10", "requires", "nvidia-cudnn-cu12<10,>=9.8"),
         ("libraries/nvidia-cudnn-cu12.toml", "2026-01-02", "2025-01-02", "released", "2026-01-02"),
         ("libraries/nvidia-cudnn-cu12.toml", '"2.17"', '"2.5"', "glibc", "2.17"),
@@ -381,11 +381,14 @@ def test_the_command_tells_and_fails_where_something_differs(
     kgen = dataclasses.replace(kgen, environment={**kgen.environment, "KGEN_MATRIX_DIR": str(folder)})
     done = kgen("matrix", "audit")
     assert done.status == 1
-    assert "torch 2.20.0, CUDA 12.6, linux-64: `cuda` is 12.6 in the matrix, and 12.8 in torch-2.20.0-" in done.stderr
+    assert (
+        "torch 2.20.0, CUDA 12.6, linux-64: `accelerator` is 12.6 in the matrix, and 12.8 in torch-2.20.0-"
+        in done.stderr
+    )
     assert done.stdout.splitlines()[0].split() == ["field", "agrees", "differs", "not", "read"]
     data = json.loads(kgen("matrix", "audit", "torch", "--json").stdout)
     assert data["rows"] == 1
-    assert [one["field"] for one in data["differences"]] == ["cuda"]
+    assert [one["field"] for one in data["differences"]] == ["accelerator"]
     assert kgen("matrix", "audit", "keras").status == 0
 
 

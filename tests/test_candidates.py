@@ -24,7 +24,13 @@ from kgen.solver import conflict
 from kgen.solver.explanation import may_be_had
 from kgen.solver.problem import Problem
 
-ACCELERATORS = (CPU, Accelerator(11), Accelerator(12), Accelerator(12, 6), Accelerator(13))
+ACCELERATORS = (
+    CPU,
+    Accelerator("cuda", (11,)),
+    Accelerator("cuda", (12,)),
+    Accelerator("cuda", (12, 6)),
+    Accelerator("cuda", (13,)),
+)
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
@@ -76,11 +82,11 @@ def test_the_label_says_which_build_is_locked(matrix: CompatibilityMatrix) -> No
     seen = 0
     for release in matrix.framework("torch").releases:
         for build in release.builds:
-            if build.cuda is None:
+            if not build.accelerated:
                 continue
             version = Version(f"{release.version}+{build.local}" if build.local else str(release.version))
             for platform, python in itertools.product(build.platforms, build.pythons):
-                target = BuildTarget(Accelerator(build.cuda_major), platform, python)
+                target = BuildTarget(build.accelerator.whole, platform, python)
                 found = locked_build(matrix, "torch", version, target)
                 assert found is not None
                 assert found.local == build.local
@@ -90,7 +96,7 @@ def test_the_label_says_which_build_is_locked(matrix: CompatibilityMatrix) -> No
 
 
 def test_a_label_that_no_row_has_is_taken_for_the_plain_build(matrix: CompatibilityMatrix) -> None:
-    target = BuildTarget(Accelerator(12), "linux-64", "3.12")
+    target = BuildTarget(Accelerator("cuda", (12,)), "linux-64", "3.12")
     plain = locked_build(matrix, "torch", Version("2.6.0"), target)
     assert plain is not None
     assert plain.local is None
@@ -100,14 +106,14 @@ def test_a_label_that_no_row_has_is_taken_for_the_plain_build(matrix: Compatibil
 @pytest.mark.parametrize(
     ("framework", "version", "target", "obstacle"),
     [
-        ("torch", "2.10.0", BuildTarget(Accelerator(12), "linux-64", "3.12"), None),
-        ("torch", "2.10.0", BuildTarget(Accelerator(13), "linux-64", "3.12"), Obstacle.OWN_INDEX),
-        ("torch", "2.3.0", BuildTarget(Accelerator(13), "linux-64", "3.12"), Obstacle.ACCELERATOR),
-        ("tensorflow", "2.21.0", BuildTarget(Accelerator(12, 2), "linux-64", "3.12"), Obstacle.MINOR),
-        ("torch", "2.6.0", BuildTarget(Accelerator(12), "linux-64", "3.14"), Obstacle.PYTHON),
-        ("tensorflow", "2.21.0", BuildTarget(Accelerator(12), "win-64", "3.12"), Obstacle.ACCELERATOR),
+        ("torch", "2.10.0", BuildTarget(Accelerator("cuda", (12,)), "linux-64", "3.12"), None),
+        ("torch", "2.10.0", BuildTarget(Accelerator("cuda", (13,)), "linux-64", "3.12"), Obstacle.OWN_INDEX),
+        ("torch", "2.3.0", BuildTarget(Accelerator("cuda", (13,)), "linux-64", "3.12"), Obstacle.ACCELERATOR),
+        ("tensorflow", "2.21.0", BuildTarget(Accelerator("cuda", (12, 2)), "linux-64", "3.12"), Obstacle.MINOR),
+        ("torch", "2.6.0", BuildTarget(Accelerator("cuda", (12,)), "linux-64", "3.14"), Obstacle.PYTHON),
+        ("tensorflow", "2.21.0", BuildTarget(Accelerator("cuda", (12,)), "win-64", "3.12"), Obstacle.ACCELERATOR),
         ("tensorflow", "2.15.0", BuildTarget(CPU, "linux-riscv64", "3.11"), Obstacle.PLATFORM),
-        ("tensorflow", "2.13.0", BuildTarget(Accelerator(11), "linux-64", "3.11"), Obstacle.KNOWN_BAD),
+        ("tensorflow", "2.13.0", BuildTarget(Accelerator("cuda", (11,)), "linux-64", "3.11"), Obstacle.KNOWN_BAD),
         ("tensorflow", "2.22.0rc0", BuildTarget(CPU, "linux-64", "3.12"), Obstacle.DOUBTFUL),
         ("jax", "0.4.32", BuildTarget(CPU, "linux-64", "3.12"), Obstacle.DOUBTFUL),
     ],

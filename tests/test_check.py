@@ -348,7 +348,7 @@ class TestMatrix:
 
     def test_a_driver_floor_was_corrected(self) -> None:
         floor = lockfiles.read(REFERENCE / "jax-cuda12/pylock.linux-64.toml").driver
-        assert reasons("jax-cuda12", ("cuda.toml", f'"{floor}"', '"599.10"')) == {"driver"}
+        assert reasons("jax-cuda12", ("accelerators.toml", f'"{floor}"', '"599.10"')) == {"driver"}
 
     def test_another_variable_selects_it(self) -> None:
         assert reasons("numpy-cpu", ("backends.toml", 'KERAS_BACKEND = "numpy"', 'KERAS_BACKEND = "np"')) == {

@@ -23,7 +23,7 @@ def everything(matrix: CompatibilityMatrix) -> list[object]:
         matrix.platforms,
         matrix.backends,
         matrix.generations,
-        matrix.cuda_majors,
+        matrix.accelerators,
         matrix.toolkits,
         matrix.cudnn,
         matrix.conda,
@@ -59,14 +59,14 @@ def test_the_records_are_those_of_the_toml(sources: Path, cache: Path, monkeypat
 
 
 def test_an_edited_file_is_read_again(sources: Path, cache: Path) -> None:
-    before = matrix_of(sources, cache).cuda_majors
-    path = sources / "cuda.toml"
+    before = matrix_of(sources, cache).majors("cuda")
+    path = sources / "accelerators.toml"
     text = path.read_text()
     driver = str(before[12].driver)
     path.write_text(text.replace(driver, "999.99"))
-    assert str(matrix_of(sources, cache).cuda_majors[12].driver) == "999.99"
+    assert str(matrix_of(sources, cache).majors("cuda")[12].driver) == "999.99"
     path.write_text(text)
-    assert matrix_of(sources, cache).cuda_majors == before
+    assert matrix_of(sources, cache).majors("cuda") == before
 
 
 def _sealed(old: bytes, payload: bytes) -> bytes:
@@ -96,35 +96,35 @@ def test_a_damaged_file_is_not_there(
     sources: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: object
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    expected = matrix_of(sources, cache).cuda_majors
-    (path,) = cache.glob("cuda.*")
+    expected = matrix_of(sources, cache).majors("cuda")
+    (path,) = cache.glob("accelerators.*")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))  # type: ignore[operator]
-    assert matrix_of(sources, cache).cuda_majors == expected
+    assert matrix_of(sources, cache).majors("cuda") == expected
     assert path.read_bytes() == whole
     assert not (tmp_path / "executed").exists()
 
 
 def test_no_other_kgen_uses_it(sources: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = matrix_of(sources, cache).cuda_majors
+    expected = matrix_of(sources, cache).majors("cuda")
     monkeypatch.setattr(compiled, "_readers", lambda: "another kgen")
-    assert CompiledFiles(cache).load("cuda.toml", (sources / "cuda.toml").read_text()) is None
-    assert matrix_of(sources, cache).cuda_majors == expected
+    assert CompiledFiles(cache).load("accelerators.toml", (sources / "accelerators.toml").read_text()) is None
+    assert matrix_of(sources, cache).majors("cuda") == expected
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(sources: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert matrix_of(sources, blocked / "cache").cuda_majors == CompatibilityMatrix(Folder(sources)).cuda_majors
+    assert matrix_of(sources, blocked / "cache").majors("cuda") == CompatibilityMatrix(Folder(sources)).majors("cuda")
 
 
 def test_what_nobody_reads_any_more_is_deleted(sources: Path, cache: Path) -> None:
-    matrix_of(sources, cache).cuda_majors  # noqa: B018 - reads it
-    (old,) = cache.glob("cuda.*")
+    matrix_of(sources, cache).majors("cuda")
+    (old,) = cache.glob("accelerators.*")
     long_ago = time.time() - 60 * 24 * 3600
     os.utime(old, (long_ago, long_ago))
-    path = sources / "cuda.toml"
+    path = sources / "accelerators.toml"
     path.write_text(path.read_text() + "\n# edited\n")
-    matrix_of(sources, cache).cuda_majors  # noqa: B018 - reads it
-    (new,) = cache.glob("cuda.*")
+    matrix_of(sources, cache).majors("cuda")
+    (new,) = cache.glob("accelerators.*")
     assert new != old

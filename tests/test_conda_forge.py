@@ -21,7 +21,7 @@ from kgen.explain import report
 from kgen.formats.conda.session import CondaOutcome, CondaSession
 from kgen.formats.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import Refusal, RefusalKind
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
@@ -62,7 +62,7 @@ def ask(*backends: str, cuda: str = "12", python: str = "3.12", **more: Any) -> 
     return EnvironmentRequest(
         name="all" if len(backends) > 1 else backends[0],
         backends=backends,
-        accelerator=Accelerator.parse(cuda),
+        accelerator=CPU if cuda == "cpu" else Accelerator.numbered("cuda", cuda),
         python=python,
         platform=more.pop("platform", "linux-64"),
         **more,

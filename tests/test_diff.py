@@ -93,13 +93,15 @@ def test_two_files_and_two_folders(kgen: Kgen) -> None:
     locks = [lockfiles.read(folder / LOCK) for folder in (one, other)]
     files = kgen("diff", str(one / LOCK), str(other / LOCK)).stdout
     assert files == kgen("diff", str(one), str(other)).stdout
-    assert f"  CUDA {locks[0].cuda} -> {locks[1].cuda} (up)\n  cuDNN {locks[0].cudnn} -> {locks[1].cudnn} (" in files
+    assert (
+        f"  CUDA {locks[0].runtime} -> {locks[1].runtime} (up)\n  cuDNN {locks[0].cudnn} -> {locks[1].cudnn} (" in files
+    )
     assert f"  jax-cuda13-plugin {locks[1].versions['jax-cuda13-plugin']} added\n" in files
     assert f"  jax-cuda12-plugin {locks[0].versions['jax-cuda12-plugin']} removed\n" in files
     assert files.endswith("  download [SIZE] -> [SIZE]\n")
     (data,) = json.loads(kgen("diff", "--json", str(one), str(other)).stdout)["locks"]
     assert data["size"] == {"before": locks[0].size, "after": locks[1].size}
-    assert {"what": "CUDA", "before": locks[0].cuda, "after": locks[1].cuda, "direction": "up"} in data["changes"]
+    assert {"what": "CUDA", "before": locks[0].runtime, "after": locks[1].runtime, "direction": "up"} in data["changes"]
 
 
 def test_the_same_versions_and_other_files(kgen: Kgen, project: Path) -> None:

@@ -12,27 +12,34 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 from tests.command import LOCK, Kgen
+from tests.matrices import devices
 from tests.test_validate import driver
 
 from kgen import findings, surroundings
+from kgen.accelerators import Gpu
 from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
-from kgen.host import Gpu, Host
+from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.surroundings import KerasSettings, Library, Surroundings
 
 __all__ = ["driver"]
 
-H100 = Gpu(name="NVIDIA H100", capability=Version("9.0"), memory_bytes=80_000_000_000)
-V100 = Gpu(name="Tesla V100", capability=Version("7.0"), memory_bytes=16_000_000_000)
-MACHINE = Host(platform="linux-64", glibc=Version("2.36"), driver=DriverVersion("580.65.06"), gpus=(H100,))
+H100 = Gpu(name="NVIDIA H100", architecture="9.0", memory_bytes=80_000_000_000)
+V100 = Gpu(name="Tesla V100", architecture="7.0", memory_bytes=16_000_000_000)
+MACHINE = Host(platform="linux-64", glibc=Version("2.36"), devices={"cuda": devices("580.65.06", H100)})
+
+
+def having(driver: str | None = "580.65.06", *gpus: Gpu, note: str | None = None) -> Host:
+    return MACHINE._replace(devices={"cuda": devices(driver, *gpus, note=note)})
+
+
 AROUND = Surroundings(
     variables={},
     libraries=(),
     keras=None,
     container=None,
-    gpu_hardware=True,
+    gpu_vendors=frozenset({"10de"}),
     distribution=("debian",),
     set_in={},
 )
@@ -56,7 +63,7 @@ JAX = Lockfile(
     accelerator="cuda12",
     python="3.12",
     platform="linux-64",
-    cuda="12.8",
+    runtime="12.8",
     cudnn="9.10.2.21",
     driver="525.60.13",
     packages={"keras": "3.15.1", "jax": "0.12.0.1"},
@@ -69,7 +76,7 @@ JAX = Lockfile(
         file("nvidia-cuda-runtime-cu12", "12.8.90"),
     ),
 )
-CPU = JAX._replace(environment="jax-cpu", accelerator="cpu", cuda=None, cudnn=None, driver=None)
+CPU = JAX._replace(environment="jax-cpu", accelerator="cpu", runtime=None, cudnn=None, driver=None)
 EXAMINED = ExaminedEnvironment(
     lock=JAX, prefix=Path("/p/.kgen/envs/jax-cuda12"), whole=True, interpreter=None, free=10**12
 )
@@ -107,7 +114,7 @@ def test_what_is_no_longer_supported_is_said_with_the_day(matrix: CompatibilityM
 
 class TestDriver:
     def test_too_old(self, matrix: CompatibilityMatrix) -> None:
-        finding = only(found(matrix, machine=MACHINE._replace(driver=DriverVersion("470.223.02"))))
+        finding = only(found(matrix, machine=having("470.223.02", H100)))
         assert finding.kind == "fault"
         assert finding.what == "the driver 470.223.02 is older than 525.60.13, which CUDA 12.8 needs"
         assert finding.fix == (
@@ -115,12 +122,12 @@ class TestDriver:
         )
 
     def test_none_for_a_gpu_that_is_there(self, matrix: CompatibilityMatrix) -> None:
-        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=())))
+        finding = only(found(matrix, machine=having(None)))
         assert finding.what == "there is an NVIDIA GPU, and no driver for it"
         assert finding.fix == "sudo apt-get install nvidia-driver"
 
     def test_no_gpu_at_all(self, matrix: CompatibilityMatrix) -> None:
-        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), gpu_hardware=False))
+        finding = only(found(matrix, machine=having(None), gpu_vendors=frozenset()))
         assert finding.what == "this machine has no NVIDIA GPU"
         assert finding.kind == "fault"
 
@@ -133,28 +140,28 @@ class TestDriver:
         ],
     )
     def test_a_container_without_the_gpu(self, matrix: CompatibilityMatrix, container: str, fix: str) -> None:
-        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=()), container=container))
+        finding = only(found(matrix, machine=having(None), container=container))
         assert finding.what == "the container was started without a GPU: NVIDIA's driver is not in it"
         assert finding.fix == fix
 
     def test_that_does_not_answer(self, matrix: CompatibilityMatrix) -> None:
         note = "NVML is there and does not start: Driver/library version mismatch"
-        finding = only(found(matrix, machine=MACHINE._replace(driver=None, gpus=(), note=note)))
+        finding = only(found(matrix, machine=having(None, note=note)))
         assert finding.what == f"NVIDIA's driver does not answer: {note}"
         assert finding.fix.startswith("nvidia-smi; ")
 
     def test_without_a_gpu_behind_it(self, matrix: CompatibilityMatrix) -> None:
-        assert only(found(matrix, machine=MACHINE._replace(gpus=()))).what == "the driver shows no GPU"
+        assert only(found(matrix, machine=having())).what == "the driver shows no GPU"
 
     def test_an_environment_for_the_cpu_needs_none(self, matrix: CompatibilityMatrix) -> None:
         one = EXAMINED._replace(lock=CPU)
-        assert found(matrix, machine=Host(), one=one, gpu_hardware=False) == []
+        assert found(matrix, machine=Host(), one=one, gpu_vendors=frozenset()) == []
 
 
 class TestGpu:
     def test_one_that_the_build_has_no_code_for(self, matrix: CompatibilityMatrix) -> None:
-        old = Gpu(name="Tesla K80", capability=Version("3.7"), memory_bytes=0)
-        several = found(matrix, machine=MACHINE._replace(gpus=(old,)))
+        old = Gpu(name="Tesla K80", architecture="3.7", memory_bytes=0)
+        several = found(matrix, machine=having("580.65.06", old))
         assert [one.what for one in several] == [
             "jax 0.12.0.1 has no code for the Tesla K80 (compute capability 3.7)",
             "cuDNN 9.10.2.21 does not serve the Tesla K80 (compute capability 3.7)",
@@ -163,14 +170,14 @@ class TestGpu:
 
     def test_cudnn_has_dropped_it(self, matrix: CompatibilityMatrix) -> None:
         lock = JAX._replace(cudnn="9.13.1.26")
-        findings = found(matrix, machine=MACHINE._replace(gpus=(V100,)), one=EXAMINED._replace(lock=lock))
+        findings = found(matrix, machine=having("580.65.06", V100), one=EXAMINED._replace(lock=lock))
         assert "cuDNN 9.13.1.26 does not serve the Tesla V100 (compute capability 7.0)" in [
             one.what for one in findings
         ]
 
     def test_two_of_a_kind_are_named_once(self, matrix: CompatibilityMatrix) -> None:
         lock = JAX._replace(cudnn="9.13.1.26")
-        findings = found(matrix, machine=MACHINE._replace(gpus=(V100, V100)), one=EXAMINED._replace(lock=lock))
+        findings = found(matrix, machine=having("580.65.06", V100, V100), one=EXAMINED._replace(lock=lock))
         assert len(findings) == len({one.what for one in findings})
 
     @pytest.mark.parametrize("value", ["", "-1", "NoDevFiles"])
@@ -314,9 +321,9 @@ class TestDisk:
 
 def test_what_concerns_several_is_said_once(matrix: CompatibilityMatrix) -> None:
     other = EXAMINED._replace(lock=JAX._replace(environment="other-cuda12"))
-    machine = MACHINE._replace(driver=None, gpus=())
-    found = findings.examine(machine, AROUND, [EXAMINED, other], matrix, LIBRARIES)
-    assert [one.environments for one in found] == [("jax-cuda12", "other-cuda12")]
+    machine = having(None)
+    several = findings.examine(machine, AROUND, [EXAMINED, other], matrix, LIBRARIES)
+    assert [one.environments for one in several] == [("jax-cuda12", "other-cuda12")]
 
 
 class TestSurroundings:

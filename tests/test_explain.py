@@ -123,7 +123,7 @@ def test_what_is_not_solved_has_no_solution(matrix: CompatibilityMatrix) -> None
         row = matrix.backends[name]
         newest = [one.version for one in matrix.framework(row.framework).releases[-2:]]
         for version, python, platform in itertools.product(newest, ("3.9", "3.11", "3.13"), matrix.platforms):
-            for accelerator in (CPU, Accelerator(cuda=12), Accelerator(cuda=13)):
+            for accelerator in (CPU, Accelerator("cuda", (12,)), Accelerator("cuda", (13,))):
                 request = EnvironmentRequest(
                     name=name, backends=(name,), accelerator=accelerator, python=python, platform=platform,
                     requirements=(Requirement(f"{row.framework}=={version}"),),

@@ -43,7 +43,7 @@ from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.resolve import solve
 from kgen.validation.diagnosis import diagnose
 
-CUDA_11, CUDA_12 = Accelerator(cuda=11), Accelerator(cuda=12)
+CUDA_11, CUDA_12 = Accelerator("cuda", (11,)), Accelerator("cuda", (12,))
 
 
 def ask(
@@ -262,7 +262,7 @@ def test_keras_core_gets_the_tensorflow_that_it_imports(matrix: CompatibilityMat
 def test_the_tensorflow_beside_another_framework_is_for_the_cpu(
     matrix: CompatibilityMatrix, backend: str, cuda: int
 ) -> None:
-    found = ask(matrix, f"keras-core-{backend}", "3.11", on=Accelerator(cuda=cuda))
+    found = ask(matrix, f"keras-core-{backend}", "3.11", on=Accelerator("cuda", (cuda,)))
     assert isinstance(found, Resolution)
     assert f"tensorflow-cpu=={found.packages['tensorflow']}" in found.install
     assert reason_rule(reason_for("tensorflow", found)).endswith(

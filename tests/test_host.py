@@ -13,8 +13,9 @@ import pytest
 from packaging.version import Version
 
 from kgen import host
+from kgen.accelerators import Gpu
 from kgen.errors import OutsideError, SettingsError
-from kgen.host import Gpu, Host
+from kgen.host import Host
 from kgen.model.driver import DriverVersion
 
 
@@ -92,11 +93,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_driver_and_gpus(install: Install) -> None:
     nvml = install(FakeNvml(gpus=[H200, B200]))
-    found = host.inspect()
+    found = host.inspect().of("cuda")
     assert found.driver == DriverVersion("580.65.06")
     assert found.gpus == (
-        Gpu(name="NVIDIA H200", capability=Version("9.0"), memory_bytes=150_754_820_096),
-        Gpu(name="NVIDIA B200", capability=Version("10.0"), memory_bytes=1),
+        Gpu(name="NVIDIA H200", architecture="9.0", memory_bytes=150_754_820_096),
+        Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1),
     )
     assert found.note is None
     assert nvml.shutdowns == 1
@@ -146,7 +147,7 @@ def test_what_is_broken_is_a_note(
     install: Install, nvml: FakeNvml, driver: str | None, names: list[str], note: str | None
 ) -> None:
     install(nvml)
-    found = host.inspect()
+    found = host.inspect().of("cuda")
     assert found.driver == (None if driver is None else DriverVersion(driver))
     assert [gpu.name for gpu in found.gpus] == names
     assert found.note == note
@@ -155,7 +156,7 @@ def test_what_is_broken_is_a_note(
 
 def test_memory_that_is_not_told(install: Install) -> None:
     install(FakeNvml(gpus=[("GB10", (12, 1), NVMLError("Not Supported"))]))
-    assert host.inspect().gpus == (Gpu(name="GB10", capability=Version("12.1"), memory_bytes=0),)
+    assert host.inspect().of("cuda").gpus == (Gpu(name="GB10", architecture="12.1", memory_bytes=0),)
 
 
 def test_nvml_is_shut_down_whatever_happens(install: Install) -> None:
@@ -171,7 +172,7 @@ class KeyboardInterruptLike(Exception):  # noqa: N818 - it stands for one
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    found = host.inspect()
+    found = host.inspect().of("cuda")
     assert (found.driver, found.gpus) == (None, ())
     assert found.note == (
         "the Python package nvidia-ml-py cannot be imported: import of pynvml halted; None in sys.modules"

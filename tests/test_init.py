@@ -1,25 +1,29 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
 import pytest
 import tomli
 from packaging.version import Version
+from tests.matrices import cuda_text, devices
 
 from kgen import settings
+from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
 from kgen.actions.init import write_settings
 from kgen.errors import OutsideError, SettingsError, UsageError
-from kgen.host import Gpu, Host
+from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix, load
-from kgen.model.driver import DriverVersion
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.resources import folder
 
 DEFAULT = ("tensorflow", "jax", "torch", "numpy")
 PLAIN = Host(platform="linux-64", glibc=Version("2.36"))
 
 
+SEEN = {"source": "test", "checked": dt.date(2026, 11, 21)}
 CHECKED = 'source = "test"\nchecked = 2026-11-21\n'
 LINUX = ["linux-64", "linux-aarch64"]
 EVERYWHERE = [*LINUX, "osx-arm64", "win-64"]
@@ -102,9 +106,8 @@ def matrix() -> CompatibilityMatrix:
             f"accelerated = {json.dumps(accelerated)}\n{CHECKED}"
             for name, accelerated in BACKENDS.items()
         ),
-        "cuda.toml": "".join(
-            f'[[major]]\nversion = "{major}"\ndriver = "{driver}"\ngpu = "{gpus}"\n{CHECKED}'
-            for major, (driver, gpus) in MAJORS.items()
+        "accelerators.toml": cuda_text(
+            {"version": major, "driver": driver, "gpu": gpus, **SEEN} for major, (driver, gpus) in MAJORS.items()
         ),
         "keras.toml": framework("keras", ("3.15", "", [build(None, PYTHONS, EVERYWHERE)])),
         "toolkits.toml": "",
@@ -114,11 +117,14 @@ def matrix() -> CompatibilityMatrix:
     return CompatibilityMatrix(files)
 
 
+def cuda_of(text: str) -> Accelerator:
+    return Accelerator("cuda") if text == "auto" else Accelerator.numbered("cuda", text)
+
+
 def machine(driver: str | None, *gpus: str, platform: str | None = "linux-64", name: str = "NVIDIA X") -> Host:
     return Host(
         platform=platform,
-        driver=None if driver is None else DriverVersion(driver),
-        gpus=tuple(Gpu(name=name, capability=Version(gpu), memory_bytes=1) for gpu in gpus),
+        devices={"cuda": devices(driver, *(Gpu(name=name, architecture=gpu, memory_bytes=1) for gpu in gpus))},
     )
 
 
@@ -182,7 +188,7 @@ def test_the_cuda_of_a_machine(tmp_path: Path, matrix: CompatibilityMatrix, whic
     host, backends, cuda = MACHINES[which]
     write_settings(tmp_path, host, matrix, backends=backends)
     found = settings.read(tmp_path, matrix)
-    assert (found.cuda, found.cpu) == (cuda, cuda is None)
+    assert found.accelerator == (CPU if cuda is None else cuda_of(cuda))
     assert found.backends == (tuple(backends) or DEFAULT)
     assert found.platforms == (host.platform,)
 
@@ -197,7 +203,7 @@ def test_the_cuda_of_a_machine(tmp_path: Path, matrix: CompatibilityMatrix, whic
             "On win-64 the matrix has no build of these backends for a CUDA that driver 580.126",
         ),
         (
-            PLAIN._replace(note="NVML is there and does not start: mismatch"),
+            PLAIN._replace(devices={"cuda": Devices(note="NVML is there and does not start: mismatch")}),
             [],
             "No NVIDIA GPU was found here (NVML is there and does not start: mismatch);",
         ),
@@ -229,22 +235,22 @@ def test_a_machine_of_no_known_kind(tmp_path: Path, matrix: CompatibilityMatrix,
 def test_what_is_asked_for_wins(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     host = machine("580.126", "9.0")
     (tmp_path / ".python-version").write_text("3.11")
-    write_settings(tmp_path, host, matrix, cuda="auto", backends=["torch", "jax", "torch"], python="3.12")
+    write_settings(
+        tmp_path, host, matrix, accelerator=Accelerator("cuda"), backends=["torch", "jax", "torch"], python="3.12"
+    )
     found = settings.read(tmp_path, matrix)
-    assert (found.cuda, found.cpu, found.python, found.backends) == ("auto", False, "3.12", ("torch", "jax"))
+    assert (found.accelerator, found.python, found.backends) == (Accelerator("cuda"), "3.12", ("torch", "jax"))
 
 
 def test_the_cpu_is_asked_for(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
-    write_settings(tmp_path, machine("580.126", "9.0"), matrix, cpu=True)
+    write_settings(tmp_path, machine("580.126", "9.0"), matrix, accelerator=CPU)
     found = settings.read(tmp_path, matrix)
-    assert (found.cuda, found.cpu) == (None, True)
+    assert found.accelerator == CPU
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cuda": "12", "cpu": True}, "--cuda and --cpu contradict each other"),
-        ({"cuda": "99"}, "--cuda: unknown CUDA `99`; known are 11, 12, 13"),
         ({"python": "3.12.4"}, "--python: `3.12.4` names a patch release; give the minor, `3.12`"),
         (
             {"backends": ["jaxs"]},
@@ -389,7 +395,7 @@ def test_a_broken_project(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
 def test_a_gpu_with_an_odd_name_adds_no_line(tmp_path: Path, matrix: CompatibilityMatrix, name: str) -> None:
     _, text = write_settings(tmp_path, machine("580.126", "9.0", name=name), matrix)
     assert all(line.startswith("# ") for line in text.splitlines() if not line[0].isalpha())
-    assert settings.read(tmp_path, matrix).cuda == "12"
+    assert settings.read(tmp_path, matrix).accelerator == cuda_of("12")
     assert list(tomli.loads(text)) == ["backends", "cuda", "platforms"]
 
 
@@ -417,12 +423,14 @@ def test_what_is_written_is_accepted(
     host, backends, _ = MACHINES[which]
     if into == "pyproject.toml":
         (tmp_path / into).write_text("[project]\nname = 'x'\nrequires-python = '>=3.11'\n")
-    path, text = write_settings(tmp_path, host, matrix, cuda=cuda, backends=backends)
+    path, text = write_settings(
+        tmp_path, host, matrix, accelerator=None if cuda is None else cuda_of(cuda), backends=backends
+    )
     found = settings.read(tmp_path, matrix)
     assert path.name == into
     assert found.file == path
     assert text in path.read_text()
-    assert cuda is None or (found.cuda, found.cpu) == (cuda, False)
+    assert cuda is None or found.accelerator == cuda_of(cuda)
     assert found.backends == (tuple(backends) or DEFAULT)
 
 
@@ -432,7 +440,7 @@ def test_the_real_matrix(tmp_path: Path) -> None:
     path, _ = write_settings(tmp_path, machine("580.126", "9.0"), real)
     found = settings.read(tmp_path, real)
     assert found.file == path
-    assert found.cuda is not None
+    assert found.accelerator not in (None, CPU)
     assert found.python is not None
 
 
@@ -451,17 +459,17 @@ def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str,
             root.mkdir()
             write_settings(root, machine(driver, gpu), shipped, backends=backends)
             written = settings.read(root, shipped)
-            asked = written._replace(backends=backends or None, driver=machine(driver).driver, gpu=(Version(gpu),))
+            asked = written._replace(backends=backends or None, driver=machine(driver).of("cuda").driver, gpu=(gpu,))
             every = [
                 settings.JointEnvironment(name=name, backends=(name,))
                 for name in backends or shipped.default_backends(None)
             ]
-            auto = plan.newest_accelerator(asked, every, shipped)
+            auto = plan.newest_accelerator(asked, every, shipped, "cuda")
             if auto is not None:
-                assert written.cuda == str(auto.cuda), (driver, gpu)
+                assert written.accelerator == auto, (driver, gpu)
                 continue
             kept = [one for one in every if one.name in (written.backends or ())]
-            assert (written.cuda is None) == written.cpu, (driver, gpu)
-            if written.cuda is not None:
+            assert written.accelerator is not None, (driver, gpu)
+            if written.accelerator != CPU:
                 assert len(kept) < len(every), (driver, gpu)
-                assert plan.newest_accelerator(asked, kept, shipped) is not None, (driver, gpu)
+                assert plan.newest_accelerator(asked, kept, shipped, "cuda") is not None, (driver, gpu)

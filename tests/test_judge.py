@@ -18,7 +18,7 @@ from kgen.model.resolution import Resolution
 from kgen.solver.resolve import solve
 from kgen.wheels import WheelListing
 
-CUDA12 = Accelerator(cuda=12)
+CUDA12 = Accelerator("cuda", (12,))
 
 
 def resolution(matrix: CompatibilityMatrix, *backends: str, accelerator: Accelerator = CUDA12) -> Resolution:
@@ -118,8 +118,10 @@ def test_an_incomplete_cuda_build(matrix: CompatibilityMatrix, jax: Resolution, 
 
 
 def test_another_cuda_by_its_suffix(matrix: CompatibilityMatrix, jax: Resolution) -> None:
+    other = jax.libraries["nvidia-nccl-cu12"]
     assert judged(matrix, lock_of(jax, wheel("nvidia-nccl-cu13", "2.30.7"))) == (
         "nvidia-nccl-cu13 2.30.7 is of CUDA 13, in an environment for CUDA 12",
+        f"there are several NCCL in it: nvidia-nccl-cu12 {other} and nvidia-nccl-cu13 2.30.7",
     )
 
 
@@ -141,7 +143,7 @@ def test_another_cuda_by_its_version(matrix: CompatibilityMatrix, jax: Resolutio
 
 
 def test_another_cuda_from_the_other_side(matrix: CompatibilityMatrix) -> None:
-    jax = resolution(matrix, "jax", accelerator=Accelerator(cuda=13))
+    jax = resolution(matrix, "jax", accelerator=Accelerator("cuda", (13,)))
     assert judged(matrix, lock_of(jax, wheel("nvidia-cublas-cu12", "12.8.4.1"))) == (
         "nvidia-cublas-cu12 12.8.4.1 is of CUDA 12, in an environment for CUDA 13",
     )

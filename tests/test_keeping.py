@@ -31,7 +31,7 @@ class TestKept:
         return EnvironmentRequest(
             name=name,
             backends=(name,),
-            accelerator=Accelerator(cuda=12),
+            accelerator=Accelerator("cuda", (12,)),
             python="3.12",
             platform="linux-64",
             requirements=tuple(map(Requirement, requirements)),

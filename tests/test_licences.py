@@ -240,7 +240,7 @@ class TestExported:
             accelerator="cpu",
             python="3.12",
             platform="linux-64",
-            cuda=None,
+            runtime=None,
             cudnn=None,
             driver=None,
             packages={},

@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 import tomlkit
 from packaging.version import Version
+from tests.matrices import cuda_table
 
 import kgen
+from kgen import accelerators
+from kgen.accelerators import Fit
 from kgen.errors import ExitStatus, MatrixError
 from kgen.explain.reasons import reason_rule
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.records import Build, Provenance, Release
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Resolution
@@ -26,7 +29,7 @@ from kgen.solver.resolve import solve
 
 SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
 DAY = datetime.date(2024, 1, 1)
-CUDA = Accelerator(cuda=12)
+CUDA = Accelerator("cuda", (12,))
 
 
 def small() -> dict[str, Any]:
@@ -45,7 +48,7 @@ def small() -> dict[str, Any]:
         "python.toml": {"python": [{"version": "3.12", "released": DAY, **SEEN}]},
         "platforms.toml": {"linux-64": {**platform, "glibc": "2.28", **SEEN}},
         "backends.toml": {"torch": {"framework": "torch", "accelerated": True, **SEEN}},
-        "cuda.toml": {"major": [{"version": "12", "driver": "525.60.13", "gpu": ">=5.0", **SEEN}]},
+        "accelerators.toml": cuda_table([{"version": "12", "driver": "525.60.13", "gpu": ">=5.0", **SEEN}]),
         "toolkits.toml": {
             "toolkit": [{"version": "12.8.0", "driver": "570.26", "extras": {"nccl": "nvidia-nccl-cu12==2.*"}, **SEEN}],
         },
@@ -92,8 +95,8 @@ def test_all_faults_at_once() -> None:
     tables["python.toml"]["python"][0]["version"] = 3.12
     tables["platforms.toml"]["linux-64"]["glibc"] = "two"
     tables["backends.toml"]["torch"]["acelerated"] = tables["backends.toml"]["torch"].pop("accelerated")
-    tables["cuda.toml"]["major"][0]["driver"] = "new"
-    tables["cuda.toml"]["major"][0]["gpu"] = "5 and up"
+    tables["accelerators.toml"]["cuda"]["major"][0]["driver"] = "new"
+    tables["accelerators.toml"]["cuda"]["major"][0]["gpu"] = "5 and up"
     tables["cudnn.toml"]["support"][0]["cuda"] = "12.8"
     tables["libraries/nvidia-nccl-cu12.toml"]["cuda"] = "12"
     tables["libraries/nvidia-nccl-cu12.toml"]["files"][0]["releases"] = {"2.1": "monday", "x": DAY}
@@ -114,8 +117,8 @@ def test_all_faults_at_once() -> None:
         "  platforms.linux-64.glibc: `two` is not a version\n"
         "  backends.torch.accelerated: is missing\n"
         "  backends.torch.acelerated: unknown key; did you mean `accelerated`?\n"
-        "  cuda.major[0].driver: `new` is not a driver version such as 535.183 or 580.65.06\n"
-        "  cuda.major[0].gpu: `5 and up` is not a range of versions\n"
+        "  accelerators.cuda.major[0].driver: `new` is not a driver version such as 535.183 or 580.65.06\n"
+        "  accelerators.cuda.major[0].gpu: `5 and up` is neither a range such as >=7.5 nor names such as gfx942\n"
         "  cudnn.support[0].cuda: `12.8` is not a whole number\n"
         "  libraries.nvidia-nccl-cu12.files[0].releases.2.1: should be a date, is text\n"
         "  libraries.nvidia-nccl-cu12.files[0].releases.x: `x` is not a version\n"
@@ -125,7 +128,7 @@ def test_all_faults_at_once() -> None:
         "  torch.release[0].build[0].adds[0].requires: `numpy >>1` is not a requirement: Expected semicolon (after name"
         " with no version specifier) or end\n"
         "  torch.release[0].build[0].sass[1]: should be text, is a number; put quotes around it\n"
-        "  torch.release[0].build[0].sass[2]: `new` is not a version\n"
+        "  torch.release[0].build[0].sass[2]: `new` is not an architecture such as 8.0 or gfx942\n"
         "  torch.release[0].build[0].source: is missing\n"
         "  torch.release[0].build[0].platforms: is empty\n"
         "  torch.relaese: unknown key; did you mean `release`?\n"
@@ -181,7 +184,7 @@ def test_faults_between_files() -> None:
     tables["toolkits.toml"]["toolkit"][0]["extras"]["nccl"] = "=="
     assert faults(tables) == [
         "torch.release[2.0].build[0].platforms.linux-46: unknown platform",
-        "torch.release[2.0].build[0].cuda: no CUDA 13 in cuda.toml",
+        "torch.release[2.0].build[0].cuda: no CUDA 13 in accelerators.toml",
         "torch.release[2.0].build[0].requires: `nvidia-ncll-cu12` is in no matrix file",
         (
             "torch.release[2.0].build[0].requires: `nvidia-nccl-cu12 >= two` is not a requirement: Expected semicolon"
@@ -219,7 +222,7 @@ def provenances(matrix: CompatibilityMatrix) -> Iterator[tuple[str, Provenance]]
         "python": matrix.pythons,
         "platforms": matrix.platforms.values(),
         "backends": matrix.backends.values(),
-        "major": matrix.cuda_majors.values(),
+        "major": matrix.majors("cuda").values(),
         "toolkit": matrix.toolkits,
         "cudnn": matrix.cudnn,
         "libraries": [matrix.library(name) for name in matrix.library_names],
@@ -297,7 +300,7 @@ def test_no_build_is_there_twice(shipped_matrix: CompatibilityMatrix) -> None:
         for release in matrix.framework(name).releases:
             seen: set[tuple[object, ...]] = set()
             for build in release.builds:
-                keys = {(build.cuda_major, build.local, p, v) for p in build.platforms for v in build.pythons}
+                keys = {(build.accelerator.whole, build.local, p, v) for p in build.platforms for v in build.pythons}
                 twice += [f"{name} {release.version}: {key}" for key in sorted(seen & keys, key=str)]
                 seen |= keys
     assert twice == []
@@ -307,14 +310,16 @@ def test_what_is_built_for_cuda_says_what_it_needs_of_it(shipped_matrix: Compati
     matrix = shipped_matrix
     """No build for CUDA is without its cuDNN, and none without its GPUs."""
     for name, release, position, build in every_build(matrix):
-        if build.cuda is None:
+        if build.accelerator.kind != "cuda":
             continue
         where = f"{name} {release.version} build {position}"
         known = {parse_requirement(text).name for text in (*build.requires, *build.adds)}
-        assert f"nvidia-cudnn-cu{build.cuda_major}" in known, where
-        assert build.sass, where
-        assert matrix.toolkit(Version(build.cuda)) is not None, where
-        assert {name.rpartition("-cu")[2] for name in known if re.search(r"-cu\d+$", name)} <= {str(build.cuda_major)}
+        assert f"nvidia-cudnn-cu{build.accelerator.major}" in known, where
+        assert build.code.machine, where
+        assert matrix.toolkit(build.accelerator) is not None, where
+        assert {name.rpartition("-cu")[2] for name in known if re.search(r"-cu\d+$", name)} <= {
+            str(build.accelerator.major)
+        }
 
 
 # -- code and data -----------------------------------------------------------------------------------------------------
@@ -330,7 +335,6 @@ ALLOWED = {
     ("refresh/fits.py", "2.17"),  # as in formats/wheels/lock.py
     ("refresh/fits.py", "2.12"),
     ("refresh/fits.py", "2.5"),
-    ("parsers.py", "3.0"),  # the first compute capability that CUDA still had
     ("transport.py", "127.0.0.1"),  # this machine
 }
 
@@ -359,14 +363,39 @@ def literals(path: Path) -> Iterator[object]:
 
 
 def examples(tree: ast.Module) -> Iterator[int]:
-    """Values and calls that are declared as examples for people: `example="3.12"`, `"example": "kgen run …"`."""
+    """What is declared as an example for people: `example="3.12"`, `driver_example = "580"`, `"example": "kgen …"`."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and all(
+            isinstance(target, ast.Name) and target.id.endswith("example") for target in node.targets
+        ):
+            yield id(node.value)
         if isinstance(node, ast.keyword) and node.arg == "example":
             yield id(node.value)
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "example":
                     yield id(value)
+
+
+def test_what_is_built_for_rocm_names_the_code_in_it(shipped_matrix: CompatibilityMatrix) -> None:
+    """Each build's plugin is of its release of JAX, and its code of an architecture that its major is for."""
+    rocm = accelerators.kind("rocm")
+    seen = set()
+    for name, release, position, build in every_build(shipped_matrix):
+        if build.accelerator.kind != rocm.name:
+            continue
+        where = f"{name} {release.version} build {position}"
+        seen.add(build.accelerator)
+        major = shipped_matrix.major_of(build.accelerator)
+        assert major is not None, where
+        served = [one for one in major.architectures.names if rocm.fit(build.code, one) is Fit.NATIVE]
+        assert served, where
+        assert {one for one in build.code.machine if "generic" not in one} <= set(major.architectures.names), where
+        named = {requirement.name: requirement.specifier for requirement in map(parse_requirement, build.install)}
+        plugins = [one for one in named if shipped_matrix.named_after(one) == build.accelerator]
+        assert len(plugins) == 2, where
+        assert all(str(named[one]).startswith(f"=={release.version}") for one in plugins), where
+    assert seen == {row.accelerator for row in shipped_matrix.majors(rocm.name).values()}
 
 
 def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:
@@ -386,8 +415,8 @@ def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:
     [
         ("2.1.2", CUDA, "3.11", "setuptools<70"),
         ("2.4.1", CUDA, "3.12", "setuptools"),
-        ("2.10.0", Accelerator(), "3.11", "setuptools"),
-        ("2.11.0", Accelerator(), "3.11", None),
+        ("2.10.0", CPU, "3.11", "setuptools"),
+        ("2.11.0", CPU, "3.11", None),
     ],
 )
 def test_what_torch_compiles_with(

@@ -15,15 +15,17 @@ from tests.command import Kgen, Result
 from kgen.actions.plot import picture
 from kgen.emitters import plot
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
 from kgen.solver.overlap import EVERY, SOME, Bar, Lane, Overlap
 
+CUDA12 = Accelerator("cuda", (12,))
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("cuda", [11, 12, 13])
 def test_every_cell_is_what_packaging_says(matrix: CompatibilityMatrix, cuda: int) -> None:
     """A column is whole if a build can use all of its releases, and a part if some."""
-    found = picture(matrix, cuda)
+    found = picture(matrix, Accelerator("cuda", (cuda,)))
     library = matrix.library(f"nvidia-cudnn-cu{cuda}")
     assert library is not None
     bars = [bar for lane in found.lanes for bar in lane.bars]
@@ -39,11 +41,11 @@ def test_every_cell_is_what_packaging_says(matrix: CompatibilityMatrix, cuda: in
 
 
 def test_every_release_with_a_build_is_in_it_once(matrix: CompatibilityMatrix) -> None:
-    lanes = {lane.title: [one for bar in lane.bars for one in bar.releases] for lane in picture(matrix, 12).lanes}
+    lanes = {lane.title: [one for bar in lane.bars for one in bar.releases] for lane in picture(matrix, CUDA12).lanes}
     torch = [
         str(release.version)
         for release in matrix.framework("torch").releases
-        if any(build.cuda_major == 12 and "linux-64" in build.platforms for build in release.builds)
+        if any(build.accelerator.whole == CUDA12 and "linux-64" in build.platforms for build in release.builds)
         and not release.version.is_prerelease
     ]
     assert sorted(lanes["PyTorch"], key=Version) == sorted(torch, key=Version)
@@ -51,7 +53,7 @@ def test_every_release_with_a_build_is_in_it_once(matrix: CompatibilityMatrix) -
 
 
 def test_what_is_marked_works_together(matrix: CompatibilityMatrix) -> None:
-    found = picture(matrix, 12)
+    found = picture(matrix, CUDA12)
     assert found.cudnn == "9.10.2.21"
     assert found.chosen is not None
     assert found.columns[found.chosen] == "9.10"
@@ -63,12 +65,12 @@ def test_what_is_marked_works_together(matrix: CompatibilityMatrix) -> None:
     }
     assert all(bar.cells[found.chosen] for bar in chosen.values())
     # what a CUDA has no build of is no part of its best set
-    assert {lane.title: len(lane.bars) for lane in picture(matrix, 13).lanes}["TensorFlow"] == 0
-    assert picture(matrix, 13).cudnn is not None
+    assert {lane.title: len(lane.bars) for lane in picture(matrix, Accelerator("cuda", (13,))).lanes}["TensorFlow"] == 0
+    assert picture(matrix, Accelerator("cuda", (13,))).cudnn is not None
 
 
 HOSTILE = Overlap(
-    12,
+    CUDA12,
     ("9.1", "9.10", "10.0"),
     (
         Lane("A<b>&", (Bar(("1.0", "1.1"), (EVERY, SOME, None), '>=9.1,<9.11"<x>', "1.1", "s<script>"),)),

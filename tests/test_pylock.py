@@ -31,12 +31,12 @@ from kgen.model.resolution import Resolution
 REQUEST = EnvironmentRequest(
     name="jax",
     backends=("jax",),
-    accelerator=Accelerator(cuda=12, minor=6),
+    accelerator=Accelerator("cuda", (12, 6)),
     python="3.12",
     platform="linux-64",
     glibc=Version("2.28"),
     driver=DriverVersion("535.183"),
-    gpus=(Version("8.0"), Version("9.0")),
+    gpus=("8.0", "9.0"),
     keras=VersionRange(">=3.10"),
     requirements=(Requirement("jax<1"),),
     dependencies=(Requirement("optax"), Requirement('absl-py; sys_platform == "linux"')),
@@ -50,7 +50,7 @@ RESOLUTION = Resolution(
     allowed={},
     pinned=("nvidia-cudnn-cu12",),
     install=("jax[cuda12]==0.9.0",),
-    cuda="12.6",
+    runtime=Accelerator("cuda", (12, 6)),
     cudnn=Version("9.10.2.21"),
     driver=DriverVersion("525.60.13"),
     local={},
@@ -181,7 +181,7 @@ def test_the_portable_form_names_no_host(matrix: CompatibilityMatrix) -> None:
 def test_what_is_not_known_is_left_out(matrix: CompatibilityMatrix) -> None:
     request = EnvironmentRequest(name="numpy", backends=("numpy",), accelerator=CPU, python="3.12", platform="linux-64")
     resolution = RESOLUTION._replace(
-        request=request, libraries={}, cuda=None, cudnn=None, driver=None, warnings=(), why=()
+        request=request, libraries={}, runtime=None, cudnn=None, driver=None, warnings=(), why=()
     )
     wheel = dataclasses.replace(WHEEL, size=None, requires_python=None)
     text = rendered(matrix, Lock(resolution=resolution, wheels=(wheel,)))

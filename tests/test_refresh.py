@@ -43,7 +43,7 @@ RUNTIME = "nvidia-cuda-runtime-cu12"
 PAGES = 15
 """How many projects the small matrix is about, with the parts of its frameworks."""
 
-_SHARED = ("python.toml", "platforms.toml", "cuda.toml", "cudnn.toml")
+_SHARED = ("python.toml", "platforms.toml", "accelerators.toml", "cudnn.toml")
 
 _BACKENDS = """\
 [torch]
@@ -473,7 +473,9 @@ def test_a_generation_of_cuda_without_a_driver_is_left_out(refresh: Refreshing, 
     served.wheels += [torch("2.21.0", cuda="14.0")]
     found = refresh()
     assert found.files == {}
-    assert found.notes == ["torch 2.21.0 is built for CUDA 14.0, of which cuda.toml knows no driver: it was left out"]
+    assert found.notes == [
+        "torch 2.21.0 is built for CUDA 14.0, of which accelerators.toml knows no driver: it was left out"
+    ]
 
 
 def test_tensorflow_says_what_it_was_built_for(refresh: Refreshing, served: Served) -> None:
@@ -877,7 +879,7 @@ def test_builds_for_a_cuda_without_a_driver_are_left_out(
     found = refresh(own=mirror.url)
     assert "torch.toml" not in found.files
     assert found.notes == [
-        "builds of PyTorch's own index for cu140 were left out: cuda.toml knows no driver for that CUDA"
+        "builds of PyTorch's own index for cu140 were left out: accelerators.toml knows no driver for that CUDA"
     ]
 
 
@@ -1164,7 +1166,7 @@ def test_kgens_own_matrix_is_refreshed_in_its_repository(
     (shipped.parent / "kgen.toml").write_text("", encoding="utf-8")
     monkeypatch.chdir(shipped.parent)
     served.wheels += NEW
-    kept = {name: (shipped / name).read_bytes() for name in ("jax.toml", "cuda.toml")}
+    kept = {name: (shipped / name).read_bytes() for name in ("jax.toml", "accelerators.toml")}
     assert command("refresh", "--project", "--check")[0] == 1
     assert (shipped / "torch.toml").read_text() == _TORCH
     assert command("refresh", "--project")[0] == 0
@@ -1198,7 +1200,7 @@ def test_a_newer_kgen_is_not_hidden_by_an_old_refresh(command: Command, served: 
     matrix.check()
     releases = {str(release.version): release for release in matrix.framework("torch").releases}
     assert list(releases) == ["2.20.0", "2.21.0", "2.30.0"]
-    assert releases["2.20.0"].builds[0].cuda == "12.9"
+    assert releases["2.20.0"].builds[0].accelerator.number == "12.9"
     found = matrix.library(CUDNN)
     assert found is not None
     assert [str(release.version) for release in found.releases] == ["9.10.2.21", "9.12.0.1", "9.99.0.1"]

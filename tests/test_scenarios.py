@@ -20,6 +20,7 @@ import pytest
 import tomli
 import tomlkit
 from packaging.version import Version
+from tests.matrices import cuda_table
 
 from kgen.cli.main import run
 from kgen.errors import ExitStatus
@@ -118,14 +119,8 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
             for name, row in scenario["backends"].items()
             if name in frameworks
         },
-        **{
-            file: {
-                kind: [
-                    {"version": version, **seen_there, **row} for version, row in scenario["cuda"].get(kind, {}).items()
-                ]
-            }
-            for file, kind in (("cuda", "major"), ("toolkits", "toolkit"))
-        },
+        "accelerators": cuda_table(_versions(scenario, "major", seen_there)),
+        "toolkits": {"toolkit": _versions(scenario, "toolkit", seen_there)},
         "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
         **{f"libraries/{name}": _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
     }
@@ -169,6 +164,15 @@ def _release(name: str, version: str, row: Any, seen: Mapping[str, Any]) -> dict
     return {"version": version, "released": DAY, **own, "build": builds}
 
 
+def accelerator_of(text: str) -> Accelerator:
+    """`12`, `12.6` of CUDA; `cpu`, `rocm7`."""
+    return Accelerator.numbered("cuda", text) if text[0].isdigit() else Accelerator.named(text)
+
+
+def _versions(scenario: Mapping[str, Any], kind: str, seen_there: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"version": version, **seen_there, **row} for version, row in scenario["cuda"].get(kind, {}).items()]
+
+
 def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
     known = set(EnvironmentRequest._fields) | {"accelerator"}
     assert not set(asked) - known, f"no such wish: {set(asked) - known}"
@@ -176,12 +180,12 @@ def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
     return EnvironmentRequest(
         name=asked.get("name", asked["backends"][0] if len(asked["backends"]) == 1 else "all"),
         backends=tuple(asked["backends"]),
-        accelerator=Accelerator.parse(asked.get("accelerator", "12")),
+        accelerator=accelerator_of(asked.get("accelerator", "12")),
         python=asked.get("python", "3.12"),
         platform=asked.get("platform", "linux-64"),
         glibc=Version(asked["glibc"]) if "glibc" in asked else None,
         driver=DriverVersion(asked["driver"]) if "driver" in asked else None,
-        gpus=tuple(map(Version, asked.get("gpus", ()))),
+        gpus=tuple(asked.get("gpus", ())),
         keras=VersionRange(asked.get("keras", "")),
         cutoff=asked.get("cutoff"),
         requirements=several["requirements"],

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
 
-from kgen import host, parsers, project, settings
+from kgen import accelerators, host, parsers, project, settings
 from kgen.errors import ExitStatus, OutsideError, SettingsError, UsageError
 from kgen.matrix import compatibility
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
@@ -21,7 +23,7 @@ MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
 BACKENDS = ", ".join(MATRIX.short_names)
 PLATFORMS = ", ".join(MATRIX.platforms)
 PYTHONS = ", ".join(row.version for row in MATRIX.pythons)
-CUDAS = ", ".join(str(major) for major in sorted(MATRIX.cuda_majors))
+CUDAS = ", ".join(str(major) for major in sorted(MATRIX.majors("cuda")))
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         root=tmp_path,
         file=file,
         backends=("tensorflow", "jax"),
-        cuda="12.6",
-        cpu=False,
+        accelerator=Accelerator("cuda", (12, 6)),
         python="3.12",
         platforms=("linux-64", "linux-aarch64"),
         keras=VersionRange(">=3.10"),
@@ -79,7 +80,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         conda="base",
         glibc=Version("2.28"),
         driver=DriverVersion("535.183"),
-        gpu=(Version("8.0"), Version("9.0")),
+        gpu=("8.0", "9.0"),
         require=(Requirement("torch==2.6.0"),),
         exclude_newer=dt.date(2026, 11, 20),
         backend_dependencies={"jax": (Requirement("optax"),)},
@@ -495,7 +496,7 @@ def test_find_root_of_a_relative_folder(deep: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_parse_gpu(text: str, capability: str) -> None:
-    assert parsers.parse_gpu(text) == Version(capability)
+    assert parsers.parse_gpu(text, MATRIX) == capability
 
 
 @pytest.mark.parametrize(
@@ -504,7 +505,7 @@ def test_parse_gpu(text: str, capability: str) -> None:
 )
 def test_parse_gpu_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="is no compute capability"):
-        parsers.parse_gpu(text)
+        parsers.parse_gpu(text, MATRIX)
 
 
 HOSTILE = [
@@ -527,19 +528,19 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_parsers_refuse_with_a_short_printable_message(text: str, matrix: CompatibilityMatrix) -> None:
-    def bound(parse: Callable[[str, CompatibilityMatrix], str]) -> Callable[[str], object]:
+    def bound(parse: Callable[[str, CompatibilityMatrix], object]) -> Callable[[str], object]:
         return lambda text: parse(text, matrix)
 
     tried: list[Callable[[str], object]] = [
         parsers.parse_glibc,
-        parsers.parse_gpu,
         parsers.parse_driver,
         parsers.parse_date,
         parsers.parse_installer,
         bound(parsers.parse_backend),
         bound(parsers.parse_platform),
         bound(parsers.parse_python),
-        bound(parsers.parse_cuda),
+        bound(parsers.parse_gpu),
+        bound(functools.partial(parsers.parse_accelerator, kind=accelerators.kind("cuda"))),
     ]
     for parse in tried:
         if text == "9" * 10_000 or not text.isdecimal():
@@ -565,4 +566,4 @@ def test_a_toml_date(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
 
 def test_two_names_of_one_gpu(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     write(tmp_path, 'gpu = ["8.0", "sm_80"]')
-    assert settings.read(tmp_path, matrix).gpu == (Version("8.0"),)
+    assert settings.read(tmp_path, matrix).gpu == ("8.0",)

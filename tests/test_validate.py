@@ -399,7 +399,8 @@ def test_a_gpu_that_is_there_and_not_used_is_a_failure(validate: Kgen, project: 
     assert "LD_LIBRARY_PATH is set" in done.stderr
     data = checked(project / "locks/jax-cuda12/receipts/nvidia-made-up-9000.json")
     assert data["device"] == {
-        "kind": "gpu", "name": "NVIDIA Made-up 9000", "capability": "9.0", "driver": "535.183.01",
+        "kind": "gpu", "accelerator": "cuda", "name": "NVIDIA Made-up 9000", "capability": "9.0",
+        "driver": "535.183.01",
     }  # fmt: skip
     assert data["verdict"] == "failed"
 

@@ -82,7 +82,7 @@ def solve(
         UsageError: what is asked makes no sense.
         SettingsError: the settings of the project are wrong.
 
-    >>> [answer.cuda for answer in solve(["jax"], cuda="12", python="3.12", platforms=["linux-64"])]
+    >>> [answer.runtime.number for answer in solve(["jax"], cuda="12", python="3.12", platforms=["linux-64"])]
     ['12.8']
     """
     asking = _flags("solve", names, together, asked)

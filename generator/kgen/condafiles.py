@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kgen import licences
+from kgen import accelerators, licences
 from kgen.errors import SettingsError, UsageError
 from kgen.lockfiles import CONDA, CONDA_RECORDS, content_of, digest
 from kgen.model import grammar
@@ -139,7 +139,8 @@ def _file(top: Table, path: Path, sha256: str) -> CondaFile:
     if schema is not None and schema != SCHEMA:
         top.fault("schema", f"is `{schema}`, and should be `{SCHEMA}`")
     environment = top.parsed("environment", grammar.environment, required=True) or ""
-    accelerator = top.parsed("accelerator", grammar.accelerator, required=True) or ""
+    named = top.parsed("accelerator", accelerators.named, required=True)
+    accelerator = "" if named is None else named.name
     if environment and environment != path.parent.name:
         top.fault("environment", f"is `{environment}`, and should be `{grammar.shown(path.parent.name)}`")
     elif environment and accelerator and not environment.endswith(f"-{accelerator}"):
@@ -224,7 +225,7 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
         accelerator=file.accelerator,
         python=file.python,
         platform=str(platform),
-        cuda=locked.cuda,
+        runtime=locked.cuda,
         cudnn=locked.cudnn,
         driver=None,
         packages={},
@@ -250,7 +251,7 @@ def _platform(row: Table) -> CondaPlatform:
     found = CondaPlatform(
         specs=row.parsed_texts("specs", grammar.line),
         virtuals=row.parsed_mapping("virtuals", grammar.conda_package, grammar.line, required=True),
-        cuda=row.parsed("cuda", grammar.cuda),
+        cuda=row.parsed("cuda", grammar.runtime),
         cudnn=row.parsed("cudnn", grammar.conda_version),
         request=row.parsed_mapping("request", grammar.line, grammar.line, required=True),
         packages=tuple(_package(one) for one in row.tables("packages")),

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from packaging.version import Version
 
-from kgen import parsers
+from kgen import accelerators, parsers
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import RequestField
 from kgen.model.driver import DriverVersion
@@ -176,12 +178,35 @@ def _required(key: str, attribute: str) -> LockEntry:
 
 
 def _write_accelerator(accelerator: Accelerator) -> Mapping[str, object]:
-    limit = accelerator.version if accelerator.minor is not None else None
-    return {"accelerator": accelerator.name, "cuda-limit": limit}
+    limit = accelerator.number if accelerator.minor is not None else None
+    return {"accelerator": accelerator.name, f"{accelerator.kind}-limit": limit}
 
 
 def _read_accelerator(data: Mapping[str, Any]) -> Accelerator:
-    return Accelerator.parse(data.get("cuda-limit", data["accelerator"]))
+    found = accelerators.named(data["accelerator"])
+    limit = data.get(f"{found.kind}-limit")
+    return found if limit is None else Accelerator.numbered(found.kind, limit)
+
+
+_ACCELERATOR = LockEntry("accelerator", _write_accelerator, _read_accelerator)
+
+
+def _accelerator_fields() -> Iterator[Field]:
+    """A field for each kind of accelerator: all of them give the one thing that is computed on."""
+    for position, kind in enumerate(accelerators.known()):
+        yield Field(
+            name=kind.name,
+            help=kind.help,
+            shape=Shape.ONE if kind.versioned else Shape.YES,
+            parse=functools.partial(parsers.parse_accelerator, kind=kind),
+            key=kind.name,
+            flag=f"--{kind.name}",
+            metavar="V" if kind.versioned else "",
+            example=kind.example,
+            initial=None if kind.versioned else False,
+            lock=_ACCELERATOR if position == 0 else None,
+            about=RequestField.ACCELERATOR if position == 0 else None,
+        )
 
 
 FIELDS: tuple[Field, ...] = (
@@ -195,27 +220,7 @@ FIELDS: tuple[Field, ...] = (
         distinct=True,
         lock=LockEntry("backends", lambda value: {"backends": value}, lambda data: tuple(data["backends"])),
     ),
-    Field(
-        name="cuda",
-        help="CUDA major or major.minor, or auto",
-        shape=Shape.ONE,
-        parse=parsers.parse_cuda,
-        key="cuda",
-        flag="--cuda",
-        metavar="V",
-        example="12",
-        lock=LockEntry("accelerator", _write_accelerator, _read_accelerator),
-        about=RequestField.ACCELERATOR,
-    ),
-    Field(
-        name="cpu",
-        help="for the CPU",
-        shape=Shape.YES,
-        parse=_text,
-        key="cpu",
-        flag="--cpu",
-        initial=False,
-    ),
+    *_accelerator_fields(),
     Field(
         name="python",
         help="the CPython minor, such as 3.12",
@@ -255,7 +260,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="driver",
-        help="the NVIDIA driver of the target, such as 535.183",
+        help="the driver of the target, such as 535.183",
         shape=Shape.ONE,
         parse=_plain(parsers.parse_driver),
         key="driver",
@@ -267,15 +272,15 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="gpu",
-        help="compute capability to serve, such as 8.0; repeatable",
+        help="GPU to serve, by its architecture such as 8.0 or gfx942; repeatable",
         shape=Shape.MANY,
-        parse=_plain(parsers.parse_gpu),
+        parse=parsers.parse_gpu,
         key="gpu",
         flag="--gpu",
         metavar="SM",
         example="8.0",
         initial=(),
-        lock=_several("gpus", "gpus", Version, ordered=True),
+        lock=_several("gpus", "gpus", grammar.architecture, ordered=True),
         about=RequestField.GPU,
     ),
     Field(
@@ -512,9 +517,30 @@ def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, 
 # -- command lines -----------------------------------------------------------------------------------------------------
 
 
+ACCELERATORS: tuple[Field, ...] = tuple(BY_NAME[kind.name] for kind in accelerators.known())
+"""The fields of which one says what is computed on."""
+
+
+def accelerators_in(values: Mapping[str, object]) -> dict[str, Accelerator]:
+    """What fields of accelerators say, by the field; those that say nothing are left out.
+
+    Args:
+        values: name of a field -> its value.
+    """
+    found = {field.name: values.get(field.name) for field in ACCELERATORS}
+    return {
+        name: value if isinstance(value, Accelerator) else Accelerator(name)
+        for name, value in found.items()
+        if value not in (None, False)
+    }
+
+
 def accelerator_words(accelerator: Accelerator) -> tuple[str, ...]:
     """The words of a command line that ask for an accelerator."""
-    return ("--cpu",) if accelerator == CPU else ("--cuda", accelerator.version)
+    field = BY_NAME[accelerator.kind]
+    return (
+        (str(field.flag),) if field.shape is Shape.YES else (str(field.flag), accelerator.number or accelerators.AUTO)
+    )
 
 
 def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: object) -> Iterator[str]:

@@ -14,12 +14,13 @@ from typing import Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen.host import Gpu, Host
+from kgen import accelerators
+from kgen.accelerators import Gpu, Kind
+from kgen.host import Host
 from kgen.lockfiles import CONDA
 from kgen.matrix.candidates import BuildTarget, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Ended
-from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
@@ -33,22 +34,10 @@ _ALIKE = 0.85
 """From here on a variable's name counts as misspelt: `KERAS_BACKEDN` has 0.92, `KERAS_HOME` 0.61."""
 
 _ON_DISK = (2, 4)
-"""An environment takes so many times its download: wheels of CUDA libraries twice, pure Python four times."""
+"""An environment takes so many times its download: wheels of a GPU's libraries twice, pure Python four times."""
 
 _GB = 10**9
 
-_GPU_FLAGS = {
-    "docker": "docker run --gpus all …",
-    "podman": "podman run --device nvidia.com/gpu=all …",
-    "apptainer": "apptainer exec --nv …",
-    "kubernetes": "kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1",
-}
-_INSTALL_DRIVER = {
-    "ubuntu": "sudo ubuntu-drivers install",
-    "debian": "sudo apt-get install nvidia-driver",
-    "fedora": "sudo dnf install akmod-nvidia",
-    "arch": "sudo pacman -S nvidia",
-}
 _DEFAULTS = {"floatx": "float32", "image_data_format": "channels_last"}
 
 
@@ -91,7 +80,7 @@ class ExaminedEnvironment(NamedTuple):
 
 
 class SystemLibrary(NamedTuple):
-    """A CUDA library that may be on a machine beside the locked one.
+    """A library of an accelerator that may be on a machine beside the locked one.
 
     Attributes:
         title: what people call it, as `cuDNN`.
@@ -112,17 +101,17 @@ def examine(
     """Every finding, the faults first.
 
     Args:
-        machine: the driver and the GPUs.
+        machine: the drivers and the GPUs.
         around: what surrounds the environments.
         examined: the environments.
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
     """
-    accelerated = [one for one in examined if one.lock.accelerator != "cpu"]
+    accelerated = [one for one in examined if one.lock.accelerated]
     found = [
         *_driver(machine, around, accelerated),
         *_gpus(machine, accelerated, matrix),
-        *_hidden(around, accelerated),
+        *_hidden(around, accelerated, matrix),
         *_stubs(around, accelerated),
         *_other_libraries(around, accelerated, libraries),
         *_keras_settings(around, examined),
@@ -160,135 +149,153 @@ def _driver(machine: Host, around: Surroundings, examined: Sequence[ExaminedEnvi
     for one in examined:
         lock = one.lock
         names = (lock.environment,)
-        if machine.note is not None:
+        kind = _kind(lock)
+        here, says = machine.of(kind.name), kind.driver_help
+        runtime = accelerators.title(lock.computes_on)
+        if here.note is not None:
             yield Finding(
                 "fault",
                 names,
-                f"NVIDIA's driver does not answer: {machine.note}",
-                "NVML",
+                f"{kind.maker}'s driver does not answer: {here.note}",
+                says.interface,
                 "no framework will see the GPU",
-                "nvidia-smi; if it says the same, reboot: the kernel's module and the libraries may be of two versions",
+                f"{says.status}; if it says the same, reboot: the kernel's module and the libraries may be of two"
+                " versions",
             )
-        if machine.driver is None:
-            if machine.note is None:
-                yield _no_driver(around, names)
+        if not here.found:
+            if here.note is None:
+                yield _no_driver(kind, around, names)
             continue
-        if lock.driver is not None and not machine.driver.reaches(DriverVersion(lock.driver)):
+        if here.driver is not None and lock.driver is not None and not here.driver.reaches(DriverVersion(lock.driver)):
             yield Finding(
                 "fault",
                 names,
-                f"the driver {machine.driver} is older than {lock.driver}, which CUDA {lock.cuda} needs",
-                "NVML",
-                "CUDA will not start (`CUDA driver version is insufficient`), and some frameworks then train on the"
-                " CPU without a word",
-                f"kgen lock {_backends(lock)} --cuda auto --driver {machine.driver}   # or: {_newer_driver(around)}",
+                f"the driver {here.driver} is older than {lock.driver}, which {runtime} needs",
+                says.interface,
+                says.too_old,
+                f"kgen lock {_backends(lock)} --{kind.name} auto --driver {here.driver}"
+                f"   # or: {_newer_driver(kind, around)}",
             )
-        if not machine.gpus and machine.note is None:
+        if not here.gpus and here.note is None:
             yield Finding(
                 "fault",
                 names,
                 "the driver shows no GPU",
-                "NVML",
+                says.interface,
                 "there is nothing to run on",
-                "nvidia-smi --list-gpus",
+                says.listing,
             )
 
 
-def _no_driver(around: Surroundings, names: tuple[str, ...]) -> Finding:
+def _kind(lock: Lockfile) -> Kind:
+    return accelerators.kind(lock.computes_on.kind)
+
+
+def _no_driver(kind: Kind, around: Surroundings, names: tuple[str, ...]) -> Finding:
     why = "the environment will train on the CPU, or not at all"
-    if around.container in _GPU_FLAGS:
+    says, maker = kind.driver_help, kind.maker
+    if around.container is not None and around.container in says.containers:
         return Finding(
             "fault",
             names,
-            "the container was started without a GPU: NVIDIA's driver is not in it",
-            f"NVML, in a container ({around.container})",
+            f"the container was started without a GPU: {maker}'s driver is not in it",
+            f"{says.interface}, in a container ({around.container})",
             why,
-            _GPU_FLAGS[around.container],
+            says.containers[around.container],
         )
-    if around.gpu_hardware:
+    if around.gpu_vendors is not None and says.vendor in around.gpu_vendors:
         return Finding(
             "fault",
             names,
-            "there is an NVIDIA GPU, and no driver for it",
-            "the PCI bus, NVML",
+            f"there is {kind.device}, and no driver for it",
+            f"the PCI bus, {says.interface}",
             why,
-            _newer_driver(around),
+            _newer_driver(kind, around),
         )
     return Finding(
         "fault",
         names,
-        "this machine has no NVIDIA GPU",
-        "NVML" if around.gpu_hardware is None else "the PCI bus, NVML",
+        f"this machine has no {maker} GPU",
+        says.interface if around.gpu_vendors is None else f"the PCI bus, {says.interface}",
         why,
         "run it on a machine that has one, or lock for this one: kgen lock --cpu",
     )
 
 
-def _newer_driver(around: Surroundings) -> str:
+def _newer_driver(kind: Kind, around: Surroundings) -> str:
     if around.container is not None:
         return "update the driver of the machine that runs the container"
-    known = next((_INSTALL_DRIVER[name] for name in around.distribution if name in _INSTALL_DRIVER), None)
-    return known or "install a newer driver from NVIDIA or your distribution"
+    install = kind.driver_help.install
+    known = next((install[name] for name in around.distribution if name in install), None)
+    return known or f"install a newer driver from {kind.maker} or your distribution"
 
 
 def _gpus(machine: Host, examined: Sequence[ExaminedEnvironment], matrix: CompatibilityMatrix) -> Iterator[Finding]:
     for one in examined:
         lock = one.lock
-        for gpu in dict.fromkeys(machine.gpus):
-            fix = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
-            named = f"{gpu.name} (compute capability {gpu.capability})"
+        kind = _kind(lock)
+        here, says = machine.of(kind.name), kind.driver_help
+        for gpu in dict.fromkeys(here.gpus):
+            fix = f"kgen lock {_backends(lock)} --{kind.name} auto --gpu {gpu.architecture}"
+            named = f"{gpu.name} ({kind.architecture} {gpu.architecture})"
             # the matrix knows what the wheels have code for; a channel compiles for others
             for name, build in () if lock.conda else _builds(lock, matrix):
-                if not serves(build, gpu.capability, machine.driver, matrix):
+                if not serves(build, gpu.architecture, here.driver, matrix):
                     yield Finding(
                         "fault",
                         (lock.environment,),
                         f"{name} {lock.packages[name]} has no code for the {named}",
-                        f"NVML; the matrix: {build.provenance.source}",
-                        "its first kernel will fail: `no kernel image is available for execution on the device`",
+                        f"{says.interface}; the matrix: {build.provenance.source}",
+                        says.no_code,
                         fix,
                     )
             yield from _cudnn(lock, gpu, named, fix, matrix)
 
 
 def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
-    """The builds of the lock's frameworks for its CUDA, where the matrix has them."""
-    accelerator = Accelerator.parse(lock.accelerator)
+    """The builds of the lock's frameworks for its accelerator, where the matrix has them."""
+    accelerator = lock.computes_on.whole
     target = BuildTarget(accelerator, lock.platform, lock.python)
     for name, version in lock.packages.items():
         if name in matrix.framework_names:
             locked = Version(lock.versions.get(name, version))
             build = locked_build(matrix, name, locked, target)
-            if build is not None and build.cuda_major is not None:
+            if build is not None and build.accelerated:
                 yield name, build
 
 
 def _cudnn(lock: Lockfile, gpu: Gpu, named: str, fix: str, matrix: CompatibilityMatrix) -> Iterator[Finding]:
     if lock.cudnn is None:
         return
-    rows = [row for row in matrix.cudnn if f"cuda{row.cuda}" == lock.accelerator and Version(lock.cudnn) in row.cudnn]
-    if rows and not any(gpu.capability in row.gpus for row in rows):
+    whole = lock.computes_on.whole
+    rows = [row for row in matrix.cudnn if row.accelerator == whole and Version(lock.cudnn) in row.cudnn]
+    if rows and not any(gpu.architecture in row.gpus for row in rows):
         yield Finding(
             "fault",
             (lock.environment,),
             f"cuDNN {lock.cudnn} does not serve the {named}",
-            f"NVML; the matrix: {rows[0].provenance.source}",
+            f"{_kind(lock).driver_help.interface}; the matrix: {rows[0].provenance.source}",
             "the first convolution will fail, though the GPU is listed",
             fix,
         )
 
 
-def _hidden(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
-    value = around.variables.get("CUDA_VISIBLE_DEVICES")
-    if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))) and examined:
-        yield Finding(
-            "fault",
-            tuple(one.lock.environment for one in examined),
-            f"CUDA_VISIBLE_DEVICES={value} hides every GPU",
-            "the environment of this process",
-            "the frameworks will train on the CPU without a word",
-            "unset CUDA_VISIBLE_DEVICES",
-        )
+def _hidden(
+    around: Surroundings, examined: Sequence[ExaminedEnvironment], matrix: CompatibilityMatrix
+) -> Iterator[Finding]:
+    for kind, row in matrix.accelerators.items():
+        concerned = tuple(one.lock.environment for one in examined if one.lock.computes_on.kind == kind)
+        for name in row.hiding if concerned else ():
+            value = around.variables.get(name)
+            if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))):
+                yield Finding(
+                    "fault",
+                    concerned,
+                    f"{name}={value} hides every GPU",
+                    "the environment of this process",
+                    "the frameworks will train on the CPU without a word",
+                    f"unset {name}",
+                )
 
 
 # -- libraries ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from kgen.accelerators import kind, title
 from kgen.matrix.candidates import BuildTarget, driver_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
@@ -121,20 +122,21 @@ class _FreshnessCheck:
             yield Stale("python", f"is for Python {self.lock.python}, and {self.request.python} is asked for")
 
     def _limit(self) -> Iterator[Stale]:
-        asked, cuda = self.request.accelerator, self.lock.cuda
+        asked, runtime = self.request.accelerator, self.lock.runtime
+        key = self.made_for.accelerator.kind if asked == CPU else asked.kind
         if asked.name != self.lock.accelerator:
-            yield Stale("cuda", f"is for {self.lock.accelerator}, and {asked.name} is asked for")
+            yield Stale(key, f"is for {self.lock.accelerator}, and {asked.name} is asked for")
             return
         solved = self.made_for.accelerator.minor
-        if asked.minor is None or asked.cuda is None or (solved is not None and solved <= asked.minor):
+        if asked.minor is None or (solved is not None and solved <= asked.minor):
             return
-        bounds = {name: self.matrix.minor_bound(name, asked.cuda, asked.minor) for name in self.lock.libraries}
+        bounds = {name: self.matrix.minor_bound(name, asked) for name in self.lock.libraries}
         newer = [
             n for n, bound in bounds.items() if bound is not None and n in self.versions and self.versions[n] >= bound
         ]
-        if (cuda is not None and Version(cuda).minor > asked.minor) or newer:
-            at = f"{newer[0]} {self.versions[newer[0]]}" if newer else f"CUDA {cuda}"
-            yield Stale("cuda", f"has {at}, and nothing newer than CUDA {asked.version} is asked for")
+        if (runtime is not None and Version(runtime).minor > asked.minor) or newer:
+            at = f"{newer[0]} {self.versions[newer[0]]}" if newer else f"{kind(asked.kind).title} {runtime}"
+            yield Stale(key, f"has {at}, and nothing newer than {title(asked)} is asked for")
 
     def _glibc(self) -> Iterator[Stale]:
         asked = self.request.glibc
@@ -198,7 +200,7 @@ class _FreshnessCheck:
             return
         for name in self._frameworks():
             build = self._build_of(name)
-            if build is not None and build.local is not None and build.cuda is not None:
+            if build is not None and build.local is not None and build.accelerated:
                 what = f"has {name} {self.versions[name]} of its own index, and `torch-index` is not set"
                 yield Stale("index", what, build.provenance.source)
 
@@ -244,7 +246,7 @@ class _FreshnessCheck:
     @functools.cached_property
     def _target(self) -> BuildTarget:
         """What the lock is for."""
-        accelerator = Accelerator(self.request.accelerator.cuda) if self.lock.accelerated else CPU
+        accelerator = self.request.accelerator.whole if self.lock.accelerated else CPU
         return BuildTarget(accelerator, self.lock.platform, self.lock.python)
 
     def _build_of(self, name: str) -> Build | None:
@@ -289,28 +291,29 @@ class _FreshnessCheck:
     # -- the machine that it is for ------------------------------------------------------------------------------------
 
     def _hardware(self) -> Iterator[Stale]:
-        major = self.request.accelerator.cuda
-        if major is None or not self.lock.accelerated or major not in self.matrix.cuda_majors:
+        accelerator = self.request.accelerator.whole
+        if not self.lock.accelerated or self.matrix.major_of(accelerator) is None:
             return
+        noun = kind(accelerator.kind).architecture
         builds = [
             (name, build)
             for name in self._frameworks()
-            if (build := self._build_of(name)) is not None and build.cuda_major is not None
+            if (build := self._build_of(name)) is not None and build.accelerated
         ]
         yield from self._driver(builds)
         for gpu in self.request.gpus:
             for name, build in builds:
                 if not serves(build, gpu, self.request.driver, self.matrix):
-                    what = f"has {name} {self.versions[name]}, which does not serve a GPU of compute capability {gpu}"
+                    what = f"has {name} {self.versions[name]}, which does not serve a GPU of {noun} {gpu}"
                     yield Stale("gpu", what, build.provenance.source)
-            cudnn, rows = self._cudnn_rows(major)
+            cudnn, rows = self._cudnn_rows(accelerator)
             if rows and not any(gpu in row.gpus for row in rows):
-                what = f"has cuDNN {cudnn}, which does not serve a GPU of compute capability {gpu}"
+                what = f"has cuDNN {cudnn}, which does not serve a GPU of {noun} {gpu}"
                 yield Stale("gpu", what, rows[-1].provenance.source)
 
-    def _cudnn_rows(self, major: int) -> tuple[str | None, list[Any]]:
+    def _cudnn_rows(self, accelerator: Accelerator) -> tuple[str | None, list[Any]]:
         cudnn = self.lock.cudnn
-        rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.cuda == major]
+        rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.accelerator == accelerator]
         return cudnn, [row for row in rows if Version(str(cudnn)) in row.cudnn]
 
     def _driver(self, builds: list[tuple[str, Build]]) -> Iterator[Stale]:

@@ -11,15 +11,16 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from kgen import files
+from kgen import accelerators, files
+from kgen.accelerators import Devices
 from kgen.errors import OutsideError, SettingsError
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
-    from kgen.model.driver import DriverVersion
 
 _SUBDIRS = {
     ("Linux", "x86_64"): "linux-64",
@@ -167,37 +168,29 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-class Gpu(NamedTuple):
-    """An NVIDIA GPU.
-
-    Attributes:
-        name: what the driver calls it.
-        capability: its compute capability, as `9.0`.
-        memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
-            machine's.
-    """
-
-    name: str
-    capability: Version
-    memory_bytes: int
-
-
 class Host(NamedTuple):
     """This machine.
 
     Attributes:
         platform: conda's name of it, as `linux-64`; None if conda has none that kgen knows.
         glibc: the version of its C library; None where that is another one.
-        driver: the version of NVIDIA's driver; None without one.
-        gpus: its GPUs in NVML's order, whatever CUDA_VISIBLE_DEVICES hides.
-        note: in words, what of NVIDIA's is there and does not work; None if all of it does, or none is there.
+        devices: kind of accelerator -> what there is of it, in the order in which kinds are offered; kinds of which
+            there is nothing are left out.
     """
 
     platform: str | None = None
     glibc: Version | None = None
-    driver: DriverVersion | None = None
-    gpus: tuple[Gpu, ...] = ()
-    note: str | None = None
+    devices: Mapping[str, Devices] = MappingProxyType({})
+
+    def of(self, kind: str) -> Devices:
+        """What there is of a kind."""
+        return self.devices.get(kind, Devices())
+
+    @property
+    def best(self) -> str:
+        """The kind that has devices; where none has, the first that is offered."""
+        with_gpus = (name for name, one in self.devices.items() if one.gpus)
+        return next(with_gpus, None) or next(iter(self.devices), accelerators.probed()[0].name)
 
 
 def subdir() -> str | None:
@@ -208,13 +201,11 @@ def subdir() -> str | None:
 
 def inspect() -> Host:
     """What this machine has; a machine without a GPU, or with a broken driver, is an answer and no error."""
-    driver, gpus, notes = _nvidia()
+    found = {kind.name: kind.probe() for kind in accelerators.probed()}
     return Host(
         platform=subdir(),
         glibc=_glibc(),
-        driver=driver,
-        gpus=gpus,
-        note="; ".join(notes) or None,
+        devices={name: one for name, one in found.items() if one != Devices()},
     )
 
 
@@ -269,64 +260,3 @@ def _glibc() -> Version | None:
     # A distribution may have added to the number.
     match = re.match(r"glibc ([0-9]+\.[0-9]+)", text)
     return None if match is None else Version(match[1])
-
-
-def _nvidia() -> tuple[DriverVersion | None, tuple[Gpu, ...], list[str]]:
-    """The driver, the GPUs, and what did not work."""
-    try:
-        # Costs a tenth of kgen's start, and most commands do not ask.
-        import pynvml  # noqa: PLC0415
-    except ImportError as error:
-        return None, (), [f"the Python package nvidia-ml-py cannot be imported: {error}"]
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError_LibraryNotFound:
-        return None, (), []
-    except (pynvml.NVMLError, OSError) as error:
-        return None, (), [f"NVML is there and does not start: {error}"]
-    notes: list[str] = []
-    try:
-        return _driver(pynvml, notes), _gpus(pynvml, notes), notes
-    finally:
-        try:
-            pynvml.nvmlShutdown()
-        except pynvml.NVMLError as error:
-            notes.append(f"NVML does not shut down: {error}")
-
-
-def _driver(nvml: Any, notes: list[str]) -> DriverVersion | None:  # noqa: ANN401 - it has no types
-    from kgen.model.driver import DriverVersion  # noqa: PLC0415 - as above
-
-    try:
-        return DriverVersion(nvml.nvmlSystemGetDriverVersion())
-    except (nvml.NVMLError, ValueError) as error:
-        notes.append(f"NVML does not tell the driver's version: {error}")
-        return None
-
-
-def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it has no types
-    gpus = []
-    try:
-        count = nvml.nvmlDeviceGetCount()
-    except nvml.NVMLError as error:
-        notes.append(f"NVML does not tell how many GPUs there are: {error}")
-        return ()
-    for index in range(count):
-        # A GPU that has fallen off the bus must not hide the others.
-        try:
-            gpus.append(_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
-        except (nvml.NVMLError, ValueError) as error:
-            notes.append(f"GPU {index} does not answer: {error}")
-    return tuple(gpus)
-
-
-def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
-    from packaging.version import Version  # noqa: PLC0415 - as above
-
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    try:
-        memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except nvml.NVMLError:
-        # Not supported where GPU and CPU share their memory.
-        memory = 0
-    return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), capability=Version(f"{major}.{minor}"), memory_bytes=memory)

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import files
+from kgen import accelerators, files
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.model import grammar
+from kgen.model.accelerator import CPU
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
@@ -33,7 +34,6 @@ _SEAL = "# sha256 of the lines above: "
 
 # Texts, not compiled: a run that finds its environment whole needs two of them.
 _FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
-_ACCELERATOR = r"-(?:cpu|cuda[0-9]+)"
 
 
 class LockedEnvironment(NamedTuple):
@@ -97,14 +97,15 @@ def choose(root: Path, name: str) -> LockedEnvironment:
         return known[name]
     if not known:
         raise UsageError(f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"])
-    short = [one for one in known if re.fullmatch(re.escape(name) + _ACCELERATOR, one)]
+    ending = f"-{accelerators.pattern()}"
+    short = [one for one in known if re.fullmatch(re.escape(name) + ending, one)]
     if len(short) == 1:
         return known[short[0]]
     if short:
         raise UsageError(f"`{name}` is locked more than once: {', '.join(short)}", hints=["give one of these names"])
     from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
 
-    backends = {re.sub(_ACCELERATOR + "$", "", one): one for one in known}
+    backends = {re.sub(ending + "$", "", one): one for one in known}
     near = nearest(name, [*known, *backends])
     raise UsageError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
@@ -126,11 +127,11 @@ def choose_on_disk(root: Path, name: str, *, conda: bool = False) -> tuple[Locke
     Raises:
         UsageError: there is none, or there are several; or it is not locked for conda.
     """
-    if re.fullmatch(rf".+{_ACCELERATOR}{CONDA}", name):
+    if re.fullmatch(rf".+-{accelerators.pattern()}{CONDA}", name):
         name, conda = name.removesuffix(CONDA), True
     chosen = choose(root, name)
     if conda and not for_conda(chosen):
-        short = re.sub(_ACCELERATOR + "$", "", chosen.name)
+        short = re.sub(f"-{accelerators.pattern()}$", "", chosen.name)
         raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {short}"])
     return chosen, conda
 
@@ -231,16 +232,17 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         kgen.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
     environment = kgen.parsed("environment", grammar.environment, required=True) or ""
     platform = kgen.parsed("platform", grammar.platform, required=True) or ""
-    accelerator = kgen.parsed("accelerator", grammar.accelerator, required=True) or ""
+    accelerator = kgen.parsed("accelerator", accelerators.named, required=True)
     if environment and environment != path.parent.name:
         kgen.fault("environment", f"is `{environment}`, and the folder is {grammar.shown(path.parent.name)}")
-    elif environment and accelerator and not environment.endswith(f"-{accelerator}"):
-        kgen.fault("accelerator", f"is `{accelerator}`, and the environment is `{environment}`")
+    elif environment and accelerator is not None and not environment.endswith(f"-{accelerator.name}"):
+        kgen.fault("accelerator", f"is `{accelerator.name}`, and the environment is `{environment}`")
     named = re.fullmatch(_FILE, path.name)
     if platform and named is not None and named["platform"] != platform:
         kgen.fault("platform", f"is `{platform}`, and the file is {path.name}")
     _unused(top, kgen)
-    _request(kgen)
+    accelerator = accelerator or CPU
+    _request(kgen, accelerator.kind)
     from kgen.model.lockfile import Lockfile  # noqa: PLC0415 - see above
 
     return Lockfile(
@@ -248,10 +250,10 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         digest=sha256,
         environment=environment,
         backends=_backends(kgen),
-        accelerator=accelerator,
+        accelerator=accelerator.name,
         python=kgen.parsed("python", grammar.python, required=True) or "",
         platform=platform,
-        cuda=kgen.parsed("cuda", grammar.cuda),
+        runtime=kgen.parsed(accelerator.kind, grammar.runtime),
         cudnn=kgen.parsed("cudnn", grammar.version),
         driver=kgen.parsed("driver", lambda text: grammar.driver(text.removeprefix(">="))),
         packages=kgen.parsed_mapping("packages", grammar.project, grammar.version, required=True),
@@ -291,7 +293,7 @@ def _unused(top: Table, kgen: Table) -> None:
     kgen.texts("warnings")
 
 
-def _request(kgen: Table) -> None:
+def _request(kgen: Table, kind: str) -> None:
     """What the lock says it was made for, which :func:`kgen.freshness.recorded` makes a request of."""
     from packaging.version import Version  # noqa: PLC0415 - see above
 
@@ -302,10 +304,10 @@ def _request(kgen: Table) -> None:
     def version(text: str) -> Version:
         return Version(grammar.version(text))
 
-    kgen.parsed("cuda-limit", grammar.cuda)
+    kgen.parsed(f"{kind}-limit", grammar.runtime)
     kgen.parsed("glibc", version)
     kgen.parsed("driver-asked", DriverVersion)
-    kgen.parsed_texts("gpus", version)
+    kgen.parsed_texts("gpus", grammar.architecture)
     kgen.parsed("keras", VersionRange)
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 
 from packaging.version import InvalidVersion, Version
 
+from kgen import accelerators
+from kgen.accelerators import AUTO, Kind
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
+from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, parse_requirement
@@ -20,10 +24,7 @@ from kgen.tables import nearest
 INSTALLERS = ("uv", "conda")
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
-_CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
-_GPU = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
-_OLDEST_GPU = Version("3.0")
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
@@ -89,23 +90,25 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
 
 
-def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
-    """`12`, `12.6` or `auto`.
+def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Accelerator:
+    """What the flag of a kind asks for: `12`, `12.6` or `auto`, which is the kind without a version.
 
     Raises:
         ValueError: it is none of these, or the matrix knows no such major.
     """
-    if text == "auto":
-        return text
-    majors = ", ".join(str(major) for major in sorted(matrix.cuda_majors))
-    match = re.fullmatch(_CUDA, text)
-    if match is None:
+    if not kind.versioned or text == AUTO:
+        return Accelerator(kind.name)
+    try:
+        found = Accelerator.numbered(kind.name, text)
+    except ValueError:
         raise ValueError(
-            f"`{shown(text)}` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
-        )
-    if int(match["major"]) not in matrix.cuda_majors:
-        raise ValueError(f"unknown CUDA `{text}`; known are {majors}")
-    return text
+            f"`{shown(text)}` is no version of {kind.title}; give a major or major.minor such as"
+            f" {kind.example} or {kind.example}.6, or {AUTO}"
+        ) from None
+    if matrix.major_of(found) is None:
+        majors = ", ".join(map(str, matrix.majors(kind.name))) or "none"
+        raise ValueError(f"unknown {kind.title} `{text}`; known are {majors}")
+    return found
 
 
 def parse_installer(text: str) -> str:
@@ -198,33 +201,36 @@ def parse_glibc(text: str) -> Version:
 
 
 def parse_driver(text: str) -> DriverVersion:
-    """A version of NVIDIA's driver, as `535.183` or `580.65.06`, or a branch alone, as `580`.
+    """A version of the driver of some kind of accelerator, as `535.183`, `580` or `6.16.6`.
 
     Raises:
         ValueError: it is none.
     """
-    try:
-        return DriverVersion(text)
-    except ValueError:
-        raise ValueError(f"`{shown(text)}` is no driver version such as 535.183 or 580.65.06") from None
+    return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(text)))
 
 
-def parse_gpu(text: str) -> Version:
-    """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`.
+def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
+    """An architecture of some kind of accelerator, as `8.0`, `sm_80` or `gfx942`; or a GPU that the matrix knows.
 
     Raises:
         ValueError: it is none.
     """
-    match = re.fullmatch(_GPU, text)
-    if match is not None:
-        capability = Version(f"{match['major']}.{match['minor']}")
-        # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
-        if capability >= _OLDEST_GPU:
-            return capability
-    raise ValueError(
-        f"`{shown(text)}` is no compute capability such as 8.0 or sm_80;"
-        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
-    )
+    for row in matrix.accelerators.values():
+        for name, architecture in row.architectures.items():
+            if name.lower() == text.lower():
+                return architecture
+    return _of_some_kind(lambda kind: kind.parse_architecture(text))
+
+
+def _of_some_kind(parse: Callable[[Kind], str]) -> str:
+    """What the first kind makes of a text that takes it; which kind is asked for, another field says."""
+    said: list[ValueError] = []
+    for kind in accelerators.probed():
+        try:
+            return parse(kind)
+        except ValueError as error:
+            said.append(error)
+    raise said[0]
 
 
 def parse_torch_index(text: str) -> str:

@@ -17,11 +17,12 @@ from typing import NamedTuple, TypeVar
 
 from packaging.version import Version
 
-from kgen import parsers
+from kgen import accelerators, parsers
 from kgen.errors import SettingsError, UsageError
-from kgen.fields import FIELDS, Field, Shape
+from kgen.fields import ACCELERATORS, FIELDS, Field, Shape, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model import grammar
+from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
@@ -33,7 +34,6 @@ T = TypeVar("T")
 
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
-_ACCELERATOR = r".*-(?:cpu|cuda[0-9]*)"
 _JOINT = 2
 """Backends that it takes to make a joint environment."""
 
@@ -59,8 +59,8 @@ class Settings(NamedTuple):
         root: the project's folder, in which `locks` is.
         file: where the settings are; None if there are none.
         backends: the backends, in the order of the settings.
-        cuda: `12`, `12.6` or `auto`.
-        cpu: whether there is to be no CUDA; never true together with `cuda`.
+        accelerator: what is computed on; a kind without a version where kgen is to choose the best one; None where
+            nothing is said.
         python: the CPython minor, as `3.12`.
         platforms: conda's names of the platforms.
         keras: the range of Keras.
@@ -71,7 +71,7 @@ class Settings(NamedTuple):
         conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
         glibc: the oldest glibc that the environments must run on.
         driver: the driver of the target machines.
-        gpu: compute capabilities that must be served.
+        gpu: architectures of GPUs that must be served.
         require: constraints on what the matrix follows.
         exclude_newer: nothing published after this day is used.
         torch_index: where builds are that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv knows
@@ -89,8 +89,7 @@ class Settings(NamedTuple):
     root: Path
     file: Path | None = None
     backends: tuple[str, ...] | None = None
-    cuda: str | None = None
-    cpu: bool = False
+    accelerator: Accelerator | None = None
     python: str | None = None
     platforms: tuple[str, ...] | None = None
     keras: VersionRange = VersionRange()
@@ -101,7 +100,7 @@ class Settings(NamedTuple):
     conda: str = "full"
     glibc: Version | None = None
     driver: DriverVersion | None = None
-    gpu: tuple[Version, ...] = ()
+    gpu: tuple[str, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
     torch_index: str | None = None
@@ -246,16 +245,20 @@ class _Reader:
     def settings(self, table: Table, root: Path, file: Path) -> Settings:
         """What the table of the settings says; for what is wrong in it, the default stands in."""
         plain = {field.name: self._value(table, field) for field in FIELDS if field.key is not None}
+        asked = accelerators_in(plain)
+        for field in ACCELERATORS:
+            del plain[field.name]
+        for other in tuple(asked)[1:]:
+            table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
         settings = Settings(
             root=root,
             file=file,
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
             envs=table.parsed("envs", parse_envs) or ENVS,
+            accelerator=next(iter(asked.values()), None),
             **plain,  # type: ignore[arg-type]
         )
-        if settings.cuda is not None and settings.cpu:
-            table.fault("cpu", "contradicts `cuda`; keep one of the two")
         if file.name == KGEN_TOML and table.raw("tool") is not None:
             table.fault("tool", f"in {KGEN_TOML} the keys stand at the top, in no table `tool.kgen`")
         table.close()
@@ -362,7 +365,7 @@ def _name_problem(name: str, matrix: CompatibilityMatrix) -> str | None:
         return f"is longer than {grammar.LONGEST_NAME} characters"
     if any(name in {row.name, row.selected, row.short} for row in matrix.backends.values()):
         return "is that of a backend"
-    if re.fullmatch(_ACCELERATOR, name) is not None:
+    if re.fullmatch(f".*-{accelerators.pattern()}", name) is not None:
         return "ends like an accelerator, which kgen adds by itself"
     return None
 

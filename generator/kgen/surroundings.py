@@ -17,9 +17,6 @@ from kgen import files, host, process, shells
 from kgen.errors import KgenError
 
 _LIBRARY = r"(?P<stem>lib[A-Za-z0-9_+]+)\.so(?:\.(?P<version>[0-9.]+))?"
-_NVIDIA = "0x10de"
-"""NVIDIA's number among the makers of PCI devices."""
-
 _DISPLAY = "0x03"
 """The class of PCI devices that show something, GPUs without a display among them."""
 
@@ -68,7 +65,7 @@ class Surroundings(NamedTuple):
         libraries: what LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer, in the loader's order.
         keras: Keras's own settings; None if there are none.
         container: the kind of container that this process is in, as `docker`; None if in none.
-        gpu_hardware: whether the PCI bus has a GPU of NVIDIA's; None where there is no telling.
+        gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None where there is no telling.
         distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
     """
@@ -77,7 +74,7 @@ class Surroundings(NamedTuple):
     libraries: tuple[Library, ...]
     keras: KerasSettings | None
     container: str | None
-    gpu_hardware: bool | None
+    gpu_vendors: frozenset[str] | None
     distribution: tuple[str, ...]
     set_in: Mapping[str, tuple[str, ...]]
 
@@ -94,7 +91,7 @@ def gather(interesting: Sequence[str]) -> Surroundings:
         libraries=tuple(_libraries(variables)),
         keras=_keras(variables),
         container=_container(variables),
-        gpu_hardware=_gpu_hardware(Path("/sys/bus/pci/devices")),
+        gpu_vendors=_gpu_vendors(Path("/sys/bus/pci/devices")),
         distribution=_distribution(Path("/etc/os-release")),
         set_in=_mentions(interesting),
     )
@@ -193,12 +190,13 @@ def _container(variables: Mapping[str, str]) -> str | None:
     return "kubernetes" if "KUBERNETES_SERVICE_HOST" in variables else None
 
 
-def _gpu_hardware(devices: Path) -> bool | None:
+def _gpu_vendors(devices: Path) -> frozenset[str] | None:
     try:
         found = list(devices.iterdir())
     except OSError:
         return None
-    return any(_reads(path / "vendor") == _NVIDIA and _reads(path / "class").startswith(_DISPLAY) for path in found)
+    shown = [path for path in found if _reads(path / "class").startswith(_DISPLAY)]
+    return frozenset(_reads(path / "vendor").removeprefix("0x") for path in shown)
 
 
 def _reads(path: Path) -> str:

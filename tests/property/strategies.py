@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import tomlkit
 from hypothesis import strategies as st
+from tests.matrices import cuda_table
 
 T = TypeVar("T")
 Mixed = Callable[[Sequence[str]], str]
@@ -156,7 +158,7 @@ def files(model: Model, shuffle: random.Random | None = None) -> dict[str, str]:
     found["backends.toml"] = mixed([_backend(name, wanted) for name, wanted in model.keras.items()])
     found |= {f"libraries/{library.name}.toml": _library(library, mixed) for library in model.libraries}
     found["cudnn.toml"] = mixed([_cudnn(row) for row in model.cudnn])
-    found["cuda.toml"] = mixed([_major(major) for major in MAJOR_DRIVERS])
+    found["accelerators.toml"] = tomlkit.dumps(cuda_table([])) + mixed([_major(major) for major in MAJOR_DRIVERS])
     found["toolkits.toml"] = mixed([_toolkit(version) for version in TOOLKIT_DRIVERS])
     found["python.toml"] = mixed(
         [f'[[python]]\nversion = "{python}"\nreleased = 2022-01-01\n{_CHECKED}' for python in PYTHONS]
@@ -231,7 +233,9 @@ def _cudnn(row: CudnnRow) -> str:
 
 def _major(major: int) -> str:
     first, end = MAJOR_GPUS[major]
-    return f'[[major]]\nversion = "{major}"\ndriver = "{MAJOR_DRIVERS[major]}"\ngpu = ">={first},<{end}"\n{_CHECKED}'
+    return (
+        f'[[cuda.major]]\nversion = "{major}"\ndriver = "{MAJOR_DRIVERS[major]}"\ngpu = ">={first},<{end}"\n{_CHECKED}'
+    )
 
 
 def _toolkit(version: str) -> str:

@@ -14,7 +14,7 @@ from kgen import fields, resources
 from kgen.actions import plan
 from kgen.cli import main
 from kgen.cli.request import flags_from
-from kgen.fields import FIELDS, Scope, Shape
+from kgen.fields import ACCELERATORS, FIELDS, Scope, Shape, accelerator_words
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
@@ -27,7 +27,17 @@ MATRIX = load(resources.folder("matrix"))
 BACKENDS = ("tensorflow", "jax", "torch")
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests run beside it
 
-accelerators = st.sampled_from([CPU, *map(Accelerator, (11, 12, 13)), Accelerator(12, 6), Accelerator(13, 0)])
+accelerators = st.sampled_from(
+    [
+        CPU,
+        *(Accelerator("cuda", (major,)) for major in (11, 12, 13)),
+        Accelerator("cuda", (12, 6)),
+        Accelerator("cuda", (13, 0)),
+        Accelerator("rocm", (7,)),
+    ]
+)
+DRIVERS = {"cuda": "535.183.01", "rocm": "6.16.6"}
+ARCHITECTURES = {"cuda": ["8.0", "9.0"], "rocm": ["gfx90a", "gfx942"]}
 requirements = st.lists(
     st.sampled_from(["torch==2.6.0", "jax>=0.4,<1", "numpy<3", "keras>=3.5"]), unique=True, max_size=3
 ).map(lambda texts: tuple(map(parse_requirement, sorted(texts))))
@@ -51,8 +61,10 @@ def requests(draw: st.DrawFn) -> EnvironmentRequest:
         python=draw(st.sampled_from(["3.11", "3.12"])),
         platform=draw(st.sampled_from(["linux-64", "linux-aarch64"])),
         glibc=draw(st.none() | st.sampled_from([Version("2.17"), Version("2.28")])),
-        driver=None if accelerator == CPU else draw(st.none() | st.builds(DriverVersion, st.just("535.183.01"))),
-        gpus=() if accelerator == CPU else tuple(draw(st.sets(st.sampled_from([Version("8.0"), Version("9.0")])))),
+        driver=None
+        if accelerator == CPU
+        else draw(st.none() | st.builds(DriverVersion, st.just(DRIVERS[accelerator.kind]))),
+        gpus=() if accelerator == CPU else tuple(draw(st.sets(st.sampled_from(ARCHITECTURES[accelerator.kind])))),
         keras=draw(st.sampled_from([VersionRange(), VersionRange(">=3.10"), VersionRange("<4,>=3.5")])),
         requirements=draw(requirements),
         dependencies=draw(dependencies),
@@ -103,18 +115,19 @@ def test_what_differs_is_named_by_its_key(one: EnvironmentRequest, other: Enviro
 @pytest.mark.parametrize("field", [field for field in FIELDS if field.example], ids=lambda field: field.name)
 def test_the_example_of_a_field_is_one(field: fields.Field, matrix: CompatibilityMatrix) -> None:
     value = field.from_flag([field.example] if field.shape is Shape.MANY else field.example, matrix)
-    words = list(field.typed(value))
+    words = list(accelerator_words(value) if isinstance(value, Accelerator) else field.typed(value))
     assert words in ([], [field.flag], [field.flag, field.example])
     assert words or value == field.initial
 
 
 def test_every_field_is_an_attribute_of_the_settings() -> None:
-    assert {field.name for field in FIELDS} <= set(Settings._fields)
-    for field in FIELDS:
+    own = [field for field in FIELDS if field not in ACCELERATORS]
+    assert {field.name for field in own} <= set(Settings._fields)
+    for field in own:
         if field.key is not None and field.name in Settings._field_defaults:
             assert Settings._field_defaults[field.name] == field.initial, field.name
-    beside = {"root", "file", "backend_dependencies", "environments", "envs"}
-    assert set(Settings._fields) - {field.name for field in FIELDS} == beside
+    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs"}
+    assert set(Settings._fields) - {field.name for field in own} == beside
 
 
 def test_what_shapes_a_lock_is_an_attribute_of_the_request() -> None:

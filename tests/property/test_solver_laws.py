@@ -33,7 +33,7 @@ from kgen.explain import report
 from kgen.explain.commands import flags_of
 from kgen.explain.facts import cause_data
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import REQUEST, TermKind
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
@@ -60,16 +60,21 @@ def matrix_of(model: Model, shuffle: random.Random | None = None) -> Compatibili
     return CompatibilityMatrix(files(model, shuffle))
 
 
+def accelerator_of(ask: Ask) -> Accelerator:
+    version = tuple(part for part in (ask.cuda, ask.minor) if part is not None)
+    return CPU if ask.cuda is None else Accelerator("cuda", version)
+
+
 def request_of(ask: Ask) -> EnvironmentRequest:
     return EnvironmentRequest(
         name="joint",
         backends=ask.backends,
-        accelerator=Accelerator(cuda=ask.cuda, minor=ask.minor),
+        accelerator=accelerator_of(ask),
         python=ask.python,
         platform=ask.platform,
         glibc=Version(ask.glibc) if ask.glibc and ask.platform.startswith("linux") else None,
         driver=DriverVersion(ask.driver) if ask.driver else None,
-        gpus=tuple(map(Version, ask.gpus)),
+        gpus=ask.gpus,
         keras=VersionRange(str(ask.keras or "")),
         requirements=tuple(Requirement(str(need)) for need in ask.requirements),
         cutoff=datetime.date.fromisoformat(ask.cutoff) if ask.cutoff else None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from packaging.version import Version
 
-from kgen import fields, files, freshness, host, lockfiles, project, settings
+from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings
+from kgen.accelerators import title
 from kgen.actions import plan
 from kgen.actions.pythons import required
 from kgen.emitters import hooks
@@ -116,9 +117,11 @@ class _Check:
     def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
         """What the settings ask for; None where they leave it open."""
         accelerated = any(self.matrix.backends[backend].accelerated for backend in joint.backends)
-        if self.settings.cpu or not accelerated:
+        asked = self.settings.accelerator
+        if asked == CPU or not accelerated:
             return CPU
-        return None if self.settings.cuda in {None, "auto"} else Accelerator.parse(str(self.settings.cuda))
+        # without a version it is left open, for kinds that have versions
+        return None if asked is None or (accelerators.kind(asked.kind).versioned and not asked.version) else asked
 
     def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
         """What the settings ask for and nobody has locked."""
@@ -262,7 +265,8 @@ class _Check:
         accelerator = self._accelerator(joint)
         if accelerator is None or accelerator.name != lock.accelerator:
             if accelerator is not None:
-                what = f"is for {made_for.accelerator}, as a flag asked for; the settings ask for {accelerator}"
+                asked = title(accelerator)
+                what = f"is for {title(made_for.accelerator)}, as a flag asked for; the settings ask for {asked}"
                 fix += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
                 astray.append(("note", "not-asked", what, None))
             accelerator = made_for.accelerator
@@ -363,8 +367,8 @@ def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, nam
     release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
     if release is None:
         return "the matrix knows no wheel of it"
-    accelerator = Accelerator.parse(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
+    accelerator = accelerators.named(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
     # a build with a label is on an index of its framework's own, which is not where the wheels are from
     if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
-        return f"there is no wheel of it for {accelerator} and Python {lock.python} on {lock.platform}"
+        return f"there is no wheel of it for {title(accelerator)} and Python {lock.python} on {lock.platform}"
     return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

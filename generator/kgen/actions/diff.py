@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import condafiles, gittool, lockfiles
+from kgen import accelerators, condafiles, gittool, lockfiles
 from kgen.condafiles import CondaFile
 from kgen.errors import UsageError
 from kgen.model.grammar import shown
@@ -219,5 +219,6 @@ def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change
 def _whole(lock: Lockfile | None) -> Mapping[str, str]:
     if lock is None:
         return {}
-    found = {"CUDA": lock.cuda, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
+    runtime = {accelerators.kind(lock.computes_on.kind).title: lock.runtime}
+    found = {**runtime, "cuDNN": lock.cudnn, "driver": lock.driver, "Python": lock.python}
     return {name: value for name, value in found.items() if value is not None}

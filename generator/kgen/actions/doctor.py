@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import condafiles, findings, host, lockfiles, surroundings, uvtool
+from kgen import accelerators, condafiles, findings, host, lockfiles, surroundings, uvtool
 from kgen.actions import sync
 from kgen.errors import KgenError, UsageError
 from kgen.findings import ExaminedEnvironment, Finding
@@ -15,7 +15,6 @@ from kgen.formats.environment import Source
 from kgen.host import Host
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.selection import require_known
-from kgen.model.accelerator import Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.validation import pins
 
@@ -117,10 +116,10 @@ def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
     """A conda lock with what kgen's own solver knows: the frameworks by their names, and the driver."""
     names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
     versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
-    major = matrix.cuda_majors.get(Accelerator.parse(lock.accelerator.removeprefix("cuda")).cuda or 0)
+    major = matrix.major_of(accelerators.named(lock.accelerator))
     return lock._replace(
         packages={name: version for name, version in versions.items() if version is not None},
-        driver=None if major is None else str(major.driver),
+        driver=None if major is None or major.driver is None else str(major.driver),
     )
 
 

@@ -101,7 +101,7 @@ def _workflow(export: Export) -> str:
         for platform, path in lockfiles.choose(export.settings.root, str(name)).platforms.items():
             if platform == _RUNNERS:
                 lock = lockfiles.read(path)
-                jobs.append(recipes.Job(lock.environment, lock.python, lock.cuda is not None))
+                jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated))
     if not jobs:
         raise UsageError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
     return recipes.render_workflow(jobs)

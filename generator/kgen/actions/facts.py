@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
+from kgen import accelerators
 from kgen.errors import UsageError
 from kgen.explain.facts import gpus_text, pythons_text
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -22,12 +24,18 @@ def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str,
 
     Args:
         matrix: the facts.
-        name: a framework, or `cuda`, `cudnn`, `generations`; None for all frameworks and generations.
+        name: a framework, a kind of accelerator such as `cuda`, `cudnn` or `generations`; None for all frameworks and
+            generations.
 
     Raises:
         UsageError: the matrix does not have it.
     """
-    known = [*matrix.framework_names, *_SUBJECTS]
+    subjects: Mapping[str, Callable[[CompatibilityMatrix], Facts]] = {
+        **{kind: functools.partial(_accelerator, kind=kind) for kind, row in matrix.accelerators.items() if row.majors},
+        "cudnn": _cudnn,
+        "generations": _generations,
+    }
+    known = [*matrix.framework_names, *subjects]
     if name is not None and name not in known:
         near = nearest(name, known)
         raise UsageError(
@@ -35,7 +43,7 @@ def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str,
             hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
         )
     names = [name] if name else ["generations", *matrix.framework_names]
-    return {one: _SUBJECTS[one](matrix) if one in _SUBJECTS else _framework(matrix, one) for one in names}
+    return {one: subjects[one](matrix) if one in subjects else _framework(matrix, one) for one in names}
 
 
 def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
@@ -57,13 +65,13 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
     return {
         "version": str(release.version),
         "released": release.released.isoformat(),
-        "cuda": build.cuda or ("cpu" if build.local is None else f"+{build.local}"),
+        **_built_for(build),
         "cudnn": roles.get("cudnn", ""),
         "nccl": roles.get("nccl", ""),
         "numpy": roles.get("numpy", ""),
         "python": pythons_text(pythons_of(build)),
         "glibc": {name: None if glibc is None else str(glibc) for name, glibc in build.platforms.items()},
-        "gpus": gpus_text(served_gpus(build)) if build.cuda else "",
+        "gpus": gpus_text(served_gpus(build)) if build.accelerated else "",
         "yanked": release.yanked,
         "known-bad": release.known_bad or build.known_bad,
         "install": list(build.install),
@@ -72,6 +80,13 @@ def _build_row(matrix: CompatibilityMatrix, release: Release, build: Build) -> d
         "source": build.provenance.source,
         "checked": build.provenance.checked.isoformat(),
     }
+
+
+def _built_for(build: Build) -> dict[str, object]:
+    """What a build is for: the version under its kind, `cpu` or the label of a CPU build under the first kind."""
+    if build.accelerated:
+        return {build.accelerator.kind: build.accelerator.number}
+    return {accelerators.probed()[0].name: "cpu" if build.local is None else f"+{build.local}"}
 
 
 def _generations(matrix: CompatibilityMatrix) -> Facts:
@@ -95,48 +110,40 @@ def _generations(matrix: CompatibilityMatrix) -> Facts:
     ]
 
 
-def _cuda(matrix: CompatibilityMatrix) -> Facts:
+def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
     majors: Facts = [
         {
-            "cuda": str(row.major),
-            "driver": f">={row.driver}",
-            "gpus": spell(row.gpus),
+            kind: row.accelerator.number,
+            "driver": "" if row.driver is None else f">={row.driver}",
+            "gpus": str(row.architectures),
             "what": "minor-version compatibility",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }
-        for row in matrix.cuda_majors.values()
+        for row in matrix.majors(kind).values()
     ]
     return majors + [
         {
-            "cuda": str(row.version),
+            kind: str(row.version),
             "driver": "" if row.driver is None else f">={row.driver}",
             "gpus": "",
             "what": "toolkit and its PTX",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }
-        for row in reversed(matrix.toolkits)
+        for row in reversed(matrix.toolkits_of(kind))
     ]
 
 
 def _cudnn(matrix: CompatibilityMatrix) -> Facts:
     return [
         {
-            "cuda": str(row.cuda),
+            row.accelerator.kind: row.accelerator.number,
             "cudnn": spell(row.cudnn),
-            "gpus": spell(row.gpus),
+            "gpus": str(row.gpus),
             "driver": f">={row.driver}",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }
         for row in matrix.cudnn
     ]
-
-
-_SUBJECTS: Mapping[str, Callable[[CompatibilityMatrix], Facts]] = {
-    "cuda": _cuda,
-    "cudnn": _cudnn,
-    "generations": _generations,
-}
-"""What there is a table of beside frameworks."""

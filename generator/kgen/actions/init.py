@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
-from packaging.version import Version
 
-from kgen import files
+from kgen import accelerators, files
 from kgen.actions.plan import request_for
 from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
@@ -25,22 +24,23 @@ from kgen.matrix.records import Backend
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
-from kgen.parsers import parse_backend, parse_cuda, parse_python
+from kgen.parsers import parse_backend, parse_python
 from kgen.project import KGEN_TOML, PYPROJECT, locate
 from kgen.settings import JointEnvironment, Settings
-from kgen.solver.accelerator import newest_cuda, solvable
+from kgen.solver.accelerator import newest_version, solvable
 from kgen.solver.python import best_python
 from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
+_COMPUTED_ON = "What is computed on."
 _WIDTH = 88
 
 
 class Machine(NamedTuple):
-    """The machine that the settings are for: its driver and the compute capabilities of its GPUs, where known."""
+    """The machine that the settings are for: its driver and the architectures of its GPUs, where known."""
 
     driver: DriverVersion | None = None
-    gpus: tuple[Version, ...] = ()
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,7 @@ def write_settings(
     host: Host,
     matrix: CompatibilityMatrix,
     *,
-    cuda: str | None = None,
-    cpu: bool = False,
+    accelerator: Accelerator | None = None,
     backends: Sequence[str] = (),
     python: str | None = None,
     nix: bool = False,
@@ -87,8 +86,8 @@ def write_settings(
         root: the project's folder.
         host: what this machine has.
         matrix: what fits together.
-        cuda: the CUDA to ask for; None to choose the newest that this machine and the backends can use.
-        cpu: whether to ask for the CPU, whatever there is.
+        accelerator: what to ask for, a kind without a version for the best at any time; None to choose the newest
+            that this machine and the backends can use.
         backends: the backends; none for those that the matrix has as the default.
         python: the CPython minor; None for what the project says by itself, if it does.
         nix: whether Nix is installed here, so that its setting is worth a line.
@@ -104,7 +103,7 @@ def write_settings(
     there = locate(root)
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
-    chooser = _Chooser(root, host, matrix, cuda=cuda, cpu=cpu, backends=backends, python=python)
+    chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
     entries = [*chooser.entries(), *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
@@ -151,8 +150,7 @@ class _Chooser:
         host: Host,
         matrix: CompatibilityMatrix,
         *,
-        cuda: str | None,
-        cpu: bool,
+        accelerator: Accelerator | None,
         backends: Sequence[str],
         python: str | None,
     ) -> None:
@@ -162,23 +160,18 @@ class _Chooser:
             SettingsError: a file of the project cannot be read.
             UsageError: an argument is wrong.
         """
-        if cuda is not None and cpu:
-            raise UsageError("--cuda and --cpu contradict each other", hints=["give one of the two"])
         try:
             names = [parse_backend(name, matrix) for name in dict.fromkeys(backends)]
         except ValueError as error:
             raise UsageError(str(error), hints=["kgen init jax torch"]) from None
-        try:
-            self._cuda = None if cuda is None else parse_cuda(cuda, matrix)
-        except ValueError as error:
-            raise UsageError(f"--cuda: {error}", hints=["kgen init --cuda 12"]) from None
         try:
             self._python = None if python is None else parse_python(python, matrix)
         except ValueError as error:
             raise UsageError(f"--python: {error}", hints=["kgen init --python 3.12"]) from None
         self._host = host
         self._matrix = matrix
-        self._cpu = cpu
+        self._asked = accelerator
+        self._kind = accelerators.kind(host.best)
         self._left_out: list[str] = []
         self._named = bool(names)
         self._backends = [
@@ -195,7 +188,7 @@ class _Chooser:
 
     def entries(self) -> Iterator[_Entry]:
         """The settings, in the order of the documentation."""
-        accelerator, major = self._accelerator()
+        entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
         comment += "They were named to kgen init." if self._named else known
@@ -206,8 +199,8 @@ class _Chooser:
             _array([backend.name for backend in self._backends]),
             comment,
         )
-        yield accelerator
-        yield from self._python_entries(major)
+        yield entry
+        yield from self._python_entries(accelerator)
         yield _Entry(
             "platforms",
             _array([self._platform]),
@@ -222,75 +215,79 @@ class _Chooser:
         except FileNotFoundError:
             return None
 
-    def _accelerator(self) -> tuple[_Entry, int | None]:
-        """The entry, and the CUDA major that it means; None for the CPU."""
-        what = "What is computed on."
-        if self._cuda is not None:
-            entry = _Entry("cuda", f'"{self._cuda}"', f"{what} This CUDA was asked of kgen init.")
-            return entry, None if self._cuda == "auto" else int(self._cuda.partition(".")[0])
-        if self._cpu:
-            return _Entry("cpu", "true", f"{what} The CPU was asked of kgen init."), None
-        major, reason = self._best()
-        if major is None:
-            return _Entry("cpu", "true", f"{what} {reason}"), None
-        return _Entry("cuda", f'"{major}"', f"{what} {reason}"), major
+    def _accelerator(self) -> tuple[_Entry, Accelerator]:
+        """The entry, and the accelerator that it means; the CPU where that is left to later."""
+        asked = self._asked
+        if asked is not None:
+            kind = accelerators.kind(asked.kind)
+            value = f'"{asked.number or accelerators.AUTO}"' if kind.versioned else "true"
+            what = "The CPU" if asked == CPU else f"This {kind.title}"
+            return _Entry(asked.kind, value, f"{_COMPUTED_ON} {what} was asked of kgen init."), (
+                asked if asked.version else CPU
+            )
+        found, reason = self._best()
+        if found is None:
+            return _Entry("cpu", "true", f"{_COMPUTED_ON} {reason}"), CPU
+        return _Entry(found.kind, f'"{found.number}"', f"{_COMPUTED_ON} {reason}"), found
 
-    def _best(self) -> tuple[int | None, str]:
-        """The CUDA major that `--cuda auto` takes on this machine, if there is one; and why it is that."""
+    def _best(self) -> tuple[Accelerator | None, str]:
+        """What `auto` takes on this machine, if there is any; and why it is that."""
+        kind, here = self._kind, self._host.of(self._kind.name)
         if not any(backend.accelerated for backend in self._backends):
             return None, "None of these backends computes on a GPU."
-        if not self._host.gpus:
-            note = f" ({self._host.note})" if self._host.note else ""
+        if not here.gpus:
+            note = f" ({here.note})" if here.note else ""
             elsewhere = self._newest(self._backends, Machine())
-            instead = f'; for one elsewhere, use cuda="{elsewhere}" instead' if elsewhere is not None else ""
-            return None, f"No NVIDIA GPU was found here{note}{instead}."
-        here = Machine(self._host.driver, tuple(dict.fromkeys(gpu.capability for gpu in self._host.gpus)))
-        gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.capability})" for gpu in self._host.gpus))
-        machine = f"driver {self._host.driver or 'of unknown version'} and {gpus}"
-        alone = {backend.name: self._newest([backend], here) for backend in self._backends if backend.accelerated}
-        found = [major for major in alone.values() if major is not None]
+            instead = f'; for one elsewhere, use {kind.name}="{elsewhere.number}" instead' if elsewhere else ""
+            return None, f"No {kind.maker} GPU was found here{note}{instead}."
+        target = Machine(here.driver, here.architectures)
+        gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus))
+        machine = f"driver {here.driver or 'of unknown version'} and {gpus}"
+        alone = {backend.name: self._newest([backend], target) for backend in self._backends if backend.accelerated}
+        found = [one for one in alone.values() if one is not None]
         if not found:
-            if usable_majors(self._matrix, here.driver, here.gpus):
+            if usable_majors(self._matrix, kind.name, target.driver, target.gpus):
                 reason = f"On {self._platform} the matrix has no build of these backends"
-                return None, f"{reason} for a CUDA that {machine} can use."
-            return None, f"There is no CUDA that {machine} can use; `kgen doctor` says what would help."
-        shared = self._newest(self._backends, here)
+                return None, f"{reason} for a {kind.title} that {machine} can use."
+            return None, f"There is no {kind.title} that {machine} can use; `kgen doctor` says what would help."
+        shared = self._newest(self._backends, target)
         if shared is None and not self._named:
-            shared = self._leave_out(here)
+            shared = self._leave_out(target)
         if shared is None:
-            return None, f"No CUDA that {machine} can use serves all of these backends."
-        reason = f"The newest CUDA that {machine} can use"
-        without = [name for name, major in alone.items() if major is not None and major < max(found)]
-        if shared < max(found):
-            reason += f", and that all backends have builds for: for {max(found)}, {', '.join(without)} has none"
+            return None, f"No {kind.title} that {machine} can use serves all of these backends."
+        reason = f"The newest {kind.title} that {machine} can use"
+        best = max(found)
+        without = [name for name, one in alone.items() if one is not None and one < best]
+        if shared < best:
+            reason += f", and that all backends have builds for: for {best.number}, {', '.join(without)} has none"
         return shared, f"{reason}."
 
-    def _leave_out(self, machine: Machine) -> int | None:
-        """The newest CUDA that most of the backends can have on a machine; the others are left out."""
-        majors = sorted(self._matrix.cuda_majors, reverse=True)
+    def _leave_out(self, machine: Machine) -> Accelerator:
+        """The newest version that most of the backends can have on a machine; the others are left out."""
+        majors = [row.accelerator for row in self._matrix.majors(self._kind.name).values()]
         serving = {
             major: [
                 backend for backend in self._backends if not backend.accelerated or self._runs(backend, major, machine)
             ]
             for major in majors
         }
-        major = max(majors, key=lambda one: (len(serving[one]), one))
-        self._left_out = [backend.name for backend in self._backends if backend not in serving[major]]
-        self._backends = serving[major]
-        return major
+        chosen = max(majors, key=lambda one: (len(serving[one]), one))
+        self._left_out = [backend.name for backend in self._backends if backend not in serving[chosen]]
+        self._backends = serving[chosen]
+        return chosen
 
-    def _runs(self, backend: Backend, major: int, machine: Machine) -> bool:
-        requests = [self._request(backend, Accelerator(cuda=major), machine)]
+    def _runs(self, backend: Backend, accelerator: Accelerator, machine: Machine) -> bool:
+        requests = [self._request(backend, accelerator, machine)]
         return solvable(self._matrix, requests, self._given_python)
 
-    def _newest(self, backends: Sequence[Backend], machine: Machine) -> int | None:
-        """The CUDA major that `--cuda auto` takes for these backends on a machine."""
-        found = newest_cuda(
+    def _newest(self, backends: Sequence[Backend], machine: Machine) -> Accelerator | None:
+        """What `auto` takes for these backends on a machine."""
+        return newest_version(
             self._matrix,
+            self._kind.name,
             lambda accelerator: [self._request(backend, accelerator, machine) for backend in backends],
             self._given_python,
         )
-        return None if found is None else found.cuda
 
     @property
     def _given_python(self) -> str | None:
@@ -301,7 +298,7 @@ class _Chooser:
         alone = JointEnvironment(name=backend.name, backends=(backend.name,))
         return request_for(alone, asked, accelerator, self._platform, self._matrix)
 
-    def _python_entries(self, major: int | None) -> Iterator[_Entry]:
+    def _python_entries(self, accelerator: Accelerator) -> Iterator[_Entry]:
         what = "The Python of the environments."
         if self._python is not None:
             yield _Entry("python", f'"{self._python}"', f"{what} This one was asked of kgen init.")
@@ -310,7 +307,6 @@ class _Chooser:
         if self._version_file is not None or allowed is None:
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return
-        accelerator = CPU if major is None else Accelerator(cuda=major)
         requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
         chosen = best_python(self._matrix, requests, allowed.minors) if allowed.minors else None
         if chosen is not None and solvable(self._matrix, requests, chosen):

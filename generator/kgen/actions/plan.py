@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kgen import host, parsers
+from kgen import accelerators, host, parsers
 from kgen import settings as settings_module
+from kgen.accelerators import Kind
 from kgen.actions.pythons import RequiresPython, required
 from kgen.errors import UsageError
-from kgen.fields import BY_NAME, Raw, Scope
+from kgen.fields import ACCELERATORS, BY_NAME, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
@@ -20,8 +21,6 @@ from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings
 from kgen.tables import nearest
-
-_AUTO = "auto"
 
 
 class Plan(NamedTuple):
@@ -144,15 +143,29 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) 
         UsageError: a flag is wrong, or flags contradict each other.
     """
     given = {name: raw for name, raw in asked.flags.items() if raw is not None and raw != []}
-    if "cuda" in given and "cpu" in given:
-        raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
-    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}
-    if "cuda" in given or "cpu" in given:  # one of them replaces whatever the settings have of both
-        changes = {"cuda": None, "cpu": False, **changes}
+    accelerator = accelerator_of(given, matrix)
+    kinds = {field.name for field in ACCELERATORS}
+    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items() if name not in kinds}
+    if accelerator is not None:
+        changes["accelerator"] = accelerator
     merged = settings._replace(**changes)  # type: ignore[arg-type]
     if asked.as_of is not None:
         merged = _as_of(merged, asked.as_of, asked.flags, matrix)
     return settings_module.settled(merged, matrix, strict=False)
+
+
+def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Accelerator | None:
+    """What the flags say that is computed on; None where they say nothing.
+
+    Raises:
+        UsageError: a flag is wrong, or they contradict each other.
+    """
+    given = {field.name: flags.get(field.name) for field in ACCELERATORS}
+    asked = [f"`{field.flag}`" for field in ACCELERATORS if given[field.name] not in (None, False)]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} contradict each other", hints=["give one of them"])
+    values = {name: None if raw is None else BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}
+    return next(iter(accelerators_in(values).values()), None)
 
 
 def _as_of(settings: Settings, text: str, flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Settings:
@@ -243,15 +256,17 @@ def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[
 
 
 def _platforms(settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix) -> tuple[str, ...]:
-    """The platforms of the settings; else this machine's, unless it is one that CUDA does not run on."""
+    """The platforms of the settings; else this machine's, unless it is one that the accelerator does not run on."""
     if settings.platforms:
         return settings.platforms
     here = host.subdir()
     first = next(iter(matrix.platforms))
     if here is None or here not in matrix.platforms:
         return (first,)
-    runs_cuda = matrix.platforms[here].glibc is not None
-    return (here,) if accelerator == CPU or runs_cuda else (first,)
+    row = matrix.accelerators.get(accelerator.kind)
+    if accelerator == CPU or row is None or here in row.platforms:
+        return (here,)
+    return row.platforms[:1] or (first,)
 
 
 def request_for(
@@ -325,41 +340,68 @@ def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatr
 def _accelerator(
     settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
 ) -> Accelerator:
-    if settings.cuda is None:
-        if not settings.cpu:
-            notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
+    asked = settings.accelerator
+    if asked is None:
+        notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
         return CPU
-    if settings.cuda == _AUTO:
-        return _auto(settings, environments, matrix, notes)
-    return Accelerator.parse(settings.cuda)
+    kind = accelerators.kind(asked.kind)
+    if asked != CPU:
+        _require_vocabulary(settings, kind)
+    return _auto(settings, environments, matrix, notes, kind) if kind.versioned and not asked.version else asked
+
+
+def _require_vocabulary(settings: Settings, kind: Kind) -> None:
+    """See that the driver and the GPUs are of the accelerator that is asked for.
+
+    Raises:
+        UsageError: one is of another.
+    """
+    for flag, texts, parse in (
+        ("--driver", (settings.driver,) if settings.driver is not None else (), kind.parse_driver),
+        ("--gpu", settings.gpu, kind.parse_architecture),
+    ):
+        for text in map(str, texts):
+            try:
+                parse(text)
+            except ValueError as error:
+                example = kind.driver_example if flag == "--driver" else kind.architecture_example
+                raise UsageError(
+                    f"{flag}: {kind.title} is asked for, and {error}", hints=[f"give one such as `{flag} {example}`"]
+                ) from None
 
 
 def _auto(
-    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    notes: list[str],
+    kind: Kind,
 ) -> Accelerator:
-    """The newest CUDA that every backend can have on the driver and GPUs that are named, or else on this machine's."""
-    driver, gpus = settings.driver, settings.gpu
+    """The newest version that every backend can have on the driver and GPUs that are named, or on this machine's."""
+    driver, gpus, flag = settings.driver, settings.gpu, f"--{kind.name}"
     if driver is None and not gpus:
-        machine = host.inspect()
-        driver = machine.driver
-        gpus = tuple(dict.fromkeys(gpu.capability for gpu in machine.gpus))
-        if driver is None:
+        machine = kind.probe()
+        driver, gpus = machine.driver, machine.architectures
+        if not machine.found:
+            example = f"{flag} auto --driver {kind.driver_example} --gpu {kind.architecture_example}"
             raise UsageError(
-                "`--cuda auto`: no NVIDIA driver was found on this machine"
+                f"`{flag} auto`: no {kind.maker} driver was found on this machine"
                 + (f" ({machine.note})" if machine.note else ""),
                 hints=[
-                    "name the machine that it is for: --cuda auto --driver 535.183 --gpu 8.0",
-                    "or choose: --cuda 12, or --cpu",
+                    f"name the machine that it is for: {example}",
+                    f"or choose: {flag} {kind.example}, or --cpu",
                 ],
             )
-    accelerator = newest_accelerator(settings._replace(driver=driver, gpu=gpus), environments, matrix)
+    accelerator = newest_accelerator(settings._replace(driver=driver, gpu=gpus), environments, matrix, kind.name)
     if accelerator is not None:
-        notes.append(f"--cuda auto is {accelerator}, the newest that every backend asked for can have here")
+        chosen = accelerators.title(accelerator)
+        notes.append(f"{flag} auto is {chosen}, the newest that every backend asked for can have here")
         return accelerator
-    newest = max(matrix.cuda_majors)
+    majors = matrix.majors(kind.name)
+    hints = [f"`kgen solve {flag} {max(majors)}` says what stands in the way"] if majors else []
     raise UsageError(
-        "`--cuda auto`: no CUDA major serves every backend on this driver and these GPUs",
-        hints=[f"`kgen solve --cuda {newest}` says what stands in the way", "or ask for fewer backends"],
+        f"`{flag} auto`: no {kind.title} major serves every backend on this driver and these GPUs",
+        hints=[*hints, "or ask for fewer backends"],
     )
 
 
@@ -367,17 +409,19 @@ def newest_accelerator(
     settings: Settings,
     environments: Sequence[JointEnvironment],
     matrix: CompatibilityMatrix,
+    kind: str,
     python: str | None = None,
 ) -> Accelerator | None:
-    """The newest CUDA that every environment can have on the driver and GPUs of the settings; None if there is none.
+    """The newest version of a kind that every environment can have on the driver and GPUs of the settings, if any.
 
     Args:
         settings: what is asked for; their accelerator does not matter.
         environments: the environments.
         matrix: the facts.
+        kind: the kind of accelerator.
         python: the CPython minor where the settings name none; None to choose the best one.
     """
-    from kgen.solver.accelerator import newest_cuda  # noqa: PLC0415 - a question that names its CUDA needs none of it
+    from kgen.solver.accelerator import newest_version  # noqa: PLC0415 - a question that names its version needs none of it
 
     def requests_for(accelerator: Accelerator) -> list[EnvironmentRequest]:
         return [
@@ -386,4 +430,4 @@ def newest_accelerator(
             for platform in _platforms(settings, accelerator, matrix)
         ]
 
-    return newest_cuda(matrix, requests_for, settings.python or python)
+    return newest_version(matrix, kind, requests_for, settings.python or python)

@@ -32,7 +32,7 @@ def pictures(
     Raises:
         UsageError: a major or the platform is not in the matrix.
     """
-    return tuple(picture(matrix, major, platform) for major in _majors(matrix, cudas))
+    return tuple(picture(matrix, one, platform) for one in _plotted(matrix, cudas))
 
 
 def require_drawing(target: Path, cudas: Sequence[str]) -> None:
@@ -54,8 +54,8 @@ def drawing(target: Path, found: Sequence[Overlap]) -> str:
     return plot.render_svg(found[0]) if target.suffix == ".svg" else plot.render_page(found)
 
 
-def picture(matrix: CompatibilityMatrix, major: int, platform: str | None = None) -> Overlap:
-    """The picture of a CUDA, with the newest set of all its frameworks marked.
+def picture(matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str | None = None) -> Overlap:
+    """The picture of a major of an accelerator, with the newest set of all its frameworks marked.
 
     Raises:
         UsageError: the platform is not in the matrix.
@@ -68,13 +68,19 @@ def picture(matrix: CompatibilityMatrix, major: int, platform: str | None = None
     backends = tuple(name for name, row in matrix.backends.items() if row.accelerated)
     frameworks = [matrix.backends[name].framework for name in backends]
     return overlap(
-        matrix, major, platform=platform, frameworks=frameworks, best=_best(matrix, major, platform, backends)
+        matrix,
+        accelerator,
+        platform=platform,
+        frameworks=frameworks,
+        best=_best(matrix, accelerator, platform, backends),
     )
 
 
-def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tuple[str, ...]) -> Resolution | None:
-    """The newest set of as many of the backends as this CUDA has builds for."""
-    target = BuildTarget(Accelerator(cuda=major), platform)
+def _best(
+    matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str, backends: tuple[str, ...]
+) -> Resolution | None:
+    """The newest set of as many of the backends as this accelerator has builds for."""
+    target = BuildTarget(accelerator, platform)
     built = [
         name
         for name in backends
@@ -84,7 +90,7 @@ def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tupl
         request = EnvironmentRequest(
             name="all",
             backends=tuple(built),
-            accelerator=Accelerator(cuda=major),
+            accelerator=accelerator,
             python=matrix.pythons[-1].version,
             platform=platform,
         )
@@ -95,9 +101,10 @@ def _best(matrix: CompatibilityMatrix, major: int, platform: str, backends: tupl
     return None
 
 
-def _majors(matrix: CompatibilityMatrix, asked: Sequence[str]) -> list[int]:
-    known = sorted(matrix.cuda_majors)
-    wrong = next((text for text in asked if text not in map(str, known)), None)
+def _plotted(matrix: CompatibilityMatrix, asked: Sequence[str]) -> list[Accelerator]:
+    """The majors that are asked for; all whose libraries are known by the GPUs they serve, where none is."""
+    known = {one.number: one for one in sorted({row.accelerator for row in matrix.cudnn})}
+    wrong = next((text for text in asked if text not in known), None)
     if wrong is not None:
-        raise UsageError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(map(str, known))}"])
-    return list(dict.fromkeys(map(int, asked))) if asked else known
+        raise UsageError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(known)}"])
+    return [known[text] for text in dict.fromkeys(asked or known)]

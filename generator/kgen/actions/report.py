@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, fields, freshness, lockfiles
+from kgen import __version__, accelerators, fields, freshness, lockfiles
 from kgen.actions.plot import picture
 from kgen.emitters import plot
 from kgen.errors import UsageError
@@ -50,16 +50,17 @@ def page(root: Path, matrix: CompatibilityMatrix) -> ReportPage:
     if not locked:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
     found = [_environment(path, matrix) for one in locked for path in one.platforms.values()]
-    majors = sorted({str(one["cuda"]).partition(".")[0] for one in found if one["cuda"]})
+    shown = sorted({one["accelerator"] for one in found})
+    plotted = [one for one in map(accelerators.named, shown) if any(row.accelerator == one for row in matrix.cudnn)]
     text = render(
         "report/page.html.j2",
         title=f"{root.name}: Keras environments",
         version=__version__,
         revision=matrix.revision,
         environments=found,
-        accelerators=sorted({str(one["accelerator"]) for one in found}),
+        accelerators=shown,
         backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
-        pictures=[plot.render_svg(picture(matrix, int(major))) for major in majors],
+        pictures=[plot.render_svg(picture(matrix, one)) for one in plotted],
     )
     return ReportPage(text, len(found))
 
@@ -81,7 +82,8 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
         "licences": _licences(lock),
         "python": lock.python,
         "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
-        "cuda": lock.cuda,
+        "runtime": lock.runtime,
+        "kind": accelerators.kind(lock.computes_on.kind).title,
         "cudnn": lock.cudnn,
         "driver": lock.driver,
         "size": size_text(lock.size),

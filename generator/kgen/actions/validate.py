@@ -17,6 +17,7 @@ from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
+from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validation import receipts, reference
@@ -64,12 +65,14 @@ class ValidationTarget:
         device: `cpu` or `gpu`.
         note: what a person should read beside the device.
         skip: why nothing is run; None if something is.
+        kind: the kind of accelerator that the environment is for, or the machine where there is no lock.
     """
 
     name: str
     locked: Lockfile | None
     backends: tuple[str, ...]
     device: str
+    kind: str = CPU.kind
     note: str | None = None
     skip: str | None = None
 
@@ -208,7 +211,8 @@ def targets(
                 f"unknown backend `{name}`",
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
-        return (_target(name, None, (row.name,), accelerated=row.accelerated, asked=options.device, machine=machine),)
+        kind = machine.best if row.accelerated else CPU.kind
+        return (_target(name, None, (row.name,), kind=kind, asked=options.device, machine=machine),)
     every = _locks(names, root, machine, conda=options.conda)
     for one in every:
         require_known(matrix, one)
@@ -217,7 +221,7 @@ def targets(
             locked.environment,
             locked,
             locked.backends,
-            accelerated=locked.accelerated,
+            kind=locked.computes_on.kind,
             asked=options.device,
             machine=machine,
         )
@@ -250,21 +254,22 @@ def _target(
     locked: Lockfile | None,
     backends: tuple[str, ...],
     *,
-    accelerated: bool,
+    kind: str,
     asked: str,
     machine: Host,
 ) -> ValidationTarget:
     """The target on the device that is asked for, or that `auto` selects."""
     note = skip = None
     device = asked
+    accelerated, gpus = kind != CPU.kind, machine.of(kind).gpus
     if asked == "auto":
-        device = "gpu" if accelerated and machine.gpus else "cpu"
+        device = "gpu" if accelerated and gpus else "cpu"
         note = _NO_GPU if device == "cpu" and accelerated else None
     elif asked == "gpu" and not accelerated:
         skip = "it is for the CPU"
-    elif asked == "gpu" and not machine.gpus:
+    elif asked == "gpu" and not gpus:
         skip = _NO_GPU
-    return ValidationTarget(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
+    return ValidationTarget(name=name, locked=locked, backends=backends, device=device, kind=kind, note=note, skip=skip)
 
 
 def _locks(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
@@ -384,6 +389,8 @@ def _validate(
                 variables=interpreter.variables,
                 timeout=options.timeout,
                 way=interpreter.entry,
+                accelerator=_called(matrix, target, row.framework),
+                hiding=tuple(dict.fromkeys(name for kind in matrix.accelerators.values() for name in kind.hiding)),
                 conda=locked is not None and locked.conda,
             )
             verdict = judge(subject, observe(subject, report), {} if locked is None else locked.versions)
@@ -438,17 +445,25 @@ def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
     return EnteredInterpreter(interpreter.absolute(), missing)
 
 
+def _called(matrix: CompatibilityMatrix, target: ValidationTarget, framework: str) -> str | None:
+    """How a framework calls the accelerator that a target is to compute on; None on the CPU, and where nobody knows."""
+    kind = matrix.accelerators.get(target.kind)
+    return None if target.device == CPU.kind or kind is None else kind.devices.get(framework)
+
+
 def _device(validation: Validation, machine: Host) -> dict[str, str | None]:
     """The device as a receipt names it; what the framework did not report, the driver does."""
     if validation.target.device == "cpu":
         return {"kind": "cpu", "name": None, "capability": None, "driver": None}
     reported: Mapping[str, Any] = next((v.result["device"] for v in validation.verdicts.values() if v.result), {})
-    gpu = machine.gpus[0] if machine.gpus else None
+    here = machine.of(validation.target.kind)
+    gpu = here.gpus[0] if here.gpus else None
     return {
         "kind": "gpu",
+        "accelerator": validation.target.kind,
         "name": reported.get("name") or (gpu.name if gpu else None),
-        "capability": reported.get("capability") or (str(gpu.capability) if gpu else None),
-        "driver": None if machine.driver is None else str(machine.driver),
+        "capability": reported.get("capability") or (gpu.architecture if gpu else None),
+        "driver": None if here.driver is None else str(here.driver),
     }
 
 

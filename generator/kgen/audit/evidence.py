@@ -37,12 +37,12 @@ class Found(NamedTuple):
     """What a piece of evidence says.
 
     Attributes:
-        cuda: the toolkit, as `12.8`; empty for a build for the CPU; None if this evidence does not tell.
+        toolkit: its version, as `12.8`; empty for a build for the CPU; None if this evidence does not tell.
         sass: compute capabilities with machine code; None if it does not tell.
         ptx: compute capabilities with PTX; None if it does not tell.
     """
 
-    cuda: str | None = None
+    toolkit: str | None = None
     sass: frozenset[str] | None = None
     ptx: frozenset[str] | None = None
 
@@ -51,13 +51,15 @@ class Evidence(NamedTuple):
     """Where a wheel says what it was built for; a row of `evidence.toml`.
 
     Attributes:
-        distribution: the project whose wheel holds the file; `{cuda}` is the build's CUDA major.
+        accelerator: the kind of accelerator that it tells of, as in `matrix/accelerators.toml`.
+        distribution: the project whose wheel holds the file; `{major}` is that of the build's accelerator.
         path: the file.
         kind: the key in `KINDS`.
         fields: field of a build -> the name of what holds it.
         costly: whether the file has hundreds of megabytes.
     """
 
+    accelerator: str
     distribution: str
     path: str
     kind: str
@@ -72,6 +74,7 @@ def evidence() -> Mapping[str, tuple[Evidence, ...]]:
     return {
         framework: tuple(
             Evidence(
+                accelerator=row["accelerator"],
                 distribution=row["distribution"],
                 path=row["path"],
                 kind=row["kind"],
@@ -95,11 +98,11 @@ def assignments(pieces: Iterable[bytes], fields: Mapping[str, str], _toolkits: I
 
     said = {field: value(name) for field, name in fields.items()}
     if said.get("built") == "False":
-        return Found(cuda="")
-    cuda, architectures = said.get("cuda"), said.get("architectures")
+        return Found(toolkit="")
+    cuda, architectures = said.get("toolkit"), said.get("architectures")
     sass, ptx = (None, None) if architectures is None else _capabilities(architectures, compute_has_code=True)
     version = None if cuda is None else "" if cuda == "None" else _minor(cuda.strip("\"' "))
-    return Found(cuda=version, sass=sass, ptx=ptx)
+    return Found(toolkit=version, sass=sass, ptx=ptx)
 
 
 def architecture_flags(pieces: Iterable[bytes], _fields: Mapping[str, str], _toolkits: Iterable[Version]) -> Found:
@@ -125,7 +128,7 @@ def toolkit_constant(pieces: Iterable[bytes], _fields: Mapping[str, str], toolki
     content = b"".join(pieces)
     known = {1000 * one.major + 10 * one.minor: f"{one.major}.{one.minor}" for one in toolkits}
     found = {known[number] for number in _loaded(content) if number in known}
-    return Found(cuda=found.pop()) if len(found) == 1 else Found()
+    return Found(toolkit=found.pop()) if len(found) == 1 else Found()
 
 
 def _loaded(content: bytes) -> Iterator[int]:

@@ -22,7 +22,7 @@ from kgen.index import Index, IndexFile
 from kgen.matrix.records import Platform
 from kgen.wheels import WheelReader, is_metadata, keep, kept
 
-_HEADER = "kgen-audit 1"
+_HEADER = "kgen-audit 2"
 _PARSING = threading.Lock()
 """Held while markers are parsed: CPython 3.11 fails now and then when two threads parse at once."""
 
@@ -152,7 +152,7 @@ class Reader:
         Args:
             wheel: the wheel.
             one: how the file is read.
-            path: the file, with the CUDA major filled in.
+            path: the file, with the major of the build filled in.
             toolkits: the toolkits of that major.
 
         Raises:
@@ -170,11 +170,11 @@ class Reader:
                 raise Unreadable(f"{wheel.file.filename}: its server knows no ranges")
             for _, pieces in streams:
                 found = KINDS[one.kind](pieces, one.fields, toolkits)
-            text = json.dumps([found.cuda, *(None if part is None else sorted(part) for part in found[1:])])
+            text = json.dumps([found.toolkit, *(None if part is None else sorted(part) for part in found[1:])])
             self._keep(wheel, key, text)
-        cuda, sass, ptx = json.loads(text)
+        toolkit, sass, ptx = json.loads(text)
         return Found(
-            cuda=cuda,
+            toolkit=toolkit,
             sass=None if sass is None else frozenset(sass),
             ptx=None if ptx is None else frozenset(ptx),
         )

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from kgen import accelerators
 from kgen.audit.evidence import Found, evidence
 from kgen.audit.reading import Reader, Unreadable, Wheel, applying
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -249,7 +250,7 @@ class Audit:
     def _release(self, framework: Framework, release: Release, build: Build, found: Audited) -> None:
         name = framework.name
         page = f"index page of {name}"
-        label = f"+{build.local}" if build.local else f", CUDA {build.cuda}" if build.cuda else ", CPU"
+        label = f"+{build.local}" if build.local else f", {accelerators.title(build.accelerator)}"
         row = f"{name} {release.version}{label}"
         files = self._reader.files(name, release.version)
         days = [one.uploaded for one in files if one.uploaded is not None]
@@ -394,21 +395,27 @@ class Audit:
         wheels: Mapping[str, Sequence[Wheel]],
         found: Audited,
     ) -> None:
-        """CUDA and architectures, by what stands in the wheels."""
-        major = "" if build.cuda is None else build.cuda.partition(".")[0]
-        toolkits = [one.version for one in self._matrix.toolkits if str(one.version.major) == major]
+        """The accelerator's version and architectures, by what stands in the wheels."""
+        own_kind = build.accelerator.kind
+        major = "" if build.accelerator.major is None else str(build.accelerator.major)
+        toolkits = [
+            one.version for one in self._matrix.toolkits_of(own_kind) if one.version.major == build.accelerator.major
+        ]
         said = Found()
         where = dict.fromkeys(Found._fields, "")
         for one in evidence().get(framework.name, ()):
-            own = wheels.get(one.distribution.replace("{cuda}", major), ())
-            if not own or (one.costly and not (self._fatbins and build.cuda)) or ("{cuda}" in one.path and not major):
+            if build.accelerated and own_kind != one.accelerator:
+                continue
+            own = wheels.get(one.distribution.replace("{major}", major), ())
+            costly = one.costly and not (self._fatbins and build.accelerated)
+            if not own or costly or ("{major}" in one.path and not major):
                 continue
             wheel = next((one for one in own if one.serves(build.pythons[-1])), own[0])
-            path = one.path.replace("{cuda}", major)
+            path = one.path.replace("{major}", major)
             try:
                 read = self._reader.evidence(wheel, one, path, toolkits)
             except Unreadable as reason:
-                found.unreadable["cuda"][str(reason)] += 1
+                found.unreadable["accelerator"][str(reason)] += 1
                 continue
             for field in Found._fields:
                 value = getattr(read, field)
@@ -420,20 +427,18 @@ class Audit:
 
     @staticmethod
     def _fields_of(row: str, build: Build, said: Found, where: Mapping[str, str], found: Audited) -> None:
-        if said.cuda is not None:
-            found.compare(row, "cuda", build.cuda or "", said.cuda, where["cuda"])
-        elif build.cuda:
-            found.unreadable["cuda"]["no file in its wheels says it"] += 1
-        if build.cuda is None:
+        if said.toolkit is not None:
+            found.compare(row, "accelerator", build.accelerator.number, said.toolkit, where["toolkit"])
+        elif build.accelerated:
+            found.unreadable["accelerator"]["no file in its wheels says it"] += 1
+        if not build.accelerated:
             return
-        for field, listed in (("sass", build.sass), ("ptx", build.ptx)):
+        for field, listed in (("sass", build.code.machine), ("ptx", build.code.portable)):
             value: frozenset[str] | None = getattr(said, field)
             if value is None:
                 found.unreadable[field]["no file that was read says it"] += 1
             else:
-                found.compare(
-                    row, field, sorted(map(str, listed), key=Version), sorted(value, key=Version), where[field]
-                )
+                found.compare(row, field, sorted(listed, key=Version), sorted(value, key=Version), where[field])
 
 
 def _joined(before: _Range | None, specifier: SpecifierSet, more: frozenset[str]) -> _Range:

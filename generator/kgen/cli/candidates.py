@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from kgen import lockfiles, project
+from kgen import accelerators, lockfiles, project
 from kgen.cli import registry
 from kgen.errors import KgenError
 
@@ -74,13 +74,16 @@ def pythons() -> Iterable[Candidate]:
     return [(row.version, f"released {row.released}") for row in reversed(origin.current().pythons)]
 
 
-@_quiet
-def cudas() -> Iterable[Candidate]:
-    """What `--cuda` may be."""
-    from kgen.matrix import origin  # noqa: PLC0415 - as above
+def versions(kind: str) -> Candidates:
+    """What the flag of a kind of accelerator may be."""
 
-    majors = [(str(major), "") for major in origin.current().cuda_majors]
-    return [("auto", "the newest that this machine can use"), *majors]
+    def found() -> Iterable[Candidate]:
+        from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+        majors = [(str(major), "") for major in origin.current().majors(kind)]
+        return [(accelerators.AUTO, "the newest that this machine can use"), *majors]
+
+    return _quiet(found)
 
 
 @_quiet
@@ -138,7 +141,7 @@ def completing(find: Candidates) -> Callable[[typer.Context, list[str], str], li
 
 
 BY_FIELD = {
-    "cuda": cudas,
+    **{kind.name: versions(kind.name) for kind in accelerators.known() if kind.versioned},
     "python": pythons,
     "platforms": platforms,
     "generation": generations,

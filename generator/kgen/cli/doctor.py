@@ -12,7 +12,7 @@ __command__ = {
 from collections.abc import Mapping
 from pathlib import Path
 
-from kgen import project
+from kgen import accelerators, project
 from kgen.actions.doctor import DoctorResult, examine
 from kgen.cli import console
 from kgen.cli.options import CondaAlone, Environments, Envs, Json
@@ -37,18 +37,21 @@ def run(
 
 
 def _machine(machine: Host) -> Mapping[str, object]:
+    here = machine.of(machine.best)
     return {
         "platform": machine.platform,
         "glibc": None if machine.glibc is None else str(machine.glibc),
-        "driver": None if machine.driver is None else str(machine.driver),
-        "gpus": [{"name": gpu.name, "capability": str(gpu.capability)} for gpu in machine.gpus],
+        "driver": None if here.driver is None else str(here.driver),
+        "accelerator": machine.best if here.found else None,
+        "gpus": [{"name": gpu.name, "capability": gpu.architecture} for gpu in here.gpus],
     }
 
 
 def _text(found: DoctorResult) -> str:
     machine = found.machine
-    gpus = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in machine.gpus) or "no GPU"
-    driver = f"driver {machine.driver}" if machine.driver else "no NVIDIA driver"
+    here, maker = machine.of(machine.best), accelerators.kind(machine.best).maker
+    gpus = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus) or "no GPU"
+    driver = f"driver {here.driver}" if here.driver else f"{'a' if here.gpus else 'no'} {maker} driver"
     lines = [f"this machine: {machine.platform}, {gpus}, {driver}"]
     for finding in found.findings:
         concerned = ", ".join(finding.environments) or "every environment"

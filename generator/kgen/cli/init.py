@@ -9,17 +9,20 @@ __command__ = {
     "example": "kgen init jax torch",
 }
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import write_settings
+from kgen.actions.plan import accelerator_of
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
-from kgen.cli.request import of_field
+from kgen.cli.request import of_field, offering_accelerators
 from kgen.errors import ExitStatus, UsageError
-from kgen.fields import BY_NAME
+from kgen.fields import BY_NAME, Raw
 from kgen.matrix import origin
 from kgen.project import find_root, locate
 
@@ -29,25 +32,23 @@ class Wishes(NamedTuple):
 
     Attributes:
         backends: the backends; none for those that suit.
-        cuda: the CUDA; None for the newest that suits.
-        cpu: whether it is for the CPU.
+        accelerator: name of a kind of accelerator -> what its flag was given; all None for the one that suits best.
         python: the CPython minor; None for what the project says.
     """
 
     backends: tuple[str, ...] = ()
-    cuda: str | None = None
-    cpu: bool = False
+    accelerator: Mapping[str, Raw] = MappingProxyType({})
     python: str | None = None
 
 
+@offering_accelerators
 def run(
     backends: Annotated[
         list[str] | None,
         argument("BACKEND", "the backends of the project", panel=ASKED, values=candidates.backends),
     ] = None,
     *,
-    cuda: Annotated[str | None, of_field(BY_NAME["cuda"])] = None,
-    cpu: Annotated[bool, of_field(BY_NAME["cpu"])] = False,
+    accelerator: Mapping[str, Raw],
     python: Annotated[str | None, of_field(BY_NAME["python"])] = None,
     git: Annotated[
         bool,
@@ -59,7 +60,7 @@ def run(
     ] = False,
 ) -> ExitStatus:
     """Write the settings and say where; set git up, where that is asked."""
-    wishes = Wishes(tuple(backends or ()), cuda, cpu, python)
+    wishes = Wishes(tuple(backends or ()), accelerator, python)
     root = find_root(Path.cwd())
     if git and not gittool.is_repository(root):
         raise UsageError(f"{root} is in no git repository", hints=["git init"])
@@ -81,8 +82,7 @@ def _write_settings(wishes: Wishes, root: Path) -> None:
         root,
         host.inspect(),
         matrix,
-        cuda=wishes.cuda,
-        cpu=wishes.cpu,
+        accelerator=accelerator_of(wishes.accelerator, matrix),
         backends=wishes.backends,
         python=wishes.python,
         nix=host.has_program("nix"),

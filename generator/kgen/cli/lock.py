@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from kgen import host
+from kgen import accelerators, host
 from kgen.actions import conda as conda_part
 from kgen.actions import flake, plan
 from kgen.actions.lock import LockOptions, lock, locked_of
@@ -145,7 +145,9 @@ def _tell(
             conda.row(one, _STATES[written.get(one.request.environment)]) for one in others if one.lock is not None
         ]
         console.result(
-            console.table(("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock"), rows)
+            console.table(
+                ("environment", "frameworks", _kinds(locked), "cuDNN", "packages", "download", "time", "lock"), rows
+            )
         )
     for outcome in outcomes:
         for note in outcome.notes:
@@ -227,6 +229,13 @@ _STATES = {None: "not written", True: "written", False: "unchanged"}
 """What became of an environment's folder; without an answer one of its platforms could not be locked."""
 
 
+def _kinds(locked: Sequence[Outcome]) -> str:
+    """What the versions of runtimes in the table are of."""
+    runtimes = [locked_of(outcome).resolution.runtime for outcome in locked]
+    kinds = dict.fromkeys(accelerators.kind(one.kind).title for one in runtimes if one is not None)
+    return ", ".join(kinds) or accelerators.probed()[0].title
+
+
 def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:
     lock = locked_of(outcome)
     resolution = lock.resolution
@@ -235,7 +244,7 @@ def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[s
     return (
         request.environment if request.platform == "linux-64" else f"{request.environment} ({request.platform})",
         _frameworks(resolution),
-        resolution.cuda or "-",
+        "-" if resolution.runtime is None else resolution.runtime.number,
         "-" if resolution.cudnn is None else str(resolution.cudnn),
         str(len(lock.wheels)),
         size_text(lock.size),

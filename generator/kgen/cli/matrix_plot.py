@@ -28,7 +28,11 @@ def run(
     cuda: Annotated[
         list[str] | None,
         option(
-            "--cuda", metavar="V", text="a CUDA major; all by default; repeatable", panel=_WHAT, values=candidates.cudas
+            "--cuda",
+            metavar="V",
+            text="a CUDA major; all by default; repeatable",
+            panel=_WHAT,
+            values=candidates.versions("cuda"),
         ),
     ] = None,
     platform: Annotated[
@@ -67,7 +71,7 @@ def run(
 
 def _data(one: Overlap) -> dict[str, object]:
     return {
-        "cuda": str(one.cuda),
+        one.accelerator.kind: one.accelerator.number,
         "cudnn": one.cudnn,
         "columns": list(one.columns),
         "frameworks": {lane.title: [bar._asdict() for bar in lane.bars] for lane in one.lanes},

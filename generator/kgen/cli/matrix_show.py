@@ -10,7 +10,7 @@ __command__ = {
 
 from typing import Annotated
 
-from kgen import __version__
+from kgen import __version__, accelerators
 from kgen.actions.facts import Facts, tables
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, Json, argument
@@ -69,7 +69,19 @@ def _headed(matrix: CompatibilityMatrix, name: str) -> str:
 
 _SHOWN = (
     *("generation", "package", "since", "supported until", "backends"),
-    *("version", "released", "cuda", "cudnn", "nccl", "numpy", "python", "driver", "gpus", "glibc", "what"),
+    *(
+        "version",
+        "released",
+        *(kind.name for kind in accelerators.probed()),
+        "cudnn",
+        "nccl",
+        "numpy",
+        "python",
+        "driver",
+        "gpus",
+        "glibc",
+        "what",
+    ),
 )
 
 

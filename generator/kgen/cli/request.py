@@ -10,7 +10,7 @@ from kgen.actions.plan import RequestFlags
 from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
 from kgen.errors import ExitStatus
-from kgen.fields import FIELDS, Field, Scope, Shape, flags_of
+from kgen.fields import ACCELERATORS, FIELDS, Field, Scope, Shape, flags_of
 
 _TYPES: Mapping[Shape, Any] = {
     Shape.ONE: str | None,
@@ -56,6 +56,30 @@ def asking(scope: Scope, command: str) -> Callable[[Callable[..., ExitStatus]], 
         return called
 
     return decorated
+
+
+def offering_accelerators(run: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
+    """Gives a command the flags of every kind of accelerator: its function gets them as `accelerator`, by field."""
+    own = [one for one in inspect.signature(run, eval_str=True).parameters.values() if one.name != "accelerator"]
+    names = [field.name for field in ACCELERATORS]
+
+    def called(**given: Any) -> ExitStatus:  # noqa: ANN401 - each as its field has it
+        return run(accelerator={name: given.pop(name) for name in names}, **given)
+
+    flags = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_TYPES[field.shape], of_field(field)],
+        )
+        for field in ACCELERATORS
+    ]
+    before = [one for one in own if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    parameters = [*before, *flags, *(one for one in own if one not in before)]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
 
 
 def flags_from(command: str, given: Mapping[str, Any]) -> RequestFlags:

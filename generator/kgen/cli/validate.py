@@ -86,8 +86,9 @@ def run(
         return _list(root, action.proven(root, names, conda=conda), json=json)
     machine = host.inspect()
     targets = action.targets(root, matrix, machine, names, options)
-    if machine.note is not None:
-        console.say(f"note: {machine.note}")
+    for devices in machine.devices.values():
+        if devices.note is not None:
+            console.say(f"note: {devices.note}")
     with _progress(targets) as progress:
         result = action.validate(root, matrix, machine, targets, options, progress=progress, notify=console.say)
     _print(result, root, json=json)

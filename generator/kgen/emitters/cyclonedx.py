@@ -56,7 +56,8 @@ def render(locks: Sequence[Lockfile]) -> str:
 
 
 def _properties(lock: Lockfile) -> list[dict[str, str]]:
-    values = {"python": lock.python, "accelerator": lock.accelerator, "cuda": lock.cuda, "cudnn": lock.cudnn}
+    runtime = {lock.computes_on.kind: lock.runtime}
+    values = {"python": lock.python, "accelerator": lock.accelerator, **runtime, "cudnn": lock.cudnn}
     return [{"name": f"kgen:{key}", "value": value} for key, value in values.items() if value is not None]
 
 

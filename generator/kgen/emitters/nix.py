@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kgen import accelerators
 from kgen.emitters.quoting import quote_nix
 from kgen.templates import render
 
@@ -15,7 +16,6 @@ PLATFORMS = ("linux-64", "linux-aarch64", "osx-arm64")
 """The platforms, by conda's names, whose locks kgen's flake serves: there is no Nix on Windows."""
 
 _REGISTERED = re.compile(r"(?:flake:)?(?P<name>[a-zA-Z][a-zA-Z0-9_-]*)")
-_ACCELERATED = re.compile(r"(?P<name>.+)-(?:cpu|cuda[0-9]*)")
 
 
 def render_flake(*, flake: str, default: str | None) -> str:
@@ -46,7 +46,7 @@ def default_environment(environments: Sequence[str], backends: Sequence[str]) ->
     """
 
     def place(environment: str) -> tuple[int, str]:
-        match = _ACCELERATED.fullmatch(environment)
+        match = re.fullmatch(rf"(?P<name>.+)-{accelerators.pattern()}", environment)
         name = environment if match is None else match["name"]
         return (backends.index(name) if name in backends else len(backends)), environment
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from kgen.accelerators import title
 from kgen.solver.overlap import EVERY, Bar, Overlap
 from kgen.templates import render
 
@@ -26,10 +27,10 @@ def _text(picture: Overlap) -> str:
     firsts = {major: position for position, (major, _) in reversed([*enumerate(names)])}
     majors = [major if firsts[major] == position else "" for position, (major, _) in enumerate(names)]
     heads = [*_upright(majors), *_upright([minor for _, minor in names])]
-    lines = [f"CUDA {picture.cuda}" + (f": together on cuDNN {picture.cudnn}" if picture.cudnn else "")]
+    lines = [title(picture.accelerator) + (f": together on cuDNN {picture.cudnn}" if picture.cudnn else "")]
     lines += [f"  {'cuDNN' if line == 0 else '':<{width}}{head}".rstrip() for line, head in enumerate(heads)]
     for lane in picture.lanes:
-        lines.append(lane.title if lane.bars else f"{lane.title}: no build for CUDA {picture.cuda}")
+        lines.append(lane.title if lane.bars else f"{lane.title}: no build for {title(picture.accelerator)}")
         for bar in lane.bars:
             cells = "".join(_CELLS[cell] for cell in bar.cells)
             mark = "*" if bar.chosen else " "
@@ -58,7 +59,7 @@ def render_svg(picture: Overlap) -> str:
     rows: list[dict[str, object]] = []
     y = _TOP
     for lane in picture.lanes:
-        note = "" if lane.bars else f": no build for CUDA {picture.cuda}"
+        note = "" if lane.bars else f": no build for {title(picture.accelerator)}"
         rows.append({"kind": "lane", "y": y + 14, "text": html.escape(lane.title + note)})
         y += _ROW
         for bar in lane.bars:
@@ -82,7 +83,8 @@ def render_svg(picture: Overlap) -> str:
         y += 6
     return render(
         "plot/overlap.svg.j2",
-        cuda=picture.cuda,
+        name=html.escape(picture.accelerator.name),
+        accelerator=html.escape(title(picture.accelerator)),
         cudnn=html.escape(picture.cudnn or ""),
         chosen=None if picture.chosen is None else _LABEL + picture.chosen * _CELL,
         columns=[

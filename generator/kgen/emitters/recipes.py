@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from kgen import accelerators
 from kgen.emitters.quoting import quote_docker
 from kgen.model.lockfile import Lockfile
 from kgen.shells.sh import SHELL as SH
@@ -18,12 +19,12 @@ class Job(NamedTuple):
     Attributes:
         environment: its name.
         python: the CPython minor.
-        cuda: whether it is for CUDA, so that a runner with a GPU is asked for.
+        accelerated: whether it is for an accelerator, so that a runner with a GPU is asked for.
     """
 
     environment: str
     python: str
-    cuda: bool
+    accelerated: bool
 
 
 def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
@@ -42,8 +43,7 @@ def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[s
         "exports/Dockerfile.j2",
         label=lock.environment,
         python=lock.python,
-        cuda=lock.cuda,
-        driver=lock.driver,
+        **_accelerator(lock),
         requirements=requirements.rstrip("\n"),
         programs=list(programs),
         variables=[f"{name}={quote_docker(value)}" for name, value in sorted(lock.variables.items())],
@@ -57,7 +57,8 @@ def render_devcontainer(lock: Lockfile) -> str:
         ValueError: a value is none that a lock can have.
     """
     lock.require_grammar()
-    gpus = {"runArgs": ["--gpus", "all"], "hostRequirements": {"gpu": True}} if lock.cuda else {}
+    flags = list(accelerators.kind(lock.computes_on.kind).driver_help.docker)
+    gpus = {"runArgs": flags, "hostRequirements": {"gpu": True}} if lock.accelerated else {}
     content: Mapping[str, object] = {
         "name": lock.environment,
         "build": {"dockerfile": "Dockerfile"},
@@ -81,8 +82,8 @@ def render_workflow(jobs: Sequence[Job]) -> str:
         {
             "name": json.dumps(job.environment),
             "python": json.dumps(job.python),
-            "device": "gpu" if job.cuda else "cpu",
-            "runner": '["self-hosted", "gpu"]' if job.cuda else "ubuntu-latest",
+            "device": "gpu" if job.accelerated else "cpu",
+            "runner": '["self-hosted", "gpu"]' if job.accelerated else "ubuntu-latest",
         }
         for job in jobs
     ]
@@ -100,6 +101,16 @@ def render_slurm(lock: Lockfile) -> str:
         "exports/slurm.sh.j2",
         label=lock.environment,
         quoted=SH.quote(lock.environment),
-        cuda=lock.cuda,
-        driver=lock.driver,
+        **_accelerator(lock),
     )
+
+
+def _accelerator(lock: Lockfile) -> Mapping[str, object]:
+    """What templates say of an accelerator; None of the CPU."""
+    kind = accelerators.kind(lock.computes_on.kind)
+    return {
+        "accelerator": accelerators.title(lock.computes_on) if lock.accelerated else None,
+        "in_wheels": kind.in_wheels,
+        "docker": " ".join(kind.driver_help.docker),
+        "driver": lock.driver,
+    }

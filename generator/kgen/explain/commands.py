@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kgen.fields import BY_ABOUT, TOGETHER, Field, solve_command
-from kgen.model.accelerator import CPU
+from kgen.fields import BY_ABOUT, TOGETHER, Field, accelerator_words, solve_command
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Suggestion
@@ -40,6 +40,8 @@ def flag_of(about: RequestField, request: EnvironmentRequest) -> str:
         return request.cutoff_flag
     if about is RequestField.JOINT:
         return TOGETHER
+    if about is RequestField.ACCELERATOR:
+        return accelerator_words(request.accelerator)[0]
     field = BY_ABOUT[about]
     return str(field.key if about is RequestField.DEPENDENCY else field.flag)
 
@@ -98,8 +100,8 @@ def gives_text(suggestion: Suggestion) -> str:
 def _added(change: Change, request: EnvironmentRequest) -> str:
     if change.field is RequestField.OWN_INDEX:
         return flag_of(change.field, request)
-    if change.field is RequestField.ACCELERATOR and change.value == CPU.version:
-        return "--cpu"
+    if isinstance(change.value, Accelerator):
+        return " ".join(accelerator_words(change.value))
     return f"{flag_of(change.field, request)} {_value(change.field, str(change.value))}"
 
 

@@ -25,7 +25,7 @@ def data(
     request = resolution.request
     return {
         **report.target_data(request),
-        "cuda": resolution.cuda,
+        **report.runtime_data(resolution),
         "versions": [
             {
                 "package": one.package,

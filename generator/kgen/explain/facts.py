@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kgen.accelerators import kind, title
 from kgen.explain.commands import flag_of
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import (
     REQUEST,
     Bound,
     BuildPurpose,
     BuiltFor,
     Cause,
-    CudaDriver,
     CudnnServing,
     CutoffFloor,
     DependsOn,
     Doubt,
     DoubtKind,
     DriverNeeded,
+    DriverRuns,
     Fact,
     GlibcFloor,
     GpusOfBuild,
-    GpusOfCuda,
+    GpusOfMajor,
     NewestFitting,
     NotFound,
     Origin,
@@ -35,7 +37,6 @@ from kgen.model.causes import (
     TermKind,
     Wish,
 )
-from kgen.model.ranges import spell
 from kgen.model.request import EnvironmentRequest
 
 _MOST = 4
@@ -43,14 +44,14 @@ _MOST = 4
 
 _KINDS: Mapping[type, str] = {
     BuiltFor: "built-for",
-    CudaDriver: "cuda-driver",
     CudnnServing: "cudnn-support",
     CutoffFloor: "published",
     DependsOn: "dependency",
     DriverNeeded: "driver",
+    DriverRuns: "driver-runs",
     GlibcFloor: "glibc",
     GpusOfBuild: "gpu",
-    GpusOfCuda: "gpu",
+    GpusOfMajor: "gpu",
     NotFound: "not-found",
     OtherPlatform: "platform",
     Pythons: "python",
@@ -72,8 +73,8 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
     match fact:
         case Wish():
             return wish_text(fact)
-        case CudaDriver():
-            return f"a driver for CUDA {fact.cuda}"
+        case DriverRuns():
+            return f"a driver for {title(fact.accelerator)}"
         case Spec():
             return fact.spec
         case Pythons():
@@ -89,22 +90,27 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
         case GlibcFloor():
             return "any glibc" if fact.glibc is None else f"glibc >={fact.glibc}"
         case DriverNeeded():
-            return f"driver >={fact.driver} (CUDA {fact.cuda})"
-        case GpusOfCuda():
-            return f"a GPU of compute capability {spell(fact.gpus)} (CUDA {fact.cuda})"
+            return f"driver >={fact.driver} ({title(fact.accelerator)})"
+        case GpusOfMajor():
+            return f"a GPU of {architecture_noun(fact.accelerator)} {fact.gpus} ({title(fact.accelerator)})"
         case GpusOfBuild():
-            floor = f" (PTX from driver {fact.ptx_driver})" if fact.ptx_driver else ""
-            return f"a GPU of compute capability {gpus_text(fact)}{floor}"
+            floor = f" (PTX from driver {fact.compiling_driver})" if fact.compiling_driver else ""
+            return f"a GPU of {architecture_noun(fact.accelerator)} {gpus_text(fact)}{floor}"
         case DependsOn():
             return dependency_text(fact)
         case CudnnServing():
             rows = [f"{row.cudnn} serves GPUs {row.gpus} from driver {row.driver}" for row in fact.rows]
-            return f"{fact.role}: {'; '.join(rows) or f'none is known to serve {fact.accelerator}'}"
+            return f"{fact.role}: {'; '.join(rows) or f'none is known to serve {title(fact.accelerator)}'}"
         case NewestFitting():
             subject = f"{fact.kind.value} {fact.argument}".strip()
             return f"{subject}: {'no release' if fact.version is None else f'at most {fact.version}'} fits"
         case NotFound():
             return "what the resolver did not find"
+
+
+def architecture_noun(accelerator: Accelerator) -> str:
+    """What people call an architecture of this kind: `compute capability`."""
+    return kind(accelerator.kind).architecture
 
 
 def pythons_text(pythons: Pythons) -> str:
@@ -136,23 +142,24 @@ def purposes_text(fact: BuiltFor) -> str:
     """What builds are for: `CUDA 12.8 and the CPU only`; of a channel `CUDA 12, CUDA 11 or the CPU on linux-64`."""
     if not fact.platform:
         return " and ".join(map(purpose_text, fact.purposes))
-    names = ["the CPU" if one.cuda is None else f"CUDA {one.cuda}" for one in fact.purposes]
+    names = [title(one.accelerator) for one in fact.purposes]
     listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     return f"{listed} on {fact.platform}"
 
 
 def purpose_text(purpose: BuildPurpose) -> str:
     """What a build is for: `CUDA 12.8`, `the CPU only`."""
-    if purpose.cuda is None:
+    if purpose.accelerator == CPU:
         return "the CPU only"
-    return f"CUDA {purpose.cuda}" + (" in its own index" if purpose.own_index else "")
+    return title(purpose.accelerator) + (" in its own index" if purpose.own_index else "")
 
 
 def gpus_text(fact: GpusOfBuild) -> str:
     """The compute capabilities that a build serves: `7.0, 7.5, 8.0, 9.0+PTX`, or `PTX 9.0` without machine code."""
-    names = [f"{sass}+PTX" if sass in fact.ptx else str(sass) for sass in fact.sass]
-    names += [f"PTX {ptx}" for ptx in fact.ptx if ptx not in fact.sass]
-    failing = "".join(f", not {spell(gpus)}" for gpus in fact.failing)
+    machine, portable = fact.code
+    names = [f"{one}+PTX" if one in portable else one for one in machine]
+    names += [f"PTX {one}" for one in portable if one not in machine]
+    failing = "".join(f", not {gpus}" for gpus in fact.failing)
     return f"{', '.join(names) or 'unknown architectures'}{failing}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kgen.accelerators import kind, title
 from kgen.explain.facts import bound_text, dependency_text, purposes_text, wish_text
 from kgen.model.causes import (
     BuiltFor,
@@ -96,7 +97,7 @@ def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - on
 def _newer_text(newer: Newer, cutoff_flag: str) -> str:
     if newer.hindrance is None:
         return f"newest that fits: {newer.version} does not"
-    newest = "newest that fits" if newer.accelerator is None else f"newest build for {newer.accelerator}"
+    newest = "newest that fits" if newer.accelerator is None else f"newest build for {title(newer.accelerator)}"
     return f"{newest}: {newer.version} {_hindrance_text(newer.hindrance, cutoff_flag)}"
 
 
@@ -142,14 +143,16 @@ def _import_text(ground: Import) -> str:
 
 def _computing_text(computing: Computing) -> str:
     owners = " and ".join(computing.frameworks)
-    alone = f", so that CUDA and cuDNN are those of {owners} alone" if owners else ""
+    known = kind(computing.accelerator.kind)
+    libraries = f"{known.title} and {known.primitives}"
+    alone = f", so that {libraries} are those of {owners} alone" if owners else ""
     if computing.on is ComputesOn.CPU_BUILD:
         return f"for the CPU{alone}"
     if computing.on is ComputesOn.CPU_FOR_LACK:
-        return f"it finds no CUDA and cuDNN that it is built for, and computes on the CPU{alone}"
+        return f"it finds no {libraries} that it is built for, and computes on the CPU{alone}"
     return (
-        f"built for CUDA {computing.cuda}, it may compute with that of {owners}:"
-        f" both have the one cuDNN {computing.cudnn}"
+        f"built for {title(computing.accelerator)}, it may compute with that of {owners}:"
+        f" both have the one {known.primitives} {computing.cudnn}"
     )
 
 

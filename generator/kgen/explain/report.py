@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgen.accelerators import title
 from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, gives_text, hint_of
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
@@ -22,11 +23,17 @@ def target_data(request: EnvironmentRequest) -> dict[str, Any]:
     }
 
 
+def runtime_data(resolution: Resolution) -> dict[str, str | None]:
+    """The version of the runtime by the name of its kind; `cuda` is always there, as programs expect it."""
+    runtime = resolution.runtime
+    return {"cuda": None, **({} if runtime is None else {runtime.kind: runtime.number})}
+
+
 def solution_data(resolution: Resolution) -> dict[str, Any]:
     """A resolution as plain data, its keys in a fixed order."""
     return {
         **target_data(resolution.request),
-        "cuda": resolution.cuda,
+        **runtime_data(resolution),
         "cudnn": None if resolution.cudnn is None else f"=={resolution.cudnn}",
         "driver": None if resolution.driver is None else f">={resolution.driver}",
         "packages": {name: str(version) for name, version in resolution.packages.items()},
@@ -51,9 +58,10 @@ def head(resolution: Resolution) -> str:
     """A resolution in one line: what, on what."""
     request = resolution.request
     text = f"{request.environment}: Python {request.python}, {request.platform}"
-    if resolution.cuda is not None:
-        cudnn = f", cuDNN {resolution.cudnn}" if resolution.cudnn is not None else ""
-        text += f", CUDA {resolution.cuda}{cudnn}, driver {resolution.driver} or newer"
+    if resolution.runtime is not None:
+        text += f", {title(resolution.runtime)}"
+        text += f", cuDNN {resolution.cudnn}" if resolution.cudnn is not None else ""
+        text += f", driver {resolution.driver} or newer" if resolution.driver is not None else ""
     return text
 
 
@@ -113,7 +121,7 @@ def message(conflict: Conflict) -> str:
 
 
 def _refusal_text(refusal: Refusal, request: EnvironmentRequest) -> str:  # noqa: PLR0911 - one line for each
-    names, accelerator = refusal.names, request.accelerator
+    names, accelerator = refusal.names, title(request.accelerator)
     match refusal.kind:
         case RefusalKind.CHANNEL_LACKS_BUILD:
             return f"{refusal.text} has no build of {' and of '.join(names)} for this"

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen import accelerators
+from kgen.accelerators import Fit
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Release
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 
@@ -84,7 +86,7 @@ def obstacle(
     mismatch = _accelerator_obstacle(matrix, framework, build, target.accelerator)
     if mismatch is not None:
         return mismatch
-    if build.cuda is not None and build.local is not None and not target.own_index:
+    if build.accelerated and build.local is not None and not target.own_index:
         return Obstacle.OWN_INDEX
     if build.known_bad is not None and not pinned:
         return Obstacle.KNOWN_BAD
@@ -94,13 +96,13 @@ def obstacle(
 def _accelerator_obstacle(
     matrix: CompatibilityMatrix, framework: str, build: Build, accelerator: Accelerator
 ) -> Obstacle | None:
-    if build.cuda_major is None:
+    if not build.accelerated:
         # where a framework could use the accelerator, its build for the CPU is not the answer
-        unanswered = accelerator.cuda is not None and framework in matrix.accelerated_frameworks
+        unanswered = accelerator != CPU and framework in matrix.accelerated_frameworks
         return Obstacle.ACCELERATOR if unanswered else None
-    if build.cuda_major != accelerator.cuda:
+    if build.accelerator.whole != accelerator.whole:
         return Obstacle.ACCELERATOR
-    too_new = accelerator.minor is not None and build.cuda is not None and Version(build.cuda).minor > accelerator.minor
+    too_new = accelerator.minor is not None and (build.accelerator.minor or 0) > accelerator.minor
     return Obstacle.MINOR if too_new else None
 
 
@@ -187,8 +189,8 @@ def locked_build(matrix: CompatibilityMatrix, framework: str, version: Version, 
 def builds_on(platform: str, release: Release) -> list[Build]:
     """The builds of a release on a platform, without the CPU ones where there are others; the newest toolkit first."""
     builds = [build for build in release.builds if platform in build.platforms]
-    with_cuda = [build for build in builds if build.cuda is not None and build.local is None]
-    return sorted(with_cuda, key=newness, reverse=True) or builds
+    accelerated = [build for build in builds if build.accelerated and build.local is None]
+    return sorted(accelerated, key=newness, reverse=True) or builds
 
 
 def releases_with_builds(
@@ -204,46 +206,52 @@ def releases_with_builds(
 # -- what a build runs on ----------------------------------------------------------------------------------------------
 
 
-def serves(build: Build, gpu: Version, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
-    """Whether a build runs on a GPU: by its SASS, or by its PTX where the driver can compile it.
+def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
+    """Whether a build runs on a GPU: by its machine code, or by what a driver can compile for it.
 
-    SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y on anything newer, if the driver is at least as new as the toolkit
-    that made it. A build of which neither is known is taken to serve what its CUDA generation serves.
+    What a driver compiles needs one that is at least as new as the toolkit that made it. A build without known code is
+    taken to serve what the major of its accelerator serves.
     """
-    if build.cuda_major is None or gpu not in matrix.cuda_majors[build.cuda_major].gpus:
+    major = matrix.major_of(build.accelerator)
+    if major is None or gpu not in major.architectures:
         return False
     if any(gpu in failure.gpus for failure in build.gpu_failures):
         return False
-    if has_sass(build, gpu) or not (build.sass or build.ptx):
+    fit = _fit(build, gpu)
+    if fit is Fit.NATIVE or not build.code.known:
         return True
-    if not any(ptx <= gpu for ptx in build.ptx):
+    if fit is Fit.NONE:
         return False
     if driver is None:
         return True
-    floor = ptx_driver(build, matrix)
+    floor = compiling_driver(build, matrix)
     return floor is not None and driver.reaches(floor)
 
 
-def has_sass(build: Build, gpu: Version) -> bool:
-    """Whether machine code in the build runs on this GPU as it is."""
-    return any(sass.major == gpu.major and sass.minor <= gpu.minor for sass in build.sass)
+def _fit(build: Build, gpu: str) -> Fit:
+    return accelerators.kind(build.accelerator.kind).fit(build.code, gpu)
 
 
-def ptx_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
-    """The driver that the build's PTX needs; None where the matrix does not know it."""
-    toolkit = None if build.cuda is None else matrix.toolkit(Version(build.cuda))
+def compiling_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
+    """The driver that compiles the build's portable code; None where the matrix does not know it."""
+    toolkit = matrix.toolkit(build.accelerator)
     return None if toolkit is None else toolkit.driver
 
 
 def usable_majors(
-    matrix: CompatibilityMatrix, driver: DriverVersion | None, gpus: Sequence[Version]
-) -> tuple[int, ...]:
-    """The CUDA majors that a driver and each of these GPUs can run at all, the newest first; whatever is built."""
+    matrix: CompatibilityMatrix, kind: str, driver: DriverVersion | None, gpus: Sequence[str]
+) -> tuple[Accelerator, ...]:
+    """The majors of a kind that a driver and each of these GPUs can run at all, the newest first; whatever is built."""
     return tuple(
-        major
-        for major, row in sorted(matrix.cuda_majors.items(), reverse=True)
-        if (driver is None or driver.reaches(row.driver)) and all(gpu in row.gpus for gpu in gpus)
+        row.accelerator
+        for _, row in sorted(matrix.majors(kind).items(), reverse=True)
+        if (driver is None or reaches(driver, row.driver)) and all(gpu in row.architectures for gpu in gpus)
     )
+
+
+def reaches(driver: DriverVersion, floor: DriverVersion | None) -> bool:
+    """Whether a driver is new enough; any is where no floor is known."""
+    return floor is None or driver.reaches(floor)
 
 
 class DriverFloor(NamedTuple):
@@ -257,7 +265,7 @@ def driver_floor(
     matrix: CompatibilityMatrix,
     accelerator: Accelerator,
     builds: Sequence[Build],
-    gpus: Sequence[Version] = (),
+    gpus: Sequence[str] = (),
     cudnn: Version | None = None,
 ) -> DriverFloor | None:
     """The oldest driver that serves builds together with a cuDNN; None where none of it needs a driver.
@@ -266,20 +274,22 @@ def driver_floor(
         matrix: the facts.
         accelerator: what they compute on.
         builds: the builds of an environment.
-        gpus: the GPUs that must be served; PTX that is compiled for one of them needs the driver of its toolkit.
+        gpus: the GPUs that must be served; what is compiled for one of them needs the driver of its toolkit.
         cudnn: the cuDNN beside them.
     """
     floors = []
     for build in builds:
-        if build.cuda_major is None:
+        row = matrix.major_of(build.accelerator)
+        if row is None:
             continue
-        row = matrix.cuda_majors[build.cuda_major]
-        floors.append(DriverFloor(row.driver, row.provenance.source))
-        floor = ptx_driver(build, matrix) if build.ptx and any(not has_sass(build, gpu) for gpu in gpus) else None
+        if row.driver is not None:
+            floors.append(DriverFloor(row.driver, row.provenance.source))
+        compiled = build.code.portable and any(_fit(build, gpu) is not Fit.NATIVE for gpu in gpus)
+        floor = compiling_driver(build, matrix) if compiled else None
         if floor is not None:
             floors.append(DriverFloor(floor, build.provenance.source))
     if cudnn is not None:
-        rows = [row for row in matrix.cudnn if row.cuda == accelerator.cuda and cudnn in row.cudnn]
+        rows = [row for row in matrix.cudnn if row.accelerator == accelerator.whole and cudnn in row.cudnn]
         for served in [[row for row in rows if gpu in row.gpus] for gpu in gpus] or [rows]:
             if served:
                 least = min(served, key=lambda row: row.driver)
@@ -287,6 +297,6 @@ def driver_floor(
     return max(floors, key=lambda floor: floor.driver, default=None)
 
 
-def newness(build: Build) -> tuple[Version, tuple[str, ...]]:
+def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The build for the newest toolkit stands for its release, in whatever order the rows are."""
-    return (Version(build.cuda or "0"), build.install)
+    return (build.accelerator.version, build.install)

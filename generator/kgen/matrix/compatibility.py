@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any, TypeVar, cast
 import tomli
 from packaging.version import Version
 
-from kgen import files
+from kgen import accelerators, files
 from kgen.errors import MatrixError
 from kgen.matrix import reader
 from kgen.matrix.compiled import CompiledFiles
 from kgen.matrix.records import (
+    AcceleratorKind,
+    AcceleratorMajor,
     Backend,
     Build,
     Conda,
-    CudaMajor,
     CudnnSupport,
     Framework,
     Generation,
@@ -29,6 +31,7 @@ from kgen.matrix.records import (
     Release,
     Toolkit,
 )
+from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import shown
 from kgen.model.requirement import parse_requirement
 from kgen.tables import Table
@@ -40,13 +43,11 @@ _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
 _GENERATIONS = "generations.toml"
-_META_PACKAGE = "cuda-toolkit"
-_VERSIONED_AS_CUDA = frozenset({"toolkit", "bindings"})
-"""Roles of packages whose own version is that of CUDA."""
+_ACCELERATORS = "accelerators.toml"
 
 
 class CompatibilityMatrix:
-    """Facts about frameworks, CUDA and cuDNN; nothing in it depends on a request.
+    """Facts about frameworks, accelerators and their libraries; nothing in it depends on a request.
 
     A file is read and judged when it is first needed, so that a question about one framework pays for its file and
     those of the libraries that it needs. When one is found damaged, all are read, and every fault of every file is
@@ -141,14 +142,28 @@ class CompatibilityMatrix:
         return any(parse_requirement(text).name == framework for text in texts)
 
     @functools.cached_property
-    def cuda_majors(self) -> Mapping[int, CudaMajor]:
-        """The CUDA generations by major."""
-        return self._read("cuda.toml", reader.read_cuda)
+    def accelerators(self) -> Mapping[str, AcceleratorKind]:
+        """The kinds of accelerator by name."""
+        return self._read(_ACCELERATORS, reader.read_accelerators)
+
+    def majors(self, kind: str) -> Mapping[int, AcceleratorMajor]:
+        """The majors of a kind, oldest first; none of a kind without versions, or without a row."""
+        row = self.accelerators.get(kind)
+        return {} if row is None else row.majors
+
+    def major_of(self, accelerator: Accelerator) -> AcceleratorMajor | None:
+        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know."""
+        return None if accelerator.major is None else self.majors(accelerator.kind).get(accelerator.major)
 
     @functools.cached_property
     def toolkits(self) -> tuple[Toolkit, ...]:
-        """The releases of the CUDA toolkit, oldest first."""
+        """The releases of the toolkit, oldest first, whose extras stand for libraries."""
         return self._read(_TOOLKITS, reader.read_toolkits)
+
+    @functools.cached_property
+    def _toolkit_packages(self) -> Mapping[str, str]:
+        """The meta packages of toolkits -> the kind of accelerator."""
+        return {row.toolkit: row.name for row in self.accelerators.values() if row.toolkit is not None}
 
     @functools.cached_property
     def cudnn(self) -> tuple[CudnnSupport, ...]:
@@ -212,15 +227,20 @@ class CompatibilityMatrix:
         """Whether the versions of a project are known here: of a framework or a library."""
         return name in self.framework_names or self.library(name) is not None
 
-    def toolkit(self, version: Version) -> Toolkit | None:
-        """The newest toolkit whose version starts with these numbers: `12.8` finds 12.8.1."""
-        width = len(version.release)
-        found = [toolkit for toolkit in self.toolkits if toolkit.version.release[:width] == version.release]
+    def toolkits_of(self, kind: str) -> tuple[Toolkit, ...]:
+        """The releases of the toolkit of a kind, oldest first; () of a kind without any."""
+        return self.toolkits if kind in self._toolkit_packages.values() else ()
+
+    def toolkit(self, accelerator: Accelerator) -> Toolkit | None:
+        """The newest toolkit of a version: CUDA 12.8 finds 12.8.1; None if there is none, as of a kind without any."""
+        width = len(accelerator.version)
+        toolkits = self.toolkits_of(accelerator.kind)
+        found = [toolkit for toolkit in toolkits if toolkit.version.release[:width] == accelerator.version]
         return found[-1] if found else None
 
     def expand(self, requirement_text: str) -> tuple[str, ...]:
-        """The requirements behind a requirement on the CUDA toolkit's meta package; () for any other."""
-        if not requirement_text.startswith(_META_PACKAGE):
+        """The requirements behind a requirement on a toolkit's meta package; () for any other."""
+        if not requirement_text.startswith(tuple(self._toolkit_packages)):
             return ()
         requirement = parse_requirement(requirement_text)
         pinned = [toolkit for toolkit in self.toolkits if toolkit.version in requirement.specifier]
@@ -244,8 +264,8 @@ class CompatibilityMatrix:
                     floors[minor] = min(floor, floors.get(minor, floor))
         return floors
 
-    def cuda_major_of(self, package: str, version: Version) -> int | None:
-        """The CUDA major that a version of a library belongs to; None if it belongs to none.
+    def accelerator_of(self, package: str, version: Version) -> Accelerator | None:
+        """The kind and the major that a version of a library belongs to; None if it belongs to none.
 
         Read from the suffix of its name, or else from the toolkits that ship it: NVIDIA's packages for CUDA 13 have no
         suffix, and cuFFT of CUDA 13 is version 12.
@@ -253,16 +273,28 @@ class CompatibilityMatrix:
         library = self.library(package)
         if library is None:
             return None
-        if library.cuda is not None:
-            return library.cuda
+        if library.accelerator is not None:
+            return library.accelerator
         floors = self._toolkit_floors(package)
-        if floors:
+        for kind in self._toolkit_packages.values() if floors else ():
             reached = [major for (major, _), floor in floors.items() if floor <= version]
-            return max(reached, default=min(floors)[0] - 1)
-        return version.major if library.role in _VERSIONED_AS_CUDA else None
+            return Accelerator(kind, (max(reached, default=min(floors)[0] - 1),))
+        kinds = (row.name for row in self.accelerators.values() if library.role in row.versioned)
+        return next((Accelerator(kind, (version.major,)) for kind in kinds), None)
 
-    def minor_bound(self, package: str, major: int, minor: int) -> Version | None:
-        """The first version of a library that is too new for CUDA `major.minor`; None if none is known to be."""
+    def named_after(self, package: str) -> Accelerator | None:
+        """The kind and the major that the name of a package tells, whether or not the matrix follows it."""
+        for row in self.accelerators.values():
+            match = None if row.packages is None else re.fullmatch(row.packages, package)
+            if match is not None:
+                return Accelerator(row.name, (int(match["major"]),))
+        return None
+
+    def minor_bound(self, package: str, accelerator: Accelerator) -> Version | None:
+        """The first version of a library that is too new for an accelerator with a minor; None if none is known."""
+        major, minor = accelerator.major, accelerator.minor
+        if minor is None or accelerator.kind not in self._toolkit_packages.values():
+            return None
         later = [
             floor
             for (of_major, of_minor), floor in self._toolkit_floors(package).items()
@@ -282,7 +314,7 @@ class CompatibilityMatrix:
             "python.toml": reader.read_pythons,
             "platforms.toml": reader.read_platforms,
             "backends.toml": reader.read_backends,
-            "cuda.toml": reader.read_cuda,
+            _ACCELERATORS: reader.read_accelerators,
             _TOOLKITS: reader.read_toolkits,
             "cudnn.toml": reader.read_cudnn,
         }
@@ -326,10 +358,26 @@ class CompatibilityMatrix:
                         faults.append(f"toolkits.toolkit[{toolkit.version}].extras.{extra}: {error}")
         return [
             *faults,
+            *self._accelerator_faults(),
             *self._backend_faults(),
             *self._generation_faults(),
             *(self._conda_faults() if _CONDA in self._files else ()),
         ]
+
+    def _accelerator_faults(self) -> Iterator[str]:
+        for row in self.accelerators.values():
+            for platform in row.platforms:
+                if platform not in self.platforms:
+                    yield f"accelerators.{row.name}.platforms: unknown platform {platform}"
+            for major in row.majors.values():
+                for name in major.architectures.names:
+                    try:
+                        accelerators.kind(row.name).parse_architecture(name)
+                    except ValueError as error:
+                        yield f"accelerators.{row.name}.major[{major.accelerator.number}].gpu: {error}"
+        for position, support in enumerate(self.cudnn):
+            for fault in self._unknown_major(support.accelerator):
+                yield f"cudnn.support[{position}].{fault}"
 
     def _backend_faults(self) -> Iterator[str]:
         for backend in self.backends.values():
@@ -372,13 +420,17 @@ class CompatibilityMatrix:
                 where = f"conda.framework.{name}.build[{position}]"
                 for platform in set(build.platforms) - set(self.platforms):
                     yield f"{where}.platforms: unknown platform {platform}"
-                if build.cuda is not None and build.cuda not in self.cuda_majors:
-                    yield f"{where}.cuda: no CUDA {build.cuda} in cuda.toml"
+                for fault in self._unknown_major(build.accelerator):
+                    yield f"{where}.{fault}"
+
+    def _unknown_major(self, accelerator: Accelerator) -> Iterator[str]:
+        if accelerator.major is not None and self.major_of(accelerator) is None:
+            whole = accelerators.title(accelerator.whole)
+            yield f"{accelerator.kind}: no {whole} in {_ACCELERATORS}"
 
     def _build_faults(self, build: Build, known: set[str]) -> list[str]:
         faults = [f"platforms.{name}: unknown platform" for name in build.platforms if name not in self.platforms]
-        if build.cuda_major is not None and build.cuda_major not in self.cuda_majors:
-            faults.append(f"cuda: no CUDA {build.cuda_major} in cuda.toml")
+        faults += self._unknown_major(build.accelerator)
         for text in (*build.install, *build.requires, *build.adds):
             try:
                 requirement = parse_requirement(text)

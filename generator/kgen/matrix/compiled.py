@@ -20,9 +20,9 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from kgen import __version__
+from kgen import __version__, accelerators
 from kgen.matrix import reader, records
-from kgen.model import driver, ranges
+from kgen.model import accelerator, architecture, driver, ranges
 
 _DIGEST = hashlib.sha256().digest_size
 _UNUSED = 30 * 24 * 3600
@@ -34,6 +34,9 @@ _MADE_OF = {
     ("kgen.model.ranges", "VersionRange"): ranges.VersionRange,
     ("kgen.model.ranges", "Comparison"): ranges.Comparison,
     ("kgen.model.driver", "DriverVersion"): driver.DriverVersion,
+    ("kgen.model.accelerator", "Accelerator"): accelerator.Accelerator,
+    ("kgen.model.architecture", "Architectures"): architecture.Architectures,
+    ("kgen.model.architecture", "DeviceCode"): architecture.DeviceCode,
     ("datetime", "date"): datetime.date,
 }
 """All that a compiled file can hold besides plain containers, text and numbers."""
@@ -109,7 +112,8 @@ def _key(name: str, text: str) -> bytes:
 def _readers() -> str:
     """What tells the readers of one kgen from those of another, and from themselves before they were edited."""
     stamps = []
-    for module in (records, reader, ranges, driver):
+    for module in (records, reader, ranges, driver, accelerator, architecture):
         state = os.stat(str(module.__file__))  # noqa: PTH116 - a Path costs more than the rest, and every run asks
         stamps.append(f"{state.st_mtime_ns}-{state.st_size}")
-    return f"{__version__} {sys.version_info[:2]} {' '.join(stamps)}"
+    # a file may name any kind of accelerator that there is a module of
+    return f"{__version__} {sys.version_info[:2]} {' '.join(stamps)} {' '.join(accelerators.names())}"

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 
 from packaging.version import Version
 
+from kgen import accelerators
 from kgen.matrix.records import (
+    AcceleratorKind,
+    AcceleratorMajor,
     Backend,
     Build,
     Conda,
     CondaBuild,
     CondaFramework,
     CondaLimit,
-    CudaMajor,
     CudnnSupport,
     Elsewhere,
     Ended,
@@ -34,6 +36,8 @@ from kgen.matrix.records import (
     Toolkit,
 )
 from kgen.model import grammar
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.architecture import Architectures, DeviceCode
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import parse_requirement
@@ -104,6 +108,51 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        raise ValueError(f"`{grammar.shown(text)}` is no regular expression: {error}") from None
+    if "major" not in groups:
+        raise ValueError(f"`{grammar.shown(text)}` has no group `major`")
+    return text
+
+
+def _built_for(row: Table) -> Accelerator:
+    """What a build is for, which its key says: `cuda = "12.8"`; the CPU without one."""
+    return _of_kind(row, lambda kind: row.parsed(kind, lambda text: Accelerator.numbered(kind, text))) or CPU
+
+
+def _major_text(row: Table) -> Accelerator:
+    """The kind and the major that a row is about, which must be there: `cuda = "12"`."""
+
+    def read(kind: str) -> Accelerator | None:
+        number = row.parsed(kind, _number)
+        return None if number is None else Accelerator(kind, (number,))
+
+    if not any(row.has(kind) for kind in accelerators.names()):
+        row.fault("cuda", "is missing, or another kind of accelerator in its place")
+    return _of_kind(row, read) or CPU
+
+
+def _major(row: Table) -> Accelerator | None:
+    """The kind and the major of a row, if it is about one: `cuda = 12`."""
+
+    def read(kind: str) -> Accelerator | None:
+        number = row.get(kind, int)
+        return None if number is None else Accelerator(kind, (number,))
+
+    return _of_kind(row, read)
+
+
+def _of_kind(row: Table, read: Callable[[str], Accelerator | None]) -> Accelerator | None:
+    there = [kind for kind in accelerators.names() if row.has(kind)]
+    found = [read(kind) for kind in there]
+    for other in there[1:]:
+        row.fault(other, f"is there beside `{there[0]}`")
+    return found[0] if found else None
+
+
 def _names(file: Table, parse: Callable[[str], str]) -> Iterator[str]:
     """The names of the tables of a file, noting those that are none."""
     for name in file:
@@ -122,6 +171,47 @@ def _glibc_by_platform(row: Table) -> dict[str, Version | None]:
     return {
         name: inner.parsed(name, _version) if text else None for name, text in row.mapping("platforms", str).items()
     }
+
+
+def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
+    """`accelerators.toml`: the kinds of accelerator by name."""
+    kinds = {}
+    for name in file:
+        if name not in accelerators.names():
+            file.fault(name, f"no module of this kind; known are {', '.join(accelerators.names())}")
+            continue
+        row = file.table(name)
+        kinds[name] = AcceleratorKind(
+            name=name,
+            majors=_majors(row, name),
+            platforms=row.parsed_texts("platforms", grammar.platform),
+            runtime=row.get("runtime", str),
+            unique=row.parsed_mapping("unique", grammar.project, grammar.line),
+            versioned=row.texts("versioned"),
+            toolkit=row.parsed("toolkit", grammar.project),
+            packages=row.parsed("packages", _pattern),
+            architectures=row.parsed_mapping("architectures", grammar.line, grammar.architecture),
+            hiding=row.parsed_texts("hiding", grammar.variable),
+            environment=row.parsed_mapping("environment", grammar.variable, grammar.line),
+            devices=row.parsed_mapping("devices", grammar.variable, grammar.line),
+            provenance=_provenance(row),
+        )
+        row.close()
+    return kinds
+
+
+def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:
+    majors = {}
+    for row in kind.tables("major"):
+        major = row.parsed("version", _number, required=True) or 0
+        majors[major] = AcceleratorMajor(
+            accelerator=Accelerator(name, (major,)),
+            driver=row.parsed("driver", DriverVersion),
+            architectures=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
+            provenance=_provenance(row),
+        )
+        row.close()
+    return dict(sorted(majors.items()))
 
 
 def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
@@ -250,7 +340,7 @@ def _read_build(row: Table) -> Build:
     for failure in row.tables("gpu-fails"):
         failures.append(
             GpuFailure(
-                gpus=failure.parsed("gpu", _specifiers, required=True) or VersionRange(),
+                gpus=failure.parsed("gpu", Architectures.parse, required=True) or Architectures(),
                 reason=failure.text("reason"),
                 source=failure.text("source"),
             )
@@ -261,14 +351,16 @@ def _read_build(row: Table) -> Build:
         adds[add.parsed("requires", _requirement_text, required=True) or ""] = add.text("source")
         add.close()
     build = Build(
-        cuda=row.parsed("cuda", lambda text: str(_version(text))),
+        accelerator=_built_for(row),
         pythons=row.texts("pythons"),
         platforms=_glibc_by_platform(row),
         install=row.texts("install"),
         requires=row.texts("requires"),
         adds=adds,
-        sass=row.parsed_texts("sass", _version),
-        ptx=row.parsed_texts("ptx", _version),
+        code=DeviceCode(
+            machine=(*row.parsed_texts("sass", grammar.architecture), *row.parsed_texts("code", grammar.architecture)),
+            portable=row.parsed_texts("ptx", grammar.architecture),
+        ),
         gpu_failures=tuple(failures),
         local=row.parsed("local", grammar.backend),
         known_bad=row.get("known-bad", str),
@@ -356,29 +448,13 @@ def read_library(file: Table, name: str) -> Library:
     library = Library(
         name=name,
         role=file.text("role"),
-        cuda=file.get("cuda", int),
+        accelerator=_major(file),
         releases=tuple(sorted(releases, key=lambda release: release.version)),
         yanked=dict(file.mapping("yanked", str)),
         provenance=_provenance(file),
     )
     file.close()
     return library
-
-
-def read_cuda(file: Table) -> dict[int, CudaMajor]:
-    """`cuda.toml`: the generations by major."""
-    majors = {}
-    for row in file.tables("major"):
-        major = row.parsed("version", _number, required=True) or 0
-        majors[major] = CudaMajor(
-            major=major,
-            driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
-            gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
-            provenance=_provenance(row),
-        )
-        row.close()
-    file.close()
-    return majors
 
 
 def read_toolkits(file: Table) -> tuple[Toolkit, ...]:
@@ -411,9 +487,9 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
     for row in file.tables("support"):
         rows.append(
             CudnnSupport(
-                cuda=row.parsed("cuda", _number, required=True) or 0,
+                accelerator=_major_text(row),
                 cudnn=row.parsed("cudnn", _specifiers, required=True) or VersionRange(),
-                gpus=row.parsed("gpu", _specifiers, required=True) or VersionRange(),
+                gpus=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
                 driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
                 provenance=_provenance(row),
             )
@@ -428,7 +504,7 @@ def _conda_framework(row: Table) -> CondaFramework:
     for build in row.tables("build"):
         builds.append(
             CondaBuild(
-                cuda=build.get("cuda", int),
+                accelerator=_major(build) or CPU,
                 platforms=build.texts("platforms"),
                 pythons=build.parsed_texts("pythons", _minor),
                 provenance=_provenance(build),
@@ -450,8 +526,12 @@ def _conda_framework(row: Table) -> CondaFramework:
 
 def read_conda(file: Table) -> Conda:
     """`conda.toml`: what conda's main channel builds."""
-    channel, cuda = file.table("channel"), file.table("cuda")
-    provenances = [_provenance(channel), _provenance(cuda)]
+    channel = file.table("channel")
+    kind = next((name for name in accelerators.names() if file.has(name)), "")
+    if not kind:
+        file.fault("cuda", "is missing, or another kind of accelerator in its place")
+    built = file.table(kind)
+    provenances = [_provenance(channel), _provenance(built)]
     virtuals = {}
     section = file.table("virtual")
     for platform in section:
@@ -464,7 +544,7 @@ def read_conda(file: Table) -> Conda:
     for row in file.tables("limit"):
         limits.append(
             CondaLimit(
-                cuda=row.get("cuda", int, required=True) or 0,
+                accelerator=_major(row) or CPU,
                 packages=row.texts("packages"),
                 range=row.parsed("range", _specifiers, required=True) or VersionRange(),
                 provenance=_provenance(row),
@@ -473,12 +553,13 @@ def read_conda(file: Table) -> Conda:
         row.close()
     found = Conda(
         channel=channel.text("name"),
-        version=cuda.text("version"),
-        virtual=cuda.text("virtual"),
-        architecture=cuda.text("architecture"),
-        cudnn=cuda.texts("cudnn"),
-        cuda_build=cuda.text("build"),
-        cpu_build=cuda.text("cpu-build"),
+        kind=kind,
+        version=built.text("version"),
+        virtual=built.text("virtual"),
+        architecture=built.text("architecture"),
+        cudnn=built.texts("cudnn"),
+        build=built.text("build"),
+        cpu_build=built.text("cpu-build"),
         virtuals=virtuals,
         names=file.mapping("names", str),
         frameworks={name: _conda_framework(frameworks.table(name)) for name in frameworks},
@@ -486,6 +567,6 @@ def read_conda(file: Table) -> Conda:
         provenances=tuple(provenances),
     )
     channel.close()
-    cuda.close()
+    built.close()
     file.close()
     return found

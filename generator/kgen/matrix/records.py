@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.architecture import Architectures, DeviceCode
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 
@@ -21,6 +23,58 @@ class Provenance(NamedTuple):
 
     source: str
     checked: datetime.date
+
+
+class AcceleratorMajor(NamedTuple):
+    """A major of a kind of accelerator.
+
+    Attributes:
+        accelerator: the kind with this major.
+        driver: the oldest driver that any build for this major runs on; None where no such driver is known.
+        architectures: those that it compiles for.
+        provenance: where the row is from.
+    """
+
+    accelerator: Accelerator
+    driver: DriverVersion | None
+    architectures: Architectures
+    provenance: Provenance
+
+
+class AcceleratorKind(NamedTuple):
+    """A kind of accelerator.
+
+    Attributes:
+        name: what it is called in all files of the matrix, and what its module is called.
+        majors: its majors, oldest first.
+        platforms: where it can be used at all.
+        runtime: the role of the library that is its runtime, whose version is that of the environment; None where no
+            package is.
+        unique: the roles of libraries of which an environment has one at most -> how people call them.
+        versioned: the roles of packages whose own version is that of the kind.
+        toolkit: the meta package whose extras stand for libraries; None if there is none.
+        packages: pattern of the names of packages that belong to a major, which the group `major` holds; None if no
+            name tells.
+        architectures: how people call a device -> its architecture.
+        hiding: variables that hide devices from a process.
+        environment: variables that a process must find.
+        devices: the framework's module -> how it calls a device of this kind.
+        provenance: where the row is from.
+    """
+
+    name: str
+    majors: Mapping[int, AcceleratorMajor]
+    platforms: tuple[str, ...]
+    runtime: str | None
+    unique: Mapping[str, str]
+    versioned: tuple[str, ...]
+    toolkit: str | None
+    packages: str | None
+    architectures: Mapping[str, str]
+    hiding: tuple[str, ...]
+    environment: Mapping[str, str]
+    devices: Mapping[str, str]
+    provenance: Provenance
 
 
 class PythonMinor(NamedTuple):
@@ -143,7 +197,7 @@ class Backend(NamedTuple):
         instead_of: the backend in whose place it comes where a requirement names its framework; None for most.
         releases: the releases of that project that it is for.
         default: whether it is locked when no backend is named.
-        accelerated: whether it can use CUDA.
+        accelerated: whether it can use an accelerator.
         elsewhere: where a build for a GPU is to be had, if the index has none of its time.
         keras: the range of Keras that has this backend.
         needs: what Keras imports for it without declaring it.
@@ -184,7 +238,7 @@ class Backend(NamedTuple):
 class GpuFailure(NamedTuple):
     """GPUs that a build seems to serve and does not."""
 
-    gpus: VersionRange
+    gpus: Architectures
     reason: str
     source: str
 
@@ -193,15 +247,14 @@ class Build(NamedTuple):
     """One build of a release: what it was built for, what it needs, what it serves.
 
     Attributes:
-        cuda: the toolkit it was built for, as `12.8`; None for a CPU build.
+        accelerator: what it was built for, with the version of the toolkit; :data:`CPU` for a CPU build.
         pythons: CPython minors that have a wheel.
         platforms: platform -> the glibc its wheels need; None where no glibc applies.
         install: requirements that make an installer take exactly this build.
         requires: its requirements on what the matrix follows, as the wheel states them.
         adds: requirements that the wheel should state and does not: requirement -> source.
-        sass: compute capabilities with machine code in it.
-        ptx: compute capabilities with PTX in it.
-        gpu_failures: GPUs that the two lists promise wrongly.
+        code: the architectures that it has code for.
+        gpu_failures: GPUs that its code promises wrongly.
         local: the local version label of a build that only the framework's own index has.
         known_bad: why this build is avoided though others of its release are not.
         republished: project -> the day from which on the index has the files that are installed; where they had been
@@ -209,14 +262,13 @@ class Build(NamedTuple):
         provenance: where the row is from.
     """
 
-    cuda: str | None
+    accelerator: Accelerator
     pythons: tuple[str, ...]
     platforms: Mapping[str, Version | None]
     install: tuple[str, ...]
     requires: tuple[str, ...]
     adds: Mapping[str, str]
-    sass: tuple[Version, ...]
-    ptx: tuple[Version, ...]
+    code: DeviceCode
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
     known_bad: str | None
@@ -224,9 +276,9 @@ class Build(NamedTuple):
     provenance: Provenance
 
     @property
-    def cuda_major(self) -> int | None:
-        """The major of the toolkit it was built for."""
-        return None if self.cuda is None else int(self.cuda.partition(".")[0])
+    def accelerated(self) -> bool:
+        """Whether it computes on an accelerator."""
+        return self.accelerator != CPU
 
 
 class Release(NamedTuple):
@@ -295,8 +347,8 @@ class Library(NamedTuple):
 
     Attributes:
         name: the project's normalised name.
-        role: what it is whatever its name says about CUDA: `cudnn`, `nccl`, `nvcc`.
-        cuda: the CUDA major that its name states; None if it states none.
+        role: what it is whatever its name says about accelerators: `cudnn`, `nccl`, `nvcc`.
+        accelerator: the kind and the major that its name states; None if it states none.
         releases: stable, not yanked, oldest first.
         yanked: version -> why it was yanked.
         provenance: where the rows are from.
@@ -304,18 +356,9 @@ class Library(NamedTuple):
 
     name: str
     role: str
-    cuda: int | None
+    accelerator: Accelerator | None
     releases: tuple[LibraryRelease, ...]
     yanked: Mapping[str, str]
-    provenance: Provenance
-
-
-class CudaMajor(NamedTuple):
-    """A CUDA generation: the driver that minor-version compatibility asks for, and the GPUs it compiles for."""
-
-    major: int
-    driver: DriverVersion
-    gpus: VersionRange
     provenance: Provenance
 
 
@@ -338,11 +381,11 @@ class Toolkit(NamedTuple):
 
 
 class CudnnSupport(NamedTuple):
-    """A range of cuDNN on a CUDA major: the GPUs that it serves and the driver it asks for."""
+    """A range of cuDNN for a major of an accelerator: the GPUs that it serves and the driver it asks for."""
 
-    cuda: int
+    accelerator: Accelerator
     cudnn: VersionRange
-    gpus: VersionRange
+    gpus: Architectures
     driver: DriverVersion
     provenance: Provenance
 
@@ -351,13 +394,13 @@ class CondaBuild(NamedTuple):
     """One kind of build of a framework on conda's channel.
 
     Attributes:
-        cuda: the CUDA major it is built for; None for the CPU.
+        accelerator: the kind and the major it is built for; :data:`CPU` for the CPU.
         platforms: where it is built.
         pythons: the CPython minors it is built for; () where that sets no limit worth knowing.
         provenance: where the row is from.
     """
 
-    cuda: int | None
+    accelerator: Accelerator
     platforms: tuple[str, ...]
     pythons: tuple[str, ...]
     provenance: Provenance
@@ -382,9 +425,9 @@ class CondaFramework(NamedTuple):
 
 
 class CondaLimit(NamedTuple):
-    """A range in which packages stay on a CUDA major."""
+    """A range in which packages stay on a major of an accelerator."""
 
-    cuda: int
+    accelerator: Accelerator
     packages: tuple[str, ...]
     range: VersionRange
     provenance: Provenance
@@ -395,25 +438,27 @@ class Conda(NamedTuple):
 
     Attributes:
         channel: its name.
-        version: the package whose version is that of CUDA.
-        virtual: the virtual package that stands for the driver's CUDA.
+        kind: the kind of accelerator that it builds for.
+        version: the package whose version is that of this accelerator.
+        virtual: the virtual package that stands for the newest version that the driver runs.
         architecture: the one that stands for the GPU's compute capability.
         cudnn: the packages that are cuDNN, either of which may be in an environment.
-        cuda_build: the pattern of build strings for a CUDA `{major}`.
+        build: the pattern of build strings for a `{major}` of it.
         cpu_build: that for the CPU.
         virtuals: platform -> virtual packages that a machine is assumed to have: name -> version, with a build or not.
         names: projects of the Python index that are called otherwise: name -> package.
         frameworks: by the name of the project.
-        limits: what must be kept in mind about CUDA majors.
+        limits: what must be kept in mind about majors of accelerators.
         provenances: where the rows without a record of their own are from.
     """
 
     channel: str
+    kind: str
     version: str
     virtual: str
     architecture: str
     cudnn: tuple[str, ...]
-    cuda_build: str
+    build: str
     cpu_build: str
     virtuals: Mapping[str, Mapping[str, str]]
     names: Mapping[str, str]

@@ -1,61 +1,83 @@
-"""What an environment computes on: a CUDA major (or major.minor), or the CPU."""
+"""What an environment computes on: a kind of accelerator and its version, or the CPU."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from kgen.errors import UsageError
-from kgen.model.grammar import shown
+from kgen.model import grammar
 
-_CUDA = re.compile(r"(?P<major>[0-9]{1,3})(?:\.(?P<minor>[0-9]{1,3}))?")
+_NAME = r"(?P<kind>[a-z]+)(?P<major>[1-9][0-9]{0,2})?"
+_NUMBER = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?P<minor>0|[1-9][0-9]{0,2}))?"
 
 
 class Accelerator(NamedTuple):
-    """A CUDA major, optionally with the newest minor that is allowed; or the CPU.
+    """A kind of accelerator, and which of its versions.
+
+    Of a request the version is a major, or a major and the newest minor that is allowed; of a build it is the version
+    that it was built for; of an environment that of its runtime. A kind that has versions stands without one for
+    whichever is best.
 
     Attributes:
-        cuda: the CUDA major; None for the CPU.
-        minor: the newest CUDA minor version that may be in the environment; None for any.
+        kind: as in `matrix/accelerators.toml`: `cuda`, `rocm`, `cpu`.
+        version: major, or major and minor; () of a kind without versions.
 
-    >>> Accelerator.parse("12.6").name, str(Accelerator.parse("12.6"))
-    ('cuda12', 'CUDA 12.6')
+    >>> Accelerator("cuda", (12, 6)).name, Accelerator("cuda", (12, 6)).number, CPU.name
+    ('cuda12', '12.6', 'cpu')
     """
 
-    cuda: int | None = None
-    minor: int | None = None
+    kind: str
+    version: tuple[int, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Accelerator:
-        """Read `12`, `12.6`, `cuda12` or `cpu`.
+    def named(cls, name: str) -> Accelerator:
+        """The accelerator of an environment's name: `cuda12`, `cpu`.
 
         Raises:
-            UsageError: it is none of these.
+            ValueError: it is the name of none.
         """
-        if text == "cpu":
-            return CPU
-        match = _CUDA.fullmatch(text.removeprefix("cuda"))
+        match = re.fullmatch(_NAME, name)
         if match is None:
-            raise UsageError(
-                f"`{shown(text)}` is not a CUDA version", hints=["give a major or major.minor, such as `--cuda 12`"]
-            )
-        minor = match["minor"]
-        return cls(cuda=int(match["major"]), minor=None if minor is None else int(minor))
+            raise ValueError(f"`{grammar.shown(name)}` is no accelerator")
+        return cls(match["kind"], () if match["major"] is None else (int(match["major"]),))
+
+    @classmethod
+    def numbered(cls, kind: str, number: str) -> Accelerator:
+        """A kind with a version as people write it: `12`, `12.6`.
+
+        Raises:
+            ValueError: it is no such version.
+        """
+        match = re.fullmatch(_NUMBER, number)
+        if match is None:
+            raise ValueError(f"`{grammar.shown(number)}` is no version such as 12")
+        return cls(kind, tuple(int(part) for part in match.groups() if part is not None))
+
+    @property
+    def major(self) -> int | None:
+        """The major of its version; None without one."""
+        return self.version[0] if self.version else None
+
+    @property
+    def minor(self) -> int | None:
+        """The minor of its version; None where that is left open."""
+        return self.version[1] if len(self.version) > 1 else None
+
+    @property
+    def whole(self) -> Accelerator:
+        """The same with its major alone."""
+        return self._replace(version=self.version[:1])
+
+    @property
+    def number(self) -> str:
+        """Its version as people write it: `12`, `12.6`; empty without one."""
+        return ".".join(map(str, self.version))
 
     @property
     def name(self) -> str:
         """The part that it gives to an environment's name: `cuda12` or `cpu`."""
-        return "cpu" if self.cuda is None else f"cuda{self.cuda}"
-
-    @property
-    def version(self) -> str:
-        """`12` or `12.6`; `cpu` for the CPU."""
-        if self.cuda is None:
-            return "cpu"
-        return f"{self.cuda}" if self.minor is None else f"{self.cuda}.{self.minor}"
-
-    def __str__(self) -> str:
-        return "the CPU" if self.cuda is None else f"CUDA {self.version}"
+        return self.kind if self.major is None else f"{self.kind}{self.major}"
 
 
-CPU = Accelerator()
+CPU = Accelerator("cpu")
+"""No accelerator at all, which is one of the kinds."""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.architecture import Architectures, DeviceCode
 from kgen.model.driver import DriverVersion
-from kgen.model.ranges import VersionRange
 
 REQUEST = "request"
 """What owns a term that the user asked for; every other owner is a package."""
@@ -94,10 +94,10 @@ class Wish(NamedTuple):
     value: str
 
 
-class CudaDriver(NamedTuple):
-    """A driver of at least this CUDA, which conda's solver takes for granted."""
+class DriverRuns(NamedTuple):
+    """A driver that runs at least this accelerator, which conda's solver takes for granted."""
 
-    cuda: str
+    accelerator: Accelerator
 
 
 class Spec(NamedTuple):
@@ -146,11 +146,11 @@ class BuildPurpose(NamedTuple):
     """What a build computes on.
 
     Attributes:
-        cuda: its CUDA; None for the CPU.
+        accelerator: with the version that it was built for; or the CPU.
         own_index: whether only the framework's own index has it.
     """
 
-    cuda: str | None
+    accelerator: Accelerator
     own_index: bool = False
 
 
@@ -179,33 +179,33 @@ class GlibcFloor(NamedTuple):
 
 
 class DriverNeeded(NamedTuple):
-    """The oldest driver of a CUDA major."""
+    """The oldest driver of a major of an accelerator."""
 
     driver: DriverVersion
-    cuda: int
+    accelerator: Accelerator
 
 
-class GpusOfCuda(NamedTuple):
-    """The compute capabilities that a CUDA major is for."""
+class GpusOfMajor(NamedTuple):
+    """The architectures that a major of an accelerator is for."""
 
-    gpus: VersionRange
-    cuda: int | None
+    gpus: Architectures
+    accelerator: Accelerator
 
 
 class GpusOfBuild(NamedTuple):
-    """The compute capabilities that a build has code for.
+    """The architectures that a build has code for.
 
     Attributes:
-        sass: of its machine code.
-        ptx: of its PTX.
+        accelerator: what it was built for.
+        code: what it has.
         failing: those on which it fails all the same.
-        ptx_driver: the driver that compiles its PTX, where that matters.
+        compiling_driver: the driver that compiles its portable code, where that matters.
     """
 
-    sass: tuple[Version, ...]
-    ptx: tuple[Version, ...]
-    failing: tuple[VersionRange, ...] = ()
-    ptx_driver: DriverVersion | None = None
+    accelerator: Accelerator
+    code: DeviceCode
+    failing: tuple[Architectures, ...] = ()
+    compiling_driver: DriverVersion | None = None
 
 
 class Bound(NamedTuple):
@@ -238,7 +238,7 @@ class CudnnServes(NamedTuple):
 
 
 class CudnnServing(NamedTuple):
-    """All that is known of the cuDNN for a CUDA."""
+    """All that is known of the cuDNN for an accelerator."""
 
     role: str
     rows: tuple[CudnnServes, ...]
@@ -261,7 +261,7 @@ class NotFound(NamedTuple):
 
 Fact = (
     Wish
-    | CudaDriver
+    | DriverRuns
     | Spec
     | Pythons
     | Doubt
@@ -270,7 +270,7 @@ Fact = (
     | CutoffFloor
     | GlibcFloor
     | DriverNeeded
-    | GpusOfCuda
+    | GpusOfMajor
     | GpusOfBuild
     | DependsOn
     | CudnnServing
@@ -376,7 +376,7 @@ class ComputesOn(enum.Enum):
     """What a framework that is only imported computes on."""
 
     CPU_BUILD = "cpu-build"
-    FOREIGN_CUDA = "foreign-cuda"
+    FOREIGN = "foreign"
     CPU_FOR_LACK = "cpu-for-lack"
 
 
@@ -385,14 +385,14 @@ class Computing(NamedTuple):
 
     Attributes:
         on: what.
-        frameworks: whose CUDA and cuDNN there are; () where there is no CUDA.
-        cuda: the CUDA that it is built for, where it may compute with that.
+        accelerator: the accelerator that it is built for, where it may compute with that; else that of the environment.
+        frameworks: whose accelerator's libraries there are; () on the CPU.
         cudnn: the cuDNN that both have then.
     """
 
     on: ComputesOn
+    accelerator: Accelerator = CPU
     frameworks: tuple[str, ...] = ()
-    cuda: str = ""
     cudnn: Version | None = None
 
 
@@ -510,10 +510,10 @@ class Change(NamedTuple):
 
     Attributes:
         field: the field.
-        value: its new value, as text; None to drop it.
+        value: its new value, an accelerator or text; None to drop it.
         dropped: the value that goes, where the field holds one or several.
     """
 
     field: RequestField
-    value: str | None
+    value: str | Accelerator | None
     dropped: str = ""

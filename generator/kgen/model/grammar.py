@@ -25,12 +25,17 @@ LONGEST_LINE = 4096
 NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 """An environment, a backend or a generation. `nix/` has the same in its own language, and a test compares them."""
 
-ACCELERATOR = r"cpu|cuda[1-9][0-9]{0,2}"
+ACCELERATOR = r"[a-z]{2,12}(?:[1-9][0-9]{0,2})?"
+"""The end of an environment's name; which kinds there are, :func:`kgen.accelerators.names` knows."""
+CAPABILITY = r"[1-9][0-9]?\.[0-9]"
+ARCHITECTURE = rf"(?:{CAPABILITY}|[a-z]{{2,12}}[0-9][a-z0-9]{{0,11}}(?:-[a-z0-9]{{1,8}}){{0,2}})"
+"""What code for a device is compiled for: a compute capability, or a name such as gfx942."""
 PLATFORM = r"[a-z0-9]+-[a-z0-9]+"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 PYTHON = r"[1-9]\.(?:0|[1-9][0-9]{0,2})"
-CUDA = r"(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2})"
-DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
+RUNTIME = r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
+"""The version of what an accelerator is programmed with: CUDA 12.8, ROCm 7."""
+DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}|[0-9]{1,2}(?:\.[0-9]{1,6}){1,3}"
 PROJECT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 CONDA_PACKAGE = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_-]*"
@@ -44,7 +49,7 @@ SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
 FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """A file in a folder, by its name alone: neither hidden nor anywhere else."""
 
-_LONGEST_ENDING = 14
+_LONGEST_ENDING = 22
 """Characters of an accelerator with a major of three digits, and of what conda's environments end with."""
 _LONGEST = 128
 _LONGEST_URL = 2048
@@ -101,11 +106,12 @@ def _parser(pattern: str, what: str, longest: int = _LONGEST) -> Callable[[str],
 
 environment = _parser(NAME, "the name of an environment", LONGEST_NAME + _LONGEST_ENDING)
 backend = _parser(NAME, "the name of a backend", LONGEST_NAME)
-accelerator = _parser(ACCELERATOR, "an accelerator: `cpu`, or `cuda` with a major")
+accelerator = _parser(ACCELERATOR, "an accelerator, with a major where it has one")
+architecture = _parser(ARCHITECTURE, "an architecture such as 8.0 or gfx942", 32)
 platform = _parser(PLATFORM, "a platform such as linux-64", 32)
 variable = _parser(VARIABLE, "the name of an environment variable")
 python = _parser(PYTHON, "a minor of CPython such as 3.12")
-cuda = _parser(CUDA, "a version of CUDA such as 12.8")
+runtime = _parser(RUNTIME, "a version of an accelerator's runtime such as 12.8")
 driver = _parser(DRIVER, "a driver version such as 535.183 or 580.65.06")
 project = _parser(PROJECT, "the name of a package")
 conda_package = _parser(CONDA_PACKAGE, "the name of a conda package")

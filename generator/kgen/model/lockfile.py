@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen.model import grammar
+from kgen.model.accelerator import CPU, Accelerator
 
 
 class LockedFile(NamedTuple):
@@ -46,11 +47,11 @@ class Lockfile(NamedTuple):
         accelerator: `cpu`, or as `cuda12`.
         python: the CPython minor, as `3.12`.
         platform: conda's name of the platform.
-        cuda: the CUDA runtime as major.minor; None on the CPU.
+        runtime: the version of the accelerator's runtime, as `12.8`; None on the CPU.
         cudnn: the cuDNN; None on the CPU.
         driver: the oldest driver that serves it, as `525.60.13`; None on the CPU.
         packages: the frameworks, their parts and Keras: name -> version decided on.
-        libraries: the CUDA libraries and what else the matrix follows: name -> version decided on.
+        libraries: the accelerator's libraries and what else the matrix follows: name -> version decided on.
         variables: what a process must find in its environment for the backend to be selected.
         files: every file, sorted by name.
         places: further variables, in which `{prefix}` stands for the folder of the environment.
@@ -72,7 +73,7 @@ class Lockfile(NamedTuple):
     accelerator: str
     python: str
     platform: str
-    cuda: str | None
+    runtime: str | None
     cudnn: str | None
     driver: str | None
     packages: Mapping[str, str]
@@ -101,7 +102,7 @@ class Lockfile(NamedTuple):
         grammar.python(self.python)
         grammar.platform(self.platform)
         for value, parse in (
-            (self.cuda, grammar.cuda),
+            (self.runtime, grammar.runtime),
             (self.cudnn, grammar.conda_version),
             (self.driver, grammar.driver),
         ):
@@ -115,7 +116,17 @@ class Lockfile(NamedTuple):
     @property
     def accelerated(self) -> bool:
         """Whether it is for a GPU."""
-        return self.accelerator != "cpu"
+        return self.accelerator != CPU.name
+
+    @property
+    def computes_on(self) -> Accelerator:
+        """Its accelerator, with the version of the runtime where the lock says it.
+
+        Raises:
+            ValueError: it has a name that none has.
+        """
+        named = Accelerator.named(self.accelerator)
+        return named if self.runtime is None else Accelerator.numbered(named.kind, self.runtime)
 
     @property
     def versions(self) -> Mapping[str, str]:

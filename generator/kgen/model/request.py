@@ -22,13 +22,13 @@ class EnvironmentRequest(NamedTuple):
     Attributes:
         name: what the environment is called before its accelerator: a backend, or the name of a joint one.
         backends: the backends that must work in it, the most important first.
-        accelerator: CUDA (a major, perhaps with the newest minor allowed) or the CPU.
+        accelerator: its kind and major, perhaps with the newest minor allowed; or the CPU.
         python: the CPython minor, as `3.12`.
         python_open: whether the Python was chosen for the user, so that it may change with what they change.
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
-        driver: the NVIDIA driver of the target machine; None if unknown.
-        gpus: compute capabilities of the GPUs that must be served, as `8.0`.
+        driver: the accelerator's driver on the target machine; None if unknown.
+        gpus: architectures of the GPUs that must be served, as `8.0` or `gfx942`.
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
@@ -36,7 +36,7 @@ class EnvironmentRequest(NamedTuple):
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
-        own_index: whether builds for CUDA may be used that only a framework's own index has.
+        own_index: whether builds for an accelerator may be used that only a framework's own index has.
     """
 
     name: str
@@ -47,7 +47,7 @@ class EnvironmentRequest(NamedTuple):
     python_open: bool = False
     glibc: Version | None = None
     driver: DriverVersion | None = None
-    gpus: tuple[Version, ...] = ()
+    gpus: tuple[str, ...] = ()
     keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
@@ -37,16 +38,17 @@ class Resolution(NamedTuple):
         request: what was asked.
         packages: the frameworks, their parts and Keras, in the order of the request; name -> version.
         parts: distributions that are part of a framework, or what it is called on this platform: name -> framework.
-        libraries: the CUDA libraries (and what else the matrix follows) that these builds need; name -> version.
+        libraries: the accelerator's libraries, and what else the matrix follows, that these builds need; name ->
+            version.
         allowed: library -> every version of it that the chosen builds can use, oldest first.
-        pinned: those of the libraries whose version the lock takes from here: the CUDA libraries, which decide whether
+        pinned: those of the libraries whose version the lock takes from here: the accelerator's, which decide whether
             an environment works and are nobody's own choice.
         constraints: what is true of these builds and not said in their metadata, for the resolver.
         sources: what may be built from source.
         republished: project -> the day on which the files that are installed were put on the index again, where that
             is after the day of their release.
         install: the requirements handed to the resolver, all exact for what the matrix decides.
-        cuda: the CUDA runtime of the environment as major.minor; None on the CPU.
+        runtime: the accelerator with the version of its runtime in the environment; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
         driver: the oldest driver that serves the environment; None on the CPU.
         local: for packages that only an index of their own has: name -> local version label, as `cpu`.
@@ -61,7 +63,7 @@ class Resolution(NamedTuple):
     allowed: Mapping[str, tuple[Version, ...]]
     pinned: tuple[str, ...]
     install: tuple[str, ...]
-    cuda: str | None
+    runtime: Accelerator | None
     cudnn: Version | None
     driver: DriverVersion | None
     local: Mapping[str, str]

@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from kgen.index import IndexFile
 from kgen.refresh.fits import Fit, fit_of, glibc_text
-from kgen.refresh.recipes import Recipe
+from kgen.refresh.recipes import FOLLOWED, Recipe
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
@@ -162,7 +162,7 @@ class OwnIndex:
     def _is_followed(self, label: str) -> bool:
         """Whether a label is of a CUDA whose driver is known."""
         cuda = cuda_of(label)
-        return cuda is None or int(cuda.partition(".")[0]) in self._frame.matrix.cuda_majors
+        return cuda is None or int(cuda.partition(".")[0]) in self._frame.matrix.majors(FOLLOWED)
 
     def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
         """The builds with CUDA whose rows are from elsewhere than the wheel."""
@@ -205,8 +205,8 @@ class OwnIndex:
         unknown = [label for label in self._labels if not self._is_followed(label)]
         if unknown:
             result.notes.append(
-                f"builds of {self._title}'s own index for {', '.join(unknown)} were left out: cuda.toml knows no driver"
-                " for that CUDA"
+                f"builds of {self._title}'s own index for {', '.join(unknown)} were left out: accelerators.toml knows"
+                " no driver for that CUDA"
             )
         bundled = []
         for label, version, platform, fit in self._wanted():

@@ -12,6 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+FOLLOWED = "cuda"
+"""The kind of accelerator whose builds and libraries are followed: the others' rows are written by hand, and stay."""
+
 
 class Module(NamedTuple):
     """A module in the wheels that knows what METADATA lacks.

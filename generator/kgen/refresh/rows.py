@@ -11,13 +11,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from kgen import accelerators
 from kgen.errors import OutsideError
 from kgen.index import IndexFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
-from kgen.refresh.recipes import Compiled, Recipe, Variant
+from kgen.refresh.recipes import FOLLOWED, Compiled, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
@@ -149,7 +150,7 @@ def drafts(recipe: Recipe, version: Version, releases: Releases, frame: RowConte
     found: list[WheelBuild] = []
     served: set[tuple[str, int | None]] = set()
     for variant in recipe.variants:
-        for install in variant.for_majors(frame.matrix.cuda_majors):
+        for install in variant.for_majors(frame.matrix.majors(FOLLOWED)):
             for draft in _variant(recipe, variant, install, version=version, releases=releases, frame=frame, read=read):
                 kind = (draft.platform, None if draft.cuda is None else _major(draft))
                 if kind not in served:
@@ -371,7 +372,7 @@ def _compiled(
     compiled: Compiled,
     known: tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]],
     wheels: Mapping[str, IndexFile],
-    frame: Frame,
+    frame: RowContext,
     read: Read,
 ) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """CUDA, SASS, PTX and notes with what a compiled file says in the place of what was guessed."""
@@ -548,7 +549,7 @@ def _local_rows(
     rows = []
     for build in prior[0].get("build", ()) if prior else ():
         label = build.get("local")
-        if label is None or "cuda" in build:
+        if label is None or made_for(build) is not None:
             continue
         version = parse(listed[0]["install"][0]).specifier if listed else ""
         for platform in build["platforms"]:
@@ -573,6 +574,11 @@ def _local_rows(
 
 
 # -- what is there -----------------------------------------------------------------------------------------------------
+
+
+def made_for(build: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The kind of accelerator that a row is for, and its version; None of the CPU."""
+    return next(((kind, build[kind]) for kind in accelerators.names() if kind in build), None)
 
 
 class Contradiction(NamedTuple):
@@ -633,7 +639,7 @@ def compare(
         taken = {
             minor
             for other in builds
-            if other.get("cuda") == build.get("cuda") and set(other["platforms"]) & set(build["platforms"])
+            if made_for(other) == made_for(build) and set(other["platforms"]) & set(build["platforms"])
             for minor in other["pythons"]
         }
         common = [

@@ -26,7 +26,7 @@ from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
 from kgen.refresh.own import Addition, OwnIndex, labels
-from kgen.refresh.recipes import Compiled, Recipe, recipes
+from kgen.refresh.recipes import FOLLOWED, Compiled, Recipe, recipes
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
@@ -174,7 +174,7 @@ class Refresh:
             KeyboardInterrupt: after everything was told to end.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
-        names = [name for recipe in followed for name in recipe.distributions(self._matrix.cuda_majors)]
+        names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors(FOLLOWED))]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             self._ask([*names, *self._matrix.library_names], asking)
@@ -330,8 +330,8 @@ class Refresh:
                 }
                 if unknown:
                     self._result.notes.append(
-                        f"{recipe.name} {version} is built for CUDA {', '.join(sorted(unknown))}, of which cuda.toml"
-                        " knows no driver: it was left out"
+                        f"{recipe.name} {version} is built for CUDA {', '.join(sorted(unknown))}, of which"
+                        " accelerators.toml knows no driver: it was left out"
                     )
                     continue
                 older[version] = row
@@ -449,10 +449,10 @@ class Refresh:
         )
 
     def _knows(self, cuda: str) -> bool:
-        return not cuda or int(cuda.partition(".")[0]) in self._matrix.cuda_majors
+        return not cuda or int(cuda.partition(".")[0]) in self._matrix.majors(FOLLOWED)
 
     def _releases(self, recipe: Recipe) -> dict[str, dict[Version, list[IndexFile]]]:
-        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.cuda_majors)}
+        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.majors(FOLLOWED))}
 
     def _unknown(
         self,

@@ -18,17 +18,19 @@ def solvable(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]
     return all(select(Problem(matrix, request._replace(python=minor))) is not None for request in requests)
 
 
-def newest_cuda(
+def newest_version(
     matrix: CompatibilityMatrix,
+    kind: str,
     requests_for: Callable[[Accelerator], Sequence[EnvironmentRequest]],
     python: str | None,
 ) -> Accelerator | None:
-    """The newest CUDA major with which every request has a solution; None if no major serves them all.
+    """The newest major of a kind with which every request has a solution; None if no major serves them all.
 
     Args:
         matrix: the facts.
+        kind: the kind of accelerator.
         requests_for: what is asked for on an accelerator, with the driver and the GPUs of the machine.
         python: the CPython minor; None to choose the best one.
     """
-    majors = (Accelerator(cuda=major) for major in sorted(matrix.cuda_majors, reverse=True))
+    majors = (Accelerator(kind, (major,)) for major in sorted(matrix.majors(kind), reverse=True))
     return next((one for one in majors if solvable(matrix, requests_for(one), python)), None)

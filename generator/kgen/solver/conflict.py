@@ -7,8 +7,9 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import Obstacle, builds_on, ptx_driver
+from kgen.matrix.candidates import Obstacle, builds_on, compiling_driver
 from kgen.matrix.records import Build, Release
+from kgen.model.architecture import Architectures
 from kgen.model.causes import (
     REQUEST,
     BuildPurpose,
@@ -24,7 +25,7 @@ from kgen.model.causes import (
     Fact,
     GlibcFloor,
     GpusOfBuild,
-    GpusOfCuda,
+    GpusOfMajor,
     NewestFitting,
     Origin,
     OtherPlatform,
@@ -37,7 +38,7 @@ from kgen.model.causes import (
     TermKind,
     Wish,
 )
-from kgen.model.ranges import VersionRange, spell
+from kgen.model.ranges import spell
 from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem
 from kgen.solver.search import search
 
@@ -102,8 +103,8 @@ def _source(builds: Sequence[Build | None]) -> str:
 
 
 def purpose_of(build: Build) -> BuildPurpose:
-    """What a build is for: a CUDA, perhaps from the framework's own index; or the CPU."""
-    return BuildPurpose(build.cuda, own_index=build.cuda is not None and build.local is not None)
+    """What a build is for: an accelerator, perhaps from the framework's own index; or the CPU."""
+    return BuildPurpose(build.accelerator, own_index=build.accelerated and build.local is not None)
 
 
 _NEARLY = (frozenset({Obstacle.PYTHON}), frozenset({Obstacle.DOUBTFUL, Obstacle.KNOWN_BAD}))
@@ -284,18 +285,20 @@ def purposes_on(platform: str, release: Release) -> BuiltFor | OtherPlatform:
 def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:
     if term.kind is TermKind.GLIBC:
         return GlibcFloor(build.platforms[problem.platform.name])
-    if term.kind is TermKind.DRIVER and build.cuda_major is not None:
-        return DriverNeeded(problem.matrix.cuda_majors[build.cuda_major].driver, build.cuda_major)
-    gpus = VersionRange() if build.cuda_major is None else problem.matrix.cuda_majors[build.cuda_major].gpus
-    if Version(term.argument) not in gpus:
-        return GpusOfCuda(gpus, build.cuda_major)
-    floor = ptx_driver(build, problem.matrix) if build.ptx and problem.request.driver is not None else None
-    return served_gpus(build)._replace(ptx_driver=floor)
+    major = problem.matrix.major_of(build.accelerator)
+    if term.kind is TermKind.DRIVER and major is not None and major.driver is not None:
+        return DriverNeeded(major.driver, major.accelerator)
+    gpus = Architectures() if major is None else major.architectures
+    if term.argument not in gpus:
+        return GpusOfMajor(gpus, build.accelerator.whole)
+    compiled = build.code.portable and problem.request.driver is not None
+    floor = compiling_driver(build, problem.matrix) if compiled else None
+    return served_gpus(build)._replace(compiling_driver=floor)
 
 
 def served_gpus(build: Build) -> GpusOfBuild:
     """What GPUs a build serves."""
-    return GpusOfBuild(build.sass, build.ptx, tuple(failure.gpus for failure in build.gpu_failures))
+    return GpusOfBuild(build.accelerator, build.code, tuple(failure.gpus for failure in build.gpu_failures))
 
 
 def _dependency(problem: Problem, variable: FrameworkVariable, term: Term, allowed: int) -> Cause:
@@ -348,9 +351,9 @@ def _library_fact(problem: Problem, term: Term) -> Cause:
     accelerator = problem.request.accelerator
     if role == CUDNN and term.kind in {TermKind.DRIVER, TermKind.GPU}:
         rows = sorted(
-            (spell(row.cudnn), spell(row.gpus), row.driver, row.provenance.source)
+            (spell(row.cudnn), str(row.gpus), row.driver, row.provenance.source)
             for row in problem.matrix.cudnn
-            if row.cuda == accelerator.cuda
+            if row.accelerator == accelerator.whole
         )
         serving = CudnnServing(role, tuple(CudnnServes(*row[:3]) for row in rows), accelerator)
         return Cause(term.owner, (Stated(serving),), rows[-1][-1] if rows else source)

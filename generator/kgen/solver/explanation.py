@@ -117,7 +117,7 @@ def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request
         return True
     # a Python that is open may be another in a solution, and a minor limit only narrows
     target = BuildTarget(
-        request.accelerator._replace(minor=None),
+        request.accelerator.whole,
         request.platform,
         None if request.python_open else request.python,
         own_index=True,

@@ -15,6 +15,7 @@ from packaging.version import Version
 from kgen.matrix.candidates import BuildTarget, build_for
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build
+from kgen.model.accelerator import CPU
 from kgen.model.causes import ComputesOn, Computing, Import, Reason
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
@@ -89,7 +90,7 @@ def reason(problem: Problem, one: ImportedFramework, picked: Mapping[str, Build]
 
 def computing_part(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Computing:
     """That a framework's build for the CPU computes there, and whose CUDA and cuDNN there are for that reason."""
-    return Computing(ComputesOn.CPU_BUILD, _frameworks(matrix, request))
+    return Computing(ComputesOn.CPU_BUILD, request.accelerator, _frameworks(matrix, request))
 
 
 def computing_whole(
@@ -105,15 +106,15 @@ def computing_whole(
         cudnn: the cuDNN of the environment.
     """
     release = matrix.release(name, version)
-    if request.accelerator.cuda is None or release is None:
+    if request.accelerator == CPU or release is None:
         return Computing(ComputesOn.CPU_BUILD)
     frameworks = _frameworks(matrix, request)
     build = build_for(matrix, name, release, BuildTarget.of(request))
-    if build is not None and build.cuda_major is not None:
+    if build is not None and build.accelerated:
         wanted = {asked.major for asked in _cudnn_of(matrix, build)}
         if cudnn is not None and wanted == {cudnn.major}:
-            return Computing(ComputesOn.FOREIGN_CUDA, frameworks, build.cuda or "", cudnn)
-    return Computing(ComputesOn.CPU_FOR_LACK, frameworks)
+            return Computing(ComputesOn.FOREIGN, build.accelerator, frameworks, cudnn)
+    return Computing(ComputesOn.CPU_FOR_LACK, request.accelerator, frameworks)
 
 
 def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given: Reason, part: str) -> Reason:
@@ -146,7 +147,7 @@ def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
 
 def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
     """The frameworks whose CUDA there is; () on the CPU."""
-    if request.accelerator.cuda is None:
+    if request.accelerator == CPU:
         return ()
     return tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
 

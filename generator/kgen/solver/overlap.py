@@ -1,4 +1,4 @@
-"""Which framework releases share a cuDNN: the ranges of their builds for one CUDA, side by side."""
+"""Which framework releases share a cuDNN: the ranges of their builds for one accelerator, side by side."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ class Lane(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """The picture of one CUDA.
+    """The picture of one accelerator.
 
     Attributes:
-        cuda: its major.
+        accelerator: its kind and major.
         columns: cuDNN's minors, oldest first.
         lanes: the frameworks.
         chosen: the column of the cuDNN that the best set shares; None if nothing was solved.
         cudnn: that cuDNN.
     """
 
-    cuda: int
+    accelerator: Accelerator
     columns: tuple[str, ...]
     lanes: tuple[Lane, ...]
     chosen: int | None
@@ -64,20 +64,28 @@ class Overlap(NamedTuple):
 
 
 def overlap(
-    matrix: CompatibilityMatrix, cuda: int, *, platform: str, frameworks: Sequence[str], best: Resolution | None
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    *,
+    platform: str,
+    frameworks: Sequence[str],
+    best: Resolution | None,
 ) -> Overlap:
-    """Put the builds of frameworks for a CUDA beside each other, on the axis of cuDNN.
+    """Put the builds of frameworks for an accelerator beside each other, on the axis of cuDNN.
 
     Args:
         matrix: the facts.
-        cuda: the CUDA major.
+        accelerator: its kind and major.
         platform: the platform whose builds are meant.
         frameworks: the lanes.
         best: the set to mark.
     """
-    axis = _Axis(tuple(_cudnn_versions(matrix, cuda, frameworks)))
+    axis = _Axis(tuple(_cudnn_versions(matrix, accelerator, frameworks)))
     picked = {} if best is None else best.packages
-    found = {name: tuple(_bars(matrix, name, (cuda, platform), axis, picked.get(name))) for name in frameworks}
+    found = {
+        name: tuple(_bars(matrix, name, BuildTarget(accelerator, platform), axis, picked.get(name)))
+        for name in frameworks
+    }
     bars = [bar for several in found.values() for bar in several]
     kept = [position for position in range(len(axis.columns)) if any(bar.cells[position] for bar in bars)]
     lanes = tuple(
@@ -91,7 +99,11 @@ def overlap(
     cudnn = None if best is None else best.cudnn
     mine = None if cudnn is None else f"{cudnn.major}.{cudnn.minor}"
     return Overlap(
-        cuda, columns, lanes, columns.index(mine) if mine in columns else None, None if cudnn is None else str(cudnn)
+        accelerator,
+        columns,
+        lanes,
+        columns.index(mine) if mine in columns else None,
+        None if cudnn is None else str(cudnn),
     )
 
 
@@ -111,14 +123,14 @@ class _Axis(NamedTuple):
         return list(dict.fromkeys(self.minors))
 
 
-def _cudnn_versions(matrix: CompatibilityMatrix, cuda: int, frameworks: Sequence[str]) -> list[Version]:
-    """Every release of the cuDNN of this CUDA, under whatever name builds ask for it."""
+def _cudnn_versions(matrix: CompatibilityMatrix, accelerator: Accelerator, frameworks: Sequence[str]) -> list[Version]:
+    """Every release of the cuDNN of this accelerator, under whatever name builds ask for it."""
     names = {
         name
         for framework in frameworks
         for release in matrix.framework(framework).releases
         for build in release.builds
-        if build.cuda_major == cuda
+        if build.accelerator.whole == accelerator
         for name, _, _ in _asked(matrix, build)
     }
     libraries = [library for name in names if (library := matrix.library(name)) is not None]
@@ -136,15 +148,13 @@ def _asked(matrix: CompatibilityMatrix, build: Build) -> Iterator[tuple[str, str
 
 
 def _bars(
-    matrix: CompatibilityMatrix, framework: str, target: tuple[int, str], axis: _Axis, chosen: Version | None
+    matrix: CompatibilityMatrix, framework: str, here: BuildTarget, axis: _Axis, chosen: Version | None
 ) -> Iterator[Bar]:
-    cuda, platform = target
     versions, minors = axis.versions, axis.minors
     groups: list[tuple[int, str, list[Version], str]] = []
     for release in reversed(matrix.framework(framework).releases):
         if release.version.is_prerelease or release.yanked:
             continue
-        here = BuildTarget(Accelerator(cuda), platform)
         build = build_for(matrix, framework, release, here) or build_for(
             matrix, framework, release, here._replace(own_index=True)
         )

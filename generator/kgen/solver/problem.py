@@ -16,9 +16,19 @@ from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Candidate, build_for, candidate, imported_build, is_doubtful, serves
+from kgen.matrix.candidates import (
+    BuildTarget,
+    Candidate,
+    build_for,
+    candidate,
+    imported_build,
+    is_doubtful,
+    reaches,
+    serves,
+)
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
+from kgen.model.accelerator import CPU
 from kgen.model.causes import REQUEST, Bound, Term, TermKind
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import Comparison, VersionRange, spell
@@ -28,7 +38,6 @@ from kgen.model.requirement import Requirement, parse_requirement
 T = TypeVar("T")
 
 CUDNN = "cudnn"
-RUNTIME = "runtime"
 
 
 class Filter(NamedTuple):
@@ -422,27 +431,24 @@ class Problem:
             terms = (Term(REQUEST, TermKind.GPU, str(gpu)), Term(variable.name, TermKind.GPU, str(gpu)))
             variable.filters.append(Filter(terms, self._serving(variable, target, gpu, None)))
             if driver is not None:
-                # PTX that this driver cannot compile is the driver's doing as well
+                # code that this driver cannot compile is the driver's doing as well
                 with_driver = (*terms, Term(REQUEST, TermKind.DRIVER))
                 variable.filters.append(Filter(with_driver, self._serving(variable, target, gpu, driver)))
 
     def _serving(
-        self, variable: FrameworkVariable, target: tuple[Hashable, ...], gpu: Version, driver: DriverVersion | None
+        self, variable: FrameworkVariable, target: tuple[Hashable, ...], gpu: str, driver: DriverVersion | None
     ) -> int:
         return self._known.once(
             ("serving", *target, gpu, driver),
             lambda: mask_where(
                 variable.builds,
-                lambda build: (
-                    build is not None and (build.cuda_major is None or serves(build, gpu, driver, self.matrix))
-                ),
+                lambda build: build is not None and (not build.accelerated or serves(build, gpu, driver, self.matrix)),
             ),
         )
 
     def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
-        if build is None or build.cuda_major is None:
-            return True
-        return driver.reaches(self.matrix.cuda_majors[build.cuda_major].driver)
+        major = None if build is None else self.matrix.major_of(build.accelerator)
+        return major is None or reaches(driver, major.driver)
 
     def _dependencies(self, owner: str, build: Build) -> tuple[Dependency, ...]:
         request = self.request
@@ -515,12 +521,12 @@ class Problem:
             ("installable", package, self.request.platform, self.request.python),
             lambda: mask_where(library.releases, self._is_installable),
         )
-        of_cuda = self._known.once(
-            ("of-cuda", package, self.request.accelerator),
-            lambda: mask_where(library.releases, lambda release: self._is_of_cuda(package, release.version)),
+        fitting = self._known.once(
+            ("of-accelerator", package, self.request.accelerator),
+            lambda: mask_where(library.releases, lambda release: self._fits_accelerator(package, release.version)),
         )
         versions = self._versions(package, library.releases)
-        variable = Variable(name=package, versions=versions, base=installable & of_cuda)
+        variable = Variable(name=package, versions=versions, base=installable & fitting)
         self.variables[package] = variable
         self._apply_requirements(variable)
         self._apply_cutoff(variable, library.releases)
@@ -563,7 +569,7 @@ class Problem:
         return variable
 
     def _imported_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
-        """The build of each release that a dependent gets, which does not ask for CUDA."""
+        """The build of each release that a dependent gets, which does not ask for an accelerator."""
         builds = [self.imported_build(release) for release in releases]
         return builds, mask_where(builds, lambda build: build is not None)
 
@@ -571,7 +577,7 @@ class Problem:
         return self._known.once(("versions", package), lambda: [release.version for release in releases])
 
     def imported_build(self, release: Release) -> Build | None:
-        """The build of a release for a dependent, which does not ask for CUDA; None if none fits."""
+        """The build of a release for a dependent, which does not ask for an accelerator; None if none fits."""
         return imported_build(release, self.target)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
@@ -579,17 +585,15 @@ class Problem:
             return False
         return not release.pythons or self.request.python in release.pythons
 
-    def _is_of_cuda(self, package: str, version: Version) -> bool:
-        """Whether a version of a library may stand beside the CUDA of the request."""
+    def _fits_accelerator(self, package: str, version: Version) -> bool:
+        """Whether a version of a library may stand beside the accelerator of the request."""
         accelerator = self.request.accelerator
-        if accelerator.cuda is None:
+        if accelerator == CPU:
             return True
-        major = self.matrix.cuda_major_of(package, version)
-        if major is not None and major != accelerator.cuda:
+        own = self.matrix.accelerator_of(package, version)
+        if own is not None and own != accelerator.whole:
             return False
-        if accelerator.minor is None:
-            return True
-        bound = self.matrix.minor_bound(package, accelerator.cuda, accelerator.minor)
+        bound = self.matrix.minor_bound(package, accelerator)
         return bound is None or version < bound
 
     def _apply_library_glibc(self, variable: Variable, releases: Sequence[LibraryRelease]) -> None:
@@ -601,7 +605,7 @@ class Problem:
         variable.filters.append(Filter(terms, fits))
 
     def _apply_cudnn(self, variable: Variable) -> None:
-        rows = [row for row in self.matrix.cudnn if row.cuda == self.request.accelerator.cuda]
+        rows = [row for row in self.matrix.cudnn if row.accelerator == self.request.accelerator.whole]
         driver = self.request.driver
         reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
 

@@ -11,6 +11,7 @@ from packaging.version import Version
 from kgen.matrix.candidates import BuildTarget, Obstacle, driver_floor, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import (
     BuiltFor,
     Cause,
@@ -39,7 +40,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
 from kgen.solver import conflict, imported, suggest
-from kgen.solver.problem import CUDNN, RUNTIME, FrameworkVariable, Problem, newest
+from kgen.solver.problem import CUDNN, FrameworkVariable, Problem, newest
 from kgen.solver.search import Assignment, search
 
 Incompatibility = frozenset[tuple[str, Version]]
@@ -126,7 +127,7 @@ def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Sugge
     build.
     """
     request = resolution.request
-    if request.own_index or request.accelerator.cuda is None:
+    if request.own_index or request.accelerator == CPU:
         return None
     frameworks = [name for name in resolution.packages if name in matrix.framework_names]
     if not any(_has_newer_own_build(matrix, name, resolution) for name in frameworks):
@@ -171,7 +172,7 @@ def refusals(problem: Problem) -> tuple[Refusal, ...]:
     """What cannot be had, and where it can, if it is for the GPU that it cannot."""
     request = problem.request
     found = [_refusal(problem), *_not_yet_released(problem)]
-    if request.accelerator.cuda is not None:
+    if request.accelerator != CPU:
         rows = [problem.matrix.backends[backend] for backend in request.backends]
         found += [Refusal(RefusalKind.ELSEWHERE, text=row.elsewhere) for row in rows if row.elsewhere]
         found += [
@@ -273,9 +274,13 @@ def resolution_of(
         republished=republished,
         libraries=dict(sorted(libraries.items())),
         allowed=allowed,
-        pinned=tuple(sorted(name for name, version in libraries.items() if _is_cuda(problem, name, version))),
+        pinned=tuple(
+            sorted(
+                name for name, version in libraries.items() if problem.matrix.accelerator_of(name, version) is not None
+            )
+        ),
         install=tuple(install),
-        cuda=_cuda(problem, picked, libraries),
+        runtime=_runtime(problem, picked, libraries),
         cudnn=cudnn,
         driver=None if floor is None else floor.driver,
         local=local,
@@ -287,10 +292,6 @@ def resolution_of(
             *unstated.values(),
         ),
     )
-
-
-def _is_cuda(problem: Problem, name: str, version: Version) -> bool:
-    return problem.matrix.cuda_major_of(name, version) is not None
 
 
 def _build(variable: FrameworkVariable, position: int) -> Build:
@@ -312,14 +313,18 @@ def _ordered(packages: dict[str, Version], variables: Sequence[FrameworkVariable
     return {name: packages[name] for name in (*order, *(name for name in packages if name not in order))}
 
 
-def _cuda(problem: Problem, picked: dict[str, Build], libraries: dict[str, Version]) -> str | None:
-    if problem.request.accelerator.cuda is None:
+def _runtime(problem: Problem, picked: dict[str, Build], libraries: dict[str, Version]) -> Accelerator | None:
+    """The accelerator with the version of its runtime: that of a library, else the newest that a build is for."""
+    asked = problem.request.accelerator
+    row = problem.matrix.accelerators.get(asked.kind)
+    if asked == CPU or row is None:
         return None
     for name, version in libraries.items():
-        if problem.role(name) == RUNTIME:
-            return f"{version.major}.{version.minor}"
-    built = [Version(build.cuda) for build in picked.values() if build.cuda is not None]
-    return f"{max(built).major}.{max(built).minor}" if built else None
+        if row.runtime is not None and problem.role(name) == row.runtime:
+            return Accelerator(asked.kind, (version.major, version.minor))
+    built = [build.accelerator for build in picked.values() if build.accelerated]
+    newest_built = max(built, key=lambda one: one.version, default=None)
+    return None if newest_built is None else newest_built._replace(version=newest_built.version[:2])
 
 
 def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]) -> list[Warning]:
@@ -335,7 +340,7 @@ def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]
         build = picked[variable.name]
         if build.known_bad is not None:
             found.append(Warning(WarningKind.KNOWN_BAD, variable.name, release.version, build.known_bad))
-        if build.cuda is not None and not (build.sass or build.ptx) and request.gpus:
+        if build.accelerated and not build.code.known and request.gpus:
             found.append(Warning(WarningKind.GPUS_UNKNOWN, title, release.version))
     keras = problem.framework_variables[-1]
     version = keras.versions[assignment.chosen[keras.name]]

@@ -23,7 +23,7 @@ Step = tuple[tuple[Change, ...], EnvironmentRequest]
 """Changes that go together, and the request with them."""
 
 OWN_INDEX = Change(RequestField.OWN_INDEX, "true")
-ON_CPU = Change(RequestField.ACCELERATOR, CPU.version)
+ON_CPU = Change(RequestField.ACCELERATOR, CPU)
 
 
 def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
@@ -32,7 +32,7 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
-    single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _cudas, _drivers, _gpus)
+    single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _versions, _drivers, _gpus)
     for steps in single:
         for changes, changed in steps(problem):
             resolution = attempt(changed)
@@ -55,7 +55,7 @@ def _own_index(problem: Problem) -> Iterator[Step]:
     """The builds that only a framework's own index has."""
     frameworks = [problem.matrix.framework(name) for name in problem.frameworks]
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
-    if not problem.request.own_index and any(build.cuda is not None and build.local is not None for build in builds):
+    if not problem.request.own_index and any(build.accelerated and build.local is not None for build in builds):
         yield (OWN_INDEX,), problem.request._replace(own_index=True)
 
 
@@ -162,28 +162,24 @@ def _glibcs(problem: Problem) -> Iterator[Step]:
             yield (Change(RequestField.GLIBC, str(glibc)),), problem.request._replace(glibc=glibc)
 
 
-def _cudas(problem: Problem) -> Iterator[Step]:
+def _versions(problem: Problem) -> Iterator[Step]:
     """The whole major where a minor was asked for, then the other majors, the newest first."""
     asked = problem.request.accelerator
-    if asked.cuda is None:
-        return
-    majors = sorted(problem.matrix.cuda_majors, reverse=True)
-    for major in ([asked.cuda] if asked.minor is not None else []) + [m for m in majors if m != asked.cuda]:
-        accelerator = Accelerator(cuda=major)
-        yield (
-            (Change(RequestField.ACCELERATOR, accelerator.version),),
-            problem.request._replace(accelerator=accelerator),
-        )
+    majors = sorted(problem.matrix.majors(asked.kind), reverse=True)
+    for major in ([asked.major] if asked.minor is not None else []) + [m for m in majors if m != asked.major]:
+        accelerator = Accelerator(asked.kind, () if major is None else (major,))
+        yield (Change(RequestField.ACCELERATOR, accelerator),), problem.request._replace(accelerator=accelerator)
 
 
 def _drivers(problem: Problem) -> Iterator[Step]:
     driver = problem.request.driver
     if driver is None:
         return
-    floors = {major.driver for major in problem.matrix.cuda_majors.values()}
-    floors |= {row.driver for row in problem.matrix.cudnn}
-    floors |= {toolkit.driver for toolkit in problem.matrix.toolkits if toolkit.driver is not None}
-    for floor in sorted(floors):
+    matrix, kind = problem.matrix, problem.request.accelerator.kind
+    floors = {major.driver for major in matrix.majors(kind).values()}
+    floors |= {row.driver for row in matrix.cudnn if row.accelerator.kind == kind}
+    floors |= {toolkit.driver for toolkit in matrix.toolkits_of(kind)}
+    for floor in sorted(one for one in floors if one is not None):
         if floor > driver:
             yield (Change(RequestField.DRIVER, str(floor)),), problem.request._replace(driver=floor)
 

@@ -165,17 +165,10 @@ def _of_result(
     subject: Subject, result: Mapping[str, Any], wrong: tuple[Mismatch, ...], distance: Distance | None
 ) -> tuple[Fault | None, str]:
     """What a result means: where it ran, whether it was compiled, what was loaded, and the numbers, in this order."""
+    elsewhere = _elsewhere(subject, result)
+    if elsewhere is not None:
+        return Fault.ELSEWHERE, elsewhere
     proof = result["proof"]
-    places = result["device"]["placed"]
-    kind = f"{subject.device}:"
-    asked = {what: places.get(what, []) for what in ("weights", "outputs")}
-    astray = sorted({place for found in asked.values() for place in found if not place.startswith(kind)})
-    # XLA's program says itself what it is for, and may hand a loss back in the host's memory.
-    if proof.get("target") == subject.device:
-        astray = [place for place in astray if place in asked["weights"]]
-    if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
-        where = ", ".join(astray) or proof.get("target") or "nowhere that was reported"
-        return Fault.ELSEWHERE, f"the step's arrays were on {where}, not on the {subject.device}"
     training = result["contract"] == "training"
     if training and not proof["convolutions"]:
         instead = "; ".join(str(proof[key]) for key in ("instead", "because") if key in proof)
@@ -190,6 +183,25 @@ def _of_result(
     verb = "run" if proof.get("engine") else "compiled"
     both = "; the same uncompiled" if "uncompiled" in result and not proof.get("engine") else ""
     return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}{both}"
+
+
+def _elsewhere(subject: Subject, result: Mapping[str, Any]) -> str | None:
+    """Where the step ran instead of the device that it was to run on; None if it ran there."""
+    proof = result["proof"]
+    places = result["device"]["placed"]
+    kind = f"{subject.device}:"
+    asked = {what: places.get(what, []) for what in ("weights", "outputs")}
+    astray = sorted({place for found in asked.values() for place in found if not place.startswith(kind)})
+    # XLA's program says itself what it is for, and may hand a loss back in the host's memory.
+    if proof.get("target") == subject.device:
+        astray = [place for place in astray if place in asked["weights"]]
+    if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
+        where = ", ".join(astray) or proof.get("target") or "nowhere that was reported"
+        return f"the step's arrays were on {where}, not on the {subject.device}"
+    computed_on = result["device"].get("accelerator")
+    if None not in (computed_on, subject.accelerator) and computed_on != subject.accelerator:
+        return f"the step ran on {computed_on}, and this environment is for {subject.accelerator}"
+    return None
 
 
 def _width(distance: Distance) -> float:

@@ -73,7 +73,7 @@ def compose(
 
     Args:
         locked: the lock.
-        device: kind, name, capability, driver.
+        device: kind, name, capability, driver; of a GPU the kind of accelerator too.
         verdicts: backend -> its verdict; none of them skipped.
         today: the day.
     """
@@ -304,6 +304,7 @@ def _look(top: Table, environment: str) -> None:
     device = _part(top, "device")
     if device.get("kind", str, required=True) not in {"cpu", "gpu", None}:
         device.fault("kind", "is neither cpu nor gpu")
+    device.get("accelerator", str)
     for key in ("name", "capability", "driver"):
         if not device.has(key):
             device.fault(key, "is missing")

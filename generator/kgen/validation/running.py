@@ -39,6 +39,8 @@ class Subject:
         step: which of the step's modules knows how to look at it; None for that of the backend's name.
         way: the words of a program that enters the environment and then becomes the interpreter; none where its
             variables are all there is to entering it.
+        accelerator: how the framework calls what must compute; None if that does not matter.
+        hiding: variables that hide devices from a process, where the CPU is to compute.
         conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
     """
 
@@ -51,6 +53,8 @@ class Subject:
     module: str = "keras"
     step: str | None = None
     way: tuple[str, ...] = ()
+    accelerator: str | None = None
+    hiding: tuple[str, ...] = ()
     conda: bool = False
 
 
@@ -104,6 +108,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
             "import": subject.module,
             "step": subject.step or subject.backend,
             "device": subject.device,
+            "hiding": list(subject.hiding),
             "folder": str(own),
             "ends": time.time() + subject.timeout,
         }

@@ -17,7 +17,7 @@ from kgen.model.causes import (
     REQUEST,
     Cause,
     Change,
-    CudaDriver,
+    DriverRuns,
     Fact,
     Origin,
     Refusal,
@@ -101,9 +101,10 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]
         newest = matrix.platforms[request.platform].uv_glibc[-1]
         better["__glibc"] = (Wish(TermKind.GLIBC, virtuals["__glibc"]), source, str(newest))
     if conda.virtual in virtuals:
-        majors = [row.version for row in matrix.toolkits if row.version.major == request.accelerator.cuda]
+        toolkits = matrix.toolkits_of(request.accelerator.kind)
+        majors = [row.version for row in toolkits if row.version.major == request.accelerator.major]
         source = RequestField.ACCELERATOR if request.driver is None else RequestField.DRIVER
-        driver = CudaDriver(virtuals[conda.virtual])
+        driver = DriverRuns(Accelerator.numbered(conda.kind, virtuals[conda.virtual]))
         if majors:
             better[conda.virtual] = (driver, source, f"{majors[-1].major}.{majors[-1].minor}")
     for name, (fact, source, version) in better.items():
@@ -160,19 +161,19 @@ def _changes(  # noqa: C901 - a way after the other
         yield (dropped,), request._replace(keras=type(request.keras)())
     accelerator = request.accelerator
     if accelerator.minor is not None:
-        wider = Accelerator(cuda=accelerator.cuda)
-        yield (Change(RequestField.ACCELERATOR, wider.version),), request._replace(accelerator=wider)
+        wider = accelerator.whole
+        yield (Change(RequestField.ACCELERATOR, wider),), request._replace(accelerator=wider)
     if request.driver is not None:
         yield (Change(RequestField.DRIVER, None, str(request.driver)),), request._replace(driver=None)
     for python in _other_pythons(matrix, request):
         yield (Change(RequestField.PYTHON, python),), request._replace(python=python)
-    if accelerator.cuda is not None:
-        for major in sorted(matrix.cuda_majors, reverse=True):
-            if major != accelerator.cuda:
-                other = Accelerator(cuda=major)
-                change = Change(RequestField.ACCELERATOR, other.version)
+    if accelerator != CPU:
+        for major in sorted(matrix.majors(accelerator.kind), reverse=True):
+            if major != accelerator.major:
+                other = Accelerator(accelerator.kind, (major,))
+                change = Change(RequestField.ACCELERATOR, other)
                 yield (change,), request._replace(accelerator=other, driver=None)
-        change = Change(RequestField.ACCELERATOR, CPU.version)
+        change = Change(RequestField.ACCELERATOR, CPU)
         yield (change,), request._replace(accelerator=CPU, driver=None, gpus=())
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from packaging.utils import canonicalize_name
 
+from kgen.accelerators import title
 from kgen.formats.conda.target import Target
 from kgen.formats.wheels.lock import LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
 from kgen.rattlertool import CondaRecord
 
 _CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
@@ -70,20 +72,21 @@ def _wrong_builds(target: Target, by_name: Mapping[str, CondaRecord]) -> Iterato
         record = by_name.get(name)
         if record is None:
             yield f"{name} was asked for, and the lock has none"
-        elif not fnmatch.fnmatchcase(record["build"], pattern) and target.request.accelerator.cuda is not None:
-            yield f"{name} {record['version']} is build {record['build']}, not one for {target.request.accelerator}"
+        elif not fnmatch.fnmatchcase(record["build"], pattern) and target.request.accelerator != CPU:
+            wanted = title(target.request.accelerator)
+            yield f"{name} {record['version']} is build {record['build']}, not one for {wanted}"
 
 
 def _wrong_cuda(matrix: CompatibilityMatrix, target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
-    wanted = target.request.accelerator.cuda
+    wanted = target.request.accelerator
     carriers = {name for name, _ in target.carriers}
     for name in carriers & by_name.keys():
         match = _CUDA_BUILD.match(by_name[name]["build"])
-        if match and int(match["major"]) != wanted:
-            yield f"{name} is build {by_name[name]['build']}, in an environment for {target.request.accelerator}"
+        if match and int(match["major"]) != wanted.major:
+            yield f"{name} is build {by_name[name]['build']}, in an environment for {title(wanted)}"
     version = by_name.get(matrix.conda.version)
-    if version is not None and wanted is not None and int(version["version"].split(".")[0]) != wanted:
-        yield f"{matrix.conda.version} {version['version']} is in an environment for CUDA {wanted}"
+    if version is not None and wanted != CPU and int(version["version"].split(".")[0]) != wanted.major:
+        yield f"{matrix.conda.version} {version['version']} is in an environment for {title(wanted.whole)}"
 
 
 def _several_cudnn(matrix: CompatibilityMatrix, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kgen import accelerators
 from kgen.errors import JudgementError, KgenError, OutsideError
 from kgen.formats.conda import judge
 from kgen.formats.conda.explain import explain
-from kgen.formats.conda.target import MatchSpec, Target, base, driver_cuda, refusal, target
+from kgen.formats.conda.target import MatchSpec, Target, base, driver_runs, refusal, target
 from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.causes import Origin, Refusal, RefusalKind
@@ -179,9 +180,10 @@ class CondaSession:
             found = self._solve(asked.query())
             if asked.hopes and isinstance(found, list):
                 version = {one["name"]: one["version"] for one in found}.get(self._matrix.conda.version)
+                kind = accelerators.kind(self._matrix.conda.kind)
                 outcome.notes.append(
-                    f"{outcome.request.environment}: conda's builds bring CUDA {version}, newer than driver"
-                    f" {outcome.request.driver} (CUDA {driver_cuda(self._matrix, outcome.request)}):"
+                    f"{outcome.request.environment}: conda's builds bring {kind.title} {version}, newer than driver"
+                    f" {outcome.request.driver} ({kind.title} {driver_runs(self._matrix, outcome.request)}):"
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                 )
         outcome.notes += self.open().remarks

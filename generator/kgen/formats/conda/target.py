@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda
+from kgen.model.accelerator import CPU
 from kgen.model.causes import (
     BuildPurpose,
     BuiltFor,
@@ -135,13 +136,13 @@ def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterato
         for requirement in requirements:
             yield from _user_wish(matrix, request, requirement, place)
     accelerator = request.accelerator
-    if accelerator.cuda is not None:
+    if accelerator.kind == matrix.conda.kind:
         version = matrix.conda.version
-        yield MatchSpec(f"{version} {accelerator.cuda}.*", RequestField.ACCELERATOR, asked=True)
+        yield MatchSpec(f"{version} {accelerator.major}.*", RequestField.ACCELERATOR, asked=True)
         if accelerator.minor is not None:
             # `<=12.6` would leave out 12.6.1, which is no newer minor
             yield MatchSpec(
-                f"{version} <{accelerator.cuda}.{accelerator.minor + 1}a0", RequestField.ACCELERATOR, asked=True
+                f"{version} <{accelerator.major}.{accelerator.minor + 1}a0", RequestField.ACCELERATOR, asked=True
             )
 
 
@@ -178,7 +179,7 @@ def _user_wish(
         return
     name = requirement.name
     library = matrix.library(name)
-    if library is not None and matrix.cuda_major_of(name, _ANY) is not None:
+    if library is not None and matrix.accelerator_of(name, _ANY) is not None:
         return  # NVIDIA's wheels have no package of this name; conda's builds bring their own
     yield MatchSpec(_spec(_name(matrix.conda, name), requirement.specifier), place, asked=True)
 
@@ -208,8 +209,8 @@ def _specifier(specifier: Comparison) -> str:
 
 def _pattern(conda: Conda, request: EnvironmentRequest) -> str:
     """How the build of a carrier begins; also where no such build is known, so that none for the CPU is taken."""
-    cuda = request.accelerator.cuda
-    return conda.cpu_build if cuda is None else conda.cuda_build.format(major=cuda)
+    accelerator = request.accelerator
+    return conda.cpu_build if accelerator == CPU else conda.build.format(major=accelerator.major)
 
 
 # -- the machine -------------------------------------------------------------------------------------------------------
@@ -221,19 +222,23 @@ def _virtuals(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> dict[
     glibc = request.glibc or matrix.platforms[request.platform].glibc
     if glibc is not None:
         found["__glibc"] = str(glibc)
-    cuda = request.accelerator.cuda
-    if cuda is not None:
-        found[conda.virtual] = driver_cuda(matrix, request) or f"{cuda}.{request.accelerator.minor or 0}"
+    accelerator = request.accelerator
+    if accelerator.kind == conda.kind:
+        found[conda.virtual] = driver_runs(matrix, request) or f"{accelerator.major}.{accelerator.minor or 0}"
         if request.gpus:
-            found[conda.architecture] = str(min(request.gpus))
+            found[conda.architecture] = min(request.gpus, key=Version)
     return found
 
 
-def driver_cuda(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str | None:
-    """The CUDA of the driver that was named, as `12.4`; None if none was, or it is older than any that is known."""
+def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str | None:
+    """The newest toolkit that the named driver runs, as `12.4`; None if none was named, or it is older than any."""
     if request.driver is None:
         return None
-    known = [row for row in matrix.toolkits if row.driver is not None and request.driver.reaches(row.driver)]
+    known = [
+        row
+        for row in matrix.toolkits_of(request.accelerator.kind)
+        if row.driver is not None and request.driver.reaches(row.driver)
+    ]
     if not known:
         return None
     newest = known[-1].version
@@ -245,11 +250,11 @@ def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> I
 
     Minor-version compatibility runs a newer one too, but not what has to be compiled at run time.
     """
-    known = driver_cuda(matrix, request)
-    if known is None or request.accelerator.cuda is None:
+    known = driver_runs(matrix, request)
+    if known is None:
         return
     major, minor = map(int, known.split("."))
-    if major == request.accelerator.cuda:
+    if major == request.accelerator.major:
         yield MatchSpec(f"{matrix.conda.version} <{major}.{minor + 1}a0", RequestField.DRIVER, asked=True)
 
 
@@ -290,12 +295,12 @@ def _lacking(matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str
         fact = OtherPlatform(request.platform, known)
         yield Cause(name, (Stated(fact),), builds[0].provenance.source)
         return
-    cuda = request.accelerator.cuda
+    accelerator = request.accelerator.whole
     if framework.carrier is not None:
-        kinds = [build for build in here if build.cuda == cuda]
+        kinds = [build for build in here if build.accelerator == accelerator]
         if not kinds:
-            newest_first = sorted(here, key=lambda build: build.cuda or 0, reverse=True)
-            purposes = [BuildPurpose(None if build.cuda is None else str(build.cuda)) for build in newest_first]
+            newest_first = sorted(here, key=lambda build: build.accelerator.version, reverse=True)
+            purposes = [BuildPurpose(build.accelerator) for build in newest_first]
             built = BuiltFor(tuple(purposes), request.platform)
             yield Cause(name, (Stated(built),), newest_first[0].provenance.source)
             return

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from kgen.accelerators import title
 from kgen.formats.wheels.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.requirement import parse_requirement
 
 if TYPE_CHECKING:
     from kgen.wheels import WheelListing
-
-_CUDA_SUFFIX = re.compile(r"^nvidia-.*-cu(?P<major>\d\d)$")
 
 
 def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, WheelListing]) -> tuple[str, ...]:
@@ -27,8 +26,8 @@ def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, Wheel
     return (
         *_wrong_versions(lock),
         *_missing_libraries(lock),
-        *_wrong_cuda(matrix, lock),
-        *_several_cudnn(matrix, lock),
+        *_wrong_accelerators(matrix, lock),
+        *_several_libraries(matrix, lock),
         *_cpu_builds(lock),
         *_one_module(matrix, lock),
         *_overlaps(listings),
@@ -57,39 +56,40 @@ def _missing_libraries(lock: Lock) -> Iterator[str]:
             yield f"{name} {version} was decided on, and the lock has {locked}"
 
 
-def cuda_major(matrix: CompatibilityMatrix, lock: Lock, name: str) -> int | None:
-    """The CUDA major that a locked package belongs to, also for NVIDIA packages that the matrix does not follow."""
-    known = matrix.cuda_major_of(name, lock.versions[name])
-    suffix = _CUDA_SUFFIX.match(name)
-    return int(suffix["major"]) if known is None and suffix else known
+def accelerator_of(matrix: CompatibilityMatrix, lock: Lock, name: str) -> Accelerator | None:
+    """The kind and the major that a locked package belongs to, also one that the matrix does not follow."""
+    return matrix.accelerator_of(name, lock.versions[name]) or matrix.named_after(name)
 
 
-def _wrong_cuda(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
-    wanted = lock.resolution.request.accelerator.cuda
-    if wanted is None:
+def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+    wanted = lock.resolution.request.accelerator
+    if wanted == CPU:
         return
     for name, version in lock.versions.items():
-        major = cuda_major(matrix, lock, name)
-        if major is not None and major != wanted:
-            yield f"{name} {version} is of CUDA {major}, in an environment for CUDA {wanted}"
+        own = accelerator_of(matrix, lock, name)
+        if own is not None and own != wanted.whole:
+            yield f"{name} {version} is of {title(own)}, in an environment for {title(wanted.whole)}"
 
 
-def _several_cudnn(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+    """Libraries of which a process can have one at most, under several names."""
     libraries = {name: matrix.library(name) for name in lock.versions}
-    found = [name for name, library in libraries.items() if library is not None and library.role == "cudnn"]
-    if len(found) > 1:
-        named = " and ".join(f"{name} {lock.versions[name]}" for name in found)
-        yield f"there are several cuDNN in it: {named}"
+    for kind in matrix.accelerators.values():
+        for role, title_of_role in kind.unique.items():
+            found = [name for name, library in libraries.items() if library is not None and library.role == role]
+            if len(found) > 1:
+                named = " and ".join(f"{name} {lock.versions[name]}" for name in found)
+                yield f"there are several {title_of_role} in it: {named}"
 
 
 def _cpu_builds(lock: Lock) -> Iterator[str]:
     resolution = lock.resolution
-    if resolution.request.accelerator.cuda is None:
+    if resolution.request.accelerator == CPU:
         return
     for name in resolution.packages:
         locked = lock.versions.get(name)
         if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
-            yield f"{name} {locked} is a CPU build, in an environment for {resolution.request.accelerator}"
+            yield f"{name} {locked} is a CPU build, in an environment for {title(resolution.request.accelerator)}"
 
 
 def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:

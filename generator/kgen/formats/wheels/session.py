@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
 
-from kgen import licences
+from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.formats.wheels import judge
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
@@ -375,8 +375,9 @@ class Session:
                 f" {request.python} on {request.platform}",
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
             )
+        on = accelerators.title(request.accelerator)
         return OutsideError(
-            f"{request.environment}: {title} for {request.accelerator} on {request.platform} needs a CPU build"
+            f"{request.environment}: {title} for {on} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[

@@ -42,6 +42,8 @@ def _stages(spec, backend, events):
         before = dict(os.environ)
         _settle(spec)
         backend.hold(os.environ, spec["device"], spec["folder"])
+        if spec["device"] == "cpu":
+            os.environ.update(dict.fromkeys(spec.get("hiding", ()), "-1"))
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
         held = {name: value for name, value in os.environ.items() if before.get(name) != value}
         # Told without what is of this machine: the folder, and what the user had in it before.

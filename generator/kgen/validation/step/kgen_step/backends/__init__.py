@@ -4,7 +4,8 @@ TRAINS                  whether Keras can train on it
 MODULES                 modules whose versions count
 WATCHED                 environment variables that can turn it aside; told if they are set
 hold(environ, device, folder)   sets what must stand before the framework is imported
-device(kind)            settles its switches, gives {name, capability} of the device; raises Refused without one
+device(kind)            settles its switches, gives {name, capability} of the device, of a GPU also {accelerator}, as
+                        the framework calls what computes; raises Refused without one
 built()                 what it says that it was built for: {cuda, cudnn}
 compile_options()       what Keras's `compile` is told to have the training step compiled
 watch()                 begins to listen to its compiler, just before the first step

@@ -11,6 +11,7 @@ MODULES = ("jax", "jaxlib")
 WATCHED = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DISABLE_JIT", "XLA_FLAGS", "JAX_ENABLE_X64")
 
 _CPU = "cpu"
+_GPUS = ("cuda", "rocm", "gpu")
 
 
 def hold(environ, device, _folder):
@@ -31,7 +32,8 @@ def device(kind):
     if _kind(found) != kind:
         raise Refused("no-device", "JAX computes on {}".format(found), reasons=_reasons(), **libraries.driver())
     capability = getattr(found, "compute_capability", None) if kind != _CPU else None
-    return {"name": found.device_kind if kind != _CPU else None, "capability": capability and str(capability)}
+    told = {"name": found.device_kind if kind != _CPU else None, "capability": capability and str(capability)}
+    return told if kind == _CPU else dict(told, accelerator=_accelerator(found))
 
 
 def built():
@@ -82,7 +84,18 @@ def prove(_function, _watch, _folder):
 
 
 def _kind(found):
-    return _CPU if found.platform == _CPU else "gpu"
+    """`cpu`, `gpu`, or what JAX calls a platform that is neither: `tpu`, `metal`."""
+    platform = found.platform.lower()
+    return "gpu" if platform in _GPUS else platform
+
+
+def _accelerator(found):
+    """What computes: `cuda`, `rocm`, which are both the platform `gpu`; else what JAX calls the platform."""
+    platform = found.platform.lower()
+    if platform != "gpu":
+        return platform
+    version = getattr(found.client, "platform_version", "").lower()
+    return next((name for name in _GPUS if name in version), platform)
 
 
 def _reasons():
@@ -90,9 +103,9 @@ def _reasons():
     bridge = sys.modules.get("jax._src.xla_bridge")
     errors = dict(getattr(bridge, "_backend_errors", None) or {})
     reasons = ["{}: {}".format(name, text) for name, text in sorted(errors.items()) if name not in {"tpu", _CPU}]
-    plugins = [name for name in sys.modules if name.startswith("jax_cuda") and "." not in name]
+    plugins = [name for name in sys.modules if name.startswith(("jax_cuda", "jax_rocm")) and "." not in name]
     if not plugins:
-        reasons.append("no CUDA plugin of JAX was loaded")
+        reasons.append("no plugin of JAX for a GPU was loaded")
     if os.environ.get("JAX_PLATFORMS"):
         reasons.append("JAX_PLATFORMS is {}".format(os.environ["JAX_PLATFORMS"]))
     return reasons

@@ -59,6 +59,7 @@ def device(kind):
     return {
         "name": details.get("device_name"),
         "capability": None if capability is None else ".".join(map(str, capability)),
+        "accelerator": "rocm" if tf.test.is_built_with_rocm() else "cuda",
     }
 
 

@@ -41,7 +41,11 @@ def device(kind):
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     properties = torch.cuda.get_device_properties(0)
-    return {"name": properties.name, "capability": "{}.{}".format(properties.major, properties.minor)}
+    if getattr(torch.version, "hip", None):
+        name = str(getattr(properties, "gcnArchName", "")).partition(":")[0]
+        return {"name": properties.name, "capability": name or None, "accelerator": "rocm"}
+    capability = "{}.{}".format(properties.major, properties.minor)
+    return {"name": properties.name, "capability": capability, "accelerator": "cuda"}
 
 
 def built():
@@ -133,7 +137,7 @@ def prove(_function, watch, _folder):
 
 
 def _reasons(torch):
-    if torch.version.cuda is None:
+    if torch.version.cuda is None and not getattr(torch.version, "hip", None):
         return ["this PyTorch is a build without CUDA: {}".format(torch.__version__)]
     try:
         torch.cuda.init()

@@ -1,0 +1,216 @@
+"""The kinds of accelerator that kgen knows: one module each, which calls its :class:`Kind` `KIND`.
+
+A module in this package, a row in `matrix/accelerators.toml` and builds that name the kind are all that kgen has to
+know of an accelerator. The row says which versions there are and what they need; the module how people write its
+architectures, when code runs on one, and how a machine is asked what it has.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from kgen.model import grammar
+from kgen.model.accelerator import CPU, Accelerator
+
+if TYPE_CHECKING:
+    from kgen.model.architecture import DeviceCode
+    from kgen.model.driver import DriverVersion
+
+AUTO = "auto"
+"""The value of a kind's flag that leaves its version to kgen."""
+
+
+class Fit(enum.Enum):
+    """How code runs on an architecture."""
+
+    NONE = enum.auto()
+    """Not at all."""
+    NATIVE = enum.auto()
+    """As it is."""
+    COMPILED = enum.auto()
+    """Once the driver has compiled it, which one that is too old cannot."""
+
+
+class Gpu(NamedTuple):
+    """A device of this machine.
+
+    Attributes:
+        name: what its driver calls it.
+        architecture: as its kind spells it: `9.0`, `gfx942`.
+        memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
+            machine's.
+    """
+
+    name: str
+    architecture: str
+    memory_bytes: int
+
+
+class Devices(NamedTuple):
+    """What a machine has of one kind.
+
+    Attributes:
+        driver: the version of its driver; None without one, and where that does not tell.
+        gpus: the devices, in the order of the driver.
+        note: in words, what is there and does not work; None if all of it does, or none is there.
+    """
+
+    driver: DriverVersion | None = None
+    gpus: tuple[Gpu, ...] = ()
+    note: str | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a driver that answers."""
+        return self.driver is not None or bool(self.gpus)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The architectures of its devices, each once."""
+        return tuple(dict.fromkeys(gpu.architecture for gpu in self.gpus))
+
+
+class DriverHelp(NamedTuple):
+    """What a person types, and is told, about the driver of a kind.
+
+    Attributes:
+        interface: what kgen asks the driver through.
+        status: the command that says whether the driver works.
+        listing: the command that lists its devices.
+        too_old: what happens with a driver that is too old.
+        no_code: what happens on a device that code was not compiled for.
+        vendor: the PCI vendor of its devices, in lower-case hexadecimal; empty if they are on no such bus.
+        install: distribution -> the command that installs a newer driver.
+        docker: the options that give Docker's containers the devices.
+        containers: container runtime -> how it is given the devices.
+    """
+
+    interface: str = ""
+    status: str = ""
+    listing: str = ""
+    too_old: str = ""
+    no_code: str = ""
+    vendor: str = ""
+    install: Mapping[str, str] = MappingProxyType({})
+    docker: tuple[str, ...] = ()
+    containers: Mapping[str, str] = MappingProxyType({})
+
+
+class Kind(Protocol):
+    """What kgen knows of a kind of accelerator.
+
+    Attributes:
+        name: as in `matrix/accelerators.toml`, and after `--`.
+        title: how people call it.
+        maker: who makes its devices.
+        device: one of them, with its article.
+        help: of its flag.
+        example: a version that can be typed; empty for a kind that has none.
+        primitives: its library of the operations of neural networks.
+        architecture: how people call what code is compiled for.
+        architecture_example: one that can be typed.
+        driver_example: a version of its driver that can be typed.
+        in_wheels: whether its libraries are in an environment's packages; else they are the machine's own.
+        rank: the order in which kinds are offered; the CPU is last.
+        driver_help: what is said about its driver.
+    """
+
+    name: str
+    title: str
+    maker: str
+    device: str
+    help: str
+    example: str
+    primitives: str
+    architecture: str
+    architecture_example: str
+    driver_example: str
+    in_wheels: bool
+    rank: int
+    driver_help: DriverHelp
+
+    @property
+    def versioned(self) -> bool:
+        """Whether it has versions, so that its flag takes one."""
+        return bool(self.example)
+
+    def describe(self, accelerator: Accelerator) -> str:
+        """An accelerator of this kind for people: `CUDA 12.6`."""
+        return f"{self.title} {accelerator.number}".strip()
+
+    @abstractmethod
+    def parse_architecture(self, text: str) -> str:
+        """An architecture as this kind spells it, from what people write.
+
+        Raises:
+            ValueError: it is none; says how one looks.
+        """
+
+    @abstractmethod
+    def parse_driver(self, text: str) -> str:
+        """A version of its driver.
+
+        Raises:
+            ValueError: it is none; says how one looks.
+        """
+
+    @abstractmethod
+    def fit(self, code: DeviceCode, architecture: str) -> Fit:
+        """How code of a build runs on an architecture; nothing is known of a build without code."""
+
+    @abstractmethod
+    def probe(self) -> Devices:
+        """What this machine has; a machine without such a device, or with a broken driver, is an answer."""
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Every kind, sorted; found by the names of modules, none of which is loaded."""
+    return tuple(sorted(one.name for one in pkgutil.iter_modules(__path__)))
+
+
+@functools.cache
+def kind(name: str) -> Kind:
+    """The kind of this name, which must be one of :func:`names`."""
+    found: Kind = importlib.import_module(f"{__name__}.{name}").KIND
+    return found
+
+
+@functools.cache
+def known() -> tuple[Kind, ...]:
+    """Every kind, in the order in which they are offered; the CPU is last."""
+    return tuple(sorted(map(kind, names()), key=lambda one: (one.rank, one.name)))
+
+
+def probed() -> tuple[Kind, ...]:
+    """The kinds whose devices a machine can be asked for."""
+    return tuple(one for one in known() if one.name != CPU.kind)
+
+
+def pattern() -> str:
+    """The end of an environment's name that says what it computes on: `cpu`, `cuda12`."""
+    return rf"(?:{'|'.join(names())})[0-9]*"
+
+
+def named(text: str) -> Accelerator:
+    """The accelerator of an environment's name: `cuda12`, `cpu`.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    found = Accelerator.named(grammar.accelerator(text))
+    if found.kind not in names():
+        raise ValueError(f"`{grammar.shown(text)}` is not an accelerator: one of {', '.join(names())}, with a major")
+    return found
+
+
+def title(accelerator: Accelerator) -> str:
+    """An accelerator for people: `CUDA 12.6`, `the CPU`."""
+    return kind(accelerator.kind).describe(accelerator)

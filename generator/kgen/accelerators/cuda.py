@@ -1,0 +1,148 @@
+"""CUDA, on NVIDIA's GPUs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from kgen.accelerators import Devices, DriverHelp, Fit, Gpu, Kind
+from kgen.model.grammar import shown
+
+if TYPE_CHECKING:
+    from kgen.model.architecture import DeviceCode
+    from kgen.model.driver import DriverVersion
+
+_CAPABILITY = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
+_OLDEST = 3
+"""The first major of a compute capability that CUDA still had when this was written."""
+_DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
+
+
+class _Cuda(Kind):
+    name = "cuda"
+    title = "CUDA"
+    maker = "NVIDIA"
+    device = "an NVIDIA GPU"
+    help = "CUDA major or major.minor, or auto"
+    example = "12"
+    primitives = "cuDNN"
+    architecture = "compute capability"
+    architecture_example = "8.0"
+    driver_example = "535.183"
+    in_wheels = True
+    rank = 0
+    driver_help = DriverHelp(
+        interface="NVML",
+        status="nvidia-smi",
+        listing="nvidia-smi --list-gpus",
+        too_old=(
+            "CUDA will not start (`CUDA driver version is insufficient`), and some frameworks then train on the"
+            " CPU without a word"
+        ),
+        no_code="its first kernel will fail: `no kernel image is available for execution on the device`",
+        vendor="10de",
+        install={
+            "ubuntu": "sudo ubuntu-drivers install",
+            "debian": "sudo apt-get install nvidia-driver",
+            "fedora": "sudo dnf install akmod-nvidia",
+            "arch": "sudo pacman -S nvidia",
+        },
+        docker=("--gpus", "all"),
+        containers={
+            "docker": "docker run --gpus all …",
+            "podman": "podman run --device nvidia.com/gpu=all …",
+            "apptainer": "apptainer exec --nv …",
+            "kubernetes": ("kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1"),
+        },
+    )
+
+    def parse_architecture(self, text: str) -> str:
+        """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`."""
+        match = re.fullmatch(_CAPABILITY, text)
+        # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
+        if match is not None and int(match["major"]) >= _OLDEST:
+            return f"{match['major']}.{match['minor']}"
+        raise ValueError(
+            f"`{shown(text)}` is no compute capability such as 8.0 or sm_80;"
+            " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+        )
+
+    def parse_driver(self, text: str) -> str:
+        """`535.183`, `580.65.06`, or a branch alone, as `580`."""
+        if re.fullmatch(_DRIVER, text) is None:
+            raise ValueError(f"`{shown(text)}` is no driver version such as 535.183 or 580.65.06")
+        return text
+
+    def fit(self, code: DeviceCode, architecture: str) -> Fit:
+        """SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y is compiled for anything newer."""
+        gpu = _number(architecture)
+        if any(major == gpu[0] and minor <= gpu[1] for major, minor in map(_number, code.machine)):
+            return Fit.NATIVE
+        return Fit.COMPILED if any(_number(one) <= gpu for one in code.portable) else Fit.NONE
+
+    def probe(self) -> Devices:
+        """Asks NVML, whatever CUDA_VISIBLE_DEVICES hides."""
+        try:
+            # Costs a tenth of kgen's start, and most commands do not ask.
+            import pynvml  # noqa: PLC0415
+        except ImportError as error:
+            return Devices(note=f"the Python package nvidia-ml-py cannot be imported: {error}")
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError_LibraryNotFound:
+            return Devices()
+        except (pynvml.NVMLError, OSError) as error:
+            return Devices(note=f"NVML is there and does not start: {error}")
+        notes: list[str] = []
+        try:
+            driver, gpus = _driver(pynvml, notes), _gpus(pynvml, notes)
+        finally:
+            try:
+                pynvml.nvmlShutdown()
+            except pynvml.NVMLError as error:
+                notes.append(f"NVML does not shut down: {error}")
+        return Devices(driver, gpus, "; ".join(notes) or None)
+
+
+def _number(capability: str) -> tuple[int, int]:
+    major, _, minor = capability.partition(".")
+    return int(major), int(minor)
+
+
+def _driver(nvml: Any, notes: list[str]) -> DriverVersion | None:  # noqa: ANN401 - it has no types
+    from kgen.model.driver import DriverVersion  # noqa: PLC0415 - only who probes needs it
+
+    try:
+        return DriverVersion(nvml.nvmlSystemGetDriverVersion())
+    except (nvml.NVMLError, ValueError) as error:
+        notes.append(f"NVML does not tell the driver's version: {error}")
+        return None
+
+
+def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it has no types
+    gpus = []
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except nvml.NVMLError as error:
+        notes.append(f"NVML does not tell how many GPUs there are: {error}")
+        return ()
+    for index in range(count):
+        # A GPU that has fallen off the bus must not hide the others.
+        try:
+            gpus.append(_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
+        except (nvml.NVMLError, ValueError) as error:
+            notes.append(f"GPU {index} does not answer: {error}")
+    return tuple(gpus)
+
+
+def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    try:
+        memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except nvml.NVMLError:
+        # Not supported where GPU and CPU share their memory.
+        memory = 0
+    return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), architecture=f"{major}.{minor}", memory_bytes=memory)
+
+
+KIND = _Cuda()

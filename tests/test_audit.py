@@ -211,7 +211,7 @@ Auditing = Callable[..., Audited]
 @pytest.fixture(scope="session")
 def texts() -> Mapping[str, str]:
     shipped = Folder(MATRIX)
-    shared = ("python.toml", "platforms.toml", "cuda.toml", "cudnn.toml")
+    shared = ("accelerators.toml", "python.toml", "platforms.toml", "cudnn.toml")
     return {
         **{name: shipped[name] for name in shared},
         "backends.toml": _BACKENDS,

@@ -300,15 +300,16 @@ def _hidden(around: Surroundings, patients: Sequence[Patient], matrix: Compatibi
 
 
 def _stubs(around: Surroundings, patients: Sequence[Patient]) -> Iterator[Finding]:
-    first = next((library for library in around.libraries if library.stem == "libcuda"), None)
-    if first is not None and first.stub:
-        for patient in patients:
+    for patient in patients:
+        says = _kind(patient.lock).driver_help
+        first = next((library for library in around.libraries if library.stem == says.library), None)
+        if first is not None and first.stub:
             yield Finding(
                 "fault",
                 (patient.lock.environment,),
-                "the loader finds a stub of libcuda before the driver's own",
+                f"the loader finds a stub of {says.library} before the driver's own",
                 f"{first.path} (by {first.via})",
-                "it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
+                says.stub,
                 _without(first, around),
             )
 

@@ -350,7 +350,9 @@ def _validate(
         return
     try:
         for backend in target.backends:
-            variables = matrix.backends[backend].environment
+            variables = dict(matrix.backends[backend].environment)
+            if target.device != CPU.kind and target.kind in matrix.accelerators:
+                variables = {**matrix.accelerators[target.kind].environment, **variables}
             if arguments.python is not None:
                 place = _foreign(Path(arguments.python), variables)
             else:

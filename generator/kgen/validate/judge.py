@@ -161,7 +161,7 @@ def _end(status: int) -> str:
         return f"signal {-status}"
 
 
-def _of_result(
+def _of_result(  # noqa: PLR0911 - one for each way to fail
     subject: Subject, result: Mapping[str, Any], wrong: tuple[Mismatch, ...], distance: Distance | None
 ) -> tuple[Fault | None, str]:
     """What a result means: where it ran, whether it was compiled, what was loaded, and the numbers, in this order."""

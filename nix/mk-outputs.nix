@@ -75,8 +75,8 @@ let
   shortNames =
     paths:
     let
-      short = name: elemAt (match "(.*)-(cpu|cuda[0-9]*)" name) 0;
-      groups = groupBy short (filter (name: match ".*-(cpu|cuda[0-9]*)" name != null) (attrNames paths));
+      short = name: elemAt (match "(.*)-[a-z]+[0-9]*" name) 0;
+      groups = groupBy short (filter (name: match ".*-[a-z]+[0-9]*" name != null) (attrNames paths));
       chosen =
         name:
         let

@@ -356,6 +356,24 @@ class TestLock:
         assert "#SBATCH --gres=gpu:1" in slurm
 
 
+def test_variables_that_a_kind_needs_are_in_locks_and_hooks(kgen: Kgen, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MATRIX, tmp_path / "matrix"))
+    with (folder / "accelerators.toml").open("a") as file:
+        file.write('\n[rocm.environment]\nROCM_OF_TESTS = "it\'s there"\n')
+    other = dataclasses.replace(kgen, environment={**kgen.environment, FOLDER_VARIABLE: str(folder)})
+    done = other(*LOCK, "jax", "--rocm", "7", "--no-nix")
+    assert done.status == 0, done.stderr
+    lock = kgen.folder / "locks/jax-rocm7"
+    variables = tomli.loads((lock / "pylock.linux-64.toml").read_text())["tool"]["kgen"]["variables"]
+    assert variables == {"KERAS_BACKEND": "jax", "ROCM_OF_TESTS": "it's there"}
+    assert "ROCM_OF_TESTS" in (lock / "activate.d/kgen.sh").read_text()
+    assert other("check").status == 0
+    # where the kind needs none, the lock is one that was edited
+    done = kgen("check")
+    assert done.status == 1
+    assert "variables" in done.stdout + done.stderr
+
+
 # -- a made-up one -----------------------------------------------------------------------------------------------------
 
 MODULE = '''

@@ -221,9 +221,8 @@ def conda_reader(matrix: CompatibilityMatrix) -> Reader:
         for name, one in file.platforms.items():
             assert condafiles.lockfile(file, path, name).content
             condafiles.declared_licences(one)
-        list(
-            differences(matrix, file.backends, Selection(file.variables, file.places, file.configuration, file.shared))
-        )
+        found = Selection(file.variables, file.places, file.configuration, file.shared)
+        list(differences(matrix, file.backends, file.accelerator, found))
         return condafiles.text(file)
 
     return Reader((document,), as_json, read, 150)

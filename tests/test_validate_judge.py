@@ -3,7 +3,10 @@ issue threads and runs without one, until there are recordings."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from kgen.validation import reference
 from kgen.validation.judge import Fault, Outcome, judge
-from kgen.validation.running import Observation, Subject, _read
+from kgen.validation.running import STEP, Observation, Subject, _read
 
 SUBJECT = Subject(
     name="torch-cuda13", backend="torch", device="gpu", interpreter=Path("python"), variables={}, timeout=9.0
@@ -50,6 +53,41 @@ def test_a_gpu_result_that_follows_the_reference_passes() -> None:
     verdict = judge(SUBJECT, seen(result()), {})
     assert verdict.outcome is Outcome.PASSED
     assert verdict.message == "4 convolutions compiled by inductor"
+
+
+def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
+    """All of them are called `gpu` somewhere: what the framework itself calls them decides."""
+    device = {**result()["device"], "accelerator": "cuda"}
+    amd = dataclasses.replace(SUBJECT, accelerator="rocm")
+    verdict = judge(amd, seen(result(device=device)), {})
+    assert (verdict.outcome, verdict.fault) == (Outcome.FAILED, Fault.ELSEWHERE)
+    assert verdict.message == "the step ran on cuda, and this environment is for rocm"
+    assert judge(amd, seen(result(device={**device, "accelerator": "rocm"})), {}).outcome is Outcome.PASSED
+    # a framework that does not tell is judged by the rest
+    assert judge(amd, seen(result()), {}).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("platform", "version", "kind", "accelerator"),
+    [
+        ("cpu", "", "cpu", "cpu"),
+        ("gpu", "PJRT C API\ncuda 13000", "gpu", "cuda"),
+        ("gpu", "PJRT C API\nrocm 70002", "gpu", "rocm"),
+        ("cuda", "", "gpu", "cuda"),
+        ("rocm", "", "gpu", "rocm"),
+        ("tpu", "", "tpu", "tpu"),
+        ("METAL", "", "metal", "metal"),
+    ],
+)
+def test_how_jax_calls_a_device(
+    monkeypatch: pytest.MonkeyPatch, platform: str, version: str, kind: str, accelerator: str
+) -> None:
+    """What is no CPU is not therefore a GPU."""
+    monkeypatch.syspath_prepend(str(STEP))
+    module = importlib.import_module("kgen_step.backends.jax")
+    device = types.SimpleNamespace(platform=platform, client=types.SimpleNamespace(platform_version=version), id=0)
+    assert (module._kind(device), module._accelerator(device)) == (kind, accelerator)
+    assert module.places(types.SimpleNamespace(devices=lambda: [device])) == [f"{kind}:0"]
 
 
 def test_a_training_before_compilation_was_switched_on_counts_too() -> None:

@@ -302,15 +302,16 @@ def _hidden(
 
 
 def _stubs(around: Surroundings, examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
-    first = next((library for library in around.libraries if library.stem == "libcuda"), None)
-    if first is not None and first.stub:
-        for one in examined:
+    for one in examined:
+        says = _kind(one.lock).driver_help
+        first = next((library for library in around.libraries if library.stem == says.library), None)
+        if first is not None and first.stub:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
-                "the loader finds a stub of libcuda before the driver's own",
+                f"the loader finds a stub of {says.library} before the driver's own",
                 f"{first.path} (by {first.via})",
-                "it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
+                says.stub,
                 _without(first, around),
             )
 

@@ -112,7 +112,9 @@ class _FreshnessCheck:
         lock = self.lock
         found = Selection(lock.variables, lock.places, lock.configuration, lock.shared)
         source = self.matrix.backends[lock.backends[0]].provenance.source
-        for key, what in differences(self.matrix, lock.backends, found, isolated=self.made_for.isolated):
+        for key, what in differences(
+            self.matrix, lock.backends, lock.accelerator, found, isolated=self.made_for.isolated
+        ):
             yield Stale("variables", f"tool.kgen.{key} {what}", source)
         for what in unknown_sources(self.matrix, lock):
             yield Stale("source", what)

@@ -86,6 +86,8 @@ class DriverHelp(NamedTuple):
         listing: the command that lists its devices.
         too_old: what happens with a driver that is too old.
         no_code: what happens on a device that code was not compiled for.
+        library: the driver's own library, of which toolkits have a stub for linking; empty if there is no such.
+        stub: what happens with such a stub.
         vendor: the PCI vendor of its devices, in lower-case hexadecimal; empty if they are on no such bus.
         install: distribution -> the command that installs a newer driver.
         docker: the options that give Docker's containers the devices.
@@ -97,6 +99,8 @@ class DriverHelp(NamedTuple):
     listing: str = ""
     too_old: str = ""
     no_code: str = ""
+    library: str = ""
+    stub: str = ""
     vendor: str = ""
     install: Mapping[str, str] = MappingProxyType({})
     docker: tuple[str, ...] = ()

@@ -40,6 +40,8 @@ class _Cuda(Kind):
             " CPU without a word"
         ),
         no_code="its first kernel will fail: `no kernel image is available for execution on the device`",
+        library="libcuda",
+        stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
         vendor="10de",
         install={
             "ubuntu": "sudo ubuntu-drivers install",

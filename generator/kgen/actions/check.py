@@ -21,7 +21,7 @@ from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import Selection, differences
+from kgen.matrix.selection import Selection, differences, selection
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -228,7 +228,8 @@ class _Check:
                 yield finding("fault", "hook", path, "is missing", fix)
             except OSError as error:
                 yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", fix)
-        variables = self.matrix.backends[locks[0].backends[0]].environment
+        first = locks[0]
+        variables = selection(self.matrix, first.backends, first.accelerator, isolated=False).variables
         if lockfiles.digest_of_files(there) == hooks.digest(
             environment.name, variables, cache=origin.cache_folder().with_name("hooks")
         ):
@@ -311,7 +312,7 @@ def _conda_findings(
         yield "fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}"
         return
     selected = Selection(file.variables, file.places, file.configuration, file.shared)
-    for key, what in differences(matrix, file.backends, selected):
+    for key, what in differences(matrix, file.backends, file.accelerator, selected):
         yield "fault", records, f"cannot be relied on: {key} {what}"
     yield from _rendered_findings(folder, file)
     for lock in locks:

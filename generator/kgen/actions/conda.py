@@ -205,7 +205,7 @@ def _files(
     if not every:
         with contextlib.suppress(KgenError):
             old = condafiles.read(planned.settings.root / LOCKS / request.environment / condafiles.RECORDS)
-    own = selection(matrix, request.backends, isolated=request.isolated).own
+    own = selection(matrix, request.backends, request.accelerator.name, isolated=request.isolated).own
     locks = [one.lock for one in outcomes if one.lock is not None]
     made = text.file_of(matrix, locks, mode=planned.settings.conda, version=__version__, old=old)._replace(**own)
     return {name: content.encode() for name, content in text.files(made).items()}

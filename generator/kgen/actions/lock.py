@@ -211,7 +211,7 @@ def write(
         if any(outcome.lock is None for outcome in members):
             continue
         request = members[0].request
-        selected = selection(matrix, request.backends, isolated=request.isolated)
+        selected = selection(matrix, request.backends, request.accelerator.name, isolated=request.isolated)
         hooks = render_hooks(environment, selected.variables)
         files = {path: text.encode() for path, text in hooks.items()}
         for outcome in members:

@@ -75,7 +75,7 @@ def _merged(matrix: CompatibilityMatrix, ours: bytes, theirs: bytes, name: Path)
         raise outcome.error
     if outcome.lock is None:
         raise ValueError("nothing fits what both sides ask for; `kgen explain` says why")
-    selected = selection(matrix, request.backends, isolated=request.isolated)
+    selected = selection(matrix, request.backends, request.accelerator.name, isolated=request.isolated)
     return pylock.render(
         outcome.lock,
         platform=matrix.platforms[request.platform],
@@ -124,7 +124,7 @@ def _merged_for_conda(matrix: CompatibilityMatrix, ours: bytes, theirs: bytes, n
             raise ValueError("nothing fits what both sides ask for")
         locks.append(outcome.lock)
     made = text.file_of(matrix, locks, mode=mine.mode, version=__version__)
-    own = selection(matrix, mine.backends, isolated=bool(mine.configuration)).own
+    own = selection(matrix, mine.backends, mine.accelerator, isolated=bool(mine.configuration)).own
     return text.files(made._replace(**own))[name.name]
 
 

@@ -200,14 +200,16 @@ def _selection(source: Source, locked: Lockfile | CondaFile) -> Selection:
 
     matrix = load(resources.folder("matrix"))
     found = Selection(locked.variables, locked.places, locked.configuration, locked.shared)
-    wrong = [f"{source.lock}: {key} {what}" for key, what in differences(matrix, locked.backends, found)]
+    wrong = [
+        f"{source.lock}: {key} {what}" for key, what in differences(matrix, locked.backends, locked.accelerator, found)
+    ]
     if not wrong and isinstance(locked, Lockfile):
         wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, locked)]
     if wrong:
         flag = " --conda" if source.conda else ""
         hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{flag}"]
         raise SettingsError("\n".join(wrong), hints=hints)
-    return selection(matrix, locked.backends, isolated=bool(locked.configuration))
+    return selection(matrix, locked.backends, locked.accelerator, isolated=bool(locked.configuration))
 
 
 def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selection) -> Mapping[str, str]:

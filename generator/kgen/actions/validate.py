@@ -372,12 +372,15 @@ def _validate(
     try:
         for backend in target.backends:
             row = matrix.backends[backend]
+            variables = row.environment
+            if target.device != CPU.kind and target.kind in matrix.accelerators:
+                variables = {**matrix.accelerators[target.kind].environment, **variables}
             if options.python is not None:
-                interpreter = _foreign(Path(options.python), row.environment)
+                interpreter = _foreign(Path(options.python), variables)
             else:
                 assert locked is not None  # noqa: S101 - `no_lock` needs `python`
                 validation.installed = False
-                interpreter = _installed(root, locked, row.environment, options.envs, report=report, notify=notify)
+                interpreter = _installed(root, locked, variables, options.envs, report=report, notify=notify)
                 validation.installed = True
             subject = Subject(
                 name=target.name,

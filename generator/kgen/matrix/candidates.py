@@ -100,7 +100,8 @@ def _accelerator_obstacle(
         # where a framework could use the accelerator, its build for the CPU is not the answer
         unanswered = accelerator != CPU and framework in matrix.accelerated_frameworks
         return Obstacle.ACCELERATOR if unanswered else None
-    if build.accelerator.whole != accelerator.whole:
+    (kind, version), (own_kind, own) = accelerator, build.accelerator
+    if own_kind != kind or own[:1] != version[:1]:
         return Obstacle.ACCELERATOR
     too_new = accelerator.minor is not None and (build.accelerator.minor or 0) > accelerator.minor
     return Obstacle.MINOR if too_new else None

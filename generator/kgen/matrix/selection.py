@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from kgen import accelerators
 from kgen.errors import SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
@@ -44,20 +45,23 @@ class Selection(NamedTuple):
         return {key: value for key, value in self._asdict().items() if key != "variables"}
 
 
-def selection(matrix: CompatibilityMatrix, backends: Sequence[str], *, isolated: bool) -> Selection:
-    """What selects the first of these backends, each of which the matrix must know.
+def selection(matrix: CompatibilityMatrix, backends: Sequence[str], accelerator: str, *, isolated: bool) -> Selection:
+    """What selects the first of these backends, each of which the matrix must know, on an accelerator.
 
     Args:
         matrix: the facts.
         backends: the backends of the environment, the most important first.
+        accelerator: the accelerator's name, as `cuda12`, whose kind may need variables of its own.
         isolated: whether Keras's settings are in the environment's own folder.
     """
     backend = matrix.backends[backends[0]]
+    kind = matrix.accelerators.get(accelerators.named(accelerator).kind)
+    variables = {**({} if kind is None else kind.environment), **backend.environment}
     if not isolated:
-        return Selection(backend.environment, backend.places)
+        return Selection(variables, backend.places)
     generation = matrix.generations[backend.generation]
     return Selection(
-        variables=backend.environment,
+        variables=variables,
         places={**backend.places, generation.home: f"{{prefix}}/{OWN_KERAS}"},
         configuration={
             name: text.replace("{backend}", backend.selected) for name, text in generation.configuration.items()
@@ -85,6 +89,7 @@ def require_known(matrix: CompatibilityMatrix, lock: Lockfile) -> None:
 def differences(
     matrix: CompatibilityMatrix,
     backends: Sequence[str],
+    accelerator: str,
     found: Selection,
     *,
     isolated: bool | None = None,
@@ -94,6 +99,7 @@ def differences(
     Args:
         matrix: the facts.
         backends: the backends of the lock.
+        accelerator: the name of its accelerator.
         found: what the lock has.
         isolated: whether Keras's settings are to be in the environment's own folder; None if what is there tells.
     """
@@ -103,7 +109,7 @@ def differences(
         return
     if isolated is None:
         isolated = bool(found.configuration or found.shared)
-    wanted = selection(matrix, backends, isolated=isolated)
+    wanted = selection(matrix, backends, accelerator, isolated=isolated)
     for key in Selection._fields:
         has, should = getattr(found, key), getattr(wanted, key)
         if dict(has) != dict(should) if isinstance(should, Mapping) else tuple(has) != tuple(should):

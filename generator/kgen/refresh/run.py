@@ -18,6 +18,7 @@ import tomli
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from kgen import accelerators
 from kgen.errors import MatrixError, OutsideError
 from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
@@ -38,6 +39,7 @@ from kgen.refresh.rows import (
     compare,
     drafts,
     first_day,
+    made_for,
     release_row,
     yank,
 )
@@ -709,4 +711,5 @@ class _Reading:
 def _built(build: Mapping[str, Any]) -> str:
     if "local" in build:
         return f"+{build['local']}"
-    return f"CUDA {build['cuda']}" if "cuda" in build else "CPU"
+    made = made_for(build)
+    return "CPU" if made is None else f"{accelerators.kind(made[0]).title} {made[1]}"

@@ -264,7 +264,9 @@ def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> I
 def refusal(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Conflict | None:
     """Why the channel that the matrix speaks of cannot serve this; None if it may, or other channels are asked."""
     conda = matrix.conda
-    if tuple(channels) != (conda.channel,):
+    # of another kind of accelerator no build can be told from others, whatever the channel
+    known = request.accelerator.kind in {CPU.kind, conda.kind}
+    if tuple(channels) != (conda.channel,) and known:
         return None
     causes = [cause for name in _own(matrix, request) for cause in _lacking(matrix, request, name)]
     if not causes:

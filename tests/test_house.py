@@ -175,6 +175,7 @@ _OTHERWISE = {
     "installed": {"condafiles", "formats.environment", "formats.verify", "lockfiles"},
     "jupyter": {"condafiles", "formats.environment", "lockfiles", "matrix.selection"},
     "lock": {"formats.conda.session", "formats.wheels.session", "matrix.compatibility", "solver.resolve"},
+    "matrix_audit": {"audit.run", "matrix.compatibility"},
     "matrix_plot": {"solver.overlap"},
     "matrix_refresh": {"refresh.run"},
     "matrix_show": {"matrix.compatibility"},

@@ -16,10 +16,10 @@ from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
 
-from kgen import condafiles, rattlertool
 from kgen.actions import conda as action
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
+from kgen.formats.conda import condafiles, rattlertool
 from kgen.settings import Settings
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")

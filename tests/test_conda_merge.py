@@ -12,8 +12,7 @@ from tests.conda_packages import MINOR, TAG, Channel
 from tests.test_conda_lock import locked
 from tests.test_keeping import commit, git
 
-from kgen import condafiles
-from kgen.formats.conda import text
+from kgen.formats.conda import condafiles, text
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "numpy", "--cpu")
 FOLDER = "locks/numpy-cpu"

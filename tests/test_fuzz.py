@@ -21,7 +21,7 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgen import condafiles, condarc, fields, freshness, host, lockfiles, project
+from kgen import fields, freshness, host, lockfiles, project
 from kgen import settings as settings_of_kgen
 from kgen.actions import plan
 from kgen.cli import main
@@ -29,6 +29,7 @@ from kgen.cli.request import flags_from
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError
 from kgen.formats import environment, verify
+from kgen.formats.conda import condafiles, condarc
 from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix

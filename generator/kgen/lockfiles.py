@@ -24,7 +24,7 @@ SCHEMA = 1
 """The form of `[tool.kgen]` in a lock."""
 
 CONDA_RECORDS = "conda-records.json"
-"""What conda's lock is made of, beside it; :mod:`kgen.condafiles` reads it."""
+"""What conda's lock is made of, beside it; :mod:`kgen.formats.conda.condafiles` reads it."""
 
 CONDA = "-conda"
 """What the name of an environment ends with that is made from what is locked for conda."""

@@ -27,7 +27,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings
 
 if TYPE_CHECKING:  # for who locks for conda
-    from kgen.condafiles import CondaFile
+    from kgen.formats.conda.condafiles import CondaFile
 
 
 class Finding(NamedTuple):
@@ -299,7 +299,7 @@ def _conda_findings(
     records = folder / lockfiles.CONDA_RECORDS
     if not records.exists():
         return
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
 
     try:
         file = condafiles.read(records)
@@ -319,8 +319,7 @@ def _conda_findings(
 
 def _rendered_findings(folder: Path, file: CondaFile) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
     """What of the files that are made from the records is not as kgen makes it."""
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-    from kgen.formats.conda import text  # noqa: PLC0415
+    from kgen.formats.conda import condafiles, text  # noqa: PLC0415 - for who locks for conda
 
     try:
         expected = text.files(file)

@@ -23,8 +23,8 @@ from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # who locks wheels alone does not pay for it
+    from kgen.formats.conda.rattlertool import CondaRecord
     from kgen.formats.conda.session import CondaOutcome, CondaSession
-    from kgen.rattlertool import CondaRecord
 
 
 class Part(NamedTuple):
@@ -59,7 +59,7 @@ def asked(planned: Plan, *, flag: bool, channels: bool) -> bool:
     wanted = flag or "conda" in planned.settings.installers
     if not wanted:
         return False
-    from kgen import rattlertool  # noqa: PLC0415 - see above
+    from kgen.formats.conda import rattlertool  # noqa: PLC0415 - see above
 
     if not rattlertool.available():
         raise UsageError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
@@ -82,7 +82,7 @@ def locked(planned: Plan, request: EnvironmentRequest, *, merge: bool) -> tuple[
     Raises:
         SettingsError: it is in conflict, and may not be.
     """
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
 
     path = planned.settings.root / LOCKS / request.environment / condafiles.RECORDS
     try:
@@ -126,7 +126,7 @@ def beside(
     if not wanted:
         yield lambda _outcomes: Part()
         return
-    from kgen import rattlertool  # noqa: PLC0415 - see above
+    from kgen.formats.conda import rattlertool  # noqa: PLC0415 - see above
     from kgen.formats.conda.session import CondaSession  # noqa: PLC0415
 
     settings = planned.settings
@@ -197,8 +197,7 @@ def _files(
     matrix: CompatibilityMatrix, planned: Plan, outcomes: Sequence[CondaOutcome], *, every: bool
 ) -> dict[str, bytes]:
     """The files of an environment that was locked on all its platforms, by name."""
-    from kgen import condafiles  # noqa: PLC0415 - see above
-    from kgen.formats.conda import text  # noqa: PLC0415
+    from kgen.formats.conda import condafiles, text  # noqa: PLC0415 - for who locks for conda
 
     request = outcomes[0].request
     old = None

@@ -20,12 +20,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import condafiles, gittool, lockfiles
+from kgen import gittool, lockfiles
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, argument, option
-from kgen.condafiles import CondaFile
 from kgen.emitters.quoting import quote_markdown
 from kgen.errors import ExitStatus, UsageError
+from kgen.formats.conda import condafiles
+from kgen.formats.conda.condafiles import CondaFile
 from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS, find_root

@@ -12,13 +12,14 @@ __command__ = {
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import condafiles, doctor, host, lockfiles, project, surroundings, uvtool
+from kgen import doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
 from kgen.cli.environments import find, lock_of
 from kgen.cli.options import CondaAlone, Environments, Envs, Json
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.formats import environment as realised
+from kgen.formats.conda import condafiles
 from kgen.formats.environment import Source
 from kgen.matrix import origin
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix

@@ -19,7 +19,7 @@ from kgen.formats.environment import Source
 from kgen.lockfiles import LockedEnvironment
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
-    from kgen.condafiles import CondaFile
+    from kgen.formats.conda.condafiles import CondaFile
     from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
 
@@ -60,7 +60,7 @@ def lock_of(source: Source) -> Lockfile:
     """
     if not source.conda:
         return lockfiles.read(source.lock)
-    from kgen import condafiles  # noqa: PLC0415 - for who has such an environment
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who has such an environment
 
     return condafiles.lockfile(condafiles.read(source.lock), source.lock, host.subdir())
 
@@ -258,9 +258,10 @@ def _links(selected: Selection) -> dict[str, Path]:
 
 def _maker_for_conda(source: Source, *, thorough: bool) -> Callable[[Callable[[str], None]], None]:
     """What makes an environment of conda's."""
-    from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
+    from kgen import uvtool  # noqa: PLC0415 - see `sync`
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - see `sync`
     from kgen.formats.conda.install import realise, register  # noqa: PLC0415
-    from kgen.rattlertool import opened  # noqa: PLC0415
+    from kgen.formats.conda.rattlertool import opened  # noqa: PLC0415
 
     file = condafiles.read(source.lock)
     locked = condafiles.platform_of(file, host.subdir())

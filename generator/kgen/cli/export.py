@@ -15,13 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from kgen import condafiles, host, lockfiles, settings
+from kgen import host, lockfiles, settings
 from kgen.actions import flake
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, MaybeEnvironment, argument, option
-from kgen.condafiles import CondaFile
-from kgen.emitters import conda, cyclonedx, recipes, requirements
+from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import ExitStatus, UsageError
+from kgen.formats.conda import condafiles
+from kgen.formats.conda import exports as conda
+from kgen.formats.conda.condafiles import CondaFile
 from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix

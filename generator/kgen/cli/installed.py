@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import condafiles, host, lockfiles
+from kgen import host, lockfiles
 from kgen.cli import console
 from kgen.cli.environments import find
 from kgen.errors import ExitStatus, UsageError
+from kgen.formats.conda import condafiles
 from kgen.formats.environment import Source
 from kgen.formats.verify import Difference, differences, differences_of_conda, summary
 

@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from kgen import condafiles, host, lockfiles, storage
+from kgen import host, lockfiles, storage
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError
+from kgen.formats.conda import condafiles
 from kgen.formats.environment import Source, site_packages
 from kgen.matrix.selection import SHARE
 

@@ -17,14 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from kgen import __version__, condafiles, files, gittool, lockfiles, project
+from kgen import __version__, files, gittool, lockfiles, project
 from kgen.actions import keep, lock
 from kgen.cli import console
 from kgen.cli.options import argument
-from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import ExitStatus, KgenError
 from kgen.fields import differing, from_text, request_of
+from kgen.formats.conda import condafiles
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.selection import selection
@@ -103,8 +104,7 @@ def _merged_for_conda(ours: bytes, theirs: bytes, name: Path) -> str:
         ValueError: the sides are no locks, or were made for different requests, or git does not tell what they are of.
         KgenError: there is no such lock.
     """
-    from kgen import rattlertool  # noqa: PLC0415 - for who locks for conda
-    from kgen.formats.conda import text  # noqa: PLC0415
+    from kgen.formats.conda import rattlertool, text  # noqa: PLC0415 - for who locks for conda
     from kgen.formats.conda.session import CondaSession  # noqa: PLC0415
 
     records = name.with_name(condafiles.RECORDS)

@@ -279,7 +279,7 @@ def _named(names: Sequence[str], root: Path, *, conda: bool) -> list[tuple[Locke
 def _read(chosen: LockedEnvironment, platform: str | None, *, conda: bool) -> Lockfile:
     if not conda:
         return lockfiles.read(lockfiles.lock_of(chosen, platform))
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
 
     path = chosen.folder / condafiles.RECORDS
     return condafiles.lockfile(condafiles.read(path), path, platform)
@@ -289,7 +289,7 @@ def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
     """Its lock for conda, if there is one for this platform."""
     if not lockfiles.for_conda(chosen):
         return None
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
 
     path = chosen.folder / condafiles.RECORDS
     file = condafiles.read(path)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from kgen import files
-from kgen.condafiles import CondaPlatform
+from kgen.formats.conda.condafiles import CondaPlatform
 from kgen.formats.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
 from kgen.model.lockfile import LockedFile, Lockfile
 

@@ -242,7 +242,7 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
         if lockfiles.digest(content) == proven["sha256"]:
             return True
         if path.name == lockfiles.CONDA_RECORDS:
-            from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
+            from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
 
             locked = condafiles.lockfile(condafiles.parse(path, content), path, data["platform"])
         else:

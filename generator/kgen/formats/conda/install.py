@@ -15,8 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kgen import host, process, storage, uvtool
-from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import OutsideError
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.rattlertool import Rattler
 from kgen.formats.environment import (
     RECORD,
     SOURCE,
@@ -29,7 +30,6 @@ from kgen.formats.environment import (
     record_text,
     site_packages,
 )
-from kgen.rattlertool import Rattler
 
 _KNOWN = ".conda/environments.txt"
 _SCRIPT = 4096

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from packaging.utils import canonicalize_name
 
+from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.target import Target
 from kgen.formats.wheels.lock import LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.rattlertool import CondaRecord
 
 _CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
 _HASHES = {"md5": 32, "sha256": 64}

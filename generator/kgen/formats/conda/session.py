@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from kgen.errors import JudgementError, KgenError, OutsideError
 from kgen.formats.conda import judge
 from kgen.formats.conda.explain import explain
+from kgen.formats.conda.rattlertool import CondaRecord, Query, Rattler, Unsolvable
 from kgen.formats.conda.target import MatchSpec, Target, base, driver_cuda, refusal, target
 from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
-from kgen.rattlertool import CondaRecord, Query, Rattler, Unsolvable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kgen import condafiles
-from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import UsageError
 from kgen.fields import lock_data
+from kgen.formats.conda import condafiles
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.rattlertool import INSTALL
 from kgen.formats.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
-from kgen.rattlertool import INSTALL
 
 SOURCE = "environment.yml"
 VIRTUALS = "virtual-packages.yml"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kgen.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 
 
 def render_explicit(file: CondaFile, platform: str) -> str:

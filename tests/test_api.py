@@ -69,7 +69,7 @@ def test_lock_check_and_read(kgen: Kgen, project: Path, monkeypatch: pytest.Monk
     lock = api.read_lock(project / "locks/numpy-cpu/pylock.linux-64.toml")
     (outcome,) = result.outcomes
     assert outcome.lock is not None
-    assert lock.versions == {name: str(version) for name, version in outcome.lock.versions.items()}
+    assert lock.versions == {name: str(version) for name, version in outcome.lock.summary.versions.items()}
     assert api.check(root=project).faulty == ()
     path = project / "locks/numpy-cpu/pylock.linux-64.toml"
     path.write_text(path.read_text().replace("numpy", "nunpy", 1))

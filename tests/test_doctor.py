@@ -16,6 +16,7 @@ from tests.test_validate import driver
 
 from kgen import doctor, surroundings
 from kgen.doctor import Finding, Patient, SystemLibrary
+from kgen.formats.wheels import FORMAT
 from kgen.host import Gpu, Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
@@ -50,6 +51,7 @@ def file(name: str, version: str) -> LockedFile:
 
 JAX = Lockfile(
     path=Path("locks/jax-cuda12/pylock.linux-64.toml"),
+    form=FORMAT,
     digest="0" * 64,
     environment="jax-cuda12",
     backends=("jax",),

@@ -1,7 +1,7 @@
 """kgen: one reproducible, GPU-proven Keras environment per backend.
 
-`kgen.solve`, `kgen.lock`, `kgen.check` and `kgen.read_lock` are the actions behind the command line, for programs;
-:mod:`kgen.api` documents them. They are imported when they are first used: every module of kgen begins here.
+`kgen.solve`, `kgen.lock`, `kgen.check`, `kgen.sync` and `kgen.read_lock` are the actions behind the command line, for
+programs; :mod:`kgen.api` documents them. They are imported when they are first used: every module of kgen begins here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
         LockOptions,
         LockResult,
         Resolution,
+        SyncResult,
         check,
         lock,
         read_lock,
         solve,
+        sync,
     )
 
 __version__ = "0.1.0"
@@ -33,10 +35,12 @@ __all__ = [
     "LockResult",
     "Lockfile",
     "Resolution",
+    "SyncResult",
     "check",
     "lock",
     "read_lock",
     "solve",
+    "sync",
 ]
 
 

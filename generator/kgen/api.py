@@ -15,9 +15,11 @@ from kgen import lockfiles, project
 from kgen.actions import check as checking
 from kgen.actions import lock as locking
 from kgen.actions import plan
+from kgen.actions import sync as syncing
 from kgen.actions.check import CheckResult
 from kgen.actions.lock import AS_USUAL, LockOptions, LockResult
 from kgen.actions.plan import RequestFlags
+from kgen.actions.sync import SyncResult
 from kgen.errors import KgenError, UsageError
 from kgen.fields import BY_NAME, Raw, Shape
 from kgen.matrix import origin
@@ -34,10 +36,12 @@ __all__ = [
     "LockResult",
     "Lockfile",
     "Resolution",
+    "SyncResult",
     "check",
     "lock",
     "read_lock",
     "solve",
+    "sync",
 ]
 
 
@@ -81,7 +85,7 @@ def lock(
         names: backends, or joint environments of the settings; none for those of the settings.
         root: a folder of the project.
         together: the name of the one environment that all backends are to be in; None for one each.
-        options: how locks are made: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `conda`.
+        options: how locks are made: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `installers`.
         asked: fields by their names, as for :func:`solve`.
 
     Returns:
@@ -92,9 +96,10 @@ def lock(
         KgenError: nothing could be begun. What goes wrong with one environment is in its outcome.
     """
     matrix = origin.current(Path(root))
-    planned = plan.make(_flags("lock", names, together, asked), matrix, Path(root))
-    every = options._replace(all_platforms=not asked.get("platforms"), channels=bool(asked.get("channels")))
-    return locking.lock(matrix, planned, every)
+    flags = _flags("lock", names, together, asked)
+    planned = plan.make(flags, matrix, Path(root))
+    given = flags.given
+    return locking.lock(matrix, planned, options._replace(all_platforms="platforms" not in given, given=given))
 
 
 def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
@@ -113,6 +118,30 @@ def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
     """
     top = project.find_root(Path(root).absolute())
     return checking.check(top, origin.current(top), names)
+
+
+def sync(name: str, *, root: Path | str = ".", envs: Path | str | None = None, reinstall: bool = False) -> SyncResult:
+    """Make an environment on disk exactly as locked; does nothing if it is.
+
+    Args:
+        name: the environment, or its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
+        root: a folder of the project.
+        envs: the folder of the environments; None for that of the settings.
+        reinstall: make it anew, whatever is there, and compare every file with its hash.
+
+    Returns:
+        Where it is (`result.source.prefix`) and its interpreter (`result.source.python`), whether it had to be made, in
+        how many seconds, and what was lost with the one that was there.
+
+    Raises:
+        UsageError: there is no such environment, or it is not locked for this machine.
+        SettingsError: the settings or the lock are wrong.
+        OutsideError: it could not be made; what was there stands.
+    """
+    top = project.find_root(Path(root).absolute())
+    source = syncing.find(top, name, None if envs is None else str(envs))
+    syncing.sweep(source)
+    return syncing.sync(source, again=reinstall)
 
 
 def read_lock(path: Path | str) -> Lockfile:

@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 from packaging.version import Version
 
 from kgen.host import Gpu, Host
-from kgen.lockfiles import CONDA
 from kgen.matrix.candidates import BuildTarget, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Ended
@@ -146,11 +145,10 @@ def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
 
 def _backends(lock: Lockfile) -> str:
     """The words that `kgen lock` takes for what this lock holds."""
-    flag = " --conda" if lock.conda else ""
     if len(lock.backends) == 1:
-        return f"{lock.backends[0]}{flag}"
-    name = lock.environment.removesuffix(CONDA).rpartition("-")[0]
-    return f"{' '.join(lock.backends)} --together {name}{flag}"
+        return f"{lock.backends[0]}{lock.form.words}"
+    name = lock.environment.removesuffix(lock.form.suffix).rpartition("-")[0]
+    return f"{' '.join(lock.backends)} --together {name}{lock.form.words}"
 
 
 # -- the GPU and its driver --------------------------------------------------------------------------------------------
@@ -238,7 +236,7 @@ def _gpus(machine: Host, patients: Sequence[Patient], matrix: CompatibilityMatri
             mend = f"kgen lock {_backends(lock)} --cuda auto --gpu {gpu.capability}"
             named = f"{gpu.name} (compute capability {gpu.capability})"
             # the matrix knows what the wheels have code for; a channel compiles for others
-            for name, build in () if lock.conda else _builds(lock, matrix):
+            for name, build in _builds(lock, matrix) if lock.form.follows_matrix else ():
                 if not serves(build, gpu.capability, machine.driver, matrix):
                     yield Finding(
                         "fault",
@@ -514,5 +512,5 @@ def _disk(patients: Sequence[Patient]) -> Iterator[Finding]:
                 str(patient.prefix.parent),
                 "the environment may not fit",
                 f"kgen sync {patient.lock.environment} --envs /a/larger/disk"
-                + ("" if patient.lock.conda else "   # or: uv cache prune"),
+                + (f"   # or: {patient.lock.form.tidies}" if patient.lock.form.tidies else ""),
             )

@@ -85,6 +85,7 @@ class Field(NamedTuple):
         distinct: whether a list must hold something, and nothing twice.
         initial: its value where nothing is said.
         lock: how a lock holds it; None if it does not shape what is locked.
+        installer: the form of locks that it is for; None if it is for whichever.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Field(NamedTuple):
     distinct: bool = False
     initial: object = None
     lock: LockEntry | None = None
+    installer: str | None = None
 
     def from_flag(self, raw: Raw, matrix: CompatibilityMatrix) -> object:
         """The value of the flag.
@@ -392,6 +394,7 @@ FIELDS: tuple[Field, ...] = (
         scope=Scope.LOCK,
         distinct=True,
         initial=("conda-forge",),
+        installer="conda",
     ),
     Field(
         name="conda",
@@ -401,6 +404,7 @@ FIELDS: tuple[Field, ...] = (
         key="conda",
         scope=Scope.NONE,
         initial="full",
+        installer="conda",
     ),
     Field(
         name="nix",
@@ -470,7 +474,7 @@ def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
 
 
 def from_text(texts: Mapping[str, str]) -> dict[str, object]:
-    """What stands in a conda lock, where each value is one text, as a pylock has it."""
+    """What stands in a lock where each value is one text, as a pylock has it."""
     many = {
         key for field, entry in LOCKED if field.shape is Shape.MANY and field.initial == () for key in entry.write(())
     }
@@ -512,12 +516,9 @@ def lock_command(request: EnvironmentRequest, **form: object) -> str:
 
     Args:
         request: the request.
-        form: values of the fields that are no part of a request, as `portable=True`; and `conda=True` for `--conda`.
+        form: values of the fields that are no part of a request, as `portable=True`.
     """
     words = ["kgen", "lock", *words_of(request)]
     for name, value in form.items():
-        if name == "conda":
-            words += ["--conda"] if value else []
-        else:
-            words += BY_NAME[name].typed(value)
+        words += BY_NAME[name].typed(value)
     return shlex.join(words)

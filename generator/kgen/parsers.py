@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 
 from packaging.version import InvalidVersion, Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
 
-INSTALLERS = ("uv", "conda")
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
 _CUDA = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
@@ -109,12 +110,12 @@ def parse_cuda(text: str, matrix: CompatibilityMatrix) -> str:
 
 
 def parse_installer(text: str) -> str:
-    """`uv` or `conda`.
+    """The name of a form of locks, as `uv` or `conda`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: kgen knows none of this name.
     """
-    return known(text, INSTALLERS, "installer")
+    return known(text, [form.name for form in formats.known()], "installer")
 
 
 def parse_conda(text: str) -> str:
@@ -258,7 +259,7 @@ def parse_date(text: str) -> dt.date:
         raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20") from None
 
 
-def known(text: str, names: tuple[str, ...], what: str) -> str:
+def known(text: str, names: Sequence[str], what: str) -> str:
     """A name that is one of these.
 
     Raises:

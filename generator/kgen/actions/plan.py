@@ -55,6 +55,11 @@ class RequestFlags(NamedTuple):
     as_of: str | None = None
     flags: Mapping[str, Raw] = MappingProxyType({})
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the fields that were asked for."""
+        return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
+
 
 def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan:
     """The plan of a call.
@@ -128,7 +133,7 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) 
     Raises:
         UsageError: a flag is wrong, or flags contradict each other.
     """
-    given = {name: raw for name, raw in asked.flags.items() if raw is not None and raw != []}
+    given = {name: asked.flags[name] for name in asked.given}
     if "cuda" in given and "cpu" in given:
         raise UsageError("`--cuda` and `--cpu` contradict each other", hints=["give one of them"])
     changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}

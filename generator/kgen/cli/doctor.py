@@ -14,33 +14,35 @@ from pathlib import Path
 
 from kgen import doctor, host, lockfiles, project, surroundings, uvtool
 from kgen.cli import console
-from kgen.cli.environments import find, lock_of
-from kgen.cli.options import CondaAlone, Environments, Envs, Json
+from kgen.cli.environments import find
+from kgen.cli.formats import OnlyFormat, naming_formats
+from kgen.cli.options import Environments, Envs, Json
 from kgen.doctor import Finding, Patient
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.formats import environment as realised
-from kgen.formats.conda import condafiles
+from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.matrix import origin
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
-from kgen.model.accelerator import Accelerator
+from kgen.model import format as formats
+from kgen.model.format import Format
 from kgen.model.grammar import printable
-from kgen.model.lockfile import Lockfile
 from kgen.validate import pins
 
 
+@naming_formats
 def run(
-    environments: Environments = None, *, conda: CondaAlone = False, envs: Envs = None, json: Json = False
+    environments: Environments = None, *, form: OnlyFormat = None, envs: Envs = None, json: Json = False
 ) -> ExitStatus:
     """Examine this machine for the environments named, or all that are locked for it."""
     root = project.find_root(Path.cwd())
     matrix = origin.current()
-    names = environments or _names(root, conda=conda)
+    names = environments or _names(root, form)
     if not names:
-        hint = "kgen lock --conda" if conda else "kgen lock"
-        raise UsageError(f"nothing in {root} is locked for this machine", hints=[hint])
-    patients = _patients([find(name, envs, conda=conda) for name in names], matrix)
+        words = "" if form is None else form.words
+        raise UsageError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
+    patients = _patients([find(name, envs, form) for name in names], matrix)
     machine = host.inspect()
     around = surroundings.gather(doctor.VARIABLES)
     known = {
@@ -55,52 +57,38 @@ def run(
     return ExitStatus.CHECK_FAILED if any(finding.kind == "fault" for finding in found) else ExitStatus.DONE
 
 
-def _names(root: Path, *, conda: bool) -> list[str]:
-    """What is locked for this machine, and what of conda's is."""
+def _names(root: Path, form: Format | None) -> list[str]:
+    """What is locked for this machine: in one form, or in whichever."""
     here = host.subdir() or ""
-    known = lockfiles.environments(root)
-    names = [] if conda else [one.name for one in known if here in one.platforms]
-    names += [
-        f"{one.name}{lockfiles.CONDA}"
-        for one in filter(lockfiles.for_conda, known)
-        if here in condafiles.read(one.folder / condafiles.RECORDS).platforms
-    ]
-    return sorted(names)
+    return sorted(
+        f"{one.name}{of.suffix}"
+        for of in ((form,) if form is not None else formats.known())
+        for one in lockfiles.environments(root)
+        if (path := lockfiles.lock_path(one, of, here)) is not None
+        and (of.platform_of(path.name) or any(lock.platform == here for lock in interface.read_every(of, path)))
+    )
 
 
 def _patients(sources: Sequence[Source], matrix: CompatibilityMatrix) -> list[Patient]:
     interpreters: dict[str, bool | None] = {}
     patients = []
     for source in sources:
-        lock = lock_of(source)
+        lock = interface.read(source.form, source.lock, host.subdir())
         require_known(matrix, lock)
-        if lock.conda:
-            lock = _with_facts(lock, matrix)
+        lock = interface.reader(source.form).as_matrix(lock, matrix)
         whole = realised.is_whole(source)
-        # an environment of conda's has its interpreter among its packages
-        if not whole and not lock.conda and lock.python not in interpreters:
+        if not whole and not lock.form.brings_python and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)
         patients.append(
             Patient(
                 lock=lock,
                 prefix=source.prefix,
                 whole=whole,
-                interpreter=None if lock.conda else interpreters.get(lock.python),
+                interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
                 free=surroundings.free_bytes(source.prefix),
             )
         )
     return patients
-
-
-def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
-    """What kgen's own solver would have said of a lock of conda's: the frameworks by their names, and the driver."""
-    names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
-    versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
-    major = matrix.cuda_majors.get(Accelerator.parse(lock.accelerator.removeprefix("cuda")).cuda or 0)
-    return lock._replace(
-        packages={name: version for name, version in versions.items() if version is not None},
-        driver=None if major is None else str(major.driver),
-    )
 
 
 def _has_interpreter(minor: str) -> bool | None:

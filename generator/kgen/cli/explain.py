@@ -15,7 +15,7 @@ from typing import Annotated
 from kgen import fields, lockfiles
 from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
-from kgen.cli import console
+from kgen.cli import console, outcomes
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
@@ -71,8 +71,7 @@ def run(
         for note in notes:
             console.say(f"\nnote: {note}")
     for conflict in conflicts:
-        console.say(f"error: {report.conflict_text(conflict)}")
-        console.hints(report.hints(conflict))
+        outcomes.tell_conflict(conflict)
     return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
 
 

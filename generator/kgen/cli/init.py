@@ -21,13 +21,11 @@ from kgen.cli.request import of_field
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.matrix import origin
+from kgen.model import format as formats
 from kgen.project import find_root, locate
 
 _ATTRIBUTES = ".gitattributes"
-_MERGED = tuple(
-    f"locks/*/{name} merge=kgen"
-    for name in ("pylock.*.toml", "conda-records.json", "conda-lock.yml", "environment.yml", "virtual-packages.yml")
-)
+_MERGED = tuple(f"locks/*/{name} merge=kgen" for form in formats.known() for name in form.files)
 
 
 class Wishes(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
-from kgen.cli import console
+from kgen.cli import console, outcomes
 from kgen.cli.options import Json
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
@@ -42,8 +42,7 @@ def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
         for note in planned.notes:
             console.say(f"note: {note}")
     for conflict in conflicts:
-        console.say(f"error: {report.conflict_text(conflict)}")
-        console.hints(report.hints(conflict))
+        outcomes.tell_conflict(conflict)
     return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE
 
 

@@ -20,15 +20,19 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from kgen import host, lockfiles, project, storage
+from kgen.actions.sync import entered, find, sweep, sync
 from kgen.cli import candidates, console
-from kgen.cli.environments import entered, find, sweep, sync
-from kgen.cli.options import OUTPUT, CondaAlone, Envs, Json, argument, one_of, option, seconds
+from kgen.cli.formats import OnlyFormat, naming_formats
+from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, seconds
 from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.formats import interface
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE, require_known
+from kgen.model import format as formats
+from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validate import receipts, reference
@@ -111,7 +115,7 @@ class ValidateOptions(NamedTuple):
         no_lock: whether it is compared with no lock.
         timeout: seconds for each.
         list: whether nothing is run, and receipts are listed.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant; None for all of them.
         envs: the folder of the environments; None for that of the settings.
         json: whether the result is data.
     """
@@ -122,7 +126,7 @@ class ValidateOptions(NamedTuple):
     no_lock: bool = False
     timeout: float = 900.0
     list: bool = False
-    conda: bool = False
+    form: Format | None = None
     envs: str | None = None
     json: bool = False
 
@@ -130,6 +134,7 @@ class ValidateOptions(NamedTuple):
 _TRAINING = "How it is trained"
 
 
+@naming_formats
 def run(
     environments: Annotated[
         list[str] | None,
@@ -166,12 +171,12 @@ def run(
         option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
     ] = 900.0,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
-    conda: CondaAlone = False,
+    form: OnlyFormat = None,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
     """Validate what was asked, one environment after the other."""
-    arguments = ValidateOptions(tuple(environments or ()), device, python, no_lock, timeout, listed, conda, envs, json)
+    arguments = ValidateOptions(tuple(environments or ()), device, python, no_lock, timeout, listed, form, envs, json)
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     _refuse_contradictions(arguments)
@@ -216,7 +221,7 @@ def _targets(arguments: ValidateOptions, matrix: CompatibilityMatrix, root: Path
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
         return (_aimed(name, None, (row.name,), accelerated=row.accelerated, asked=arguments.device, machine=machine),)
-    every = _asked(arguments.environments, root, machine, conda=arguments.conda)
+    every = _asked(arguments.environments, root, machine, arguments.form)
     for one in every:
         require_known(matrix, one)
     return tuple(
@@ -254,46 +259,43 @@ def _aimed(
     return _Target(name=name, locked=locked, backends=backends, device=device, note=note, skip=skip)
 
 
-def _asked(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
+def _asked(names: Sequence[str], root: Path, machine: Host, form: Format | None) -> list[Lockfile]:
     """The locks of these environments, or of all, for this machine's platform."""
     if names:
-        chosen = {(one.name, of_conda): (one, of_conda) for one, of_conda in _named(names, root, conda=conda)}
-        return [_read(one, machine.platform, conda=of_conda) for one, of_conda in chosen.values()]
-    known = lockfiles.environments(root)
+        chosen = {(one.name, of.name): (one, of) for one, of in _named(names, root, form)}
+        return [
+            interface.read(of, lockfiles.lock_of(one, of, machine.platform), machine.platform)
+            for one, of in chosen.values()
+        ]
     here = machine.platform or ""
-    found = [] if conda else [lockfiles.read(one.platforms[here]) for one in known if here in one.platforms]
-    found += [lock for one in known if (lock := _of_conda(one, here)) is not None]
+    found = [
+        lock
+        for one, of in _every(root, form)
+        if (path := lockfiles.lock_path(one, of, here)) is not None
+        for lock in interface.read_every(of, path)
+        if lock.platform == here
+    ]
     if not found:
-        which = "lock of conda's" if conda else "lock"
+        which, words = ("lock", "") if form is None else (f"{form.name} lock", form.words)
         raise UsageError(
             f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
-            hints=["kgen lock --conda" if conda else "kgen lock"],
+            hints=[f"kgen lock{words}"],
         )
     return sorted(found, key=lambda one: one.environment)
 
 
-def _named(names: Sequence[str], root: Path, *, conda: bool) -> list[tuple[LockedEnvironment, bool]]:
-    return [lockfiles.choose_on_disk(root, name, conda=conda) for name in names]
+def _named(names: Sequence[str], root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
+    return [lockfiles.choose_on_disk(root, name, form) for name in names]
 
 
-def _read(chosen: LockedEnvironment, platform: str | None, *, conda: bool) -> Lockfile:
-    if not conda:
-        return lockfiles.read(lockfiles.lock_of(chosen, platform))
-    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
-
-    path = chosen.folder / condafiles.RECORDS
-    return condafiles.lockfile(condafiles.read(path), path, platform)
-
-
-def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
-    """Its lock for conda, if there is one for this platform."""
-    if not lockfiles.for_conda(chosen):
-        return None
-    from kgen.formats.conda import condafiles  # noqa: PLC0415 - for who locks for conda
-
-    path = chosen.folder / condafiles.RECORDS
-    file = condafiles.read(path)
-    return condafiles.lockfile(file, path, platform) if platform in file.platforms else None
+def _every(root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
+    """Every environment in every form that it is locked in, or in one."""
+    return [
+        (one, of)
+        for of in ((form,) if form is not None else formats.known())
+        for one in lockfiles.environments(root)
+        if lockfiles.lock_path(one, of) is not None
+    ]
 
 
 def realised(locked: Lockfile, variables: Mapping[str, str], arguments: ValidateOptions, told: Reporter) -> Realised:
@@ -302,10 +304,16 @@ def realised(locked: Lockfile, variables: Mapping[str, str], arguments: Validate
     Raises:
         KgenError: it could not be made.
     """
-    source = find(locked.environment, arguments.envs)
+    source = find(project.find_root(Path.cwd()), locked.environment, arguments.envs)
     sweep(source)
-    sync(source, report=told)
-    if not source.conda:
+    synced = sync(
+        source,
+        progress=lambda _name: contextlib.nullcontext(told),
+        waiting=lambda: told(f"waiting for another `kgen sync` of {source.name}"),
+    )
+    for note in synced.notes:
+        console.say(f"note: {note}")
+    if source.form.scripts is None:
         return Realised(interpreter=source.python, variables=variables)
     # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
     # joint environment than its first comes after that
@@ -363,7 +371,7 @@ def _validate(
                 variables=place.variables,
                 timeout=arguments.timeout,
                 way=place.way,
-                conda=locked is not None and locked.conda,
+                listed="installed" if locked is None else locked.form.listed,
             )
             verdict = judge(subject, observe(subject, told), {} if locked is None else locked.versions)
             report.verdicts[backend] = verdict
@@ -449,7 +457,7 @@ def _tell_one(report: _Report) -> None:
     for backend, verdict in report.verdicts.items():
         if verdict.outcome is Outcome.FAILED:
             assert verdict.fault is not None  # noqa: S101 - a failure has one
-            alone = {name, name.removesuffix(lockfiles.CONDA).rpartition("-")[0]}
+            alone = {name, formats.without_suffix(name).rpartition("-")[0]}
             what = name if backend in alone else f"{name}, {backend}"
             console.say(f"\nerror: {what} {verdict.fault.value} on {report.target.where}: {verdict.message}")
             for cause in verdict.diagnosis.causes:
@@ -563,12 +571,8 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
 
 def _list(root: Path, arguments: ValidateOptions) -> ExitStatus:
     """What is proven where."""
-    named = _named(arguments.environments, root, conda=arguments.conda)
-    if not arguments.environments:
-        known = lockfiles.environments(root)
-        named = [] if arguments.conda else [(one, False) for one in known]
-        named += [(one, True) for one in known if lockfiles.for_conda(one)]
-    wanted = {f"{one.name}{lockfiles.CONDA if conda else ''}": one for one, conda in named}
+    named = _named(arguments.environments, root, arguments.form) or _every(root, arguments.form)
+    wanted = {f"{one.name}{of.suffix}": one for one, of in named}
     names = sorted(wanted)
     folders = dict.fromkeys(wanted[name].folder for name in names)
     every = [(receipt.environment, receipt) for one in folders for receipt in receipts.find(one)]

@@ -39,7 +39,7 @@ class Subject:
         step: which of the step's modules knows how to look at it; None for that of the backend's name.
         way: the words of a program that enters the environment and then becomes the interpreter; none where its
             variables are all there is to entering it.
-        conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
+        listed: which list of installed packages, of those that the step tells, is compared with its lock.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Subject:
     module: str = "keras"
     step: str | None = None
     way: tuple[str, ...] = ()
-    conda: bool = False
+    listed: str = "installed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,306 @@
+"""Environments on disk: which one a name means, whether it is as locked, and making it so.
+
+Kept light: `kgen run` that finds its environment whole needs no more than the first half of this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kgen import host, leftovers, lockfiles, project
+from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.formats import environment as environments
+from kgen.formats.environment import Source
+from kgen.lockfiles import LockedEnvironment
+from kgen.model import format as formats
+from kgen.model.format import Format
+
+if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+    from kgen.formats.interface import Beside
+    from kgen.matrix.selection import Selection
+    from kgen.model.lockfile import Lockfile
+
+Progress = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+"""Shows how far an environment of this name is; gives what is told each stage."""
+
+
+class SyncResult(NamedTuple):
+    """An environment after a sync.
+
+    Attributes:
+        source: what it is made from.
+        made: whether it had to be made.
+        seconds: how long it took.
+        notes: what the user should know: what was lost with the one that was there, and how its tools are configured.
+    """
+
+    source: Source
+    made: bool
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+# -- finding -----------------------------------------------------------------------------------------------------------
+
+
+def find(root: Path, name: str, envs: str | None = None, form: Format | None = None) -> Source:
+    """The environment of this name for this machine, as it should be on disk.
+
+    Args:
+        root: the project's folder.
+        name: its name, or that of its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
+        envs: the folder of the environments; None for that of the settings.
+        form: the form of locks that is meant; None where the name says it.
+
+    Raises:
+        UsageError: there is no such environment, or it is not locked for this platform.
+        SettingsError: the settings or the lock cannot be read.
+    """
+    return source_of(root, *lockfiles.choose_on_disk(root, name, form), envs)
+
+
+def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
+    """A locked environment of a project, as it should be on disk.
+
+    Args:
+        root: the project's folder.
+        chosen: the environment.
+        form: the form of its lock.
+        envs: the folder of the environments; None for that of the settings.
+
+    Raises:
+        UsageError: it is not locked for this platform, or nothing can be in that folder.
+        SettingsError: the settings or the lock cannot be read.
+    """
+    lock = lockfiles.lock_of(chosen, form, host.subdir())
+    if envs is None:
+        folder = project.envs(root)
+    else:
+        try:
+            folder = project.chosen_envs(root, envs)
+        except ValueError as error:
+            raise UsageError(
+                f"--envs: {error}", hints=["leave it out, or name a folder for environments alone"]
+            ) from None
+    try:
+        return environments.source(chosen, lock, folder, form)
+    except OSError as error:
+        raise lockfiles.unreadable(lock, error) from error
+
+
+def chosen(
+    root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None
+) -> list[tuple[LockedEnvironment, Format]]:
+    """The environments that a call means, each once, with the form of its lock.
+
+    Args:
+        root: the project's folder.
+        names: their names; none for the only one that is locked for this machine.
+        every: whether all that are locked for this machine are meant.
+        form: the form of locks that is meant; None for the default one, unless a name says another.
+
+    Raises:
+        UsageError: there is no such environment, or none is named where several are locked.
+    """
+    if names and every:
+        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
+    known = lockfiles.environments(root)
+    here = host.subdir() or ""
+    if every or (not names and len(known) == 1):
+        wanted = form or formats.default()
+        fitting = [one for one in known if lockfiles.lock_path(one, wanted, here) is not None]
+        if not fitting:
+            where = here if wanted.is_default else wanted.name
+            raise UsageError(
+                f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
+            )
+        return [(one, wanted) for one in fitting]
+    if not names:
+        listed = ", ".join(one.name for one in known)
+        raise UsageError(
+            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
+            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
+        )
+    found = [lockfiles.choose_on_disk(root, name, form) for name in names]
+    return list({(one.name, of.name): (one, of) for one, of in found}.values())
+
+
+def sweep(source: Source) -> None:
+    """Removes what ended runs have left beside an environment, in its project, and among temporary files."""
+    locks = source.environment.folder.parent
+    leftovers.sweep(locks.parent, locks, source.prefix.parent)
+
+
+def require_place(source: Source) -> None:
+    """See that the environment's programs can be found where it is.
+
+    Raises:
+        UsageError: PATH has no way to name the folder, and the system's Python would be run without a word.
+    """
+    if ":" in str(source.prefix):
+        raise UsageError(
+            f"{source.prefix} cannot be on PATH: `:` separates its folders",
+            hints=[f"kgen sync {source.name} --envs ~/.kgen-envs"],
+        )
+
+
+def entered(source: Source) -> dict[str, str | None]:
+    """What is different in the environment of a process that runs in this environment, but for the hooks."""
+    path = host.variable("PATH")
+    return {
+        **source.variables,
+        "VIRTUAL_ENV_PROMPT": source.name,
+        "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
+        "PYTHONHOME": None,
+    }
+
+
+# -- making ------------------------------------------------------------------------------------------------------------
+
+
+def _silent(_name: str) -> AbstractContextManager[Callable[[str], None]]:
+    return nullcontext(lambda _stage: None)
+
+
+def sync(
+    source: Source,
+    *,
+    again: bool = False,
+    progress: Progress = _silent,
+    waiting: Callable[[], None] = lambda: None,
+) -> SyncResult:
+    """Make an environment be what its lock says; does nothing if it is.
+
+    Args:
+        source: what it is made from.
+        again: make it anew even if it seems to be whole, and compare every file with its hash.
+        progress: shows how far it is, once there is something to do.
+        waiting: called when somebody else is making it.
+
+    Returns:
+        Whether it was made, in how many seconds, and what the user should know.
+
+    Raises:
+        KgenError: the lock is damaged, or the environment could not be made; what was there stands.
+    """
+    started = time.monotonic()
+    require_place(source)
+    if not again and environments.is_whole(source):
+        return SyncResult(source, made=False, seconds=time.monotonic() - started)
+    # what follows takes seconds; who finds an environment whole does not pay for its imports
+    from kgen import storage  # noqa: PLC0415
+    from kgen.formats import interface  # noqa: PLC0415
+
+    installer = interface.installer(source.form)
+    prepared = installer.prepare(source, lambda lock: _beside(source, lock), thorough=again)
+    _prepare(source.prefix.parent, source.environment.folder.parent.parent)
+    guard = storage.guard_of(source.prefix)
+    with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
+        # a killed run leaves it behind, and only who creates it removes it
+        after.callback(_remove_empty, guard)
+        if not again and environments.is_whole(source):
+            return SyncResult(source, made=False, seconds=time.monotonic() - started)
+        gone = environments.gained(source)
+        notes = [*prepared.notes, *(f"{source.name}: {what}" for what in installer.lost(source.prefix))]
+        with progress(source.name) as report:
+            prepared.make(report)
+    if gone:
+        notes += [
+            f"{source.name}: what was installed by hand is gone: {', '.join(gone)}",
+            "to keep a package, add it to `dependencies` in the settings and lock again",
+        ]
+    return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
+
+
+def _beside(source: Source, lock: Lockfile) -> Beside:
+    """What an environment has beside its packages: what selects its backend, as the matrix has it.
+
+    Raises:
+        SettingsError: the lock says something else.
+    """
+    from kgen.formats import interface  # noqa: PLC0415 - see `sync`
+
+    selected = _selection(source, lock)
+    return interface.Beside(files=lambda: _activation(source, lock, selected), links=_links(selected))
+
+
+def _selection(source: Source, lock: Lockfile) -> Selection:
+    """What selects the environment's backend: as the matrix has it, which the lock must agree with.
+
+    Hooks, and what is written into the environment beside its packages, are made from this; what a repository says is
+    compared, and neither executed nor written.
+
+    Raises:
+        SettingsError: the lock says something else.
+    """
+    from kgen.matrix import origin  # noqa: PLC0415 - see `sync`
+    from kgen.matrix.selection import Selection, differences, selection, unknown_sources  # noqa: PLC0415
+
+    matrix = origin.shipped()
+    found = Selection(lock.variables, lock.places, lock.configuration, lock.shared)
+    wrong = [f"{source.lock}: {key} {what}" for key, what in differences(matrix, lock.backends, found)]
+    if not wrong and lock.form.follows_matrix:
+        wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock)]
+    if wrong:
+        hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
+        raise SettingsError("\n".join(wrong), hints=hints)
+    return selection(matrix, lock.backends, isolated=bool(lock.configuration))
+
+
+def _activation(source: Source, lock: Lockfile, selected: Selection) -> Mapping[str, str]:
+    """What selects an environment's backend whichever way leads in: path in the environment -> text."""
+    from kgen.emitters.activation import at, render_activation  # noqa: PLC0415 - see `sync`
+    from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
+
+    variables = {**selected.variables, **at(source.prefix, selected.places)}
+    return render_activation(
+        source.name,
+        prefix=source.prefix,
+        python=lock.python,
+        variables=variables,
+        hooks=render_hooks(source.environment.name, variables, in_locks=False),
+        scripts=source.form.scripts,
+        configuration=selected.configuration,
+    )
+
+
+def _links(selected: Selection) -> dict[str, Path]:
+    """Links in an environment to where Keras keeps what it has downloaded for all of them."""
+    from kgen.matrix.selection import OWN_KERAS  # noqa: PLC0415 - see `sync`
+
+    named = host.variable("KERAS_HOME")
+    shared = Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
+    return {f"{OWN_KERAS}/{name}": shared / name for name in selected.shared}
+
+
+def _prepare(envs: Path, root: Path) -> None:
+    """The folder of the environments, which git is told to ignore."""
+    try:
+        inside = envs.is_relative_to(root)
+        folders = [folder for folder in (envs, *envs.parents) if not inside or folder.is_relative_to(root)]
+        made = [folder for folder in folders if not folder.exists()]
+        envs.mkdir(parents=True, exist_ok=True)
+        if not inside and not os.path.lexists(envs / project.ENVS_MARK):
+            (envs / project.ENVS_MARK).write_text("# environments of kgen, which `envs` in settings may name\n")
+        # The outermost folder that is new is kgen's; what was there has files of others, which git is not to ignore.
+        own = made[-1] if inside and made else (root / project.ENVS.parts[0] if envs == root / project.ENVS else envs)
+        ignore = own / ".gitignore"
+        if not os.path.lexists(ignore) and (own in made or envs == root / project.ENVS):
+            ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
+    except OSError as error:
+        raise OutsideError(
+            f"{envs} cannot be written: {error.strerror or error}",
+            hints=["name another folder with `--envs`, or `envs` in the settings"],
+        ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

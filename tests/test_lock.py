@@ -207,7 +207,19 @@ numpy-cpu    numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -      17        [SIZE
         jax, numpy = json.loads(result.stdout)["environments"]
         assert set(jax) == {
             *("environment", "python", "platform", "accelerator", "format", "cuda", "cudnn", "driver"),
-            *("frameworks", "packages", "libraries", "licences", "warnings", "why", "locked", "size", "seconds", "changed", "notes"),
+            *(
+                "frameworks",
+                "packages",
+                "libraries",
+                "licences",
+                "warnings",
+                "why",
+                "locked",
+                "size",
+                "seconds",
+                "changed",
+                "notes",
+            ),
         }
         assert (jax["environment"], jax["accelerator"], jax["changed"]) == ("jax-cuda12", "cuda12", True)
         assert jax["locked"] == versions(project, "jax-cuda12")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kgen import lockfiles
 from kgen.errors import UsageError
-from kgen.formats.environment import Source
 from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
 
-if TYPE_CHECKING:  # who locks nothing, or verifies nothing, does not pay for it
+if TYPE_CHECKING:  # who locks nothing, or installs nothing, does not pay for it
+    from kgen.formats.environment import Source
     from kgen.formats.outcome import Finish, LockJob
     from kgen.formats.verify import Difference
     from kgen.matrix.compatibility import CompatibilityMatrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +75,12 @@ def _silent(_requests: Sequence[EnvironmentRequest]) -> contextlib.AbstractConte
 
 
 def lock(
-    matrix: CompatibilityMatrix, planned: Plan, options: LockOptions = AS_USUAL, progress: Progress = _silent
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    options: LockOptions = AS_USUAL,
+    progress: Progress = _silent,
+    *,
+    accepted: Callable[[], None] = lambda: None,
 ) -> LockResult:
     """Lock what a plan asks for and write it, each environment whole or not at all.
 
@@ -83,7 +88,8 @@ def lock(
         matrix: the facts.
         planned: the plan.
         options: how.
-        progress: called before anything is locked, when the call was found to be right; shows how far each request is.
+        progress: shows how far each request is.
+        accepted: called when the call was found to be right, before anything is looked at or made.
 
     Raises:
         KgenError: nothing could be begun; what goes wrong with one environment is in its outcome.
@@ -91,6 +97,7 @@ def lock(
     lockers = [interface.locker(form) for form in _forms(planned, options)]
     for locker in lockers:
         locker.require(planned.settings)
+    accepted()
     locks = planned.settings.root / LOCKS
     notes: list[str] = []
     upgraded = options.upgrade_packages

@@ -68,15 +68,12 @@ def run(
         all_platforms="platforms" not in asked.given,
     )
 
-    @contextlib.contextmanager
-    def begun(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
-        # only now: of a wrong call nothing is said but what is wrong with it
+    def say_choices() -> None:
         for note in planned.notes:
             console.say(f"note: {note}")
-        with _progress(requests) as report:
-            yield report
 
-    result = lock(matrix, planned, options, begun)
+    # of a wrong call nothing is said but what is wrong with it
+    result = lock(matrix, planned, options, _progress, accepted=say_choices)
     _tell(matrix, planned, result, options, json=json)
     return result.status
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 
 def require(_settings: Settings) -> None:
-    """See that there is uv; see :class:`kgen.formats.interface.Locker`."""
-    uvtool.find()
+    """Nothing is to be seen to: whatever the settings ask for can be wheels, and uv is looked for when it is called."""
 
 
 def held(_job: LockJob, _request: EnvironmentRequest) -> Collection[str]:

@@ -36,7 +36,7 @@ from kgen.formats.conda.target import target
 from kgen.matrix.compatibility import load
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
-from kgen.rattlertool import Rattler
+from kgen.formats.conda.rattlertool import Rattler
 request = EnvironmentRequest(
     name="all", backends=("tensorflow", "jax", "torch"), accelerator=Accelerator(cuda=12), python="{PYTHON}",
     platform="linux-64",
@@ -56,7 +56,7 @@ print(json.dumps({{"first": seconds[0], "again": seconds[1], "packages": len(ans
 _BARE = """
 import asyncio, json, pathlib, sys
 from rattler.install import install
-from kgen.rattlertool import Rattler
+from kgen.formats.conda.rattlertool import Rattler
 records = json.loads(pathlib.Path(sys.argv[1]).read_text())["platforms"]["linux-64"]["packages"]
 made = Rattler().records(records)
 

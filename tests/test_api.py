@@ -72,11 +72,35 @@ def test_lock_check_and_read(kgen: Kgen, project: Path, monkeypatch: pytest.Monk
     lock = api.read_lock(project / "locks/numpy-cpu/pylock.linux-64.toml")
     (outcome,) = result.outcomes
     assert outcome.lock is not None
-    assert lock.versions == {name: str(version) for name, version in outcome.lock.versions.items()}
+    assert lock.versions == {name: str(version) for name, version in outcome.lock.summary.versions.items()}
     assert api.check(root=project).faulty == ()
     path = project / "locks/numpy-cpu/pylock.linux-64.toml"
     path.write_text(path.read_text().replace("numpy", "nunpy", 1))
     assert api.check(root=project).faulty == ("numpy-cpu",)
+
+
+def test_sync(kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in kgen.environment.items():
+        monkeypatch.setenv(name, value)
+    assert kgen("lock", "numpy", "--cpu", "--python", PYTHON).status == 0
+    result = api.sync("numpy", root=project)
+    assert (result.made, result.notes) == (True, ())
+    assert result.source.prefix == project.resolve() / ".kgen/envs/numpy-cpu"
+    assert result.source.python.exists()
+    assert not api.sync("numpy", root=project).made
+    (site,) = result.source.prefix.glob("lib/python*/site-packages")
+    (site / "ours-1.dist-info").mkdir()
+    (site / "ours-1.dist-info/RECORD").touch()
+    again = api.sync("numpy", root=project)
+    assert again.made
+    assert again.notes == (
+        "numpy-cpu: what was installed by hand is gone: ours-1",
+        "to keep a package, add it to `dependencies` in the settings and lock again",
+    )
+    assert capsys.readouterr() == ("", ""), "an action prints nothing"
+    with pytest.raises(api.KgenError) as caught:
+        api.sync("torch", root=project)
+    assert caught.value.status == 2
 
 
 def test_importing_kgen_imports_nothing_else() -> None:

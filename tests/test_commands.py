@@ -285,7 +285,7 @@ class TestPassedOn:
         assert list(parsed.parameters["words"]) == words
         assert parsed.parameters["environment"] == "jax"
         assert parsed.parameters["no_sync"] is True
-        assert parsed.parameters["conda"] is False
+        assert parsed.parameters["as_conda"] is False
 
 
 class TestValues:

@@ -25,8 +25,8 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 from tests.loopback import Handler, Server, running
 
-from kgen import condarc, rattlertool
 from kgen.errors import OutsideError, UsageError
+from kgen.formats.conda import condarc, rattlertool
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -23,6 +23,7 @@ from tests.test_hooks import HOSTILE_TEXTS
 
 from kgen.emitters.activation import render_activation
 from kgen.emitters.hooks import render_hooks
+from kgen.formats.conda import FORMAT
 from kgen.shells import recognised
 
 pytestmark = pytest.mark.shells
@@ -37,7 +38,7 @@ def prefix(tmp_path: Path, name: str, variables: Mapping[str, str], *, folder: s
     place = tmp_path / folder / f"{name}-conda"
     hooks = render_hooks(name, variables, in_locks=False)
     files = render_activation(
-        f"{name}-conda", prefix=place, python="3.12", variables=variables, hooks=hooks, conda=True
+        f"{name}-conda", prefix=place, python="3.12", variables=variables, hooks=hooks, scripts=FORMAT.scripts
     )
     for suffix, value in (("sh", 'export ORDER="${{ORDER-}}{}"'), ("fish", 'set -gx ORDER "$ORDER"{}')):
         for script in ("a-first", "theirs"):

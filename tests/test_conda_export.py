@@ -17,7 +17,7 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 from tests.index import Index
 
-from kgen import condafiles
+from kgen.formats.conda import condafiles
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
 

@@ -18,6 +18,7 @@ from rattler.exceptions import SolverError
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
 from kgen.explain import report
+from kgen.formats.conda.rattlertool import Rattler
 from kgen.formats.conda.session import CondaOutcome, CondaSession
 from kgen.formats.conda.target import target
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -26,7 +27,6 @@ from kgen.model.causes import Refusal, RefusalKind
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
-from kgen.rattlertool import Rattler
 
 CHANNELS = ("conda-forge",)
 ALL = ("tensorflow", "jax", "torch")

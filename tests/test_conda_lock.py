@@ -16,10 +16,12 @@ from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
 
-from kgen import condafiles, rattlertool
-from kgen.actions import conda as action
+from kgen.actions.lock import LockOptions
+from kgen.actions.lock import lock as lock_planned
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
+from kgen.formats.conda import RECORDS, condafiles, rattlertool
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
@@ -115,8 +117,18 @@ class TestLocks:
 
     def test_data(self, conda: Kgen, served: ChannelServer) -> None:
         result = good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--json"))
-        (row,) = json.loads(result.stdout)["conda"]
+        wheels, row = json.loads(result.stdout)["environments"]
+        assert (wheels["format"], row["format"]) == ("uv", "conda")
         assert (row["environment"], row["locked"]["jaxlib"]) == ("jax-cpu", "0.9.2")
+        assert row["frameworks"]["keras"] == row["locked"]["keras"] == "3.15.0"
+        assert list(row) == list(wheels), "one shape, whatever the form"
+
+    def test_base_as_data(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        result = good(conda(*ASK, "numpy", "--cpu", "--channel", served.url, "--json"))
+        wheels, row = json.loads(result.stdout)["environments"]
+        assert {"python", "keras"} <= row["locked"].keys()
+        assert row["locked"]["keras"] == wheels["locked"]["keras"]
 
     def test_it_is_offered_where_conda_is(self, kgen: Kgen, tmp_path: Path) -> None:
         programs = tmp_path / "programs"
@@ -133,7 +145,7 @@ class TestLocks:
         """What was locked for another platform stays when one is locked alone, and goes with the settings."""
         words = (*ASK, "jax", "--cpu", "--channel", served.url)
         good(conda(*words))
-        path = project / "locks/jax-cpu" / condafiles.RECORDS
+        path = project / "locks/jax-cpu" / RECORDS
         found = condafiles.read(path)
         both = {**found.platforms, "linux-aarch64": found.platforms["linux-64"]}
         path.write_text(condafiles.text(found._replace(platforms=both)), encoding="utf-8")
@@ -277,14 +289,16 @@ class TestUpgrades:
 
 
 class TestRefusedAtOnce:
-    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_without_the_extra(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matrix: CompatibilityMatrix
+    ) -> None:
         monkeypatch.setattr(rattlertool, "available", lambda: False)
         planned = Plan(Settings(root=tmp_path), (), (), written=Settings(root=tmp_path))
         with pytest.raises(UsageError) as caught:
-            action.asked(planned, flag=True, channels=False)
+            lock_planned(matrix, planned, LockOptions(dry_run=True, installers=("conda",)))
         assert caught.value.message == "conda locks need py-rattler, which is not installed"
         assert caught.value.hints == ("pip install 'keras-kgen[conda]'",)
-        assert not action.asked(planned, flag=False, channels=False)
+        assert lock_planned(matrix, planned, LockOptions(dry_run=True)).outcomes == []
 
     def test_portable_and_base(self, conda: Kgen, project: Path) -> None:
         (project / "kgen.toml").write_text('conda = "base"\nportable = true\n')
@@ -452,7 +466,8 @@ class TestChannelsOutOfOrder:
         command = f"kgen lock jax --cuda 12 --python {MINOR} --platform linux-64 --channel http://[INDEX] --conda"
         assert f"hint: {command}   # gives jax 0.9.2, keras 3.15.0\n" in result.stderr
         data = json.loads(conda(*ASK, "jax", "--cuda", "13", "--channel", served.url, "--json").stdout)
-        assert "cuda13" in data["conda"][0]["tree"]
+        (row,) = [one for one in data["environments"] if one["format"] == "conda"]
+        assert "cuda13" in row["tree"]
 
 
 class TestRecords:
@@ -497,9 +512,9 @@ class TestChecked:
         name = f"{asked[0]}-cuda12"
         good(conda(*ASK[:1], *ASK[2:], *asked, "--cuda", "12"))
         good(conda(*ASK, asked[0], "--cuda", "12", "--channel", served.url, cwd=beside))
-        text = (beside / "locks" / name / condafiles.RECORDS).read_text()
+        text = (beside / "locks" / name / RECORDS).read_text()
         built = {"torch": "2.12.0", "jax": "0.9.2"}[asked[0]]
-        path = project / "locks" / name / condafiles.RECORDS
+        path = project / "locks" / name / RECORDS
         path.write_text(text.replace(f'"{built}"', f'"{version}"'), encoding="utf-8")
         wheels = {row["name"]: row["version"] for row in _pylock(project, name)}
         told = conda("check").stdout

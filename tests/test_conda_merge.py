@@ -12,8 +12,7 @@ from tests.conda_packages import MINOR, TAG, Channel
 from tests.test_conda_lock import locked
 from tests.test_keeping import commit, git
 
-from kgen import condafiles
-from kgen.formats.conda import text
+from kgen.formats.conda import RECORDS, condafiles, text
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "numpy", "--cpu")
 FOLDER = "locks/numpy-cpu"
@@ -43,7 +42,7 @@ class Branches:
         found = locked(self.folder, "numpy-cpu")
         # what both sides have stays, although there is a newer one
         assert (found["keras"], found["scipy"], found["numpy"]) == ("3.16.0", "1.20.0", "2.3.0")
-        file = condafiles.read(self.folder / FOLDER / condafiles.RECORDS)
+        file = condafiles.read(self.folder / FOLDER / RECORDS)
         written = {name: (self.folder / FOLDER / name).read_text() for name in FILES}
         assert written == text.files(file)
 
@@ -98,7 +97,7 @@ class TestMerge:
     @pytest.mark.parametrize("known_to_git", [True, False])
     def test_a_conflict_is_solved_by_lock(self, branches: Branches, *, known_to_git: bool) -> None:
         branches.merge(status=1)
-        path = branches.folder / FOLDER / condafiles.RECORDS
+        path = branches.folder / FOLDER / RECORDS
         damaged = path.read_bytes()
         assert b"<<<<<<< HEAD" in damaged
         if not known_to_git:
@@ -106,7 +105,7 @@ class TestMerge:
         assert branches.kgen(*branches.words) == Result(
             2,
             "",
-            f"error: [TEMP]/project/{FOLDER}/{condafiles.RECORDS} is in conflict after a merge\n\n"
+            f"error: [TEMP]/project/{FOLDER}/{RECORDS} is in conflict after a merge\n\n"
             "hint: `kgen lock --merge` solves it again and keeps what both sides share\n",
         )
         assert path.read_bytes() == damaged
@@ -128,8 +127,8 @@ class TestMerge:
         good(branches.kgen("init", "--git"))
         (tmp_path / "grown").rename(tmp_path / "elsewhere")
         said = branches.merge(status=1)
-        assert f"{FOLDER}/{condafiles.RECORDS}: not merged: the conda channel file://" in said
-        assert "<<<<<<< ours" in (branches.folder / FOLDER / condafiles.RECORDS).read_text()
+        assert f"{FOLDER}/{RECORDS}: not merged: the conda channel file://" in said
+        assert "<<<<<<< ours" in (branches.folder / FOLDER / RECORDS).read_text()
 
     def test_elsewhere_than_in_a_merge(self, branches: Branches, tmp_path: Path) -> None:
         """Nobody tells whose conda-lock.yml it is, and it alone does not say enough."""

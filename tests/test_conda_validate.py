@@ -21,7 +21,8 @@ from tests.pinned import assert_pinned, frozen, locking
 from tests.record_locks import label
 from tests.test_validate import FAKES, checked, driver
 
-from kgen import condafiles, lockfiles
+from kgen import lockfiles
+from kgen.formats.conda import condafiles
 
 __all__ = ["driver"]
 

@@ -18,6 +18,7 @@ from tests.test_validate import driver
 from kgen import findings, surroundings
 from kgen.accelerators import Gpu
 from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
+from kgen.formats.wheels import FORMAT
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -57,6 +58,7 @@ def file(name: str, version: str) -> LockedFile:
 
 JAX = Lockfile(
     path=Path("locks/jax-cuda12/pylock.linux-64.toml"),
+    form=FORMAT,
     digest="0" * 64,
     environment="jax-cuda12",
     backends=("jax",),

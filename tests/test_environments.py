@@ -138,6 +138,7 @@ class TestSync:
         assert re.fullmatch("sha256:[0-9a-f]{64}", answer.pop("lock"))
         assert answer == {
             "environment": "numpy-cpu",
+            "format": "uv",
             "prefix": f"[TEMP]/project/{ENVS}/numpy-cpu",
             "changed": False,
         }

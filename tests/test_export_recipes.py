@@ -25,6 +25,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tests.command import LOCK, Kgen, Result
 
 from kgen.emitters import cyclonedx, recipes
+from kgen.formats.wheels import FORMAT
 from kgen.model.lockfile import LockedFile, Lockfile
 
 SBIN = "/usr/sbin:/sbin"
@@ -47,6 +48,7 @@ def lock(**changes: object) -> Lockfile:
     file = LockedFile(name="keras", version="3.15.1", filename="k.whl", url=None, sha256="a" * 64, size=1)
     plain = {
         "path": Path("pylock.linux-64.toml"),
+        "form": FORMAT,
         "digest": "0" * 64,
         "environment": "jax-cpu",
         "backends": ("jax",),

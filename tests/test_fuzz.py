@@ -21,7 +21,7 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgen import condafiles, condarc, fields, freshness, host, lockfiles, project
+from kgen import fields, freshness, host, lockfiles, project
 from kgen import settings as settings_of_kgen
 from kgen.actions import plan
 from kgen.cli import main
@@ -29,10 +29,13 @@ from kgen.cli.request import flags_from
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import KgenError
 from kgen.formats import environment, verify
+from kgen.formats.conda import condafiles, condarc, installer
+from kgen.formats.conda import verify as conda_verify
 from kgen.formats.wheels import pylock
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import Selection, differences
+from kgen.model import format as formats
 from kgen.model.lockfile import Lockfile
 from kgen.validation import receipts
 
@@ -220,7 +223,7 @@ def conda_reader(matrix: CompatibilityMatrix) -> Reader:
         file = condafiles.parse(path, content)
         for name, one in file.platforms.items():
             assert condafiles.lockfile(file, path, name).content
-            condafiles.declared_licences(one)
+            condafiles.declared_licences(one.packages)
         found = Selection(file.variables, file.places, file.configuration, file.shared)
         list(differences(matrix, file.backends, file.accelerator, found))
         return condafiles.text(file)
@@ -363,7 +366,11 @@ def record_reader(folder: Path) -> Reader:
     def read(content: bytes) -> object:
         (place / "RECORD").write_bytes(content)
         (prefix / environment.RECORD).write_bytes(content)
-        return verify.changed_files(prefix), environment.read_record(prefix), environment.installed(site)
+        return (
+            verify.changed_files(prefix),
+            environment.read_record(prefix),
+            environment.installed(site, formats.default()),
+        )
 
     return Reader((rows,), write, read, 50)
 
@@ -381,10 +388,10 @@ def linked_reader(folder: Path) -> Reader:
     }  # fmt: skip
 
     def read(content: bytes) -> object:
-        for path in (environment.RECORD, environment.STATE, "conda-meta/x-1-0.json"):
+        for path in (environment.RECORD, installer._STATE, "conda-meta/x-1-0.json"):
             (prefix / path).write_bytes(content)
-        listed = list(verify._linked(prefix / "conda-meta/x-1-0.json"))
-        return environment.read_record(prefix), environment.set_by_hand(prefix), listed
+        listed = list(conda_verify._linked(prefix / "conda-meta/x-1-0.json"))
+        return environment.read_record(prefix), installer.lost(prefix), listed
 
     return Reader((document,), as_json, read, 50)
 

@@ -110,6 +110,55 @@ def test_a_backend_is_data() -> None:
     assert not found
 
 
+_FORM = re.compile(r"_?((is|as|for|of|with)_)*conda")
+_FORM_IS_DATA = ("formats", "matrix", "step")
+"""Folders where it may be named: its own package, the facts about it, and what looks at an environment from inside."""
+
+_SETTINGS = {"settings.py": {"conda"}}
+"""What is in a conda environment is a setting, and settings are attributes."""
+
+
+def forms_named_in(source: str) -> Iterator[str]:
+    """Parameters, arguments, attributes and fields that are called after a form of locks."""
+    for node in ast.walk(ast.parse(source)):
+        name = None
+        if isinstance(node, ast.arg | ast.keyword):
+            name = node.arg
+        elif isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+        if name is not None and _FORM.fullmatch(name):
+            yield name
+
+
+def test_a_form_of_locks_is_a_package() -> None:
+    """Nobody asks which form it is: whatever differs is in the form, or behind its interface."""
+    found = {
+        f"{path.relative_to(PACKAGE).as_posix()}: {name}"
+        for path in PACKAGE.rglob("*.py")
+        if not {*path.relative_to(PACKAGE).parts} & {*_FORM_IS_DATA}
+        for name in forms_named_in(path.read_text(encoding="utf-8"))
+        if name not in _SETTINGS.get(path.name, set())
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("def find(name, *, conda=False): ...", ["conda"]),
+        ("sync(one, for_conda=True)", ["for_conda"]),
+        ("if source.conda: ...", ["conda"]),
+        ("class Lock:\n    is_conda: bool = False", ["is_conda"]),
+        ("host.conda_program()", []),
+        ("def run(form): ...", []),
+    ],
+)
+def test_forms_are_known_from_other_names(line: str, found: list[str]) -> None:
+    assert list(forms_named_in(line)) == found
+
+
 def prose_in(source: str) -> Iterator[str]:
     """The strings of a module that hold two words one after the other, documentation apart; `X` stands for a value."""
     tree = ast.parse(source)

@@ -25,6 +25,7 @@ from tests.wheelhouse import Wheel
 
 from kgen import licences, lockfiles
 from kgen.emitters import cyclonedx
+from kgen.formats.wheels import FORMAT
 from kgen.licences import name
 from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -234,6 +235,7 @@ class TestExported:
         )
         lock = Lockfile(
             path=Path("pylock.linux-64.toml"),
+            form=FORMAT,
             digest="0" * 64,
             environment="jax-cpu",
             backends=("jax",),

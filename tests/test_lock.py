@@ -206,8 +206,20 @@ numpy-cpu    numpy 2.4.6, jax 0.10.2, keras 3.15.1  -     -      17        [SIZE
         assert (result.status, result.stderr) == (0, "")
         jax, numpy = json.loads(result.stdout)["environments"]
         assert set(jax) == {
-            *("environment", "python", "platform", "accelerator", "cuda", "cudnn", "driver", "packages"),
-            *("libraries", "licences", "warnings", "why", "locked", "size", "seconds", "changed", "notes"),
+            *("environment", "python", "platform", "accelerator", "format", "cuda", "cudnn", "driver"),
+            *(
+                "frameworks",
+                "packages",
+                "libraries",
+                "licences",
+                "warnings",
+                "why",
+                "locked",
+                "size",
+                "seconds",
+                "changed",
+                "notes",
+            ),
         }
         assert (jax["environment"], jax["accelerator"], jax["changed"]) == ("jax-cuda12", "cuda12", True)
         assert jax["locked"] == versions(project, "jax-cuda12")

@@ -25,7 +25,7 @@ from tests.conda_packages import Channel
 from tests.loopback import Server, running
 
 from kgen.errors import OutsideError
-from kgen.rattlertool import Query, Rattler, Unsolvable, _told, channel_failure
+from kgen.formats.conda.rattlertool import Query, Rattler, Unsolvable, _told, channel_failure
 
 T = TypeVar("T")
 MACHINE = (("__archspec", "1 x86_64"), ("__glibc", "2.28"), ("__linux", "5.10"), ("__unix", "0"))
@@ -148,7 +148,7 @@ for _ in range(int(sys.argv[2])):
         script = """
 import pathlib, sys
 from kgen.errors import OutsideError
-from kgen.rattlertool import Query, Rattler
+from kgen.formats.conda.rattlertool import Query, Rattler
 query = Query("linux-64", (sys.argv[1],), ("cuda-version",), (("__unix", "0"), ("__cuda", "12.0")), None)
 (answer,) = Rattler(pathlib.Path(sys.argv[2])).solve([query])
 assert isinstance(answer, list), answer

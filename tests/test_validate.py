@@ -23,6 +23,7 @@ from tests.command import Kgen, Result
 from kgen import lockfiles
 from kgen.emitters.hooks import render_hooks
 from kgen.formats import environment
+from kgen.model import format as formats
 from kgen.validation import receipts, running
 
 FAKES = Path(__file__).parent / "fakes"
@@ -79,7 +80,7 @@ def lock(project: Path, environment: str, *backends: str, packages: Mapping[str,
 def put_on_disk(project: Path, name: str) -> None:
     """The environment of a lock, with the interpreter of these tests; kgen takes it for whole."""
     chosen = lockfiles.choose(project, name)
-    source = environment.source(chosen, chosen.platforms["linux-64"], project / ".kgen" / "envs")
+    source = environment.source(chosen, chosen.platforms["linux-64"], project / ".kgen" / "envs", formats.default())
     (source.prefix / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages").mkdir(parents=True)
     (source.prefix / "bin").mkdir()
     source.python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

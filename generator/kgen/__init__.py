@@ -1,7 +1,8 @@
 """kgen: one reproducible, GPU-proven Keras environment per backend.
 
-`kgen.solve`, `lock`, `check`, `validate`, `doctor`, `diff`, `export` and `read_lock` are the actions behind the command
-line, for programs; :mod:`kgen.api` documents them. They are imported when first used: every module of kgen begins here.
+`kgen.solve`, `lock`, `check`, `sync`, `validate`, `doctor`, `diff`, `export` and `read_lock` are the actions behind the
+command line, for programs; :mod:`kgen.api` documents them. They are imported when first used: every module of kgen
+begins here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         LockOptions,
         LockResult,
         Resolution,
+        SyncResult,
         ValidateOptions,
         ValidateResult,
         Validation,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         lock,
         read_lock,
         solve,
+        sync,
         validate,
     )
 
@@ -50,6 +53,7 @@ __all__ = [
     "LockResult",
     "Lockfile",
     "Resolution",
+    "SyncResult",
     "ValidateOptions",
     "ValidateResult",
     "Validation",
@@ -62,6 +66,7 @@ __all__ = [
     "lock",
     "read_lock",
     "solve",
+    "sync",
     "validate",
 ]
 

@@ -19,18 +19,20 @@ from kgen.actions import export as export_action
 from kgen.actions import lock as lock_action
 from kgen.actions import plan
 from kgen.actions import solve as solve_action
+from kgen.actions import sync as sync_action
 from kgen.actions import validate as validate_action
 from kgen.actions.check import CheckResult
 from kgen.actions.diff import Change, Difference
 from kgen.actions.doctor import DoctorResult
 from kgen.actions.lock import AS_USUAL, LockOptions, LockResult
 from kgen.actions.plan import RequestFlags
-from kgen.actions.sync import ignore
+from kgen.actions.sync import SyncResult
 from kgen.actions.validate import ValidateOptions, ValidateResult, Validation, ValidationTarget
 from kgen.errors import KgenError, UsageError
 from kgen.fields import BY_NAME, Raw, Shape
 from kgen.findings import Finding
 from kgen.matrix import origin
+from kgen.model import format as formats
 from kgen.model.lockfile import Lockfile
 from kgen.model.resolution import Conflict, Resolution
 from kgen.tables import nearest
@@ -48,6 +50,7 @@ __all__ = [
     "LockResult",
     "Lockfile",
     "Resolution",
+    "SyncResult",
     "ValidateOptions",
     "ValidateResult",
     "Validation",
@@ -60,6 +63,7 @@ __all__ = [
     "lock",
     "read_lock",
     "solve",
+    "sync",
     "validate",
 ]
 
@@ -103,7 +107,7 @@ def lock(
         names: backends, or joint environments of the settings; none for those of the settings.
         root: a folder of the project.
         together: the name of the one environment that all backends are to be in; None for one each.
-        options: how locks are made: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `conda`.
+        options: how locks are made: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `installers`.
         asked: fields by their names, as for :func:`solve`.
 
     Returns:
@@ -114,9 +118,10 @@ def lock(
         KgenError: nothing could be begun. What goes wrong with one environment is in its outcome.
     """
     matrix = origin.current(Path(root))
-    planned = plan.make(_flags("lock", names, together, asked), matrix, Path(root))
-    every = options._replace(all_platforms=not asked.get("platforms"), channels=bool(asked.get("channels")))
-    return lock_action.lock(matrix, planned, every)
+    flags = _flags("lock", names, together, asked)
+    planned = plan.make(flags, matrix, Path(root))
+    given = flags.given
+    return lock_action.lock(matrix, planned, options._replace(all_platforms="platforms" not in given, given=given))
 
 
 def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
@@ -143,14 +148,14 @@ def validate(
     root: Path | str = ".",
     options: ValidateOptions = validate_action.AS_USUAL,
     progress: Callable[[ValidationTarget, str], None] | None = None,
-    notify: Callable[[str], None] = ignore,
+    notify: Callable[[str], None] = validate_action.ignore,
 ) -> ValidateResult:
     """Install locked environments where they are not on disk, train in them, and write `receipts/` beside the locks.
 
     Args:
         names: environments; none for all that are locked for this machine.
         root: a folder of the project.
-        options: how they are validated: `device`, `timeout` in seconds, `conda`, `envs`, `python`, `no_lock`.
+        options: how they are validated: `device`, `timeout` in seconds, `form`, `envs`, `python`, `no_lock`.
         progress: called with each environment and the stage that it is in, also from another thread.
         notify: called with each remark about the environments that a person should read.
 
@@ -170,14 +175,14 @@ def validate(
 
 
 def doctor(
-    names: Sequence[str] = (), *, root: Path | str = ".", conda: bool = False, envs: str | None = None
+    names: Sequence[str] = (), *, root: Path | str = ".", form: str | None = None, envs: str | None = None
 ) -> DoctorResult:
     """Examine this machine for what breaks locked environments.
 
     Args:
         names: environments; none for all that are locked for this machine.
         root: a folder of the project.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant, as `installers` calls it: `uv`, `conda`; None for all of them.
         envs: the folder of the environments; None for that of the settings.
 
     Returns:
@@ -188,7 +193,9 @@ def doctor(
         SettingsError: the settings or a lock cannot be read.
     """
     top = project.find_root(Path(root).absolute())
-    return doctor_action.examine(top, origin.current(top), names, conda=conda, envs=envs)
+    return doctor_action.examine(
+        top, origin.current(top), names, form=None if form is None else formats.named(form), envs=envs
+    )
 
 
 def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tuple[Difference, ...]:
@@ -229,6 +236,30 @@ def export(
     """
     top = project.find_root(Path(root).absolute())
     return export_action.export(top, origin.current(top), format_name, environment, platform=platform)
+
+
+def sync(name: str, *, root: Path | str = ".", envs: Path | str | None = None, reinstall: bool = False) -> SyncResult:
+    """Make an environment on disk exactly as locked; does nothing if it is.
+
+    Args:
+        name: the environment, or its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
+        root: a folder of the project.
+        envs: the folder of the environments; None for that of the settings.
+        reinstall: make it anew, whatever is there, and compare every file with its hash.
+
+    Returns:
+        Where it is (`result.source.prefix`) and its interpreter (`result.source.python`), whether it had to be made, in
+        how many seconds, and what was lost with the one that was there.
+
+    Raises:
+        UsageError: there is no such environment, or it is not locked for this machine.
+        SettingsError: the settings or the lock are wrong.
+        OutsideError: it could not be made; what was there stands.
+    """
+    top = project.find_root(Path(root).absolute())
+    source = sync_action.find(top, name, None if envs is None else str(envs))
+    sync_action.sweep(source)
+    return sync_action.sync(source, again=reinstall)
 
 
 def read_lock(path: Path | str) -> Lockfile:

@@ -89,6 +89,7 @@ class Field(NamedTuple):
         initial: its value where nothing is said.
         lock: how a lock holds it; None if it does not shape what is locked.
         about: what causes and changes call it; None if they are never about it.
+        installer: the form of locks that it is for; None if it is for whichever.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Field(NamedTuple):
     initial: object = None
     lock: LockEntry | None = None
     about: RequestField | None = None
+    installer: str | None = None
 
     def from_flag(self, raw: Raw, matrix: CompatibilityMatrix) -> object:
         """The value of the flag.
@@ -412,6 +414,7 @@ FIELDS: tuple[Field, ...] = (
         scope=Scope.LOCK,
         distinct=True,
         initial=("conda-forge",),
+        installer="conda",
     ),
     Field(
         name="conda",
@@ -421,6 +424,7 @@ FIELDS: tuple[Field, ...] = (
         key="conda",
         scope=Scope.NONE,
         initial="full",
+        installer="conda",
     ),
     Field(
         name="nix",
@@ -496,7 +500,7 @@ def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
 
 
 def from_text(texts: Mapping[str, str]) -> dict[str, object]:
-    """What stands in a conda lock, where each value is one text, as a pylock has it."""
+    """What stands in a lock where each value is one text, as a pylock has it."""
     many = {
         key for field, entry in LOCKED if field.shape is Shape.MANY and field.initial == () for key in entry.write(())
     }
@@ -550,7 +554,7 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
         requests: one; or several that are the same but for their backends, and so for what concerns these alone.
         scope: of the command: flags that it does not have are left out.
         form: values of fields that are no part of a request, as `portable=True`, or say more than it, as the URL of a
-            mirror in `torch_index`; and `conda=True` for `--conda`.
+            mirror in `torch_index`.
     """
     first = requests[0]
     yield from (backend for request in requests for backend in request.backends)
@@ -565,9 +569,7 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
             yield from field.typed(form.get(field.name, value) if value else value)
     known = {field.name for field, _ in LOCKED}
     for name, value in form.items():
-        if name == "conda":
-            yield from ("--conda",) if value else ()
-        elif name not in known and name in flags:
+        if name not in known and name in flags:
             yield from BY_NAME[name].typed(value)
 
 

@@ -17,7 +17,6 @@ from packaging.version import Version
 from kgen import accelerators
 from kgen.accelerators import Gpu, Kind
 from kgen.host import Host
-from kgen.lockfiles import CONDA
 from kgen.matrix.candidates import BuildTarget, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Ended
@@ -135,11 +134,10 @@ def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
 
 def _backends(lock: Lockfile) -> str:
     """The words that `kgen lock` takes for what this lock holds."""
-    flag = " --conda" if lock.conda else ""
     if len(lock.backends) == 1:
-        return f"{lock.backends[0]}{flag}"
-    name = lock.environment.removesuffix(CONDA).rpartition("-")[0]
-    return f"{' '.join(lock.backends)} --together {name}{flag}"
+        return f"{lock.backends[0]}{lock.form.words}"
+    name = lock.environment.removesuffix(lock.form.suffix).rpartition("-")[0]
+    return f"{' '.join(lock.backends)} --together {name}{lock.form.words}"
 
 
 # -- the GPU and its driver --------------------------------------------------------------------------------------------
@@ -239,7 +237,7 @@ def _gpus(machine: Host, examined: Sequence[ExaminedEnvironment], matrix: Compat
             fix = f"kgen lock {_backends(lock)} --{kind.name} auto --gpu {gpu.architecture}"
             named = f"{gpu.name} ({kind.architecture} {gpu.architecture})"
             # the matrix knows what the wheels have code for; a channel compiles for others
-            for name, build in () if lock.conda else _builds(lock, matrix):
+            for name, build in _builds(lock, matrix) if lock.form.follows_matrix else ():
                 if not serves(build, gpu.architecture, here.driver, matrix):
                     yield Finding(
                         "fault",
@@ -521,5 +519,5 @@ def _disk(examined: Sequence[ExaminedEnvironment]) -> Iterator[Finding]:
                 str(one.prefix.parent),
                 "the environment may not fit",
                 f"kgen sync {one.lock.environment} --envs /a/larger/disk"
-                + ("" if one.lock.conda else "   # or: uv cache prune"),
+                + (f"   # or: {one.lock.form.tidies}" if one.lock.form.tidies else ""),
             )

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import accelerators, files
 from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.accelerator import CPU
+from kgen.model.format import Format
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
@@ -24,16 +26,10 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
 SCHEMA = 1
 """The form of `[tool.kgen]` in a lock."""
 
-CONDA_RECORDS = "conda-records.json"
-"""What conda's lock is made of, beside it; :mod:`kgen.condafiles` reads it."""
-
-CONDA = "-conda"
-"""What the name of an environment ends with that is made from what is locked for conda."""
-
 _SEAL = "# sha256 of the lines above: "
 
 # Texts, not compiled: a run that finds its environment whole needs two of them.
-_FILE = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
+PYLOCK = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
 
 
 class LockedEnvironment(NamedTuple):
@@ -70,7 +66,7 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
                 inside = list(folder.iterdir())
             except OSError as error:
                 raise unreadable(folder, error) from error
-            locks = {match["platform"]: path for path in inside if (match := re.fullmatch(_FILE, path.name))}
+            locks = {match["platform"]: path for path in inside if (match := re.fullmatch(PYLOCK, path.name))}
             if locks:
                 found.append(LockedEnvironment(name=folder.name, folder=folder, platforms=dict(sorted(locks.items()))))
     return tuple(found)
@@ -116,43 +112,59 @@ def choose(root: Path, name: str) -> LockedEnvironment:
     )
 
 
-def choose_on_disk(root: Path, name: str, *, conda: bool = False) -> tuple[LockedEnvironment, bool]:
-    """The environment of this name, and whether the one of conda's is meant: `jax-cuda12-conda` is.
+def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[LockedEnvironment, Format]:
+    """The environment of this name, and the form of its locks that is meant: `jax-cuda12-conda` is of conda's.
 
     Args:
         root: the project.
         name: its name, on disk or among the locks, or that of its backend if that is locked once.
-        conda: whether the one of conda's is meant anyway.
+        form: the form that is meant anyway; None where the name says it.
 
     Raises:
-        UsageError: there is none, or there are several; or it is not locked for conda.
+        UsageError: there is none, or there are several; or it is not locked in that form.
     """
-    if re.fullmatch(rf".+-{accelerators.pattern()}{CONDA}", name):
-        name, conda = name.removesuffix(CONDA), True
+    for one in formats.others():
+        if re.fullmatch(rf".+-{accelerators.pattern()}{one.suffix}", name):
+            name, form = name.removesuffix(one.suffix), one
     chosen = choose(root, name)
-    if conda and not for_conda(chosen):
+    form = form or formats.default()
+    if lock_path(chosen, form) is None and not form.is_default:
         short = re.sub(f"-{accelerators.pattern()}$", "", chosen.name)
-        raise UsageError(f"{chosen.name} is not locked for conda", hints=[f"kgen lock --conda {short}"])
-    return chosen, conda
+        raise UsageError(f"{chosen.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"])
+    return chosen, form
 
 
-def for_conda(environment: LockedEnvironment) -> bool:
-    """Whether there is a lock for conda beside those of wheels."""
-    return (environment.folder / CONDA_RECORDS).exists()
+def lock_path(environment: LockedEnvironment, form: Format, platform: str | None = None) -> Path | None:
+    """The lock of an environment in a form; None if there is none.
+
+    Args:
+        environment: the environment.
+        form: the form.
+        platform: a platform that it is to be for; a file that is for several is not looked into. None for whichever.
+    """
+    try:
+        inside = sorted(environment.folder.iterdir())
+    except OSError as error:
+        raise unreadable(environment.folder, error) from error
+    for path in inside:
+        of = form.platform_of(path.name)
+        if of is not None and (platform is None or of in {"", platform}):
+            return path
+    return None
 
 
-def lock_of(environment: LockedEnvironment, platform: str | None) -> Path:
-    """The lock of an environment for a platform.
+def lock_of(environment: LockedEnvironment, form: Format, platform: str | None) -> Path:
+    """The lock of an environment in a form for a platform.
 
     Raises:
         UsageError: it is not locked for that platform.
     """
-    path = environment.platforms.get(platform or "")
+    path = lock_path(environment, form, platform or "")
     if path is None:
         raise UsageError(
             f"{environment.name} is locked for {', '.join(environment.platforms)}, and this machine is"
             f" {platform or 'of a platform that kgen does not know'}",
-            hints=[f"kgen lock --platform {platform}"] if platform else [],
+            hints=[f"kgen lock{form.words} --platform {platform}"] if platform else [],
         )
     return path
 
@@ -237,7 +249,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         kgen.fault("environment", f"is `{environment}`, and the folder is {grammar.shown(path.parent.name)}")
     elif environment and accelerator is not None and not environment.endswith(f"-{accelerator.name}"):
         kgen.fault("accelerator", f"is `{accelerator.name}`, and the environment is `{environment}`")
-    named = re.fullmatch(_FILE, path.name)
+    named = re.fullmatch(PYLOCK, path.name)
     if platform and named is not None and named["platform"] != platform:
         kgen.fault("platform", f"is `{platform}`, and the file is {path.name}")
     _unused(top, kgen)
@@ -247,6 +259,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
 
     return Lockfile(
         path=path,
+        form=formats.default(),
         digest=sha256,
         environment=environment,
         backends=_backends(kgen),

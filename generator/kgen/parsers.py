@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from packaging.version import InvalidVersion, Version
 
 from kgen import accelerators
 from kgen.accelerators import AUTO, Kind
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
@@ -21,7 +22,6 @@ from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
 
-INSTALLERS = ("uv", "conda")
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
@@ -112,12 +112,12 @@ def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Acc
 
 
 def parse_installer(text: str) -> str:
-    """`uv` or `conda`.
+    """The name of a form of locks, as `uv` or `conda`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: kgen knows none of this name.
     """
-    return known(text, INSTALLERS, "installer")
+    return known(text, [form.name for form in formats.known()], "installer")
 
 
 def parse_conda(text: str) -> str:
@@ -264,7 +264,7 @@ def parse_date(text: str) -> dt.date:
         raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20") from None
 
 
-def known(text: str, names: tuple[str, ...], what: str) -> str:
+def known(text: str, names: Sequence[str], what: str) -> str:
     """A name that is one of these.
 
     Raises:

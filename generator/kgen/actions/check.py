@@ -6,9 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-from packaging.version import Version
+from typing import Any, Literal, NamedTuple
 
 from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings
 from kgen.accelerators import title
@@ -16,19 +14,17 @@ from kgen.actions import plan
 from kgen.actions.pythons import required
 from kgen.emitters import hooks
 from kgen.errors import KgenError, UsageError
+from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix import origin
-from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import Selection, differences, selection
+from kgen.matrix.selection import selection
+from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings
-
-if TYPE_CHECKING:  # for who locks for conda
-    from kgen.condafiles import CondaFile
 
 
 class Finding(NamedTuple):
@@ -188,8 +184,16 @@ class _Check:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
         yield from self._hooks(environment, locks, fix, finding)
         yield from self._receipts(environment, finding)
-        for kind, path, what in _conda_findings(environment.folder, locks, self.matrix):
-            yield finding(kind, "conda", path, what, "kgen lock --conda")
+        yield from self._other_forms(environment, locks, finding)
+
+    def _other_forms(
+        self, environment: LockedEnvironment, locks: Sequence[Lockfile], finding: _Finder
+    ) -> Iterator[Finding]:
+        """What is wrong with the locks that stand beside those of the default form."""
+        for form in formats.others():
+            if lockfiles.lock_path(environment, form) is not None:
+                for flaw in interface.checker(form).flaws(environment.folder, locks, self.matrix):
+                    yield finding(flaw.kind, form.name, flaw.path, flaw.what, f"kgen lock{form.words}")
 
     def _required_python(self, lock: Lockfile) -> Iterator[freshness.Stale]:
         """That a lock is outside of what the project requires of its Python."""
@@ -296,80 +300,3 @@ def _short(environment: str) -> str:
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
     """The call that makes this lock, where there are no settings to ask."""
     return fields.lock_command(request, portable=not any(file.url for file in lock.files))
-
-
-def _conda_findings(
-    folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix
-) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
-    records = folder / lockfiles.CONDA_RECORDS
-    if not records.exists():
-        return
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-
-    try:
-        file = condafiles.read(records)
-    except KgenError as error:
-        yield "fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}"
-        return
-    selected = Selection(file.variables, file.places, file.configuration, file.shared)
-    for key, what in differences(matrix, file.backends, file.accelerator, selected):
-        yield "fault", records, f"cannot be relied on: {key} {what}"
-    yield from _rendered_findings(folder, file)
-    for lock in locks:
-        other = _other_versions(file, lock, matrix)
-        if other:
-            where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
-            yield "note", folder / condafiles.CONDA_LOCK, f"has other versions than the wheels{where}: {other}"
-
-
-def _rendered_findings(folder: Path, file: CondaFile) -> Iterator[tuple[Literal["fault", "note"], Path, str]]:
-    """What of the files that are made from the records is not as kgen makes it."""
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-    from kgen.formats.conda import text  # noqa: PLC0415
-
-    try:
-        expected = text.files(file)
-    except UsageError as error:
-        yield "note", folder / condafiles.CONDA_LOCK, f"was not compared: {error.message}"
-        expected = {}
-    for place, content in expected.items():
-        path = folder / place
-        try:
-            actual = files.read(path)
-        except FileNotFoundError:
-            yield "fault", path, "is missing"
-            continue
-        except OSError as error:
-            yield "fault", path, f"cannot be read: {error.strerror or error}"
-            continue
-        if actual != content.encode():
-            yield "fault", path, "is not what kgen writes: it was edited, or is of another kgen"
-
-
-def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:
-    """The frameworks and their parts that conda's lock has in another version, each with both, and why."""
-    locked = file.platforms.get(lock.platform)
-    ours = {one["name"]: one["version"] for one in locked.packages} if locked else {}
-    names = matrix.conda.names
-    by_reason: dict[str, list[str]] = {}
-    for name, version in sorted(lock.packages.items()):
-        found = ours.get(names.get(name, name))
-        if found is not None and found != version.partition("+")[0]:
-            reason = _why_other(file, lock, matrix, name, found)
-            by_reason.setdefault(reason, []).append(f"{name} {found} (as a wheel {version})")
-    return "; ".join(f"{', '.join(listed)}, as {reason}" for reason, listed in by_reason.items())
-
-
-def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, name: str, found: str) -> str:
-    """Why a channel and the index have a framework in different versions, as far as the matrix and the locks tell."""
-    if Version(found) < Version(lock.packages[name]):
-        had = "had" if len(file.channels) == 1 else "have"
-        return f"{' and '.join(file.channels)} {had} no newer build that fits when it was locked"
-    release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
-    if release is None:
-        return "the matrix knows no wheel of it"
-    accelerator = accelerators.named(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
-    # a build with a label is on an index of its framework's own, which is not where the wheels are from
-    if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
-        return f"there is no wheel of it for {title(accelerator)} and Python {lock.python} on {lock.platform}"
-    return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

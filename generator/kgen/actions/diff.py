@@ -10,15 +10,15 @@ from typing import Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import accelerators, condafiles, gittool, lockfiles
-from kgen.condafiles import CondaFile
+from kgen import accelerators, gittool
 from kgen.errors import UsageError
+from kgen.formats import interface
+from kgen.model import format as formats
 from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
 
 Locks = Mapping[str, Lockfile]
-_PATTERN = "pylock."
 
 
 class Change(NamedTuple):
@@ -91,7 +91,9 @@ def diff(root: Path, before: str, after: str | None = None) -> tuple[Difference,
 
 def _is_one(text: str | None) -> bool:
     """Whether it names a lock, or an environment's own folder."""
-    return text is not None and (_kind(Path(text)) == "file" or any(Path(text).glob(f"{_PATTERN}*.toml")))
+    if text is None:
+        return False
+    return _kind(Path(text)) == "file" or any(formats.of_file(path.name) for path in Path(text).glob("*"))
 
 
 def _kind(path: Path) -> Literal["file", "folder"] | None:
@@ -105,8 +107,8 @@ def _side(text: str, root: Path) -> Locks:
     path = Path(text)
     kind = _kind(path)
     if kind == "file":
-        lock = lockfiles.read(path)
-        return {_name(lock): lock}
+        form = formats.of_file(path.name) or formats.default()
+        return {_name(lock): lock for lock in interface.read_every(form, path)}
     return _folder(path) if kind == "folder" else _revision(text, root)
 
 
@@ -117,25 +119,15 @@ def _name(lock: Lockfile) -> str:
 def _folder(folder: Path) -> Locks:
     """The locks of a project, of its `locks`, or of an environment's own folder."""
     inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
-    paths = sorted({*inner.glob(f"{_PATTERN}*.toml"), *inner.glob(f"*/{_PATTERN}*.toml")})
-    if not paths:
+    inside = sorted({*inner.glob("*"), *inner.glob("*/*")})
+    locks = {
+        _name(lock): lock
+        for path in inside
+        if (form := formats.of_file(path.name)) is not None
+        for lock in interface.read_every(form, path)
+    }
+    if not locks:
         raise UsageError(f"there are no locks in {folder}", hints=["kgen lock"])
-    locks = {_name(lock): lock for lock in map(lockfiles.read, paths)}
-    for path in sorted({*inner.glob(condafiles.RECORDS), *inner.glob(f"*/{condafiles.RECORDS}")}):
-        locks |= _of_conda(condafiles.read(path), path)
-    return locks
-
-
-def _of_conda(file: CondaFile, path: Path) -> Locks:
-    """What is locked for conda, platform by platform."""
-    locks = {}
-    for platform, locked in file.platforms.items():
-        lock = condafiles.lockfile(file, path, platform)
-        # the file is one for all platforms: the others of them are no change of this one
-        content = repr((locked, file.channels, file.mode, file.variables)).encode()
-        locks[_name(lock)] = lock._replace(
-            digest=lockfiles.digest(content), licences=condafiles.declared_licences(locked)
-        )
     return locks
 
 
@@ -155,21 +147,17 @@ def _revision(revision: str, root: Path) -> Locks:
             f"`{shown(revision)}` is not a file, a folder or a revision of this repository",
             hints=["git log --oneline says which revisions there are"],
         )
-    every = gittool.files(root, revision, LOCKS)
-    paths = [path for path in every if path.name.startswith(_PATTERN)]
-    if not paths:
+    locks: dict[str, Lockfile] = {}
+    for path in gittool.files(root, revision, LOCKS):
+        form = formats.of_file(path.name)
+        if form is not None:
+            place = Path(f"{revision}:{path.parent.as_posix()}") / path.name
+            content = gittool.content(root, revision, path) or b""
+            locks |= {_name(lock): lock for lock in interface.reader(form).parse(place, content)}
+    if not locks:
         raise UsageError(
             f"there are no locks in {shown(revision)}", hints=[f"git log -- {LOCKS} says since when there are"]
         )
-    locks = {}
-    for path in paths:
-        content = gittool.content(root, revision, path) or b""
-        lock, _ = lockfiles.parse(Path(f"{revision}:{path.parent.as_posix()}") / path.name, content)
-        locks[_name(lock)] = lock
-    for path in every:
-        if path.name == condafiles.RECORDS:
-            place = Path(f"{revision}:{path.parent.as_posix()}") / path.name
-            locks |= _of_conda(condafiles.parse(place, gittool.content(root, revision, path) or b""), place)
     return locks
 
 
@@ -182,7 +170,7 @@ def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Diff
     sizes = (None if before is None else before.size, None if after is None else after.size)
     if before is None or after is None:
         return Difference(name, "added" if before is None else "removed", changes, sizes)
-    if before.digest == after.digest:
+    if before.identity == after.identity:
         return None
     return Difference(name, "changed", changes, sizes, tuple(_licences(before, after)), _unseen(before, after))
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import accelerators, condafiles, findings, host, lockfiles, surroundings, uvtool
+from kgen import findings, host, lockfiles, surroundings, uvtool
 from kgen.actions import sync
 from kgen.errors import KgenError, UsageError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
+from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.host import Host
-from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
-from kgen.model.lockfile import Lockfile
+from kgen.model import format as formats
+from kgen.model.format import Format
 from kgen.validation import pins
 
 
@@ -43,7 +45,7 @@ def examine(
     matrix: CompatibilityMatrix,
     names: Sequence[str] = (),
     *,
-    conda: bool = False,
+    form: Format | None = None,
     envs: str | None = None,
 ) -> DoctorResult:
     """Examine this machine for environments of a project.
@@ -52,18 +54,18 @@ def examine(
         root: the project's folder.
         matrix: the facts.
         names: environments; none for all that are locked for this machine.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant; None for all of them.
         envs: the folder of the environments; None for that of the settings.
 
     Raises:
         UsageError: there is no such environment, or nothing is locked for this machine.
         SettingsError: a lock cannot be read, or is of something that the matrix does not know.
     """
-    chosen = names or locked_here(root, conda=conda)
+    chosen = names or locked_here(root, form)
     if not chosen:
-        hint = "kgen lock --conda" if conda else "kgen lock"
-        raise UsageError(f"nothing in {root} is locked for this machine", hints=[hint])
-    sources = [sync.find(root, name, envs, conda=conda) for name in chosen]
+        words = "" if form is None else form.words
+        raise UsageError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
+    sources = [sync.find(root, name, envs, form) for name in chosen]
     examined = list(_examined(sources, matrix))
     machine = host.inspect()
     libraries = {
@@ -74,53 +76,41 @@ def examine(
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 
-def locked_here(root: Path, *, conda: bool = False) -> tuple[str, ...]:
+def locked_here(root: Path, form: Format | None = None) -> tuple[str, ...]:
     """The environments that are locked for this machine, as they are called on disk.
 
     Args:
         root: the project's folder.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant; None for all of them.
     """
     here = host.subdir() or ""
-    known = lockfiles.environments(root)
-    names = [] if conda else [one.name for one in known if here in one.platforms]
-    names += [
-        f"{one.name}{lockfiles.CONDA}"
-        for one in filter(lockfiles.for_conda, known)
-        if here in condafiles.read(one.folder / condafiles.RECORDS).platforms
-    ]
-    return tuple(sorted(names))
+    return tuple(
+        sorted(
+            f"{one.name}{of.suffix}"
+            for of in ((form,) if form is not None else formats.known())
+            for one in lockfiles.environments(root)
+            if (path := lockfiles.lock_path(one, of, here)) is not None
+            and (of.platform_of(path.name) or any(lock.platform == here for lock in interface.read_every(of, path)))
+        )
+    )
 
 
 def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterator[ExaminedEnvironment]:
     interpreters: dict[str, bool | None] = {}
     for source in sources:
-        lock = sync.lock_of(source)
+        lock = interface.read(source.form, source.lock, host.subdir())
         require_known(matrix, lock)
-        if lock.conda:
-            lock = _with_facts(lock, matrix)
+        lock = interface.reader(source.form).as_matrix(lock, matrix)
         whole = environments.is_whole(source)
-        # a conda environment has its interpreter among its packages
-        if not whole and not lock.conda and lock.python not in interpreters:
+        if not whole and not lock.form.brings_python and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
             whole=whole,
-            interpreter=None if lock.conda else interpreters.get(lock.python),
+            interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
         )
-
-
-def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
-    """A conda lock with what kgen's own solver knows: the frameworks by their names, and the driver."""
-    names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
-    versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
-    major = matrix.major_of(accelerators.named(lock.accelerator))
-    return lock._replace(
-        packages={name: version for name, version in versions.items() if version is not None},
-        driver=None if major is None or major.driver is None else str(major.driver),
-    )
 
 
 def _has_interpreter(minor: str) -> bool | None:

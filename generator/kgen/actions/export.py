@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import condafiles, host, lockfiles, settings
+from kgen import host, lockfiles, settings
 from kgen.actions import flake
-from kgen.condafiles import CondaFile
-from kgen.emitters import conda, cyclonedx, recipes, requirements
+from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import UsageError
+from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
+from kgen.model import format as formats
+from kgen.model.format import Format as LockFormat
 from kgen.model.lockfile import Lockfile
 from kgen.settings import Settings
 from kgen.tables import nearest
@@ -107,19 +109,20 @@ def _workflow(export: Export) -> str:
     return recipes.render_workflow(jobs)
 
 
-def _of_conda(render: Callable[[CondaFile, str], str]) -> Callable[[Export], str]:
-    """A form of what is locked for conda: on the platform named, else this machine's, else the only one."""
+def _of(form: LockFormat, render: Callable[[Path, str], str]) -> Callable[[Export], str]:
+    """A form of what is locked in another one: on the platform named, else this machine's, else the only one."""
 
     def rendered(export: Export) -> str:
-        chosen, _ = lockfiles.choose_on_disk(export.settings.root, str(export.environment), conda=True)
-        file = condafiles.read(chosen.folder / condafiles.RECORDS)
-        only = next(iter(file.platforms)) if len(file.platforms) == 1 else None
-        platform = export.platform or next((one for one in (host.subdir(), only) if one in file.platforms), None)
-        if platform is None or platform not in file.platforms:
-            listed = ", ".join(file.platforms)
-            what = f"is not locked for conda on {platform}" if platform else "is locked for several platforms"
+        chosen, _ = lockfiles.choose_on_disk(export.settings.root, str(export.environment), form)
+        path = lockfiles.lock_path(chosen, form, export.platform)
+        platforms = [] if path is None else [lock.platform for lock in interface.read_every(form, path)]
+        only = platforms[0] if len(platforms) == 1 else None
+        platform = export.platform or next((one for one in (host.subdir(), only) if one in platforms), None)
+        if path is None or platform is None or platform not in platforms:
+            listed = ", ".join(platforms)
+            what = f"is not locked for {form.name} on {platform}" if platform else "is locked for several platforms"
             raise UsageError(f"{chosen.name} {what}", hints=[f"give one of these with `--platform`: {listed}"])
-        return render(file, platform)
+        return render(path, platform)
 
     return rendered
 
@@ -140,8 +143,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
         "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),
-        "conda-explicit": Format(render=_of_conda(conda.render_explicit), of_one=True, of_platform=True),
-        "environment-yml": Format(render=_of_conda(conda.render_environment), of_one=True, of_platform=True),
+        **{
+            name: Format(render=_of(form, render), of_one=True, of_platform=True)
+            for form in formats.known()
+            for name, render in interface.exports(form).items()
+        },
     }
 )
 """Every format, by its name."""

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from kgen import files, gittool, lockfiles
 from kgen.errors import SettingsError
+from kgen.model import format as formats
 from kgen.storage import write_file
 
 ATTRIBUTES = ".gitattributes"
 """The file that tells git which files are merged how."""
-_MERGED = tuple(
-    f"locks/*/{name} merge=kgen"
-    for name in ("pylock.*.toml", "conda-records.json", "conda-lock.yml", "environment.yml", "virtual-packages.yml")
-)
+_MERGED = tuple(f"locks/*/{name} merge=kgen" for form in formats.known() for name in form.files)
 
 
 def merge_locks_with_git(root: Path) -> None:

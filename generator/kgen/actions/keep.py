@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tomli
 
-from kgen import files, gittool, lockfiles
+from kgen import files, lockfiles
 from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
+from kgen.formats.conflict import sides
+from kgen.formats.wheels.kept import shared, versions_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.request import EnvironmentRequest
@@ -18,12 +19,6 @@ from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
 from kgen.solver.problem import Problem
 from kgen.solver.resolve import select
-
-_CONFLICT = re.compile(rb"^<<<<<<< .*?^>>>>>>> [^\n]*\n?", re.MULTILINE | re.DOTALL)
-_PARTS = re.compile(
-    rb"<<<<<<< [^\n]*\n(?P<ours>.*?)^(?:\|\|\|\|\|\|\|[^\n]*\n.*?^)?=======\r?\n(?P<theirs>.*?)^>>>>>>> [^\n]*\n?",
-    re.MULTILINE | re.DOTALL,
-)
 
 
 def keep(
@@ -100,30 +95,6 @@ def _python(path: Path) -> str | None:
         return None
 
 
-def shared(ours: bytes, theirs: bytes) -> Mapping[str, str]:
-    """What two locks agree on: package -> version.
-
-    Raises:
-        ValueError: one of them is no lock of kgen.
-    """
-    other = versions_in(theirs)
-    return {name: version for name, version in versions_in(ours).items() if other.get(name) == version}
-
-
-def versions_in(content: bytes) -> dict[str, str]:
-    """The versions in a lock, those of the frameworks' parts included.
-
-    Raises:
-        ValueError: it is no lock of kgen.
-    """
-    try:
-        data = tomli.loads(content.decode())
-        rows = [*data["tool"]["kgen"]["packages"].items(), *((one["name"], one["version"]) for one in data["packages"])]
-        return {grammar.project(name): grammar.version(version) for name, version in rows}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a lock of kgen: {error}") from None
-
-
 def _versions(
     path: Path, request: EnvironmentRequest, *, upgraded: Sequence[str], merge: bool, notes: list[str]
 ) -> Mapping[str, str]:
@@ -147,29 +118,3 @@ def _versions(
             raise SettingsError(f"{path}: {error}", hints=["kgen lock"]) from None
         notes.append(f"nothing is kept of {path}: {error}".splitlines()[0])
         return {}
-
-
-def sides(path: Path, content: bytes, *, merge: bool) -> tuple[bytes, bytes] | None:
-    """Both sides of a lock that a merge left in conflict; None if it is in none.
-
-    Args:
-        path: where it is.
-        content: what is in it.
-        merge: whether it may be in conflict.
-
-    Raises:
-        SettingsError: it is, and may not be.
-    """
-    if b"\n>>>>>>> " not in content or not _CONFLICT.search(content):
-        return None
-    if merge:
-        return gittool.sides(path.parent, Path(path.name)) or _sides(content)
-    raise SettingsError(
-        f"{path} is in conflict after a merge",
-        hints=["`kgen lock --merge` solves it again and keeps what both sides share"],
-    )
-
-
-def _sides(content: bytes) -> tuple[bytes, bytes]:
-    """Both sides of a file with conflict markers."""
-    return _PARTS.sub(lambda part: part["ours"], content), _PARTS.sub(lambda part: part["theirs"], content)

@@ -58,6 +58,11 @@ class RequestFlags(NamedTuple):
     as_of: str | None = None
     flags: Mapping[str, Raw] = MappingProxyType({})
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of the fields that were asked for."""
+        return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
+
 
 def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan:
     """The plan of a call.
@@ -142,7 +147,7 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) 
     Raises:
         UsageError: a flag is wrong, or flags contradict each other.
     """
-    given = {name: raw for name, raw in asked.flags.items() if raw is not None and raw != []}
+    given = {name: asked.flags[name] for name in asked.given}
     accelerator = accelerator_of(given, matrix)
     kinds = {field.name for field in ACCELERATORS}
     changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items() if name not in kinds}

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen import host, index, leftovers, parsers, project, storage, uvtool, wheels
-from kgen.actions.sync import ignore
 from kgen.errors import OutsideError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
+
+
+def _silent(_text: str) -> None:
+    """Tell nobody."""
+
 
 _LONGEST = 900.0
 """Seconds after which a refresh gives up: one from a real index takes a minute where all is new."""
@@ -53,7 +57,7 @@ def refresh(
     for_project: bool = False,
     torch_index: str | None = None,
     progress: Progress | None = None,
-    notify: Callable[[str], None] = ignore,
+    notify: Callable[[str], None] = _silent,
 ) -> RefreshResult:
     """Ask the index for new releases and contradictions, and write what is new.
 

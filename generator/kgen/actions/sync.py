@@ -1,4 +1,7 @@
-"""Environments on disk: find one, and make it what its lock says."""
+"""Environments on disk: which one a name means, whether it is as locked, and making it so.
+
+Kept light: `kgen run` that finds its environment whole needs no more than the first half of this module.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,75 +19,67 @@ from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.lockfiles import LockedEnvironment
+from kgen.model import format as formats
+from kgen.model.format import Format
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
-    from kgen.condafiles import CondaFile
+    from kgen.formats.interface import Beside
     from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
 
-Reporter = Callable[[str], None]
-"""Called with the stage that a piece of work is in."""
-
-SHARE = "share/kgen"
-"""The folder in an environment that holds what kgen put there."""
+Progress = Callable[[str], AbstractContextManager[Callable[[str], None]]]
+"""Shows how far an environment of this name is; gives what is told each stage."""
 
 
-def ignore(_text: str) -> None:
-    """Report to nobody."""
+class SyncResult(NamedTuple):
+    """An environment after a sync.
 
-
-class Synced(NamedTuple):
-    """An environment after a sync: what it is made from, whether it had to be made, and in how many seconds."""
+    Attributes:
+        source: what it is made from.
+        made: whether it had to be made.
+        seconds: how long it took.
+        notes: what the user should know: what was lost with the one that was there, and how its tools are configured.
+    """
 
     source: Source
     made: bool
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
-def find(root: Path, name: str, envs: str | None, *, conda: bool = False) -> Source:
+# -- finding -----------------------------------------------------------------------------------------------------------
+
+
+def find(root: Path, name: str, envs: str | None = None, form: Format | None = None) -> Source:
     """The environment of this name for this machine, as it should be on disk.
 
     Args:
         root: the project's folder.
         name: its name, or that of its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
         envs: the folder of the environments; None for that of the settings.
-        conda: whether the one for conda is meant.
+        form: the form of locks that is meant; None where the name says it.
 
     Raises:
         UsageError: there is no such environment, or it is not locked for this platform.
         SettingsError: the settings or the lock cannot be read.
     """
-    chosen, conda = lockfiles.choose_on_disk(root, name, conda=conda)
-    return source_of(root, chosen, envs, conda=conda)
+    return source_of(root, *lockfiles.choose_on_disk(root, name, form), envs)
 
 
-def lock_of(source: Source) -> Lockfile:
-    """What the lock of an environment says, for this machine's platform.
-
-    Raises:
-        KgenError: it is damaged, or not for this platform.
-    """
-    if not source.conda:
-        return lockfiles.read(source.lock)
-    from kgen import condafiles  # noqa: PLC0415 - for who has such an environment
-
-    return condafiles.lockfile(condafiles.read(source.lock), source.lock, host.subdir())
-
-
-def source_of(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda: bool) -> Source:
+def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
     """A locked environment of a project, as it should be on disk.
 
     Args:
         root: the project's folder.
         chosen: the environment.
+        form: the form of its lock.
         envs: the folder of the environments; None for that of the settings.
-        conda: whether the one for conda is meant.
 
     Raises:
         UsageError: it is not locked for this platform, or nothing can be in that folder.
         SettingsError: the settings or the lock cannot be read.
     """
-    lock = chosen.folder / lockfiles.CONDA_RECORDS if conda else lockfiles.lock_of(chosen, host.subdir())
+    lock = lockfiles.lock_of(chosen, form, host.subdir())
     if envs is None:
         folder = project.envs(root)
     else:
@@ -94,60 +90,52 @@ def source_of(root: Path, chosen: LockedEnvironment, envs: str | None, *, conda:
                 f"--envs: {error}", hints=["leave it out, or name a folder for environments alone"]
             ) from None
     try:
-        return environments.source(chosen, lock, folder, conda=conda)
+        return environments.source(chosen, lock, folder, form)
     except OSError as error:
         raise lockfiles.unreadable(lock, error) from error
+
+
+def chosen(
+    root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None
+) -> list[tuple[LockedEnvironment, Format]]:
+    """The environments that a call means, each once, with the form of its lock.
+
+    Args:
+        root: the project's folder.
+        names: their names; none for the only one that is locked for this machine.
+        every: whether all that are locked for this machine are meant.
+        form: the form of locks that is meant; None for the default one, unless a name says another.
+
+    Raises:
+        UsageError: there is no such environment, or none is named where several are locked.
+    """
+    if names and every:
+        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
+    known = lockfiles.environments(root)
+    here = host.subdir() or ""
+    if every or (not names and len(known) == 1):
+        wanted = form or formats.default()
+        fitting = [one for one in known if lockfiles.lock_path(one, wanted, here) is not None]
+        if not fitting:
+            where = here if wanted.is_default else wanted.name
+            raise UsageError(
+                f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
+            )
+        return [(one, wanted) for one in fitting]
+    if not names:
+        listed = ", ".join(one.name for one in known)
+        raise UsageError(
+            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
+            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
+        )
+    found = [lockfiles.choose_on_disk(root, name, form) for name in names]
+    return list({(one.name, of.name): (one, of) for one, of in found}.values())
 
 
 def sweep(source: Source) -> None:
     """Removes what ended runs have left beside an environment, in its project, and among temporary files."""
     locks = source.environment.folder.parent
     leftovers.sweep(locks.parent, locks, source.prefix.parent)
-
-
-def sync(
-    source: Source, *, again: bool = False, progress: Reporter = ignore, notify: Callable[[str], None] = ignore
-) -> Synced:
-    """Make an environment be what its lock says; does nothing if it is.
-
-    Args:
-        source: what it is made from.
-        again: make it anew even if it seems to be whole, and compare every file with its hash.
-        progress: called with each stage.
-        notify: called with each remark that a person should read, at the time it is about.
-
-    Raises:
-        KgenError: the lock is damaged, or the environment could not be made.
-    """
-    started = time.monotonic()
-    require_place(source)
-    if not again and environments.is_whole(source):
-        return Synced(source, made=False, seconds=time.monotonic() - started)
-    from kgen import storage  # noqa: PLC0415 - what follows takes seconds; who finds an environment whole pays not
-
-    name = source.name
-    make = _maker_for_conda(source, thorough=again, notify=notify) if source.conda else _maker(source, thorough=again)
-    envs = source.prefix.parent
-    _prepare(envs, source.environment.folder.parent.parent)
-    guard = storage.guard_of(source.prefix)
-    waiting = f"waiting for another `kgen sync` of {name}"
-    with (
-        contextlib.ExitStack() as after,
-        storage.exclusive(guard, who="kgen sync", wait=lambda: notify(waiting)),
-    ):
-        # a killed run leaves it behind, and only who creates it removes it
-        after.callback(_remove_empty, guard)
-        if not again and environments.is_whole(source):
-            return Synced(source, made=False, seconds=time.monotonic() - started)
-        gone = environments.gained(source.prefix)
-        variables = environments.set_by_hand(source.prefix) if source.conda else []
-        make(progress)
-    if gone:
-        notify(f"note: {name}: what was installed by hand is gone: {', '.join(gone)}")
-        notify("note: to keep a package, add it to `dependencies` in the settings and lock again")
-    if variables:
-        notify(f"note: {name}: what `conda env config vars set` had set is gone: {', '.join(variables)}")
-    return Synced(source, made=True, seconds=time.monotonic() - started)
 
 
 def require_place(source: Source) -> None:
@@ -163,28 +151,87 @@ def require_place(source: Source) -> None:
         )
 
 
-def _maker(source: Source, *, thorough: bool) -> Callable[[Reporter], None]:
-    """What makes an environment of wheels; its lock is read before anything is touched."""
-    from kgen import uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.formats.wheels.install import Uv, realise  # noqa: PLC0415
+def entered(source: Source) -> dict[str, str | None]:
+    """What is different in the environment of a process that runs in this environment, but for the hooks."""
+    path = host.variable("PATH")
+    return {
+        **source.variables,
+        "VIRTUAL_ENV_PROMPT": source.name,
+        "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
+        "PYTHONHOME": None,
+    }
 
-    lock = lockfiles.read(source.lock)
+
+# -- making ------------------------------------------------------------------------------------------------------------
+
+
+def _silent(_name: str) -> AbstractContextManager[Callable[[str], None]]:
+    return nullcontext(lambda _stage: None)
+
+
+def sync(
+    source: Source,
+    *,
+    again: bool = False,
+    progress: Progress = _silent,
+    waiting: Callable[[], None] = lambda: None,
+) -> SyncResult:
+    """Make an environment be what its lock says; does nothing if it is.
+
+    Args:
+        source: what it is made from.
+        again: make it anew even if it seems to be whole, and compare every file with its hash.
+        progress: shows how far it is, once there is something to do.
+        waiting: called when somebody else is making it.
+
+    Returns:
+        Whether it was made, in how many seconds, and what the user should know.
+
+    Raises:
+        KgenError: the lock is damaged, or the environment could not be made; what was there stands.
+    """
+    started = time.monotonic()
+    require_place(source)
+    if not again and environments.is_whole(source):
+        return SyncResult(source, made=False, seconds=time.monotonic() - started)
+    # what follows takes seconds; who finds an environment whole does not pay for its imports
+    from kgen import storage  # noqa: PLC0415
+    from kgen.formats import interface  # noqa: PLC0415
+
+    installer = interface.installer(source.form)
+    prepared = installer.prepare(source, lambda lock: _beside(source, lock), thorough=again)
+    _prepare(source.prefix.parent, source.environment.folder.parent.parent)
+    guard = storage.guard_of(source.prefix)
+    with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
+        # a killed run leaves it behind, and only who creates it removes it
+        after.callback(_remove_empty, guard)
+        if not again and environments.is_whole(source):
+            return SyncResult(source, made=False, seconds=time.monotonic() - started)
+        gone = environments.gained(source)
+        notes = [*prepared.notes, *(f"{source.name}: {what}" for what in installer.lost(source.prefix))]
+        with progress(source.name) as report:
+            prepared.make(report)
+    if gone:
+        notes += [
+            f"{source.name}: what was installed by hand is gone: {', '.join(gone)}",
+            "to keep a package, add it to `dependencies` in the settings and lock again",
+        ]
+    return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
+
+
+def _beside(source: Source, lock: Lockfile) -> Beside:
+    """What an environment has beside its packages: what selects its backend, as the matrix has it.
+
+    Raises:
+        SettingsError: the lock says something else.
+    """
+    from kgen.formats import interface  # noqa: PLC0415 - see `sync`
+
     selected = _selection(source, lock)
-    links = _links(selected)
-    root = source.environment.folder.parent.parent
-    program = uvtool.find()
-    return lambda report: realise(
-        source,
-        lock,
-        Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root))),
-        thorough=thorough,
-        files=lambda: _activation(source, lock, selected),
-        links=links,
-        report=report,
-    )
+    return interface.Beside(files=lambda: _activation(source, lock, selected), links=_links(selected))
 
 
-def _selection(source: Source, locked: Lockfile | CondaFile) -> Selection:
+def _selection(source: Source, lock: Lockfile) -> Selection:
     """What selects the environment's backend: as the matrix has it, which the lock must agree with.
 
     Hooks, and what is written into the environment beside its packages, are made from this; what a repository says is
@@ -193,26 +240,23 @@ def _selection(source: Source, locked: Lockfile | CondaFile) -> Selection:
     Raises:
         SettingsError: the lock says something else.
     """
-    from kgen import resources  # noqa: PLC0415 - see `sync`
-    from kgen.matrix.compatibility import load  # noqa: PLC0415
+    from kgen.matrix import origin  # noqa: PLC0415 - see `sync`
     from kgen.matrix.selection import Selection, differences, selection, unknown_sources  # noqa: PLC0415
-    from kgen.model.lockfile import Lockfile  # noqa: PLC0415
 
-    matrix = load(resources.folder("matrix"))
-    found = Selection(locked.variables, locked.places, locked.configuration, locked.shared)
+    matrix = origin.shipped()
+    found = Selection(lock.variables, lock.places, lock.configuration, lock.shared)
     wrong = [
-        f"{source.lock}: {key} {what}" for key, what in differences(matrix, locked.backends, locked.accelerator, found)
+        f"{source.lock}: {key} {what}" for key, what in differences(matrix, lock.backends, lock.accelerator, found)
     ]
-    if not wrong and isinstance(locked, Lockfile):
-        wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, locked)]
+    if not wrong and lock.form.follows_matrix:
+        wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock)]
     if wrong:
-        flag = " --conda" if source.conda else ""
-        hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{flag}"]
+        hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
         raise SettingsError("\n".join(wrong), hints=hints)
-    return selection(matrix, locked.backends, locked.accelerator, isolated=bool(locked.configuration))
+    return selection(matrix, lock.backends, lock.accelerator, isolated=bool(lock.configuration))
 
 
-def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selection) -> Mapping[str, str]:
+def _activation(source: Source, lock: Lockfile, selected: Selection) -> Mapping[str, str]:
     """What selects an environment's backend whichever way leads in: path in the environment -> text."""
     from kgen.emitters.activation import at, render_activation  # noqa: PLC0415 - see `sync`
     from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
@@ -221,10 +265,10 @@ def _activation(source: Source, locked: Lockfile | CondaFile, selected: Selectio
     return render_activation(
         source.name,
         prefix=source.prefix,
-        python=locked.python,
+        python=lock.python,
         variables=variables,
-        hooks=render_hooks(locked.environment, variables, in_locks=False),
-        conda=source.conda,
+        hooks=render_hooks(source.environment.name, variables, in_locks=False),
+        scripts=source.form.scripts,
         configuration=selected.configuration,
     )
 
@@ -236,38 +280,6 @@ def _links(selected: Selection) -> dict[str, Path]:
     named = host.variable("KERAS_HOME")
     shared = Path(named).expanduser() if named else (host.home() or Path("/tmp")) / ".keras"  # noqa: S108 - as Keras does
     return {f"{OWN_KERAS}/{name}": shared / name for name in selected.shared}
-
-
-def _maker_for_conda(source: Source, *, thorough: bool, notify: Callable[[str], None]) -> Callable[[Reporter], None]:
-    """What makes an environment of conda's."""
-    from kgen import condafiles, uvtool  # noqa: PLC0415 - see `sync`
-    from kgen.formats.conda.install import realise, register  # noqa: PLC0415
-    from kgen.rattlertool import opened  # noqa: PLC0415
-
-    file = condafiles.read(source.lock)
-    locked = condafiles.platform_of(file, host.subdir())
-    selected = _selection(source, file)
-    rattler = opened()
-    links = _links(selected)
-    for remark in rattler.remarks:
-        notify(f"note: {remark}")
-
-    def make(report: Reporter) -> None:
-        realise(
-            source,
-            file,
-            locked,
-            rattler=rattler,
-            uv=uvtool.find,
-            files=lambda: _activation(source, file, selected),
-            links=links,
-            report=report,
-            thorough=thorough,
-        )
-        if rattler.registers:
-            register(source.prefix)
-
-    return make
 
 
 def _prepare(envs: Path, root: Path) -> None:
@@ -294,15 +306,3 @@ def _prepare(envs: Path, root: Path) -> None:
 def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def entered(source: Source) -> dict[str, str | None]:
-    """What is different in the environment of a process that runs in this environment, but for the hooks."""
-    path = host.variable("PATH")
-    return {
-        "VIRTUAL_ENV": str(source.prefix),
-        "VIRTUAL_ENV_PROMPT": source.name,
-        "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
-        "PYTHONHOME": None,
-        **({"CONDA_PREFIX": str(source.prefix)} if source.conda else {}),
-    }

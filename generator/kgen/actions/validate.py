@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,19 +12,29 @@ from typing import Any, NamedTuple
 
 from kgen import host, lockfiles, project, storage
 from kgen.actions import sync
-from kgen.actions.sync import SHARE, Reporter, ignore
 from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.formats import interface
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import require_known
+from kgen.matrix.selection import SHARE, require_known
+from kgen.model import format as formats
 from kgen.model.accelerator import CPU
+from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validation import receipts, reference
 from kgen.validation.judge import Outcome, Verdict, judge, skipped
 from kgen.validation.receipts import Receipt
 from kgen.validation.running import Subject, observe
+
+Reporter = Callable[[str], None]
+"""Is told a stage, or a remark."""
+
+
+def ignore(_text: str) -> None:
+    """Tell nobody."""
+
 
 _NO_GPU = "no GPU here"
 
@@ -39,7 +50,7 @@ class ValidateOptions(NamedTuple):
         python: the interpreter, or the folder, of an environment that kgen did not make; None for those that it makes.
         no_lock: whether the result is compared with no lock, and no receipt written; the name is that of a backend.
         timeout: seconds for each backend.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant; None for all of them.
         envs: the folder of the environments; None for that of the settings.
     """
 
@@ -47,7 +58,7 @@ class ValidateOptions(NamedTuple):
     python: str | None = None
     no_lock: bool = False
     timeout: float = 900.0
-    conda: bool = False
+    form: Format | None = None
     envs: str | None = None
 
 
@@ -213,7 +224,7 @@ def targets(
             )
         kind = machine.best if row.accelerated else CPU.kind
         return (_target(name, None, (row.name,), kind=kind, asked=options.device, machine=machine),)
-    every = _locks(names, root, machine, conda=options.conda)
+    every = _locks(names, root, machine, options.form)
     for one in every:
         require_known(matrix, one)
     return tuple(
@@ -272,46 +283,43 @@ def _target(
     return ValidationTarget(name=name, locked=locked, backends=backends, device=device, kind=kind, note=note, skip=skip)
 
 
-def _locks(names: Sequence[str], root: Path, machine: Host, *, conda: bool) -> list[Lockfile]:
+def _locks(names: Sequence[str], root: Path, machine: Host, form: Format | None) -> list[Lockfile]:
     """The locks of these environments, or of all, for this machine's platform."""
     if names:
-        chosen = {(one.name, of_conda): (one, of_conda) for one, of_conda in _named(names, root, conda=conda)}
-        return [_read(one, machine.platform, conda=of_conda) for one, of_conda in chosen.values()]
-    known = lockfiles.environments(root)
+        chosen = {(one.name, of.name): (one, of) for one, of in _named(names, root, form)}
+        return [
+            interface.read(of, lockfiles.lock_of(one, of, machine.platform), machine.platform)
+            for one, of in chosen.values()
+        ]
     here = machine.platform or ""
-    found = [] if conda else [lockfiles.read(one.platforms[here]) for one in known if here in one.platforms]
-    found += [lock for one in known if (lock := _of_conda(one, here)) is not None]
+    found = [
+        lock
+        for one, of in _every(root, form)
+        if (path := lockfiles.lock_path(one, of, here)) is not None
+        for lock in interface.read_every(of, path)
+        if lock.platform == here
+    ]
     if not found:
-        which = "conda lock" if conda else "lock"
+        which, words = ("lock", "") if form is None else (f"{form.name} lock", form.words)
         raise UsageError(
             f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
-            hints=["kgen lock --conda" if conda else "kgen lock"],
+            hints=[f"kgen lock{words}"],
         )
     return sorted(found, key=lambda one: one.environment)
 
 
-def _named(names: Sequence[str], root: Path, *, conda: bool) -> list[tuple[LockedEnvironment, bool]]:
-    return [lockfiles.choose_on_disk(root, name, conda=conda) for name in names]
+def _named(names: Sequence[str], root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
+    return [lockfiles.choose_on_disk(root, name, form) for name in names]
 
 
-def _read(chosen: LockedEnvironment, platform: str | None, *, conda: bool) -> Lockfile:
-    if not conda:
-        return lockfiles.read(lockfiles.lock_of(chosen, platform))
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-
-    path = chosen.folder / condafiles.RECORDS
-    return condafiles.lockfile(condafiles.read(path), path, platform)
-
-
-def _of_conda(chosen: LockedEnvironment, platform: str) -> Lockfile | None:
-    """Its conda lock, if there is one for this platform."""
-    if not lockfiles.for_conda(chosen):
-        return None
-    from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-
-    path = chosen.folder / condafiles.RECORDS
-    file = condafiles.read(path)
-    return condafiles.lockfile(file, path, platform) if platform in file.platforms else None
+def _every(root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
+    """Every environment in every form that it is locked in, or in one."""
+    return [
+        (one, of)
+        for of in ((form,) if form is not None else formats.known())
+        for one in lockfiles.environments(root)
+        if lockfiles.lock_path(one, of) is not None
+    ]
 
 
 # -- doing it ----------------------------------------------------------------------------------------------------------
@@ -394,7 +402,7 @@ def _validate(
                 way=interpreter.entry,
                 accelerator=_called(matrix, target, row.framework),
                 hiding=tuple(dict.fromkeys(name for kind in matrix.accelerators.values() for name in kind.hiding)),
-                conda=locked is not None and locked.conda,
+                listed="installed" if locked is None else locked.form.listed,
             )
             verdict = judge(subject, observe(subject, report), {} if locked is None else locked.versions)
             validation.verdicts[backend] = verdict
@@ -427,8 +435,14 @@ def _installed(
     """
     source = sync.find(root, locked.environment, envs)
     sync.sweep(source)
-    sync.sync(source, progress=report, notify=notify)
-    if not source.conda:
+    synced = sync.sync(
+        source,
+        progress=lambda _name: contextlib.nullcontext(report),
+        waiting=lambda: report(f"waiting for another `kgen sync` of {source.name}"),
+    )
+    for note in synced.notes:
+        notify(note)
+    if source.form.scripts is None:
         return EnteredInterpreter(source.python, variables)
     # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
     # joint environment than its first comes after that
@@ -473,23 +487,19 @@ def _device(validation: Validation, machine: Host) -> dict[str, str | None]:
 # -- what is proven ----------------------------------------------------------------------------------------------------
 
 
-def proven(root: Path, names: Sequence[str] = (), *, conda: bool = False) -> ProvenEnvironments:
+def proven(root: Path, names: Sequence[str] = (), *, form: Format | None = None) -> ProvenEnvironments:
     """The receipts of environments, and which have none.
 
     Args:
         root: the project's folder.
         names: environments; none for all that are locked.
-        conda: whether conda environments alone are meant.
+        form: the form of locks that alone is meant; None for all of them.
 
     Raises:
         UsageError: there is no such environment.
     """
-    named = _named(names, root, conda=conda)
-    if not names:
-        known = lockfiles.environments(root)
-        named = [] if conda else [(one, False) for one in known]
-        named += [(one, True) for one in known if lockfiles.for_conda(one)]
-    wanted = {f"{one.name}{lockfiles.CONDA if of_conda else ''}": one for one, of_conda in named}
+    named = _named(names, root, form) or _every(root, form)
+    wanted = {f"{one.name}{of.suffix}": one for one, of in named}
     ordered = tuple(sorted(wanted))
     folders = dict.fromkeys(wanted[name].folder for name in ordered)
     every = [(receipt.environment, receipt) for one in folders for receipt in receipts.find(one)]

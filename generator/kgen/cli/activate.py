@@ -14,17 +14,19 @@ import sys
 from kgen import host
 from kgen.cli import console
 from kgen.cli.environments import realised
-from kgen.cli.options import Conda, Environment, Envs, NoSync
+from kgen.cli.formats import OneFormat, naming_formats
+from kgen.cli.options import Environment, Envs, NoSync
 from kgen.cli.shells import ShellName, script_in, which_shell
 from kgen.errors import ExitStatus
 
 
+@naming_formats
 def run(
     environment: Environment,
     *,
     shell: ShellName = None,
     no_sync: NoSync = False,
-    conda: Conda = False,
+    form: OneFormat = None,
     envs: Envs = None,
 ) -> ExitStatus:
     """Print what the shell is to evaluate.
@@ -33,7 +35,7 @@ def run(
         KgenError: there is no such environment, or it could not be made.
     """
     entered, _ = which_shell(shell)
-    script = script_in(realised(environment, envs, conda=conda, no_sync=no_sync), entered)
+    script = script_in(realised(environment, envs, form=form, no_sync=no_sync), entered)
     console.program(script.read_text(encoding="utf-8"))
     if host.is_terminal(sys.stdout):
         console.hints([entered.hint(environment, script)])

@@ -15,18 +15,20 @@ from pathlib import Path
 from kgen import accelerators, project
 from kgen.actions.doctor import DoctorResult, examine
 from kgen.cli import console
-from kgen.cli.options import CondaAlone, Environments, Envs, Json
+from kgen.cli.formats import OnlyFormat, naming_formats
+from kgen.cli.options import Environments, Envs, Json
 from kgen.errors import ExitStatus
 from kgen.host import Host
 from kgen.matrix import origin
 from kgen.model.grammar import printable
 
 
+@naming_formats
 def run(
-    environments: Environments = None, *, conda: CondaAlone = False, envs: Envs = None, json: Json = False
+    environments: Environments = None, *, form: OnlyFormat = None, envs: Envs = None, json: Json = False
 ) -> ExitStatus:
     """Examine this machine for the environments named, or all that are locked for it."""
-    found = examine(project.find_root(Path.cwd()), origin.current(), environments or (), conda=conda, envs=envs)
+    found = examine(project.find_root(Path.cwd()), origin.current(), environments or (), form=form, envs=envs)
     if json:
         console.data(
             {"machine": _machine(found.machine), "findings": [finding._asdict() for finding in found.findings]}

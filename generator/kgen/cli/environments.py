@@ -1,4 +1,4 @@
-"""Environments on disk, for the terminal: what `kgen sync`, `run`, `shell` and `activate` have in common."""
+"""Environments on disk: what `kgen sync`, `run`, `shell` and `activate` have in common."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kgen import host, project
-from kgen.actions import sync as action
-from kgen.actions.sync import SHARE, Synced, entered, require_place, source_of, sweep
+from kgen.actions import sync as syncing
+from kgen.actions.sync import SyncResult
 from kgen.cli import console
 from kgen.errors import OutsideError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
+from kgen.model.format import Format
 
-__all__ = ["SHARE", "Synced", "entered", "find", "realised", "source_of", "sweep", "sync"]
-
-
-def find(name: str, envs: str | None, *, conda: bool = False) -> Source:
-    """The environment of this name in the project around the current folder: :func:`kgen.actions.sync.find`."""
-    return action.find(project.find_root(Path.cwd()), name, envs, conda=conda)
+SHARE = "share/kgen"
+"""The folder in an environment that holds what kgen put there."""
 
 
-def realised(name: str, envs: str | None, *, conda: bool, no_sync: bool) -> Source:
+def find(name: str, envs: str | None, form: Format | None = None) -> Source:
+    """The environment of this name in the project of this folder; see :func:`kgen.actions.sync.find`."""
+    return syncing.find(project.find_root(Path.cwd()), name, envs, form)
+
+
+def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool) -> Source:
     """The environment of this name, on disk as locked; it is made if it is not.
 
     Args:
         name: its name, or that of its backend if that is locked once.
         envs: the folder of the environments; None for that of the settings.
-        conda: whether the one for conda is meant.
+        form: the form of locks that is meant; None where the name says it.
         no_sync: whether it may not be made.
 
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    source = find(name, envs, conda=conda)
-    sweep(source)
-    require_place(source)
+    source = find(name, envs, form)
+    syncing.sweep(source)
+    syncing.require_place(source)
     if environments.is_whole(source):
         return source
     if no_sync:
@@ -50,29 +52,33 @@ def realised(name: str, envs: str | None, *, conda: bool, no_sync: bool) -> Sour
     return source
 
 
-def sync(source: Source, *, again: bool = False) -> Synced:
-    """Make an environment be what its lock says, with a line on the terminal: :func:`kgen.actions.sync.sync`."""
-    with _progress(source.name) as report:
-        return action.sync(source, again=again, progress=report, notify=console.say)
+def sync(source: Source, *, again: bool = False) -> SyncResult:
+    """Make an environment be what its lock says, and print what the user should know of it.
+
+    Args:
+        source: what it is made from.
+        again: make it anew even if it seems to be whole, and compare every file with its hash.
+
+    Raises:
+        KgenError: the lock is damaged, or the environment could not be made.
+    """
+    text = f"waiting for another `kgen sync` of {source.name}"
+    synced = syncing.sync(source, again=again, progress=_progress, waiting=lambda: console.say(text))
+    for note in synced.notes:
+        console.say(f"note: {note}")
+    return synced
 
 
 @contextlib.contextmanager
 def _progress(name: str) -> Iterator[Callable[[str], None]]:
-    """A line with the stage from the first one on, where stderr is a terminal; silence elsewhere."""
+    """A line with the stage where stderr is a terminal; silence elsewhere."""
     if not host.is_terminal(sys.stderr):
         yield lambda _stage: None
         return
-    with contextlib.ExitStack() as after:
-        shown: list[Callable[[str], None]] = []
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
 
-        def report(stage: str) -> None:
-            if not shown:  # an environment that is whole has no stages, and rich is slow to import
-                from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-
-                shown.append(after.enter_context(Console(stderr=True).status(name)).update)
-            shown[0](f"{name}: {stage}")
-
-        yield report
+    with Console(stderr=True).status(name) as status:
+        yield lambda stage: status.update(f"{name}: {stage}")
 
 
 def _shown(path: Path) -> str:

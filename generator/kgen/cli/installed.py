@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import condafiles, host, lockfiles
+from kgen import host, lockfiles
 from kgen.cli import console
 from kgen.cli.environments import find
 from kgen.errors import ExitStatus, UsageError
+from kgen.formats import interface
 from kgen.formats.environment import Source
-from kgen.formats.verify import Difference, differences, differences_of_conda, summary
+from kgen.formats.verify import Difference, summary
+from kgen.model import format as formats
 
 _SHOWN = 20
 """So many differences of an environment are listed; `--json` has all of them."""
@@ -20,13 +22,18 @@ def run(root: Path, environments: Sequence[str], envs: str | None, *, json: bool
     """Compare what is on disk with the locks, file by file."""
     known = lockfiles.environments(root)
     every = [one.name for one in known if (host.subdir() or "") in one.platforms]
-    every += [f"{one.name}{lockfiles.CONDA}" for one in known if lockfiles.for_conda(one)]
+    every += [
+        f"{one.name}{form.suffix}"
+        for form in formats.others()
+        for one in known
+        if lockfiles.lock_path(one, form) is not None
+    ]
     sources = [find(name, envs) for name in environments or sorted(every)]
     if not environments:
         sources = [source for source in sources if source.prefix.is_dir()]
     if not sources:
         raise UsageError("no environment is on disk", hints=["kgen sync --all"])
-    found = [(source, _differences(source)) for source in sources]
+    found = [(source, interface.installer(source.form).differences(source)) for source in sources]
     if json:
         console.data({"environments": [_data(source, several) for source, several in found]})
     for source, several in found:
@@ -35,12 +42,6 @@ def run(root: Path, environments: Sequence[str], envs: str | None, *, json: bool
     wrong = [source for source, several in found if several]
     console.hints(f"kgen sync --reinstall {one.name}" for one in wrong)
     return ExitStatus.CHECK_FAILED if wrong else ExitStatus.DONE
-
-
-def _differences(source: Source) -> tuple[Difference, ...]:
-    if not source.conda:
-        return differences(source, lockfiles.read(source.lock))
-    return differences_of_conda(source, condafiles.platform_of(condafiles.read(source.lock), host.subdir()))
 
 
 def _text(source: Source, found: Sequence[Difference]) -> str:
@@ -60,6 +61,7 @@ def _text(source: Source, found: Sequence[Difference]) -> str:
 def _data(source: Source, found: Sequence[Difference]) -> dict[str, object]:
     return {
         "environment": source.name,
+        "format": source.form.name,
         "prefix": str(source.prefix),
         "lock": f"sha256:{source.digest}",
         "differences": [one._asdict() for one in found],

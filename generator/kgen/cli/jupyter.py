@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from kgen import condafiles, host, lockfiles, storage
+from kgen import host, storage
 from kgen.cli import console
 from kgen.errors import ExitStatus, OutsideError
+from kgen.formats import interface
 from kgen.formats.environment import Source, site_packages
 from kgen.matrix.selection import SHARE
 
@@ -20,18 +21,16 @@ def install(source: Source) -> ExitStatus:
         OutsideError: the environment has no ipykernel, or the folder cannot be written.
     """
     name = source.name
-    variables = (condafiles.read if source.conda else lockfiles.read)(source.lock).variables
-    flag = " --conda" if source.conda else ""
-    # what packages of conda put into `activate.d` is run before the kernel is
-    way = ["/bin/sh", str(source.prefix / SHARE / "run.sh")] if source.conda else []
-    inside = {"VIRTUAL_ENV": str(source.prefix), **({"CONDA_PREFIX": str(source.prefix)} if source.conda else {})}
+    variables = interface.read(source.form, source.lock, host.subdir()).variables
+    # what packages have put into the folder of their scripts is run before the kernel is
+    way = [] if source.form.scripts is None else ["/bin/sh", str(source.prefix / SHARE / "run.sh")]
     site = site_packages(source.prefix)
     if site is None or not (site / "ipykernel").is_dir():
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
             hints=[
                 'add `dependencies = ["ipykernel"]` to the settings',
-                f"kgen lock{flag}, then kgen sync {name}",
+                f"kgen lock{source.form.words}, then kgen sync {name}",
             ],
         )
     project = source.environment.folder.parent.parent.name
@@ -40,7 +39,7 @@ def install(source: Source) -> ExitStatus:
         "argv": [*way, str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": f"{name} ({project})",
         "language": "python",
-        "env": {**variables, "KGEN_ENVIRONMENT": name, **inside},
+        "env": {**variables, "KGEN_ENVIRONMENT": name, **source.variables},
         "metadata": {"debugger": True},
     }
     folder = _kernels() / label

@@ -11,40 +11,37 @@ __command__ = {
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from kgen import accelerators, host
-from kgen.actions import conda as conda_part
+from packaging.version import Version
+
+from kgen import host
 from kgen.actions import flake, plan
-from kgen.actions.lock import LockOptions, lock, locked_of
+from kgen.actions.lock import LockOptions, LockResult, lock
 from kgen.actions.plan import Plan, RequestFlags
-from kgen.cli import conda, console
+from kgen.cli import console, outcomes
+from kgen.cli.formats import MoreFormats, naming_formats
 from kgen.cli.options import LOCKING, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus, OutsideError
-from kgen.explain import report
 from kgen.explain.commands import CommandForm
-from kgen.explain.reasons import warning_text
-from kgen.explain.sizes import size_text
 from kgen.fields import Scope, lock_command
-from kgen.formats.wheels.session import Outcome, Reporter
+from kgen.formats.outcome import Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.solver.resolve import solve
 
-if TYPE_CHECKING:
-    from kgen.formats.conda.session import CondaOutcome
-
 
 @asking(Scope.LOCK, "lock")
+@naming_formats
 def run(
     asked: RequestFlags,
     *,
-    for_conda: Annotated[bool, option("--conda", text="write conda-lock.yml beside the pylock", panel=LOCKING)] = False,
+    installers: MoreFormats = (),
     dry_run: Annotated[bool, option("--dry-run", text="do everything but write", panel=LOCKING)] = False,
     upgrade: Annotated[
         bool, option("--upgrade", text="take the newest of everything, whatever the old locks have", panel=LOCKING)
@@ -67,29 +64,18 @@ def run(
         upgrade=upgrade,
         upgrade_packages=tuple(upgrade_package or ()),
         merge=merge,
-        conda=for_conda,
-        channels=bool(asked.flags.get("channels")),
-        all_platforms=not asked.flags.get("platforms"),
+        installers=installers,
+        given=asked.given,
+        all_platforms="platforms" not in asked.given,
     )
-    # before anything is said of what is about to be made: a wrong call makes nothing
-    conda_part.asked(planned, flag=options.conda, channels=options.channels)
-    for note in planned.notes:
-        console.say(f"note: {note}")
-    result = lock(matrix, planned, options, _progress)
-    if any(outcome.lock is not None for outcome in result.outcomes):
-        for note in result.notes:
+
+    def say_choices() -> None:
+        for note in planned.notes:
             console.say(f"note: {note}")
-    new_flake = bool(result.written) and _emit_flake(matrix, planned)
-    _tell(
-        matrix,
-        result.outcomes,
-        result.conda,
-        result.written,
-        options,
-        json=json,
-        new_flake=new_flake,
-        planned=planned,
-    )
+
+    # of a wrong call nothing is said but what is wrong with it
+    result = lock(matrix, planned, options, _progress, accepted=say_choices)
+    _tell(matrix, planned, result, options, json=json)
     return result.status
 
 
@@ -124,97 +110,39 @@ def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(
-    matrix: CompatibilityMatrix,
-    outcomes: Sequence[Outcome],
-    others: Sequence[CondaOutcome],
-    written: Mapping[str, bool],
-    options: LockOptions,
-    *,
-    json: bool,
-    new_flake: bool,
-    planned: Plan,
-) -> None:
-    locked = [outcome for outcome in outcomes if outcome.lock is not None]
-    form = CommandForm(lock_command, planned.form, planned.written)
-    if json:
-        console.data(_data(outcomes, others, written, form))
-    elif locked:
-        rows = [_row(outcome, written, dry=options.dry_run) for outcome in locked]
-        rows += [
-            conda.row(one, _STATES[written.get(one.request.environment)]) for one in others if one.lock is not None
-        ]
-        console.result(
-            console.table(
-                ("environment", "frameworks", _kinds(locked), "cuDNN", "packages", "download", "time", "lock"), rows
-            )
-        )
-    for outcome in outcomes:
-        for note in outcome.notes:
+def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, options: LockOptions, *, json: bool) -> None:
+    locked = [outcome for outcome in result.outcomes if outcome.lock is not None]
+    if any(outcome.form.is_default for outcome in locked):
+        for note in result.notes:
             console.say(f"note: {note}")
-        for warning in outcome.lock.resolution.warnings if outcome.lock else ():
-            console.say(f"warning: {outcome.request.environment}: {warning_text(warning)}")
-    _tell_local([] if planned.settings.portable else locked)
-    # an index that is down is down for every environment, and once is enough to say so
-    failures: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        failures.setdefault(_failure_text(outcome), outcome)
-    for outcome in failures.values():
-        _tell_failure(outcome, form)
-    if len(locked) < len(outcomes):
-        standing = "" if options.dry_run else "; what is there of it was left as it is"
-        names = ", ".join(dict.fromkeys(o.request.environment for o in outcomes if o.lock is None))
-        console.say(f"\nnot locked: {names}{standing}")
-    conda.tell(others, form, standing=not options.dry_run, upgraded=bool(options.upgrade_packages))
-    _tell_newer(matrix, locked)
-    complete = len(locked) == len(outcomes) and all(one.lock is not None for one in others)
-    if complete and not options.dry_run and not json:
+    form = CommandForm(lock_command, planned.form, planned.written)
+    new_flake = bool(result.written) and _emit_flake(matrix, planned)
+    if json:
+        console.data(outcomes.data(result.outcomes, result.written, form))
+    elif locked:
+        console.result(outcomes.table(result.outcomes, result.written))
+    outcomes.tell(result.outcomes, form, standing=not options.dry_run, portable=planned.settings.portable)
+    _tell_newer(matrix, result)
+    if len(locked) == len(result.outcomes) and not options.dry_run and not json:
         _tell_next([outcome.request for outcome in locked], new_flake=new_flake)
 
 
-def _tell_local(locked: Sequence[Outcome]) -> None:
-    """Warn of files that are locked from where this machine alone has them."""
-    for outcome in locked:
-        found = [wheel.filename for wheel in locked_of(outcome).wheels if wheel.url.startswith("file:")]
-        if found:
-            others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            console.say(
-                f"warning: {outcome.request.environment}: {found[0]}{others} came from a folder of this machine, as uv"
-                " is configured (`find-links`); nobody else has it there, and `portable = true` locks by name and hash"
-            )
-
-
-def _tell_newer(matrix: CompatibilityMatrix, locked: Sequence[Outcome]) -> None:
+def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:
     """Name the frameworks that were kept although a newer one would fit."""
     found = False
-    for outcome in locked:
-        if not outcome.request.held:
+    for outcome in result.outcomes:
+        if outcome.lock is None or not outcome.form.follows_matrix or not outcome.request.held:
             continue
         newest = solve(matrix, outcome.request._replace(held=()))
         if not isinstance(newest, Resolution):
             continue
-        has = locked_of(outcome).resolution
+        has = outcome.lock.summary.frameworks
         for name, version in newest.packages.items():
-            if name in has.packages and name not in has.parts and has.packages[name] < version:
+            if name in has and Version(has[name]) < version:
                 found = True
-                console.say(
-                    f"note: {outcome.request.environment} keeps {name} {has.packages[name]}; {version} would fit"
-                )
+                console.say(f"note: {outcome.request.environment} keeps {name} {has[name]}; {version} would fit")
     if found:
         console.say("note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P")
-
-
-def _failure_text(outcome: Outcome) -> str:
-    return outcome.request.environment if outcome.error is None else outcome.error.message
-
-
-def _tell_failure(outcome: Outcome, form: CommandForm) -> None:
-    if outcome.conflict is not None:
-        console.say(f"\nerror: {report.conflict_text(outcome.conflict)}")
-        console.hints(report.hints(outcome.conflict, form))
-    elif outcome.error is not None:
-        console.say("")
-        console.error(outcome.error)
 
 
 def _tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool) -> None:
@@ -223,63 +151,3 @@ def _tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool) -> No
         f"\nnext: commit locks/{f' and {flake.NAME} (for `nix develop`)' if new_flake else ''}"
         + (f"; `kgen shell {here}` enters the environment, `kgen validate {here}` trains in it" if here else "")
     )
-
-
-_STATES = {None: "not written", True: "written", False: "unchanged"}
-"""What became of an environment's folder; without an answer one of its platforms could not be locked."""
-
-
-def _kinds(locked: Sequence[Outcome]) -> str:
-    """What the versions of runtimes in the table are of."""
-    runtimes = [locked_of(outcome).resolution.runtime for outcome in locked]
-    kinds = dict.fromkeys(accelerators.kind(one.kind).title for one in runtimes if one is not None)
-    return ", ".join(kinds) or accelerators.probed()[0].title
-
-
-def _row(outcome: Outcome, written: Mapping[str, bool], *, dry: bool) -> tuple[str, ...]:
-    lock = locked_of(outcome)
-    resolution = lock.resolution
-    request = outcome.request
-    state = "not written" if dry else _STATES[written.get(request.environment)]
-    return (
-        request.environment if request.platform == "linux-64" else f"{request.environment} ({request.platform})",
-        _frameworks(resolution),
-        "-" if resolution.runtime is None else resolution.runtime.number,
-        "-" if resolution.cudnn is None else str(resolution.cudnn),
-        str(len(lock.wheels)),
-        size_text(lock.size),
-        f"{outcome.seconds:.1f} s",
-        state,
-    )
-
-
-def _frameworks(resolution: Resolution) -> str:
-    """Keras and the frameworks themselves, without their parts."""
-    own = [name for name in resolution.packages if name not in resolution.parts]
-    return ", ".join(f"{name} {resolution.packages[name]}" for name in (*own[1:], *own[:1]))
-
-
-def _data(
-    outcomes: Sequence[Outcome], others: Sequence[CondaOutcome], written: Mapping[str, bool], form: CommandForm
-) -> dict[str, object]:
-    rows: list[dict[str, object]] = []
-    for outcome in outcomes:
-        request = outcome.request
-        if outcome.lock is not None:
-            rows.append(
-                {
-                    **report.solution_data(outcome.lock.resolution),
-                    "locked": {name: str(version) for name, version in outcome.lock.versions.items()},
-                    "licences": outcome.lock.licences,
-                    "size": outcome.lock.size,
-                    "seconds": round(outcome.seconds, 3),
-                    "changed": written.get(request.environment),
-                    "notes": outcome.notes,
-                }
-            )
-        elif outcome.conflict is not None:
-            rows.append({"environment": request.environment, "conflict": report.conflict_data(outcome.conflict, form)})
-        elif outcome.error is not None:
-            fault = {"message": outcome.error.message, "hints": list(outcome.error.hints)}
-            rows.append({"environment": request.environment, "platform": request.platform, "error": fault})
-    return {"environments": rows, **({"conda": [conda.data(one, form) for one in others]} if others else {})}

@@ -111,10 +111,6 @@ Environments = Annotated[list[str] | None, argument("ENV", _ENVIRONMENT, values=
 Environment = Annotated[str, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 MaybeEnvironment = Annotated[str | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 
-Conda = Annotated[
-    bool, option("--conda", text="the conda environment, from what `kgen lock --conda` has locked", panel=PLACE)
-]
-CondaAlone = Annotated[bool, option("--conda", text="conda environments only", panel=PLACE)]
 Envs = Annotated[
     str | None,
     option("--envs", metavar="DIR", text="the folder that holds the environments; .kgen/envs by default", panel=PLACE),

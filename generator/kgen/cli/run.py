@@ -15,15 +15,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from kgen import host, process
+from kgen.actions.sync import entered
 from kgen.cli import console
-from kgen.cli.environments import SHARE, entered, realised
-from kgen.cli.options import Conda, Environment, Envs, NoSync, argument
+from kgen.cli.environments import SHARE, realised
+from kgen.cli.formats import OneFormat, naming_formats
+from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import OutsideError, UsageError
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
 
 
+@naming_formats
 def run(
     environment: Environment,
     words: Annotated[
@@ -31,7 +34,7 @@ def run(
     ] = None,
     *,
     no_sync: NoSync = False,
-    conda: Conda = False,
+    form: OneFormat = None,
     envs: Envs = None,
 ) -> NoReturn:
     """Become the command, in the environment.
@@ -47,7 +50,7 @@ def run(
             f"what is to run in {environment}?",
             hints=[f"kgen run {environment} -- python train.py"],
         )
-    source = realised(environment, envs, conda=conda, no_sync=no_sync)
+    source = realised(environment, envs, form=form, no_sync=no_sync)
     inside = entered(source)
     if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
         console.error(

@@ -17,12 +17,14 @@ from kgen import host, process, shells
 from kgen.cli import console
 from kgen.cli import jupyter as kernels
 from kgen.cli.environments import realised
-from kgen.cli.options import Conda, Environment, Envs, NoSync, option
+from kgen.cli.formats import OneFormat, naming_formats
+from kgen.cli.options import Environment, Envs, NoSync, option
 from kgen.cli.shells import ShellName, script_in, which_shell
 from kgen.errors import ExitStatus, UsageError
 from kgen.formats.environment import Source
 
 
+@naming_formats
 def run(
     environment: Environment,
     *,
@@ -31,7 +33,7 @@ def run(
         bool, option("--jupyter", text="install a kernel for Jupyter instead of starting a shell")
     ] = False,
     no_sync: NoSync = False,
-    conda: Conda = False,
+    form: OneFormat = None,
     envs: Envs = None,
 ) -> ExitStatus:
     """Become a shell in the environment, or install a kernel of it.
@@ -46,8 +48,8 @@ def run(
                 f"stdin is no terminal, and {entered.name} reads commands from nothing else",
                 hints=[f"kgen run {environment} -- {shlex.quote(program)} FILE"],
             )
-        _enter(realised(environment, envs, conda=conda, no_sync=no_sync), entered, program)
-    return kernels.install(realised(environment, envs, conda=conda, no_sync=no_sync))
+        _enter(realised(environment, envs, form=form, no_sync=no_sync), entered, program)
+    return kernels.install(realised(environment, envs, form=form, no_sync=no_sync))
 
 
 def _enter(source: Source, shell: shells.Shell, program: str) -> NoReturn:

@@ -9,19 +9,20 @@ __command__ = {
     "example": "kgen sync --all",
 }
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host, lockfiles, project
+from kgen import project
+from kgen.actions.sync import SyncResult, chosen, source_of, sweep
 from kgen.cli import console
-from kgen.cli.environments import Synced, source_of, sweep, sync
-from kgen.cli.options import PLACE, Conda, Environments, Envs, Json, option
-from kgen.errors import ExitStatus, UsageError
+from kgen.cli.environments import sync
+from kgen.cli.formats import OneFormat, naming_formats
+from kgen.cli.options import PLACE, Environments, Envs, Json, option
+from kgen.errors import ExitStatus
 from kgen.formats.environment import read_record
-from kgen.lockfiles import LockedEnvironment
 
 
+@naming_formats
 def run(
     environments: Environments = None,
     *,
@@ -29,7 +30,7 @@ def run(
         bool, option("--all", text="every environment that is locked for this platform", panel=PLACE)
     ] = False,
     reinstall: Annotated[bool, option("--reinstall", text="make it anew, whatever is there", panel=PLACE)] = False,
-    conda: Conda = False,
+    form: OneFormat = None,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
@@ -39,10 +40,8 @@ def run(
         KgenError: one of them is not locked, or could not be made.
     """
     root = project.find_root(Path.cwd())
-    sources = [
-        source_of(root, one, envs, conda=of_conda)
-        for one, of_conda in _chosen(root, environments or (), every=every, conda=conda)
-    ]
+    found = chosen(root, environments or (), every=every, form=form)
+    sources = [source_of(root, one, of, envs) for one, of in found]
     for source in sources[:1]:
         sweep(source)
     done = []
@@ -62,32 +61,11 @@ def run(
     return ExitStatus.DONE
 
 
-def _chosen(root: Path, names: Sequence[str], *, every: bool, conda: bool) -> list[tuple[LockedEnvironment, bool]]:
-    """What is to be made: the environment, and whether conda's."""
-    if names and every:
-        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
-    known = lockfiles.environments(root)
-    here = host.subdir() or ""
-    if every or (not names and len(known) == 1):
-        fitting = [one for one in known if (lockfiles.for_conda(one) if conda else here in one.platforms)]
-        if not fitting:
-            where, flag = ("conda", " --conda") if conda else (here, "")
-            raise UsageError(f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{flag}"])
-        return [(one, conda) for one in fitting]
-    if not names:
-        listed = ", ".join(one.name for one in known)
-        raise UsageError(
-            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
-            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
-        )
-    chosen = [lockfiles.choose_on_disk(root, name, conda=conda) for name in names]
-    return list({(one.name, of_conda): (one, of_conda) for one, of_conda in chosen}.values())
-
-
-def _data(synced: Synced) -> dict[str, object]:
+def _data(synced: SyncResult) -> dict[str, object]:
     record = read_record(synced.source.prefix)
     return {
         "environment": synced.source.environment.name,
+        "format": synced.source.form.name,
         "prefix": str(synced.source.prefix),
         "python": None if record is None else record.python,
         "lock": f"sha256:{synced.source.digest}",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from kgen import host, lockfiles, project
+from kgen import host, project
 from kgen.actions import validate as action
 from kgen.actions.validate import (
     DEVICES,
@@ -27,15 +27,18 @@ from kgen.actions.validate import (
     ValidationTarget,
 )
 from kgen.cli import candidates, console
-from kgen.cli.options import OUTPUT, CondaAlone, Envs, Json, argument, one_of, option, seconds
+from kgen.cli.formats import OnlyFormat, naming_formats
+from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, seconds
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
+from kgen.model import format as formats
 from kgen.validation.judge import Fault, Outcome, Verdict
 from kgen.validation.receipts import Receipt
 
 _TRAINING = "How it is trained"
 
 
+@naming_formats
 def run(
     environments: Annotated[
         list[str] | None,
@@ -72,7 +75,7 @@ def run(
         option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
     ] = 900.0,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
-    conda: CondaAlone = False,
+    form: OnlyFormat = None,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
@@ -80,10 +83,10 @@ def run(
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     names = tuple(environments or ())
-    options = ValidateOptions(device, python, no_lock, timeout, conda, envs)
+    options = ValidateOptions(device, python, no_lock, timeout, form, envs)
     action.refuse_contradictions(names, options)
     if listed:
-        return _list(root, action.proven(root, names, conda=conda), json=json)
+        return _list(root, action.proven(root, names, form=form), json=json)
     machine = host.inspect()
     targets = action.targets(root, matrix, machine, names, options)
     for devices in machine.devices.values():
@@ -154,7 +157,7 @@ def _print_details(validation: Validation) -> None:
     for backend, verdict in validation.verdicts.items():
         if verdict.outcome is Outcome.FAILED:
             assert verdict.fault is not None  # noqa: S101 - a failure has one
-            alone = {name, name.removesuffix(lockfiles.CONDA).rpartition("-")[0]}
+            alone = {name, formats.without_suffix(name).rpartition("-")[0]}
             what = name if backend in alone else f"{name}, {backend}"
             console.say(f"\nerror: {what} {verdict.fault.value} on {_device(validation.target)}: {verdict.message}")
             for cause in verdict.diagnosis.causes:

@@ -14,11 +14,10 @@ from types import MappingProxyType
 
 from kgen import shells
 from kgen.matrix.selection import OWN_KERAS, SHARE
+from kgen.model.format import PackageScripts
 from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
 
-_CONDA = "etc/conda"
-_VARIABLES = f"{SHARE}/variables.py"
 MODULE = "_kgen_environment"
 
 
@@ -29,7 +28,7 @@ def render_activation(
     python: str,
     variables: Mapping[str, str],
     hooks: Mapping[str, str],
-    conda: bool = False,
+    scripts: PackageScripts | None = None,
     configuration: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """The text of every file, by its path in the environment.
@@ -40,8 +39,8 @@ def render_activation(
         python: the minor of its interpreter, as `3.12`.
         variables: what selects its backend in a process's environment.
         hooks: those for every shell that kgen knows, by the paths that they have in the folder of a lock.
-        conda: whether it is one of conda's: then `conda activate` finds the hooks where it looks for them, and what
-            packages have put there is run by every other way in too.
+        scripts: where its packages have scripts of their own: kgen's hooks are put beside them, where the tools that
+            run those find them, and every other way in runs those of packages too. None where they have none.
         configuration: name -> text of the files in its own Keras folder.
 
     Raises:
@@ -63,16 +62,16 @@ def render_activation(
             "prompt": shell.quote(environment),
             "prefix": shell.quote(str(prefix)),
             "bin": shell.quote(str(prefix / "bin")),
-            **(_of_conda(prefix, shell.quote) if conda else {"conda": None}),
+            **_places(scripts, prefix, shell.quote),
         }
         both = {phase: hooks[f"{phase}.d/kgen.{suffix}"].rstrip("\n") for phase in ("activate", "deactivate")}
-        if conda:
-            texts |= {f"{_CONDA}/{name}": text for name, text in hooks.items() if name.endswith(f".{suffix}")}
+        if scripts is not None:
+            texts |= {f"{scripts.hooks}/{name}": text for name, text in hooks.items() if name.endswith(f".{suffix}")}
         else:
             texts[f"bin/{shell.script}"] = render(template, **values, hooks=None)
         texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
-    if conda:
-        texts[_VARIABLES] = render("activation/variables.py.j2", suffixes=list(shells.languages()))
+    for place, template in scripts.programs.items() if scripts is not None else ():
+        texts[place] = render(template, suffixes=list(shells.languages()))
     share = prefix / SHARE
     for shell in shells.known():
         for place, template in shell.start_files.items():
@@ -84,17 +83,18 @@ def render_activation(
             )
     texts[f"{SHARE}/run.sh"] = render(
         "activation/run.sh.j2",
-        **(_of_conda(prefix, SH.quote) if conda else {"conda": None}),
+        **_places(scripts, prefix, SH.quote),
         hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
     )
     texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}
     return texts
 
 
-def _of_conda(prefix: PurePath, quote: Callable[[str], str]) -> dict[str, str]:
-    """Where an environment of conda has what its activation looks at."""
-    places = {"conda": _CONDA, "meta": "conda-meta", "python": "bin/python", "variables": _VARIABLES}
-    return {name: quote(str(prefix / place)) for name, place in places.items()}
+def _places(scripts: PackageScripts | None, prefix: PurePath, quote: Callable[[str], str]) -> Mapping[str, str | None]:
+    """Where an environment has what its activation looks at besides, for templates."""
+    if scripts is None:
+        return {"scripts": None}
+    return {name: quote(str(prefix / place)) for name, place in scripts.places.items()}
 
 
 def at(prefix: PurePath, places: Mapping[str, str]) -> dict[str, str]:

@@ -1,1 +1,5 @@
-"""The forms that a lock can have: a package each, and what an environment on disk is whatever it was made from."""
+"""The forms of locks: a package for each, and what all of them have in common.
+
+:mod:`kgen.model.format` finds the packages; :mod:`kgen.formats.interface` says which modules a package may have, and
+what they hold.
+"""

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 from kgen import __version__, files, usertoken
 from kgen.lockfiles import LockedEnvironment, digest
+from kgen.model.format import Format
 
 RECORD = "share/kgen/environment.json"
 SOURCE = "share/kgen/source"
-STATE = "conda-meta/state"
-_UNSET = "***unset***"  # what conda leaves of a variable that was set once
 _SCHEMA = 1
 
 
@@ -31,14 +30,14 @@ class Source(NamedTuple):
         lock: its lock for this platform.
         content: what is in the lock.
         prefix: where the environment is to be.
-        conda: whether it is to be one of conda's, made from what is locked for conda.
+        form: the form of the lock.
     """
 
     environment: LockedEnvironment
     lock: Path
     content: bytes
     prefix: Path
-    conda: bool = False
+    form: Format
 
     @property
     def name(self) -> str:
@@ -65,15 +64,21 @@ class Source(NamedTuple):
         """The environment's interpreter."""
         return self.prefix / "bin/python"
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What names the environment's folder to the processes in it."""
+        own = self.form.prefix_variable
+        return {"VIRTUAL_ENV": str(self.prefix), **({} if own is None else {own: str(self.prefix)})}
 
-def source(environment: LockedEnvironment, lock: Path, envs: Path, *, conda: bool = False) -> Source:
+
+def source(environment: LockedEnvironment, lock: Path, envs: Path, form: Format) -> Source:
     """Reads what an environment is made from, no deeper than it takes to notice a change.
 
     Args:
         environment: the locked environment.
-        lock: its lock: the pylock of this platform, or the records of conda's.
+        lock: its lock for this platform.
         envs: the folder of the environments.
-        conda: whether it is conda's.
+        form: the form of the lock.
 
     Raises:
         OSError: the lock cannot be read.
@@ -82,8 +87,8 @@ def source(environment: LockedEnvironment, lock: Path, envs: Path, *, conda: boo
         environment=environment,
         lock=lock,
         content=files.read(lock),
-        prefix=envs / (f"{environment.name}-conda" if conda else environment.name),
-        conda=conda,
+        prefix=envs / f"{environment.name}{form.suffix}",
+        form=form,
     )
 
 
@@ -94,7 +99,7 @@ class Record(NamedTuple):
         lock: the sha256 of the lock.
         python: the full version of the interpreter, as `3.12.11`.
         installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD;
-            for a package of conda the same of its file in `conda-meta`, by that path.
+            for what is no wheel the same of the file that says it is there, by its path in the environment.
         own: path in the environment -> digest, of the files that belong to no package.
     """
 
@@ -162,10 +167,10 @@ def site_packages(prefix: Path) -> Path | None:
     return next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), None)
 
 
-def installed(site: Path) -> dict[str, tuple[str, int, int]]:
+def installed(site: Path, form: Format) -> dict[str, tuple[str, int, int]]:
     """What is installed: folder of metadata -> digest, size and time of modification of its RECORD."""
     found = {}
-    for name, path in _metadata(site).items():
+    for name, path in _metadata(site, form).items():
         try:
             facts = path.stat()
             found[name] = (digest(files.read(path)), facts.st_size, facts.st_mtime_ns)
@@ -174,12 +179,13 @@ def installed(site: Path) -> dict[str, tuple[str, int, int]]:
     return found
 
 
-def _metadata(site: Path) -> dict[str, Path]:
-    """What says that a package is there: RECORDs by their folders, and conda's own files."""
-    conda = sorted((site.parents[2] / "conda-meta").glob("*.json"))
+def _metadata(site: Path, form: Format) -> dict[str, Path]:
+    """What says that a package is there: RECORDs by their folders, and the files that its form has for that."""
+    prefix = site.parents[2]
+    own = sorted(prefix.glob(form.metadata)) if form.metadata is not None else ()
     return {
         **{folder.name: folder / "RECORD" for folder in site.glob("*.dist-info")},
-        **{f"conda-meta/{path.name}": path for path in conda},
+        **{path.relative_to(prefix).as_posix(): path for path in own},
     }
 
 
@@ -200,7 +206,7 @@ def is_whole(of: Source) -> bool:
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
-    return site is not None and set(record.installed) == set(_metadata(site)) and _untouched(site, record)
+    return site is not None and set(record.installed) == set(_metadata(site, of.form)) and _untouched(of, site, record)
 
 
 def _is_of_another_user(path: Path) -> bool:
@@ -217,25 +223,16 @@ def _tokenless(state: bytes) -> tuple[bytes, bytes]:
     return b" ".join(first.split(b" ")[:2]), rest
 
 
-def gained(prefix: Path) -> list[str]:
+def gained(of: Source) -> list[str]:
     """The packages that somebody has added to the environment since kgen made it, as `name-version`."""
-    record, site = read_record(prefix), site_packages(prefix)
+    record, site = read_record(of.prefix), site_packages(of.prefix)
     if record is None or site is None:
         return []
-    return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site)) - set(record.installed))
+    return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site, of.form)) - set(record.installed))
 
 
-def set_by_hand(prefix: Path) -> list[str]:
-    """The variables that somebody has added to an environment of conda's with `conda env config vars set`."""
-    try:
-        data: Any = json.loads(files.read(prefix / STATE))
-        return sorted(name for name, value in data["env_vars"].items() if value != _UNSET)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-
-
-def _untouched(site: Path, record: Record) -> bool:
-    files = _metadata(site)
+def _untouched(of: Source, site: Path, record: Record) -> bool:
+    files = _metadata(site, of.form)
     return all(_size_and_time(files[name]) == (size, time) for name, (_, size, time) in record.installed.items())
 
 

@@ -95,6 +95,19 @@ def project_folder(root: Path) -> Path:
 def current(start: Path | None = None) -> CompatibilityMatrix:
     """The matrix in use in this folder, the working one unless named."""
     texts, _ = texts_in_use(start)
+    return _compiled(texts)
+
+
+def shipped() -> CompatibilityMatrix:
+    """The matrix that comes with kgen, whatever a project or the cache adds to it.
+
+    Raises:
+        OutsideError: the installation has lost its data.
+    """
+    return _compiled(Folder(shipped_folder()))
+
+
+def _compiled(texts: Mapping[str, str]) -> CompatibilityMatrix:
     return CompatibilityMatrix(texts, CompiledFiles(cache_folder().with_name("compiled-matrix")))
 
 

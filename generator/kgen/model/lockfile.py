@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.format import Format
 
 
 class LockedFile(NamedTuple):
@@ -41,7 +42,9 @@ class Lockfile(NamedTuple):
 
     Attributes:
         path: where it was read.
-        digest: the sha256 of its bytes, in hexadecimal; whatever depends on the lock is tied to it.
+        form: its form. Of any but the default one `environment` is its name on disk, as `jax-cpu-conda`, and the files
+            are the packages of that form, by the names that they have there.
+        digest: the sha256 of the file's bytes, in hexadecimal; whatever depends on the lock is tied to it.
         environment: the environment's name.
         backends: its backends, the most important first.
         accelerator: `cpu`, or as `cuda12`.
@@ -58,15 +61,15 @@ class Lockfile(NamedTuple):
         configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
         build: what source distributions are built with, sorted by name; not installed.
-        conda: whether it is what conda's solver closed: then `environment` is its name on disk, as `jax-cpu-conda`,
-            and the files are conda's packages, by the names that they have there.
         indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
         licences: package -> the licence that it declares; without those that declare none, and empty in a lock that
             was made before licences were noted.
         hooks: what identifies the files that select its backend in a shell; None if it does not say.
+        part: what identifies its part of a file that is for several platforms; None where the file is for this one.
     """
 
     path: Path
+    form: Format
     digest: str
     environment: str
     backends: tuple[str, ...]
@@ -84,10 +87,10 @@ class Lockfile(NamedTuple):
     configuration: Mapping[str, str] = MappingProxyType({})
     shared: tuple[str, ...] = ()
     build: tuple[LockedFile, ...] = ()
-    conda: bool = False
     indexes: Mapping[str, str] = MappingProxyType({})
     licences: Mapping[str, str] = MappingProxyType({})
     hooks: str | None = None
+    part: str | None = None
 
     def require_grammar(self) -> None:
         """See that every value may stand in the text of another language as it is.
@@ -112,6 +115,11 @@ class Lockfile(NamedTuple):
             grammar.conda_package(file.name)
             grammar.conda_version(file.version)
             grammar.sha256(file.sha256)
+
+    @property
+    def identity(self) -> str:
+        """What is another one where anything is locked otherwise for this platform."""
+        return self.part or self.digest
 
     @property
     def accelerated(self) -> bool:

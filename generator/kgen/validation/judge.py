@@ -89,13 +89,14 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
     Args:
         subject: what was run.
         observation: what it reported.
-        locked: normalised name -> version of the lock, for conda's lock by conda's names; empty without one.
+        locked: normalised name -> version of the lock, by the names of its form; empty without one.
     """
     result = observation.last("result")
     reported = observation.last("installed")
-    # conda may call another package by the name of a project: its own come first where its lock is compared with
-    both = (reported.get("conda", {}), reported.get("installed", {}))
-    installed = {**both[1], **both[0]} if subject.conda else {**both[0], **both[1]}
+    # two forms may call different packages by one name: those of its own come first where its lock is compared with
+    lists = {name: rows for name, rows in reported.items() if isinstance(rows, Mapping)}
+    own = lists.pop(subject.listed, {})
+    installed = {name: version for rows in (*lists.values(), own) for name, version in rows.items()}
     loaded = result.get("libraries") or observation.last("libraries").get("libraries", ())
     wrong = pins.mismatches(loaded, installed, locked)
     trained = [one for one in (result, result.get("uncompiled")) if one]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import __version__, files, lockfiles
 from kgen.errors import KgenError, OutsideError, SettingsError
+from kgen.formats import interface
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
 from kgen.tables import Table, mismatch
@@ -151,7 +153,7 @@ def render(data: Mapping[str, Any]) -> bytes:
 def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
     """Where the receipt of this lock and device belongs."""
     name = device_name(str(device["kind"]), device["name"])
-    return locked.path.parent / FOLDER / f"{name}{lockfiles.CONDA if locked.conda else ''}.json"
+    return locked.path.parent / FOLDER / f"{name}{locked.form.suffix}.json"
 
 
 def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
@@ -241,15 +243,13 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
         content = files.read(path)
         if lockfiles.digest(content) == proven["sha256"]:
             return True
-        if path.name == lockfiles.CONDA_RECORDS:
-            from kgen import condafiles  # noqa: PLC0415 - for who locks for conda
-
-            locked = condafiles.lockfile(condafiles.parse(path, content), path, data["platform"])
-        else:
-            locked, _ = lockfiles.parse(path, content)
+        form = formats.of_file(path.name)
+        if form is None:
+            return False
+        locks = interface.reader(form).parse(path, content)
     except (OSError, KgenError):
         return False
-    return bool(locked.content == proven.get("content"))
+    return any(one.platform == data["platform"] and one.content == proven.get("content") for one in locks)
 
 
 def _load(path: Path) -> Mapping[str, Any] | None:
@@ -292,7 +292,7 @@ def _look(top: Table, environment: str) -> None:
     if schema is not None and schema != SCHEMA:
         top.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
     named = top.parsed("environment", grammar.environment, required=True)
-    if named is not None and named.removesuffix(lockfiles.CONDA) != environment:
+    if named is not None and formats.without_suffix(named) != environment:
         top.fault("environment", f"is `{named}`, and the folder is {grammar.shown(environment)}")
     top.parsed("platform", grammar.platform, required=True)
     top.parsed("date", grammar.day, required=True)

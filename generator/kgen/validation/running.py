@@ -41,7 +41,7 @@ class Subject:
             variables are all there is to entering it.
         accelerator: how the framework calls what must compute; None if that does not matter.
         hiding: variables that hide devices from a process, where the CPU is to compute.
-        conda: whether it is compared with a lock of conda's, whose packages go by conda's names.
+        listed: which list of installed packages, of those that the step reports, is compared with its lock.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Subject:
     way: tuple[str, ...] = ()
     accelerator: str | None = None
     hiding: tuple[str, ...] = ()
-    conda: bool = False
+    listed: str = "installed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

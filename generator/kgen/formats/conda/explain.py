@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kgen.errors import OutsideError
+from kgen.formats.conda.rattlertool import CondaRecord, Query, Unsolvable
 from kgen.formats.conda.target import MatchSpec, Target, refusal, target
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
@@ -31,7 +32,6 @@ from kgen.model.causes import (
 )
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Suggestion
-from kgen.rattlertool import CondaRecord, Query, Unsolvable
 
 Answer = list[CondaRecord] | Unsolvable | OutsideError
 Solver = Callable[[Query], Answer]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from packaging.utils import canonicalize_name
 
 from kgen.accelerators import title
+from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.target import Target
 from kgen.formats.wheels.lock import LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
-from kgen.rattlertool import CondaRecord
 
 _CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
 _HASHES = {"md5": 32, "sha256": 64}

@@ -6,19 +6,22 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kgen import accelerators
-from kgen.errors import JudgementError, KgenError, OutsideError
-from kgen.formats.conda import judge
+from kgen.errors import JudgementError, OutsideError
+from kgen.formats.conda import FORMAT, judge
+from kgen.formats.conda.condafiles import declared_licences
 from kgen.formats.conda.explain import explain
+from kgen.formats.conda.rattlertool import CondaRecord, Query, Rattler, Unsolvable
 from kgen.formats.conda.target import MatchSpec, Target, base, driver_runs, refusal, target
+from kgen.formats.outcome import Outcome, Summary
 from kgen.formats.wheels.lock import Lock, LockedWheel
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
-from kgen.rattlertool import CondaRecord, Query, Rattler, Unsolvable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,33 +48,30 @@ class CondaLock:
         return {record["name"]: record["version"] for record in self.records}
 
     @property
+    def summary(self) -> Summary:
+        """What people and programs are told of it; the frameworks by the names that the channels have for them."""
+        versions = self.versions
+        backends = self.target.request.backends
+        names = [name for name, _ in self.target.carriers] or [name for name in backends if name in versions]
+        shown = (*names, KERAS, *(() if names else ("python",)))
+        return Summary(
+            frameworks={name: versions[name] for name in shown if name in versions},
+            runtime=None
+            if self.cuda is None
+            else Accelerator.numbered(self.target.request.accelerator.kind, self.cuda),
+            cudnn=self.cudnn,
+            versions={**versions, **{wheel.name: str(wheel.version) for wheel in self.wheels}},
+            licences=declared_licences(self.records),
+        )
+
+    @property
     def size(self) -> int | None:
         """Bytes to download; None if the size of a file is not known."""
         sizes = [*(record.get("size") for record in self.records), *(wheel.size for wheel in self.wheels)]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-@dataclass(slots=True, kw_only=True)
-class CondaOutcome:
-    """What became of one request.
-
-    Attributes:
-        request: what was asked.
-        lock: the judged lock, if it came to that.
-        conflict: why there is no solution.
-        tree: the solver's own reasons, where it was asked.
-        error: what failed outside.
-        notes: what the user should know about the way there.
-        seconds: how long it took.
-    """
-
-    request: EnvironmentRequest
-    lock: CondaLock | None = None
-    conflict: Conflict | None = None
-    tree: str = ""
-    error: KgenError | None = None
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+CondaOutcome = Outcome[CondaLock]
 
 
 class CondaSession:
@@ -102,7 +102,7 @@ class CondaSession:
 
     def full(self, request: EnvironmentRequest) -> CondaOutcome:
         """Everything from conda's channels."""
-        outcome = CondaOutcome(request=request)
+        outcome = CondaOutcome(request=request, form=FORMAT)
         with _timed(outcome):
             outcome.conflict = self._older(request) or refusal(self._matrix, request, self._channels)
             if outcome.conflict is None:
@@ -115,7 +115,7 @@ class CondaSession:
 
         What both have comes from conda, in the wheel's version where the channel has that.
         """
-        outcome = CondaOutcome(request=request)
+        outcome = CondaOutcome(request=request, form=FORMAT)
         with _timed(outcome):
             outcome.conflict = self._older(request)
             if outcome.conflict is not None:

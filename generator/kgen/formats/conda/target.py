@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.formats.conda.rattlertool import CondaRecord, Query
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda
 from kgen.model.accelerator import CPU
@@ -31,7 +32,6 @@ from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Conflict
-from kgen.rattlertool import CondaRecord, Query
 
 _ANY = Version("999")
 

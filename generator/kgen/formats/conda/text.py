@@ -14,17 +14,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kgen import condafiles
-from kgen.condafiles import CondaFile, CondaPlatform
 from kgen.errors import UsageError
 from kgen.fields import lock_data
+from kgen.formats.conda import CONDA_LOCK, RECORDS, SOURCE, VIRTUALS, condafiles
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.rattlertool import INSTALL
 from kgen.formats.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
-from kgen.rattlertool import INSTALL
-
-SOURCE = "environment.yml"
-VIRTUALS = "virtual-packages.yml"
 
 _HEADER = """\
 # {environment}, for conda, mamba and micromamba: made by kgen, do not edit.
@@ -140,8 +137,8 @@ def files(of: CondaFile) -> dict[str, str]:
         return str(yaml.dump(data, sort_keys=False, Dumper=dumper))
 
     return {
-        condafiles.RECORDS: condafiles.text(of),
-        condafiles.CONDA_LOCK: _HEADER.format(environment=of.environment) + dumped(_conda_lock(of)),
+        RECORDS: condafiles.text(of),
+        CONDA_LOCK: _HEADER.format(environment=of.environment) + dumped(_conda_lock(of)),
         SOURCE: _SOURCE_HEADER + _source(of),
         VIRTUALS: _SOURCE_HEADER
         + dumped({"subdirs": {name: {"packages": dict(one.virtuals)} for name, one in of.platforms.items()}}),

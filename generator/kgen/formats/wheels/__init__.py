@@ -1,1 +1,17 @@
-"""Resolution -> closed, hashed, judged lock. Existing resolvers do the closing; kgen decides what they may choose."""
+"""Locks of wheels, for uv and whoever reads PEP 751: `pylock.PLATFORM.toml`."""
+
+from __future__ import annotations
+
+from kgen.lockfiles import PYLOCK
+from kgen.model.format import Format
+
+FORMAT = Format(
+    name="uv",
+    package=__name__,
+    lock=PYLOCK,
+    files=("pylock.*.toml",),
+    title="wheels",
+    is_default=True,
+    follows_matrix=True,
+    tidies="uv cache prune",
+)

@@ -10,6 +10,8 @@ from packaging.pylock import Package, PackageWheel
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
+from kgen.explain.reasons import reason_data, warning_text
+from kgen.formats.outcome import Summary
 from kgen.matrix.records import Platform
 from kgen.model.resolution import Resolution
 
@@ -62,6 +64,25 @@ class Lock:
     resolution: Resolution
     wheels: tuple[LockedWheel, ...]
     build: tuple[LockedWheel, ...] = ()
+
+    @property
+    def summary(self) -> Summary:
+        """What people and programs are told of it."""
+        decided = self.resolution
+        own = [name for name in decided.packages if name not in decided.parts]
+        return Summary(
+            frameworks={name: str(decided.packages[name]) for name in (*own[1:], *own[:1])},
+            runtime=decided.runtime,
+            cudnn=None if decided.cudnn is None else str(decided.cudnn),
+            driver=None if decided.driver is None else str(decided.driver),
+            packages={name: str(version) for name, version in decided.packages.items()},
+            libraries={name: str(version) for name, version in decided.libraries.items()},
+            versions={name: str(version) for name, version in self.versions.items()},
+            licences=self.licences,
+            local=tuple(wheel.filename for wheel in self.wheels if wheel.url.startswith("file:")),
+            warnings=tuple(warning_text(one) for one in decided.warnings),
+            why=tuple(reason_data(one, decided.request.cutoff_flag) for one in decided.why),
+        )
 
     @property
     def size(self) -> int | None:

@@ -20,7 +20,8 @@ from packaging.version import Version
 
 from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
-from kgen.formats.wheels import judge
+from kgen.formats.outcome import Outcome, Reporter, unreported
+from kgen.formats.wheels import FORMAT, judge
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -54,28 +55,7 @@ that take as many each overrun an index, whose answers then stall for seconds.""
 
 _READERS = 16
 
-Reporter = Callable[[EnvironmentRequest, str], None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What became of one request.
-
-    Attributes:
-        request: what was asked.
-        lock: the judged lock, if it came to that.
-        conflict: why there is no solution.
-        error: what failed outside.
-        notes: what the user should know about the way there.
-        seconds: how long it took.
-    """
-
-    request: EnvironmentRequest
-    lock: Lock | None = None
-    conflict: Conflict | None = None
-    error: KgenError | None = None
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+WheelOutcome = Outcome[Lock]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +135,7 @@ class Session:
         open_reader: Callable[[], WheelReader],
         *,
         cancel: threading.Event,
-        report: Reporter = lambda _request, _stage: None,
+        report: Reporter = unreported,
         in_flight: int | None = None,
     ) -> None:
         """Prepare; nothing is started.
@@ -179,13 +159,13 @@ class Session:
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
 
-    def lock(self, requests: Sequence[EnvironmentRequest]) -> list[Outcome]:
+    def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
         """Lock every request; an outcome for each, in their order.
 
         Raises:
             KeyboardInterrupt: after every child process has ended.
         """
-        outcomes = [Outcome(request=request) for request in requests]
+        outcomes = [WheelOutcome(request=request, form=FORMAT) for request in requests]
         self._prefer(requests)
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(CLOSERS) as pool:
             try:
@@ -204,7 +184,7 @@ class Session:
                 raise
         return outcomes
 
-    def _finish_all(self, listings: _Listings, shared: Sequence[tuple[Outcome, _Closed]]) -> None:
+    def _finish_all(self, listings: _Listings, shared: Sequence[tuple[WheelOutcome, _Closed]]) -> None:
         for outcome, found in shared:
             started = time.monotonic()
             self._report(outcome.request, "reading file lists")
@@ -239,7 +219,7 @@ class Session:
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
-    def _close_timed(self, outcome: Outcome) -> _Closed | None:
+    def _close_timed(self, outcome: WheelOutcome) -> _Closed | None:
         started = time.monotonic()
         try:
             found = self._close_keeping(outcome)
@@ -255,7 +235,7 @@ class Session:
             return None
         return found
 
-    def _close_keeping(self, outcome: Outcome) -> _Closed | Conflict:
+    def _close_keeping(self, outcome: WheelOutcome) -> _Closed | Conflict:
         """Close with what an older lock had, or without it where that is what cannot be closed."""
         request = outcome.request
         try:
@@ -483,8 +463,8 @@ class Session:
     # -- the same versions everywhere -------------------------------------------------------------------------------
 
     def _share(
-        self, pool: ThreadPoolExecutor, ready: Sequence[tuple[Outcome, _Closed]]
-    ) -> list[tuple[Outcome, _Closed]]:
+        self, pool: ThreadPoolExecutor, ready: Sequence[tuple[WheelOutcome, _Closed]]
+    ) -> list[tuple[WheelOutcome, _Closed]]:
         """Give packages that several environments hold one version, where one exists that all can use."""
         current = [found for _, found in ready]
         held: dict[int, tuple[str, ...]] = {}
@@ -513,7 +493,7 @@ class Session:
             outcomes[0].notes.append(text)
         return list(zip(outcomes, current, strict=True))
 
-    def _reclose(self, outcome: Outcome, first: _Closed, versions: tuple[str, ...]) -> _Closed | None:
+    def _reclose(self, outcome: WheelOutcome, first: _Closed, versions: tuple[str, ...]) -> _Closed | None:
         """Close the same resolution with these versions; None if that cannot be.
 
         From uv's cache first, which has seen all of them a moment ago.
@@ -541,7 +521,7 @@ class Session:
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, reading: _Listings, outcome: Outcome, found: _Closed) -> None:
+    def _finish(self, reading: _Listings, outcome: WheelOutcome, found: _Closed) -> None:
         try:
             read = self._results([reading.of(wheel) for wheel in found.wheels.values()])
             listings = dict(zip(found.wheels, read, strict=True))

@@ -34,8 +34,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import condarc, host, storage
+from kgen import host, storage
 from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.formats.conda import condarc
 
 if TYPE_CHECKING:
     import rattler

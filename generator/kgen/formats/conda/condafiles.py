@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kgen import accelerators, licences
-from kgen.errors import SettingsError, UsageError
-from kgen.lockfiles import CONDA, CONDA_RECORDS, content_of, digest
+from kgen.errors import SettingsError
+from kgen.formats.conda import FORMAT
+from kgen.formats.interface import other_platform
+from kgen.lockfiles import content_of, digest
 from kgen.model import grammar
 from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.tables import Table, mismatch
 
-RECORDS = CONDA_RECORDS
-CONDA_LOCK = "conda-lock.yml"
 SCHEMA = 1
 """The form of the records."""
 
@@ -189,11 +189,7 @@ def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
     """
     found = file.platforms.get(platform or "")
     if found is None:
-        raise UsageError(
-            f"{file.environment} is locked for conda on {', '.join(file.platforms)}, and this machine is"
-            f" {platform or 'of a platform that kgen does not know'}",
-            hints=[f"kgen lock --conda --platform {platform}"] if platform else [],
-        )
+        raise other_platform(FORMAT, file.environment, file.platforms, platform)
     return found
 
 
@@ -219,8 +215,9 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
     ]
     return Lockfile(
         path=path,
+        form=FORMAT,
         digest=file.digest,
-        environment=f"{file.environment}{CONDA}",
+        environment=f"{file.environment}{FORMAT.suffix}",
         backends=file.backends,
         accelerator=file.accelerator,
         python=file.python,
@@ -235,13 +232,15 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
         configuration=file.configuration,
         shared=file.shared,
         files=tuple(sorted(files, key=lambda one: one.name)),
-        conda=True,
+        licences=declared_licences(locked.packages),
+        # the file is one for all platforms: the others of them are no change of this one
+        part=digest(repr((locked, file.channels, file.mode, file.variables)).encode()),
     )
 
 
-def declared_licences(locked: CondaPlatform) -> Mapping[str, str]:
+def declared_licences(packages: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
     """Package -> its licence, as its channel names it; without those of which that is not known."""
-    named = {one["name"]: licences.name(Declared(text=str(one.get("license") or ""))) for one in locked.packages}
+    named = {one["name"]: licences.name(Declared(text=str(one.get("license") or ""))) for one in packages}
     return {name: licence for name, licence in named.items() if licence is not None}
 
 

@@ -7,16 +7,20 @@ import contextlib
 import csv
 import hashlib
 import io
+import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from kgen import host, process, storage, uvtool
-from kgen.condafiles import CondaFile, CondaPlatform
+from kgen import files, host, process, storage, uvtool
 from kgen.errors import OutsideError
+from kgen.formats.conda import condafiles
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.rattlertool import Rattler, opened
 from kgen.formats.environment import (
     RECORD,
     SOURCE,
@@ -29,11 +33,61 @@ from kgen.formats.environment import (
     record_text,
     site_packages,
 )
-from kgen.rattlertool import Rattler
+from kgen.formats.interface import Beside, Installation
+from kgen.model.lockfile import Lockfile
+
+if TYPE_CHECKING:
+    from kgen.formats.verify import Difference
 
 _KNOWN = ".conda/environments.txt"
 _SCRIPT = 4096
 """So many bytes of a program are looked at for the folder that it was made in."""
+
+_STATE = "conda-meta/state"
+_UNSET = "***unset***"
+"""What conda leaves of a variable that was set once."""
+
+
+def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
+    """Read the lock and open rattler; see :class:`kgen.formats.interface.Installer`."""
+    file = condafiles.read(of.lock)
+    locked = condafiles.platform_of(file, host.subdir())
+    own = beside(condafiles.lockfile(file, of.lock, host.subdir()))
+    rattler = opened()
+
+    def make(report: Callable[[str], None]) -> None:
+        realise(
+            of,
+            file,
+            locked,
+            rattler=rattler,
+            uv=uvtool.find,
+            files=own.files,
+            links=own.links,
+            report=report,
+            thorough=thorough,
+        )
+        if rattler.registers:
+            register(of.prefix)
+
+    return Installation(make, rattler.remarks)
+
+
+def differences(of: Source) -> tuple[Difference, ...]:
+    """Everything in an environment that is not as locked, sorted by path."""
+    from kgen.formats.conda import verify  # noqa: PLC0415 - brings threads; rarely asked for
+
+    return verify.differences(of, condafiles.platform_of(condafiles.read(of.lock), host.subdir()))
+
+
+def lost(prefix: Path) -> Sequence[str]:
+    """The variables that somebody has added to an environment with `conda env config vars set`."""
+    try:
+        data: Any = json.loads(files.read(prefix / _STATE))
+        names = sorted(name for name, value in data["env_vars"].items() if value != _UNSET)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()
+    return (f"what `conda env config vars set` had set is gone: {', '.join(names)}",) if names else ()
 
 
 def realise(
@@ -77,7 +131,7 @@ def realise(
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
             report("comparing every file")
-            from kgen.formats.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
+            from kgen.formats.conda.verify import damaged_in_cache  # noqa: PLC0415 - brings threads; rarely asked for
 
             damaged = damaged_in_cache(staged)
             if damaged:
@@ -97,7 +151,7 @@ def realise(
         if site is None:
             raise OutsideError(f"{of.name}: the packages of the lock have no folder for modules")
         python = next(one["version"] for one in locked.packages if one["name"] == "python")
-        record = Record(lock=file.digest, python=python, installed=installed(site), own=own)
+        record = Record(lock=file.digest, python=python, installed=installed(site, of.form), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
 

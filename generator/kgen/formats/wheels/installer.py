@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from kgen import host, process, storage, uvtool
+from kgen import host, lockfiles, process, project, storage, uvtool
 from kgen.errors import OutsideError
 from kgen.formats.environment import (
     RECORD,
@@ -22,10 +22,38 @@ from kgen.formats.environment import (
     record_text,
     site_packages,
 )
+from kgen.formats.interface import Beside, Installation
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
 
+if TYPE_CHECKING:  # slow to import, and seldom asked for
+    from kgen.formats.verify import Difference
+
 T = TypeVar("T")
+
+
+def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
+    """Read the lock and find uv; see :class:`kgen.formats.interface.Installer`."""
+    lock = lockfiles.read(of.lock)
+    own = beside(lock)
+    root = of.environment.folder.parent.parent
+    program = uvtool.find()
+    uv = Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root)))
+    return Installation(
+        lambda report: realise(of, lock, uv, thorough=thorough, files=own.files, links=own.links, report=report)
+    )
+
+
+def differences(of: Source) -> tuple[Difference, ...]:
+    """Everything in an environment that is not as locked, sorted by path."""
+    from kgen.formats.wheels import verify  # noqa: PLC0415 - as above
+
+    return verify.differences(of, lockfiles.read(of.lock))
+
+
+def lost(_prefix: Path) -> Sequence[str]:
+    """Nothing: what a user sets in a virtual environment is set outside of it."""
+    return ()
 
 
 class Uv:
@@ -236,7 +264,8 @@ def realise(
         for path in sorted([*site.glob("*.py"), *site.glob("*.pth")]):
             if path.name.startswith("_virtualenv"):
                 own[path.relative_to(staged).as_posix()] = digest(path.read_bytes())
-        record = Record(lock=of.digest, python=_python_version(staged), installed=installed(site), own=own)
+        found = installed(site, of.form)
+        record = Record(lock=of.digest, python=_python_version(staged), installed=found, own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
 

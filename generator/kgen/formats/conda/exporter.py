@@ -6,10 +6,13 @@ Either is of one platform: builds differ from one to the next. What conda knows 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from kgen.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda import condafiles
+from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 
 
 def render_explicit(file: CondaFile, platform: str) -> str:
@@ -78,3 +81,12 @@ def _pip(locked: CondaPlatform) -> Iterator[str]:
         # pip compares what such a URL ends with, and conda-lock knows no other way to say it
         requirement = f"{wheel['name']} @ {wheel['url']}#sha256={wheel['sha256']}"
         yield f"      - {json.dumps(requirement)}"
+
+
+EXPORTS: Mapping[str, Callable[[Path, str], str]] = MappingProxyType(
+    {
+        "conda-explicit": lambda path, platform: render_explicit(condafiles.read(path), platform),
+        "environment-yml": lambda path, platform: render_environment(condafiles.read(path), platform),
+    }
+)
+"""See :class:`kgen.formats.interface.Exporter`."""

@@ -1,0 +1,185 @@
+"""What is told of what was locked, in whatever form: rows of a table for people, and one shape of data for programs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from kgen import accelerators
+from kgen.cli import console
+from kgen.explain import report
+from kgen.explain.commands import SOLVE, CommandForm
+from kgen.explain.sizes import size_text
+from kgen.formats.outcome import Locked, Outcome, Summary
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict
+
+SCHEMA = 2
+"""The form of the data that `kgen lock --json` prints."""
+
+_STATES = {None: "not written", True: "written", False: "unchanged"}
+"""What became of an environment's folder; without an answer one of its platforms could not be locked."""
+
+_USUAL = "linux-64"
+"""The platform that need not be named."""
+
+
+def label(outcome: Outcome[Locked]) -> str:
+    """The environment, with its form and platform where they are not the usual ones."""
+    request, form = outcome.request, outcome.form
+    apart = ("" if form.is_default else form.name, "" if request.platform == _USUAL else request.platform)
+    said = " ".join(filter(None, apart))
+    return f"{request.environment} ({said})" if said else request.environment
+
+
+def table(outcomes: Sequence[Outcome[Locked]], written: Mapping[str, bool]) -> str:
+    """A row for each lock.
+
+    Args:
+        outcomes: what became of the requests; those without a lock are left out.
+        written: environment -> whether anything of its folder changed; without those that were not written.
+    """
+    locked = [(one, one.lock) for one in outcomes if one.lock is not None]
+    runtimes = [lock.summary.runtime for _, lock in locked if lock.summary.runtime is not None]
+    kinds = dict.fromkeys(accelerators.kind(one.kind).title for one in runtimes)
+    runtime = ", ".join(kinds) or accelerators.probed()[0].title
+    headings = ("environment", "frameworks", runtime, "cuDNN", "packages", "download", "time", "lock")
+    return console.table(headings, [_row(one, lock, written) for one, lock in locked])
+
+
+def _row(outcome: Outcome[Locked], lock: Locked, written: Mapping[str, bool]) -> tuple[str, ...]:
+    summary = lock.summary
+    return (
+        label(outcome),
+        ", ".join(f"{name} {version}" for name, version in summary.frameworks.items()),
+        "-" if summary.runtime is None else summary.runtime.number,
+        summary.cudnn or "-",
+        str(len(summary.versions)),
+        size_text(lock.size),
+        f"{outcome.seconds:.1f} s",
+        _STATES[written.get(outcome.request.environment)],
+    )
+
+
+def data(
+    outcomes: Sequence[Outcome[Locked]], written: Mapping[str, bool], form: CommandForm = SOLVE
+) -> dict[str, object]:
+    """All of them as data: a row for each, its keys in a fixed order and the same in every form.
+
+    Args:
+        outcomes: what became of the requests.
+        written: environment -> whether anything of its folder changed; without those that were not written.
+        form: how hints ask for a changed request.
+    """
+    return {"schema": SCHEMA, "environments": [_data(outcome, written, form) for outcome in outcomes]}
+
+
+def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandForm) -> dict[str, object]:
+    request = outcome.request
+    head = {**report.target_data(request), "format": outcome.form.name}
+    if outcome.lock is not None:
+        return {
+            **head,
+            **_summary_data(outcome.lock.summary),
+            "size": outcome.lock.size,
+            "seconds": round(outcome.seconds, 3),
+            "changed": written.get(request.environment),
+            "notes": outcome.notes,
+        }
+    if outcome.conflict is not None:
+        tree = {"tree": outcome.tree} if outcome.tree else {}
+        return {**head, "conflict": report.conflict_data(outcome.conflict, form), **tree}
+    if outcome.error is not None:
+        return {**head, "error": {"message": outcome.error.message, "hints": list(outcome.error.hints)}}
+    return head
+
+
+def _summary_data(summary: Summary) -> dict[str, object]:
+    return {
+        **({} if summary.runtime is None else {summary.runtime.kind: summary.runtime.number}),
+        "cudnn": None if summary.cudnn is None else f"=={summary.cudnn}",
+        "driver": None if summary.driver is None else f">={summary.driver}",
+        "frameworks": dict(summary.frameworks),
+        "packages": dict(summary.packages),
+        "libraries": dict(summary.libraries),
+        "warnings": list(summary.warnings),
+        "why": list(summary.why),
+        "locked": dict(summary.versions),
+        "licences": dict(summary.licences),
+    }
+
+
+def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bool, portable: bool) -> None:
+    """Print what the table has no room for, a form after the other: notes, warnings, refusals and failures.
+
+    Args:
+        outcomes: what became of the requests.
+        form: how hints ask for a changed request.
+        standing: whether what was there stands where nothing new is.
+        portable: whether locks name no place to fetch a file from.
+    """
+    for _, members in itertools.groupby(outcomes, key=lambda one: one.form):
+        mine = list(members)
+        for note in dict.fromkeys(note for outcome in mine for note in outcome.notes):
+            console.say(f"note: {note}")
+        for outcome in mine:
+            if outcome.moved:
+                moved = ", ".join(outcome.moved)
+                console.say(
+                    f"note: {outcome.request.environment}: moved as well, as what is upgraded needs it: {moved}"
+                )
+        _tell_warnings(mine, portable=portable)
+        _tell_failures(mine, form)
+        missing = list(dict.fromkeys(one.request.environment for one in mine if one.lock is None))
+        if missing:
+            left = "; what is there of it was left as it is" if standing else ""
+            own = mine[0].form
+            which = "" if own.is_default else f" for {own.name}"
+            console.say(f"\nnot locked{which}: {', '.join(missing)}{left}")
+
+
+def _tell_warnings(outcomes: Sequence[Outcome[Locked]], *, portable: bool) -> None:
+    summaries = [(one.request, one.lock.summary) for one in outcomes if one.lock is not None]
+    for request, summary in summaries:
+        for warning in summary.warnings:
+            console.say(f"warning: {request.environment}: {warning}")
+    for request, summary in summaries if not portable else ():
+        if summary.local:
+            _tell_local(request, summary.local)
+
+
+def _tell_local(request: EnvironmentRequest, found: Sequence[str]) -> None:
+    """Warn of files that are locked from where this machine alone has them."""
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    console.say(
+        f"warning: {request.environment}: {found[0]}{others} came from a folder of this machine, as uv is configured"
+        " (`find-links`); nobody else has it there, and `portable = true` locks by name and hash"
+    )
+
+
+def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> None:
+    # an index or a channel that is down is down for every environment, and once is enough to say so
+    told: set[str] = set()
+    for outcome in outcomes:
+        text = outcome.request.environment if outcome.error is None else outcome.error.message
+        if text in told or (outcome.conflict is None and outcome.error is None):
+            continue
+        told.add(text)
+        if outcome.conflict is not None:
+            tell_conflict(outcome.conflict, form, before="\n", tree=outcome.tree)
+        elif outcome.error is not None:
+            console.say("")
+            console.error(outcome.error)
+
+
+def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str = "", tree: str = "") -> None:
+    """Print why there is no solution, and what would give one.
+
+    Args:
+        conflict: the conflict.
+        form: how hints ask for a changed request.
+        before: what is printed before it.
+        tree: the resolver's own reasons, which `--json` has.
+    """
+    console.say(f"{before}error: {report.conflict_text(conflict)}")
+    console.hints([*report.hints(conflict, form), *(["`--json` has the resolver's own reasons"] if tree else [])])

@@ -1,0 +1,89 @@
+"""Compares a conda lock with the matrix, with what is made of it, and with the wheels beside it; offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from packaging.version import Version
+
+from kgen import accelerators, files
+from kgen.accelerators import title
+from kgen.errors import KgenError, UsageError
+from kgen.formats.conda import CONDA_LOCK, RECORDS, condafiles, text
+from kgen.formats.conda.condafiles import CondaFile
+from kgen.formats.interface import Flaw
+from kgen.matrix.candidates import BuildTarget, candidate
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import Selection, differences
+from kgen.model.accelerator import CPU
+from kgen.model.lockfile import Lockfile
+
+
+def flaws(folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix) -> Iterator[Flaw]:
+    """What is wrong with a conda lock; see :class:`kgen.formats.interface.Checker`."""
+    records = folder / RECORDS
+    try:
+        file = condafiles.read(records)
+    except KgenError as error:
+        yield Flaw("fault", records, f"cannot be relied on: {error.message.removeprefix(f'{records} ')}")
+        return
+    selected = Selection(file.variables, file.places, file.configuration, file.shared)
+    for key, what in differences(matrix, file.backends, file.accelerator, selected):
+        yield Flaw("fault", records, f"cannot be relied on: {key} {what}")
+    yield from _rendered(folder, file)
+    for lock in locks:
+        other = _other_versions(file, lock, matrix)
+        if other:
+            where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
+            yield Flaw("note", folder / CONDA_LOCK, f"has other versions than the wheels{where}: {other}")
+
+
+def _rendered(folder: Path, file: CondaFile) -> Iterator[Flaw]:
+    """What of the files that are made from the records is not as kgen makes it."""
+    try:
+        expected = text.files(file)
+    except UsageError as error:
+        yield Flaw("note", folder / CONDA_LOCK, f"was not compared: {error.message}")
+        expected = {}
+    for place, content in expected.items():
+        path = folder / place
+        try:
+            actual = files.read(path)
+        except FileNotFoundError:
+            yield Flaw("fault", path, "is missing")
+            continue
+        except OSError as error:
+            yield Flaw("fault", path, f"cannot be read: {error.strerror or error}")
+            continue
+        if actual != content.encode():
+            yield Flaw("fault", path, "is not what kgen writes: it was edited, or is of another kgen")
+
+
+def _other_versions(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix) -> str:
+    """The frameworks and their parts that conda's lock has in another version, each with both, and why."""
+    locked = file.platforms.get(lock.platform)
+    ours = {one["name"]: one["version"] for one in locked.packages} if locked else {}
+    names = matrix.conda.names
+    by_reason: dict[str, list[str]] = {}
+    for name, version in sorted(lock.packages.items()):
+        found = ours.get(names.get(name, name))
+        if found is not None and found != version.partition("+")[0]:
+            reason = _why_other(file, lock, matrix, name, found)
+            by_reason.setdefault(reason, []).append(f"{name} {found} (as a wheel {version})")
+    return "; ".join(f"{', '.join(listed)}, as {reason}" for reason, listed in by_reason.items())
+
+
+def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, name: str, found: str) -> str:
+    """Why a channel and the index have a framework in different versions, as far as the matrix and the locks tell."""
+    if Version(found) < Version(lock.packages[name]):
+        had = "had" if len(file.channels) == 1 else "have"
+        return f"{' and '.join(file.channels)} {had} no newer build that fits when it was locked"
+    release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
+    if release is None:
+        return "the matrix knows no wheel of it"
+    accelerator = accelerators.named(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
+    # a build with a label is on an index of its framework's own, which is not where the wheels are from
+    if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
+        return f"there is no wheel of it for {title(accelerator)} and Python {lock.python} on {lock.platform}"
+    return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"

@@ -1,0 +1,152 @@
+"""Locks conda packages: beside the wheels, and never in their way."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from packaging.utils import canonicalize_name
+
+from kgen import __version__, files
+from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
+from kgen.formats.conda import FORMAT, RECORDS, condafiles, rattlertool, text
+from kgen.formats.conda.rattlertool import CondaRecord
+from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.conflict import sides
+from kgen.formats.outcome import Finish, Locked, LockJob, Outcome, Part
+from kgen.formats.wheels.lock import Lock
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
+from kgen.model.request import EnvironmentRequest
+from kgen.project import LOCKS
+from kgen.settings import Settings
+
+_Work = Iterable[tuple[EnvironmentRequest, Callable[[], CondaOutcome]]]
+
+
+def require(settings: Settings) -> None:
+    """See that there is py-rattler, and that the settings make sense; see :class:`kgen.formats.interface.Locker`."""
+    if not rattlertool.available():
+        raise UsageError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
+    if settings.portable and settings.conda == "base":
+        raise UsageError(
+            '`portable` and `conda = "base"` contradict each other: conda-lock.yml names the URL of each wheel',
+            hints=['leave out `portable`, or choose `conda = "full"`'],
+        )
+
+
+def held(job: LockJob, request: EnvironmentRequest) -> Collection[str]:
+    """The names of the packages that an old lock holds; see :class:`kgen.formats.interface.Locker`."""
+    return {one["name"] for one in _locked(job, request)}
+
+
+def _locked(job: LockJob, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+    """What is locked on a platform, if it was locked for what is asked now and can be read; else nothing.
+
+    Raises:
+        SettingsError: it is in conflict after a merge, and may not be.
+    """
+    path = job.settings.root / LOCKS / request.environment / RECORDS
+    try:
+        content = files.read(path)
+    except OSError:
+        return ()
+    both = sides(path, content, merge=job.merge) or (content, content)
+    try:
+        ours, theirs = (condafiles.parse(path, side) for side in both)
+    except SettingsError:  # it is about to be written again
+        return ()
+    asked = (job.settings.channels, job.settings.conda, request.python)
+    if any((one.channels, one.mode, one.python) != asked for one in (ours, theirs)):
+        return ()
+    return condafiles.shared(ours, theirs, request.platform)
+
+
+@contextlib.contextmanager
+def begin(job: LockJob) -> Iterator[Finish]:
+    """Solve while the wheels are locked; see :class:`kgen.formats.interface.Locker`."""
+    moving = job.moving
+    names = {_conda_name(job.matrix, name) for name in moving or ()}
+
+    def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
+        return () if moving is None else tuple(one for one in _locked(job, request) if one["name"] not in names)
+
+    session = CondaSession(job.matrix, job.settings.channels, rattlertool.opened, locked=stays)
+    if job.settings.conda == "base":
+        yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels))
+        return
+    if rattlertool.changes_environment():
+        with contextlib.suppress(KgenError):  # who solves meets it again, and tells
+            session.open()
+    pool = ThreadPoolExecutor(1)
+    try:
+        job.matrix.conda  # noqa: B018 - read here once, not in two threads
+        work = pool.submit(_ended, job, [(one, partial(session.full, one)) for one in job.requests])
+        yield lambda _wheels: work.result()
+    finally:
+        # after ctrl-C it may wait for a channel yet that says nothing
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ended(job: LockJob, work: _Work) -> Part:
+    """Do all of the work, an environment after the other."""
+    outcomes: list[CondaOutcome] = []
+    # what is solved is rendered while rattler, which needs no lock of Python's, solves the next
+    with ThreadPoolExecutor(1) as pool:
+        rendering = {}
+        for environment, members in itertools.groupby(work, key=lambda one: one[0].environment):
+            mine = [_guarded(request, solve) for request, solve in members]
+            outcomes += mine
+            if job.every is not None and all(one.lock is not None for one in mine):
+                rendering[environment] = pool.submit(_files, job, mine)
+        if job.moving:
+            for outcome in outcomes:
+                outcome.moved = _moved(outcome)
+        return Part(outcomes, {environment: made.result() for environment, made in rendering.items()})
+
+
+def _moved(outcome: CondaOutcome) -> tuple[str, ...]:
+    """What could not stay as it was locked, as what is upgraded needs it otherwise."""
+    lock = outcome.lock
+    if lock is None:
+        return ()
+    return tuple(
+        f"{one['name']} {one['version']} -> {lock.versions.get(one['name'], 'none')}"
+        for one in lock.target.locked
+        if lock.versions.get(one["name"]) != one["version"]
+    )
+
+
+def _conda_name(matrix: CompatibilityMatrix, name: str) -> str:
+    """What conda calls what somebody calls a package: by its name there, or by that of its project."""
+    return matrix.conda.names.get(canonicalize_name(name), name)
+
+
+def _base(session: CondaSession, wheels: Outcome[Locked]) -> CondaOutcome:
+    if not isinstance(wheels.lock, Lock):
+        missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
+        return CondaOutcome(request=wheels.request, form=FORMAT, error=missing)
+    return session.base(wheels.request, wheels.lock)
+
+
+def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> CondaOutcome:
+    try:
+        return work()
+    except KgenError as error:
+        return CondaOutcome(request=request, form=FORMAT, error=error)
+
+
+def _files(job: LockJob, outcomes: Sequence[CondaOutcome]) -> dict[str, bytes]:
+    """The files of an environment that was locked on all its platforms, by name."""
+    request = outcomes[0].request
+    old = None
+    if not job.every:
+        with contextlib.suppress(KgenError):
+            old = condafiles.read(job.settings.root / LOCKS / request.environment / RECORDS)
+    own = selection(job.matrix, request.backends, request.accelerator.name, isolated=request.isolated).own
+    locks = [one.lock for one in outcomes if one.lock is not None]
+    made = text.file_of(job.matrix, locks, mode=job.settings.conda, version=__version__, old=old)._replace(**own)
+    return {name: content.encode() for name, content in text.files(made).items()}

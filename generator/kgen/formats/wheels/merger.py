@@ -1,0 +1,54 @@
+"""Merges two pylocks of one request: solved again, keeping what both have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kgen import __version__, lockfiles, project
+from kgen.emitters.hooks import render_hooks
+from kgen.fields import differing, request_of
+from kgen.formats.wheels import pylock
+from kgen.formats.wheels.kept import shared
+from kgen.formats.wheels.locker import resolve
+from kgen.matrix import origin
+from kgen.matrix.selection import selection
+from kgen.model.requirement import Requirement
+from kgen.solver.keeping import keeping
+
+
+def merged(ours: bytes, theirs: bytes, name: Path) -> str:
+    """The lock that both sides' request gives now; see :class:`kgen.formats.interface.Merger`.
+
+    Raises:
+        ValueError: the sides are no locks, or were made for different requests.
+        KgenError: there is no such lock.
+    """
+    _, data = lockfiles.parse(name, ours)
+    _, other = lockfiles.parse(name, theirs)
+    request, asked_there = (request_of(one["tool"]["kgen"]) for one in (data, other))
+    if request != asked_there:
+        raise ValueError(
+            f"the two sides were locked for different requests ({', '.join(differing(request, asked_there))})"
+        )
+    matrix = origin.current()
+    held = shared(ours, theirs)
+    kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
+    root = name.resolve().parents[2]
+    (outcome,) = resolve(
+        matrix, root, [keeping(matrix, request._replace(held=kept))], torch_index=project.torch_index(root)
+    )
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.lock is None:
+        raise ValueError("nothing fits what both sides ask for; `kgen explain` says why")
+    selected = selection(matrix, request.backends, request.accelerator.name, isolated=request.isolated)
+    return pylock.render(
+        outcome.lock,
+        platform=matrix.platforms[request.platform],
+        variables=selected.variables,
+        hooks=render_hooks(request.environment, selected.variables),
+        **selected.own,
+        revision=matrix.revision,
+        version=__version__,
+        portable=all("url" not in wheel for package in data["packages"] for wheel in package.get("wheels", ())),
+    )

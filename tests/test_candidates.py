@@ -30,6 +30,7 @@ ACCELERATORS = (
     Accelerator("cuda", (12,)),
     Accelerator("cuda", (12, 6)),
     Accelerator("cuda", (13,)),
+    Accelerator("rocm", (7,)),
 )
 BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 

@@ -73,6 +73,7 @@ def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
         ("cpu", "", "cpu", "cpu"),
         ("gpu", "PJRT C API\ncuda 13000", "gpu", "cuda"),
         ("gpu", "PJRT C API\nrocm 70002", "gpu", "rocm"),
+        ("gpu", "PJRT C API", "gpu", None),
         ("cuda", "", "gpu", "cuda"),
         ("rocm", "", "gpu", "rocm"),
         ("tpu", "", "tpu", "tpu"),
@@ -80,7 +81,7 @@ def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
     ],
 )
 def test_how_jax_calls_a_device(
-    monkeypatch: pytest.MonkeyPatch, platform: str, version: str, kind: str, accelerator: str
+    monkeypatch: pytest.MonkeyPatch, platform: str, version: str, kind: str, accelerator: str | None
 ) -> None:
     """What is no CPU is not therefore a GPU."""
     monkeypatch.syspath_prepend(str(STEP))

@@ -116,7 +116,7 @@ def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
             kind: row.accelerator.number,
             "driver": "" if row.driver is None else f">={row.driver}",
             "gpus": str(row.architectures),
-            "what": "minor-version compatibility",
+            "what": "what it compiles for" if row.driver is None else "minor-version compatibility",
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }

@@ -67,6 +67,9 @@ def _headed(matrix: CompatibilityMatrix, name: str) -> str:
     return name if ended is None else f"{name} (no longer supported since {ended.day}: {ended.why})"
 
 
+_WIDEST = 80
+"""Characters of a list of architectures; one that is longer is shown by its first and its last."""
+_FIRST = 4
 _SHOWN = (
     *("generation", "package", "since", "supported until", "backends"),
     *(
@@ -98,5 +101,9 @@ def _cell(row: dict[str, object], column: str) -> str:
     if isinstance(value, dict):
         return " ".join(name if glibc is None else f"{name} ({glibc})" for name, glibc in value.items())
     text = "" if value is None else str(value)
+    if column == "gpus" and len(text) > _WIDEST:
+        # all of them are in the data
+        several = text.split(", ")
+        text = f"{', '.join(several[:_FIRST])}, … {several[-1]} ({len(several)})"
     marks = [mark for mark in ("yanked", "known-bad") if row.get(mark)] if column == "version" else []
     return " ".join([text, *(f"[{mark}]" for mark in marks)])

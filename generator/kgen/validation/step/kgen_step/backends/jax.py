@@ -90,12 +90,15 @@ def _kind(found):
 
 
 def _accelerator(found):
-    """What computes: `cuda`, `rocm`, which are both the platform `gpu`; else what JAX calls the platform."""
+    """What computes: `cuda`, `rocm`, both of which may be the platform `gpu`; else what JAX calls the platform.
+
+    None of a GPU whose client does not tell: it is not guessed.
+    """
     platform = found.platform.lower()
     if platform != "gpu":
         return platform
     version = getattr(found.client, "platform_version", "").lower()
-    return next((name for name in _GPUS if name in version), platform)
+    return next((name for name in _GPUS if name != platform and name in version), None)
 
 
 def _reasons():

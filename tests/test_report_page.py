@@ -79,7 +79,7 @@ class TestContent:
         evil = '"><script>alert(1)</script>'
         one = {
             **dict.fromkeys(
-                ("id", "name", "platform", "accelerator", "python", "cuda", "cudnn", "driver", "size"), evil
+                ("id", "name", "platform", "accelerator", "python", "kind", "runtime", "cudnn", "driver", "size"), evil
             ),
             "frameworks": [evil],
             "why": [{"subject": evil, "rule": evil, "source": evil}],

@@ -335,7 +335,9 @@ def test_a_value_of_a_dockerfile(text: str) -> None:
     assert re.sub(r"\\(.)", r"\1", quoted[1:-1]) == text
 
 
-@given(st.text(min_size=1), st.sampled_from(["environment", "python", "platform", "cuda", "driver", "name", "version"]))
+@given(
+    st.text(min_size=1), st.sampled_from(["environment", "python", "platform", "runtime", "driver", "name", "version"])
+)
 def test_no_export_takes_a_value_that_no_lock_has(text: str, key: str) -> None:
     lock = lockfiles.read(LOCKS / "jax-cuda12/pylock.linux-64.toml")
     if key in {"name", "version"}:

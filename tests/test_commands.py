@@ -131,14 +131,16 @@ solution, 4 something outside failed, 5 a bug in kgen.
         assert completions(main.kgen(), ["say-hello"], "") == [("Ada", ""), ("Grace", "")]
         assert completions(main.kgen(), ["say-hello"], "G") == [("Grace", "")]
         assert ("--loud", "so that everybody hears it") in completions(main.kgen(), ["say-hello", "Ada"], "--")
-        assert {value for value, _ in completions(main.kgen(), ["matrix"], "")} == {"show", "refresh", "plot", "twice"}
+        assert {value for value, _ in completions(main.kgen(), ["matrix"], "")} == {
+            *("show", "refresh", "plot", "audit", "twice")
+        }
 
     @pytest.mark.usefixtures("made_up")
     def test_an_action_is_no_command_of_its_own(self) -> None:
         assert "matrix-twice" not in registry.declarations()
         assert registry.declaration("", "matrix-twice") is None
         assert registry.declaration("matrix", "twice") is not None
-        assert list(registry.declarations("matrix")) == ["twice", "show", "refresh", "plot"]
+        assert list(registry.declarations("matrix")) == ["twice", "show", "refresh", "plot", "audit"]
 
 
 EVERY = [

@@ -55,7 +55,7 @@ def lock(**changes: object) -> Lockfile:
         "accelerator": "cpu",
         "python": "3.12",
         "platform": "linux-64",
-        "cuda": None,
+        "runtime": None,
         "cudnn": None,
         "driver": None,
         "packages": {"keras": "3.15.1"},

@@ -61,7 +61,7 @@ class Lock(typing.NamedTuple):
 
     @property
     def summary(self):
-        return Summary(frameworks=dict(list(self.files.items())[:1]), cuda=None, cudnn=None, versions=self.files)
+        return Summary(frameworks=dict(list(self.files.items())[:1]), runtime=None, cudnn=None, versions=self.files)
 
 
 def require(settings):
@@ -89,7 +89,7 @@ def text(job, members):
     request = members[0].request
     return json.dumps({
         "environment": request.environment, "backends": request.backends, "python": request.python,
-        "variables": dict(selection(job.matrix, request.backends, isolated=False).variables),
+        "variables": dict(selection(job.matrix, request.backends, request.accelerator.name, isolated=False).variables),
         "platforms": {one.request.platform: one.lock.files for one in members},
     }).encode()
 """,
@@ -111,7 +111,7 @@ def parse(path, content):
         Lockfile(
             path=path, form=FORMAT, digest=digest(content), environment=data["environment"] + FORMAT.suffix,
             backends=tuple(data["backends"]), accelerator="cpu", python=data["python"], platform=platform,
-            cuda=None, cudnn=None, driver=None, packages={}, libraries={}, variables=data["variables"],
+            runtime=None, cudnn=None, driver=None, packages={}, libraries={}, variables=data["variables"],
             files=tuple(LockedFile(name, version, name + ".elm", None, "0" * 64, 1) for name, version in files.items()),
         )
         for platform, files in data["platforms"].items()
@@ -277,7 +277,7 @@ def test_it_is_checked(locked: Kgen) -> None:
     done = locked("check", "--json")
     assert done.status == 1
     (found,) = json.loads(done.stdout)["findings"]
-    assert (found["reason"], found["what"], found["mend"]) == ("elm", "is no lock of elm", "kgen lock --elm")
+    assert (found["reason"], found["what"], found["fix"]) == ("elm", "is no lock of elm", "kgen lock --elm")
 
 
 def test_it_is_synced_and_entered(locked: Kgen) -> None:

@@ -218,20 +218,20 @@ _OF_COMMANDS = {
 # that does something.
 _OTHERWISE = {
     "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
-    "conda": {"formats.conda.session"},
     "environments": {"formats.environment"},
     "init": {"gittool"},
-    "installed": {"condafiles", "formats.environment", "formats.verify", "lockfiles"},
-    "jupyter": {"condafiles", "formats.environment", "lockfiles", "matrix.selection"},
-    "lock": {"formats.conda.session", "formats.wheels.session", "matrix.compatibility", "solver.resolve"},
+    "installed": {"formats.environment", "formats.interface", "formats.verify", "lockfiles"},
+    "jupyter": {"formats.environment", "formats.interface", "matrix.selection"},
+    "lock": {"formats.outcome", "matrix.compatibility", "solver.resolve"},
     "matrix_audit": {"audit.run", "matrix.compatibility"},
     "matrix_plot": {"solver.overlap"},
     "matrix_refresh": {"refresh.run"},
     "matrix_show": {"matrix.compatibility"},
+    "outcomes": {"formats.outcome"},
     "shell": {"formats.environment"},
     "shells": {"formats.environment"},
-    "sync": {"formats.environment", "lockfiles"},
-    "validate": {"lockfiles", "validation.judge", "validation.receipts"},
+    "sync": {"formats.environment"},
+    "validate": {"validation.judge", "validation.receipts"},
 }
 
 

@@ -554,7 +554,7 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
         requests: one; or several that are the same but for their backends, and so for what concerns these alone.
         scope: of the command: flags that it does not have are left out.
         form: values of fields that are no part of a request, as `portable=True`, or say more than it, as the URL of a
-            mirror in `torch_index`.
+            mirror in `torch_index`; and `installers`, the forms of locks that are asked for.
     """
     first = requests[0]
     yield from (backend for request in requests for backend in request.backends)
@@ -569,7 +569,9 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
             yield from field.typed(form.get(field.name, value) if value else value)
     known = {field.name for field, _ in LOCKED}
     for name, value in form.items():
-        if name not in known and name in flags:
+        if name == "installers":
+            yield from (one.flag for one in value if not one.is_default)  # type: ignore[attr-defined]
+        elif name not in known and name in flags:
             yield from BY_NAME[name].typed(value)
 
 

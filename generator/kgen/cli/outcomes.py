@@ -88,7 +88,7 @@ def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandFo
         }
     if outcome.conflict is not None:
         tree = {"tree": outcome.tree} if outcome.tree else {}
-        return {**head, "conflict": report.conflict_data(outcome.conflict, form), **tree}
+        return {**head, "conflict": report.conflict_data(outcome.conflict, _asking_for(outcome, form)), **tree}
     if outcome.error is not None:
         return {**head, "error": {"message": outcome.error.message, "hints": list(outcome.error.hints)}}
     return head
@@ -96,7 +96,7 @@ def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandFo
 
 def _summary_data(summary: Summary) -> dict[str, object]:
     return {
-        **({} if summary.runtime is None else {summary.runtime.kind: summary.runtime.number}),
+        **report.runtime_data(summary.runtime),
         "cudnn": None if summary.cudnn is None else f"=={summary.cudnn}",
         "driver": None if summary.driver is None else f">={summary.driver}",
         "frameworks": dict(summary.frameworks),
@@ -166,10 +166,15 @@ def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> No
             continue
         told.add(text)
         if outcome.conflict is not None:
-            tell_conflict(outcome.conflict, form, before="\n", tree=outcome.tree)
+            tell_conflict(outcome.conflict, _asking_for(outcome, form), before="\n", tree=outcome.tree)
         elif outcome.error is not None:
             console.say("")
             console.error(outcome.error)
+
+
+def _asking_for(outcome: Outcome[Locked], form: CommandForm) -> CommandForm:
+    """The same form of hints, where they ask for locks of the outcome's form."""
+    return form._replace(values={**form.values, "installers": (outcome.form,)})
 
 
 def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str = "", tree: str = "") -> None:

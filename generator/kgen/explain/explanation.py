@@ -25,7 +25,7 @@ def data(
     request = resolution.request
     return {
         **report.target_data(request),
-        **report.runtime_data(resolution),
+        **report.runtime_data(resolution.runtime),
         "versions": [
             {
                 "package": one.package,

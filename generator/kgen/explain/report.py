@@ -8,6 +8,7 @@ from kgen.accelerators import title
 from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, gives_text, hint_of
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
@@ -23,9 +24,8 @@ def target_data(request: EnvironmentRequest) -> dict[str, Any]:
     }
 
 
-def runtime_data(resolution: Resolution) -> dict[str, str | None]:
-    """The version of the runtime by the name of its kind; `cuda` is always there, as programs expect it."""
-    runtime = resolution.runtime
+def runtime_data(runtime: Accelerator | None) -> dict[str, str | None]:
+    """The version of a runtime by the name of its kind; `cuda` is always there, as programs expect it."""
     return {"cuda": None, **({} if runtime is None else {runtime.kind: runtime.number})}
 
 
@@ -33,7 +33,7 @@ def solution_data(resolution: Resolution) -> dict[str, Any]:
     """A resolution as plain data, its keys in a fixed order."""
     return {
         **target_data(resolution.request),
-        **runtime_data(resolution),
+        **runtime_data(resolution.runtime),
         "cudnn": None if resolution.cudnn is None else f"=={resolution.cudnn}",
         "driver": None if resolution.driver is None else f">={resolution.driver}",
         "packages": {name: str(version) for name, version in resolution.packages.items()},

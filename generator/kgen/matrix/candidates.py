@@ -218,7 +218,7 @@ def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: Compati
         return False
     if any(gpu in failure.gpus for failure in build.gpu_failures):
         return False
-    fit = _fit(build, gpu)
+    fit = _fit(build, gpu, matrix)
     if fit is Fit.NATIVE or not build.code.known:
         return True
     if fit is Fit.NONE:
@@ -229,8 +229,12 @@ def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: Compati
     return floor is not None and driver.reaches(floor)
 
 
-def _fit(build: Build, gpu: str) -> Fit:
-    return accelerators.kind(build.accelerator.kind).fit(build.code, gpu)
+def _fit(build: Build, gpu: str, matrix: CompatibilityMatrix) -> Fit:
+    code = build.code
+    row = matrix.accelerators.get(build.accelerator.kind)
+    if row is not None and gpu in row.exact:
+        code = code._replace(machine=tuple(one for one in code.machine if one == gpu))
+    return accelerators.kind(build.accelerator.kind).fit(code, gpu)
 
 
 def compiling_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
@@ -285,7 +289,7 @@ def driver_floor(
             continue
         if row.driver is not None:
             floors.append(DriverFloor(row.driver, row.provenance.source))
-        compiled = build.code.portable and any(_fit(build, gpu) is not Fit.NATIVE for gpu in gpus)
+        compiled = build.code.portable and any(_fit(build, gpu, matrix) is not Fit.NATIVE for gpu in gpus)
         floor = compiling_driver(build, matrix) if compiled else None
         if floor is not None:
             floors.append(DriverFloor(floor, build.provenance.source))

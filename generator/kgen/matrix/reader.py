@@ -191,6 +191,7 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
             toolkit=row.parsed("toolkit", grammar.project),
             packages=row.parsed("packages", _pattern),
             architectures=row.parsed_mapping("architectures", grammar.line, grammar.architecture),
+            exact=row.parsed_texts("exact", grammar.architecture),
             hiding=row.parsed_texts("hiding", grammar.variable),
             environment=row.parsed_mapping("environment", grammar.variable, grammar.line),
             devices=row.parsed_mapping("devices", grammar.variable, grammar.line),

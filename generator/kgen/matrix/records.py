@@ -56,6 +56,7 @@ class AcceleratorKind(NamedTuple):
         packages: pattern of the names of packages that belong to a major, which the group `major` holds; None if no
             name tells.
         architectures: how people call a device -> its architecture.
+        exact: architectures that run no machine code but their own, where others also run that of older siblings.
         hiding: variables that hide devices from a process.
         environment: variables that a process must find.
         devices: the framework's module -> how it calls a device of this kind.
@@ -71,6 +72,7 @@ class AcceleratorKind(NamedTuple):
     toolkit: str | None
     packages: str | None
     architectures: Mapping[str, str]
+    exact: tuple[str, ...]
     hiding: tuple[str, ...]
     environment: Mapping[str, str]
     devices: Mapping[str, str]

@@ -80,7 +80,7 @@ def test_a_framework_that_is_not_built_for_it() -> None:
     conflict = refused("cuda/cpu-only-platform")
     assert report.conflict_text(conflict) == (
         "torch-cuda12: the matrix has no row for a stable PyTorch for CUDA 12 on linux-aarch64\n"
-        "  torch 2.10-2.11 is built for CUDA 13.0 (2.11), the CPU only (2.10)"
+        "  torch 2.10-2.11 has rows for CUDA 13.0 (2.11), the CPU only (2.10)"
     )
     assert report.hints(conflict) == (
         "kgen solve torch --cuda 13 --python 3.12 --platform linux-aarch64   # gives torch 2.11",

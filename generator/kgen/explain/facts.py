@@ -229,8 +229,18 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     """A cause, for people: who wants what."""
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
-    verb = "is built for" if isinstance(cause.facts[0].fact, BuiltFor) else "needs"
+    built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
+    verb = built_verb(*built) if built else "needs"
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
+
+
+def built_verb(*facts: BuiltFor) -> str:
+    """How to say what releases are built for; of those that only builds for the CPU are known of, no more than that.
+
+    Another index may have other builds of them.
+    """
+    only_cpu = any(not fact.platform and fact.purposes == (BuildPurpose(CPU),) for fact in facts)
+    return "has rows for" if only_cpu else "is built for"
 
 
 def cause_data(cause: Cause, request: EnvironmentRequest) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kgen.accelerators import kind, title
-from kgen.explain.facts import bound_text, dependency_text, purposes_text, wish_text
+from kgen.explain.facts import bound_text, built_verb, dependency_text, purposes_text, wish_text
 from kgen.model.causes import (
     BuiltFor,
     Company,
@@ -104,7 +104,7 @@ def _newer_text(newer: Newer, cutoff_flag: str) -> str:
 def _hindrance_text(hindrance: Hindrance, cutoff_flag: str) -> str:  # noqa: PLR0911 - one line for each
     match hindrance.fact:
         case BuiltFor() as built:
-            return f"is built for {purposes_text(built)}"
+            return f"{built_verb(built)} {purposes_text(built)}"
         case OtherPlatform() as other:
             return f"has no wheel for {other.platform}"
         case Pythons() as pythons:

@@ -424,8 +424,13 @@ def _elsewhere(row: Table) -> Elsewhere:
     found = Elsewhere(
         releases=row.parsed("releases", _specifiers, required=True) or VersionRange(),
         text=row.text("text"),
+        accelerator=row.get("accelerator", str),
+        platforms=row.parsed_texts("platforms", grammar.platform),
+        gpus=row.parsed("gpu", Architectures.parse),
         provenance=_provenance(row),
     )
+    if found.accelerator is not None and found.accelerator not in accelerators.names():
+        row.fault("accelerator", f"no module of this kind; known are {', '.join(accelerators.names())}")
     row.close()
     return found
 

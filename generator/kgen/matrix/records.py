@@ -307,11 +307,17 @@ class Elsewhere(NamedTuple):
     Attributes:
         releases: the releases.
         text: where, as a sentence.
+        accelerator: the kind of accelerator that is asked for; None for any.
+        platforms: where it is asked for; () for anywhere.
+        gpus: what is to be served, one of them at least; None where that does not matter.
         provenance: where the row is from.
     """
 
     releases: VersionRange
     text: str
+    accelerator: str | None
+    platforms: tuple[str, ...]
+    gpus: Architectures | None
     provenance: Provenance
 
 

@@ -200,8 +200,15 @@ def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
         and not version.is_prerelease
         and problem.is_of_generation(variable.name, version)
     ]
+    request = problem.request
     for row in problem.matrix.framework(variable.name).elsewhere:
-        if left and left[-1] in row.releases:
+        if (
+            left
+            and left[-1] in row.releases
+            and row.accelerator in {None, request.accelerator.kind}
+            and (not row.platforms or request.platform in row.platforms)
+            and (row.gpus is None or any(gpu in row.gpus for gpu in request.gpus))
+        ):
             yield row.text
 
 

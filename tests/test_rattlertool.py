@@ -25,7 +25,7 @@ from tests.conda_packages import Channel
 from tests.loopback import Server, running
 
 from kgen.errors import OutsideError
-from kgen.formats.conda.rattlertool import Query, Rattler, Unsolvable, _told, channel_failure
+from kgen.formats.conda.rattlertool import Query, Rattler, Unsolvable, _panic_text, channel_failure
 
 T = TypeVar("T")
 MACHINE = (("__archspec", "1 x86_64"), ("__glibc", "2.28"), ("__linux", "5.10"), ("__unix", "0"))
@@ -216,11 +216,11 @@ def test_a_fault_in_rust_is_no_exception(tmp_path: Path) -> None:
     made.to_path(tmp_path / "pixi.lock")
     environment = rattler.LockFile.from_path(tmp_path / "pixi.lock").environment("default")
     assert environment is not None
-    with still(BaseException, "`_told`'s knowledge of panics") as caught:
+    with still(BaseException, "`_panic_text`'s knowledge of panics") as caught:
         environment.conda_repodata_records_for_platform(rattler.LockPlatform("linux-64"))
     assert caught.typename == "PanicException"
     assert not isinstance(caught.value, Exception)
-    assert _told(caught.value)
+    assert _panic_text(caught.value)
 
 
 def test_activation_of_rattlers_runs_what_is_in_a_value(tmp_path: Path) -> None:

@@ -318,7 +318,7 @@ def _make_marked(name: Callable[[], Path]) -> tuple[Path, int]:
 
 
 def _remove_marked(folder: Path) -> None:
-    """Removes the folder, its mark last: half removed, it can still be told for what it is."""
+    """Removes the folder, its mark last: half removed, it is still recognisable."""
     for path in folder.iterdir():
         if path.name != _MARK:
             _remove(path)
@@ -399,7 +399,7 @@ def _sweep_guard(guard: Path) -> None:
 def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
     """Does what :func:`recover` does, if nobody holds the folder, and only with folders in it that kgen replaces.
 
-    What cannot be finished is left to who writes into the folder next, and will be told of it.
+    What cannot be finished is left to who writes into the folder next, and gets an error.
 
     Args:
         folder: the folder.
@@ -451,7 +451,7 @@ def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] |
 def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[int, bool]:
     """The locked handle, and whether the folder had to be created."""
     created = False
-    told = False
+    reported = False
     patience = time.monotonic() + _PATIENCE
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileExistsError):
@@ -463,7 +463,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
             # Whoever had created the folder has just removed it.
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if told else fcntl.LOCK_NB))
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if reported else fcntl.LOCK_NB))
             if os.fstat(handle).st_nlink:
                 return handle, created
         except BlockingIOError:
@@ -476,7 +476,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
                     f"another `{who}` is at work in {locks}", hints=["wait for it to end, or end it"]
                 ) from None
             wait()
-            told = True
+            reported = True
             continue
         except BaseException:
             os.close(handle)

@@ -31,7 +31,7 @@ def audit(
         names: frameworks and libraries; () for all.
         sample: how many rows of each framework, and how many libraries; None for all.
         fatbins: whether the code for GPUs in the large libraries is read too, gigabytes of it.
-        progress: is told how many rows are done, and of how many.
+        progress: called with the number of rows done, and of all.
 
     Returns:
         What agrees, what differs, and what could not be compared.

@@ -40,7 +40,7 @@ def keep(
         upgraded: packages that are not held.
         known: names that may be upgraded besides, as another lock has them.
         merge: whether locks in conflict are looked into, instead of being an error.
-        notes: is told what could not be read.
+        notes: gets what could not be read.
 
     Raises:
         UsageError: a package is to be upgraded in a lock that is not there, or that does not hold it.

@@ -40,7 +40,7 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
         matrix: the facts, which know the minors.
 
     Returns:
-        None where the project does not say, or says what is no range: whoever builds it will be told.
+        None where the project does not say, or says what is no range: who builds it gets an error.
     """
     try:
         content = files.read_text(root / PYPROJECT, files.LARGE)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
     from kgen.model.lockfile import Lockfile
 
 Progress = Callable[[str], AbstractContextManager[Callable[[str], None]]]
-"""Shows how far an environment of this name is; gives what is told each stage."""
+"""Shows how far an environment of this name is; yields what is called with each stage."""
 
 
 class SyncResult(NamedTuple):
@@ -283,7 +283,7 @@ def _links(selected: Selection) -> dict[str, Path]:
 
 
 def _prepare(envs: Path, root: Path) -> None:
-    """The folder of the environments, which git is told to ignore."""
+    """The folder of the environments, which git ignores."""
     try:
         inside = envs.is_relative_to(root)
         folders = [folder for folder in (envs, *envs.parents) if not inside or folder.is_relative_to(root)]

@@ -28,7 +28,7 @@ _Range = tuple[str, frozenset[str]]
 """A range as text, and the extras."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many rows are done, and of how many; from any thread."""
+"""Called with the number of rows done, and of all; from any thread."""
 
 
 class Difference(NamedTuple):
@@ -131,7 +131,7 @@ class Audit:
                 matrix's revision, so that the same matrix has the same sample.
             fatbins: whether the code for GPUs is read too, gigabytes of it.
             cancel: set it to end everything under way.
-            progress: is told how far it is.
+            progress: called after each row.
         """
         self._matrix = matrix
         self._reader = reader

@@ -27,7 +27,7 @@ from kgen.matrix import origin
 from kgen.project import find_root, locate
 
 
-class Wishes(NamedTuple):
+class InitOptions(NamedTuple):
     """What the settings are to say, whatever this machine has.
 
     Attributes:
@@ -60,13 +60,13 @@ def run(
     ] = False,
 ) -> ExitStatus:
     """Write the settings and say where; set git up, where that is asked."""
-    wishes = Wishes(tuple(backends or ()), accelerator, python)
+    options = InitOptions(tuple(backends or ()), accelerator, python)
     root = find_root(Path.cwd())
     if git and not gittool.is_repository(root):
         raise UsageError(f"{root} is in no git repository", hints=["git init"])
     there = locate(root)
     if not git or there is None:
-        _write_settings(wishes, root)
+        _write_settings(options, root)
     if git:
         merge_locks_with_git(root)
         console.say(
@@ -76,22 +76,22 @@ def run(
     return ExitStatus.DONE
 
 
-def _write_settings(wishes: Wishes, root: Path) -> None:
+def _write_settings(options: InitOptions, root: Path) -> None:
     matrix = origin.current()
     path, text = write_settings(
         root,
         host.inspect(),
         matrix,
-        accelerator=accelerator_of(wishes.accelerator, matrix),
-        backends=wishes.backends,
-        python=wishes.python,
+        accelerator=accelerator_of(options.accelerator, matrix),
+        backends=options.backends,
+        python=options.python,
         nix=host.has_program("nix"),
     )
     console.result(text.rstrip("\n"))
     console.say(f"\nwritten to {path.name}; next: kgen lock")
-    kin = host.conda_program()
-    if kin is not None:
+    conda = host.conda_program()
+    if conda is not None:
         console.say(
-            f"{kin} is on this machine: `kgen lock --conda` makes conda-lock.yml too, and"
+            f"{conda} is on this machine: `kgen lock --conda` makes conda-lock.yml too, and"
             ' `installers = ["uv", "conda"]` in the settings has it made every time'
         )

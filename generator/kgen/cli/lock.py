@@ -99,7 +99,7 @@ def _label(request: EnvironmentRequest) -> str:
 
 
 def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
-    """Write a `flake.nix` where there is none; that it cannot be written is told, and takes nothing from the locks."""
+    """Write a `flake.nix` where there is none; a failure is reported, and leaves the locks as they are."""
     try:
         return flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends))
     except OutsideError as error:

@@ -54,14 +54,14 @@ def run(
     texts, _ = origin.texts_in_use()
     matrix = CompatibilityMatrix(texts)
     matrix.check()
-    with _progress() as told:
+    with _progress() as report:
         found = audit.audit(
             project.find_root(Path.cwd()),
             matrix,
             names=name or (),
             sample=_count(sample),
             fatbins=fatbins,
-            progress=told,
+            progress=report,
         )
     if json:
         console.data(_data(found, matrix.revision))

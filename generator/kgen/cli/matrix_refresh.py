@@ -78,12 +78,12 @@ def _progress() -> Iterator[Progress]:
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {}
 
-        def told(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(f"reading {stage}", total=total)
             bar.update(tasks[stage], completed=done, total=total)
 
-        yield told
+        yield report
 
 
 # -- printing ----------------------------------------------------------------------------------------------------------

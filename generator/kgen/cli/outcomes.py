@@ -1,4 +1,4 @@
-"""What is told of what was locked, in whatever form: rows of a table for people, and one shape of data for programs."""
+"""Prints what was locked, in whatever form: rows of a table for people, and one shape of data for programs."""
 
 from __future__ import annotations
 
@@ -159,12 +159,12 @@ def _tell_local(request: EnvironmentRequest, found: Sequence[str]) -> None:
 
 def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> None:
     # an index or a channel that is down is down for every environment, and once is enough to say so
-    told: set[str] = set()
+    printed: set[str] = set()
     for outcome in outcomes:
         text = outcome.request.environment if outcome.error is None else outcome.error.message
-        if text in told or (outcome.conflict is None and outcome.error is None):
+        if text in printed or (outcome.conflict is None and outcome.error is None):
             continue
-        told.add(text)
+        printed.add(text)
         if outcome.conflict is not None:
             tell_conflict(outcome.conflict, _asking_for(outcome, form), before="\n", tree=outcome.tree)
         elif outcome.error is not None:

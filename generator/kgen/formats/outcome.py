@@ -35,7 +35,7 @@ class Locked(Protocol):
 
 
 class Summary(NamedTuple):
-    """What is told of what was locked.
+    """What kgen prints of a lock.
 
     Attributes:
         frameworks: the frameworks, then Keras: package -> version, by the names that the packages have in this form.

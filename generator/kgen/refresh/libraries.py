@@ -35,7 +35,7 @@ def new_library(name: str) -> dict[str, Any]:
     return {"role": role, **({"cuda": int(suffix[1])} if suffix else {})}
 
 
-def page_fits(files: Sequence[IndexFile], frame: RowContext) -> dict[str, list[LibraryFit]]:
+def page_fits(files: Sequence[IndexFile], context: RowContext) -> dict[str, list[LibraryFit]]:
     """The stable releases of a library, by version; those without a wheel for any platform are left out."""
     found = {}
     for version, wheels in by_version(files).items():
@@ -45,8 +45,8 @@ def page_fits(files: Sequence[IndexFile], frame: RowContext) -> dict[str, list[L
             continue
         any_python = all(map(is_for_any_python, binary))
         groups: dict[tuple[str, ...], dict[str, str]] = {}
-        for platform, serves in fit_of(wheels, frame.targets, frame.minors).items():
-            pythons = () if any_python and len(serves) == len(frame.minors) else tuple(serves)
+        for platform, serves in fit_of(wheels, context.targets, context.minors).items():
+            pythons = () if any_python and len(serves) == len(context.minors) else tuple(serves)
             groups.setdefault(pythons, {})[platform] = glibc_text(serves)
         if groups:
             text = binary[0].version
@@ -60,14 +60,14 @@ def page_fits(files: Sequence[IndexFile], frame: RowContext) -> dict[str, list[L
 class Update:
     """A library's file, and what its page changes in it."""
 
-    def __init__(self, name: str, text: str | None, files: Sequence[IndexFile], frame: RowContext) -> None:
+    def __init__(self, name: str, text: str | None, files: Sequence[IndexFile], context: RowContext) -> None:
         """Compare; nothing is written.
 
         Args:
             name: the library.
             text: its file; None if it has none yet.
             files: the wheels that its page names.
-            frame: what rows are composed with.
+            context: what rows are composed with.
         """
         self.name = name
         self._text = text
@@ -81,7 +81,7 @@ class Update:
         old: dict[str, list[LibraryFit]] = {}
         for fit in writer.fits(self._data):
             old.setdefault(fit.version, []).append(fit)
-        self._new = page_fits(files, frame)
+        self._new = page_fits(files, context)
         wheels = by_version(files)
         known = {Version(version): version for version in old}
         known_yanked = {Version(version): version for version in self._data.get("yanked", {})}
@@ -173,7 +173,7 @@ class Update:
 
 
 def toolkit_row(
-    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, frame: RowContext, today: dt.date
+    version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, context: RowContext, today: dt.date
 ) -> dict[str, Any]:
     """A release of the CUDA toolkit, of its meta package's METADATA.
 
@@ -191,8 +191,8 @@ def toolkit_row(
         name = canonicalize_name(requirement.name)
         machines = {
             platform.markers["platform_machine"]: requirement.marker is None
-            or any(requirement.marker.evaluate(environment(platform, frame.minors[-1], extra)) for extra in named)
-            for platform in frame.platforms.values()
+            or any(requirement.marker.evaluate(environment(platform, context.minors[-1], extra)) for extra in named)
+            for platform in context.platforms.values()
             if platform.markers["sys_platform"] == "linux"
         }
         holding = [machine for machine, holds in machines.items() if holds]

@@ -24,9 +24,9 @@ from kgen.refresh.rows import (
     RowContext,
     WheelBuild,
     by_version,
-    draft_of,
-    drafted_row,
     first_choice,
+    row_of_build,
+    wheel_build_of,
 )
 
 _CUDA = re.compile(r"cu(\d+)(\d)")
@@ -92,7 +92,7 @@ class OwnIndex:
         title: str,
         pages: Mapping[str, Sequence[IndexFile]],
         releases: Sequence[Mapping[str, Any]],
-        frame: RowContext,
+        context: RowContext,
     ) -> None:
         """Compare; nothing is read.
 
@@ -101,13 +101,13 @@ class OwnIndex:
             title: what people call it.
             pages: label -> the files of its page.
             releases: the framework's releases as their file has them, the new ones among them.
-            frame: what rows are composed with.
+            context: what rows are composed with.
         """
         self._recipe = recipe
         self._title = title
-        self._frame = frame
+        self._context = context
         self._releases = {Version(row["version"]): row for row in releases}
-        self._linux = [name for name, platform in frame.platforms.items() if platform.glibc is not None]
+        self._linux = [name for name, platform in context.platforms.items() if platform.glibc is not None]
         self._bare: set[str] = set()
         self._files: dict[tuple[str, Version], list[IndexFile]] = {}
         for label, files in pages.items():
@@ -125,7 +125,7 @@ class OwnIndex:
         """A wheel that is tagged for any Linux, as one for the glibc that the release's plain wheels need."""
         tag = file.tags[2]
         for name in self._linux:
-            machine = self._frame.platforms[name].markers["platform_machine"]
+            machine = self._context.platforms[name].markers["platform_machine"]
             if tag == f"linux_{machine}":
                 floors = [
                     build["platforms"][name]
@@ -143,7 +143,7 @@ class OwnIndex:
     def _wanted(self) -> Iterator[tuple[str, Version, str, Fit]]:
         """Label, release and platform of each build that the matrix has no row of and somebody could need."""
         for (label, version), files in sorted(self._files.items(), key=lambda item: (item[0][1], item[0][0])):
-            fit = fit_of(files, self._frame.targets, self._frame.minors)
+            fit = fit_of(files, self._context.targets, self._context.minors)
             builds = self._releases[version].get("build", ())
             for platform in self._linux:
                 mine = [build for build in builds if platform in build["platforms"]]
@@ -162,7 +162,7 @@ class OwnIndex:
     def _is_followed(self, label: str) -> bool:
         """Whether a label is of a CUDA whose driver is known."""
         cuda = cuda_of(label)
-        return cuda is None or int(cuda.partition(".")[0]) in self._frame.matrix.majors(FOLLOWED)
+        return cuda is None or int(cuda.partition(".")[0]) in self._context.matrix.majors(FOLLOWED)
 
     def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
         """The builds with CUDA whose rows are from elsewhere than the wheel."""
@@ -186,7 +186,7 @@ class OwnIndex:
         return [one for one in (*wanted, *doubted) if one is not None]
 
     def _wheel(self, label: str, version: Version, platform: str, pythons: Sequence[str]) -> IndexFile | None:
-        return first_choice(self._files[label, version], platform, pythons, self._recipe, self._frame)
+        return first_choice(self._files[label, version], platform, pythons, self._recipe, self._context)
 
     # -- what comes of it ----------------------------------------------------------------------------------------------
 
@@ -210,18 +210,22 @@ class OwnIndex:
             )
         bundled = []
         for label, version, platform, fit in self._wanted():
-            draft = self._draft(label, version, platform, fit, read)
+            wheel_build = self._wheel_build(label, version, platform, fit, read)
             name = f"{self._recipe.name} {version}+{label}"
-            if draft is None or (draft.cuda or None) != cuda_of(label):
-                says = "nothing" if draft is None or not draft.cuda else f"CUDA {draft.cuda}"
+            if wheel_build is None or (wheel_build.cuda or None) != cuda_of(label):
+                says = "nothing" if wheel_build is None or not wheel_build.cuda else f"CUDA {wheel_build.cuda}"
                 result.notes.append(
                     f"{name} was left out: its wheel says {says}, and its label {cuda_of(label) or 'the CPU'}"
                 )
-            elif draft.cuda and not any(self._frame.roles.get(parse(text).name) == _CUDNN for text in draft.requires):
+            elif wheel_build.cuda and not any(
+                self._context.roles.get(parse(text).name) == _CUDNN for text in wheel_build.requires
+            ):
                 bundled.append(f"{version}+{label}")
             else:
                 result.additions.append(
-                    Addition(str(self._releases[version]["version"]), label, self._row(label, version, draft, today))
+                    Addition(
+                        str(self._releases[version]["version"]), label, self._row(label, version, wheel_build, today)
+                    )
                 )
         if bundled:
             listed = ", ".join(dict.fromkeys(bundled))
@@ -238,34 +242,34 @@ class OwnIndex:
         )
         return result
 
-    def _draft(self, label: str, version: Version, platform: str, fit: Fit, read: Read) -> WheelBuild | None:
+    def _wheel_build(self, label: str, version: Version, platform: str, fit: Fit, read: Read) -> WheelBuild | None:
         wheel = self._wheel(label, version, platform, list(fit[platform]))
         if wheel is None:
             return None
         name = self._recipe.name
-        return draft_of(
+        return wheel_build_of(
             self._recipe,
             [Requirement(name)],
             versions={name: Version(f"{version}+{label}")},
             wheels={name: wheel},
-            target=self._frame.platforms[platform],
+            target=self._context.platforms[platform],
             pythons=tuple(fit[platform]),
             fits={name: fit},
-            frame=self._frame,
+            context=self._context,
             read=read,
         )
 
-    def _row(self, label: str, version: Version, draft: WheelBuild, today: dt.date) -> dict[str, Any]:
+    def _row(self, label: str, version: Version, wheel_build: WheelBuild, today: dt.date) -> dict[str, Any]:
         """A build as a row has it; GPUs as the nearest release with the same CUDA has them."""
-        notes = list(draft.notes)
+        notes = list(wheel_build.notes)
         carried: dict[str, Any] = {}
-        if draft.cuda:
-            before, like = self._alike(label, version, draft)
+        if wheel_build.cuda:
+            before, like = self._alike(label, version, wheel_build)
             carried = {name: like[name] for name in ("sass", "ptx", "gpu-fails") if name in like}
             notes += [f"sass and ptx assumed from {before}"] if carried else []
-        if draft.wheels[0].filename in self._bare:
+        if wheel_build.wheels[0].filename in self._bare:
             notes.append("tagged for any Linux; glibc as of the plain wheels")
-        row = drafted_row(self._recipe, draft, carried, notes, today)
+        row = row_of_build(self._recipe, wheel_build, carried, notes, today)
         source, checked = row.pop("source"), row.pop("checked")
         # only what is true of every build of a release, such as that it names no NumPy that it cannot use
         added = [build.get("adds") for build in self._releases[version].get("build", ()) if "adds" in build]
@@ -277,7 +281,7 @@ class OwnIndex:
             "checked": checked,
         }
 
-    def _alike(self, label: str, version: Version, draft: WheelBuild) -> tuple[str, Mapping[str, Any]]:
+    def _alike(self, label: str, version: Version, wheel_build: WheelBuild) -> tuple[str, Mapping[str, Any]]:
         """The build that most likely has code for the same GPUs: of the same CUDA and platform, in the nearest release.
 
         Older ones first, and of one release that with the same label.
@@ -288,7 +292,9 @@ class OwnIndex:
             builds = [
                 build
                 for build in self._releases[one].get("build", ())
-                if build.get("cuda") == draft.cuda and draft.platform in build["platforms"] and "sass" in build
+                if build.get("cuda") == wheel_build.cuda
+                and wheel_build.platform in build["platforms"]
+                and "sass" in build
             ]
             for build in sorted(builds, key=lambda build: build.get("local") != label):
                 return f"{one}{'+' + build['local'] if 'local' in build else ''}", build
@@ -304,7 +310,7 @@ class OwnIndex:
                     continue
                 about = f"{self._recipe.name} {version}+{label}"
                 page = f"{self._title}'s own index, page of {label}"
-                fit = fit_of(files, self._frame.targets, self._frame.minors)
+                fit = fit_of(files, self._context.targets, self._context.minors)
                 for platform, glibc in build["platforms"].items():
                     serves = fit.get(platform, {})
                     missing = [minor for minor in build["pythons"] if minor not in serves]
@@ -324,17 +330,19 @@ class OwnIndex:
         self, label: str, version: Version, platform: str, build: Mapping[str, Any], read: Read
     ) -> Iterator[Contradiction]:
         """What a wheel says of itself otherwise than its row."""
-        fit = fit_of(self._files[label, version], self._frame.targets, self._frame.minors)
-        draft = self._draft(label, version, platform, fit, read) if platform in fit else None
-        if draft is None:
+        fit = fit_of(self._files[label, version], self._context.targets, self._context.minors)
+        wheel_build = self._wheel_build(label, version, platform, fit, read) if platform in fit else None
+        if wheel_build is None:
             return
         about = f"{self._recipe.name} {version}+{label}, {platform}"
-        page = f"{draft.wheels[0].filename}: METADATA"
+        page = f"{wheel_build.wheels[0].filename}: METADATA"
         module = self._recipe.module
-        if draft.cuda != build["cuda"]:
-            where = page if module is None else f"{draft.wheels[0].filename}: {module.path}"
-            yield Contradiction(about, f"CUDA {build['cuda']}", build["source"], f"CUDA {draft.cuda or 'none'}", where)
-        says = {parse(text).name: text for text in draft.requires}
+        if wheel_build.cuda != build["cuda"]:
+            where = page if module is None else f"{wheel_build.wheels[0].filename}: {module.path}"
+            yield Contradiction(
+                about, f"CUDA {build['cuda']}", build["source"], f"CUDA {wheel_build.cuda or 'none'}", where
+            )
+        says = {parse(text).name: text for text in wheel_build.requires}
         for text in build.get("requires", ()):
             other = says.get(canonicalize_name(parse(text).name), "nothing of it")
             if other != text:

@@ -94,7 +94,7 @@ class RowContext(NamedTuple):
 
     @classmethod
     def of(cls, matrix: CompatibilityMatrix, names: Collection[str]) -> RowContext:
-        """The frame of a matrix; `names` are libraries that it will follow besides."""
+        """The context of a matrix; `names` are libraries that it will follow besides."""
         roles = {name: library.role for name in matrix.library_names if (library := matrix.library(name)) is not None}
         return cls(
             matrix=matrix,
@@ -140,7 +140,9 @@ def first_day(files: Sequence[IndexFile]) -> dt.date | None:
     return min((file.uploaded for file in files if file.uploaded is not None), default=None)
 
 
-def drafts(recipe: Recipe, version: Version, releases: Releases, frame: RowContext, read: Read) -> list[WheelBuild]:
+def wheel_builds(
+    recipe: Recipe, version: Version, releases: Releases, context: RowContext, read: Read
+) -> list[WheelBuild]:
     """The builds of a release, one for each platform of each kind.
 
     Raises:
@@ -150,17 +152,19 @@ def drafts(recipe: Recipe, version: Version, releases: Releases, frame: RowConte
     found: list[WheelBuild] = []
     served: set[tuple[str, int | None]] = set()
     for variant in recipe.variants:
-        for install in variant.for_majors(frame.matrix.majors(FOLLOWED)):
-            for draft in _variant(recipe, variant, install, version=version, releases=releases, frame=frame, read=read):
-                kind = (draft.platform, None if draft.cuda is None else _major(draft))
+        for install in variant.for_majors(context.matrix.majors(FOLLOWED)):
+            for wheel_build in _variant(
+                recipe, variant, install, version=version, releases=releases, context=context, read=read
+            ):
+                kind = (wheel_build.platform, None if wheel_build.cuda is None else _major(wheel_build))
                 if kind not in served:
                     served.add(kind)
-                    found.append(draft)
+                    found.append(wheel_build)
     return found
 
 
-def _major(draft: WheelBuild) -> int:
-    return int(draft.cuda.partition(".")[0]) if draft.cuda else -1
+def _major(wheel_build: WheelBuild) -> int:
+    return int(wheel_build.cuda.partition(".")[0]) if wheel_build.cuda else -1
 
 
 def _variant(
@@ -170,7 +174,7 @@ def _variant(
     *,
     version: Version,
     releases: Releases,
-    frame: RowContext,
+    context: RowContext,
     read: Read,
 ) -> Iterator[WheelBuild]:
     own = install[0]
@@ -178,25 +182,25 @@ def _variant(
     files = releases.get(names[0], {}).get(version, [])
     if not files:
         return
-    fits = {names[0]: fit_of(files, frame.targets, frame.minors)}
+    fits = {names[0]: fit_of(files, context.targets, context.minors)}
     versions = {names[0]: version}
     if len(names) > 1:
-        asked = read(_example(files, recipe, frame))
+        asked = read(_example(files, recipe, context))
         for name in names[1:]:
-            part = _part(name, version, asked, own, releases=releases, frame=frame)
+            part = _part(name, version, asked, own, releases=releases, context=context)
             if part is None:
                 return
             versions[name] = part
-            fits[name] = fit_of(releases[name][part], frame.targets, frame.minors)
-    for platform, target in frame.platforms.items():
+            fits[name] = fit_of(releases[name][part], context.targets, context.minors)
+    for platform, target in context.platforms.items():
         if any(platform not in fit for fit in fits.values()):
             continue
-        pythons = [minor for minor in frame.minors if all(minor in fit[platform] for fit in fits.values())]
+        pythons = [minor for minor in context.minors if all(minor in fit[platform] for fit in fits.values())]
         if not pythons:
             continue
         python = _preferred(recipe, pythons)
-        wheels = {name: _chosen(releases[name][versions[name]], platform, python, frame) for name in names}
-        draft = draft_of(
+        wheels = {name: _chosen(releases[name][versions[name]], platform, python, context) for name in names}
+        wheel_build = wheel_build_of(
             recipe,
             install,
             versions=versions,
@@ -204,30 +208,30 @@ def _variant(
             target=target,
             pythons=tuple(pythons),
             fits=fits,
-            frame=frame,
+            context=context,
             read=read,
         )
-        if draft is None or (variant.accelerator == "cuda" and draft.cuda is None):
+        if wheel_build is None or (variant.accelerator == "cuda" and wheel_build.cuda is None):
             continue
-        if variant.accelerator == "cpu" and draft.cuda is not None:
+        if variant.accelerator == "cpu" and wheel_build.cuda is not None:
             continue
-        yield draft
+        yield wheel_build
 
 
 def _preferred(recipe: Recipe, pythons: Sequence[str]) -> str:
     return recipe.python if recipe.python in pythons else pythons[-1]
 
 
-def _example(files: Sequence[IndexFile], recipe: Recipe, frame: RowContext) -> IndexFile:
+def _example(files: Sequence[IndexFile], recipe: Recipe, context: RowContext) -> IndexFile:
     """One of the framework's own wheels, that says which versions of its parts it wants."""
-    for platform, serves in fit_of(files, frame.targets, frame.minors).items():
+    for platform, serves in fit_of(files, context.targets, context.minors).items():
         if serves:
-            return _chosen(files, platform, _preferred(recipe, list(serves)), frame)
+            return _chosen(files, platform, _preferred(recipe, list(serves)), context)
     return files[0]
 
 
 def _part(
-    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, frame: RowContext
+    name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, context: RowContext
 ) -> Version | None:
     """The version of a part that goes with a release: the newest that the framework's own wheel allows."""
     limits = []
@@ -247,24 +251,24 @@ def _part(
         for one, files in releases.get(name, {}).items()
         if all(limit.contains(one, prereleases=True) for limit in limits)
         and (limits or one == version)
-        and fit_of(files, frame.targets, frame.minors)
+        and fit_of(files, context.targets, context.minors)
     ]
     return version if version in fitting else max(fitting, default=None)
 
 
 def first_choice(
-    files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, frame: RowContext
+    files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, context: RowContext
 ) -> IndexFile | None:
     """The wheel of a release that speaks for all of them on a platform; None if there is none for it."""
-    return chosen(files, platform, _preferred(recipe, pythons), frame.targets, frame.minors) if pythons else None
+    return chosen(files, platform, _preferred(recipe, pythons), context.targets, context.minors) if pythons else None
 
 
-def _chosen(files: Sequence[IndexFile], platform: str, python: str, frame: RowContext) -> IndexFile:
+def _chosen(files: Sequence[IndexFile], platform: str, python: str, context: RowContext) -> IndexFile:
     """The wheel of a release for one target, which it must have."""
-    return chosen(files, platform, python, frame.targets, frame.minors) or files[0]
+    return chosen(files, platform, python, context.targets, context.minors) or files[0]
 
 
-def draft_of(
+def wheel_build_of(
     recipe: Recipe,
     install: Sequence[Requirement],
     *,
@@ -273,7 +277,7 @@ def draft_of(
     target: Platform,
     pythons: tuple[str, ...],
     fits: Mapping[str, Fit],
-    frame: RowContext,
+    context: RowContext,
     read: Read,
 ) -> WheelBuild | None:
     """A build on one platform; None if its wheel only refers to another distribution."""
@@ -294,18 +298,18 @@ def draft_of(
             asked_extras(facts[name].requires, extras[name], extras, target=target, python=pythons[-1])
             brought |= set(brought_by(facts[name].requires, platform=target, pythons=pythons, extras=extras[name]))
             for other, text in row_requirements(
-                facts[name].requires, platform=target, pythons=pythons, extras=extras[name], followed=frame.followed
+                facts[name].requires, platform=target, pythons=pythons, extras=extras[name], followed=context.followed
             ):
                 requires.add(text)
                 contributed.add(name)
-                if frame.roles.get(other) == RUNTIME:
+                if context.roles.get(other) == RUNTIME:
                     runtime.append(text)
         except ValueError as error:
             raise OutsideError(f"{wheels[name].filename}: {error}") from None
     names = list(wheels)
     cuda, sass, ptx, notes = _built_for(recipe, facts.get(names[0]), runtime, wheels[names[0]])
     if recipe.compiled is not None and cuda:
-        cuda, sass, ptx, notes = _compiled(recipe.compiled, (cuda, sass, ptx, notes), wheels, frame, read)
+        cuda, sass, ptx, notes = _compiled(recipe.compiled, (cuda, sass, ptx, notes), wheels, context, read)
     glibc = [glibc_text({minor: fit[target.name][minor] for minor in pythons}) for fit in fits.values()]
     return WheelBuild(
         install=tuple(
@@ -372,14 +376,14 @@ def _compiled(
     compiled: Compiled,
     known: tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]],
     wheels: Mapping[str, IndexFile],
-    frame: RowContext,
+    context: RowContext,
     read: Read,
 ) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """CUDA, SASS, PTX and notes with what a compiled file says in the place of what was guessed."""
     cuda, sass, ptx, notes = known
     major = cuda.partition(".")[0]
     own = compiled.for_major(major)
-    toolkits = [one.version for one in frame.matrix.toolkits if str(one.version.major) == major]
+    toolkits = [one.version for one in context.matrix.toolkits if str(one.version.major) == major]
     said = read.compiled(wheels[own.distribution], own, toolkits) if own.distribution in wheels else ()
     if own.holds == "toolkit":
         return known if len(said) != 1 else (said[0], sass, ptx, (f"{own.path} (CUDA {said[0]})",))
@@ -440,12 +444,12 @@ def release_row(
     """
     builds: dict[tuple[object, ...], tuple[dict[str, Any], list[WheelBuild], list[str]]] = {}
     for one in found:
-        draft, carried, notes = _completed(one, prior)
-        key = (draft.install, draft.cuda, draft.pythons, draft.requires, str(carried))
-        row = {**_drafted(draft, carried), "platforms": {}}
+        wheel_build, carried, notes = _completed(one, prior)
+        key = (wheel_build.install, wheel_build.cuda, wheel_build.pythons, wheel_build.requires, str(carried))
+        row = {**_row_of(wheel_build, carried), "platforms": {}}
         kept, members, _ = builds.setdefault(key, (row, [], notes))
-        kept["platforms"][draft.platform] = draft.glibc
-        members.append(draft)
+        kept["platforms"][wheel_build.platform] = wheel_build.glibc
+        members.append(wheel_build)
     listed = []
     for row, members, notes in builds.values():
         listed.append({**row, "source": _source(recipe, members, notes), "checked": today})
@@ -457,66 +461,71 @@ def release_row(
     }
 
 
-def _drafted(draft: WheelBuild, carried: Mapping[str, Any]) -> dict[str, Any]:
+def _row_of(wheel_build: WheelBuild, carried: Mapping[str, Any]) -> dict[str, Any]:
     """A build on its platform, without where that is from."""
     return {
-        **({"cuda": draft.cuda} if draft.cuda else {}),
-        "pythons": list(draft.pythons),
-        "platforms": {draft.platform: draft.glibc},
-        "install": list(draft.install),
-        "requires": list(draft.requires),
+        **({"cuda": wheel_build.cuda} if wheel_build.cuda else {}),
+        "pythons": list(wheel_build.pythons),
+        "platforms": {wheel_build.platform: wheel_build.glibc},
+        "install": list(wheel_build.install),
+        "requires": list(wheel_build.requires),
         **carried,
     }
 
 
-def drafted_row(
-    recipe: Recipe, draft: WheelBuild, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
+def row_of_build(
+    recipe: Recipe, wheel_build: WheelBuild, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
 ) -> dict[str, Any]:
     """A build on its platform, as a row has it.
 
     Args:
         recipe: the framework's.
-        draft: the build.
+        wheel_build: the build.
         carried: what is taken over from another release.
         notes: what else the source should say.
         today: the day on which this is.
     """
-    return {**_drafted(draft, carried), "source": _source(recipe, [draft], notes), "checked": today}
+    return {**_row_of(wheel_build, carried), "source": _source(recipe, [wheel_build], notes), "checked": today}
 
 
-def _completed(draft: WheelBuild, prior: Sequence[Mapping[str, Any]]) -> tuple[WheelBuild, dict[str, Any], list[str]]:
-    """A draft with what is carried over from an older release, and what the source says of that."""
-    notes = list(draft.notes)
-    if draft.cuda is None:
-        return draft, {}, notes
-    before, build = _before(draft, prior)
-    if not draft.cuda:
+def _completed(
+    wheel_build: WheelBuild, prior: Sequence[Mapping[str, Any]]
+) -> tuple[WheelBuild, dict[str, Any], list[str]]:
+    """A build with what is carried over from an older release, and what the source says of that."""
+    notes = list(wheel_build.notes)
+    if wheel_build.cuda is None:
+        return wheel_build, {}, notes
+    before, build = _before(wheel_build, prior)
+    if not wheel_build.cuda:
         if build is None or "cuda" not in build:
-            return draft._replace(cuda=None), {}, notes
-        draft = draft._replace(cuda=build["cuda"])
+            return wheel_build._replace(cuda=None), {}, notes
+        wheel_build = wheel_build._replace(cuda=build["cuda"])
         notes.append(f"CUDA assumed from {before}, the module no longer names it")
     carried: dict[str, Any] = {}
-    if draft.sass or draft.ptx:
-        carried = {"sass": list(draft.sass), **({"ptx": list(draft.ptx)} if draft.ptx else {})}
-        same = build is not None and [build.get("sass"), build.get("ptx", [])] == [list(draft.sass), list(draft.ptx)]
+    if wheel_build.sass or wheel_build.ptx:
+        carried = {"sass": list(wheel_build.sass), **({"ptx": list(wheel_build.ptx)} if wheel_build.ptx else {})}
+        same = build is not None and [build.get("sass"), build.get("ptx", [])] == [
+            list(wheel_build.sass),
+            list(wheel_build.ptx),
+        ]
     else:
-        same = build is not None and build.get("cuda") == draft.cuda
+        same = build is not None and build.get("cuda") == wheel_build.cuda
         if same and build is not None and ("sass" in build or "ptx" in build):
             carried = {name: build[name] for name in ("sass", "ptx") if name in build}
             notes.append(f"sass and ptx assumed from {before}")
     if same and build is not None and "gpu-fails" in build:
         carried["gpu-fails"] = build["gpu-fails"]
-    return draft, carried, notes
+    return wheel_build, carried, notes
 
 
-def _before(draft: WheelBuild, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any] | None]:
+def _before(wheel_build: WheelBuild, prior: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, Any] | None]:
     """The build of the same kind in the newest older release that has one on this platform."""
     for release in prior:
         for build in release.get("build", ()):
             if (
                 "local" not in build
-                and draft.platform in build["platforms"]
-                and shape_of(build["install"])[: len(draft.shape)] == draft.shape
+                and wheel_build.platform in build["platforms"]
+                and shape_of(build["install"])[: len(wheel_build.shape)] == wheel_build.shape
             ):
                 return release["version"], build
     return "", None
@@ -529,8 +538,8 @@ def _source(recipe: Recipe, members: Sequence[WheelBuild], notes: Sequence[str])
     names = ", ".join(file.filename for file in first.wheels)
     others = dict.fromkeys(
         file.tags[2].split(".")[0]
-        for draft in members[1:]
-        for file, own in zip(draft.wheels, first.wheels, strict=False)
+        for wheel_build in members[1:]
+        for file, own in zip(wheel_build.wheels, first.wheels, strict=False)
         if file.filename != own.filename
     )
     also = f" and {', '.join(others)}" if others else ""
@@ -553,20 +562,20 @@ def _local_rows(
             continue
         version = parse(listed[0]["install"][0]).specifier if listed else ""
         for platform in build["platforms"]:
-            draft = next(
+            wheel_build = next(
                 (one for one in found if one.platform == platform and one.shape == shape_of(build["install"])), None
             )
-            if draft is None:
+            if wheel_build is None:
                 continue
             rows.append(
                 {
-                    "pythons": list(draft.pythons),
-                    "platforms": {platform: draft.glibc},
-                    "install": [f"{draft.shape[0]}{version}+{label}"],
+                    "pythons": list(wheel_build.pythons),
+                    "platforms": {platform: wheel_build.glibc},
+                    "install": [f"{wheel_build.shape[0]}{version}+{label}"],
                     "requires": list(build.get("requires", ())),
                     "local": label,
                     "source": f"assumed from {prior[0]['version']}, for its own index was not read;"
-                    f" pythons and glibc as in {draft.wheels[0].filename}",
+                    f" pythons and glibc as in {wheel_build.wheels[0].filename}",
                     "checked": today,
                 }
             )
@@ -607,7 +616,7 @@ class Gain(NamedTuple):
 
 
 def compare(
-    recipe: Recipe, release: Mapping[str, Any], releases: Releases, frame: RowContext
+    recipe: Recipe, release: Mapping[str, Any], releases: Releases, context: RowContext
 ) -> tuple[list[Contradiction], list[Gain]]:
     """What a release's rows say against the index, and what the index has more of."""
     against: list[Contradiction] = []
@@ -621,7 +630,7 @@ def compare(
         text = (f"released {release['released']}", source, f"first uploaded {day}", page)
         against.append(Contradiction(f"{recipe.name} {own}", *text))
     builds = [build for build in release.get("build", ()) if "local" not in build]
-    fits = [_fit_of_build(build, releases, frame) for build in builds]
+    fits = [_fit_of_build(build, releases, context) for build in builds]
     for build, fit in zip(builds, fits, strict=True):
         if fit is None:
             continue
@@ -643,7 +652,7 @@ def compare(
             for minor in other["pythons"]
         }
         common = [
-            minor for minor in frame.minors if all(minor in fit.get(platform, {}) for platform in build["platforms"])
+            minor for minor in context.minors if all(minor in fit.get(platform, {}) for platform in build["platforms"])
         ]
         # an old release may run on fewer Pythons than its pure wheels are tagged for: who wrote its row knew of which
         if own >= recipe.since and set(common) > taken and taken == set(build["pythons"]):
@@ -652,7 +661,7 @@ def compare(
     return against, gains
 
 
-def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: RowContext) -> Fit | None:
+def _fit_of_build(build: Mapping[str, Any], releases: Releases, context: RowContext) -> Fit | None:
     """What all the pinned distributions of a row fit together; None if the index does not have all of them."""
     fits = []
     for text in build["install"]:
@@ -666,15 +675,15 @@ def _fit_of_build(build: Mapping[str, Any], releases: Releases, frame: RowContex
         files = releases[name].get(Version(pinned[0]))
         if files is None:
             return None
-        fits.append(fit_of(files, frame.targets, frame.minors))
+        fits.append(fit_of(files, context.targets, context.minors))
     if not fits:
         return None
     together: Fit = {}
-    for platform in frame.platforms:
+    for platform in context.platforms:
         if all(platform in fit for fit in fits):
             together[platform] = {
                 minor: max((fit[platform][minor] for fit in fits), key=lambda glibc: glibc or Version("0"))
-                for minor in frame.minors
+                for minor in context.minors
                 if all(minor in fit[platform] for fit in fits)
             }
     return together

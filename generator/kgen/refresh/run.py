@@ -37,10 +37,10 @@ from kgen.refresh.rows import (
     WheelBuild,
     by_version,
     compare,
-    drafts,
     first_day,
     made_for,
     release_row,
+    wheel_builds,
     yank,
 )
 from kgen.wheels import keep, kept
@@ -57,7 +57,7 @@ _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
 _UNCHANGED = "kgen-unchanged 1"
 
 Progress = Callable[[str, int, int], None]
-"""Is told a stage, how much of it is done, and of how much; from any thread."""
+"""Called with a stage, how much of it is done, and of how much; from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,10 @@ class Refresh:
         Args:
             texts: the files of the matrix as it is.
             index: what to ask.
-            open_facts: gives what reads wheels, told whom to count them with.
+            open_facts: makes the reader of wheels, which calls what it is given for each wheel.
             today: the day that new rows are checked on.
             cancel: set it to end everything under way.
-            progress: is told how far it is.
+            progress: called with each step.
             in_flight: how many questions there may be at a time.
             open_own: framework and label -> its own index, of builds with that label; None if none is to be asked.
             unchanged: the file in which is kept what came of pages that had nothing new; None for none. Where the same
@@ -158,10 +158,10 @@ class Refresh:
         self._unchanged = unchanged
 
     @functools.cached_property
-    def _frame(self) -> RowContext:
+    def _context(self) -> RowContext:
         """What rows are composed with."""
-        frame = RowContext.of(self._matrix, ())
-        return frame._replace(followed=_Followed(frame.followed))
+        context = RowContext.of(self._matrix, ())
+        return context._replace(followed=_Followed(context.followed))
 
     def _count(self, file: IndexFile) -> None:
         with self._guard:
@@ -173,7 +173,7 @@ class Refresh:
 
         Raises:
             OutsideError: the index cannot be asked, or what it says makes no sense. Nothing is to be used then.
-            KeyboardInterrupt: after everything was told to end.
+            KeyboardInterrupt: after everything under way was cancelled.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors(FOLLOWED))]
@@ -304,7 +304,9 @@ class Refresh:
             known[recipe.name] = {Version(row["version"]): row for row in data.get("release", ())}
             self._compare(recipe, known[recipe.name], every[recipe.name])
             for version in self._unknown(recipe, known[recipe.name], every[recipe.name]):
-                jobs[recipe.name, version] = asking.submit(self._drafts, recipe, version, every[recipe.name], reading)
+                jobs[recipe.name, version] = asking.submit(
+                    self._wheel_builds, recipe, version, every[recipe.name], reading
+                )
         if jobs:
             self._all(jobs, "releases")
         self._ask_for_brought([job.result() for job in jobs.values()], asking)
@@ -363,23 +365,23 @@ class Refresh:
             for row in new.values():  # what was assumed of pages that have been read since
                 row["build"] = [build for build in row["build"] if build.get("local") not in pages]
             title = self._matrix.framework(recipe.name).title
-            index = OwnIndex(recipe, title, pages, releases, self._frame)
+            index = OwnIndex(recipe, title, pages, releases, self._context)
             module = None if recipe.module is None else recipe.module.path
             jobs = {file.url: self._read(file, module, reading) for file in index.reading()}
             self._all(jobs, "own builds")
             try:
-                told = index.found(self._reader(recipe, reading), self._today)
+                found_there = index.found(self._reader(recipe, reading), self._today)
             except Unread as unread:
                 self._result.notes.append(
                     f"{title}'s own index was not read: the server of {unread} knows no ranges, and the wheel is too"
                     " large to be downloaded for what it says of itself"
                 )
                 continue
-            self._result.notes += told.notes
-            self._result.contradictions += told.contradictions
-            if told.gone:
-                self._result.gone[f"{recipe.name} of its own index"] = told.gone
-            for one in told.additions:
+            self._result.notes += found_there.notes
+            self._result.contradictions += found_there.contradictions
+            if found_there.gone:
+                self._result.gone[f"{recipe.name} of its own index"] = found_there.gone
+            for one in found_there.additions:
                 if one.version in new:
                     new[one.version]["build"].append(one.row)
                 else:
@@ -396,7 +398,7 @@ class Refresh:
                 continue
             toolkits = {row.version for row in self._matrix.toolkits}
             for name in self._matrix.library_names:
-                if self._frame.roles.get(name) == _TOOLKIT:
+                if self._context.roles.get(name) == _TOOLKIT:
                     toolkits |= by_version(self._files(name)).keys()
             releases = self._parsed(f"{recipe.name}.toml").get("release", ())
             jobs = {
@@ -424,29 +426,34 @@ class Refresh:
 
     def _ask_for_brought(self, answers: Iterable[list[WheelBuild] | str], pool: ThreadPoolExecutor) -> None:
         """The pages of what the extras of new builds bring."""
-        found = [draft for drafts_ in answers if not isinstance(drafts_, str) for draft in drafts_]
-        names = {parse(text).name for draft in found for text in draft.brought}
+        found = [
+            wheel_build
+            for builds_of_release in answers
+            if not isinstance(builds_of_release, str)
+            for wheel_build in builds_of_release
+        ]
+        names = {parse(text).name for wheel_build in found for text in wheel_build.brought}
         self._ask(sorted(names), pool, known=False)
 
     def _obtainable(self, name: str, version: Version, found: Sequence[WheelBuild]) -> list[WheelBuild]:
         """The builds of which an index has wheels for everything that their extras bring."""
         left = []
-        for draft in found:
-            lacking = next((text for text in draft.brought if not self._has(text, draft)), None)
+        for wheel_build in found:
+            lacking = next((text for text in wheel_build.brought if not self._has(text, wheel_build)), None)
             if lacking is None:
-                left.append(draft)
+                left.append(wheel_build)
             else:
                 self._result.notes.append(
-                    f"{name} {version} for CUDA {draft.cuda} on {draft.platform} was left out: no index has a wheel of"
-                    f" {lacking}, which it needs"
+                    f"{name} {version} for CUDA {wheel_build.cuda} on {wheel_build.platform} was left out:"
+                    f" no index has a wheel of {lacking}, which it needs"
                 )
         return left
 
-    def _has(self, text: str, draft: WheelBuild) -> bool:
+    def _has(self, text: str, wheel_build: WheelBuild) -> bool:
         requirement = parse(text)
         return any(
             requirement.specifier.contains(version, prereleases=True)
-            and draft.platform in fit_of(files, self._frame.targets, self._frame.minors)
+            and wheel_build.platform in fit_of(files, self._context.targets, self._context.minors)
             for version, files in by_version(self._files(requirement.name)).items()
         )
 
@@ -475,10 +482,10 @@ class Refresh:
             and not version.is_devrelease
             and (not version.is_prerelease or version > newest)
             and yank(files) is None
-            and fit_of(files, self._frame.targets, self._frame.minors)
+            and fit_of(files, self._context.targets, self._context.minors)
         ]
 
-    def _drafts(
+    def _wheel_builds(
         self,
         recipe: Recipe,
         version: Version,
@@ -491,7 +498,7 @@ class Refresh:
             for file in self._ahead(recipe, version, every):
                 self._read(file, module, pool)
         try:
-            return drafts(recipe, version, every, self._frame, self._reader(recipe, pool))
+            return wheel_builds(recipe, version, every, self._context, self._reader(recipe, pool))
         except Unread as unread:
             return (
                 f"{recipe.name} {version} was left out: the server of {unread} knows no ranges, and the wheel is too"
@@ -506,13 +513,13 @@ class Refresh:
         self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
     ) -> list[IndexFile]:
         """Wheels that will be read, so that nobody waits for one before asking for the next."""
-        frame = self._frame
+        context = self._context
         wanted = []
         for name in every:
             files = every[name].get(version, ())
-            for platform, serves in fit_of(files, frame.targets, frame.minors).items():
+            for platform, serves in fit_of(files, context.targets, context.minors).items():
                 python = recipe.python if recipe.python in serves else list(serves)[-1] if serves else ""
-                file = chosen(files, platform, python, frame.targets, frame.minors)
+                file = chosen(files, platform, python, context.targets, context.minors)
                 wanted += [] if file is None else [file]
         return wanted
 
@@ -534,7 +541,7 @@ class Refresh:
                 continue
             gains: Sequence[Any] = ()
             if version >= recipe.since:  # older rows rest on what was run, and a wheel for any Python proves nothing
-                against, gains = compare(recipe, release, every, self._frame)
+                against, gains = compare(recipe, release, every, self._context)
                 self._result.contradictions += against
             reason = yank(own[version])
             if gains or (reason is None) != ("yanked" not in release):
@@ -572,7 +579,7 @@ class Refresh:
         for name in names:
             files = self._files(name)
             if files:
-                updates[name] = Update(name, self._texts.get(f"{_LIBRARIES}{name}.toml"), files, self._frame)
+                updates[name] = Update(name, self._texts.get(f"{_LIBRARIES}{name}.toml"), files, self._context)
         return updates
 
     def _toolkits(self, updates: Mapping[str, Update], pool: ThreadPoolExecutor) -> dict[str, dict[str, Any]]:
@@ -580,7 +587,7 @@ class Refresh:
         rows = {}
         known = {str(toolkit.version) for toolkit in self._matrix.toolkits}
         for name, update in updates.items():
-            if self._frame.roles.get(name) != _TOOLKIT:
+            if self._context.roles.get(name) != _TOOLKIT:
                 continue
             wheels = by_version([file for file in self._files(name) if file.tags != NO_WHEEL])
             jobs = {
@@ -595,7 +602,7 @@ class Refresh:
                 if facts is None or day is None:
                     self._result.notes.append(f"{name} {version} was left out: its server knows no ranges")
                     continue
-                rows[version] = toolkit_row(version, day, wheel, facts, frame=self._frame, today=self._today)
+                rows[version] = toolkit_row(version, day, wheel, facts, context=self._context, today=self._today)
                 self._result.changes.append(Change("added", "CUDA toolkit", version))
         return rows
 

@@ -70,7 +70,7 @@ def mismatches(
     """The loaded libraries that are not of the version of their package.
 
     The package that is installed counts, or else the one that is locked: an environment that kgen did not make may
-    take them from the system, which is told and no fault.
+    take them from the system, which kgen reports, and is no fault.
 
     Args:
         loaded: rows of the step's `libraries`.
@@ -101,9 +101,9 @@ def mismatches(
     return tuple(found)
 
 
-def _agree(told: str, pinned: str) -> bool:
+def _agree(reported: str, pinned: str) -> bool:
     """Whether the parts that a library tells are those that its package's version begins with."""
-    parts = told.split(".")
+    parts = reported.split(".")
     return pinned.split(".")[: len(parts)] == parts
 
 

@@ -150,12 +150,12 @@ def _following(path: Path, report: Callable[[str], None]) -> Iterator[None]:
     over = threading.Event()
 
     def follow() -> None:
-        told = None
+        reported = None
         while not over.wait(_TICK):
             begun = [event.get("stage") for event in _read(path) if event.get("event") == "begin"]
-            if begun and begun[-1] != told:
-                told = begun[-1]
-                report(str(told))
+            if begun and begun[-1] != reported:
+                reported = begun[-1]
+                report(str(reported))
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -79,7 +79,7 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
 
 def _wishes(asked: Target) -> Iterator[_Condition]:
     # the facts first, so that what remains is what a person asked for
-    for wish in sorted(asked.wishes, key=lambda wish: wish.asked):
+    for wish in sorted(asked.specs, key=lambda wish: wish.asked):
         subject = REQUEST if wish.asked else asked.request.environment
         yield _Condition(
             Cause(subject, (Stated(Spec(wish.spec)),), wish.source),
@@ -88,7 +88,7 @@ def _wishes(asked: Target) -> Iterator[_Condition]:
 
 
 def _without(old: Target, wish: MatchSpec) -> Target:
-    return old._replace(wishes=tuple(one for one in old.wishes if one != wish))
+    return old._replace(specs=tuple(one for one in old.specs if one != wish))
 
 
 def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]:

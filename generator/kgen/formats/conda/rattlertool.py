@@ -9,7 +9,7 @@ test of the bare library that fails when it is so no longer, and says what can g
   `os._exit`, and waits for nothing;
 - specs given as text are parsed in another grammar than specs given as objects, strictly: always objects here;
 - the cut-off is taken for UTC whatever its zone is: only UTC comes in;
-- a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_told` makes an ordinary error of it;
+- a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_panic_text` makes an ordinary error of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
 - what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
 - shards, which are what makes a large channel quick to load, are refused when a server answers that they have not
@@ -196,8 +196,8 @@ class Rattler:
             if "has been cancelled" in str(error):
                 return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
             return Unsolvable(str(error).strip())
-        except BaseException as error:  # noqa: BLE001 - see `_told`
-            reason = _told(error)
+        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+            reason = _panic_text(error)
             if self._sharded and _OF_SHARDS.search(reason) and not _UNANSWERED.search(reason):
                 # what the channel has as one file is the same, and may be in order
                 self._sharded, self._gateway = False, None
@@ -285,9 +285,9 @@ class Rattler:
             _finished(linked())
         except OutsideError:
             raise
-        except BaseException as error:  # noqa: BLE001 - see `_told`
+        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
             _reraise_interrupt(error)
-            raise install_failure(_told(error)) from None
+            raise install_failure(_panic_text(error)) from None
 
     def records(self, records: Sequence[CondaRecord]) -> list[Any]:
         """The packages as rattler's own objects, which it makes from a channel's index only.
@@ -310,9 +310,9 @@ class Rattler:
                 path.write_text(json.dumps(index), encoding="utf-8")
                 try:
                     made += library.RepoData.from_path(path).into_repo_data(library.Channel(channel))
-                except BaseException as error:  # noqa: BLE001 - see `_told`
+                except BaseException as error:  # noqa: BLE001 - see `_panic_text`
                     _reraise_interrupt(error)
-                    raise OutsideError(f"the lock's packages of {channel} are damaged: {_told(error)}") from None
+                    raise OutsideError(f"the lock's packages of {channel} are damaged: {_panic_text(error)}") from None
         named = {one["url"] for one in records}
         strange = [record.url for record in made if record.url not in named]
         if strange or len(made) != len(records):
@@ -361,7 +361,7 @@ def _reraise_interrupt(error: BaseException) -> None:
         raise error
 
 
-def _told(error: BaseException) -> str:
+def _panic_text(error: BaseException) -> str:
     """What an error of rattler's says, on one line."""
     if not isinstance(error, Exception) and type(error).__name__ not in _NAMES:
         raise error

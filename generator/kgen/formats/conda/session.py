@@ -49,7 +49,7 @@ class CondaLock:
 
     @property
     def summary(self) -> Summary:
-        """What people and programs are told of it; the frameworks by the names that the channels have for them."""
+        """What kgen prints of it; the frameworks by the names that the channels have for them."""
         versions = self.versions
         backends = self.target.request.backends
         names = [name for name, _ in self.target.carriers] or [name for name in backends if name in versions]
@@ -131,7 +131,7 @@ class CondaSession:
                     MatchSpec(f"{judge.conda_name(self._matrix, one.name)} =={one.version}", Origin.WHEELS, asked=False)
                     for one in shared
                 ]
-                found = self._solve(asked._replace(wishes=(*asked.wishes, *pins)).query())
+                found = self._solve(asked._replace(specs=(*asked.specs, *pins)).query())
                 if isinstance(found, list):
                     outcome.lock = dataclasses.replace(outcome.lock, records=tuple(found))
                 else:
@@ -172,13 +172,13 @@ class CondaSession:
 
     def _lock(self, outcome: CondaOutcome, asked: Target) -> None:
         found: list[CondaRecord] | Unsolvable | OutsideError | None = None
-        if asked.hopes:
-            found = self._solve(asked.query(hoping=True))
+        if asked.preferences:
+            found = self._solve(asked.query(preferring=True))
             if isinstance(found, Unsolvable):
                 found = None
         if found is None:
             found = self._solve(asked.query())
-            if asked.hopes and isinstance(found, list):
+            if asked.preferences and isinstance(found, list):
                 version = {one["name"]: one["version"] for one in found}.get(self._matrix.conda.version)
                 kind = accelerators.kind(self._matrix.conda.kind)
                 outcome.notes.append(

@@ -56,8 +56,8 @@ class Target(NamedTuple):
     Attributes:
         request: the request.
         channels: the channels, the first having the say.
-        wishes: what must be in the environment.
-        hopes: what is given up where it leaves no solution: a CUDA that the driver knows by itself.
+        specs: what must be in the environment.
+        preferences: what is given up where it leaves no solution: a CUDA that the driver knows by itself.
         virtuals: what the machine is assumed to have.
         carriers: package -> the pattern that its build must have, for those that say what they are built for.
         cutoff: the day after which nothing is used.
@@ -66,20 +66,20 @@ class Target(NamedTuple):
 
     request: EnvironmentRequest
     channels: tuple[str, ...]
-    wishes: tuple[MatchSpec, ...]
-    hopes: tuple[MatchSpec, ...]
+    specs: tuple[MatchSpec, ...]
+    preferences: tuple[MatchSpec, ...]
     virtuals: tuple[tuple[str, str], ...]
     carriers: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
     locked: tuple[CondaRecord, ...] = ()
 
-    def query(self, *, hoping: bool = False) -> Query:
+    def query(self, *, preferring: bool = False) -> Query:
         """What is asked of the solver."""
-        wishes = (*self.wishes, *(self.hopes if hoping else ()))
+        specs = (*self.specs, *(self.preferences if preferring else ()))
         return Query(
             platform=self.request.platform,
             channels=self.channels,
-            specs=tuple(dict.fromkeys(wish.spec for wish in wishes)),
+            specs=tuple(dict.fromkeys(wish.spec for wish in specs)),
             virtuals=self.virtuals,
             cutoff=self.cutoff,
             locked=self.locked,
@@ -89,12 +89,12 @@ class Target(NamedTuple):
 def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
     """The request as conda sees it, everything from its channels."""
     conda = matrix.conda
-    hopes = tuple(_driver_hopes(matrix, request))
+    preferences = tuple(_driver_preferences(matrix, request))
     return Target(
         request=request,
         channels=tuple(channels),
-        wishes=tuple(_wishes(matrix, request)),
-        hopes=hopes,
+        specs=tuple(_wishes(matrix, request)),
+        preferences=preferences,
         virtuals=tuple(sorted(_virtuals(matrix, request).items())),
         carriers=tuple(
             (carrier, _pattern(conda, request))
@@ -107,8 +107,8 @@ def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: S
 
 def base(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
     """Python and pip alone from conda's channels; what is in it besides are wheels."""
-    wishes = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
-    return target(matrix, request, channels)._replace(wishes=wishes, hopes=(), carriers=())
+    specs = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
+    return target(matrix, request, channels)._replace(specs=specs, preferences=(), carriers=())
 
 
 # -- specs -------------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str
     return f"{newest.major}.{newest.minor}"
 
 
-def _driver_hopes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
+def _driver_preferences(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
     """A runtime that is no newer than the driver, where that can be had.
 
     Minor-version compatibility runs a newer one too, but not what has to be compiled at run time.

@@ -67,7 +67,7 @@ class Lock:
 
     @property
     def summary(self) -> Summary:
-        """What people and programs are told of it."""
+        """What kgen prints of it."""
         decided = self.resolution
         own = [name for name in decided.packages if name not in decided.parts]
         return Summary(

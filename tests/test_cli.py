@@ -229,8 +229,8 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ),
     ("lock", "--glibc", "3"): "--glibc: `3` is no version of glibc such as 2.28",
     ("lock", "--driver", "new"): "--driver: `new` is no driver version such as 535.183 or 580.65.06",
-    ("lock", "--gpu", "H100"): (
-        "--gpu: `H100` is no compute capability such as 8.0 or sm_80;"
+    ("lock", "--gpu", "Voodoo5"): (
+        "--gpu: `Voodoo5` is no compute capability such as 8.0 or sm_80;"
         " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
     ),
     ("lock", "--keras", "three"): "--keras: `three` is no range of versions such as >=3.10,<4",

@@ -87,6 +87,11 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     patch = re.fullmatch(_PATCH, text)
     if patch is not None and patch["minor"] in known:
         raise ValueError(f"`{shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
+    if text.endswith("t") and text[:-1] in known:
+        raise ValueError(
+            f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, of which the matrix has no wheels; give"
+            f" `{text[:-1]}`"
+        )
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
 
 

@@ -29,14 +29,14 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, if any is close."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that `name` was most likely meant to be, if any is close: 1 is the same, 0 nothing alike."""
     import difflib  # noqa: PLC0415 - only a mistake pays for it
 
     if len(name) > SHOWN:  # it was meant to be none of them, and comparing it would take long
         return None
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 

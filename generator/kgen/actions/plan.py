@@ -10,17 +10,18 @@ from typing import NamedTuple
 from kgen import accelerators, host, parsers
 from kgen import settings as settings_module
 from kgen.accelerators import Kind
+from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.errors import UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings
-from kgen.tables import nearest
 
 
 class Plan(NamedTuple):
@@ -215,10 +216,9 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
     known |= dict.fromkeys(matrix.short_names)
     for name in asked.names:
         if name not in known:
-            near = nearest(name, known)
             raise UsageError(
-                f"unknown backend{' or environment' if settings.environments else ''} `{name}`",
-                hints=[f"did you mean `{near}`?"] if near else [f"the backends are {', '.join(matrix.short_names)}"],
+                f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
+                hints=meant.hints(name, asked.command, matrix, settings.environments),
             )
     named = tuple(
         dict.fromkeys(

@@ -1,0 +1,54 @@
+"""What somebody meant who typed something else than a backend where backends are asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.requirement import Requirement, parse_requirement
+from kgen.tables import nearest
+
+_ALIKE = 0.8
+"""How alike a name must be to that of a backend of an older generation, which nobody types by accident."""
+
+
+def hints(name: str, command: str, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
+    """Commands to type instead, or what is known.
+
+    Args:
+        name: what was typed.
+        command: the command that it was typed behind, as `lock`.
+        matrix: the facts.
+        environments: the joint environments of the settings.
+    """
+    known = (*matrix.short_names, *environments)
+    parts = [part.strip() for part in name.split(",") if part.strip()]
+    if len(parts) > 1 and all(part in known or part in matrix.backends for part in parts):
+        return [f"kgen {command} {' '.join(parts)}"]
+    listed = f"the backends are {', '.join(matrix.short_names)}"
+    requirement = _requirement(name)
+    backend = None if requirement is None else _backend_of(requirement, matrix)
+    if backend is not None:
+        return [f"kgen {command} {backend} --require {shlex.quote(name)}"]
+    near = nearest(name, known) or nearest(name, list(matrix.backends), _ALIKE)
+    if near is not None:
+        return [f"did you mean `{near}`?"]
+    if requirement is None:
+        return [listed]
+    return [f"kgen {command} {matrix.short_names[0]} --dependency {shlex.quote(name)}", listed]
+
+
+def _requirement(text: str) -> Requirement | None:
+    try:
+        return parse_requirement(text)
+    except ValueError:
+        return None
+
+
+def _backend_of(requirement: Requirement, matrix: CompatibilityMatrix) -> str | None:
+    """The backend of the default generation whose framework a requirement names."""
+    default = matrix.default_backends(None)
+    rows = [row for row in matrix.backends.values() if row.framework == requirement.name]
+    found = next((row for row in rows if row.name in default), next(iter(rows), None))
+    return None if found is None else found.short

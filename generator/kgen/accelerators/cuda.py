@@ -41,6 +41,9 @@ class _Cuda(Kind):
         ),
         no_code="its first kernel will fail: `no kernel image is available for execution on the device`",
         library="libcuda",
+        library_file="libcuda.so.1",
+        library_asked="cuDriverGetVersion",
+        other_module="nouveau",
         stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
         vendor="10de",
         install={

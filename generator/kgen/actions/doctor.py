@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.host import Host
+from kgen.loader import environment, owners, search
+from kgen.loader.environment import Carried
+from kgen.loader.search import System
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
@@ -64,13 +67,16 @@ def examine(
         hint = "kgen lock --conda" if conda else "kgen lock"
         raise UsageError(f"nothing in {root} is locked for this machine", hints=[hint])
     sources = [sync.find(root, name, envs, conda=conda) for name in chosen]
-    examined = list(_examined(sources, matrix))
+    rows = pins.libraries()
+    carried = {stem: Carried(tuple(row["packages"]), row.get("text")) for stem, row in rows.items()}
+    examined = list(_examined(sources, matrix, carried))
     machine = host.inspect()
     libraries = {
-        f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"]))
-        for stem, row in pins.libraries().items()
+        f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"])) for stem, row in rows.items()
     }
-    found = findings.examine(machine, surroundings.gather(findings.VARIABLES), examined, matrix, libraries)
+    kinds = dict.fromkeys(one.lock.computes_on.kind for one in examined if one.lock.accelerated)
+    around = surroundings.gather(findings.VARIABLES, carried, [accelerators.kind(kind) for kind in kinds])
+    found = findings.examine(machine, around, examined, matrix, libraries)
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 
@@ -92,7 +98,10 @@ def locked_here(root: Path, *, conda: bool = False) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterator[ExaminedEnvironment]:
+def _examined(
+    sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried]
+) -> Iterator[ExaminedEnvironment]:
+    rules = search.system(host.variables())
     interpreters: dict[str, bool | None] = {}
     for source in sources:
         lock = sync.lock_of(source)
@@ -100,6 +109,7 @@ def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterato
         if lock.conda:
             lock = _with_facts(lock, matrix)
         whole = environments.is_whole(source)
+        site = source.prefix / f"lib/python{lock.python}/site-packages"
         # a conda environment has its interpreter among its packages
         if not whole and not lock.conda and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)
@@ -109,7 +119,15 @@ def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterato
             whole=whole,
             interpreter=None if lock.conda else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
+            opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
+            shared=owners.shared(site) if whole else (),
         )
+
+
+def _opened(
+    prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]
+) -> tuple[environment.OpenedLibrary, ...]:
+    return environment.opened(prefix, site, prefix / "bin/python", rules, carried)
 
 
 def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:

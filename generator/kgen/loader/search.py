@@ -128,8 +128,13 @@ def _levels(machine: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-@functools.lru_cache(maxsize=_MOST)
 def _elf(path: Path) -> Elf:
+    facts = path.stat()
+    return _elf_of(path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=_MOST)
+def _elf_of(path: Path, _changed: int, _size: int) -> Elf:
     return elf.read(path)
 
 

@@ -110,7 +110,10 @@ class Surroundings(NamedTuple):
 
 
 def gather(
-    interesting: Sequence[str], known: Mapping[str, Carried] = MappingProxyType({}), kinds: Sequence[Kind] = ()
+    interesting: Sequence[str],
+    known: Mapping[str, Carried] = MappingProxyType({}),
+    kinds: Sequence[Kind] = (),
+    rules: System | None = None,
 ) -> Surroundings:
     """Look around.
 
@@ -118,9 +121,10 @@ def gather(
         interesting: patterns of variables' names; where start-up files set them is looked up.
         known: the accelerator's libraries: stem, as `cudnn` -> who carries it.
         kinds: the kinds of accelerator whose driver's library is asked.
+        rules: what the loader goes by here, where that is known already.
     """
     variables = host.variables()
-    rules = search.system(variables)
+    rules = rules or search.system(variables)
     return Surroundings(
         variables=variables,
         libraries=tuple(

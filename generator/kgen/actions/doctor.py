@@ -69,13 +69,14 @@ def examine(
     sources = [sync.find(root, name, envs, conda=conda) for name in chosen]
     rows = pins.libraries()
     carried = {stem: Carried(tuple(row["packages"]), row.get("text")) for stem, row in rows.items()}
-    examined = list(_examined(sources, matrix, carried))
+    rules = search.system(host.variables())
+    examined = list(_examined(sources, matrix, carried, rules))
     machine = host.inspect()
     libraries = {
         f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"])) for stem, row in rows.items()
     }
     kinds = dict.fromkeys(one.lock.computes_on.kind for one in examined if one.lock.accelerated)
-    around = surroundings.gather(findings.VARIABLES, carried, [accelerators.kind(kind) for kind in kinds])
+    around = surroundings.gather(findings.VARIABLES, carried, [accelerators.kind(kind) for kind in kinds], rules)
     found = findings.examine(machine, around, examined, matrix, libraries)
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
@@ -99,9 +100,8 @@ def locked_here(root: Path, *, conda: bool = False) -> tuple[str, ...]:
 
 
 def _examined(
-    sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried]
+    sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried], rules: System
 ) -> Iterator[ExaminedEnvironment]:
-    rules = search.system(host.variables())
     interpreters: dict[str, bool | None] = {}
     for source in sources:
         lock = sync.lock_of(source)
@@ -142,6 +142,9 @@ def _with_facts(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
 
 
 def _has_interpreter(minor: str) -> bool | None:
+    # asking uv takes longer than all the rest, and what is in plain sight needs no asking
+    if host.own_interpreter(minor) is not None or host.pyenv_interpreters(minor):
+        return True
     try:
         return uvtool.find_interpreter(uvtool.find(), minor) is not None
     except KgenError:

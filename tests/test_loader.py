@@ -9,13 +9,15 @@ import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from kgen.loader import cache, elf, search
+from kgen.loader import cache, elf, environment, owners, search
+from kgen.loader.environment import Carried, OpenedLibrary
+from kgen.loader.owners import SharedFile
 from kgen.loader.search import Process
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here")
@@ -303,3 +305,81 @@ class TestCache:
     )
     def test_another_format_is_nothing(self, data: bytes) -> None:
         assert cache.parse(data, search.X86_64, ()) == {}
+
+
+class TestEnvironment:
+    """An environment whose frameworks are small libraries of the real ones' names and rules."""
+
+    KNOWN: ClassVar = {"cudnn": Carried(("nvidia-cudnn-cu12",)), "cudart": Carried(("nvidia-cuda-runtime-cu12",))}
+    SITE = "env/lib/python3.12/site-packages"
+    CUDNN = f"{SITE}/nvidia/cudnn/lib/libcudnn.so.9"
+    OTHER = "other/nvidia/cudnn/lib/libcudnn.so.9"
+
+    def opened(self, root: Path, libraries: tuple[Library, ...], **variables: str) -> dict[str, OpenedLibrary]:
+        program = build(root, Case((*self.libraries(), *libraries), (), ()))
+        for site, version in ((self.SITE, "9.10.2.21"), ("other", "9.1.0.70")):
+            info = root / site / f"nvidia_cudnn_cu12-{version}.dist-info"
+            info.mkdir()
+            (info / "RECORD").write_text("nvidia/cudnn/lib/libcudnn.so.9,sha256=x,1\n")
+        prefix = root / "env"
+        values = {name: value.format(root=root) for name, value in variables.items()}
+        cache_file = root / "ld.so.cache"
+        rules = search.system(values, cache_file=cache_file)
+        rows = environment.opened(prefix, root / self.SITE, program, rules, self.KNOWN)
+        return {row.name: row for row in rows}
+
+    def libraries(self) -> tuple[Library, ...]:
+        return (Library(self.CUDNN, "libcudnn.so.9"), Library(self.OTHER, "libcudnn.so.9"))
+
+    FRAMEWORK = "$ORIGIN/../nvidia/cudnn/lib"
+    AWAY: ClassVar = {"LD_LIBRARY_PATH": "{root}/other/nvidia/cudnn/lib"}
+
+    def test_tensorflows_runpath_comes_after_ld_library_path(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        row = self.opened(tmp_path, (framework,), **self.AWAY)["libcudnn.so.9"]
+        assert (row.via, row.inside, row.version) == ("LD_LIBRARY_PATH", False, "9.1.0.70")
+        assert row.path == str(tmp_path / self.OTHER)
+        assert row.own == str(tmp_path / self.CUDNN)
+        assert row.by == "lib/python3.12/site-packages/tensorflow/libtensorflow_framework.so.2"
+
+    def test_and_serves_without_it(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        row = self.opened(tmp_path, (framework,))["libcudnn.so.9"]
+        assert (row.via, row.inside) == ("DT_RUNPATH", True)
+
+    def test_torchs_rpath_goes_before_it(self, tmp_path: Path) -> None:
+        rpath = "$ORIGIN/../../nvidia/cudnn/lib"
+        framework = Library(f"{self.SITE}/torch/lib/libtorch_global_deps.so", needed=(self.CUDNN,), rpath=rpath)
+        row = self.opened(tmp_path, (framework,), **self.AWAY)["libcudnn.so.9"]
+        assert (row.via, row.inside, row.required) == ("DT_RPATH", True, True)
+
+    def test_jax_opens_its_own_by_their_paths_first(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/jax_plugins/xla_cuda12/xla_cuda_plugin.so", runpath="$ORIGIN/nowhere")
+        row = self.opened(tmp_path, (framework,), **self.AWAY)
+        assert {Path(name).name: (one.via, one.inside) for name, one in row.items() if one.path} == {
+            "libcudnn.so.9": ("by its path", True)
+        }
+        assert not any(one.required for one in row.values() if one.path is None)
+
+    def test_a_part_that_the_wheel_lacks_comes_from_the_machine(self, tmp_path: Path) -> None:
+        part = "libcudnn_engines_tensor_ir.so.9"
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        libraries = (framework, Library(f"system/{part}", part))
+        rows = self.opened(tmp_path, libraries, LD_LIBRARY_PATH="{root}/system")
+        assert (rows[part].via, rows[part].inside, rows[part].own) == ("LD_LIBRARY_PATH", False, None)
+        assert rows[part].by == f"{self.CUDNN.removeprefix('env/')}"
+        assert rows["libcudnn.so.9"].inside
+
+    def test_owners_are_found_by_records(self, tmp_path: Path) -> None:
+        for name, digest in (("nvidia_nccl_cu12-2.29.3", "12"), ("nvidia_nccl_cu13-2.29.7", "13")):
+            info = tmp_path / f"{name}.dist-info"
+            info.mkdir()
+            rows = (
+                "nvidia/__init__.py,sha256=x,0",
+                f"nvidia/nccl/lib/libnccl.so.2,sha256={digest},1",
+                "same.so,sha256=s,1",
+            )
+            (info / "RECORD").write_text("".join(f"{row}\n" for row in rows))
+        assert owners.shared(tmp_path) == (
+            SharedFile("nvidia/nccl/lib/libnccl.so.2", ("nvidia_nccl_cu12-2.29.3", "nvidia_nccl_cu13-2.29.7")),
+        )

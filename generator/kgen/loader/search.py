@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -208,6 +209,7 @@ class Process:
             except (OSError, ValueError) as error:
                 told = getattr(error, "strerror", None) or str(error)
                 return self._noted(Opening(name, asker, path, rule or via, setting, told)), None
+            path = _plain(path)  # noqa: PLW2901 - the same file
             same = self._files.get((facts.st_dev, facts.st_ino))
             self._names[name] = same or path
             if same is not None:
@@ -248,6 +250,12 @@ class Process:
             for path in (*(place / "glibc-hwcaps" / level / name for level in self._rules.levels), place / name):
                 if path.exists():
                     yield path, via, setting
+
+
+def _plain(path: Path) -> Path:
+    """A path without `..`, where that leads to the same file."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.exists() and plain.samefile(path) else path
 
 
 def _expanded(text: str, of: _Mapped | None) -> str:

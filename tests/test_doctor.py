@@ -6,8 +6,10 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from packaging.version import Version
@@ -15,14 +17,15 @@ from tests.command import LOCK, Kgen
 from tests.matrices import devices
 from tests.test_validate import driver
 
-from kgen import findings, surroundings
+from kgen import accelerators, findings, surroundings
 from kgen.accelerators import Gpu
 from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
 from kgen.formats.wheels import FORMAT
 from kgen.host import Host
+from kgen.loader.environment import Carried
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import LockedFile, Lockfile
-from kgen.surroundings import KerasSettings, Library, Surroundings
+from kgen.surroundings import DriverLibrary, KerasSettings, Surroundings
 
 __all__ = ["driver"]
 
@@ -131,7 +134,7 @@ class TestDriver:
     def test_no_gpu_at_all(self, matrix: CompatibilityMatrix) -> None:
         finding = only(found(matrix, machine=having(None), gpu_vendors=frozenset()))
         assert finding.what == "this machine has no NVIDIA GPU"
-        assert finding.kind == "fault"
+        assert finding.kind == "note"
 
     @pytest.mark.parametrize(
         ("container", "fix"),
@@ -189,48 +192,6 @@ class TestGpu:
 
     def test_one_of_several_is_not_hidden(self, matrix: CompatibilityMatrix) -> None:
         assert found(matrix, variables={"CUDA_VISIBLE_DEVICES": "0"}) == []
-
-
-class TestLibraries:
-    CUDNN = Library("libcudnn", "9.8.0", "/opt/cudnn/lib/libcudnn.so.9", "LD_LIBRARY_PATH")
-
-    def test_another_cudnn_by_the_environment(self, matrix: CompatibilityMatrix) -> None:
-        finding = only(
-            found(
-                matrix,
-                libraries=(self.CUDNN,),
-                variables={"LD_LIBRARY_PATH": "/opt/cudnn/lib:/opt/mine"},
-                set_in={"LD_LIBRARY_PATH": ("/home/u/.bashrc:7",)},
-            )
-        )
-        assert finding.kind == "fault"
-        assert finding.what == "cuDNN 9.8.0 is offered, and cuDNN 9.10.2.21 is locked"
-        assert finding.where == "/opt/cudnn/lib/libcudnn.so.9 (by LD_LIBRARY_PATH)"
-        assert finding.fix == "export LD_LIBRARY_PATH=/opt/mine   # and for good: /home/u/.bashrc:7"
-
-    def test_another_cuda_by_the_loaders_cache_is_worth_knowing(self, matrix: CompatibilityMatrix) -> None:
-        library = Library("libcudart", "11.8.89", "/usr/local/cuda/lib64/libcudart.so.11.0", "ldconfig")
-        finding = only(found(matrix, libraries=(library,)))
-        assert finding.kind == "note"
-        assert finding.what == "CUDA 11.8.89 is offered, and CUDA 12.8.90 is locked"
-        assert finding.fix.startswith("grep -rl /usr/local/cuda/lib64 /etc/ld.so.conf")
-
-    @pytest.mark.parametrize("version", ["9.10.2", "9", None])
-    def test_the_same_as_far_as_it_tells(self, matrix: CompatibilityMatrix, version: str | None) -> None:
-        assert found(matrix, libraries=(self.CUDNN._replace(version=version),)) == []
-
-    def test_only_the_first_counts(self, matrix: CompatibilityMatrix) -> None:
-        same = self.CUDNN._replace(version="9.10.2")
-        assert found(matrix, libraries=(same, self.CUDNN)) == []
-
-    def test_a_stub_first(self, matrix: CompatibilityMatrix) -> None:
-        stub = Library("libcuda", None, "/usr/local/cuda/lib64/stubs/libcuda.so", "LD_LIBRARY_PATH")
-        real = Library("libcuda", "580.65.06", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", "ldconfig")
-        variables = {"LD_LIBRARY_PATH": "/usr/local/cuda/lib64/stubs"}
-        finding = only(found(matrix, libraries=(stub, real), variables=variables))
-        assert finding.what == "the loader finds a stub of libcuda before the driver's own"
-        assert finding.fix == "unset LD_LIBRARY_PATH"
-        assert found(matrix, libraries=(real, stub), variables=variables) == []
 
 
 class TestKeras:
@@ -329,27 +290,61 @@ def test_what_concerns_several_is_said_once(matrix: CompatibilityMatrix) -> None
 
 
 class TestSurroundings:
-    def test_libraries_by_the_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "libcudnn.so.9.8.0").touch()
-        (tmp_path / "libcudnn.so.9").symlink_to("libcudnn.so.9.8.0")
-        (tmp_path / "libcudnn.so").symlink_to("libcudnn.so.9")
-        (tmp_path / "stubs").mkdir()
-        (tmp_path / "stubs/libcuda.so").touch()
-        monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere:{tmp_path}:{tmp_path / 'stubs'}")
-        monkeypatch.setenv("LD_PRELOAD", f"{tmp_path}/libcudart.so.12")
-        seen = [one for one in surroundings.gather(()).libraries if one.via != "ldconfig"]
-        assert seen == [
-            Library("libcudart", "12", f"{tmp_path}/libcudart.so.12", "LD_PRELOAD"),
-            Library("libcudnn", "9.8.0", f"{tmp_path}/libcudnn.so", "LD_LIBRARY_PATH"),
-            Library("libcuda", None, f"{tmp_path}/stubs/libcuda.so", "LD_LIBRARY_PATH"),
-        ]
-        assert seen[-1].stub
-        assert not seen[0].stub
+    KNOWN: ClassVar = {
+        "cudnn": Carried(("nvidia-cudnn-cu12",)),
+        "nccl": Carried(("nvidia-nccl-cu12",), "NCCL version ([0-9.]+)\\+"),
+    }
 
-    @pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
-    def test_libraries_by_the_loaders_cache(self) -> None:
-        cached = [one for one in surroundings.gather(()).libraries if one.via == "ldconfig"]
-        assert any(one.stem == "libc" and Path(one.path).exists() for one in cached)
+    def test_a_version_is_what_was_installed_and_never_a_files_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "site-packages/nvidia/cudnn/lib"
+        folder.mkdir(parents=True)
+        (folder / "libcudnn.so.9.8.0").touch()
+        (folder / "libcudnn.so.9").symlink_to("libcudnn.so.9.8.0")
+        (tmp_path / "libnccl.so.2").write_bytes(b"\0\0NCCL version 2.28.3+cuda12.9\0")
+        monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere:{folder}")
+        monkeypatch.setenv("LD_PRELOAD", f"{tmp_path}/libnccl.so.2")
+
+        def seen() -> list[tuple[str, str | None, str]]:
+            found = surroundings.gather((), self.KNOWN).libraries
+            return [(one.stem, one.version, one.via) for one in found if one.via != "ldconfig"]
+
+        assert seen() == [
+            ("libnccl", "2.28.3", "LD_PRELOAD"),
+            ("libcudnn", None, "LD_LIBRARY_PATH"),
+            ("libcudnn", None, "LD_LIBRARY_PATH"),
+        ]
+        info = tmp_path / "site-packages/nvidia_cudnn_cu12-9.1.0.70.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text("nvidia/cudnn/lib/libcudnn.so.9,sha256=x,1\n")
+        assert seen()[1] == ("libcudnn", "9.1.0.70", "LD_LIBRARY_PATH")
+
+    @pytest.mark.parametrize(("answer", "answers"), [("0", True), ("34", False)])
+    def test_a_drivers_library_is_asked_wherever_it_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, *, answers: bool
+    ) -> None:
+        text = f"int cuDriverGetVersion(int *v) {{ *v = {answer} ? 0 : 13000; return {answer}; }}"
+        words = [
+            "gcc",
+            "-shared",
+            "-fPIC",
+            "-x",
+            "c",
+            "-",
+            "-Wl,-soname,libcuda.so.1",
+            "-o",
+            str(tmp_path / "libcuda.so.1"),
+        ]
+        subprocess.run(words, input=text.encode(), check=True)
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+        monkeypatch.delenv("LD_PRELOAD", raising=False)
+        found = surroundings.gather((), {}, [accelerators.kind("cuda")]).driver_library
+        path = str(tmp_path / "libcuda.so.1")
+        assert found == DriverLibrary("libcuda", path, "LD_LIBRARY_PATH", answers)
+        (tmp_path / "libcuda.so.1").write_bytes(b"")
+        found = surroundings.gather((), {}, [accelerators.kind("cuda")]).driver_library
+        assert found == DriverLibrary("libcuda", path, "LD_LIBRARY_PATH", answers=False, fault="file too short")
 
     def test_kerass_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))

@@ -5,18 +5,31 @@ Every fact says where it is from, so that whoever is told of it can go there.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kgen import files, host, process, shells
+from kgen.accelerators import Kind
 from kgen.errors import KgenError
+from kgen.loader import environment, search, versions
+from kgen.loader.environment import Carried
+from kgen.loader.search import Process, System
 
-_LIBRARY = r"(?P<stem>lib[A-Za-z0-9_+]+)\.so(?:\.(?P<version>[0-9.]+))?"
+_REFUSED = 3
+_ASK = f"""
+import ctypes, sys
+number = ctypes.c_int(0)
+ask = getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2])
+sys.exit({_REFUSED} if ask(ctypes.byref(number)) != 0 or number.value == 0 else 0)
+"""
+"""Asks a driver's library for its version, which starts no GPU; a stub refuses."""
+
 _DISPLAY = "0x03"
 """The class of PCI devices that show something, GPUs without a display among them."""
 
@@ -25,11 +38,11 @@ _FOR_ALL = ("/etc/environment", "~/.config/environment.d/*.conf", "~/.pam_enviro
 
 
 class Library(NamedTuple):
-    """A shared library that the loader may take.
+    """A shared library that this machine offers to any process.
 
     Attributes:
         stem: its name, as `libcudnn`.
-        version: the longest version that its file names tell, as `9.10.2`; None if they tell none.
+        version: that of what it was installed with, or what stands in it; None if nothing tells.
         path: the file.
         via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `ldconfig`.
     """
@@ -39,10 +52,23 @@ class Library(NamedTuple):
     path: str
     via: str
 
-    @property
-    def stub(self) -> bool:
-        """Whether it is one to link against only."""
-        return "stubs" in Path(self.path).parts
+
+class DriverLibrary(NamedTuple):
+    """A driver's own library, as a process finds it.
+
+    Attributes:
+        stem: its name, as `libcuda`.
+        path: the file that the loader opens.
+        via: the rule that finds it.
+        answers: whether there is a driver behind it; None if it could not be asked.
+        fault: why the loader fails on the file; None if it does not.
+    """
+
+    stem: str
+    path: str
+    via: str
+    answers: bool | None
+    fault: str | None = None
 
 
 class KerasSettings(NamedTuple):
@@ -62,12 +88,14 @@ class Surroundings(NamedTuple):
 
     Attributes:
         variables: the environment variables of this process.
-        libraries: what LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer, in the loader's order.
+        libraries: what LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer of an accelerator's libraries, in that order.
         keras: Keras's own settings; None if there are none.
         container: the kind of container that this process is in, as `docker`; None if in none.
         gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None where there is no telling.
         distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
+        driver_library: the driver's own library; None where there is none, or nobody asked.
+        modules: the modules of the kernel.
     """
 
     variables: Mapping[str, str]
@@ -77,23 +105,40 @@ class Surroundings(NamedTuple):
     gpu_vendors: frozenset[str] | None
     distribution: tuple[str, ...]
     set_in: Mapping[str, tuple[str, ...]]
+    driver_library: DriverLibrary | None = None
+    modules: frozenset[str] = frozenset()
 
 
-def gather(interesting: Sequence[str]) -> Surroundings:
+def gather(
+    interesting: Sequence[str],
+    known: Mapping[str, Carried] = MappingProxyType({}),
+    kinds: Sequence[Kind] = (),
+    rules: System | None = None,
+) -> Surroundings:
     """Look around.
 
     Args:
         interesting: patterns of variables' names; where start-up files set them is looked up.
+        known: the accelerator's libraries: stem, as `cudnn` -> who carries it.
+        kinds: the kinds of accelerator whose driver's library is asked.
+        rules: what the loader goes by here, where that is known already.
     """
     variables = host.variables()
+    rules = rules or search.system(variables)
     return Surroundings(
         variables=variables,
-        libraries=tuple(_libraries(variables)),
+        libraries=tuple(
+            Library(f"lib{stem}", versions.of(path, known[stem].packages, known[stem].text), str(path), via)
+            for stem, path, via in environment.offered(rules, known)
+            if stem in known
+        ),
         keras=_keras(variables),
         container=_container(variables),
         gpu_vendors=_gpu_vendors(Path("/sys/bus/pci/devices")),
         distribution=_distribution(Path("/etc/os-release")),
         set_in=_mentions(interesting),
+        driver_library=next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None),
+        modules=_modules(Path("/proc/modules")),
     )
 
 
@@ -111,54 +156,23 @@ def free_bytes(folder: Path) -> int | None:
 # -- libraries ---------------------------------------------------------------------------------------------------------
 
 
-def _libraries(variables: Mapping[str, str]) -> Iterator[Library]:
-    for word in re.split("[ :]+", variables.get("LD_PRELOAD", "")):
-        if match := re.fullmatch(_LIBRARY, Path(word).name):
-            yield Library(match["stem"], _version(Path(word)), word, "LD_PRELOAD")
-    for folder in variables.get("LD_LIBRARY_PATH", "").split(":"):
-        # an empty entry is the folder that one is in
-        yield from _in_folder(Path(folder or "."), "LD_LIBRARY_PATH")
-    yield from _in_cache()
-
-
-def _in_folder(folder: Path, via: str) -> Iterator[Library]:
+def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
+    """A driver's own library as a process finds it, asked for its version in a process of its own."""
+    says = kind.driver_help
+    if not says.library_file:
+        return None
+    program = Path(sys.executable)
+    found = Process(rules, program).open_name(says.library_file, program)
+    if found.path is None:
+        return None
+    if found.fault is not None:
+        return DriverLibrary(says.library, str(found.path), found.via, answers=False, fault=found.fault)
     try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError:
-        return
-    seen = set()
-    for name in names:
-        match = re.fullmatch(_LIBRARY, name)
-        if match and match["stem"] not in seen:
-            seen.add(match["stem"])
-            yield Library(match["stem"], _version(folder / name), str(folder / name), via)
-
-
-def _in_cache() -> Iterator[Library]:
-    """What the loader's cache offers; nothing where there is no ldconfig."""
-    program = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
-    if program is None:
-        return
-    try:
-        lines = process.run([program, "-p"], timeout=10).stdout.splitlines()
+        done = process.run([sys.executable, "-I", "-S", "-c", _ASK, str(found.path), says.library_asked], timeout=10)
     except KgenError:
-        return
-    seen = set()
-    for line in lines:
-        name, _, path = line.strip().partition(" => ")
-        match = re.fullmatch(_LIBRARY, name.partition(" ")[0])
-        if match and path and match["stem"] not in seen:
-            seen.add(match["stem"])
-            yield Library(match["stem"], _version(Path(path)), path, "ldconfig")
-
-
-def _version(path: Path) -> str | None:
-    """The longest version among the names that the file has: `libcudnn.so.9` is a link to `libcudnn.so.9.10.2`."""
-    names = [path.name]
-    with contextlib.suppress(OSError, RuntimeError):
-        names.append(path.resolve().name)
-    matches = [match["version"] for name in names if (match := re.fullmatch(_LIBRARY, name)) and match["version"]]
-    return max(matches, key=len, default=None)
+        return DriverLibrary(says.library, str(found.path), found.via, answers=None)
+    answers = {0: True, _REFUSED: False}.get(done.status)
+    return DriverLibrary(says.library, str(found.path), found.via, answers)
 
 
 # -- Keras, containers, hardware ---------------------------------------------------------------------------------------
@@ -213,6 +227,15 @@ def _distribution(release: Path) -> tuple[str, ...]:
         return ()
     found = dict(re.findall(r'^(ID|ID_LIKE)="?([^"\n]*)"?$', text, re.MULTILINE))
     return tuple(dict.fromkeys(f"{found.get('ID', '')} {found.get('ID_LIKE', '')}".split()))
+
+
+def _modules(listing: Path) -> frozenset[str]:
+    """The modules of the kernel; none where there is no telling."""
+    try:
+        lines = listing.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line.split(" ")[0] for line in lines)
 
 
 def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -87,7 +87,10 @@ class DriverHelp(NamedTuple):
         too_old: what happens with a driver that is too old.
         no_code: what happens on a device that code was not compiled for.
         library: the driver's own library, of which toolkits have a stub for linking; empty if there is no such.
+        library_file: the name that processes open it by.
+        library_asked: a function in it that fills in the driver's version and starts no device.
         stub: what happens with such a stub.
+        other_module: a module of the kernel that serves the devices in the place of the maker's driver.
         vendor: the PCI vendor of its devices, in lower-case hexadecimal; empty if they are on no such bus.
         install: distribution -> the command that installs a newer driver.
         docker: the options that give Docker's containers the devices.
@@ -100,7 +103,10 @@ class DriverHelp(NamedTuple):
     too_old: str = ""
     no_code: str = ""
     library: str = ""
+    library_file: str = ""
+    library_asked: str = ""
     stub: str = ""
+    other_module: str = ""
     vendor: str = ""
     install: Mapping[str, str] = MappingProxyType({})
     docker: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from kgen.accelerators import Devices, DriverHelp, Fit, Gpu, Kind
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _CAPABILITY = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
 _OLDEST = 3
 """The first major of a compute capability that CUDA still had when this was written."""
+_NVML = "libnvidia-ml.so.1"
 _DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
 
 
@@ -41,6 +43,9 @@ class _Cuda(Kind):
         ),
         no_code="its first kernel will fail: `no kernel image is available for execution on the device`",
         library="libcuda",
+        library_file="libcuda.so.1",
+        library_asked="cuDriverGetVersion",
+        other_module="nouveau",
         stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
         vendor="10de",
         install={
@@ -84,6 +89,8 @@ class _Cuda(Kind):
 
     def probe(self) -> Devices:
         """Asks NVML, whatever CUDA_VISIBLE_DEVICES hides."""
+        if sys.platform == "linux" and "pynvml" not in sys.modules and not _there(_NVML):
+            return Devices()
         try:
             # Costs a tenth of kgen's start, and most commands do not ask.
             import pynvml  # noqa: PLC0415
@@ -104,6 +111,18 @@ class _Cuda(Kind):
             except pynvml.NVMLError as error:
                 notes.append(f"NVML does not shut down: {error}")
         return Devices(driver, gpus, "; ".join(notes) or None)
+
+
+def _there(library: str) -> bool:
+    """Whether the loader finds a library; most machines have none, and need not import what asks it."""
+    import ctypes  # noqa: PLC0415 - only who probes needs it
+
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        # one that is there and cannot be loaded is for NVML to tell
+        return "No such file" not in str(error)
+    return True
 
 
 def _number(capability: str) -> tuple[int, int]:

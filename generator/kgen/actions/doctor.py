@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import findings, host, lockfiles, surroundings, uvtool
+from kgen import accelerators, findings, host, lockfiles, surroundings, uvtool
 from kgen.actions import sync
 from kgen.errors import KgenError, UsageError
 from kgen.findings import ExaminedEnvironment, Finding
@@ -14,6 +14,9 @@ from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.host import Host
+from kgen.loader import environment, owners, search
+from kgen.loader.environment import Carried
+from kgen.loader.search import System
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model import format as formats
@@ -66,13 +69,17 @@ def examine(
         words = "" if form is None else form.words
         raise UsageError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
     sources = [sync.find(root, name, envs, form) for name in chosen]
-    examined = list(_examined(sources, matrix))
+    rows = pins.libraries()
+    carried = {stem: Carried(tuple(row["packages"]), row.get("text")) for stem, row in rows.items()}
+    rules = search.system(host.variables())
+    examined = list(_examined(sources, matrix, carried, rules))
     machine = host.inspect()
     libraries = {
-        f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"]))
-        for stem, row in pins.libraries().items()
+        f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"])) for stem, row in rows.items()
     }
-    found = findings.examine(machine, surroundings.gather(findings.VARIABLES), examined, matrix, libraries)
+    kinds = dict.fromkeys(one.lock.computes_on.kind for one in examined if one.lock.accelerated)
+    around = surroundings.gather(findings.VARIABLES, carried, [accelerators.kind(kind) for kind in kinds], rules)
+    found = findings.examine(machine, around, examined, matrix, libraries)
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 
@@ -95,13 +102,16 @@ def locked_here(root: Path, form: Format | None = None) -> tuple[str, ...]:
     )
 
 
-def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterator[ExaminedEnvironment]:
+def _examined(
+    sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried], rules: System
+) -> Iterator[ExaminedEnvironment]:
     interpreters: dict[str, bool | None] = {}
     for source in sources:
         lock = interface.read(source.form, source.lock, host.subdir())
         require_known(matrix, lock)
         lock = interface.reader(source.form).as_matrix(lock, matrix)
         whole = environments.is_whole(source)
+        site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(lock.python)
         yield ExaminedEnvironment(
@@ -110,10 +120,21 @@ def _examined(sources: Sequence[Source], matrix: CompatibilityMatrix) -> Iterato
             whole=whole,
             interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
+            opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
+            shared=owners.shared(site) if whole else (),
         )
 
 
+def _opened(
+    prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]
+) -> tuple[environment.OpenedLibrary, ...]:
+    return environment.opened(prefix, site, prefix / "bin/python", rules, carried)
+
+
 def _has_interpreter(minor: str) -> bool | None:
+    # asking uv takes longer than all the rest, and what is in plain sight needs no asking
+    if host.own_interpreter(minor) is not None or host.pyenv_interpreters(minor):
+        return True
     try:
         return uvtool.find_interpreter(uvtool.find(), minor) is not None
     except KgenError:

@@ -1,0 +1,54 @@
+"""There is a GPU, and no driver for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of, newer_driver
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    around = facts.around
+    for one in facts.accelerated:
+        kind = kind_of(one.lock)
+        says, here = kind.driver_help, facts.machine.of(kind.name)
+        if (
+            here.found
+            or here.note is not None
+            or (around.gpu_vendors is not None and says.vendor not in around.gpu_vendors)
+        ):
+            continue
+        contained = around.container is not None and around.container in says.containers
+        if around.gpu_vendors is None and not contained:
+            continue
+        if contained:
+            assert around.container is not None  # noqa: S101 - it is contained
+            what = f"the container was started without a GPU: {kind.maker}'s driver is not in it"
+            where, fix = f"{says.interface}, in a container ({around.container})", says.containers[around.container]
+        else:
+            what = f"there is {kind.device}, and no driver for it"
+            if says.other_module and says.other_module in around.modules:
+                what += f": the module `{says.other_module}` holds it"
+            where, fix = f"the PCI bus, {says.interface}", newer_driver(kind, around)
+        yield Finding(
+            "fault",
+            (one.lock.environment,),
+            what,
+            where,
+            "the environment will train on the CPU, or not at all",
+            fix,
+        )
+
+
+RULE = Rule(
+    rank=20,
+    title="There is a GPU, and no driver for it",
+    about=(
+        "The PCI bus has a GPU of the maker whose accelerator is locked, and its driver does not answer: "
+        "it is not installed, another driver (nouveau) holds the GPU, or the container was started "
+        "without it."
+    ),
+    fixing=("Start the container with the GPU, or install the driver."),
+    examine=_examine,
+)

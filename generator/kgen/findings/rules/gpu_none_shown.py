@@ -1,0 +1,35 @@
+"""The driver shows no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        kind = kind_of(one.lock)
+        here, says = facts.machine.of(kind.name), kind.driver_help
+        if here.found and not here.gpus and here.note is None:
+            yield Finding(
+                "fault",
+                (one.lock.environment,),
+                "the driver shows no GPU",
+                says.interface,
+                "there is nothing to run on",
+                says.listing,
+            )
+
+
+RULE = Rule(
+    rank=40,
+    title="The driver shows no GPU",
+    about=(
+        "The driver answers and has no device to give: it fell off the bus, is taken by a virtual "
+        "machine, or the container was given none."
+    ),
+    fixing=("Ask the maker's own tool for its list."),
+    examine=_examine,
+)

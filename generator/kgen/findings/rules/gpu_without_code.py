@@ -1,0 +1,57 @@
+"""A framework's build has no code for the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packaging.version import Version
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import backends, kind_of
+from kgen.matrix.candidates import BuildTarget, locked_build, serves
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Build
+from kgen.model.lockfile import Lockfile
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        lock = one.lock
+        kind = kind_of(lock)
+        here, says = facts.machine.of(kind.name), kind.driver_help
+        for gpu in dict.fromkeys(here.gpus):
+            # the matrix knows what the wheels have code for; a channel compiles for others
+            for name, build in _builds(lock, facts.matrix) if lock.form.follows_matrix else ():
+                if not serves(build, gpu.architecture, here.driver, facts.matrix):
+                    yield Finding(
+                        "fault",
+                        (lock.environment,),
+                        f"{name} {lock.packages[name]} has no code for the"
+                        f" {gpu.name} ({kind.architecture} {gpu.architecture})",
+                        f"{says.interface}; the matrix: {build.provenance.source}",
+                        says.no_code,
+                        f"kgen lock {backends(lock)} --{kind.name} auto --gpu {gpu.architecture}",
+                    )
+
+
+def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
+    """The builds of the lock's frameworks for its accelerator, where the matrix has them."""
+    target = BuildTarget(lock.computes_on.whole, lock.platform, lock.python)
+    for name, version in lock.packages.items():
+        if name in matrix.framework_names:
+            locked = Version(lock.versions.get(name, version))
+            build = locked_build(matrix, name, locked, target)
+            if build is not None and build.accelerated:
+                yield name, build
+
+
+RULE = Rule(
+    rank=50,
+    title="A framework's build has no code for the GPU",
+    about=(
+        "The build that is locked is known by its file: the local label of its version and its digest, "
+        "never by its version alone, as several builds share one. The matrix says what code each has."
+    ),
+    fixing=("Lock for the GPU that is there."),
+    examine=_examine,
+)

@@ -1,0 +1,46 @@
+"""A variable offers a library, and the environment is not there to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        if one.whole or not kind_of(one.lock).in_wheels:
+            continue
+        versions, seen = one.lock.versions, set()
+        for library in facts.around.libraries:
+            known = facts.libraries.get(library.stem)
+            package = None if known is None else next((name for name in known.packages if name in versions), None)
+            if known is None or package is None or library.via == "ldconfig" or library.stem in seen:
+                continue
+            seen.add(library.stem)
+            if library.version == versions[package]:
+                continue
+            yield Finding(
+                "note",
+                (one.lock.environment,),
+                f"{known.title} {library.version or 'of a version that it does not tell'} is offered, and {known.title}"
+                f" {versions[package]} is locked",
+                f"{Path(library.path)} (by {library.via})",
+                "whether it goes before the environment's own is told once that is there",
+                f"kgen sync {one.lock.environment} && kgen doctor {one.lock.environment}",
+            )
+
+
+RULE = Rule(
+    rank=85,
+    title="A variable offers a library, and the environment is not there to be asked",
+    about=(
+        "Whether the loader takes a library from LD_LIBRARY_PATH or LD_PRELOAD depends on the ELF files "
+        "of the environment's frameworks, which have DT_RPATH, DT_RUNPATH or neither. An environment that "
+        "is not installed cannot be asked."
+    ),
+    fixing=("Install the environment, and ask again."),
+    examine=_examine,
+)

@@ -1,0 +1,111 @@
+"""What a finding is, what finds it, and the facts that it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kgen.host import Host
+from kgen.loader.environment import OpenedLibrary
+from kgen.loader.owners import SharedFile
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.lockfile import Lockfile
+from kgen.surroundings import Surroundings
+
+
+class Finding(NamedTuple):
+    """Something that breaks environments, or may.
+
+    Attributes:
+        kind: `fault` if it breaks something that is locked, `note` if it is worth knowing.
+        environments: the environments that it concerns; none if it concerns all.
+        what: what is wrong.
+        where: where that was seen.
+        why: why it matters.
+        fix: the next thing to type.
+        identifier: of the rule that found it; it stays the same from release to release.
+    """
+
+    kind: Literal["fault", "note"]
+    environments: tuple[str, ...]
+    what: str
+    where: str
+    why: str
+    fix: str
+    identifier: str = ""
+
+
+class ExaminedEnvironment(NamedTuple):
+    """A locked environment.
+
+    Attributes:
+        lock: its lock.
+        prefix: where it is on disk, or would be.
+        whole: whether it is there.
+        interpreter: whether this machine has a CPython of its minor; None if that was not looked for.
+        free: the bytes that may be written where it is, or would be; None if there is no telling.
+        opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
+        shared: files that several of its distributions own.
+    """
+
+    lock: Lockfile
+    prefix: Path
+    whole: bool
+    interpreter: bool | None
+    free: int | None
+    opened: tuple[OpenedLibrary, ...] = ()
+    shared: tuple[SharedFile, ...] = ()
+
+
+class SystemLibrary(NamedTuple):
+    """A library of an accelerator that may be on a machine beside the locked one.
+
+    Attributes:
+        title: what people call it, as `cuDNN`.
+        packages: the packages of which one carries it.
+    """
+
+    title: str
+    packages: tuple[str, ...]
+
+
+class Facts(NamedTuple):
+    """All that a rule may look at.
+
+    Attributes:
+        machine: the drivers and the GPUs.
+        around: what surrounds the environments.
+        examined: the environments.
+        matrix: what serves which GPU.
+        libraries: stem of a shared library, as `libcudnn` -> what it is.
+    """
+
+    machine: Host
+    around: Surroundings
+    examined: tuple[ExaminedEnvironment, ...]
+    matrix: CompatibilityMatrix
+    libraries: Mapping[str, SystemLibrary]
+
+    @property
+    def accelerated(self) -> tuple[ExaminedEnvironment, ...]:
+        """The environments that are for a GPU."""
+        return tuple(one for one in self.examined if one.lock.accelerated)
+
+
+class Rule(NamedTuple):
+    """A kind of finding.
+
+    Attributes:
+        rank: the order in which rules look: what the rest depends on comes first.
+        title: what it finds, in a line.
+        about: what that means and how kgen knows, in a paragraph for the documentation.
+        fixing: what to do about it, in a paragraph for the documentation.
+        examine: the findings in these facts.
+    """
+
+    rank: int
+    title: str
+    about: str
+    fixing: str
+    examine: Callable[[Facts], Iterator[Finding]]

@@ -1,0 +1,78 @@
+"""Words that several rules say alike."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from kgen import accelerators
+from kgen.accelerators import Kind
+from kgen.model.lockfile import Lockfile
+from kgen.surroundings import Surroundings
+
+PROCESS = "the environment of this process"
+
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+"""Folders of the system itself: a machine does not start without them."""
+
+
+def backends(lock: Lockfile) -> str:
+    """The words that `kgen lock` takes for what this lock holds."""
+    if len(lock.backends) == 1:
+        return f"{lock.backends[0]}{lock.form.words}"
+    name = lock.environment.removesuffix(lock.form.suffix).rpartition("-")[0]
+    return f"{' '.join(lock.backends)} --together {name}{lock.form.words}"
+
+
+def kind_of(lock: Lockfile) -> Kind:
+    """The kind of accelerator that a lock is for."""
+    return accelerators.kind(lock.computes_on.kind)
+
+
+def newer_driver(kind: Kind, around: Surroundings) -> str:
+    """How a newer driver gets onto this machine."""
+    if around.container is not None:
+        return "update the driver of the machine that runs the container"
+    install = kind.driver_help.install
+    known = next((install[name] for name in around.distribution if name in install), None)
+    return known or f"install a newer driver from {kind.maker} or your distribution"
+
+
+def place(variable: str, around: Surroundings) -> str:
+    """Where a start-up file sets the variable, as a comment behind a command."""
+    places = around.set_in.get(variable, ())
+    return f"   # and for good: {', '.join(places)}" if places else ""
+
+
+def without(path: Path, via: str, around: Surroundings) -> str:
+    """The command after which the loader no longer finds a library there, and everything else as before."""
+    folder = path.parent
+    if via == "LD_PRELOAD":
+        return _less("LD_PRELOAD", [str(path), path.name], "[ :]+", " ", around)
+    if via == "LD_LIBRARY_PATH":
+        driver = around.driver_library
+        if driver is not None and driver.answers and Path(driver.path).parent == folder and Path(driver.path) != path:
+            return (
+                f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
+            )
+        return _less("LD_LIBRARY_PATH", [str(folder), f"{folder}/"], "[:;]", ":", around)
+    if is_systems(folder):
+        named = shlex.quote(str(path))
+        return f"dpkg -S {named} || rpm -qf {named}   # remove that package if nothing else needs it"
+    return (
+        f"grep -rl {shlex.quote(str(folder))} /etc/ld.so.conf /etc/ld.so.conf.d"
+        "   # take that line out if nothing else needs it, then: sudo ldconfig"
+    )
+
+
+def is_systems(folder: Path) -> bool:
+    """Whether a folder is one of the system's own, or the part of one for this architecture."""
+    return str(folder) in _SYSTEM or (str(folder.parent) in _SYSTEM and folder.name.endswith("-linux-gnu"))
+
+
+def _less(variable: str, entries: list[str], between: str, joint: str, around: Surroundings) -> str:
+    """The command that takes entries out of a variable, and leaves the others as they are."""
+    kept = [one for one in re.split(between, around.variables.get(variable, "")) if one and one not in entries]
+    text = f"export {variable}={shlex.quote(joint.join(kept))}" if kept else f"unset {variable}"
+    return text + place(variable, around)

@@ -1,0 +1,1 @@
+"""What glibc's dynamic loader would open on this machine, told without opening it."""

@@ -1,0 +1,132 @@
+"""What the dynamic section of an ELF file says to the loader.
+
+Reads a few hundred bytes, whatever the size of the file: an environment has libraries of a gigabyte, and `kgen doctor`
+looks at a hundred of them. A library for ELF files would take longer to import than this takes for all.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+_MAGIC = b"\x7fELF"
+_LITTLE, _WIDE = 1, 2
+_LOAD, _DYNAMIC = 1, 2
+_END, _NEEDED, _STRTAB, _SONAME, _RPATH, _RUNPATH, _FLAGS_1 = 0, 1, 5, 14, 15, 29, 0x6FFFFFFB
+_NODEFLIB = 0x800
+_MOST_HEADERS, _MOST_DYNAMIC, _MOST_STRING = 512, 1 << 20, 1 << 16
+"""More than any linker makes: a broken file must not make kgen read for long."""
+
+
+class Elf(NamedTuple):
+    """What the loader reads of a file.
+
+    Attributes:
+        machine: `e_machine`: 62 for x86-64, 183 for AArch64.
+        soname: its DT_SONAME; None without one.
+        needed: its DT_NEEDED, in order.
+        rpath: the folders of its DT_RPATH as they are written; none beside a DT_RUNPATH, for which it is ignored.
+        runpath: the folders of its DT_RUNPATH; None without one, which is not the same as an empty one.
+        no_defaults: whether it keeps the loader from the cache and the default folders (DF_1_NODEFLIB).
+    """
+
+    machine: int
+    soname: str | None = None
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] | None = None
+    no_defaults: bool = False
+
+
+class ForeignElfError(ValueError):
+    """The file is for another word size or byte order: the loader passes it over and searches on."""
+
+
+def read(path: Path) -> Elf:
+    """What the loader reads of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ForeignElfError: it is of a kind that the loader passes over.
+        ValueError: it is no ELF file, or a broken one: the loader ends its search there, and fails.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with path.open("rb") as file:
+        try:
+            return _read(file)
+        except (struct.error, OverflowError) as error:
+            raise ValueError(f"{path}: a broken ELF file: {error}") from error
+
+
+def _read(file: BinaryIO) -> Elf:
+    header = file.read(64)
+    if len(header) < 64:  # noqa: PLR2004 - the size of an ELF64 header
+        raise ValueError("file too short")
+    if not header.startswith(_MAGIC):
+        raise ValueError("invalid ELF header")
+    if header[4] != _WIDE or header[5] != _LITTLE:
+        raise ForeignElfError("wrong ELF class")
+    (machine,) = struct.unpack_from("<H", header, 18)
+    (at,) = struct.unpack_from("<Q", header, 32)
+    size, count = struct.unpack_from("<HH", header, 54)
+    if size != 56 or count > _MOST_HEADERS:  # noqa: PLR2004 - the size of an ELF64 program header
+        raise ValueError("its program headers make no sense")
+    table = _at(file, at, size * count)
+    rows = [struct.unpack_from("<I4xQQ8xQ", table, size * number) for number in range(count)]
+    loads = [(offset, address, length) for kind, offset, address, length in rows if kind == _LOAD]
+    dynamic = next(((offset, length) for kind, offset, _, length in rows if kind == _DYNAMIC), None)
+    if dynamic is None:
+        return Elf(machine)
+    entries = _entries(_at(file, dynamic[0], min(dynamic[1], _MOST_DYNAMIC)))
+    strings = next((value for tag, value in entries if tag == _STRTAB), None)
+    place = next(
+        (offset + strings - address for offset, address, length in loads if address <= strings < address + length)
+        if strings is not None
+        else iter(()),
+        None,
+    )
+    if place is None:
+        return Elf(machine)
+
+    def text(tag: int) -> list[str]:
+        return [_string(file, place + value) for found, value in entries if found == tag]
+
+    runpath = text(_RUNPATH)
+    rpath = text(_RPATH)
+    return Elf(
+        machine=machine,
+        soname=next(iter(text(_SONAME)), None),
+        needed=tuple(text(_NEEDED)),
+        rpath=() if runpath or not rpath else tuple(rpath[0].split(":")),
+        runpath=tuple(runpath[0].split(":")) if runpath else None,
+        no_defaults=any(tag == _FLAGS_1 and value & _NODEFLIB for tag, value in entries),
+    )
+
+
+def _at(file: BinaryIO, place: int, size: int) -> bytes:
+    if place >= 1 << 62:
+        raise ValueError("a place in it is beyond any file")
+    file.seek(place)
+    return file.read(size)
+
+
+def _entries(data: bytes) -> list[tuple[int, int]]:
+    found = []
+    for tag, value in struct.iter_unpack("<QQ", data[: len(data) // 16 * 16]):
+        if tag == _END:
+            break
+        found.append((tag, value))
+    return found
+
+
+def _string(file: BinaryIO, place: int) -> str:
+    data = _at(file, place, 0)
+    while b"\0" not in data and len(data) < _MOST_STRING:
+        piece = file.read(1024)
+        if not piece:
+            raise ValueError("its strings end with the file")
+        data += piece
+    return data.partition(b"\0")[0].decode("utf-8", "surrogateescape")

@@ -1,0 +1,199 @@
+"""Which of the accelerator's libraries an environment's frameworks would open on this machine."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli
+
+from kgen.loader import versions
+from kgen.loader.search import GIVEN, LOADED, Opening, Process, System
+
+_NAME = re.compile(r"lib(?P<stem>[A-Za-z0-9_+]+)\.so(?:\.(?P<number>[0-9.]+))?$")
+
+
+class Carried(NamedTuple):
+    """A library that some package carries.
+
+    Attributes:
+        packages: the packages of which one carries it.
+        text: what stands in its file before its version, as a pattern with one group; None if nothing does.
+    """
+
+    packages: tuple[str, ...]
+    text: str | None = None
+
+
+class OpenedLibrary(NamedTuple):
+    """A library of the accelerator, and the file that would be opened for it.
+
+    Attributes:
+        name: its soname, as `libcudnn.so.9`.
+        stem: what it is called without that, as `cudnn`.
+        by: the file that asks for it, below the environment where it is there; empty if Python does.
+        path: the file that is opened; None if there is none.
+        via: the rule that finds it: `DT_RPATH`, `LD_LIBRARY_PATH`, `ld.so.cache` ….
+        fault: why the loader fails on it; None if it does not.
+        inside: whether it is the environment's own file.
+        version: its version; None if nothing tells.
+        own: the environment's own file of this soname; None if it has none.
+        required: whether the process fails where it is not found.
+    """
+
+    name: str
+    stem: str
+    by: str
+    path: str | None
+    via: str
+    fault: str | None
+    inside: bool
+    version: str | None
+    own: str | None
+    required: bool
+
+
+def stem_of(name: str) -> str | None:
+    """`cudnn` of `libcudnn.so.9`; None of what is no library's name."""
+    match = _NAME.match(Path(name).name)
+    return None if match is None else match["stem"]
+
+
+def opened(
+    prefix: Path, site: Path, interpreter: Path, rules: System, known: Mapping[str, Carried]
+) -> tuple[OpenedLibrary, ...]:
+    """The libraries of an accelerator that an environment's frameworks would open, each once a framework.
+
+    Args:
+        prefix: the environment.
+        site: its folder of packages.
+        interpreter: its Python.
+        rules: what the loader goes by here.
+        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it.
+    """
+    own = _own(prefix, site, known)
+    found: dict[tuple[str, str | None], OpenedLibrary] = {}
+    for framework in _rows()["framework"]:
+        files = [path for pattern in framework["files"] for path in sorted(site.glob(pattern))]
+        if files:
+            process, by_name = _imported(framework, files, site, own, Process(rules, interpreter))
+            for number, opening in enumerate(process.openings):
+                stem = stem_of(opening.name)
+                if stem is not None and _carrier(stem, known) is not None and opening.via != LOADED:
+                    row = _row(opening, stem, prefix, own, known, required=number < by_name)
+                    found.setdefault((row.name, row.path), row)
+    return tuple(found.values())
+
+
+def _imported(
+    framework: Mapping[str, Any], files: Sequence[Path], site: Path, own: Mapping[str, Path], process: Process
+) -> tuple[Process, int]:
+    """A process that has imported a framework and worked with it; and how many files it opened before it worked."""
+    for path in (*(path for pattern in framework["first"] for path in sorted(site.glob(pattern))), *files):
+        process.open(path)
+    by_name = len(process.openings)
+    for name in own:
+        if stem_of(name) in framework["opens"]:
+            process.open_name(name, files[-1])
+    for library in _rows()["library"]:
+        _open_parts(process, library)
+    return process, by_name
+
+
+def _open_parts(process: Process, library: Mapping[str, Any]) -> None:
+    """Has a library that is loaded open its parts, as it does when it works."""
+    loaded = [
+        (opening.path, match["number"])
+        for opening in process.openings
+        if opening.path is not None and opening.fault is None and opening.via != LOADED
+        if (match := _NAME.match(Path(opening.name).name)) and match["stem"] == library["name"] and match["number"]
+    ]
+    for path, number in loaded[:1]:
+        for stem in library["opens"]:
+            process.open_name(f"lib{stem}.so.{number}", path)
+
+
+def _own(prefix: Path, site: Path, known: Mapping[str, Carried]) -> dict[str, Path]:
+    """The accelerator's libraries in the environment: name -> file."""
+    places = (*sorted(site.glob("nvidia/*/lib")), *sorted(site.glob("nvidia/*/lib64")), prefix / "lib")
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob("lib*.so.*")):
+            stem = stem_of(path.name)
+            if stem is not None and _carrier(stem, known) is not None:
+                found.setdefault(path.name, path)
+    return found
+
+
+def _carrier(stem: str, known: Mapping[str, Carried]) -> Carried | None:
+    """Who carries a library, or the library that it is a part of."""
+    return known.get(stem) or known.get(stem.partition("_")[0])
+
+
+def _row(
+    opening: Opening,
+    stem: str,
+    prefix: Path,
+    own: Mapping[str, Path],
+    known: Mapping[str, Carried],
+    *,
+    required: bool,
+) -> OpenedLibrary:
+    carried = _carrier(stem, known)
+    assert carried is not None  # noqa: S101 - whoever calls has asked
+    inside = opening.path is not None and _below(opening.path, prefix)
+    foreign = opening.path is not None and not inside and opening.fault is None
+    name = Path(opening.name).name
+    return OpenedLibrary(
+        name=name,
+        stem=stem,
+        by="" if opening.by is None or opening.via == GIVEN else _shown(opening.by, prefix),
+        path=None if opening.path is None else str(opening.path),
+        via=opening.via,
+        fault=opening.fault,
+        inside=inside,
+        version=versions.of(opening.path, carried.packages, carried.text) if foreign and opening.path else None,
+        own=str(own[name]) if name in own else None,
+        required=required,
+    )
+
+
+def _below(path: Path, prefix: Path) -> bool:
+    return path.is_relative_to(prefix) or Path(*path.parts).resolve().is_relative_to(prefix.resolve())
+
+
+def _shown(path: Path, prefix: Path) -> str:
+    return str(path.relative_to(prefix)) if path.is_relative_to(prefix) else str(path)
+
+
+def offered(rules: System, known: Mapping[str, Carried]) -> Iterator[tuple[str, Path, str]]:
+    """The accelerator's libraries that this machine offers to any process: stem, file and what offers it."""
+    for word in rules.preload:
+        stem = stem_of(word)
+        if stem is not None:
+            yield stem, Path(word), "LD_PRELOAD"
+    for folder in rules.library_path:
+        yield from ((stem, path, "LD_LIBRARY_PATH") for stem, path in _in_folder(Path(folder or "."), known))
+    for name, path in rules.cache.items():
+        stem = stem_of(name)
+        if stem is not None and stem in known:
+            yield stem, path, "ldconfig"
+
+
+def _in_folder(folder: Path, known: Mapping[str, Carried]) -> Iterator[tuple[str, Path]]:
+    try:
+        names: Sequence[str] = sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return
+    for name in names:
+        stem = stem_of(name)
+        if stem is not None and stem in known:
+            yield stem, folder / name
+
+
+@functools.cache
+def _rows() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    return tomli.loads((Path(__file__).parent / "opened.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,266 @@
+"""Where glibc's loader finds a library, rule by rule and in its order (`elf/dl-load.c`; ld.so(8)).
+
+What is loaded already is taken by its soname; then come DT_RPATH of the file that asks and of those that loaded it,
+LD_LIBRARY_PATH, DT_RUNPATH of the file that asks, the cache, and the default folders. Nothing is opened but to read its
+header, and nothing in it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen.loader import cache, elf
+from kgen.loader.elf import Elf, ForeignElfError
+
+X86_64, AARCH64 = 62, 183
+_FOLDERS = {
+    X86_64: ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"),
+    AARCH64: ("/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"),
+}
+"""The folders that loaders look into last: those of Debian's, then those of others."""
+
+_LEVELS = {
+    "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
+    "x86-64-v3": "avx avx2 bmi1 bmi2 f16c fma abm movbe",
+    "x86-64-v2": "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3",
+}
+"""Levels of a processor, the best first -> what Linux calls its additions to the level below."""
+
+_MOST = 4096
+"""Files that are followed at most: more than any process maps."""
+
+
+class Opening(NamedTuple):
+    """What the loader does when a file asks for a library.
+
+    Attributes:
+        name: what was asked for, as `libcudnn.so.9`.
+        by: the file that asks; None for what is opened by its whole path.
+        path: the file that is opened; None if none is found.
+        via: the rule that finds it, as :data:`RULES` has them.
+        setting: what the rule followed, as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
+        fault: why the loader fails on the file; None if it does not.
+    """
+
+    name: str
+    by: Path | None
+    path: Path | None
+    via: str
+    setting: str = ""
+    fault: str | None = None
+
+
+LOADED, GIVEN, PRELOAD, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
+    "loaded already", "by its path", "LD_PRELOAD", "DT_RPATH", "LD_LIBRARY_PATH", "DT_RUNPATH", "ld.so.cache",
+    "the default folders", "nowhere",
+)  # fmt: skip
+
+
+class _Mapped(NamedTuple):
+    """A file in the process."""
+
+    path: Path
+    elf: Elf
+    parent: _Mapped | None
+
+
+class System(NamedTuple):
+    """What the loader goes by on a machine, whatever the process.
+
+    Attributes:
+        library_path: the folders of LD_LIBRARY_PATH, as they are written.
+        preload: the words of LD_PRELOAD.
+        cache: soname -> file, of the cache.
+        folders: the default folders.
+        levels: the names of folders in `glibc-hwcaps` that this processor takes, the best first.
+        machine: `e_machine` of the processes.
+    """
+
+    library_path: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    cache: Mapping[str, Path] = {}
+    folders: tuple[str, ...] = _FOLDERS[X86_64]
+    levels: tuple[str, ...] = ()
+    machine: int = X86_64
+
+
+def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path = cache.CACHE) -> System:
+    """What the loader goes by on this machine.
+
+    Args:
+        variables: of the processes.
+        machine: `e_machine` of the processes.
+        cache_file: the loader's cache.
+    """
+    levels = _levels(machine)
+    # without a folder in it the variable has no effect; an empty one beside others is the working folder
+    written = variables.get("LD_LIBRARY_PATH", "")
+    return System(
+        library_path=tuple(re.split("[:;]", written)) if written else (),
+        preload=tuple(word for word in re.split("[ :]+", variables.get("LD_PRELOAD", "")) if word),
+        cache=cache.read(machine, levels, cache_file),
+        folders=_FOLDERS.get(machine, ()),
+        levels=levels,
+        machine=machine,
+    )
+
+
+@functools.cache
+def _levels(machine: int) -> tuple[str, ...]:
+    if machine != X86_64:
+        return ()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    flags = set(match[1].split()) if match else set()
+    found: list[str] = []
+    for name, wanted in reversed(_LEVELS.items()):
+        if not flags.issuperset(wanted.split()):
+            break
+        found.insert(0, name)
+    return tuple(found)
+
+
+def _elf(path: Path) -> Elf:
+    facts = path.stat()
+    return _elf_of(path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=_MOST)
+def _elf_of(path: Path, _changed: int, _size: int) -> Elf:
+    return elf.read(path)
+
+
+class Process:
+    """The loader in one process: what it has opened decides what it opens next."""
+
+    def __init__(self, rules: System, program: Path) -> None:
+        """A process of a program that has just been started.
+
+        Args:
+            rules: what the loader goes by.
+            program: the program; where it cannot be read, what follows is told without its part.
+        """
+        self.openings: list[Opening] = []
+        self._rules = rules
+        self._names: dict[str, Path] = {}
+        self._files: dict[tuple[int, int], Path] = {}
+        self._main: _Mapped | None = None
+        real = program.resolve()
+        with contextlib.suppress(OSError, ValueError):
+            self._main = _Mapped(real, _elf(real), None)
+        for word in rules.preload:
+            self._open(word, self._main, via=PRELOAD)
+        if self._main is not None:
+            self._follow(self._main)
+
+    def open(self, path: Path) -> Opening:
+        """Open a file by its path, as Python does with its modules, and all that it needs."""
+        return self._open(str(path), None, via=GIVEN)
+
+    def open_name(self, name: str, by: Path) -> Opening:
+        """Open a library by its name alone, as a file that is loaded may, and all that it needs."""
+        caller = self._main
+        with contextlib.suppress(OSError, ValueError):
+            caller = _Mapped(by, _elf(by), self._main)
+        return self._open(name, caller, via=None)
+
+    def _open(self, name: str, by: _Mapped | None, *, via: str | None) -> Opening:
+        queue: list[tuple[str, _Mapped | None, str | None]] = [(name, by, via)]
+        first: Opening | None = None
+        while queue and len(self.openings) < _MOST:
+            asked, asker, rule = queue.pop(0)
+            opening, mapped = self._map(asked, asker, rule)
+            first = first or opening
+            if mapped is not None:
+                queue += [(needed, mapped, None) for needed in mapped.elf.needed]
+        assert first is not None  # noqa: S101 - the queue began with one
+        return first
+
+    def _follow(self, mapped: _Mapped) -> None:
+        for name in mapped.elf.needed:
+            self._open(name, mapped, via=None)
+
+    def _map(self, name: str, by: _Mapped | None, rule: str | None) -> tuple[Opening, _Mapped | None]:
+        asker = None if by is None else by.path
+        if name in self._names:
+            return self._noted(Opening(name, asker, self._names[name], LOADED)), None
+        if "/" in name:
+            path = Path(_expanded(name, by))
+            found = [(path, rule or GIVEN, "")] if path.exists() else []
+        else:
+            found = list(self._candidates(name, by))
+        for path, via, setting in found:
+            try:
+                facts = path.stat()
+                read = _elf(path)
+                if read.machine != self._rules.machine:
+                    continue
+            except ForeignElfError:
+                continue
+            except (OSError, ValueError) as error:
+                told = getattr(error, "strerror", None) or str(error)
+                return self._noted(Opening(name, asker, path, rule or via, setting, told)), None
+            path = _plain(path)  # noqa: PLW2901 - the same file
+            same = self._files.get((facts.st_dev, facts.st_ino))
+            self._names[name] = same or path
+            if same is not None:
+                return self._noted(Opening(name, asker, same, LOADED)), None
+            self._files[facts.st_dev, facts.st_ino] = path
+            if read.soname:
+                self._names.setdefault(read.soname, path)
+            return self._noted(Opening(name, asker, path, rule or via, setting)), _Mapped(path, read, by or self._main)
+        return self._noted(Opening(name, asker, None, NOWHERE)), None
+
+    def _noted(self, opening: Opening) -> Opening:
+        self.openings.append(opening)
+        return opening
+
+    def _candidates(self, name: str, by: _Mapped | None) -> Iterator[tuple[Path, str, str]]:
+        """The files that the loader would try, in its order: the first that fits is it."""
+        if by is None or by.elf.runpath is None:
+            one: _Mapped | None = by
+            while one is not None:
+                yield from self._in(one.elf.rpath, name, one, RPATH, str(one.path))
+                one = one.parent
+            if self._main is not None and by is None:
+                yield from self._in(self._main.elf.rpath, name, self._main, RPATH, str(self._main.path))
+        yield from self._in(self._rules.library_path, name, self._main, LIBRARY_PATH, LIBRARY_PATH)
+        if by is not None and by.elf.runpath is not None:
+            yield from self._in(by.elf.runpath, name, by, RUNPATH, str(by.path))
+        if by is not None and by.elf.no_defaults:
+            return
+        if name in self._rules.cache and self._rules.cache[name].exists():
+            yield self._rules.cache[name], CACHE, ""
+        yield from self._in(self._rules.folders, name, None, DEFAULT, "")
+
+    def _in(
+        self, folders: Sequence[str], name: str, of: _Mapped | None, via: str, setting: str
+    ) -> Iterator[tuple[Path, str, str]]:
+        for folder in folders:
+            place = Path(_expanded(folder, of) or ".")
+            for path in (*(place / "glibc-hwcaps" / level / name for level in self._rules.levels), place / name):
+                if path.exists():
+                    yield path, via, setting
+
+
+def _plain(path: Path) -> Path:
+    """A path without `..`, where that leads to the same file."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.exists() and plain.samefile(path) else path
+
+
+def _expanded(text: str, of: _Mapped | None) -> str:
+    """A path with the loader's own names in it replaced."""
+    if "$" not in text:
+        return text
+    origin = "" if of is None else str(of.path.parent)
+    return re.sub(r"\$(?:ORIGIN\b|\{ORIGIN\})", lambda _: origin, text)

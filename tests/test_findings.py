@@ -1,0 +1,99 @@
+"""Each rule of the doctor on its cases: `tests/findings/IDENTIFIER/CASE.toml`, and its page in the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
+
+from kgen import findings
+from kgen.accelerators import Gpu
+from kgen.findings import ExaminedEnvironment, manual
+from kgen.loader.environment import OpenedLibrary
+from kgen.loader.owners import SharedFile
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.surroundings import DriverLibrary, KerasSettings, Library, Surroundings
+
+CASES = Path(__file__).parent / "findings"
+PAGES = Path(__file__).parents[1] / "docs" / "findings"
+_LIBRARY = {"by": "", "fault": None, "inside": False, "version": None, "own": None, "required": True, "path": None}
+
+
+def cases() -> list[Path]:
+    return sorted(CASES.glob("*/*.toml"))
+
+
+def _around(data: Mapping[str, Any]) -> Surroundings:
+    changes: dict[str, Any] = dict(data)
+    for key, of in (("gpu_vendors", frozenset), ("modules", frozenset), ("distribution", tuple)):
+        if key in changes:
+            changes[key] = of(changes[key])
+    if changes.get("pci") is False:
+        changes["gpu_vendors"] = None
+    changes.pop("pci", None)
+    if "keras" in changes:
+        changes["keras"] = KerasSettings(Path("/home/u/.keras/keras.json"), changes["keras"].get("values"))
+    if "driver_library" in changes:
+        changes["driver_library"] = DriverLibrary(**{"answers": None, **changes["driver_library"]})
+    changes["libraries"] = tuple(Library(**{"version": None, **row}) for row in changes.get("libraries", ()))
+    changes["set_in"] = {name: tuple(places) for name, places in changes.get("set_in", {}).items()}
+    return AROUND._replace(**changes)
+
+
+def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
+    changes: dict[str, Any] = {key: data[key] for key in ("whole", "interpreter", "free") if key in data}
+    lock: dict[str, Any] = {
+        key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
+    }
+    return EXAMINED._replace(
+        lock=EXAMINED.lock._replace(**lock),
+        opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
+        shared=tuple(SharedFile(row["path"], tuple(row["owners"])) for row in data.get("shared", ())),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("path", cases(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("{folder}", str(tmp_path))
+    case = tomli.loads(text)
+    for name in case.get("files", ()):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    machine = case.get("machine", {"driver": "580.65.06", "gpus": [["NVIDIA H100", "9.0"]]})
+    gpus = [Gpu(name=name, architecture=architecture, memory_bytes=0) for name, architecture in machine.get("gpus", ())]
+    host = having(machine.get("driver"), *gpus, note=machine.get("note"))
+    examined = [_examined(case.get("environment", {}))]
+    found = findings.examine(host, _around(case.get("around", {})), examined, matrix, LIBRARIES)
+    here = [one for one in found if one.identifier == path.parent.name]
+    told = [{"kind": one.kind, "what": one.what, "where": one.where, "fix": one.fix} for one in here]
+    wanted = case["finds"]
+    assert [{key: row[key] for key in want} for row, want in zip(told, wanted, strict=False)] == wanted, told
+    assert len(told) == len(wanted), told
+
+
+def test_each_rule_has_a_case_that_it_finds_and_one_that_it_does_not() -> None:
+    found = {path.parent.name: set() for path in cases()}  # type: dict[str, set[bool]]
+    for path in cases():
+        found[path.parent.name].add(bool(tomli.loads(path.read_text(encoding="utf-8"))["finds"]))
+    assert found == {name: {True, False} for name in findings.known()}
+
+
+def test_each_rule_has_its_page_and_no_other_is_there() -> None:
+    wanted = manual.pages()
+    assert {path.name: path.read_text(encoding="utf-8") for path in PAGES.glob("*.md")} == dict(wanted), (
+        "run: python -m kgen.findings.manual docs/findings"
+    )
+
+
+def test_an_identifier_is_the_name_of_its_module() -> None:
+    assert set(findings.known()) == {
+        findings.identifier(path.stem)
+        for path in (Path(findings.__file__).parent / "rules").glob("*.py")
+        if path.stem != "__init__"
+    }

@@ -1,0 +1,385 @@
+"""What kgen says the loader opens is what the loader opens: small libraries are compiled, and both are asked."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pytest
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+
+from kgen.loader import cache, elf, environment, owners, search
+from kgen.loader.environment import Carried, OpenedLibrary
+from kgen.loader.owners import SharedFile
+from kgen.loader.search import Process
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here")
+
+_HOST = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char **words) {
+  for (int i = 1; i < count; i++)
+    if (!dlopen(words[i], RTLD_LAZY | RTLD_GLOBAL)) { puts(dlerror()); return 1; }
+  return 0;
+}
+"""
+_OPENER = r"""
+#include <dlfcn.h>
+__attribute__((constructor)) static void start(void) { dlopen(NAME, RTLD_LAZY); }
+"""
+
+
+class Library(NamedTuple):
+    """A library to compile.
+
+    Attributes:
+        path: where, below the folder of the case.
+        soname: its soname; empty for none.
+        needed: libraries of the case that it needs, by their paths.
+        rpath: its DT_RPATH.
+        runpath: its DT_RUNPATH.
+        opens: what it opens by name when it is loaded.
+        content: what is in the file instead of a library.
+    """
+
+    path: str
+    soname: str = ""
+    needed: tuple[str, ...] = ()
+    rpath: str = ""
+    runpath: str = ""
+    opens: str = ""
+    content: bytes | None = None
+
+
+class Case(NamedTuple):
+    """What is there, what is started, and what the loader must take; paths are below the folder of the case."""
+
+    libraries: tuple[Library, ...]
+    start: tuple[str, ...]
+    taken: tuple[str, ...]
+    variables: Mapping[str, str] = {}
+    fails: bool = False
+    program_rpath: str = ""
+
+
+_TWO = (Library("own/libx.so.1", "libx.so.1"), Library("other/libx.so.1", "libx.so.1"))
+_OTHER = {"LD_LIBRARY_PATH": "{root}/other"}
+_FOREIGN = b"\x7fELF\x01\x01\x01" + bytes(120)
+
+CASES = {
+    "rpath goes before LD_LIBRARY_PATH": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "LD_LIBRARY_PATH goes before runpath": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "other/libx.so.1"), _OTHER,
+    ),
+    "runpath alone": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/nowhere:${ORIGIN}/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"),
+    ),
+    "an rpath serves what its file loads": Case(
+        (*_TWO, Library("deep/libmid.so", "libmid.so", needed=("own/libx.so.1",)),
+         Library("m.so", needed=("deep/libmid.so",), rpath="$ORIGIN/own:$ORIGIN/deep")),
+        ("m.so",), ("m.so", "deep/libmid.so", "own/libx.so.1"), _OTHER,
+    ),
+    "a runpath does not": Case(
+        (*_TWO, Library("deep/libmid.so", "libmid.so", needed=("own/libx.so.1",)),
+         Library("m.so", needed=("deep/libmid.so",), runpath="$ORIGIN/own:$ORIGIN/deep")),
+        ("m.so",), ("m.so", "deep/libmid.so", "other/libx.so.1"), _OTHER,
+    ),
+    "a file with a runpath looks at no rpath, its loader's neither": Case(
+        (*_TWO, Library("deep/libmid.so", "libmid.so", needed=("own/libx.so.1",), runpath="$ORIGIN/nowhere"),
+         Library("m.so", needed=("deep/libmid.so",), rpath="$ORIGIN/own:$ORIGIN/deep")),
+        ("m.so",), ("m.so", "deep/libmid.so", "other/libx.so.1"), _OTHER,
+    ),
+    "the rpath of the program serves all": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER, program_rpath="$ORIGIN/own",
+    ),
+    "what is loaded already is taken by its soname": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("other/libx.so.1", "m.so"), ("other/libx.so.1", "m.so"),
+    ),
+    "the soname decides, not the file's name": Case(
+        (*_TWO, Library("other/renamed.so", "libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("other/renamed.so", "m.so"), ("other/renamed.so", "m.so"),
+    ),
+    "LD_PRELOAD goes before all": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "{root}/other/libx.so.1"},
+    ),
+    "a library that opens another by name has its own runpath": Case(
+        (*_TWO, Library("m.so", opens="libx.so.1", runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"),
+    ),
+    "and LD_LIBRARY_PATH before it": Case(
+        (*_TWO, Library("m.so", opens="libx.so.1", runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "other/libx.so.1"), _OTHER,
+    ),
+    "and its own rpath before that": Case(
+        (*_TWO, Library("m.so", opens="libx.so.1", rpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "an empty file ends the search": Case(
+        (_TWO[0], Library("other/libx.so.1", content=b""),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "an empty file that is not looked at ends nothing": Case(
+        (_TWO[0], Library("other/libx.so.1", content=b""),
+         Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "a text file ends the search": Case(
+        (_TWO[0], Library("other/libx.so.1", content=b"INPUT(libx.so.2) " * 8),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a file of another word size is passed over": Case(
+        (_TWO[0], Library("other/libx.so.1", content=_FOREIGN),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "nowhere": Case(
+        (_TWO[0], Library("m.so", needed=("own/libx.so.1",))), ("m.so",), ("m.so",), fails=True,
+    ),
+    "LD_LIBRARY_PATH has its order, and semicolons": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/nowhere;{root}/own:{root}/other"},
+    ),
+}  # fmt: skip
+
+
+def build(root: Path, case: Case) -> Path:
+    """Compiles what a case has; gives the program."""
+    for library in case.libraries:
+        path = root / library.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if library.content is not None:
+            path.write_bytes(library.content)
+            continue
+        words = ["-shared", "-fPIC", *([f'-DNAME="{library.opens}"'] if library.opens else [])]
+        words += [f"-Wl,-soname,{library.soname}"] if library.soname else []
+        words += [f"-Wl,--disable-new-dtags,-rpath,{library.rpath}"] if library.rpath else []
+        words += [f"-Wl,--enable-new-dtags,-rpath,{library.runpath}"] if library.runpath else []
+        words += ["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined", *(str(root / one) for one in library.needed)]
+        _compile(path, _OPENER if library.opens else "int value;", words)
+    rpath = [f"-Wl,--disable-new-dtags,-rpath,{case.program_rpath}"] if case.program_rpath else []
+    program = root / "program"
+    _compile(program, _HOST, ["-ldl", *rpath])
+    return program
+
+
+def _compile(path: Path, text: str, words: Sequence[str]) -> None:
+    subprocess.run(["gcc", "-x", "c", "-", "-x", "none", *words, "-o", str(path)], input=text.encode(), check=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    root = tmp_path.resolve()
+    program = build(root, case)
+    variables = {key: value.format(root=root) for key, value in case.variables.items()}
+    started = [str(root / one) for one in case.start]
+    done = subprocess.run(
+        [str(program), *started],
+        capture_output=True,
+        check=False,
+        text=True,
+        env={**os.environ, "LD_LIBRARY_PATH": "", **variables, "LD_DEBUG": "files"},
+    )
+    mapped = [
+        match[1]
+        for match in re.finditer(r"file=\S+ \[0\];  generating link map|calling init: (\S+)", done.stderr)
+        if match[1]
+    ]
+    real = sorted({os.path.relpath(path, root) for path in mapped if Path(path).is_relative_to(root)})
+    process = Process(search.system({**variables}), program)
+    for path in case.start:
+        opening = process.open(root / path)
+        library = next(one for one in case.libraries if one.path == path)
+        if library.opens and opening.path is not None:
+            process.open_name(library.opens, opening.path)
+    # the faults of a library that is missing or broken, which the loader says once and then ends
+    faults = [one for one in process.openings if one.path is None or one.fault]
+    opened = {os.path.relpath(one.path, root) for one in process.openings if one.path and not one.fault}
+    told = sorted(path for path in opened if not path.startswith(".."))
+    assert bool(faults) is case.fails
+    assert (done.returncode != 0) is case.fails, done.stdout
+    assert told == sorted(case.taken)
+    if not case.fails:  # what was mapped before the loader gave up has no `calling init`
+        assert real == told
+
+
+def _libraries_here() -> list[Path]:
+    places = [Path("/lib/x86_64-linux-gnu"), Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64")]
+    found = [path for place in places if place.is_dir() for path in sorted(place.glob("*.so*"))]
+    return [path for path in found if path.is_file()][:200]
+
+
+@pytest.mark.skipif(not _libraries_here(), reason="no libraries where this looks")
+def test_what_is_read_of_this_machines_libraries_is_what_pyelftools_reads() -> None:
+    seen = 0
+    for path in _libraries_here():
+        try:
+            mine = elf.read(path)
+        except ValueError:
+            continue
+        with path.open("rb") as file:
+            section = next(one for one in ELFFile(file).iter_segments() if isinstance(one, DynamicSegment))
+            tags = [(tag.entry.d_tag, tag) for tag in section.iter_tags()]
+
+        def texts(kind: str, name: str) -> list[str]:
+            return [getattr(tag, name) for found, tag in tags if found == kind]  # noqa: B023 - called in the same turn
+
+        assert mine.needed == tuple(texts("DT_NEEDED", "needed")), path
+        assert ([mine.soname] if mine.soname else []) == texts("DT_SONAME", "soname"), path
+        assert ([] if mine.runpath is None else [":".join(mine.runpath)]) == texts("DT_RUNPATH", "runpath"), path
+        seen += 1
+    assert seen > 10
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:40],
+        lambda data: data[:70],
+        lambda data: data[:32] + struct.pack("<Q", 1 << 62) + data[40:],
+        lambda data: data[:54] + struct.pack("<HH", 56, 0xFFFF) + data[58:],
+        lambda data: data[:0],
+        lambda data: bytes(len(data)),
+    ],
+)
+def test_a_broken_file_is_a_value_error(damage: object, tmp_path: Path) -> None:
+    _compile(tmp_path / "lib.so", "int x;", ["-shared", "-fPIC"])
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(damage((tmp_path / "lib.so").read_bytes()))  # type: ignore[operator]
+    with pytest.raises(ValueError, match=r"."):
+        elf.read(broken)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "libx.so.1")
+    with pytest.raises(OSError, match="no regular file"):
+        elf.read(tmp_path / "libx.so.1")
+
+
+@pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
+class TestCache:
+    def test_this_machines_cache_is_what_ldconfig_prints(self) -> None:
+        program = shutil.which("ldconfig", path="/sbin:/usr/sbin")
+        assert program is not None
+        printed = subprocess.run([program, "-p"], capture_output=True, check=True, text=True).stdout
+        wanted: dict[str, str] = {}
+        for name, path in re.findall(r"^\t(\S+) \(libc6,x86-64\) => (\S+)$", printed, re.MULTILINE):
+            wanted.setdefault(name, path)
+        found = {name: str(path) for name, path in cache.read(search.X86_64, ()).items()}
+        assert {name: found.get(name) for name in wanted} == wanted
+        assert wanted
+
+    def test_one_of_its_own(self, tmp_path: Path) -> None:
+        program = shutil.which("ldconfig", path="/sbin:/usr/sbin")
+        assert program is not None
+        folder = tmp_path / "libs"
+        folder.mkdir()
+        _compile(folder / "libx.so.1.2.3", "int x;", ["-shared", "-fPIC", "-Wl,-soname,libx.so.1"])
+        (tmp_path / "conf").write_text(f"{folder}\n")
+        subprocess.run([program, "-C", str(tmp_path / "cache"), "-f", str(tmp_path / "conf")], check=True)
+        found = cache.read(search.X86_64, (), tmp_path / "cache")
+        assert found["libx.so.1"] == folder / "libx.so.1"
+        assert cache.read(search.AARCH64, (), tmp_path / "cache") == {}
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"ld.so-1.7.0", b"glibc-ld.so.cache1.1", b"glibc-ld.so.cache1.1" + b"\xff" * 60]
+    )
+    def test_another_format_is_nothing(self, data: bytes) -> None:
+        assert cache.parse(data, search.X86_64, ()) == {}
+
+
+class TestEnvironment:
+    """An environment whose frameworks are small libraries of the real ones' names and rules."""
+
+    KNOWN: ClassVar = {"cudnn": Carried(("nvidia-cudnn-cu12",)), "cudart": Carried(("nvidia-cuda-runtime-cu12",))}
+    SITE = "env/lib/python3.12/site-packages"
+    CUDNN = f"{SITE}/nvidia/cudnn/lib/libcudnn.so.9"
+    OTHER = "other/nvidia/cudnn/lib/libcudnn.so.9"
+
+    def opened(self, root: Path, libraries: tuple[Library, ...], **variables: str) -> dict[str, OpenedLibrary]:
+        program = build(root, Case((*self.libraries(), *libraries), (), ()))
+        for site, version in ((self.SITE, "9.10.2.21"), ("other", "9.1.0.70")):
+            info = root / site / f"nvidia_cudnn_cu12-{version}.dist-info"
+            info.mkdir()
+            (info / "RECORD").write_text("nvidia/cudnn/lib/libcudnn.so.9,sha256=x,1\n")
+        prefix = root / "env"
+        values = {name: value.format(root=root) for name, value in variables.items()}
+        cache_file = root / "ld.so.cache"
+        rules = search.system(values, cache_file=cache_file)
+        rows = environment.opened(prefix, root / self.SITE, program, rules, self.KNOWN)
+        return {row.name: row for row in rows}
+
+    def libraries(self) -> tuple[Library, ...]:
+        return (Library(self.CUDNN, "libcudnn.so.9"), Library(self.OTHER, "libcudnn.so.9"))
+
+    FRAMEWORK = "$ORIGIN/../nvidia/cudnn/lib"
+    AWAY: ClassVar = {"LD_LIBRARY_PATH": "{root}/other/nvidia/cudnn/lib"}
+
+    def test_tensorflows_runpath_comes_after_ld_library_path(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        row = self.opened(tmp_path, (framework,), **self.AWAY)["libcudnn.so.9"]
+        assert (row.via, row.inside, row.version) == ("LD_LIBRARY_PATH", False, "9.1.0.70")
+        assert row.path == str(tmp_path / self.OTHER)
+        assert row.own == str(tmp_path / self.CUDNN)
+        assert row.by == "lib/python3.12/site-packages/tensorflow/libtensorflow_framework.so.2"
+
+    def test_and_serves_without_it(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        row = self.opened(tmp_path, (framework,))["libcudnn.so.9"]
+        assert (row.via, row.inside) == ("DT_RUNPATH", True)
+
+    def test_torchs_rpath_goes_before_it(self, tmp_path: Path) -> None:
+        rpath = "$ORIGIN/../../nvidia/cudnn/lib"
+        framework = Library(f"{self.SITE}/torch/lib/libtorch_global_deps.so", needed=(self.CUDNN,), rpath=rpath)
+        row = self.opened(tmp_path, (framework,), **self.AWAY)["libcudnn.so.9"]
+        assert (row.via, row.inside, row.required) == ("DT_RPATH", True, True)
+
+    def test_jax_opens_its_own_by_their_paths_first(self, tmp_path: Path) -> None:
+        framework = Library(f"{self.SITE}/jax_plugins/xla_cuda12/xla_cuda_plugin.so", runpath="$ORIGIN/nowhere")
+        row = self.opened(tmp_path, (framework,), **self.AWAY)
+        assert {Path(name).name: (one.via, one.inside) for name, one in row.items() if one.path} == {
+            "libcudnn.so.9": ("by its path", True)
+        }
+        assert not any(one.required for one in row.values() if one.path is None)
+
+    def test_a_part_that_the_wheel_lacks_comes_from_the_machine(self, tmp_path: Path) -> None:
+        part = "libcudnn_engines_tensor_ir.so.9"
+        framework = Library(f"{self.SITE}/tensorflow/libtensorflow_framework.so.2", runpath=self.FRAMEWORK)
+        libraries = (framework, Library(f"system/{part}", part))
+        rows = self.opened(tmp_path, libraries, LD_LIBRARY_PATH="{root}/system")
+        assert (rows[part].via, rows[part].inside, rows[part].own) == ("LD_LIBRARY_PATH", False, None)
+        assert rows[part].by == f"{self.CUDNN.removeprefix('env/')}"
+        assert rows["libcudnn.so.9"].inside
+
+    def test_owners_are_found_by_records(self, tmp_path: Path) -> None:
+        for name, digest in (("nvidia_nccl_cu12-2.29.3", "12"), ("nvidia_nccl_cu13-2.29.7", "13")):
+            info = tmp_path / f"{name}.dist-info"
+            info.mkdir()
+            rows = (
+                "nvidia/__init__.py,sha256=x,0",
+                f"nvidia/nccl/lib/libnccl.so.2,sha256={digest},1",
+                "same.so,sha256=s,1",
+            )
+            (info / "RECORD").write_text("".join(f"{row}\n" for row in rows))
+        assert owners.shared(tmp_path) == (
+            SharedFile("nvidia/nccl/lib/libnccl.so.2", ("nvidia_nccl_cu12-2.29.3", "nvidia_nccl_cu13-2.29.7")),
+        )

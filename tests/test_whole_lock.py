@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.command import LOCK, Kgen
+from tests.command import LOCK, Kgen, Result
 from tests.elves import shared_object
 from tests.index import Index
 from tests.test_lock import versions
@@ -124,3 +124,60 @@ def test_what_is_for_the_cpu_is_not_asked(kgen_alone: Kgen, index: Index) -> Non
     index.wheelhouse.put(plugin("1.0", "libcudart.so.13"))
     result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "plugin")
     assert result.status == 0, result.stderr
+
+
+class TestFrameworksOfDependencies:
+    """What brings PyTorch along into an environment of JAX."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _brings_torch(index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="speeds-up", version="1.0", requires=("torch>=2",)))
+
+    @staticmethod
+    def has_one_cuda(locked: dict[str, str]) -> bool:
+        cudnn = [name for name in locked if name.startswith("nvidia-cudnn")]
+        return cudnn == ["nvidia-cudnn-cu12"] and not [
+            name for name in locked if name.startswith("nvidia-") and not name.endswith("-cu12")
+        ]
+
+    def test_it_is_solved_with_the_others(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "speeds-up")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert (locked["jax"], locked["torch"]) == ("0.10.2", "2.10.0")
+        assert self.has_one_cuda(locked)
+        assert kgen_alone("check") == Result(0, "", "jax-cuda12: in order\n")
+
+    def test_the_users_bound_on_it_moves_the_pins(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "torch==2.8.0")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert locked["torch"] == "2.8.0"
+        assert self.has_one_cuda(locked)
+
+    def test_what_is_together_anyway_stays(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "torch", "--together", "both", "--dependency", "speeds-up")
+        assert status == 0, said
+        assert versions(project, "both-cuda12")["torch"] == "2.10.0"
+
+    def test_on_the_cpu_it_is_a_build_for_the_cpu(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up")
+        assert result.status == 4
+        assert (
+            "\nerror: jax-cpu: PyTorch, which `dependencies` bring along, for the CPU on linux-64 needs a CPU build"
+            " (`torch==…+cpu`), and no index or folder" in result.stderr
+        )
+        assert "hint: or do without what requires it\n" in result.stderr
+        assert not (project / "locks").exists()
+
+    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, index: Index, tmp_path: Path) -> None:
+        folder = tmp_path / "wheels"
+        folder.mkdir()
+        wheel = index.wheelhouse.local("torch", "2.10.0")
+        (folder / wheel.filename).write_bytes(wheel.content)
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=str(folder))
+        assert result.status == 0, result.stderr
+        locked = versions(project, "jax-cpu")
+        assert locked["torch"] == "2.10.0+cpu"
+        assert not [name for name in locked if name.startswith("nvidia-")]

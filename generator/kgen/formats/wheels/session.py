@@ -345,6 +345,7 @@ class Session:
         return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None) -> _Closed | Conflict:
+        request = self._joined(request, [one.name for one in request.dependencies])
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
         if lesson is not None:
             learned.unfit, learned.added = lesson.constraints, lesson.added
@@ -364,6 +365,10 @@ class Session:
                 if not self._learn(answer, closed, learned):
                     break
                 continue
+            joined = self._joined(request, [one.name for one in closed.packages])
+            if joined != request:
+                request = joined
+                continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
                 notes += [note for note in learned.notes if note not in notes]
@@ -379,6 +384,24 @@ class Session:
                 "or choose another Python with `--python`",
             ],
         )
+
+    def _joined(self, request: EnvironmentRequest, names: Collection[str]) -> EnvironmentRequest:
+        """The request with the frameworks among these packages as members, where they can be had together at all.
+
+        Those alone that bring an accelerator by themselves: of others the plain distribution computes on the CPU.
+        """
+        rows = [self._matrix.backends[backend] for backend in (*request.backends, *request.members)]
+        generation = rows[0].generation
+        members = [
+            row.name
+            for row in self._matrix.backends.values()
+            if row.generation == generation
+            and row.framework in names
+            and row.framework not in {other.framework for other in rows}
+            and brings_accelerator(self._matrix, row.framework)
+        ]
+        joined = request._replace(members=(*request.members, *members))
+        return joined if members and isinstance(solve(self._matrix, joined), Resolution) else request
 
     def _closed_by_uv(
         self, answer: Resolution, constraints: Sequence[str], added: Sequence[str]
@@ -452,15 +475,19 @@ class Session:
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
             )
         on = accelerators.title(request.accelerator)
+        brought = {self._matrix.backends[backend].framework for backend in request.members}
+        along = ", which `dependencies` bring along," if name in brought else ""
         return OutsideError(
-            f"{request.environment}: {title} for {on} on {request.platform} needs a CPU build"
+            f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
                 "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
-                f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
+                "or do without what requires it"
+                if along
+                else f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
             ],
         )
 
@@ -701,6 +728,15 @@ class Session:
             "platform_python_implementation": "CPython",
         }
         return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
+
+
+def brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
+    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
+    for release in reversed(matrix.framework(framework).releases):
+        builds = [build for build in release.builds if build.accelerated and build.local is None]
+        if builds:
+            return any(all("[" not in text for text in build.install) for build in builds)
+    return False
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:

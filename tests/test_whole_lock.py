@@ -181,3 +181,51 @@ class TestFrameworksOfDependencies:
         locked = versions(project, "jax-cpu")
         assert locked["torch"] == "2.10.0+cpu"
         assert not [name for name in locked if name.startswith("nvidia-")]
+
+
+EXTENDING = b"__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+
+
+class TestOverlaps:
+    """Wheels that own one path."""
+
+    @staticmethod
+    def locked(kgen: Kgen, index: Index, path: str, *contents: bytes) -> tuple[int, str]:
+        names = [f"part{number}" for number, _ in enumerate(contents)]
+        for name, content in zip(names, contents, strict=True):
+            index.wheelhouse.put(Wheel(name=name, version="1.0", files={path: content, f"{name}.py": b""}))
+        result = kgen(*LOCK, "numpy", *(word for name in names for word in ("--dependency", name)))
+        return result.status, result.stderr
+
+    @pytest.mark.parametrize(
+        ("path", "contents"),
+        [
+            ("shared/__init__.py", (b"", EXTENDING)),
+            ("shared/__init__.py", (EXTENDING, b"# a comment\nfrom pkgutil import extend_path\n" + EXTENDING, b"")),
+            ("a/b/__init__.py", (b'"""Text."""\n', b"__import__('pkg_resources').declare_namespace(__name__)\n")),
+            ("build_backend.py", (b"one = 1", b"two = 2")),
+            ("LICENSE.txt", (b"one", b"two")),
+            ("shared/native.so", (b"equal", b"equal")),
+        ],
+        ids=["empty and extending", "three", "other forms", "leftover", "no code", "equal"],
+    )
+    def test_harmless(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:
+        status, said = self.locked(kgen_alone, index, path, *contents)
+        assert status == 0, said
+
+    @pytest.mark.parametrize(
+        ("path", "contents"),
+        [
+            ("shared/__init__.py", (b"", b"VERSION = 1\n")),
+            ("shared/__init__.py", (EXTENDING, b"import os\n" + EXTENDING)),
+            ("shared/__init__.py", (b"", b"this is no Python")),
+            ("shared/__init__.py", (b"", b"__path__ = ['elsewhere']\n")),
+            ("module.py", (b"one = 1", b"two = 2")),
+            ("starts.pth", (b"one", b"two")),
+            ("shared/build_backend.py", (b"one = 1", b"two = 2")),
+        ],
+    )
+    def test_harmful(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:
+        status, said = self.locked(kgen_alone, index, path, *contents)
+        assert status == 4
+        assert f"\n  part0 and part1 both own {path}, with different content\n" in said

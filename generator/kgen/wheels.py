@@ -98,6 +98,12 @@ _ONE, _ALL = 64 * 1024 * 1024, 200 * 1024 * 1024
 _GLIMPSE = 8 * 1024 * 1024
 """So many of a larger one, and of each that is left when all have been used up."""
 
+_LEFTOVERS = frozenset(
+    {"build_backend.py", "conftest.py", "noxfile.py", "setup.py", "COPYING", "LICENCE", "LICENSE", "NOTICE", "README"}
+)
+_PROSE = (".cfg", ".md", ".rst", ".toml", ".txt")
+"""What stands in a source tree and some projects put beside their packages by mistake: no program imports any of it."""
+
 _DECLARED = 600
 """So many characters of a field about the licence are kept: longer ones hold a licence's text."""
 
@@ -149,7 +155,8 @@ def default_cache(override: str | None = None) -> Path:
 def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
-    Content differs if its CRC-32 or its size does. What goes into `*.dist-info/` is every wheel's own, and
+    Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
+    `LICENSE`) is imported by nobody and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
@@ -176,6 +183,8 @@ def _installed(listing: WheelListing) -> Iterator[tuple[str, tuple[int, int]]]:
     for path, content in listing.entries.items():
         head, _, rest = path.partition("/")
         if rest and head.endswith(".dist-info"):
+            continue
+        if not rest and (path in _LEFTOVERS or path.endswith(_PROSE)):
             continue
         if rest and head.endswith(".data"):
             scheme, _, below = rest.partition("/")

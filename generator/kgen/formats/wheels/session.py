@@ -10,7 +10,7 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, final
@@ -26,8 +26,10 @@ from kgen.formats.wheels import FORMAT, judge
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, learn, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
+from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution
@@ -50,6 +52,8 @@ JUDGEMENTS = 16
 """How often what was closed and is unfit is closed again with what that taught."""
 
 _ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+
+_PACKAGE = "__init__.py"
 
 _SHARING_ROUNDS = 3
 _PROBES = 4
@@ -155,6 +159,20 @@ class _Listings:
             return ()
         found = self._reader.members(wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=is_metadata)
         return tuple(one for content in (found or {}).values() for one in requires(content))
+
+    def contents_of(self, wheel: LockedWheel, paths: Collection[str]) -> Future[Mapping[str, bytes]]:
+        """The content of a few of its files, by their paths as installed; nothing of those that cannot be had."""
+        return self._pool.submit(self._contents, wheel, paths)
+
+    def _contents(self, wheel: LockedWheel, paths: Collection[str]) -> Mapping[str, bytes]:
+        def installed(path: str) -> str:
+            head, _, rest = path.partition("/")
+            return rest.partition("/")[2] if head.endswith(".data") else path
+
+        found = self._reader.members(
+            wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=lambda path: installed(path) in paths
+        )
+        return {installed(path): content for path, content in (found or {}).items()}
 
     def read_ahead(self, closing: Future[_Closed | None]) -> None:
         """Ask for what was closed; whoever needs it will hear of what fails."""
@@ -668,11 +686,40 @@ class Session:
             for wheel, listing in zip(found.build.values(), builders, strict=True)
         )
         lock = Lock(resolution=_as_locked(found), wheels=wheels, build=build)
-        outcome.faults = judge.faults(
+        found_faults = judge.faults(
             self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}, needs
         )
+        try:
+            outcome.faults = tuple(self._that_matter(reading, found, found_faults))
+        except KgenError as error:
+            outcome.error = error
+            return
         if not outcome.faults:
             outcome.lock = lock
+
+    def _that_matter(self, reading: _Listings, found: _Closed, faults: Sequence[LockFault]) -> Iterator[LockFault]:
+        """The faults without paths of which it does not matter whose file is there: `__init__.py` of namespaces."""
+        asked: dict[str, set[str]] = {}
+        for fault in faults:
+            if isinstance(fault, OverlappingFiles):
+                for path in fault.paths:
+                    if path.rpartition("/")[2] == _PACKAGE:
+                        asked.setdefault(fault.first, set()).add(path)
+                        asked.setdefault(fault.second, set()).add(path)
+        read = self._results([reading.contents_of(found.wheels[name], paths) for name, paths in asked.items()])
+        harmless = {
+            (name, path)
+            for name, contents in zip(asked, read, strict=True)
+            for path, content in contents.items()
+            if only_extends_path(content)
+        }
+        for fault in faults:
+            if not isinstance(fault, OverlappingFiles):
+                yield fault
+                continue
+            paths = [path for path in fault.paths if not {(fault.first, path), (fault.second, path)} <= harmless]
+            if paths:
+                yield fault._replace(paths=tuple(paths))
 
     def _needs(
         self, reading: _Listings, found: _Closed, listings: Mapping[str, WheelListing]

@@ -9,7 +9,9 @@ import pytest
 from packaging.version import Version
 from tests.command import PYTHON
 
-from kgen.formats.wheels.judge import faults
+from kgen.elf import Needs
+from kgen.explain.faults import fault_text
+from kgen.formats.wheels.judge import faults, is_to_be_read
 from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
@@ -65,7 +67,7 @@ def judged(matrix: CompatibilityMatrix, lock: Lock, **contents: dict[str, bytes]
         )
         for name, files in contents.items()
     }
-    return faults(matrix, lock, listings)
+    return tuple(map(fault_text, faults(matrix, lock, listings)))
 
 
 @pytest.fixture(name="jax", scope="module")
@@ -197,3 +199,77 @@ def test_sizes(jax: Resolution) -> None:
     lock = lock_of(jax)
     assert lock.size == len(lock.wheels)
     assert dataclasses.replace(lock, wheels=(dataclasses.replace(lock.wheels[0], size=None),)).size is None
+
+
+def needing(
+    matrix: CompatibilityMatrix, lock: Lock, files: dict[str, Needs], *, own: tuple[str, ...] = (), given: str = ""
+) -> tuple[str, ...]:
+    """The faults of a lock in which `plugin` has these compiled files, and the first package of all this file."""
+    listings = {one.name: WheelListing(size=1, entries={}) for one in lock.wheels}
+    listings["plugin"] = WheelListing(size=1, entries=dict.fromkeys((*files, *own), (1, 1)))
+    listings[lock.wheels[0].name] = WheelListing(size=1, entries={given: (2, 2)} if given else {})
+    return tuple(map(fault_text, faults(matrix, lock, listings, {"plugin": files})))
+
+
+def asks(*needed: str, loaded: tuple[str, ...] = ()) -> Needs:
+    return Needs(needed, loaded)
+
+
+@pytest.fixture(name="plugged", scope="module")
+def _plugged(jax: Resolution) -> Lock:
+    return lock_of(jax, wheel("plugin", "2.0"))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a.so": asks("libcudart.so.13", "libcublas.so.13")}, "libcublas.so.13 and libcudart.so.13 (a.so)"),
+        ({"a.so": asks("libc.so.6"), "b.so": asks("libnvrtc.so.11.2")}, "libnvrtc.so.11.2 (b.so)"),
+        ({"a.so": asks("libcufft.so.12")}, "libcufft.so.12 (a.so)"),
+        ({"a.so": asks("libcudart.so.14")}, "libcudart.so.14 (a.so)"),
+        ({"a.so": asks(loaded=("libcudart.so.13",))}, "libcudart.so.13 (a.so)"),
+        ({"a.so": asks("libcudart.so.13"), "b.so": asks("libcublas.so.12")}, "libcudart.so.13 (a.so)"),
+    ],
+    ids=["several", "older", "cuFFT of CUDA 13 is 12", "one that nobody knows", "opened", "another library fits"],
+)
+def test_a_file_that_needs_another_major(
+    matrix: CompatibilityMatrix, plugged: Lock, files: dict[str, Needs], said: str
+) -> None:
+    assert needing(matrix, plugged, files) == (f"plugin 2.0 needs {said}, in an environment for CUDA 12",)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.so": asks("libc.so.6", "libm.so.6", "libstdc++.so.6", "libcuda.so.1")},
+        {"a.so": asks(loaded=("libcudart.so.13", "libcudart.so.12"))},
+        {"cuda13.so": asks("libcudart.so.13"), "cuda12.so": asks("libcudart.so.12")},
+    ],
+    ids=["none of CUDA", "opens one or the other", "one file for each CUDA"],
+)
+def test_files_that_do_no_harm(matrix: CompatibilityMatrix, plugged: Lock, files: dict[str, Needs]) -> None:
+    assert needing(matrix, plugged, files, given="nvidia/cuda_runtime/lib/libcudart.so.12") == ()
+
+
+def test_a_file_brings_its_own(matrix: CompatibilityMatrix, plugged: Lock) -> None:
+    files = {"a.so": asks("libcudart.so.11.0", loaded=("libcudart.so.11.0",))}
+    assert needing(matrix, plugged, files, own=("plugin.libs/libcudart.so.11.0",)) == ()
+
+
+def test_a_library_that_nothing_has(matrix: CompatibilityMatrix, plugged: Lock) -> None:
+    needed = "libcufft.so.11 of nvidia-cufft-cu12 and libcurand.so.10 of nvidia-curand-cu12"
+    files = {"a.so": asks("libcudart.so.12"), "b.so": asks("libcurand.so.10", "libcufft.so.11")}
+    assert needing(matrix, plugged, files, given="nvidia/cuda_runtime/lib/libcudart.so.12") == (
+        f"plugin 2.0 needs {needed} (b.so), and nothing in the lock has it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "read"),
+    [("jax", False), ("jax-cuda12-pjrt", False), ("nvidia-cublas-cu12", False), ("numpy", False), ("plugin", True)],
+)
+def test_what_the_matrix_knows_is_not_read(
+    matrix: CompatibilityMatrix, jax: Resolution, package: str, *, read: bool
+) -> None:
+    assert is_to_be_read(matrix, jax, package) is read
+    assert not is_to_be_read(matrix, resolution(matrix, "jax", accelerator=CPU), package)

@@ -37,7 +37,7 @@ import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from kgen import logins, transport
+from kgen import elf, logins, transport
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
 
@@ -86,6 +86,23 @@ _NO_SUCH_RANGE = frozenset(
 """What indexes answer that know ranges, but not from the end, or not beyond the beginning."""
 
 _HEADER = "kgen-wheel-listing 2"
+
+_NEEDS_HEADER = "kgen-wheel-needs 1"
+
+_COMPILED = re.compile(r"\.so(?:\.[0-9]+)*$")
+"""How the name of a compiled file of Linux ends."""
+
+_ONE, _ALL = 64 * 1024 * 1024, 200 * 1024 * 1024
+"""Bytes that are inflated of one compiled file, and of all in one wheel, to find what it needs."""
+
+_GLIMPSE = 8 * 1024 * 1024
+"""So many of a larger one, and of each that is left when all have been used up."""
+
+_LEFTOVERS = frozenset(
+    {"build_backend.py", "conftest.py", "noxfile.py", "setup.py", "COPYING", "LICENCE", "LICENSE", "NOTICE", "README"}
+)
+_PROSE = (".cfg", ".md", ".rst", ".toml", ".txt")
+"""What stands in a source tree and some projects put beside their packages by mistake: no program imports any of it."""
 
 _DECLARED = 600
 """So many characters of a field about the licence are kept: longer ones hold a licence's text."""
@@ -138,7 +155,8 @@ def default_cache(override: str | None = None) -> Path:
 def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
-    Content differs if its CRC-32 or its size does. What goes into `*.dist-info/` is every wheel's own, and
+    Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
+    `LICENSE`) is imported by nobody and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
@@ -165,6 +183,8 @@ def _installed(listing: WheelListing) -> Iterator[tuple[str, tuple[int, int]]]:
     for path, content in listing.entries.items():
         head, _, rest = path.partition("/")
         if rest and head.endswith(".dist-info"):
+            continue
+        if not rest and (path in _LEFTOVERS or path.endswith(_PROSE)):
             continue
         if rest and head.endswith(".data"):
             scheme, _, below = rest.partition("/")
@@ -209,6 +229,9 @@ class _Wheel:
     def fault(self, what: str, *hints: str) -> OutsideError:
         look = f"curl --head --location {shlex.quote(self.shown)}" if self.host else self.check
         return OutsideError(f"{self.filename}: {what}", hints=hints or [look])
+
+    def damaged(self, what: str) -> DamagedMemberError:
+        return DamagedMemberError(f"{self.filename}: {what}", hints=[self.check])
 
     def verify(self, digest: str, *, kind: str = "") -> None:
         """Raises unless this is the file that the index names."""
@@ -260,6 +283,10 @@ class Page:
     body: bytes
     tag: str | None = None
     modified: str | None = None
+
+
+class DamagedMemberError(OutsideError):
+    """A file inside a wheel is not what the wheel's list of files says."""
 
 
 class _PassingError(Exception):
@@ -522,6 +549,55 @@ class WheelReader:
         file = _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer))
         infos = [item for item in _infos(file, wheel) if wanted(item.filename)]
         return ((item.filename, _pieces(file.piece, item, wheel)) for item in infos)
+
+    def needs(self, url: str, *, filename: str, sha256: str, listing: WheelListing) -> Mapping[str, elf.Needs] | None:
+        """What the compiled files in a wheel ask the loader for.
+
+        Known across runs by the cache, as the listing is.
+
+        Args:
+            url: http(s), file, or a plain path.
+            filename: the wheel's name, for messages.
+            sha256: what the index says.
+            listing: what :meth:`read` has found.
+
+        Returns:
+            path of each compiled file of Linux -> what it needs; None if they could not be read: the index knows no
+            ranges and the wheel is large, or what is there is not what the list of files says, which an installer
+            finds out.
+
+        Raises:
+            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            Cancelled: `cancel` was set.
+        """
+        paths = {path: size for path, (_, size) in listing.entries.items() if _COMPILED.search(path)}
+        if not paths:
+            return {}
+        file = None if self._cache is None else self._cache / f"{sha256.lower()}.needs"
+        found = None if file is None else _load_needs(file)
+        if found is None:
+            try:
+                found = self._read_needs(url, filename, sha256, paths)
+            except DamagedMemberError:
+                return None
+            if found is not None and file is not None:
+                body = json.dumps(found, separators=(",", ":")).encode()
+                with contextlib.suppress(OSError):
+                    keep(file, _NEEDS_HEADER, body)
+        return found
+
+    def _read_needs(
+        self, url: str, filename: str, sha256: str, sizes: Mapping[str, int]
+    ) -> dict[str, elf.Needs] | None:
+        limits, left = {}, _ALL
+        for path, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
+            limits[path] = size if size <= min(_ONE, left) else _GLIMPSE
+            left -= min(left, limits[path])
+        members = self.stream(url, filename=filename, sha256=sha256, wanted=limits.__contains__)
+        if members is None:
+            return None
+        read = {path: elf.needs(pieces, limit=limits[path]) for path, pieces in members}
+        return {path: found for path, found in sorted(read.items()) if found is not None}
 
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:
         try:
@@ -925,7 +1001,7 @@ def _pieces(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> Iterator[byt
     end = position + item.compress_size
     packed = item.compress_type == zipfile.ZIP_DEFLATED
     if signature != b"PK\x03\x04" or not (packed or item.compress_type == zipfile.ZIP_STORED):
-        raise wheel.fault(f"{item.filename} in it is packed in a way that is not known")
+        raise wheel.damaged(f"{item.filename} in it is packed in a way that is not known")
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     check = 0
     while position < end:
@@ -933,14 +1009,17 @@ def _pieces(piece: _Fetch, item: zipfile.ZipInfo, wheel: _Wheel) -> Iterator[byt
         if not raw:
             break
         position += len(raw)
-        try:
-            content = inflate.decompress(raw) if packed else raw
-        except zlib.error as error:
-            raise wheel.fault(f"{item.filename} in it is damaged: {error}") from error
-        check = zlib.crc32(content, check)
-        yield content
+        # a few bytes can stand for very many
+        while raw:
+            try:
+                content = inflate.decompress(raw, _PIECE) if packed else raw
+            except zlib.error as error:
+                raise wheel.damaged(f"{item.filename} in it is damaged: {error}") from error
+            raw = inflate.unconsumed_tail
+            check = zlib.crc32(content, check)
+            yield content
     if check != item.CRC:
-        raise wheel.fault(f"{item.filename} in it is not what its list of files says")
+        raise wheel.damaged(f"{item.filename} in it is not what its list of files says")
 
 
 def _wanted_infos(file: _SparseFile, wanted: Callable[[str], bool]) -> list[zipfile.ZipInfo] | None:
@@ -1049,6 +1128,20 @@ def _load(file: Path) -> WheelListing | None:
             entries={str(path): (int(crc), int(length)) for path, (crc, length) in entries.items()},
             declared=None if said is None else Declared(str(said[0]), str(said[1]), tuple(map(str, said[2]))),
         )
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
+        return None
+
+
+def _load_needs(file: Path) -> dict[str, elf.Needs] | None:
+    """The same of what the compiled files of a wheel need."""
+    try:
+        body = kept(file, _NEEDS_HEADER)
+        if body is None:
+            return None
+        return {
+            str(path): elf.Needs(tuple(map(str, needed)), tuple(map(str, loaded)))
+            for path, (needed, loaded) in json.loads(body).items()
+        }
     except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return None
 

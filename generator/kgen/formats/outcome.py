@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from kgen.errors import ExitStatus, KgenError
 from kgen.model.accelerator import Accelerator
+from kgen.model.causes import LockFault
 from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
@@ -78,6 +79,7 @@ class Outcome(Generic[L_co]):
         conflict: why there is no solution.
         tree: the resolver's own reasons for that, where they say more.
         error: what failed outside.
+        faults: what makes what was closed unfit to be written.
         notes: what the user should know about the way there.
         moved: what was locked and could not stay, as other packages were to be upgraded.
         seconds: how long it took.
@@ -89,6 +91,7 @@ class Outcome(Generic[L_co]):
     conflict: Conflict | None = None
     tree: str = ""
     error: KgenError | None = None
+    faults: tuple[LockFault, ...] = ()
     notes: list[str] = field(default_factory=list)
     moved: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -29,6 +29,7 @@ from kgen.matrix.records import (
     Platform,
     PythonMinor,
     Release,
+    SonameProvider,
     Toolkit,
 )
 from kgen.model.accelerator import Accelerator
@@ -42,6 +43,7 @@ KERAS = "keras"
 _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
+_SONAMES = "sonames.toml"
 _GENERATIONS = "generations.toml"
 _ACCELERATORS = "accelerators.toml"
 
@@ -169,6 +171,20 @@ class CompatibilityMatrix:
     def cudnn(self) -> tuple[CudnnSupport, ...]:
         """Which cuDNN serves which GPUs."""
         return self._read("cudnn.toml", reader.read_cudnn)
+
+    @functools.cached_property
+    def soname_providers(self) -> tuple[SonameProvider, ...]:
+        """Which project gives which shared libraries; () of a matrix that follows none."""
+        return self._read(_SONAMES, reader.read_sonames) if _SONAMES in self._files else ()
+
+    @functools.cached_property
+    def sonames(self) -> Mapping[str, Mapping[Accelerator, str]]:
+        """The soname of a shared library -> the majors that it is for, and the project that gives it for each."""
+        found: dict[str, dict[Accelerator, str]] = {}
+        for row in self.soname_providers:
+            for soname in row.sonames:
+                found.setdefault(soname, {})[row.accelerator] = row.project
+        return found
 
     @functools.cached_property
     def conda(self) -> Conda:
@@ -320,6 +336,8 @@ class CompatibilityMatrix:
         }
         if _CONDA in self._files:  # a matrix without conda is one for wheels alone
             readers[_CONDA] = reader.read_conda
+        if _SONAMES in self._files:
+            readers[_SONAMES] = reader.read_sonames
         if _GENERATIONS in self._files:
             readers[_GENERATIONS] = reader.read_generations
         for name in self.library_names:

@@ -32,6 +32,7 @@ from kgen.matrix.records import (
     Provenance,
     PythonMinor,
     Release,
+    SonameProvider,
     SourceDistribution,
     Toolkit,
 )
@@ -497,6 +498,23 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
                 cudnn=row.parsed("cudnn", _specifiers, required=True) or VersionRange(),
                 gpus=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
                 driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    file.close()
+    return tuple(rows)
+
+
+def read_sonames(file: Table) -> tuple[SonameProvider, ...]:
+    """`sonames.toml`: which project gives which shared libraries."""
+    rows = []
+    for row in file.tables("provider"):
+        rows.append(
+            SonameProvider(
+                accelerator=_major_text(row),
+                project=row.parsed("project", grammar.project, required=True) or "",
+                sonames=row.parsed_texts("sonames", grammar.soname),
                 provenance=_provenance(row),
             )
         )

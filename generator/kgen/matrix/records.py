@@ -398,6 +398,22 @@ class CudnnSupport(NamedTuple):
     provenance: Provenance
 
 
+class SonameProvider(NamedTuple):
+    """A project that gives shared libraries.
+
+    Attributes:
+        accelerator: the major that they are for.
+        project: its normalised name.
+        sonames: what compiled files ask the loader for.
+        provenance: where the row is from.
+    """
+
+    accelerator: Accelerator
+    project: str
+    sonames: tuple[str, ...]
+    provenance: Provenance
+
+
 class CondaBuild(NamedTuple):
     """One kind of build of a framework on conda's channel.
 

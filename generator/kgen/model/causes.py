@@ -517,3 +517,131 @@ class Change(NamedTuple):
     field: RequestField
     value: str | Accelerator | None
     dropped: str = ""
+
+
+# -- what makes a closed lock unfit ------------------------------------------------------------------------------------
+
+
+class WrongVersion(NamedTuple):
+    """A package has another version than the solver decided on, or is not there.
+
+    Attributes:
+        package: the package.
+        decided: what was decided on.
+        locked: what the lock has; None if it has none.
+    """
+
+    package: str
+    decided: Version
+    locked: Version | None
+
+
+class LacksLibrary(NamedTuple):
+    """A library that the chosen builds need is not there."""
+
+    package: str
+
+
+class OtherAccelerator(NamedTuple):
+    """A package is for another major or kind of accelerator than its environment.
+
+    Attributes:
+        package: the package.
+        version: its version.
+        own: what it is for.
+        wanted: what the environment is for.
+    """
+
+    package: str
+    version: Version
+    own: Accelerator
+    wanted: Accelerator
+
+
+class SeveralLibraries(NamedTuple):
+    """Libraries of which a process can have one at most are there under several names.
+
+    Attributes:
+        title: what people call it.
+        packages: the packages and their versions.
+    """
+
+    title: str
+    packages: tuple[tuple[str, Version], ...]
+
+
+class CpuBuild(NamedTuple):
+    """A framework is built for the CPU alone.
+
+    Attributes:
+        package: the package.
+        version: its version.
+        wanted: what the environment is for.
+    """
+
+    package: str
+    version: Version
+    wanted: Accelerator
+
+
+class OneModule(NamedTuple):
+    """Two projects are one module."""
+
+    first: str
+    second: str
+    module: str
+
+
+class OverlappingFiles(NamedTuple):
+    """Two wheels own the same paths with different content; `paths` is sorted."""
+
+    first: str
+    second: str
+    paths: tuple[str, ...]
+
+
+class NeedsOtherMajor(NamedTuple):
+    """A compiled file asks the loader for a library of another major than its environment's.
+
+    Attributes:
+        package: the package that has the file.
+        version: its version.
+        file: the path inside its wheel.
+        sonames: what it asks for; sorted.
+        wanted: what the environment is for.
+    """
+
+    package: str
+    version: Version
+    file: str
+    sonames: tuple[str, ...]
+    wanted: Accelerator
+
+
+class NeedsMissing(NamedTuple):
+    """Compiled files ask the loader for libraries that nothing in the lock gives.
+
+    Attributes:
+        package: the package that has the files.
+        version: its version.
+        file: the path inside its wheel of that which asks for the first of them.
+        sonames: what they ask for -> the project that has it; sorted.
+    """
+
+    package: str
+    version: Version
+    file: str
+    sonames: tuple[tuple[str, str], ...]
+
+
+LockFault = (
+    WrongVersion
+    | LacksLibrary
+    | OtherAccelerator
+    | SeveralLibraries
+    | CpuBuild
+    | OneModule
+    | OverlappingFiles
+    | NeedsOtherMajor
+    | NeedsMissing
+)

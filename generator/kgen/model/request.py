@@ -36,6 +36,8 @@ class EnvironmentRequest(NamedTuple):
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
+        members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
+            what is found out on the way, and asked by nobody.
         own_index: whether builds for an accelerator may be used that only a framework's own index has.
     """
 
@@ -56,6 +58,7 @@ class EnvironmentRequest(NamedTuple):
     as_of: bool = False
     isolated: bool = False
     own_index: bool = False
+    members: tuple[str, ...] = ()
 
     @property
     def environment(self) -> str:

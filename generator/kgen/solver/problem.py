@@ -232,7 +232,8 @@ class Problem:
         }
         self.generation = matrix.generation_of(request.backends)
         self.keras = self.generation.package
-        self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))
+        together = (*request.backends, *request.members)
+        self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in together))
         self._requirements = self._collect_requirements()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kgen.accelerators import title
 from kgen.formats.wheels.lock import Lock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import (
+    CpuBuild,
+    LacksLibrary,
+    LockFault,
+    NeedsMissing,
+    NeedsOtherMajor,
+    OneModule,
+    OtherAccelerator,
+    OverlappingFiles,
+    SeveralLibraries,
+    WrongVersion,
+)
 from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
 
 if TYPE_CHECKING:
+    from kgen.elf import Needs
     from kgen.wheels import WheelListing
 
+_NO_NEEDS: Mapping[str, Mapping[str, Needs]] = MappingProxyType({})
 
-def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, WheelListing]) -> tuple[str, ...]:
+
+def faults(
+    matrix: CompatibilityMatrix,
+    lock: Lock,
+    listings: Mapping[str, WheelListing],
+    needs: Mapping[str, Mapping[str, Needs]] = _NO_NEEDS,
+) -> tuple[LockFault, ...]:
     """What makes the lock unfit to be written.
 
     Args:
         matrix: the facts.
         lock: the lock.
         listings: package -> the files in its wheel, for those that could be read.
+        needs: package -> path of a compiled file -> what it needs, for those that were read.
     """
     return (
         *_wrong_versions(lock),
@@ -30,11 +52,103 @@ def faults(matrix: CompatibilityMatrix, lock: Lock, listings: Mapping[str, Wheel
         *_several_libraries(matrix, lock),
         *_cpu_builds(lock),
         *_one_module(matrix, lock),
+        *_needed_libraries(matrix, lock, listings, needs),
         *_overlaps(listings),
     )
 
 
-def _wrong_versions(lock: Lock) -> Iterator[str]:
+def is_to_be_read(matrix: CompatibilityMatrix, resolution: Resolution, package: str) -> bool:
+    """Whether what the compiled files of a package need is to be looked at.
+
+    That of frameworks, and of what the matrix follows otherwise, is in its rows.
+    """
+    if not any(row.accelerator.kind == resolution.request.accelerator.kind for row in matrix.soname_providers):
+        return False
+    decided = {*resolution.packages, *resolution.libraries}
+    return package not in decided and not matrix.follows(package) and not _is_part(matrix, resolution, package)
+
+
+def _is_part(matrix: CompatibilityMatrix, resolution: Resolution, package: str) -> bool:
+    """Whether it is a part of a framework that comes along with it: jax-cuda12-pjrt."""
+    major = resolution.request.accelerator.whole.name
+    return any(package.startswith(f"{name}-{major}-") for name in resolution.packages if name in matrix.framework_names)
+
+
+def _needed_libraries(
+    matrix: CompatibilityMatrix,
+    lock: Lock,
+    listings: Mapping[str, WheelListing],
+    needs: Mapping[str, Mapping[str, Needs]],
+) -> Iterator[LockFault]:
+    """Libraries of the accelerator that compiled files ask for: of its major, and given by something in the lock."""
+    if not needs:
+        return
+    wanted = lock.resolution.request.accelerator.whole
+    sonames = matrix.sonames
+    stems = {_stem(name) for name in sonames}
+    given = {path.rpartition("/")[2] for listing in listings.values() for path in listing.entries}
+    # of what could not be listed nobody knows what it gives
+    complete = listings.keys() >= lock.versions.keys()
+
+    def fits(name: str) -> bool:
+        return wanted in sonames.get(name, {})
+
+    for package, files in needs.items():
+        own = {path.rpartition("/")[2] for path in listings[package].entries} if package in listings else set()
+        tracked = {
+            path: {name for name in one.needed if _stem(name) in stems and name not in own}
+            for path, one in files.items()
+        }
+        version = lock.versions[package]
+        told: set[str] = set()
+        lacking: dict[str, str] = {}
+        for path, names in tracked.items():
+            wrong = {name for name in names if not fits(name)}
+            if not wrong:
+                lacking.update({name: lacking.get(name, path) for name in names if name not in given})
+            elif not _is_variant(path, wrong, tracked, fits):
+                yield from _told(NeedsOtherMajor(package, version, path, tuple(sorted(wrong)), wanted), told)
+        if lacking and complete and not told:
+            projects = tuple((name, sonames[name][wanted]) for name in sorted(lacking))
+            yield NeedsMissing(package, version, lacking[projects[0][0]], projects)
+        for path, opened in _opened_of_others(files, stems - {_stem(name) for name in own}, fits):
+            yield from _told(NeedsOtherMajor(package, version, path, opened, wanted), told)
+
+
+def _told(fault: NeedsOtherMajor, told: set[str]) -> Iterator[LockFault]:
+    """The fault, if it is the first of its package: what is wrong with a wheel is so with many of its files."""
+    if not told:
+        told.add(fault.package)
+        yield fault
+
+
+def _is_variant(
+    path: str, wrong: Collection[str], tracked: Mapping[str, Collection[str]], fits: Callable[[str], bool]
+) -> bool:
+    """Whether a file is one of several of which a program picks that of its CUDA, as those of bitsandbytes."""
+    served = {_stem(name) for other, names in tracked.items() if other != path for name in names if fits(name)}
+    return {_stem(name) for name in wrong} <= served
+
+
+def _opened_of_others(
+    files: Mapping[str, Needs], stems: Collection[str], fits: Callable[[str], bool]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Path -> what files open by themselves, if it is of other majors alone: who tries several has one that fits."""
+    opened: dict[str, dict[str, str]] = {}
+    for path, one in files.items():
+        for name in (*one.needed, *one.loaded):
+            if _stem(name) in stems:
+                opened.setdefault(_stem(name), {}).setdefault(name, path)
+    for names in opened.values():
+        if not any(map(fits, names)):
+            yield next(iter(names.values())), tuple(sorted(names))
+
+
+def _stem(soname: str) -> str:
+    return soname.partition(".so")[0]
+
+
+def _wrong_versions(lock: Lock) -> Iterator[LockFault]:
     resolution = lock.resolution
     installed = {parse_requirement(text).name for text in resolution.install}
     for name, version in resolution.packages.items():
@@ -42,18 +156,18 @@ def _wrong_versions(lock: Lock) -> Iterator[str]:
         if locked is None:
             if name not in installed:  # its distribution has another name here: tensorflow-cpu
                 continue
-            yield f"{name} {version} was decided on, and the lock has none"
+            yield WrongVersion(name, version, None)
         elif locked.public != version.public:
-            yield f"{name} {version} was decided on, and the lock has {locked}"
+            yield WrongVersion(name, version, locked)
 
 
-def _missing_libraries(lock: Lock) -> Iterator[str]:
+def _missing_libraries(lock: Lock) -> Iterator[LockFault]:
     for name, version in lock.resolution.libraries.items():
         locked = lock.versions.get(name)
         if locked is None:
-            yield f"the chosen builds need {name}, and the lock has none: it would not be complete"
+            yield LacksLibrary(name)
         elif name in lock.resolution.pinned and locked != version:
-            yield f"{name} {version} was decided on, and the lock has {locked}"
+            yield WrongVersion(name, version, locked)
 
 
 def accelerator_of(matrix: CompatibilityMatrix, lock: Lock, name: str) -> Accelerator | None:
@@ -61,38 +175,37 @@ def accelerator_of(matrix: CompatibilityMatrix, lock: Lock, name: str) -> Accele
     return matrix.accelerator_of(name, lock.versions[name]) or matrix.named_after(name)
 
 
-def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     wanted = lock.resolution.request.accelerator
     if wanted == CPU:
         return
     for name, version in lock.versions.items():
         own = accelerator_of(matrix, lock, name)
         if own is not None and own != wanted.whole:
-            yield f"{name} {version} is of {title(own)}, in an environment for {title(wanted.whole)}"
+            yield OtherAccelerator(name, version, own, wanted.whole)
 
 
-def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     """Libraries of which a process can have one at most, under several names."""
     libraries = {name: matrix.library(name) for name in lock.versions}
     for kind in matrix.accelerators.values():
         for role, title_of_role in kind.unique.items():
             found = [name for name, library in libraries.items() if library is not None and library.role == role]
             if len(found) > 1:
-                named = " and ".join(f"{name} {lock.versions[name]}" for name in found)
-                yield f"there are several {title_of_role} in it: {named}"
+                yield SeveralLibraries(title_of_role, tuple((name, lock.versions[name]) for name in found))
 
 
-def _cpu_builds(lock: Lock) -> Iterator[str]:
+def _cpu_builds(lock: Lock) -> Iterator[LockFault]:
     resolution = lock.resolution
     if resolution.request.accelerator == CPU:
         return
     for name in resolution.packages:
         locked = lock.versions.get(name)
         if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
-            yield f"{name} {locked} is a CPU build, in an environment for {title(resolution.request.accelerator)}"
+            yield CpuBuild(name, locked, resolution.request.accelerator)
 
 
-def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
+def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     """Projects that are one module: of source distributions nobody knows the files before they are built."""
     owners: dict[str, str] = {}
     for name in matrix.framework_names:
@@ -100,14 +213,12 @@ def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[str]:
             continue
         module = matrix.framework(name).module
         if module in owners:
-            yield f"{owners[module]} and {name} are both the module `{module}`: one environment can have one of them"
+            yield OneModule(owners[module], name, module)
         owners[module] = name
 
 
-def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[str]:
+def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[LockFault]:
     from kgen.wheels import overlaps  # noqa: PLC0415 - slow to import; by now it has been, while uv was at work
 
     for overlap in overlaps(listings):
-        count = len(overlap.paths)
-        more = f" and {count - 1} more" if count > 1 else ""
-        yield f"{overlap.first} and {overlap.second} both own {overlap.paths[0]}{more}, with different content"
+        yield OverlappingFiles(overlap.first, overlap.second, overlap.paths)

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, final
@@ -20,11 +20,16 @@ from packaging.version import Version
 
 from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
+from kgen.explain.faults import fault_text
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, judge
+from kgen.formats.wheels.chain import chains, requires
+from kgen.formats.wheels.lessons import Lesson, learn, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
+from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution
@@ -33,6 +38,9 @@ from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
+    from packaging.requirements import Requirement as PackagingRequirement
+
+    from kgen.elf import Needs
     from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
@@ -40,7 +48,12 @@ T = TypeVar("T")
 ROUNDS = 8
 """How often what uv could not close goes back to the solver."""
 
+JUDGEMENTS = 16
+"""How often what was closed and is unfit is closed again with what that taught."""
+
 _ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+
+_PACKAGE = "__init__.py"
 
 _SHARING_ROUNDS = 3
 _PROBES = 4
@@ -60,12 +73,21 @@ WheelOutcome = Outcome[Lock]
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """What uv closed: the resolution, the constraints that were given besides, and the wheel of each package."""
+    """What uv closed.
+
+    Attributes:
+        resolution: what was to be closed.
+        constraints: those that were given besides.
+        wheels: the file of each package.
+        build: what source distributions among them are built with.
+        added: what was asked for besides, as a compiled file needs it.
+    """
 
     resolution: Resolution
     constraints: tuple[str, ...]
     wheels: Mapping[str, LockedWheel]
     build: Mapping[str, LockedWheel] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
 
     @property
     def versions(self) -> dict[str, Version]:
@@ -80,6 +102,7 @@ class _LearnedConstraints:
         ceilings: wishes for common versions; given up at the first refusal.
         incompatibilities: what the solver must not pick.
         unfit: constraints against versions that have no wheel for the target.
+        added: what is asked for besides, as a compiled file needs it.
         reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
             the versions that one would expect.
         notes: the refusals in words.
@@ -88,6 +111,7 @@ class _LearnedConstraints:
     ceilings: tuple[str, ...]
     incompatibilities: list[Incompatibility] = field(default_factory=list)
     unfit: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     reason: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -117,6 +141,38 @@ class _Listings:
                     self._reader.read, wheel.url, filename=wheel.filename, sha256=wheel.sha256
                 )
             return self._asked[wheel]
+
+    def needs_of(self, wheel: LockedWheel, listing: WheelListing) -> Future[Mapping[str, Needs] | None]:
+        """What its compiled files need."""
+        return self._pool.submit(
+            self._reader.needs, wheel.url, filename=wheel.filename, sha256=wheel.sha256, listing=listing
+        )
+
+    def requires_of(self, wheel: LockedWheel) -> Future[tuple[PackagingRequirement, ...]]:
+        """Its requirements, as its metadata has them."""
+        return self._pool.submit(self._requires, wheel)
+
+    def _requires(self, wheel: LockedWheel) -> tuple[PackagingRequirement, ...]:
+        from kgen.wheels import is_metadata  # noqa: PLC0415 - slow to import; by now it has been
+
+        if wheel.is_source:
+            return ()
+        found = self._reader.members(wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=is_metadata)
+        return tuple(one for content in (found or {}).values() for one in requires(content))
+
+    def contents_of(self, wheel: LockedWheel, paths: Collection[str]) -> Future[Mapping[str, bytes]]:
+        """The content of a few of its files, by their paths as installed; nothing of those that cannot be had."""
+        return self._pool.submit(self._contents, wheel, paths)
+
+    def _contents(self, wheel: LockedWheel, paths: Collection[str]) -> Mapping[str, bytes]:
+        def installed(path: str) -> str:
+            head, _, rest = path.partition("/")
+            return rest.partition("/")[2] if head.endswith(".data") else path
+
+        found = self._reader.members(
+            wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=lambda path: installed(path) in paths
+        )
+        return {installed(path): content for path, content in (found or {}).items()}
 
     def read_ahead(self, closing: Future[_Closed | None]) -> None:
         """Ask for what was closed; whoever needs it will hear of what fails."""
@@ -158,6 +214,7 @@ class Session:
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
+        self._instead: dict[EnvironmentRequest, str] = {}
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
         """Lock every request; an outcome for each, in their order.
@@ -177,19 +234,72 @@ class Session:
                     future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
-                self._finish_all(listings, self._share(pool, ready))
+                self._finish_all(pool, listings, ready)
             except KeyboardInterrupt:
                 # before the pool is left, which waits for what is under way
                 self._cancel.set()
                 raise
         return outcomes
 
-    def _finish_all(self, listings: _Listings, shared: Sequence[tuple[WheelOutcome, _Closed]]) -> None:
+    def _finish_all(
+        self, pool: ThreadPoolExecutor, listings: _Listings, ready: Sequence[tuple[WheelOutcome, _Closed]]
+    ) -> None:
+        """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
+        lessons: dict[EnvironmentRequest, Lesson] = {}
+        shared: Sequence[tuple[WheelOutcome, _Closed]] = ()
+        for last in (*[False] * JUDGEMENTS, True):
+            shared = self._share(pool, ready)
+            for outcome, found in shared:
+                started = time.monotonic()
+                self._report(outcome.request, "reading file lists")
+                self._finish(listings, outcome, found)
+                outcome.seconds += time.monotonic() - started
+            ready = [] if last else self._closed_anew(pool, listings, shared, lessons)
+            if not ready:
+                break
         for outcome, found in shared:
-            started = time.monotonic()
-            self._report(outcome.request, "reading file lists")
-            self._finish(listings, outcome, found)
+            lesson = lessons.get(outcome.request)
+            if outcome.faults:
+                self._refuse(listings, outcome, found, lesson)
+            elif lesson is not None:
+                outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
+
+    def _closed_anew(
+        self,
+        pool: ThreadPoolExecutor,
+        listings: _Listings,
+        shared: Sequence[tuple[WheelOutcome, _Closed]],
+        lessons: dict[EnvironmentRequest, Lesson],
+    ) -> list[tuple[WheelOutcome, _Closed]]:
+        """All that was closed, with what is new in the place of what was unfit; nothing if nothing is new."""
+        unfit = []
+        for position, (outcome, found) in enumerate(shared):
+            before = lessons.get(outcome.request)
+            lesson = learn(self._matrix, found.resolution, found.versions, outcome.faults, before)
+            if outcome.faults and lesson is not None and lesson != before:
+                lessons[outcome.request] = lesson
+                unfit.append((position, lesson))
+        closing = [pool.submit(self._close_without, shared[position][0], lesson) for position, lesson in unfit]
+        for future in closing:
+            future.add_done_callback(listings.read_ahead)
+        anew = {position: found for (position, _), found in zip(unfit, self._results(closing), strict=True) if found}
+        if not anew:
+            return []
+        return [(outcome, anew.get(position, found)) for position, (outcome, found) in enumerate(shared)]
+
+    def _close_without(self, outcome: WheelOutcome, lesson: Lesson) -> _Closed | None:
+        """Close without what was found unfit; None if that cannot be."""
+        started = time.monotonic()
+        try:
+            found = self._close(outcome.request, outcome.notes, lesson)
+        except Cancelled:
+            return None
+        except OutsideError as error:
+            self._instead[outcome.request] = error.message.partition("\n")[2]
+            return None
+        finally:
             outcome.seconds += time.monotonic() - started
+        return None if isinstance(found, Conflict) else found
 
     def _results(self, futures: Sequence[Future[T]]) -> list[T]:
         """What the futures give; ctrl-C ends what is under way instead of waiting for it."""
@@ -252,8 +362,11 @@ class Session:
         )
         return anew
 
-    def _close(self, request: EnvironmentRequest, notes: list[str]) -> _Closed | Conflict:
+    def _close(self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None) -> _Closed | Conflict:
+        request = self._joined(request, [one.name for one in request.dependencies])
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
+        if lesson is not None:
+            learned.unfit, learned.added = lesson.constraints, lesson.added
         for _ in range(ROUNDS):
             self._report(request, "solving")
             answer = self._solve(request, learned.incompatibilities)
@@ -265,15 +378,19 @@ class Session:
                 answer = self._offered(answer, learned.incompatibilities)
             self._report(request, "closing with uv")
             constraints = (*learned.ceilings, *learned.unfit)
-            answer, closed = self._closed_by_uv(answer, constraints)
+            answer, closed = self._closed_by_uv(answer, constraints, learned.added)
             if isinstance(closed, Unclosed):
                 if not self._learn(answer, closed, learned):
                     break
                 continue
+            joined = self._joined(request, [one.name for one in closed.packages])
+            if joined != request:
+                request = joined
+                continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
-                notes += learned.notes
-                return _Closed(answer, constraints, wheels, self._building(answer, wheels))
+                notes += [note for note in learned.notes if note not in notes]
+                return _Closed(answer, constraints, wheels, self._building(answer, wheels), learned.added)
             self._learn_misfits(answer, misfits, learned)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
@@ -286,11 +403,31 @@ class Session:
             ],
         )
 
-    def _closed_by_uv(self, answer: Resolution, constraints: Sequence[str]) -> tuple[Resolution, Pylock | Unclosed]:
+    def _joined(self, request: EnvironmentRequest, names: Collection[str]) -> EnvironmentRequest:
+        """The request with the frameworks among these packages as members, where they can be had together at all.
+
+        Those alone that bring an accelerator by themselves: of others the plain distribution computes on the CPU.
+        """
+        rows = [self._matrix.backends[backend] for backend in (*request.backends, *request.members)]
+        generation = rows[0].generation
+        members = [
+            row.name
+            for row in self._matrix.backends.values()
+            if row.generation == generation
+            and row.framework in names
+            and row.framework not in {other.framework for other in rows}
+            and brings_accelerator(self._matrix, row.framework)
+        ]
+        joined = request._replace(members=(*request.members, *members))
+        return joined if members and isinstance(solve(self._matrix, joined), Resolution) else request
+
+    def _closed_by_uv(
+        self, answer: Resolution, constraints: Sequence[str], added: Sequence[str]
+    ) -> tuple[Resolution, Pylock | Unclosed]:
         """What uv makes of a resolution: with the whole of a framework where what was closed has that beside a part."""
         platform = self._matrix.platforms[answer.request.platform]
         share = self._shares.get(answer.request)
-        closed = self._uv.close(answer, platform, constraints=constraints, in_flight=share)
+        closed = self._uv.close(answer, platform, constraints=constraints, added=added, in_flight=share)
         whole = (
             None
             if isinstance(closed, Unclosed)
@@ -298,7 +435,7 @@ class Session:
         )
         if whole is None:
             return answer, closed
-        return whole, self._uv.close(whole, platform, constraints=constraints, in_flight=share)
+        return whole, self._uv.close(whole, platform, constraints=constraints, added=added, in_flight=share)
 
     def _solve(
         self, request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]
@@ -356,15 +493,19 @@ class Session:
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
             )
         on = accelerators.title(request.accelerator)
+        brought = {self._matrix.backends[backend].framework for backend in request.members}
+        along = ", which `dependencies` bring along," if name in brought else ""
         return OutsideError(
-            f"{request.environment}: {title} for {on} on {request.platform} needs a CPU build"
+            f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
                 "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
-                f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
+                "or do without what requires it"
+                if along
+                else f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
             ],
         )
 
@@ -505,7 +646,9 @@ class Session:
         try:
             for offline in (True, False):
                 try:
-                    closed = self._uv.close(answer, platform, constraints=constraints, offline=offline)
+                    closed = self._uv.close(
+                        answer, platform, constraints=constraints, added=first.added, offline=offline
+                    )
                 except OutsideError:
                     if self._cancel.is_set():
                         return None
@@ -514,7 +657,7 @@ class Session:
                     continue
                 wheels, misfits = self._choose(answer, closed)
                 if not misfits:
-                    return _Closed(answer, constraints, wheels, first.build)
+                    return _Closed(answer, constraints, wheels, first.build, first.added)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -526,14 +669,14 @@ class Session:
             read = self._results([reading.of(wheel) for wheel in found.wheels.values()])
             listings = dict(zip(found.wheels, read, strict=True))
             builders = self._results([reading.of(wheel) for wheel in found.build.values()])
+            needs = self._needs(reading, found, listings)
         except KgenError as error:
             outcome.error = error
             return
         incomplete = [name for name, listing in listings.items() if not listing.complete]
-        if incomplete:
-            outcome.notes.append(
-                f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
-            )
+        note = f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
+        if incomplete and note not in outcome.notes:
+            outcome.notes.append(note)
         wheels = tuple(
             dataclasses.replace(wheel, size=listings[name].size, licence=licences.name(listings[name].declared))
             for name, wheel in found.wheels.items()
@@ -543,17 +686,104 @@ class Session:
             for wheel, listing in zip(found.build.values(), builders, strict=True)
         )
         lock = Lock(resolution=_as_locked(found), wheels=wheels, build=build)
-        faults = judge.faults(
-            self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}
+        found_faults = judge.faults(
+            self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}, needs
         )
-        if faults:
-            listed = "\n".join(f"  {fault}" for fault in faults)
-            outcome.error = JudgementError(
-                f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n{listed}",
-                hints=["look at `dependencies`: one of them brings these in"],
-            )
+        try:
+            outcome.faults = tuple(self._that_matter(reading, found, found_faults))
+        except KgenError as error:
+            outcome.error = error
             return
-        outcome.lock = lock
+        if not outcome.faults:
+            outcome.lock = lock
+
+    def _that_matter(self, reading: _Listings, found: _Closed, faults: Sequence[LockFault]) -> Iterator[LockFault]:
+        """The faults without paths of which it does not matter whose file is there: `__init__.py` of namespaces."""
+        asked: dict[str, set[str]] = {}
+        for fault in faults:
+            if isinstance(fault, OverlappingFiles):
+                for path in fault.paths:
+                    if path.rpartition("/")[2] == _PACKAGE:
+                        asked.setdefault(fault.first, set()).add(path)
+                        asked.setdefault(fault.second, set()).add(path)
+        read = self._results([reading.contents_of(found.wheels[name], paths) for name, paths in asked.items()])
+        harmless = {
+            (name, path)
+            for name, contents in zip(asked, read, strict=True)
+            for path, content in contents.items()
+            if only_extends_path(content)
+        }
+        for fault in faults:
+            if not isinstance(fault, OverlappingFiles):
+                yield fault
+                continue
+            paths = [path for path in fault.paths if not {(fault.first, path), (fault.second, path)} <= harmless]
+            if paths:
+                yield fault._replace(paths=tuple(paths))
+
+    def _needs(
+        self, reading: _Listings, found: _Closed, listings: Mapping[str, WheelListing]
+    ) -> Mapping[str, Mapping[str, Needs]]:
+        """What the compiled files need of the packages of which the matrix does not know it."""
+        asked = {
+            name: reading.needs_of(wheel, listings[name])
+            for name, wheel in found.wheels.items()
+            if judge.is_to_be_read(self._matrix, found.resolution, name)
+        }
+        read = dict(zip(asked, self._results(list(asked.values())), strict=True))
+        return {name: needs for name, needs in read.items() if needs}
+
+    def _refuse(self, reading: _Listings, outcome: WheelOutcome, found: _Closed, lesson: Lesson | None) -> None:
+        """Say what is unfit, and through which requirements it came in."""
+        faults = outcome.faults
+        if lesson is not None and learn(self._matrix, found.resolution, found.versions, faults, lesson) == lesson:
+            faults = tuple(dict.fromkeys((*lesson.faults, *faults)))
+        ways = self._chains(reading, found)
+        asked = roots(found.resolution, found.added)
+        listed, guilty = [], dict[str, None]()
+        for fault in faults:
+            listed.append(f"  {fault_text(fault)}")
+            way = ways.get(getattr(fault, "package", ""), ())
+            guilty.update(dict.fromkeys(way[:1]))
+            if len(way) > 1:
+                listed.append(f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}")
+        instead = self._instead.get(outcome.request)
+        listed += [f"without these there is no lock: {instead}"] if instead else []
+        named = [asked[name] for name in guilty if name not in found.resolution.packages]
+        outcome.error = JudgementError(
+            f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
+            hints=[
+                f"look at `dependencies`: {' and '.join(named)} brings these in"
+                if named
+                else "look at `dependencies`: one of them brings these in"
+            ],
+        )
+
+    def _chains(self, reading: _Listings, found: _Closed) -> Mapping[str, tuple[str, ...]]:
+        """The way from what was asked for to each package; none where the metadata cannot be had."""
+        asked = roots(found.resolution, found.added)
+        try:
+            read = self._results([reading.requires_of(wheel) for wheel in found.wheels.values()])
+        except KgenError:
+            return {}
+        request = found.resolution.request
+        markers = {
+            **self._matrix.platforms[request.platform].markers,
+            "python_version": request.python,
+            "python_full_version": f"{request.python}.0",
+            "implementation_name": "cpython",
+            "platform_python_implementation": "CPython",
+        }
+        return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
+
+
+def brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
+    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
+    for release in reversed(matrix.framework(framework).releases):
+        builds = [build for build in release.builds if build.accelerated and build.local is None]
+        if builds:
+            return any(all("[" not in text for text in build.install) for build in builds)
+    return False
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:

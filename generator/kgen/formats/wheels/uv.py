@@ -91,6 +91,7 @@ class Uv:
         platform: Platform,
         *,
         constraints: Sequence[str] = (),
+        added: Sequence[str] = (),
         offline: bool = False,
         in_flight: int | None = None,
     ) -> Pylock | Unclosed:
@@ -100,6 +101,7 @@ class Uv:
             resolution: what the solver decided.
             platform: the target.
             constraints: versions that other environments use.
+            added: requirements besides those of the resolution.
             offline: answer from uv's cache alone.
             in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
 
@@ -113,7 +115,7 @@ class Uv:
             f"{name}=={version}" if name in resolution.pinned else name
             for name, version in resolution.libraries.items()
         ]
-        requirements = [*resolution.install, *libraries, *map(str, request.dependencies)]
+        requirements = [*resolution.install, *libraries, *map(str, request.dependencies), *added]
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)

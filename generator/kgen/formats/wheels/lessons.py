@@ -1,0 +1,160 @@
+"""What the judgement of a closed lock teaches for the next attempt: constraints for uv, and what to ask for besides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from kgen.explain.faults import fault_text
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.causes import LockFault, NeedsMissing, NeedsOtherMajor, OtherAccelerator
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
+
+
+class Lesson(NamedTuple):
+    """What was learned from the faults of one environment's locks so far.
+
+    Attributes:
+        constraints: what uv must not take.
+        added: what uv is asked for besides, as a compiled file needs it.
+        faults: the first fault of each package, in the order in which they were found.
+        expected: the versions that were closed first.
+    """
+
+    constraints: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    faults: tuple[LockFault, ...] = ()
+    expected: Mapping[str, Version] = MappingProxyType({})
+
+    def notes(self, environment: str, versions: Mapping[str, Version], asked: Collection[str]) -> list[str]:
+        """What was held back or added in the end, and why.
+
+        Args:
+            environment: the environment.
+            versions: what is locked.
+            asked: the packages that were asked for by name.
+        """
+        told = []
+        faulty = {getattr(fault, "package", "") for fault in self.faults}
+        others = [fault for fault in self.faults if isinstance(fault, OtherAccelerator)]
+        if others:
+            held = [
+                f"{name} {versions[name]} in the place of {version}"
+                for name, version in self.expected.items()
+                if name in asked and name not in faulty and versions.get(name, version) != version
+            ]
+            named = ", ".join(f"{fault.package} {fault.version}" for fault in others[1:])
+            more = f"; so are {named}" if named else ""
+            told.append(f"{environment}: {', '.join(held) or 'set aside'}: {fault_text(others[0])}{more}")
+        for fault in self.faults:
+            if isinstance(fault, NeedsMissing) and versions.get(fault.package) == fault.version:
+                added = " and ".join(dict.fromkeys(project for _, project in fault.sonames))
+                told.append(f"{environment}: {added} was added: {fault_text(fault)}")
+            elif isinstance(fault, (NeedsMissing, NeedsOtherMajor)):
+                now = versions.get(fault.package)
+                instead = "" if now is None else f", {now} was taken"
+                told.append(
+                    f"{environment}: {fault.package} {fault.version} was set aside{instead}: {fault_text(fault)}"
+                )
+        return told
+
+
+def learn(
+    matrix: CompatibilityMatrix,
+    resolution: Resolution,
+    versions: Mapping[str, Version],
+    faults: Sequence[LockFault],
+    before: Lesson | None,
+) -> Lesson | None:
+    """What is known behind these faults; what was known before if they teach nothing.
+
+    Args:
+        matrix: the facts.
+        resolution: what was decided.
+        versions: what was closed.
+        faults: what is wrong with that.
+        before: what was known before; None if nothing was.
+    """
+    known = before or Lesson()
+    constraints = dict.fromkeys(known.constraints)
+    added = dict.fromkeys(known.added)
+    for fault in faults:
+        if isinstance(fault, NeedsMissing):
+            missing = list(_missing(matrix, resolution, fault, versions))
+            if missing and not {*missing} <= {*added}:
+                added.update(dict.fromkeys(missing))
+                continue
+        constraints.update(dict.fromkeys(_forbidding(matrix, resolution, fault)))
+    if (*constraints,) == known.constraints and (*added,) == known.added:
+        return before
+    return Lesson((*constraints,), (*added,), _first_of_each((*known.faults, *faults)), known.expected or versions)
+
+
+def _first_of_each(faults: Iterable[LockFault]) -> tuple[LockFault, ...]:
+    """The first fault of each kind of each package: a later one is that of another version."""
+    found: dict[tuple[type, object], LockFault] = {}
+    for fault in faults:
+        found.setdefault((type(fault), getattr(fault, "package", fault)), fault)
+    return tuple(found.values())
+
+
+def _missing(
+    matrix: CompatibilityMatrix, resolution: Resolution, fault: NeedsMissing, versions: Mapping[str, Version]
+) -> Iterator[str]:
+    """What is to be asked for so that a file finds its libraries; nothing that is there and does not have them."""
+    accelerator = resolution.runtime or resolution.request.accelerator
+    for project in dict.fromkeys(project for _, project in fault.sonames):
+        if project not in versions:
+            bound = matrix.minor_bound(project, accelerator)
+            yield project if bound is None else f"{project}<{bound}"
+
+
+def _forbidding(matrix: CompatibilityMatrix, resolution: Resolution, fault: LockFault) -> Iterator[str]:
+    """Constraints that keep the fault out."""
+    if isinstance(fault, OtherAccelerator):
+        if fault.package not in resolution.packages:
+            yield from _of_major(matrix, fault.package, fault.wanted)
+            # whoever asked for one library of this major asks for others, too
+            for name in matrix.library_names:
+                yield from _of_major(matrix, name, fault.wanted)
+    elif isinstance(fault, (NeedsMissing, NeedsOtherMajor)) and fault.package not in resolution.packages:
+        named = matrix.named_after(fault.package)
+        other = named is not None and named != resolution.request.accelerator.whole
+        yield f"{fault.package}<0" if other else f"{fault.package}!={fault.version}"
+
+
+def _of_major(matrix: CompatibilityMatrix, package: str, wanted: Accelerator) -> Iterator[str]:
+    """Constraints that leave of a package what is for an accelerator, or for none in particular."""
+    library = matrix.library(package)
+    if library is None or library.accelerator is not None:
+        own = matrix.named_after(package) if library is None else library.accelerator
+        if own is not None and own != wanted:
+            yield f"{package}<0"
+        return
+    releases = sorted(release.version for release in library.releases)
+    owners = {version: matrix.accelerator_of(package, version) for version in releases}
+    right = [version for version, own in owners.items() if own is None or own == wanted]
+    if len(right) == len(releases):
+        return
+    if not right:
+        yield f"{package}<0"
+        return
+    newer = [version for version in releases if version > right[-1]]
+    if newer:
+        yield f"{package}<{newer[0]}"
+    if releases[0] < right[0]:
+        yield f"{package}>={right[0]}"
+
+
+def roots(resolution: Resolution, added: Sequence[str]) -> dict[str, str]:
+    """What was asked for: package -> the requirement, those of the user first."""
+    asked = [*map(str, resolution.request.dependencies), *resolution.install, *added]
+    found: dict[str, str] = {}
+    for text in asked:
+        found.setdefault(parse_requirement(text).name, text)
+    return found

@@ -1,0 +1,231 @@
+"""`kgen lock` with packages that bring compiled files: each asks for a CUDA, and something in the lock must have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.command import LOCK, Kgen, Result
+from tests.elves import shared_object
+from tests.index import Index
+from tests.test_lock import versions
+from tests.wheelhouse import Wheel
+
+TAG = "py3-none-manylinux_2_17_x86_64"
+
+
+def plugin(version: str, *needed: str, requires: tuple[str, ...] = (), name: str = "plugin") -> Wheel:
+    return Wheel(
+        name=name, version=version, tag=TAG, requires=requires, files={f"{name}/native.so": shared_object(*needed)}
+    )
+
+
+@pytest.fixture(autouse=True)
+def _libraries(index: Index) -> None:
+    """The libraries of CUDA 12 that are asked for, with the files that real ones have."""
+    for name, file in {"nvidia-cuda-runtime-cu12": "libcudart.so.12", "nvidia-curand-cu12": "libcurand.so.10"}.items():
+        wheels = index.wheelhouse.wheels(name)
+        index.wheelhouse._own[name] = [
+            Wheel(
+                name=one.name,
+                version=one.version,
+                tag=one.tag,
+                uploaded=one.uploaded,
+                files={f"nvidia/{name}/lib/{file}": b"x"},
+            )
+            for one in wheels
+        ]
+
+
+def lock(kgen: Kgen, *words: str) -> tuple[int, str]:
+    result = kgen(*LOCK, "--cuda", "12", *words)
+    return result.status, result.stderr
+
+
+def test_the_newest_that_fits_is_found(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(
+        *(plugin(version, "libcudart.so.12") for version in ("1.0", "2.0")),
+        *(plugin(version, "libcudart.so.13") for version in ("3.0", "4.0")),
+    )
+    status, said = lock(kgen_alone, "jax", "--dependency", "plugin")
+    assert status == 0, said
+    assert versions(project, "jax-cuda12")["plugin"] == "2.0"
+    assert (
+        "note: jax-cuda12: plugin 4.0 was set aside, 2.0 was taken: plugin 4.0 needs libcudart.so.13"
+        " (plugin/native.so), in an environment for CUDA 12\n" in said
+    )
+
+
+def test_a_second_time_nothing_is_written(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(plugin("1.0", "libcudart.so.12"), plugin("2.0", "libcudart.so.13"))
+    first = kgen_alone(*LOCK, "jax", "--cuda", "12", "--dependency", "plugin", "--portable")
+    again = kgen_alone(*LOCK, "jax", "--cuda", "12", "--dependency", "plugin", "--portable")
+    assert (first.status, again.status) == (0, 0)
+    assert "written" in first.stdout
+    assert "unchanged" in again.stdout
+
+
+def test_none_fits(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(
+        plugin("1.0", "libcudart.so.13", name="inner"),
+        Wheel(name="outer", version="1.0", requires=("inner",)),
+    )
+    status, said = lock(kgen_alone, "jax", "--dependency", "outer>=1")
+    assert status == 4
+    assert (
+        """
+error: jax-cuda12: the lock that uv closed is not fit to be written
+  inner 1.0 needs libcudart.so.13 (inner/native.so), in an environment for CUDA 12
+    required by: outer>=1 -> inner
+without these there is no lock: """
+        in said
+    )
+    assert "\n\nhint: look at `dependencies`: outer>=1 brings these in\n" in said
+    assert not (project / "locks").exists()
+
+
+def test_what_a_file_needs_is_added(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(plugin("1.0", "libcudart.so.12", "libcurand.so.10"))
+    assert "nvidia-curand-cu12" not in _locked_alone(kgen_alone, project)
+    status, said = lock(kgen_alone, "jax", "--dependency", "plugin")
+    assert status == 0, said
+    locked = versions(project, "jax-cuda12")
+    assert locked["plugin"] == "1.0"
+    assert "nvidia-curand-cu12" in locked
+    assert "note: jax-cuda12: nvidia-curand-cu12 was added: plugin 1.0 needs libcurand.so.10 of" in said
+
+
+def _locked_alone(kgen: Kgen, project: Path) -> dict[str, str]:
+    status, said = lock(kgen, "jax")
+    assert status == 0, said
+    return versions(project, "jax-cuda12")
+
+
+def test_a_library_of_another_cuda_holds_its_package_back(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """xgboost, as it was: the newest brings NCCL for CUDA 13, an older one that for CUDA 12."""
+    index.wheelhouse.put(
+        Wheel(name="boost", version="3.2.0", requires=("nvidia-nccl-cu12",)),
+        Wheel(name="boost", version="3.4.0", requires=("nvidia-nccl-cu13",)),
+    )
+    status, said = lock(kgen_alone, "jax", "--dependency", "boost")
+    assert status == 0, said
+    locked = versions(project, "jax-cuda12")
+    assert locked["boost"] == "3.2.0"
+    assert "nvidia-nccl-cu13" not in locked
+    assert "note: jax-cuda12: boost 3.2.0 in the place of 3.4.0: nvidia-nccl-cu13 " in said
+
+
+def test_a_file_that_is_not_what_it_should_be_is_the_installers_to_find(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="odd", version="1.0", tag=TAG, files={"odd/native.so": b"no ELF"}))
+    assert lock(kgen_alone, "jax", "--dependency", "odd")[0] == 0
+
+
+def test_what_is_for_the_cpu_is_not_asked(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(plugin("1.0", "libcudart.so.13"))
+    result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "plugin")
+    assert result.status == 0, result.stderr
+
+
+class TestFrameworksOfDependencies:
+    """What brings PyTorch along into an environment of JAX."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _brings_torch(index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="speeds-up", version="1.0", requires=("torch>=2",)))
+
+    @staticmethod
+    def has_one_cuda(locked: dict[str, str]) -> bool:
+        cudnn = [name for name in locked if name.startswith("nvidia-cudnn")]
+        return cudnn == ["nvidia-cudnn-cu12"] and not [
+            name for name in locked if name.startswith("nvidia-") and not name.endswith("-cu12")
+        ]
+
+    def test_it_is_solved_with_the_others(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "speeds-up")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert (locked["jax"], locked["torch"]) == ("0.10.2", "2.10.0")
+        assert self.has_one_cuda(locked)
+        assert kgen_alone("check") == Result(0, "", "jax-cuda12: in order\n")
+
+    def test_the_users_bound_on_it_moves_the_pins(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "torch==2.8.0")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert locked["torch"] == "2.8.0"
+        assert self.has_one_cuda(locked)
+
+    def test_what_is_together_anyway_stays(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "torch", "--together", "both", "--dependency", "speeds-up")
+        assert status == 0, said
+        assert versions(project, "both-cuda12")["torch"] == "2.10.0"
+
+    def test_on_the_cpu_it_is_a_build_for_the_cpu(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up")
+        assert result.status == 4
+        assert (
+            "\nerror: jax-cpu: PyTorch, which `dependencies` bring along, for the CPU on linux-64 needs a CPU build"
+            " (`torch==…+cpu`), and no index or folder" in result.stderr
+        )
+        assert "hint: or do without what requires it\n" in result.stderr
+        assert not (project / "locks").exists()
+
+    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, index: Index, tmp_path: Path) -> None:
+        folder = tmp_path / "wheels"
+        folder.mkdir()
+        wheel = index.wheelhouse.local("torch", "2.10.0")
+        (folder / wheel.filename).write_bytes(wheel.content)
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=str(folder))
+        assert result.status == 0, result.stderr
+        locked = versions(project, "jax-cpu")
+        assert locked["torch"] == "2.10.0+cpu"
+        assert not [name for name in locked if name.startswith("nvidia-")]
+
+
+EXTENDING = b"__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+
+
+class TestOverlaps:
+    """Wheels that own one path."""
+
+    @staticmethod
+    def locked(kgen: Kgen, index: Index, path: str, *contents: bytes) -> tuple[int, str]:
+        names = [f"part{number}" for number, _ in enumerate(contents)]
+        for name, content in zip(names, contents, strict=True):
+            index.wheelhouse.put(Wheel(name=name, version="1.0", files={path: content, f"{name}.py": b""}))
+        result = kgen(*LOCK, "numpy", *(word for name in names for word in ("--dependency", name)))
+        return result.status, result.stderr
+
+    @pytest.mark.parametrize(
+        ("path", "contents"),
+        [
+            ("shared/__init__.py", (b"", EXTENDING)),
+            ("shared/__init__.py", (EXTENDING, b"# a comment\nfrom pkgutil import extend_path\n" + EXTENDING, b"")),
+            ("a/b/__init__.py", (b'"""Text."""\n', b"__import__('pkg_resources').declare_namespace(__name__)\n")),
+            ("build_backend.py", (b"one = 1", b"two = 2")),
+            ("LICENSE.txt", (b"one", b"two")),
+            ("shared/native.so", (b"equal", b"equal")),
+        ],
+        ids=["empty and extending", "three", "other forms", "leftover", "no code", "equal"],
+    )
+    def test_harmless(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:
+        status, said = self.locked(kgen_alone, index, path, *contents)
+        assert status == 0, said
+
+    @pytest.mark.parametrize(
+        ("path", "contents"),
+        [
+            ("shared/__init__.py", (b"", b"VERSION = 1\n")),
+            ("shared/__init__.py", (EXTENDING, b"import os\n" + EXTENDING)),
+            ("shared/__init__.py", (b"", b"this is no Python")),
+            ("shared/__init__.py", (b"", b"__path__ = ['elsewhere']\n")),
+            ("module.py", (b"one = 1", b"two = 2")),
+            ("starts.pth", (b"one", b"two")),
+            ("shared/build_backend.py", (b"one = 1", b"two = 2")),
+        ],
+    )
+    def test_harmful(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:
+        status, said = self.locked(kgen_alone, index, path, *contents)
+        assert status == 4
+        assert f"\n  part0 and part1 both own {path}, with different content\n" in said

@@ -83,6 +83,7 @@ class Field(NamedTuple):
         key: its key in the settings; None if it cannot stand there.
         flag: its flag; None if it has none.
         metavar: what stands for the value in help.
+        short: a letter that can be typed in the place of the flag, as `-r`; None if there is none.
         example: a value that can be typed.
         scope: the commands that have the flag.
         distinct: whether a list must hold something, and nothing twice.
@@ -99,6 +100,7 @@ class Field(NamedTuple):
     key: str | None = None
     flag: str | None = None
     metavar: str = ""
+    short: str | None = None
     example: str = ""
     scope: Scope = Scope.REQUEST
     distinct: bool = False
@@ -325,6 +327,75 @@ FIELDS: tuple[Field, ...] = (
         about=RequestField.DEPENDENCY,
     ),
     Field(
+        name="project",
+        help="lock what pyproject.toml requires, too (the default)",
+        shape=Shape.SWITCH,
+        parse=_text,
+        key="project",
+        flag="--project",
+        initial=True,
+    ),
+    Field(
+        name="extras",
+        help="an extra of the project's own; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_extra),
+        key="extras",
+        flag="--extra",
+        metavar="EXTRA",
+        example="plot",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="groups",
+        help="a dependency group of the project; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_group),
+        key="groups",
+        flag="--group",
+        metavar="GROUP",
+        example="dev",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="requirement_files",
+        help="a file of requirements, such as requirements.txt; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_file),
+        key="requirements",
+        flag="--requirements",
+        short="-r",
+        metavar="FILE",
+        example="requirements.txt",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="constraint_files",
+        help="a file of constraints: they hold for what comes in, and bring nothing in; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_file),
+        key="constraints",
+        flag="--constraints",
+        short="-c",
+        metavar="FILE",
+        example="constraints.txt",
+        distinct=True,
+        initial=(),
+        about=RequestField.CONSTRAINT,
+    ),
+    Field(
+        name="constraints",
+        help="what the files of constraints say",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        scope=Scope.NONE,
+        initial=(),
+        lock=_several("constraints", "constraints", parse_requirement),
+    ),
+    Field(
         name="exclude_newer",
         help="nothing published after this day, as 2026-11-20",
         shape=Shape.DAY,
@@ -514,7 +585,9 @@ def _plain_value(text: str) -> object:
 def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, ...]:
     """The keys of what two requests ask differently, by their names in the settings."""
     return tuple(
-        str(field.key) for field, entry in LOCKED if getattr(one, entry.attribute) != getattr(other, entry.attribute)
+        field.key or field.name
+        for field, entry in LOCKED
+        if getattr(one, entry.attribute) != getattr(other, entry.attribute)
     )
 
 

@@ -52,6 +52,18 @@ class JointEnvironment(NamedTuple):
     dependencies: tuple[Requirement, ...] = ()
 
 
+class ProjectRequirements(NamedTuple):
+    """What the project requires by itself, wherever it says so.
+
+    Attributes:
+        dependencies: those of its `pyproject.toml` and its files of requirements.
+        notes: what was read, and what was not, a sentence each.
+    """
+
+    dependencies: tuple[Requirement, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Settings(NamedTuple):
     """What the project asks for; where it says nothing, None or what kgen does by itself.
 
@@ -84,6 +96,13 @@ class Settings(NamedTuple):
         generation: the generation of Keras; None if it follows from what else is said.
         hubs: which libraries of models are in every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
+        project: whether what `pyproject.toml` requires, and its range of Pythons, are asked for too.
+        extras: the extras of the project that are in every environment.
+        groups: the dependency groups that are in every environment.
+        requirement_files: files of requirements, relative to `root` or absolute.
+        constraint_files: files of constraints, the same.
+        constraints: what the files of constraints say; as with the next, empty until it was read.
+        required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
     root: Path
@@ -112,6 +131,13 @@ class Settings(NamedTuple):
     generation: str | None = None
     hubs: tuple[str, ...] = ()
     isolate_config: bool = False
+    project: bool = True
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    requirement_files: tuple[str, ...] = ()
+    constraint_files: tuple[str, ...] = ()
+    constraints: tuple[Requirement, ...] = ()
+    required: ProjectRequirements = ProjectRequirements()
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -203,7 +229,9 @@ def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str 
     """The first generation that has what the settings require of Keras; None where they require nothing of it."""
     for generation in matrix.generations.values():
         ranges = [
-            wish.specifier for wish in (*settings.require, *settings.dependencies) if wish.name == generation.package
+            wish.specifier
+            for wish in (*settings.require, *settings.dependencies, *settings.required.dependencies)
+            if wish.name == generation.package
         ]
         if generation.package == KERAS and settings.keras:
             ranges.append(settings.keras)

@@ -126,7 +126,7 @@ def test_every_field_is_an_attribute_of_the_settings() -> None:
     for field in own:
         if field.key is not None and field.name in Settings._field_defaults:
             assert Settings._field_defaults[field.name] == field.initial, field.name
-    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs"}
+    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs", "required"}
     assert set(Settings._fields) - {field.name for field in own} == beside
 
 

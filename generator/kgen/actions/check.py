@@ -12,6 +12,7 @@ from kgen import accelerators, fields, files, freshness, host, lockfiles, projec
 from kgen.accelerators import title
 from kgen.actions import plan
 from kgen.actions.pythons import required
+from kgen.actions.requirements import with_project
 from kgen.emitters import hooks
 from kgen.errors import KgenError, UsageError
 from kgen.formats import interface
@@ -78,7 +79,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = ()) ->
         UsageError: there is no such environment, or nothing is locked at all.
         SettingsError: the settings are wrong.
     """
-    look = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
+    look = _Check(with_project(settings.read(root, matrix)), matrix, host.python_version_file(root))
     asked = [lockfiles.choose_on_disk(root, name)[0] for name in names]
     named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
@@ -107,7 +108,7 @@ class _Check:
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
-        self.allowed = required(asked.root, matrix)
+        self.allowed = required(asked.root, matrix) if asked.project else None
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
     def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
@@ -258,7 +259,7 @@ class _Check:
     ) -> tuple[EnvironmentRequest, list[_Astray], str]:
         """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
         if self.settings.file is None:
-            return made_for, [], fix
+            return self._with_project(made_for), [], fix
         name = _short(lock.environment)
         joint = self.known.get(name)
         if joint is None:
@@ -281,6 +282,17 @@ class _Check:
             astray.append(("fault", "not-asked", what, fix))
         request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
         return request._replace(python=self.python or lock.python), astray, fix
+
+    def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
+        """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
+        if not self.settings.required.dependencies or not set(made_for.backends) <= set(self.matrix.backends):
+            return made_for
+        joint = JointEnvironment(name=made_for.name, backends=made_for.backends)
+        asked = plan.request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
+        return made_for._replace(
+            requirements=tuple(dict.fromkeys((*made_for.requirements, *asked.requirements))),
+            dependencies=tuple(dict.fromkeys((*made_for.dependencies, *asked.dependencies))),
+        )
 
     def disagreements(self) -> Iterator[Finding]:
         """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""

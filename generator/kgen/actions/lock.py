@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kgen import leftovers, project, storage
 from kgen.actions import keep
 from kgen.actions.plan import Plan
+from kgen.actions.pythons import required
 from kgen.errors import ExitStatus, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
@@ -112,7 +113,17 @@ def lock(
     )
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
-        kept = keep.keep(matrix, job.requests, locks, upgraded=upgraded, known=known, merge=options.merge, notes=notes)
+        allowed = required(planned.settings.root, matrix) if planned.settings.project else None
+        kept = keep.keep(
+            matrix,
+            job.requests,
+            locks,
+            upgraded=upgraded,
+            known=known,
+            allowed=None if allowed is None else allowed.minors,
+            merge=options.merge,
+            notes=notes,
+        )
         job = job._replace(requests=kept)
     if not options.dry_run:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))

@@ -119,4 +119,5 @@ def of_field(field: Field) -> Any:  # noqa: ANN401 - as typer.Option
     panel = LOCKING if field.scope is Scope.LOCK else MACHINE if field.name in _MACHINE else ASKED
     words = f"{flag}/--no-{flag.removeprefix('--')}" if field.shape is Shape.SWITCH else flag
     values = candidates.BY_FIELD.get(field.name)
-    return option(words, metavar=metavar, text=field.help, panel=panel, values=values)
+    every = (words,) if field.short is None else (field.short, words)
+    return option(*every, metavar=metavar, text=field.help, panel=panel, values=values)

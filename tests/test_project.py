@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import tomli
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.index import serving
+from tests.wheelhouse import Wheelhouse
 
+from kgen import settings
 from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
 from kgen.actions.requirements import with_project
@@ -238,3 +241,71 @@ def test_a_lock_that_its_constraints_exclude_is_stale(kgen: Kgen) -> None:
     assert "and numpy<2.4 is the constraint" in done.stdout
     assert kgen("lock").status == 0
     assert kgen("check").status == 0
+
+
+class TestPythons:
+    """`pythons = […]` and a repeated `--python`: every environment for each."""
+
+    def test_names(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('backends = ["jax", "numpy"]\ncpu = true\npythons = ["3.11", "3.12"]\n')
+        made = plan.make(RequestFlags(), matrix, tmp_path)
+        assert [(one.environment, one.python) for one in made.requests] == [
+            ("jax-cpu-py311", "3.11"),
+            ("jax-cpu-py312", "3.12"),
+            ("numpy-cpu-py311", "3.11"),
+            ("numpy-cpu-py312", "3.12"),
+        ]
+
+    def test_flags_win(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('backends = ["numpy"]\ncpu = true\npythons = ["3.11", "3.12"]\n')
+
+        def asked(*pythons: str) -> list[str]:
+            flags = RequestFlags(flags={"python": list(pythons)})
+            return [one.environment for one in plan.make(flags, matrix, tmp_path).requests]
+
+        assert asked("3.13") == asked("3.13", "3.13") == ["numpy-cpu"]
+        assert asked("3.13", "3.12") == ["numpy-cpu-py313", "numpy-cpu-py312"]
+
+    def test_one_or_several(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('python = "3.11"\npythons = ["3.11"]\n')
+        with pytest.raises(SettingsError, match="pythons: contradicts `python`; keep one of the two"):
+            settings.read(tmp_path, matrix)
+
+    @pytest.mark.parametrize(
+        ("flag", "values"),
+        [("--keras", (">=3", ">=3.1")), ("--cuda", ("12", "13")), ("--exclude-newer", ("2026-01-01", "2026-02-01"))],
+    )
+    def test_no_other_flag_is_dropped(self, kgen: Kgen, flag: str, values: tuple[str, str]) -> None:
+        done = kgen("solve", "jax", flag, values[0], flag, values[1])
+        assert done.status == 2
+        assert f"error: `{flag}` takes one value, and is given 2: {values[0]}, {values[1]}\n" in done.stderr
+        assert f"hint: give one of them, such as {flag} " in done.stderr
+
+    def test_lock_check_and_names_of_commands(self, kgen: Kgen, matrix: CompatibilityMatrix) -> None:
+        with serving(Wheelhouse(matrix, [PYTHON, "3.12"])) as index:
+            self.lock_and_check(kgen.at(index.url))
+
+    def lock_and_check(self, kgen: Kgen) -> None:
+        path = kgen.folder / "kgen.toml"
+        head = f'backends = ["numpy"]\ncpu = true\nplatforms = ["linux-64"]\nexclude-newer = "{CUTOFF}"\n'
+        other = "3.12"
+        path.write_text(f'{head}pythons = ["{PYTHON}", "{other}"]\n')
+        done = kgen("lock")
+        assert done.status == 0, done.stderr
+        folders = sorted(one.name for one in (kgen.folder / "locks").iterdir())
+        assert folders == ["numpy-cpu-py311", "numpy-cpu-py312"]
+        data = tomli.loads((kgen.folder / "locks/numpy-cpu-py312/pylock.linux-64.toml").read_text())
+        assert (data["tool"]["kgen"]["python"], data["tool"]["kgen"]["environment"]) == (other, "numpy-cpu-py312")
+        assert kgen("check").status == 0
+        assert kgen("check", "numpy-cpu-py312").status == 0
+        several = kgen("sync", "numpy-cpu")
+        assert several.status == 2
+        assert "`numpy-cpu` is locked more than once: numpy-cpu-py311, numpy-cpu-py312" in several.stderr
+        path.write_text(f'{head}pythons = ["{PYTHON}", "3.13"]\n')
+        found = kgen("check")
+        assert "numpy-cpu-py313" in found.stdout
+        assert f"is for Python {other}, and kgen.toml names {PYTHON}, 3.13" in found.stdout
+        exported = kgen("export", "github-actions")
+        assert exported.status == 0
+        assert "numpy-cpu-py311" in exported.stdout
+        assert "numpy-cpu-py312" in exported.stdout

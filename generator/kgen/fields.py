@@ -83,6 +83,7 @@ class Field(NamedTuple):
         key: its key in the settings; None if it cannot stand there.
         flag: its flag; None if it has none.
         metavar: what stands for the value in help.
+        plural: the field that has the values where the flag is repeated; None if there is one value at most.
         short: a letter that can be typed in the place of the flag, as `-r`; None if there is none.
         example: a value that can be typed.
         scope: the commands that have the flag.
@@ -100,6 +101,7 @@ class Field(NamedTuple):
     key: str | None = None
     flag: str | None = None
     metavar: str = ""
+    plural: str | None = None
     short: str | None = None
     example: str = ""
     scope: Scope = Scope.REQUEST
@@ -122,7 +124,14 @@ class Field(NamedTuple):
             values = [self.parse(text, matrix) for text in texts]
         except ValueError as error:
             raise UsageError(f"{self.flag}: {error}") from None
-        return tuple(dict.fromkeys(values)) if self.shape is Shape.MANY else values[-1]
+        if self.shape is Shape.MANY:
+            return tuple(dict.fromkeys(values))
+        if len(set(texts)) > 1:
+            raise UsageError(
+                f"`{self.flag}` takes one value, and is given {len(texts)}: {', '.join(map(grammar.shown, texts))}",
+                hints=[f"give one of them, such as {shlex.join([str(self.flag), texts[0]])}"],
+            )
+        return values[-1]
 
     def typed(self, value: object) -> Iterator[str]:
         """The words of a command line that ask for a value; none where it is what nobody needs to ask for."""
@@ -227,15 +236,26 @@ FIELDS: tuple[Field, ...] = (
     *_accelerator_fields(),
     Field(
         name="python",
-        help="the CPython minor, such as 3.12",
+        help="the CPython minor, such as 3.12; repeated, an environment for each",
         shape=Shape.ONE,
         parse=parsers.parse_python,
         key="python",
         flag="--python",
         metavar="V",
         example="3.12",
+        plural="pythons",
         lock=_required("python", "python"),
         about=RequestField.PYTHON,
+    ),
+    Field(
+        name="pythons",
+        help="several CPython minors, an environment for each",
+        shape=Shape.MANY,
+        parse=parsers.parse_python,
+        key="pythons",
+        scope=Scope.NONE,
+        distinct=True,
+        initial=(),
     ),
     Field(
         name="platforms",
@@ -562,8 +582,10 @@ def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
     """
     try:
         values: dict[str, Any] = {entry.attribute: entry.read(data) for _, entry in LOCKED}
-        name = data["environment"].removesuffix(f"-{data['accelerator']}")
-        return EnvironmentRequest(name=name, **values)
+        ending = grammar.python_ending(data["python"])
+        named = data["environment"].endswith(ending)
+        name = data["environment"].removesuffix(ending).removesuffix(f"-{data['accelerator']}")
+        return EnvironmentRequest(name=name, python_named=named, **values)
     except UsageError as error:
         raise ValueError(error.message) from None
     except (KeyError, TypeError, AttributeError) as error:

@@ -74,6 +74,7 @@ class Settings(NamedTuple):
         accelerator: what is computed on; a kind without a version where kgen is to choose the best one; None where
             nothing is said.
         python: the CPython minor, as `3.12`.
+        pythons: several minors, in the place of one: each environment is made for each.
         platforms: conda's names of the platforms.
         keras: the range of Keras.
         dependencies: what is in every environment.
@@ -110,6 +111,7 @@ class Settings(NamedTuple):
     backends: tuple[str, ...] | None = None
     accelerator: Accelerator | None = None
     python: str | None = None
+    pythons: tuple[str, ...] = ()
     platforms: tuple[str, ...] | None = None
     keras: VersionRange = VersionRange()
     dependencies: tuple[Requirement, ...] = ()
@@ -278,6 +280,9 @@ class _Reader:
             del plain[field.name]
         for other in tuple(asked)[1:]:
             table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
+        for field in FIELDS:
+            if field.plural is not None and table.has(str(field.key)) and table.has(field.plural):
+                table.fault(field.plural, f"contradicts `{field.key}`; keep one of the two")
         settings = Settings(
             root=root,
             file=file,

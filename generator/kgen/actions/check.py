@@ -22,6 +22,7 @@ from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
+from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -125,20 +126,31 @@ class _Check:
         there = {environment.name: environment for environment in locked}
         for name in (*(self.settings.backends or ()), *self.settings.environments):
             asked = self._accelerator(self.known[name])
-            wanted = f"{name}-{asked.name}" if asked is not None else name
             fix = f"kgen lock {name}"
-            has = [one for one in there if one == wanted or (asked is None and _short(one) == name)]
-            if not has:
-                yield Finding(
-                    "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}", "is missing: the settings ask for it",
-                    None, fix,
-                )  # fmt: skip
+            has = []
+            for ending in self._endings():
+                wanted = f"{name}-{asked.name}{ending}" if asked is not None else f"{name}{ending}"
+                found = [
+                    one
+                    for one in there
+                    if one == wanted or (asked is None and _short(one) == name and one.endswith(ending))
+                ]
+                if not found:
+                    yield Finding(
+                        "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}",
+                        "is missing: the settings ask for it", None, fix,
+                    )  # fmt: skip
+                has += found
             for one in has:
                 for platform in self.settings.platforms or ():
                     if platform not in there[one].platforms:
                         path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
                         what = "is missing: the settings ask for the platform"
                         yield Finding("fault", "not-locked", one, path, what, None, fix)
+
+    def _endings(self) -> tuple[str, ...]:
+        """The ends of names that say the Python; the empty one where there is one Python."""
+        return tuple(map(grammar.python_ending, self.settings.pythons)) or ("",)
 
     def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
         """What is wrong with an environment."""
@@ -281,7 +293,16 @@ class _Check:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
             astray.append(("fault", "not-asked", what, fix))
         request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
-        return request._replace(python=self.python or lock.python), astray, fix
+        if self.settings.pythons and not (made_for.python_named and lock.python in self.settings.pythons):
+            what = (
+                f"is for Python {lock.python}, and {self.settings.file.name} names {', '.join(self.settings.pythons)}"
+            )
+            folder = lock.path.parent.relative_to(self.settings.root).as_posix()
+            astray.append(("fault", "not-asked", what, f"rm -r {folder}"))
+        elif made_for.python_named and not self.settings.pythons:
+            astray.append(("note", "not-asked", "is one of several Pythons, as a flag asked for", None))
+        python = None if made_for.python_named or self.settings.pythons else self.python
+        return request._replace(python=python or lock.python, python_named=made_for.python_named), astray, fix
 
     def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
         """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
@@ -306,7 +327,7 @@ class _Check:
 
 def _short(environment: str) -> str:
     """`jax` for jax-cuda12."""
-    return environment.rpartition("-")[0]
+    return accelerators.without_ending(environment)
 
 
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from kgen.accelerators import Kind
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import UsageError
-from kgen.fields import ACCELERATORS, BY_NAME, Raw, Scope, accelerators_in
+from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
@@ -93,14 +94,17 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
     ]
     from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
 
-    python = settings.python or host.python_version_file(root)
+    python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
-        notes += _required_python(allowed, python)
+        for one in settings.pythons or (python,):
+            notes += _required_python(allowed, one)
     pythons = {}
     for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
         alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
-        pythons[generation] = python or best_python(matrix, alike, None if allowed is None else allowed.minors)
+        pythons[generation] = settings.pythons or (
+            python or best_python(matrix, alike, None if allowed is None else allowed.minors),
+        )
     if python is not None and python not in (row.version for row in matrix.pythons):
         raise UsageError(
             f"Python `{python}` is not in the matrix",
@@ -108,11 +112,15 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
         )
     requests = tuple(
         draft._replace(
-            python=pythons[matrix.generation_of(draft.backends).name],
-            python_open=python is None,
+            python=minor,
+            python_named=bool(settings.pythons),
+            python_open=python is None and not settings.pythons,
             as_of=asked.as_of is not None,
         )
-        for draft in drafts
+        for _, alike in itertools.groupby(drafts, key=lambda draft: draft.name)
+        for group in (tuple(alike),)
+        for minor in pythons[matrix.generation_of(group[0].backends).name]
+        for draft in group
     )
     form = _form(asked, settings)
     return Plan(settings=settings, requests=requests, notes=tuple(notes), written=written, form=form)
@@ -163,7 +171,12 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, 
     given = {name: asked.flags[name] for name in asked.given}
     accelerator = accelerator_of(given, matrix)
     kinds = {field.name for field in ACCELERATORS}
-    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items() if name not in kinds}
+    changes = {
+        name: value
+        for field, raw in given.items()
+        if field not in kinds
+        for name, value in _values(BY_NAME[field], raw, matrix)
+    }
     if accelerator is not None:
         changes["accelerator"] = accelerator
     merged = settings._replace(**changes)  # type: ignore[arg-type]
@@ -171,6 +184,15 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, 
     if asked.as_of is not None:
         merged = _as_of(merged, asked.as_of, asked.flags, matrix)
     return settings_module.settled(merged, matrix, strict=False)
+
+
+def _values(field: Field, raw: Raw, matrix: CompatibilityMatrix) -> Iterator[tuple[str, object]]:
+    """What a flag says, by the attribute of the settings; where it is repeated and may be, another one has it."""
+    plural = None if field.plural is None else BY_NAME[field.plural]
+    several = plural is not None and isinstance(raw, Sequence) and not isinstance(raw, str) and len(set(raw)) > 1
+    if plural is not None:
+        yield plural.name, field._replace(shape=plural.shape).from_flag(raw, matrix) if several else plural.initial
+    yield field.name, field.initial if several else field.from_flag(raw, matrix)
 
 
 def _from_folder(settings: Settings, given: Collection[str], folder: Path) -> Settings:

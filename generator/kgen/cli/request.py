@@ -13,8 +13,9 @@ from kgen.errors import ExitStatus
 from kgen.fields import ACCELERATORS, FIELDS, Field, Scope, Shape, flags_of
 
 _TYPES: Mapping[Shape, Any] = {
-    Shape.ONE: str | None,
-    Shape.DAY: str | None,
+    # several, so that a repeated flag is not lost: its field says whether it may be repeated
+    Shape.ONE: list[str] | None,
+    Shape.DAY: list[str] | None,
     Shape.OPTIONAL: str | None,
     Shape.MANY: list[str] | None,
     Shape.YES: bool | None,

@@ -10,7 +10,7 @@ from kgen.actions.plan import RequestFlags
 from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
 from kgen.errors import ExitStatus
-from kgen.fields import ACCELERATORS, FIELDS, Field, Scope, Shape, flags_of
+from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, Field, Raw, Scope, Shape, flags_of
 
 _TYPES: Mapping[Shape, Any] = {
     # several, so that a repeated flag is not lost: its field says whether it may be repeated
@@ -96,8 +96,16 @@ def flags_from(command: str, given: Mapping[str, Any]) -> RequestFlags:
         names=tuple(given["backends"] or ()),
         together=given["together"],
         as_of=given["as_of"],
-        flags={name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()},
+        flags={name: _raw(BY_NAME[name], value) for name, value in flags.items()},
     )
+
+
+def _raw(field: Field, value: Raw) -> Raw:
+    """The value of a flag, whose values the command line collects; one alone where there is to be one."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    texts = list(value)
+    return texts[0] if len(texts) == 1 and field.shape is not Shape.MANY else texts
 
 
 def _parameters(scope: Scope) -> Iterator[inspect.Parameter]:

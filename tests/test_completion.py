@@ -48,7 +48,7 @@ OTHERS = {
 class TestCandidates:
     def test_commands(self) -> None:
         assert values("") == COMMANDS
-        assert values("s") == {"solve", "sync", "shell"}
+        assert values("s") == {"solve", "status", "sync", "shell"}
         assert values("matrix", "sh") == {"show"}
         assert values("help", "s") == {"solve", "sync", "shell"}
 

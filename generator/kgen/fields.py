@@ -83,6 +83,8 @@ class Field(NamedTuple):
         key: its key in the settings; None if it cannot stand there.
         flag: its flag; None if it has none.
         metavar: what stands for the value in help.
+        plural: the field that has the values where the flag is repeated; None if there is one value at most.
+        short: a letter that can be typed in the place of the flag, as `-r`; None if there is none.
         example: a value that can be typed.
         scope: the commands that have the flag.
         distinct: whether a list must hold something, and nothing twice.
@@ -99,6 +101,8 @@ class Field(NamedTuple):
     key: str | None = None
     flag: str | None = None
     metavar: str = ""
+    plural: str | None = None
+    short: str | None = None
     example: str = ""
     scope: Scope = Scope.REQUEST
     distinct: bool = False
@@ -120,7 +124,14 @@ class Field(NamedTuple):
             values = [self.parse(text, matrix) for text in texts]
         except ValueError as error:
             raise UsageError(f"{self.flag}: {error}") from None
-        return tuple(dict.fromkeys(values)) if self.shape is Shape.MANY else values[-1]
+        if self.shape is Shape.MANY:
+            return tuple(dict.fromkeys(values))
+        if len(set(texts)) > 1:
+            raise UsageError(
+                f"`{self.flag}` takes one value, and is given {len(texts)}: {', '.join(map(grammar.shown, texts))}",
+                hints=[f"give one of them, such as {shlex.join([str(self.flag), texts[0]])}"],
+            )
+        return values[-1]
 
     def typed(self, value: object) -> Iterator[str]:
         """The words of a command line that ask for a value; none where it is what nobody needs to ask for."""
@@ -225,15 +236,26 @@ FIELDS: tuple[Field, ...] = (
     *_accelerator_fields(),
     Field(
         name="python",
-        help="the CPython minor, such as 3.12",
+        help="the CPython minor, such as 3.12; repeated, an environment for each",
         shape=Shape.ONE,
         parse=parsers.parse_python,
         key="python",
         flag="--python",
         metavar="V",
         example="3.12",
+        plural="pythons",
         lock=_required("python", "python"),
         about=RequestField.PYTHON,
+    ),
+    Field(
+        name="pythons",
+        help="several CPython minors, an environment for each",
+        shape=Shape.MANY,
+        parse=parsers.parse_python,
+        key="pythons",
+        scope=Scope.NONE,
+        distinct=True,
+        initial=(),
     ),
     Field(
         name="platforms",
@@ -323,6 +345,75 @@ FIELDS: tuple[Field, ...] = (
         initial=(),
         lock=_several("dependencies", "dependencies", parse_requirement),
         about=RequestField.DEPENDENCY,
+    ),
+    Field(
+        name="project",
+        help="lock what pyproject.toml requires, too (the default)",
+        shape=Shape.SWITCH,
+        parse=_text,
+        key="project",
+        flag="--project",
+        initial=True,
+    ),
+    Field(
+        name="extras",
+        help="an extra of the project's own; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_extra),
+        key="extras",
+        flag="--extra",
+        metavar="EXTRA",
+        example="plot",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="groups",
+        help="a dependency group of the project; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_group),
+        key="groups",
+        flag="--group",
+        metavar="GROUP",
+        example="dev",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="requirement_files",
+        help="a file of requirements, such as requirements.txt; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_file),
+        key="requirements",
+        flag="--requirements",
+        short="-r",
+        metavar="FILE",
+        example="requirements.txt",
+        distinct=True,
+        initial=(),
+    ),
+    Field(
+        name="constraint_files",
+        help="a file of constraints: they hold for what comes in, and bring nothing in; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_file),
+        key="constraints",
+        flag="--constraints",
+        short="-c",
+        metavar="FILE",
+        example="constraints.txt",
+        distinct=True,
+        initial=(),
+        about=RequestField.CONSTRAINT,
+    ),
+    Field(
+        name="constraints",
+        help="what the files of constraints say",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        scope=Scope.NONE,
+        initial=(),
+        lock=_several("constraints", "constraints", parse_requirement),
     ),
     Field(
         name="exclude_newer",
@@ -491,8 +582,10 @@ def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
     """
     try:
         values: dict[str, Any] = {entry.attribute: entry.read(data) for _, entry in LOCKED}
-        name = data["environment"].removesuffix(f"-{data['accelerator']}")
-        return EnvironmentRequest(name=name, **values)
+        ending = grammar.python_ending(data["python"])
+        named = data["environment"].endswith(ending)
+        name = data["environment"].removesuffix(ending).removesuffix(f"-{data['accelerator']}")
+        return EnvironmentRequest(name=name, python_named=named, **values)
     except UsageError as error:
         raise ValueError(error.message) from None
     except (KeyError, TypeError, AttributeError) as error:
@@ -514,7 +607,9 @@ def _plain_value(text: str) -> object:
 def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, ...]:
     """The keys of what two requests ask differently, by their names in the settings."""
     return tuple(
-        str(field.key) for field, entry in LOCKED if getattr(one, entry.attribute) != getattr(other, entry.attribute)
+        field.key or field.name
+        for field, entry in LOCKED
+        if getattr(one, entry.attribute) != getattr(other, entry.attribute)
     )
 
 

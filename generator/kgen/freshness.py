@@ -159,6 +159,10 @@ class _FreshnessCheck:
             has = self.versions.get(wish.name)
             if has is not None and has not in wish.specifier:
                 yield Stale("require", f"has {wish.name} {has}, and {wish} is required")
+        for wish in filter(self._applies, request.constraints):
+            has = self.versions.get(wish.name)
+            if has is not None and has not in wish.specifier:
+                yield Stale("constraints", f"has {wish.name} {has}, and {wish} is the constraint")
         made_for = {(one.name, frozenset(one.extras)) for one in self.made_for.dependencies}
         for wish in filter(self._applies, request.dependencies):
             name = wish.name

@@ -94,14 +94,14 @@ def choose(root: Path, name: str) -> LockedEnvironment:
     if not known:
         raise UsageError(f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"])
     ending = f"-{accelerators.pattern()}"
-    short = [one for one in known if re.fullmatch(re.escape(name) + ending, one)]
+    short = [one for one in known if re.fullmatch(f"{re.escape(name)}(?:{ending}|-py[0-9]+)", one)]
     if len(short) == 1:
         return known[short[0]]
     if short:
         raise UsageError(f"`{name}` is locked more than once: {', '.join(short)}", hints=["give one of these names"])
     from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
 
-    backends = {re.sub(ending + "$", "", one): one for one in known}
+    backends = {accelerators.without_ending(one): one for one in known}
     near = nearest(name, [*known, *backends])
     raise UsageError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
@@ -129,7 +129,7 @@ def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[L
     chosen = choose(root, name)
     form = form or formats.default()
     if lock_path(chosen, form) is None and not form.is_default:
-        short = re.sub(f"-{accelerators.pattern()}$", "", chosen.name)
+        short = accelerators.without_ending(chosen.name)
         raise UsageError(f"{chosen.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"])
     return chosen, form
 
@@ -243,11 +243,16 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
     if schema is not None and schema != SCHEMA:
         kgen.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
     environment = kgen.parsed("environment", grammar.environment, required=True) or ""
+    python = kgen.parsed("python", grammar.python, required=True) or ""
     platform = kgen.parsed("platform", grammar.platform, required=True) or ""
     accelerator = kgen.parsed("accelerator", accelerators.named, required=True)
     if environment and environment != path.parent.name:
         kgen.fault("environment", f"is `{environment}`, and the folder is {grammar.shown(path.parent.name)}")
-    elif environment and accelerator is not None and not environment.endswith(f"-{accelerator.name}"):
+    elif (
+        environment
+        and accelerator is not None
+        and not environment.removesuffix(grammar.python_ending(python)).endswith(f"-{accelerator.name}")
+    ):
         kgen.fault("accelerator", f"is `{accelerator.name}`, and the environment is `{environment}`")
     named = re.fullmatch(PYLOCK, path.name)
     if platform and named is not None and named["platform"] != platform:
@@ -264,7 +269,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         environment=environment,
         backends=_backends(kgen),
         accelerator=accelerator.name,
-        python=kgen.parsed("python", grammar.python, required=True) or "",
+        python=python,
         platform=platform,
         runtime=kgen.parsed(accelerator.kind, grammar.runtime),
         cudnn=kgen.parsed("cudnn", grammar.version),
@@ -324,6 +329,7 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed("keras", VersionRange)
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)
+    kgen.parsed_texts("constraints", parse_requirement)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.get("isolate-config", bool)
     kgen.get("torch-index", bool)

@@ -19,7 +19,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.tables import nearest
 
 CONDA = ("full", "base")
@@ -175,6 +175,42 @@ def parse_requirement_flag(text: str) -> Requirement:
     if requirement.url is not None:
         raise ValueError(f"`{shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
     return requirement
+
+
+def parse_extra(text: str) -> str:
+    """The normalised name of an extra.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return canonical_name(_named(text, "an extra"))
+
+
+def parse_group(text: str) -> str:
+    """The normalised name of a dependency group.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return canonical_name(_named(text, "a dependency group"))
+
+
+def _named(text: str, what: str) -> str:
+    try:
+        return grammar.project(text)
+    except ValueError:
+        raise ValueError(f"`{shown(text)}` is not the name of {what}") from None
+
+
+def parse_requirement_file(text: str) -> str:
+    """A file of requirements, relative to the project or absolute.
+
+    Raises:
+        ValueError: it is none; a file is read from disk only.
+    """
+    if "://" in grammar.line(text) or not text.strip():
+        raise ValueError(f"`{shown(text)}` is no file such as requirements.txt")
+    return text
 
 
 def parse_specifiers(text: str) -> VersionRange:

@@ -52,6 +52,18 @@ class JointEnvironment(NamedTuple):
     dependencies: tuple[Requirement, ...] = ()
 
 
+class ProjectRequirements(NamedTuple):
+    """What the project requires by itself, wherever it says so.
+
+    Attributes:
+        dependencies: those of its `pyproject.toml` and its files of requirements.
+        notes: what was read, and what was not, a sentence each.
+    """
+
+    dependencies: tuple[Requirement, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Settings(NamedTuple):
     """What the project asks for; where it says nothing, None or what kgen does by itself.
 
@@ -62,6 +74,7 @@ class Settings(NamedTuple):
         accelerator: what is computed on; a kind without a version where kgen is to choose the best one; None where
             nothing is said.
         python: the CPython minor, as `3.12`.
+        pythons: several minors, in the place of one: each environment is made for each.
         platforms: conda's names of the platforms.
         keras: the range of Keras.
         dependencies: what is in every environment.
@@ -84,6 +97,13 @@ class Settings(NamedTuple):
         generation: the generation of Keras; None if it follows from what else is said.
         hubs: which libraries of models are in every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
+        project: whether what `pyproject.toml` requires, and its range of Pythons, are asked for too.
+        extras: the extras of the project that are in every environment.
+        groups: the dependency groups that are in every environment.
+        requirement_files: files of requirements, relative to `root` or absolute.
+        constraint_files: files of constraints, the same.
+        constraints: what the files of constraints say; as with the next, empty until it was read.
+        required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
     root: Path
@@ -91,6 +111,7 @@ class Settings(NamedTuple):
     backends: tuple[str, ...] | None = None
     accelerator: Accelerator | None = None
     python: str | None = None
+    pythons: tuple[str, ...] = ()
     platforms: tuple[str, ...] | None = None
     keras: VersionRange = VersionRange()
     dependencies: tuple[Requirement, ...] = ()
@@ -112,6 +133,13 @@ class Settings(NamedTuple):
     generation: str | None = None
     hubs: tuple[str, ...] = ()
     isolate_config: bool = False
+    project: bool = True
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    requirement_files: tuple[str, ...] = ()
+    constraint_files: tuple[str, ...] = ()
+    constraints: tuple[Requirement, ...] = ()
+    required: ProjectRequirements = ProjectRequirements()
 
 
 def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
@@ -203,7 +231,9 @@ def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str 
     """The first generation that has what the settings require of Keras; None where they require nothing of it."""
     for generation in matrix.generations.values():
         ranges = [
-            wish.specifier for wish in (*settings.require, *settings.dependencies) if wish.name == generation.package
+            wish.specifier
+            for wish in (*settings.require, *settings.dependencies, *settings.required.dependencies)
+            if wish.name == generation.package
         ]
         if generation.package == KERAS and settings.keras:
             ranges.append(settings.keras)
@@ -250,6 +280,9 @@ class _Reader:
             del plain[field.name]
         for other in tuple(asked)[1:]:
             table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
+        for field in FIELDS:
+            if field.plural is not None and table.has(str(field.key)) and table.has(field.plural):
+                table.fault(field.plural, f"contradicts `{field.key}`; keep one of the two")
         settings = Settings(
             root=root,
             file=file,

@@ -260,6 +260,38 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     return found[1]
 
 
+def requirements_in(program: str, path: Path) -> tuple[str, ...]:
+    """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
+
+    uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
+    names (`-r`) are read too, and what it says of indexes and hashes is no requirement.
+
+    Args:
+        program: the path of uv.
+        path: the file.
+
+    Raises:
+        OutsideError: uv cannot read it.
+    """
+    import tomli  # noqa: PLC0415 - few projects have such a file
+
+    with storage.scratch() as folder:
+        project = folder / _PROJECTS
+        project.write_text('[project]\nname = "kgen-reads-this"\nversion = "0"\n', encoding="utf-8")
+        done = run(
+            [
+                *(program, "add", "--frozen", "--raw", "--no-workspace", "--no-config", "--offline", "--no-build"),
+                *("--requirements", str(path), *_INTERPRETER, *PLAIN),
+            ],
+            cwd=folder,
+            timeout=_SECONDS,
+        )
+        if done.status != 0:
+            said = words(done.stderr)
+            raise OutsideError(f"{path} cannot be read as requirements: {said}", hints=[f"edit {path}"])
+        return tuple(tomli.loads(project.read_text(encoding="utf-8"))["project"].get("dependencies", ()))
+
+
 def lacks_interpreter(reason: str) -> bool:
     """Whether uv's words mean that it has found no interpreter of the kind that it was asked for."""
     return "No interpreter found" in reason or "Failed to inspect Python interpreter" in reason

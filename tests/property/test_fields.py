@@ -126,13 +126,13 @@ def test_every_field_is_an_attribute_of_the_settings() -> None:
     for field in own:
         if field.key is not None and field.name in Settings._field_defaults:
             assert Settings._field_defaults[field.name] == field.initial, field.name
-    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs"}
+    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs", "required"}
     assert set(Settings._fields) - {field.name for field in own} == beside
 
 
 def test_what_shapes_a_lock_is_an_attribute_of_the_request() -> None:
-    """All of a request is in its lock, but for what only matters while it is solved."""
-    passing = {"name", "python_open", "held", "as_of"}
+    """All of a request is in its lock, but for what only matters while it is solved, or is in its name."""
+    passing = {"name", "python_named", "python_open", "held", "as_of"}
     assert {entry.attribute for _, entry in fields.LOCKED} == set(EnvironmentRequest._fields) - passing
 
 

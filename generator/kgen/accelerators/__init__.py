@@ -11,6 +11,7 @@ import enum
 import functools
 import importlib
 import pkgutil
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -205,8 +206,13 @@ def probed() -> tuple[Kind, ...]:
 
 
 def pattern() -> str:
-    """The end of an environment's name that says what it computes on: `cpu`, `cuda12`."""
-    return rf"(?:{'|'.join(names())})[0-9]*"
+    """The end of an environment's name that says what it computes on, and on which Python: `cpu`, `cuda12-py311`."""
+    return rf"(?:{'|'.join(names())})[0-9]*(?:-py[0-9]+)?"
+
+
+def without_ending(environment: str) -> str:
+    """What an environment is called before its accelerator: `jax` for `jax-cuda12` and `jax-cuda12-py311`."""
+    return re.sub(f"-{pattern()}$", "", environment)
 
 
 def named(text: str) -> Accelerator:

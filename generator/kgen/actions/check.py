@@ -12,6 +12,7 @@ from kgen import accelerators, fields, files, freshness, host, lockfiles, projec
 from kgen.accelerators import title
 from kgen.actions import plan
 from kgen.actions.pythons import required
+from kgen.actions.requirements import with_project
 from kgen.emitters import hooks
 from kgen.errors import KgenError, UsageError
 from kgen.formats import interface
@@ -21,6 +22,7 @@ from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
+from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
@@ -78,7 +80,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = ()) ->
         UsageError: there is no such environment, or nothing is locked at all.
         SettingsError: the settings are wrong.
     """
-    look = _Check(settings.read(root, matrix), matrix, host.python_version_file(root))
+    look = _Check(with_project(settings.read(root, matrix)), matrix, host.python_version_file(root))
     asked = [lockfiles.choose_on_disk(root, name)[0] for name in names]
     named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
@@ -107,7 +109,7 @@ class _Check:
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
-        self.allowed = required(asked.root, matrix)
+        self.allowed = required(asked.root, matrix) if asked.project else None
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
     def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
@@ -124,20 +126,31 @@ class _Check:
         there = {environment.name: environment for environment in locked}
         for name in (*(self.settings.backends or ()), *self.settings.environments):
             asked = self._accelerator(self.known[name])
-            wanted = f"{name}-{asked.name}" if asked is not None else name
             fix = f"kgen lock {name}"
-            has = [one for one in there if one == wanted or (asked is None and _short(one) == name)]
-            if not has:
-                yield Finding(
-                    "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}", "is missing: the settings ask for it",
-                    None, fix,
-                )  # fmt: skip
+            has = []
+            for ending in self._endings():
+                wanted = f"{name}-{asked.name}{ending}" if asked is not None else f"{name}{ending}"
+                found = [
+                    one
+                    for one in there
+                    if one == wanted or (asked is None and _short(one) == name and one.endswith(ending))
+                ]
+                if not found:
+                    yield Finding(
+                        "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}",
+                        "is missing: the settings ask for it", None, fix,
+                    )  # fmt: skip
+                has += found
             for one in has:
                 for platform in self.settings.platforms or ():
                     if platform not in there[one].platforms:
                         path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
                         what = "is missing: the settings ask for the platform"
                         yield Finding("fault", "not-locked", one, path, what, None, fix)
+
+    def _endings(self) -> tuple[str, ...]:
+        """The ends of names that say the Python; the empty one where there is one Python."""
+        return tuple(map(grammar.python_ending, self.settings.pythons)) or ("",)
 
     def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
         """What is wrong with an environment."""
@@ -258,7 +271,7 @@ class _Check:
     ) -> tuple[EnvironmentRequest, list[_Astray], str]:
         """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
         if self.settings.file is None:
-            return made_for, [], fix
+            return self._with_project(made_for), [], fix
         name = _short(lock.environment)
         joint = self.known.get(name)
         if joint is None:
@@ -280,7 +293,27 @@ class _Check:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
             astray.append(("fault", "not-asked", what, fix))
         request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
-        return request._replace(python=self.python or lock.python), astray, fix
+        if self.settings.pythons and not (made_for.python_named and lock.python in self.settings.pythons):
+            what = (
+                f"is for Python {lock.python}, and {self.settings.file.name} names {', '.join(self.settings.pythons)}"
+            )
+            folder = lock.path.parent.relative_to(self.settings.root).as_posix()
+            astray.append(("fault", "not-asked", what, f"rm -r {folder}"))
+        elif made_for.python_named and not self.settings.pythons:
+            astray.append(("note", "not-asked", "is one of several Pythons, as a flag asked for", None))
+        python = None if made_for.python_named or self.settings.pythons else self.python
+        return request._replace(python=python or lock.python, python_named=made_for.python_named), astray, fix
+
+    def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
+        """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
+        if not self.settings.required.dependencies or not set(made_for.backends) <= set(self.matrix.backends):
+            return made_for
+        joint = JointEnvironment(name=made_for.name, backends=made_for.backends)
+        asked = plan.request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
+        return made_for._replace(
+            requirements=tuple(dict.fromkeys((*made_for.requirements, *asked.requirements))),
+            dependencies=tuple(dict.fromkeys((*made_for.dependencies, *asked.dependencies))),
+        )
 
     def disagreements(self) -> Iterator[Finding]:
         """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""
@@ -294,7 +327,7 @@ class _Check:
 
 def _short(environment: str) -> str:
     """`jax` for jax-cuda12."""
-    return environment.rpartition("-")[0]
+    return accelerators.without_ending(environment)
 
 
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:

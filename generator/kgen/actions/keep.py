@@ -8,7 +8,6 @@ from pathlib import Path
 import tomli
 
 from kgen import files, lockfiles
-from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
 from kgen.formats.conflict import sides
 from kgen.formats.wheels.kept import shared, versions_in
@@ -28,6 +27,7 @@ def keep(
     *,
     upgraded: Sequence[str],
     known: Collection[str] = (),
+    allowed: Collection[str] | None = None,
     merge: bool,
     notes: list[str],
 ) -> tuple[EnvironmentRequest, ...]:
@@ -39,6 +39,7 @@ def keep(
         locks: the folder of the locks.
         upgraded: packages that are not held.
         known: names that may be upgraded besides, as another lock has them.
+        allowed: the Pythons that the project allows; None for all.
         merge: whether locks in conflict are looked into, instead of being an error.
         notes: gets what could not be read.
 
@@ -48,7 +49,7 @@ def keep(
     """
     names = frozenset(map(canonical_name, upgraded))
     found = []
-    for request in _on_their_pythons(matrix, requests, locks, notes):
+    for request in _on_their_pythons(matrix, requests, locks, allowed, notes):
         path = locks / request.environment / lockfiles.filename(request.platform)
         versions = _versions(path, request, upgraded=upgraded, merge=merge, notes=notes)
         missing = sorted(names - {*versions, *map(canonical_name, known)})
@@ -60,7 +61,11 @@ def keep(
 
 
 def _on_their_pythons(
-    matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], locks: Path, notes: list[str]
+    matrix: CompatibilityMatrix,
+    requests: Sequence[EnvironmentRequest],
+    locks: Path,
+    allowed: Collection[str] | None,
+    notes: list[str],
 ) -> Iterator[EnvironmentRequest]:
     """The requests on the Python of their old locks, where none is asked for.
 
@@ -70,14 +75,13 @@ def _on_their_pythons(
     for request in requests:
         groups.setdefault(matrix.generation_of(request.backends).name, []).append(request)
     kept = {}
-    allowed = required(locks.parent, matrix)
     for name, group in groups.items():
         if not all(one.python_open for one in group):
             continue
         newest = group[0].python
         there = {_python(locks / one.environment / lockfiles.filename(one.platform)) for one in group} - {None}
         python = there.pop() if len(there) == 1 else None
-        if python is None or python == newest or (allowed is not None and python not in allowed.minors):
+        if python is None or python == newest or (allowed is not None and python not in allowed):
             continue
         if all(select(Problem(matrix, one._replace(python=python))) is not None for one in group):
             kept[name] = python

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import leftovers, project, storage
+from kgen import fields, files, leftovers, lockfiles, project, storage
 from kgen.actions import keep
 from kgen.actions.plan import Plan
-from kgen.errors import ExitStatus, SettingsError, UsageError
+from kgen.actions.pythons import required
+from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
 from kgen.formats.outcome import Locked, LockJob, Outcome, Progress, Reporter, unreported
@@ -112,8 +114,19 @@ def lock(
     )
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
-        kept = keep.keep(matrix, job.requests, locks, upgraded=upgraded, known=known, merge=options.merge, notes=notes)
+        allowed = required(planned.settings.root, matrix) if planned.settings.project else None
+        kept = keep.keep(
+            matrix,
+            job.requests,
+            locks,
+            upgraded=upgraded,
+            known=known,
+            allowed=None if allowed is None else allowed.minors,
+            merge=options.merge,
+            notes=notes,
+        )
         job = job._replace(requests=kept)
+    notes += _dropped(locks, job.requests)
     if not options.dry_run:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
     with contextlib.nullcontext() if options.dry_run else storage.exclusive(locks):
@@ -127,6 +140,24 @@ def lock(
                 parts.append(finish(parts[0].outcomes if parts else ()))
         written = {} if options.dry_run else write(locks, parts, every=options.all_platforms)
     return LockResult([one for part in parts for one in part.outcomes], written, tuple(notes))
+
+
+def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[str]:
+    """What the locks that are there were asked to have, by flags or by settings of then, and nobody asks for now."""
+    gone: dict[tuple[str, ...], list[str]] = {}
+    for request in requests:
+        try:
+            path = locks / request.environment / lockfiles.filename(request.platform)
+            made_for = fields.request_of(lockfiles.parse(path, files.read(path))[1]["tool"]["kgen"])
+        except (OSError, KgenError, ValueError, KeyError):
+            continue  # there is none, or who reads it for what it has says what is wrong with it
+        asked = {one.name for one in (*request.dependencies, *request.requirements)}
+        lost = tuple(str(one) for one in made_for.dependencies if one.name not in asked)
+        if lost:
+            gone.setdefault(lost, []).append(request.environment)
+    for lost, names in gone.items():
+        environments = ", ".join(dict.fromkeys(names))
+        yield f"{environments}: no longer asked for: {', '.join(lost)}; `{shlex.join(['kgen', 'add', *lost])}` keeps it"
 
 
 def _forms(planned: Plan, options: LockOptions) -> Iterator[Format]:

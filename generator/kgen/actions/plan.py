@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,8 +13,9 @@ from kgen import settings as settings_module
 from kgen.accelerators import Kind
 from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
+from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import UsageError
-from kgen.fields import ACCELERATORS, BY_NAME, Raw, Scope, accelerators_in
+from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
@@ -22,6 +24,9 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings
+
+_REPEATED = frozenset({"project", "constraint_files"})
+"""Fields of a request that no other flag of a command can stand for, though a lock has none of them by itself."""
 
 
 class Plan(NamedTuple):
@@ -79,9 +84,9 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
     """
     root = find_root(folder)
     written = settings_module.read(root, matrix)
-    settings = merge(written, asked, matrix)
+    settings = merge(written, asked, matrix, folder)
     environments = _environments(asked, settings, matrix)
-    notes = list(_generation_of_day(written, settings, asked, matrix))
+    notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     accelerator = _accelerator(settings, environments, matrix, notes)
     drafts = [
         request_for(environment, settings, accelerator, platform, matrix)
@@ -90,14 +95,17 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
     ]
     from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
 
-    python = settings.python or host.python_version_file(root)
-    allowed = required(root, matrix)
+    python = settings.python or (None if settings.pythons else host.python_version_file(root))
+    allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
-        notes += _required_python(allowed, python)
+        for one in settings.pythons or (python,):
+            notes += _required_python(allowed, one)
     pythons = {}
     for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
         alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
-        pythons[generation] = python or best_python(matrix, alike, None if allowed is None else allowed.minors)
+        pythons[generation] = settings.pythons or (
+            python or best_python(matrix, alike, None if allowed is None else allowed.minors),
+        )
     if python is not None and python not in (row.version for row in matrix.pythons):
         raise UsageError(
             f"Python `{python}` is not in the matrix",
@@ -105,11 +113,15 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
         )
     requests = tuple(
         draft._replace(
-            python=pythons[matrix.generation_of(draft.backends).name],
-            python_open=python is None,
+            python=minor,
+            python_named=bool(settings.pythons),
+            python_open=python is None and not settings.pythons,
             as_of=asked.as_of is not None,
         )
-        for draft in drafts
+        for _, alike in itertools.groupby(drafts, key=lambda draft: draft.name)
+        for group in (tuple(alike),)
+        for minor in pythons[matrix.generation_of(group[0].backends).name]
+        for draft in group
     )
     form = _form(asked, settings)
     return Plan(settings=settings, requests=requests, notes=tuple(notes), written=written, form=form)
@@ -119,7 +131,9 @@ def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:
     """What a command must repeat of flags and settings beside a request, to come to the same."""
     given = [BY_NAME[name] for name, raw in asked.flags.items() if raw is not None and raw != []]
     form: dict[str, object] = {
-        field.name: getattr(settings, field.name) for field in given if field.lock is None and field.scope is Scope.LOCK
+        field.name: getattr(settings, field.name)
+        for field in given
+        if field.lock is None and (field.scope is Scope.LOCK or field.name in _REPEATED)
     }
     # a request holds only whether the index is used, and not where its mirror is
     return form if settings.torch_index is None else {**form, "torch_index": settings.torch_index}
@@ -142,22 +156,50 @@ def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[st
         yield f"Python {python} is outside of requires-python `{allowed.text}` of {PYPROJECT}"
 
 
-def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
-    """The settings with the flags over them.
+def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Settings:
+    """The settings with the flags over them, and what the project requires by itself.
+
+    Args:
+        settings: the settings.
+        asked: what was typed.
+        matrix: the facts.
+        folder: where kgen was called: files that flags name are relative to it.
 
     Raises:
         UsageError: a flag is wrong, or flags contradict each other.
+        SettingsError: what the project requires cannot be read.
     """
     given = {name: asked.flags[name] for name in asked.given}
     accelerator = accelerator_of(given, matrix)
     kinds = {field.name for field in ACCELERATORS}
-    changes = {name: BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items() if name not in kinds}
+    changes = {
+        name: value
+        for field, raw in given.items()
+        if field not in kinds
+        for name, value in _values(BY_NAME[field], raw, matrix)
+    }
     if accelerator is not None:
         changes["accelerator"] = accelerator
     merged = settings._replace(**changes)  # type: ignore[arg-type]
+    merged = with_project(_from_folder(merged, given, folder))
     if asked.as_of is not None:
         merged = _as_of(merged, asked.as_of, asked.flags, matrix)
     return settings_module.settled(merged, matrix, strict=False)
+
+
+def _values(field: Field, raw: Raw, matrix: CompatibilityMatrix) -> Iterator[tuple[str, object]]:
+    """What a flag says, by the attribute of the settings; where it is repeated and may be, another one has it."""
+    plural = None if field.plural is None else BY_NAME[field.plural]
+    several = plural is not None and isinstance(raw, Sequence) and not isinstance(raw, str) and len(set(raw)) > 1
+    if plural is not None:
+        yield plural.name, field._replace(shape=plural.shape).from_flag(raw, matrix) if several else plural.initial
+    yield field.name, field.initial if several else field.from_flag(raw, matrix)
+
+
+def _from_folder(settings: Settings, given: Collection[str], folder: Path) -> Settings:
+    """The settings, with the files that flags name as the settings would name them."""
+    paths = {name: given_in(folder, settings.root, getattr(settings, name)) for name in FILES if name in given}
+    return settings._replace(**paths)  # type: ignore[arg-type]
 
 
 def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Accelerator | None:
@@ -283,7 +325,8 @@ def request_for(
 ) -> EnvironmentRequest:
     """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
-    several = (settings.require, settings.dependencies, *own, environment.dependencies)
+    stated = settings.required.dependencies
+    several = (settings.require, settings.dependencies, stated, *own, environment.dependencies)
     named = {wish.name for wishes in several for wish in wishes}
     backends = tuple(matrix.in_place_of(backend, named) for backend in environment.backends)
     accelerated = any(matrix.backends[backend].accelerated for backend in backends)
@@ -294,6 +337,12 @@ def request_for(
         *_hubs(settings, generation, frameworks),
         *(one for several in own for one in several),
         *environment.dependencies,
+    )
+    # kgen chooses the build of an environment's own frameworks; what the project says of them is which versions
+    about = [one for one in stated if one.name in frameworks]
+    dependencies = (
+        *dependencies,
+        *(one for one in stated if one.name not in frameworks and one not in dependencies),
     )
     has_glibc = matrix.platforms[platform].glibc is not None
     frameworks |= {KERAS, generation.package, "numpy"}
@@ -314,8 +363,9 @@ def request_for(
         driver=settings.driver if accelerated else None,
         gpus=settings.gpu if accelerated else (),
         keras=settings.keras,
-        requirements=tuple(wish for wish in asked if wish not in unknown),
+        requirements=tuple(dict.fromkeys((*(wish for wish in asked if wish not in unknown), *map(_bare, about)))),
         dependencies=(*unknown, *dependencies),
+        constraints=settings.constraints,
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,
@@ -332,6 +382,12 @@ def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> I
                 hints=["leave it out, or name a package with `--dependency`"],
             )
         yield from (wish for wish in map(parse_requirement, generation.hubs[hub]) if wish.name not in own)
+
+
+def _bare(wish: Requirement) -> Requirement:
+    """A requirement without its extras."""
+    marker = "" if wish.marker is None else f"; {wish.marker}"
+    return parse_requirement(f"{wish.name}{wish.specifier}{marker}")
 
 
 def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatrix) -> bool:

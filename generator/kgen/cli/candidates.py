@@ -39,7 +39,7 @@ def environments() -> Iterable[Candidate]:
     locked = lockfiles.environments(project.find_root(Path.cwd()))
     for one in locked:
         yield one.name, f"locked for {', '.join(one.platforms)}"
-    shorts = [one.name.rpartition("-")[0] for one in locked]
+    shorts = [accelerators.without_ending(one.name) for one in locked]
     for short in dict.fromkeys(shorts):
         if short and shorts.count(short) == 1:
             yield short, "where it is locked once"

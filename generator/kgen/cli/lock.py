@@ -57,8 +57,6 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
-    matrix = origin.current()
-    planned = plan.make(asked, matrix, Path.cwd())
     options = LockOptions(
         dry_run=dry_run,
         upgrade=upgrade,
@@ -68,6 +66,23 @@ def run(
         given=asked.given,
         all_platforms="platforms" not in asked.given,
     )
+
+    return lock_and_tell(asked, options, json=json)
+
+
+def lock_and_tell(asked: RequestFlags, options: LockOptions, *, json: bool = False) -> ExitStatus:
+    """Lock what a call asks for, and print what became of it.
+
+    Args:
+        asked: what was typed.
+        options: how.
+        json: whether the result is printed as data.
+
+    Raises:
+        KgenError: nothing could be begun.
+    """
+    matrix = origin.current()
+    planned = plan.make(asked, matrix, Path.cwd())
 
     def say_choices() -> None:
         for note in planned.notes:

@@ -10,11 +10,12 @@ from kgen.actions.plan import RequestFlags
 from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
 from kgen.errors import ExitStatus
-from kgen.fields import ACCELERATORS, FIELDS, Field, Scope, Shape, flags_of
+from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, Field, Raw, Scope, Shape, flags_of
 
 _TYPES: Mapping[Shape, Any] = {
-    Shape.ONE: str | None,
-    Shape.DAY: str | None,
+    # several, so that a repeated flag is not lost: its field says whether it may be repeated
+    Shape.ONE: list[str] | None,
+    Shape.DAY: list[str] | None,
     Shape.OPTIONAL: str | None,
     Shape.MANY: list[str] | None,
     Shape.YES: bool | None,
@@ -95,8 +96,16 @@ def flags_from(command: str, given: Mapping[str, Any]) -> RequestFlags:
         names=tuple(given["backends"] or ()),
         together=given["together"],
         as_of=given["as_of"],
-        flags={name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()},
+        flags={name: _raw(BY_NAME[name], value) for name, value in flags.items()},
     )
+
+
+def _raw(field: Field, value: Raw) -> Raw:
+    """The value of a flag, whose values the command line collects; one alone where there is to be one."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    texts = list(value)
+    return texts[0] if len(texts) == 1 and field.shape is not Shape.MANY else texts
 
 
 def _parameters(scope: Scope) -> Iterator[inspect.Parameter]:
@@ -119,4 +128,5 @@ def of_field(field: Field) -> Any:  # noqa: ANN401 - as typer.Option
     panel = LOCKING if field.scope is Scope.LOCK else MACHINE if field.name in _MACHINE else ASKED
     words = f"{flag}/--no-{flag.removeprefix('--')}" if field.shape is Shape.SWITCH else flag
     values = candidates.BY_FIELD.get(field.name)
-    return option(words, metavar=metavar, text=field.help, panel=panel, values=values)
+    every = (words,) if field.short is None else (field.short, words)
+    return option(*every, metavar=metavar, text=field.help, panel=panel, values=values)

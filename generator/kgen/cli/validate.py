@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from kgen import host, project
+from kgen import accelerators, host, project
 from kgen.actions import validate as action
 from kgen.actions.validate import (
     DEVICES,
@@ -157,7 +157,7 @@ def _print_details(validation: Validation) -> None:
     for backend, verdict in validation.verdicts.items():
         if verdict.outcome is Outcome.FAILED:
             assert verdict.fault is not None  # noqa: S101 - a failure has one
-            alone = {name, formats.without_suffix(name).rpartition("-")[0]}
+            alone = {name, accelerators.without_ending(formats.without_suffix(name))}
             what = name if backend in alone else f"{name}, {backend}"
             console.say(f"\nerror: {what} {verdict.fault.value} on {_device(validation.target)}: {verdict.message}")
             for cause in verdict.diagnosis.causes:

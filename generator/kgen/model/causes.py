@@ -48,6 +48,7 @@ class RequestField(str, enum.Enum):
     """What of a request a wish stands in, or a change is made to."""
 
     ACCELERATOR = "accelerator"
+    CONSTRAINT = "constraint"
     CUTOFF = "cutoff"
     DEPENDENCY = "dependency"
     DRIVER = "driver"

@@ -51,8 +51,8 @@ SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
 FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """A file in a folder, by its name alone: neither hidden nor anywhere else."""
 
-_LONGEST_ENDING = 22
-"""Characters of an accelerator with a major of three digits, and of what conda's environments end with."""
+_LONGEST_ENDING = 29
+"""Characters of an accelerator with a major of three digits, of a Python, and of what conda's environments end with."""
 _LONGEST = 128
 _LONGEST_URL = 2048
 _LONGEST_FILE = 255
@@ -79,6 +79,11 @@ def shown(text: str) -> str:
 def is_line(text: str, longest: int = LONGEST_LINE) -> bool:
     """Whether a text is one printable line of bounded length."""
     return len(text) <= longest and text.isprintable()
+
+
+def python_ending(python: str) -> str:
+    """The end of the name of an environment that is one of several Pythons: `-py311` for 3.11."""
+    return f"-py{python.replace('.', '')}"
 
 
 def line(text: str) -> str:

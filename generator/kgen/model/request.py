@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.grammar import python_ending
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
 
@@ -24,6 +25,7 @@ class EnvironmentRequest(NamedTuple):
         backends: the backends that must work in it, the most important first.
         accelerator: its kind and major, perhaps with the newest minor allowed; or the CPU.
         python: the CPython minor, as `3.12`.
+        python_named: whether it is one of several Pythons, and so called after its own.
         python_open: whether the Python was chosen for the user, so that it may change with what they change.
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
@@ -32,6 +34,7 @@ class EnvironmentRequest(NamedTuple):
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
+        constraints: ranges of packages that are kept to where they come in, without bringing them in.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
@@ -46,6 +49,7 @@ class EnvironmentRequest(NamedTuple):
     accelerator: Accelerator
     python: str
     platform: str
+    python_named: bool = False
     python_open: bool = False
     glibc: Version | None = None
     driver: DriverVersion | None = None
@@ -53,6 +57,7 @@ class EnvironmentRequest(NamedTuple):
     keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
+    constraints: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False
@@ -62,8 +67,8 @@ class EnvironmentRequest(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`."""
-        return f"{self.name}-{self.accelerator.name}"
+        """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`, `jax-cpu-py311`."""
+        return f"{self.name}-{self.accelerator.name}{python_ending(self.python) if self.python_named else ''}"
 
     @property
     def cutoff_flag(self) -> str:

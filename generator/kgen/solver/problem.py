@@ -282,7 +282,9 @@ class Problem:
 
     def _collect_requirements(self) -> Mapping[str, tuple[tuple[Term, Requirement], ...]]:
         found: dict[str, list[tuple[Term, Requirement]]] = {}
-        for requirement in (*self.request.requirements, *self.request.dependencies, *self.request.held):
+        request = self.request
+        asked = (*request.requirements, *request.dependencies, *request.constraints)
+        for requirement in (*asked, *request.held):
             if self._applies(requirement):
                 name = requirement.name
                 found.setdefault(name, []).append((Term(REQUEST, TermKind.REQUIREMENT, str(requirement)), requirement))

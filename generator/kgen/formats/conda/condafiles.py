@@ -143,7 +143,7 @@ def _file(top: Table, path: Path, sha256: str) -> CondaFile:
     accelerator = "" if named is None else named.name
     if environment and environment != path.parent.name:
         top.fault("environment", f"is `{environment}`, and should be `{grammar.shown(path.parent.name)}`")
-    elif environment and accelerator and not environment.endswith(f"-{accelerator}"):
+    elif environment and accelerator and not re.fullmatch(f".*-{re.escape(accelerator)}(?:-py[0-9]+)?", environment):
         top.fault("accelerator", f"is `{accelerator}`, and the environment is `{environment}`")
     platforms = top.table("platforms")
     top.get("platforms", dict, required=True)

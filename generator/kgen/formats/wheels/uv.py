@@ -119,7 +119,7 @@ class Uv:
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)
-            for wish in request.requirements
+            for wish in (*request.requirements, *request.constraints)
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
         kept = [wish for wish in request.held if wish.name not in decided]

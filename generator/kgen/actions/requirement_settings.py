@@ -1,0 +1,208 @@
+"""Add requirements to the settings of a project, and remove them: what people wrote around them stays."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomlkit
+
+from kgen import files, parsers, settings
+from kgen.errors import SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.project import KGEN_TOML, locate
+from kgen.storage import write_file
+from kgen.tables import nearest
+
+_DEPENDENCIES = "dependencies"
+
+
+class Place(NamedTuple):
+    """The list of requirements that is edited.
+
+    Attributes:
+        backend: that of the environments of this backend; None for another.
+        environment: that of this joint environment; None for another.
+    """
+
+    backend: str | None = None
+    environment: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What is typed for it, with a space before it; nothing for the list of every environment."""
+        given = (("--backend", self.backend), ("--env", self.environment))
+        return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given if value is not None)
+
+
+EVERY = Place()
+"""The list of what is in every environment."""
+
+
+class Edit(NamedTuple):
+    """A file of settings, before and after.
+
+    Attributes:
+        path: the file.
+        before: its content.
+        after: its new content.
+        changed: what is said of each requirement: its text, or name.
+    """
+
+    path: Path
+    before: bytes
+    after: bytes
+    changed: tuple[str, ...]
+
+    def write(self) -> None:
+        """Write the new content.
+
+        Raises:
+            OutsideError: the file cannot be written.
+        """
+        write_file(self.path, self.after)
+
+    def undo(self) -> None:
+        """Write what was there before.
+
+        Raises:
+            OutsideError: the file cannot be written.
+        """
+        write_file(self.path, self.before)
+
+
+def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Place = EVERY) -> Edit:
+    """The settings with more requirements; one on a package that is there already takes its place.
+
+    Args:
+        root: the project's folder, which has settings.
+        matrix: the facts.
+        texts: the requirements.
+        place: where they go.
+
+    Raises:
+        UsageError: one is none, or there is no such place.
+        SettingsError: the settings are wrong.
+    """
+    wanted = [_parsed(text, matrix) for text in texts]
+
+    def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
+        array = rows.get(_DEPENDENCIES)
+        if array is None:
+            array = rows[_DEPENDENCIES] = tomlkit.array()
+        for requirement in wanted:
+            there = [at for at, one in enumerate(array) if _name_of(one) == requirement.name]
+            if there:
+                array[there[0]] = str(requirement)
+            else:
+                array.append(str(requirement))
+        return tuple(map(str, wanted))
+
+    return _edited(root, matrix, place, change)
+
+
+def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place: Place = EVERY) -> Edit:
+    """The settings without what they require of some packages.
+
+    Args:
+        root: the project's folder, which has settings.
+        matrix: the facts.
+        names: the packages.
+        place: where they are.
+
+    Raises:
+        UsageError: they do not require one of them there, or there is no such place.
+        SettingsError: the settings are wrong.
+    """
+    wanted = [_parsed(name, matrix).name for name in names]
+
+    def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
+        array = rows.get(_DEPENDENCIES, ())
+        has = [_name_of(one) for one in array]
+        for name in wanted:
+            if name not in has:
+                near = nearest(name, [one for one in has if one is not None])
+                listed = ", ".join(filter(None, has)) or "nothing"
+                raise UsageError(
+                    f"the settings do not require `{name}` there; they require {listed}",
+                    hints=[f"kgen remove {near}{place.words}"] if near else ["kgen list"],
+                )
+        for at in reversed(range(len(has))):
+            if has[at] in wanted:
+                del array[at]
+        return tuple(wanted)
+
+    return _edited(root, matrix, place, change)
+
+
+def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
+    try:
+        found = parsers.parse_requirement_flag(text)
+    except ValueError as error:
+        raise UsageError(str(error), hints=["give a package of the index, such as scikit-learn>=1.5"]) from None
+    if found.name in matrix.short_names and not found.specifier:
+        raise UsageError(
+            f"`{found.name}` is a backend, and kgen chooses its release for each environment",
+            hints=[f"kgen lock {found.name}"],
+        )
+    return found
+
+
+def _name_of(text: object) -> str | None:
+    """The package of a requirement of the settings, which were read before."""
+    return canonical_name(Requirement(str(text)).name) if isinstance(text, str) else None
+
+
+def _edited(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    place: Place,
+    change: Callable[[MutableMapping[str, Any]], tuple[str, ...]],
+) -> Edit:
+    path = locate(root)
+    if path is None:
+        raise SettingsError(f"there are no settings in {root}", hints=["kgen init"])
+    known = settings.read(root, matrix)
+    before = files.read(path, files.SMALL)
+    document = tomlkit.parse(before.decode("utf-8-sig"))
+    top: MutableMapping[str, Any] = document
+    if path.name != KGEN_TOML:
+        top = document["tool"]["kgen"]
+    changed = change(_table(top, place, known, matrix))
+    text = tomlkit.dumps(document)
+    return Edit(path, before, text.encode(), changed)
+
+
+def _table(
+    top: MutableMapping[str, Any], place: Place, known: settings.Settings, matrix: CompatibilityMatrix
+) -> MutableMapping[str, Any]:
+    """The table that has the list, which is made where it is a backend's."""
+    if place.backend is not None and place.environment is not None:
+        raise UsageError("`--backend` and `--env` contradict each other", hints=["give one of them"])
+    if place.environment is not None:
+        if place.environment not in known.environments:
+            near = nearest(place.environment, known.environments)
+            known_names = ", ".join(known.environments) or "none"
+            raise UsageError(
+                f"the settings have no joint environment `{grammar.shown(place.environment)}`; they have {known_names}",
+                hints=[f"did you mean `--env {near}`?"] if near else ["kgen add --help"],
+            )
+        found: MutableMapping[str, Any] = top["environment"][place.environment]
+        return found
+    if place.backend is None:
+        return top
+    try:
+        name = parsers.parse_backend(place.backend, matrix)
+    except ValueError as error:
+        raise UsageError(f"--backend: {error}") from None
+    if "backend" not in top:
+        top["backend"] = tomlkit.table(is_super_table=True)
+    of = top["backend"]
+    if name not in of:
+        of[name] = tomlkit.table()
+    row: MutableMapping[str, Any] = of[name]
+    return row

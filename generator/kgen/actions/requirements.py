@@ -1,0 +1,299 @@
+"""What the project requires by itself: in its `pyproject.toml`, in files of requirements and of constraints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli
+
+from kgen import files, parsers, uvtool
+from kgen.errors import SettingsError, UsageError
+from kgen.model import grammar
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.project import PYPROJECT
+from kgen.settings import ProjectRequirements, Settings
+from kgen.tables import mismatch, nearest
+
+FILES = ("requirement_files", "constraint_files")
+"""The fields that name files."""
+
+
+class _ForeignTable(NamedTuple):
+    """A table of another tool that names requirements.
+
+    Attributes:
+        tool: the tool.
+        keys: where the table is.
+        on_index: whether its names are those of the Python index.
+        command: what says it in a form that kgen reads.
+    """
+
+    tool: str
+    keys: tuple[str, ...]
+    on_index: bool
+    command: str
+
+
+_FOREIGN = (
+    _ForeignTable("Poetry", ("tool", "poetry", "dependencies"), True, "uvx migrate-to-uv"),  # noqa: FBT003
+    _ForeignTable("pixi", ("tool", "pixi", "pypi-dependencies"), True, "kgen add PACKAGE"),  # noqa: FBT003
+    _ForeignTable("pixi", ("tool", "pixi", "dependencies"), False, "kgen add PACKAGE"),  # noqa: FBT003
+)
+_POETRYS_PYTHON = "python"
+"""What is among the packages of a foreign table, and is none."""
+
+
+def given_in(folder: Path, root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """Files that were named in a folder, as the settings of the project would name them."""
+    if folder.resolve() == root:
+        return tuple(paths)
+    return tuple(path if Path(path).is_absolute() else os.path.relpath(folder / path, root) for path in paths)
+
+
+def with_project(settings: Settings) -> Settings:
+    """The settings with what the project requires by itself, as far as they ask for it.
+
+    Raises:
+        SettingsError: a requirement is none, or one that cannot be locked; with every fault.
+        UsageError: there is no such extra or group.
+        OutsideError: a file cannot be read.
+    """
+    reader = _Reader(settings)
+    found = reader.read()
+    if reader.faults:
+        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else []
+        raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
+    return found
+
+
+class _Source(NamedTuple):
+    """A list of requirements.
+
+    Attributes:
+        place: where it is.
+        what: what it is called in one word or two.
+        texts: the requirements.
+    """
+
+    place: str
+    what: str
+    texts: Sequence[object]
+
+
+class _Reader:
+    """Reads what one project requires; notes faults."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.faults: list[str] = []
+        self.in_pyproject = False
+        self._notes: list[str] = []
+
+    def read(self) -> Settings:
+        """The settings with all of it."""
+        dependencies = [*self._of_pyproject(), *self._of_files(self.settings.requirement_files, "requirement")]
+        constraints = list(self._of_files(self.settings.constraint_files, "constraint"))
+        for one in constraints:
+            if one.extras:
+                self.faults.append(f"constraint `{one}`: a constraint brings nothing in, and so no extra")
+        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes))
+        return self.settings._replace(constraints=tuple(dict.fromkeys(constraints)), required=required)
+
+    # -- pyproject.toml ------------------------------------------------------------------------------------------------
+
+    def _of_pyproject(self) -> Iterator[Requirement]:
+        settings = self.settings
+        if not settings.project:
+            if settings.extras or settings.groups:
+                flag = "--extra" if settings.extras else "--group"
+                raise UsageError(
+                    f"`{flag}` names a part of {PYPROJECT}, and `project = false` (--no-project) has that left out",
+                    hints=["kgen lock --project"],
+                )
+            if _pyproject(settings.root):
+                self._notes.append(f"what {PYPROJECT} requires is left out: `project = false`")
+            return
+        data = _pyproject(settings.root)
+        sources = [*self._project(data), *self._groups(data)]
+        for source in sources:
+            found = list(self._parsed(source))
+            self.in_pyproject |= bool(self.faults)
+            yield from found
+        foreign = [] if isinstance(data.get("project"), Mapping) else list(self._foreign(data))
+        yield from foreign
+        counted = [f"{len(source.texts)} of {source.what}" for source in sources if source.texts]
+        if foreign:
+            counted.append(f"{len(foreign)} of tool tables")
+        if counted:
+            self._notes.append(
+                f"{PYPROJECT} requires more, which is locked too: {', '.join(counted)}; `project = false` leaves it out"
+            )
+
+    def _project(self, data: Mapping[str, Any]) -> Iterator[_Source]:
+        project = data.get("project")
+        if not isinstance(project, Mapping):
+            project = {}
+        dynamic = project.get("dynamic")
+        if isinstance(dynamic, list) and "dependencies" in dynamic:
+            self._notes.append(f"the dependencies of {PYPROJECT} are dynamic, and not read; `--dependency` names them")
+        yield _Source("project.dependencies", "dependencies", self._list(project, "project", "dependencies"))
+        optional = project.get("optional-dependencies", {})
+        table = {canonical_name(key): key for key in optional} if isinstance(optional, Mapping) else {}
+        own = canonical_name(name) if isinstance(name := project.get("name"), str) else None
+        queue = list(self.settings.extras)
+        for extra in queue:  # grows by what the extras name of the project's own
+            if extra not in table:
+                raise _unknown("extra", "--extra", extra, table)
+            key = table[extra]
+            texts = self._list(optional, "project.optional-dependencies", key)
+            rest = []
+            for text in texts:
+                inner = _extras_of(text, own)
+                queue += [one for one in inner if one not in queue]
+                if not inner:
+                    rest.append(text)
+            yield _Source(f"project.optional-dependencies.{key}", f"extra {key}", rest)
+
+    def _groups(self, data: Mapping[str, Any]) -> Iterator[_Source]:
+        if not self.settings.groups:
+            return
+        groups = data.get("dependency-groups", {})
+        names = {canonical_name(key) for key in groups} if isinstance(groups, Mapping) else set()
+        from packaging.dependency_groups import resolve_dependency_groups  # noqa: PLC0415 - few ask for a group
+        from packaging.errors import ExceptionGroup  # noqa: PLC0415
+
+        for group in self.settings.groups:
+            if group not in names:
+                raise _unknown("dependency group", "--group", group, names)
+            try:
+                texts = resolve_dependency_groups(groups, group)
+            except (ValueError, LookupError, TypeError, ExceptionGroup) as error:
+                self.in_pyproject = True
+                for one in _leaves(error):
+                    self.faults.append(f"{PYPROJECT}: dependency-groups.{group}: {one}".splitlines()[0])
+                continue
+            yield _Source(f"dependency-groups.{group}", f"group {group}", texts)
+
+    def _list(self, table: Mapping[str, Any], path: str, key: str) -> list[object]:
+        value = table.get(key, [])
+        if not isinstance(value, list):
+            self.faults.append(f"{PYPROJECT}: {path}.{key}: should be an array")
+            return []
+        return value
+
+    def _parsed(self, source: _Source) -> Iterator[Requirement]:
+        for text in source.texts:
+            if not isinstance(text, str):
+                self.faults.append(f"{PYPROJECT}: {source.place}: {mismatch(text, str)}")
+                continue
+            try:
+                yield parsers.parse_requirement_flag(text)
+            except ValueError as error:
+                self.faults.append(f"{PYPROJECT}: {source.place}: {error}")
+
+    def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
+        """What tables of other tools say as plainly as the standard's; the rest is named."""
+        for foreign in _FOREIGN:
+            table: object = data
+            for key in foreign.keys:
+                table = table.get(key) if isinstance(table, Mapping) else None
+            if not isinstance(table, Mapping):
+                continue
+            ignored = []
+            for name, value in table.items():
+                if name == _POETRYS_PYTHON:
+                    continue
+                found = _plain(name, value) if foreign.on_index else None
+                if found is None:
+                    ignored.append(name)
+                else:
+                    yield found
+            if ignored:
+                table_name = ".".join(foreign.keys)
+                self._notes.append(
+                    grammar.printable(
+                        f"kgen ignores {', '.join(ignored)} in [{table_name}] of {PYPROJECT}, which only {foreign.tool}"
+                        f" reads; `{foreign.command}` converts it"
+                    )
+                )
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _of_files(self, paths: Sequence[str], what: str) -> Iterator[Requirement]:
+        for path in paths:
+            texts = uvtool.requirements_in(uvtool.find(), self.settings.root / path)
+            for text in texts:
+                try:
+                    yield parsers.parse_requirement_flag(text)
+                except ValueError as error:
+                    self.faults.append(f"{path}: {error}")
+            self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
+
+
+def _pyproject(root: Path) -> Mapping[str, Any]:
+    """What the project's `pyproject.toml` says; nothing where there is none.
+
+    Raises:
+        SettingsError: it is not TOML.
+    """
+    try:
+        content = files.read(root / PYPROJECT, files.SMALL)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{root / PYPROJECT} cannot be read: {error.strerror or error}") from None
+    try:
+        return tomli.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        said = grammar.printable(str(error))
+        raise SettingsError(
+            f"{root / PYPROJECT} is not valid TOML: {said}",
+            hints=[f"edit {root / PYPROJECT}"],
+        ) from None
+
+
+def _unknown(what: str, flag: str, name: str, there: Mapping[str, str] | set[str]) -> UsageError:
+    near = nearest(name, there)
+    listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
+    return UsageError(
+        f"{PYPROJECT} has no {what} `{name}`; {listed}",
+        hints=[f"kgen lock {flag} {near}"] if near else [],
+    )
+
+
+def _extras_of(text: object, own: str | None) -> Sequence[str]:
+    """Which extras of the project itself a requirement names; () where it is on another package."""
+    if own is None or not isinstance(text, str):
+        return ()
+    try:
+        found = Requirement(text)
+    except ValueError:
+        return ()
+    return tuple(sorted(map(canonical_name, found.extras))) if found.name == own else ()
+
+
+def _plain(name: str, value: object) -> Requirement | None:
+    """A row of a foreign table as a requirement; None where it is not one by the standard."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return parsers.parse_requirement_flag(name if value.strip() == "*" else f"{name}{_pinned(value)}")
+    except ValueError:
+        return None
+
+
+def _pinned(value: str) -> str:
+    """A version alone is not the standard's way to say anything, and means another thing to each tool."""
+    return str(parsers.parse_specifiers(value))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    inner: Callable[[], Sequence[BaseException]] | Sequence[BaseException] | None = getattr(error, "exceptions", None)
+    if isinstance(inner, Sequence):
+        for one in inner:
+            yield from _leaves(one)
+    else:
+        yield error

@@ -1,0 +1,52 @@
+"""What the commands that edit the settings have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from kgen.actions.lock import LockOptions
+from kgen.actions.plan import RequestFlags
+from kgen.actions.requirement_settings import Edit
+from kgen.cli import candidates, console
+from kgen.cli.lock import lock_and_tell
+from kgen.cli.options import ASKED, LOCKING, option
+from kgen.errors import ExitStatus, KgenError
+
+BackendOf = Annotated[
+    str | None,
+    option("--backend", metavar="B", text="only in the environments of B", panel=ASKED, values=candidates.backends),
+]
+EnvironmentOf = Annotated[
+    str | None, option("--env", metavar="E", text="only in E, a joint environment of the settings", panel=ASKED)
+]
+NoLock = Annotated[bool, option("--no-lock", text="edit the settings and leave the locks", panel=LOCKING)]
+
+
+def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStatus:
+    """Write the settings and lock; where that fails, put back the settings.
+
+    Args:
+        edit: the change of the settings.
+        said: what is said of it.
+        no_lock: whether the locks are left.
+
+    Raises:
+        KgenError: the settings cannot be written, or nothing of the locking could be begun.
+    """
+    edit.write()
+    if no_lock:
+        console.say(said(edit))
+        console.say("\nnext: kgen lock")
+        return ExitStatus.DONE
+    try:
+        status = lock_and_tell(RequestFlags(), LockOptions())
+    except (KgenError, KeyboardInterrupt):
+        edit.undo()
+        raise
+    if status is not ExitStatus.DONE:
+        edit.undo()
+        console.say(f"{edit.path.name} is as it was")
+        return status
+    console.say(said(edit))
+    return status

@@ -1,0 +1,30 @@
+"""`kgen list`: what is in the locked environments."""
+
+from __future__ import annotations
+
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 2,
+    "purpose": "list the packages that are locked, and their versions",
+    "example": "kgen list jax",
+}
+
+from pathlib import Path
+
+from kgen.actions.status import packages
+from kgen.cli import console
+from kgen.cli.options import Environments, Json
+from kgen.errors import ExitStatus
+from kgen.project import find_root
+
+
+def run(environments: Environments = None, *, json: Json = False) -> ExitStatus:
+    """Print each package with its version in each environment."""
+    found = packages(find_root(Path.cwd()), environments or ())
+    if json:
+        console.data({"environments": found})
+        return ExitStatus.DONE
+    names = sorted({name for own in found.values() for name in own})
+    rows = [(name, *(own.get(name, "-") for own in found.values())) for name in names]
+    console.result(console.table(("package", *found), rows))
+    return ExitStatus.DONE

@@ -1,0 +1,311 @@
+"""What a project requires by itself: its `pyproject.toml`, its files of requirements and constraints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.index import serving
+from tests.wheelhouse import Wheelhouse
+
+from kgen import settings
+from kgen.actions import plan
+from kgen.actions.plan import RequestFlags
+from kgen.actions.requirements import with_project
+from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.requirement import Requirement
+from kgen.settings import Settings
+
+PROJECT = """\
+[project]
+name = "My.Lib"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["torch[extra]>=2.4,<2.6", "numpy<3", "rich"]
+[project.optional-dependencies]
+plot = ["ml-dtypes"]
+all = ["my-lib[plot]", "absl-py"]
+[dependency-groups]
+test = ["h5py", { include-group = "Base_Group" }]
+base-group = ["optree"]
+"""
+
+
+def required(folder: Path, text: str, **fields: Any) -> Settings:  # noqa: ANN401 - as Settings has them
+    (folder / "pyproject.toml").write_text(text)
+    return with_project(Settings(root=folder, **fields))
+
+
+def names(folder: Path, text: str = PROJECT, **fields: Any) -> list[str]:  # noqa: ANN401 - as Settings has them
+    return [str(one) for one in required(folder, text, **fields).required.dependencies]
+
+
+OWN = ["torch[extra]<2.6,>=2.4", "numpy<3", "rich"]
+
+
+def test_dependencies(tmp_path: Path) -> None:
+    assert sorted(names(tmp_path)) == sorted(map(str, map(Requirement, OWN)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [
+        ({"extras": ("plot",)}, ["ml-dtypes"]),
+        ({"extras": ("all",)}, ["absl-py", "ml-dtypes"]),
+        ({"groups": ("test",)}, ["h5py", "optree"]),
+        ({"groups": ("base-group",)}, ["optree"]),
+    ],
+)
+def test_extras_and_groups(tmp_path: Path, fields: dict[str, Any], more: list[str]) -> None:
+    assert names(tmp_path, **fields)[3:] == more
+
+
+def test_an_extra_that_names_itself_ends(tmp_path: Path) -> None:
+    text = PROJECT.replace('plot = ["ml-dtypes"]', 'plot = ["ml-dtypes", "my_lib[all]"]')
+    assert names(tmp_path, text, extras=("all",))[3:] == ["absl-py", "ml-dtypes"]
+
+
+def test_project_false_reads_nothing_and_says_so(tmp_path: Path) -> None:
+    found = required(tmp_path, PROJECT, project=False).required
+    assert found.dependencies == ()
+    assert found.notes == ("what pyproject.toml requires is left out: `project = false`",)
+
+
+def test_one_line_says_what_is_read(tmp_path: Path) -> None:
+    (note,) = required(tmp_path, PROJECT, extras=("plot",), groups=("test",)).required.notes
+    assert note == (
+        "pyproject.toml requires more, which is locked too: 3 of dependencies, 1 of extra plot, 2 of group test;"
+        " `project = false` leaves it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "error", "message"),
+    [
+        (PROJECT, {"extras": ("plott",)}, UsageError, "pyproject.toml has no extra `plott`; there are all, plot"),
+        (PROJECT, {"groups": ("x",)}, UsageError, "no dependency group `x`; there are base-group, test"),
+        (PROJECT, {"groups": ("test",), "project": False}, UsageError, "`--group` names a part of pyproject.toml"),
+        (
+            PROJECT.replace('"rich"', '"lib @ file:///tmp/lib"'),
+            {},
+            SettingsError,
+            "pyproject.toml: project.dependencies: `lib` is wanted from a URL; locks pin files of an index only",
+        ),
+        (PROJECT.replace('"rich"', "3"), {}, SettingsError, "project.dependencies: should be text, is a whole number"),
+        ('[project]\nname = "x"\ndependencies = "rich"\n', {}, SettingsError, "dependencies: should be an array"),
+        (
+            PROJECT.replace("Base_Group", "test"),
+            {"groups": ("test",)},
+            SettingsError,
+            "pyproject.toml: dependency-groups.test: Cyclic",
+        ),
+        (
+            PROJECT.replace("Base_Group", "nothing"),
+            {"groups": ("test",)},
+            SettingsError,
+            "pyproject.toml: dependency-groups.test: ",
+        ),
+    ],
+)
+def test_faults(tmp_path: Path, text: str, fields: dict[str, Any], error: type[KgenError], message: str) -> None:
+    with pytest.raises(error) as raised:
+        required(tmp_path, text, **fields)
+    assert message in raised.value.message
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        required(tmp_path, '[project]\nname = "x"\ndependencies = ["a b", "rich", "c @ git+https://c.example/c"]\n')
+    assert raised.value.message.splitlines() == [
+        "pyproject.toml: project.dependencies: `a b` is no requirement such as scikit-learn>=1.5",
+        "pyproject.toml: project.dependencies: `c` is wanted from a URL; locks pin files of an index only",
+    ]
+
+
+class TestForeignTables:
+    """Poetry's and pixi's: read where they say it as the standard does, else named."""
+
+    def test_poetry(self, tmp_path: Path) -> None:
+        text = '[tool.poetry.dependencies]\npython = "^3.11"\nrich = "*"\nh5py = ">=3,<4"\nscipy = "^1.2"\n'
+        found = required(tmp_path, text).required
+        assert [str(one) for one in found.dependencies] == ["rich", "h5py<4,>=3"]
+        assert found.notes[0] == (
+            "kgen ignores scipy in [tool.poetry.dependencies] of pyproject.toml, which only Poetry reads;"
+            " `uvx migrate-to-uv` converts it"
+        )
+
+    def test_pixi(self, tmp_path: Path) -> None:
+        text = '[tool.pixi.dependencies]\nscipy = "1.2.*"\n[tool.pixi.pypi-dependencies]\nrich = "==13"\n'
+        found = required(tmp_path, text).required
+        assert [str(one) for one in found.dependencies] == ["rich==13"]
+        assert found.notes[0] == (
+            "kgen ignores scipy in [tool.pixi.dependencies] of pyproject.toml, which only pixi reads;"
+            " `kgen add PACKAGE` converts it"
+        )
+
+    def test_the_standard_wins(self, tmp_path: Path) -> None:
+        text = '[project]\nname = "x"\n[tool.poetry.dependencies]\nrich = "*"\n'
+        assert required(tmp_path, text).required.dependencies == ()
+
+
+class TestFiles:
+    """`-r` and `-c`."""
+
+    def test_requirements(self, tmp_path: Path) -> None:
+        (tmp_path / "more.txt").write_text("optree>=0.1\n")
+        (tmp_path / "r.txt").write_text(
+            "--index-url http://127.0.0.1:9/x\n# a comment\nRich<14 ; python_version >= '3.9'  # another\n-r more.txt\n"
+            "h5py==3.1 \\\n    --hash=sha256:" + "a" * 64 + "\n"
+        )
+        found = with_project(Settings(root=tmp_path, requirement_files=("r.txt",))).required
+        assert [one.name for one in found.dependencies] == ["h5py", "optree", "rich"]
+        assert found.notes == ("3 requirements of r.txt",)
+
+    @pytest.mark.parametrize("text", ["a b\n", "lib @ https://x.example/lib-1-py3-none-any.whl\n", "./lib\n"])
+    def test_what_cannot_be_locked(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib/setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+        (tmp_path / "r.txt").write_text(text)
+        with pytest.raises((SettingsError, OutsideError), match=r"r\.txt"):
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+        assert not (tmp_path / "ran").exists()
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(OutsideError, match=r"gone\.txt cannot be read as requirements"):
+            with_project(Settings(root=tmp_path, requirement_files=("gone.txt",)))
+
+    def test_constraints_bring_no_extra(self, tmp_path: Path) -> None:
+        (tmp_path / "c.txt").write_text("rich[jupyter]<14\n")
+        with pytest.raises(SettingsError, match="a constraint brings nothing in, and so no extra"):
+            with_project(Settings(root=tmp_path, constraint_files=("c.txt",)))
+
+    def test_a_flag_is_relative_to_where_it_is_typed(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text("cpu = true\n")
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub/c.txt").write_text("h5py<3.12\n")
+        asked = RequestFlags(names=("numpy",), flags={"constraint_files": ["c.txt"]})
+        made = plan.make(asked, matrix, tmp_path / "sub")
+        assert [str(one) for one in made.requests[0].constraints] == ["h5py<3.12"]
+        assert made.form["constraint_files"] == ("sub/c.txt",)
+
+
+def test_a_framework_is_a_requirement_on_it(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    torch, jax = plan.make(RequestFlags(names=("torch", "jax"), flags={"cpu": True}), matrix, tmp_path).requests
+    assert [one.name for one in torch.requirements] == ["torch"]
+    assert not torch.requirements[0].extras
+    assert [one.name for one in torch.dependencies] == ["numpy", "rich"]
+    assert "torch" in [one.name for one in jax.dependencies]
+
+
+def test_lock_then_check(kgen: Kgen) -> None:
+    """What the audit tried: a project with bounds of its own, locked without any settings."""
+    path = kgen.folder / "pyproject.toml"
+    path.write_text('[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["numpy<2.4"]\n')
+    (kgen.folder / "c.txt").write_text("h5py<999\nnever-there==1\n")
+    done = kgen(*LOCK, "numpy", "-c", "c.txt")
+    assert done.status == 0, done.stderr
+    assert (
+        "note: pyproject.toml requires more, which is locked too: 1 of dependencies; `project = false` leaves it out\n"
+        in done.stderr
+    )
+    lock = tomli.loads((kgen.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())
+    versions = {one["name"]: one["version"] for one in lock["packages"]}
+    assert versions["numpy"].startswith("2.3")
+    assert "never-there" not in versions
+    assert lock["tool"]["kgen"]["constraints"] == ["h5py<999", "never-there==1"]
+    assert lock["tool"]["kgen"]["requirements"] == ["numpy<2.4"]
+    assert kgen("check").status == 0
+    path.write_text(path.read_text().replace("numpy<2.4", "numpy<2.2"))
+    stale = kgen("check")
+    assert stale.status == 1
+    assert "numpy<2.2 is required" in stale.stdout
+    ignored = kgen(*LOCK, "numpy", "--no-project", "--dry-run")
+    assert "note: what pyproject.toml requires is left out: `project = false`\n" in ignored.stderr
+
+
+def test_a_lock_that_its_constraints_exclude_is_stale(kgen: Kgen) -> None:
+    head = (
+        f'backends = ["numpy"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\nexclude-newer = "{CUTOFF}"\n'
+    )
+    (kgen.folder / "kgen.toml").write_text(head)
+    assert kgen("lock").status == 0
+    (kgen.folder / "c.txt").write_text("numpy<2.4\n")
+    (kgen.folder / "kgen.toml").write_text(head + 'constraints = ["c.txt"]\n')
+    done = kgen("check")
+    assert done.status == 1
+    assert "and numpy<2.4 is the constraint" in done.stdout
+    assert kgen("lock").status == 0
+    assert kgen("check").status == 0
+
+
+class TestPythons:
+    """`pythons = […]` and a repeated `--python`: every environment for each."""
+
+    def test_names(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('backends = ["jax", "numpy"]\ncpu = true\npythons = ["3.11", "3.12"]\n')
+        made = plan.make(RequestFlags(), matrix, tmp_path)
+        assert [(one.environment, one.python) for one in made.requests] == [
+            ("jax-cpu-py311", "3.11"),
+            ("jax-cpu-py312", "3.12"),
+            ("numpy-cpu-py311", "3.11"),
+            ("numpy-cpu-py312", "3.12"),
+        ]
+
+    def test_flags_win(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('backends = ["numpy"]\ncpu = true\npythons = ["3.11", "3.12"]\n')
+
+        def asked(*pythons: str) -> list[str]:
+            flags = RequestFlags(flags={"python": list(pythons)})
+            return [one.environment for one in plan.make(flags, matrix, tmp_path).requests]
+
+        assert asked("3.13") == asked("3.13", "3.13") == ["numpy-cpu"]
+        assert asked("3.13", "3.12") == ["numpy-cpu-py313", "numpy-cpu-py312"]
+
+    def test_one_or_several(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "kgen.toml").write_text('python = "3.11"\npythons = ["3.11"]\n')
+        with pytest.raises(SettingsError, match="pythons: contradicts `python`; keep one of the two"):
+            settings.read(tmp_path, matrix)
+
+    @pytest.mark.parametrize(
+        ("flag", "values"),
+        [("--keras", (">=3", ">=3.1")), ("--cuda", ("12", "13")), ("--exclude-newer", ("2026-01-01", "2026-02-01"))],
+    )
+    def test_no_other_flag_is_dropped(self, kgen: Kgen, flag: str, values: tuple[str, str]) -> None:
+        done = kgen("solve", "jax", flag, values[0], flag, values[1])
+        assert done.status == 2
+        assert f"error: `{flag}` takes one value, and is given 2: {values[0]}, {values[1]}\n" in done.stderr
+        assert f"hint: give one of them, such as {flag} " in done.stderr
+
+    def test_lock_check_and_names_of_commands(self, kgen: Kgen, matrix: CompatibilityMatrix) -> None:
+        with serving(Wheelhouse(matrix, [PYTHON, "3.12"])) as index:
+            self.lock_and_check(kgen.at(index.url))
+
+    def lock_and_check(self, kgen: Kgen) -> None:
+        path = kgen.folder / "kgen.toml"
+        head = f'backends = ["numpy"]\ncpu = true\nplatforms = ["linux-64"]\nexclude-newer = "{CUTOFF}"\n'
+        other = "3.12"
+        path.write_text(f'{head}pythons = ["{PYTHON}", "{other}"]\n')
+        done = kgen("lock")
+        assert done.status == 0, done.stderr
+        folders = sorted(one.name for one in (kgen.folder / "locks").iterdir())
+        assert folders == ["numpy-cpu-py311", "numpy-cpu-py312"]
+        data = tomli.loads((kgen.folder / "locks/numpy-cpu-py312/pylock.linux-64.toml").read_text())
+        assert (data["tool"]["kgen"]["python"], data["tool"]["kgen"]["environment"]) == (other, "numpy-cpu-py312")
+        assert kgen("check").status == 0
+        assert kgen("check", "numpy-cpu-py312").status == 0
+        several = kgen("sync", "numpy-cpu")
+        assert several.status == 2
+        assert "`numpy-cpu` is locked more than once: numpy-cpu-py311, numpy-cpu-py312" in several.stderr
+        path.write_text(f'{head}pythons = ["{PYTHON}", "3.13"]\n')
+        found = kgen("check")
+        assert "numpy-cpu-py313" in found.stdout
+        assert f"is for Python {other}, and kgen.toml names {PYTHON}, 3.13" in found.stdout
+        exported = kgen("export", "github-actions")
+        assert exported.status == 0
+        assert "numpy-cpu-py311" in exported.stdout
+        assert "numpy-cpu-py312" in exported.stdout

@@ -1,0 +1,143 @@
+"""`kgen add`, `remove`, `update`, `list` and `status`: the settings are edited around what people wrote, and locked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tomli
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+
+HEAD = f"""\
+# what we compute on
+backends = ["numpy"]  # alone
+cpu = true
+python = "{PYTHON}"
+platforms = ["linux-64"]
+exclude-newer = "{CUTOFF}"
+"""
+
+
+@pytest.fixture(name="prepared")
+def _prepared(kgen: Kgen) -> Kgen:
+    (kgen.folder / "kgen.toml").write_text(HEAD)
+    return kgen
+
+
+def settings(kgen: Kgen, name: str = "kgen.toml") -> str:
+    return (kgen.folder / name).read_text()
+
+
+def locked(kgen: Kgen, environment: str = "numpy-cpu") -> dict[str, str]:
+    data = tomli.loads((kgen.folder / f"locks/{environment}/pylock.linux-64.toml").read_text())
+    return {one["name"]: one["version"] for one in data["packages"]}
+
+
+def test_add_and_remove(prepared: Kgen) -> None:
+    done = prepared("add", "h5py<999")
+    assert done.status == 0, done.stderr
+    assert done.stderr.endswith("kgen.toml requires h5py<999\n")
+    assert settings(prepared) == f'{HEAD}dependencies = ["h5py<999"]\n'
+    assert tomli.loads((prepared.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())["tool"]["kgen"][
+        "dependencies"
+    ] == ["h5py<999"]
+    assert prepared("check").status == 0
+    gone = prepared("remove", "H5Py")
+    assert gone.status == 0, gone.stderr
+    assert settings(prepared) == f"{HEAD}dependencies = []\n"
+    assert prepared("check").status == 0
+
+
+def test_one_that_is_there_is_replaced(prepared: Kgen) -> None:
+    path = prepared.folder / "kgen.toml"
+    path.write_text(HEAD + 'dependencies = [\n    "rich",  # tables\n    "H5py>=3",  # files\n]\n')
+    assert prepared("add", "h5py>=3.1", "--no-lock").status == 0
+    assert settings(prepared) == HEAD + 'dependencies = [\n    "rich",  # tables\n    "h5py>=3.1",  # files\n]\n'
+
+
+def test_places(prepared: Kgen) -> None:
+    path = prepared.folder / "kgen.toml"
+    path.write_text(HEAD + '[environment.two]\nbackends = ["jax", "numpy"]\n')
+    assert prepared("add", "optax", "--backend", "jax", "--no-lock").status == 0
+    assert prepared("add", "rich", "--env", "two", "--no-lock").status == 0
+    found = tomli.loads(settings(prepared))
+    assert found["backend"] == {"jax": {"dependencies": ["optax"]}}
+    assert found["environment"]["two"]["dependencies"] == ["rich"]
+    wrong = prepared("remove", "optx", "--backend", "jax")
+    message = (
+        "error: the settings do not require `optx` there; they require optax\n\nhint: kgen remove optax --backend jax\n"
+    )
+    assert (wrong.status, wrong.stderr) == (2, message)
+
+
+def test_in_pyproject(kgen: Kgen) -> None:
+    text = '[project]\nname = "x"  # mine\nversion = "0"\n\n[tool.kgen]\ncpu = true\n\n[tool.other]\na = 1\n'
+    path = kgen.folder / "pyproject.toml"
+    path.write_text(text)
+    assert kgen("add", "rich", "--no-lock").status == 0
+    expected = tomli.loads(text)
+    expected["tool"]["kgen"]["dependencies"] = ["rich"]
+    assert tomli.loads(settings(kgen, "pyproject.toml")) == expected
+    assert '[project]\nname = "x"  # mine\nversion = "0"\n' in settings(kgen, "pyproject.toml")
+
+
+def test_without_settings_they_are_made(kgen: Kgen) -> None:
+    done = kgen("add", "rich", "--no-lock")
+    assert done.status == 0, done.stderr
+    assert "there were no settings; kgen.toml has those that suit this machine\n" in done.stderr
+    assert tomli.loads(settings(kgen))["dependencies"] == ["rich"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("add", "a b"), "`a b` is no requirement such as scikit-learn>=1.5"),
+        (("add", "lib @ https://x.example/lib.whl"), "`lib` is wanted from a URL"),
+        (("add", "torch"), "`torch` is a backend, and kgen chooses its release for each environment"),
+        (("add", "rich", "--env", "all"), "the settings have no joint environment `all`; they have none"),
+        (("add", "rich", "--backend", "jaxx"), "--backend: unknown backend `jaxx`; did you mean `jax`?"),
+        (("remove", "rich"), "the settings do not require `rich` there; they require nothing"),
+    ],
+)
+def test_faults_change_nothing(prepared: Kgen, words: tuple[str, ...], message: str) -> None:
+    done = prepared(*words)
+    assert done.status == 2
+    assert f"error: {message}" in done.stderr
+    assert settings(prepared) == HEAD
+
+
+def test_what_cannot_be_locked_is_put_back(prepared: Kgen) -> None:
+    done = prepared("add", "numpy<1")
+    assert done.status == 3
+    assert done.stderr.endswith("kgen.toml is as it was\n")
+    assert settings(prepared) == HEAD
+    assert not (prepared.folder / "locks/numpy-cpu").exists()
+
+
+def test_update_list_and_status(prepared: Kgen) -> None:
+    assert prepared("lock").status == 0
+    versions = locked(prepared)
+    assert prepared("update").status == 0
+    assert prepared("update", "numpy").status == 0
+    assert "holds no such package" in prepared("update", "nothing").stderr
+    assert json.loads(prepared("list", "--json").stdout) == {"environments": {"numpy-cpu": versions}}
+    listed = prepared("list", "numpy").stdout.splitlines()
+    assert listed[0].split() == ["package", "numpy-cpu"]
+    assert [line.split() for line in listed[1:]] == [[name, versions[name]] for name in sorted(versions)]
+    assert prepared("status").stdout.splitlines()[1].split("  ")[0] == "numpy-cpu"
+    (one,) = json.loads(prepared("status", "--json").stdout)["environments"]
+    assert (one["environment"], one["lock"], one["on_disk"], one["proven"]) == ("numpy-cpu", "in order", "no", {})
+    (prepared.folder / "kgen.toml").write_text(
+        HEAD.replace('"numpy"', '"numpy", "jax"') + 'dependencies = ["rich<0.1"]\n'
+    )
+    rows = json.loads(prepared("status", "--json").stdout)["environments"]
+    found = {one["environment"]: one["lock"] for one in rows}
+    assert found == {"numpy-cpu": "out of order", "jax-cpu": "missing"}
+
+
+def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:
+    assert kgen(*LOCK, "numpy", "--cpu", "--dependency", "h5py", "--dependency", "absl-py<99").status == 0
+    said = "note: numpy-cpu: no longer asked for: absl-py<99, h5py; `kgen add 'absl-py<99' h5py` keeps it\n"
+    assert said in kgen(*LOCK, "numpy", "--cpu", "--dry-run").stderr
+    assert said in kgen(*LOCK, "numpy", "--cpu", "--upgrade").stderr
+    assert "no longer asked for" not in kgen(*LOCK, "numpy", "--cpu").stderr

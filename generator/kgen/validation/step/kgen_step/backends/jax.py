@@ -90,12 +90,12 @@ def _kind(found):
 
 
 def _accelerator(found):
-    """What computes: `cuda`, `rocm`, which are both the platform `gpu`; else what JAX calls the platform."""
+    """What computes: `cuda`, `rocm`, both of them the platform `gpu` at times; None where JAX tells no more."""
     platform = found.platform.lower()
     if platform != "gpu":
         return platform
     version = getattr(found.client, "platform_version", "").lower()
-    return next((name for name in _GPUS if name in version), platform)
+    return next((name for name in _GPUS if name != platform and name in version), None)
 
 
 def _reasons():

@@ -182,7 +182,9 @@ def _print_differences(validation: Validation) -> None:
     if differences:
         console.say(f"\nnote: {validation.target.name}: what is installed is not what is locked:")
     locked = validation.target.locked
-    telling, others = pins.telling(differences, () if locked is None else locked.packages)
+    # a conda lock does not say which of its packages were decided on; what was imported does
+    imported = {package for v in validation.verdicts.values() for package in v.result.get("versions", {})}
+    telling, others = pins.telling(differences, imported | set(() if locked is None else locked.packages))
     for pin in telling:
         console.say(f"  {pin.package} {pin.locked} is locked, {pin.installed or 'none'} is installed")
     if others:

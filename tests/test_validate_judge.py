@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kgen.validation import reference
+from kgen.validation import pins, reference, variables
 from kgen.validation.judge import Fault, Outcome, judge
 from kgen.validation.running import STEP, Observation, Subject, _read
 
@@ -74,6 +74,7 @@ def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
         ("gpu", "PJRT C API\ncuda 13000", "gpu", "cuda"),
         ("gpu", "PJRT C API\nrocm 70002", "gpu", "rocm"),
         ("gpu", "PJRT C API", "gpu", None),
+        ("gpu", "", "gpu", None),
         ("cuda", "", "gpu", "cuda"),
         ("rocm", "", "gpu", "rocm"),
         ("tpu", "", "tpu", "tpu"),
@@ -189,7 +190,7 @@ def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> 
         (
             failed("compile", "RESOURCE_EXHAUSTED: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
             "",
-            Fault.FAILS,
+            Fault.MEMORY,
             "the GPU's memory was full",
         ),
         (
@@ -242,3 +243,73 @@ def test_half_a_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text(json.dumps({"event": "begin", "stage": "import"}) + '\n{"event": "en')
     assert [event["event"] for event in _read(path)] == ["begin"]
+
+
+H200 = {"LD_LIBRARY_PATH": "/usr/lib/x86_64-linux-gnu", "PYTHONPATH": "/opt/brought"}
+"""What that machine sets: the driver's folder, as most containers with a GPU do, and Keras in a folder of its own."""
+
+
+class TestCausesOfAnH200:
+    """What an H200 answered (driver 580.159.04, torch 2.11.0, jax 0.11.2): only what mattered is a cause."""
+
+    def causes(self, event: dict[str, Any], status: int | None = 1, output: str = "", **more: str) -> tuple[str, ...]:
+        return judge(SUBJECT, seen(event, status=status, output=output, **{**H200, **more}), {}).diagnosis.causes
+
+    def test_a_hidden_gpu(self) -> None:
+        driver = {"loaded": True, "init": 100, "devices": None, "stub": False}
+        reasons = ["No CUDA GPUs are available"]
+        event = failed("device", "PyTorch sees no GPU", "no-device", reasons=reasons, driver=driver)
+        assert self.causes(event, CUDA_VISIBLE_DEVICES="") == (
+            "the driver sees no GPU (cuInit: 100)", "CUDA_VISIBLE_DEVICES= hides every GPU",
+        )  # fmt: skip
+
+    def test_jax_kept_on_the_cpu(self) -> None:
+        event = failed("device", "JAX computes on cpu:0", "no-device", reasons=["JAX_PLATFORMS is cpu"])
+        assert self.causes(event, JAX_PLATFORMS="cpu") == ("JAX_PLATFORMS=cpu keeps JAX on the CPU",)
+
+    def test_a_timeout(self) -> None:
+        assert self.causes({"event": "begin", "stage": "compile"}, status=None) == ()
+
+    def test_a_full_gpu_is_a_failure_of_its_own(self) -> None:
+        text = "CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has a total capacity of 139.80 GiB " + "x" * 500
+        verdict = judge(SUBJECT, seen(failed("compile", text), status=1, **H200), {})
+        assert verdict.fault is Fault.MEMORY
+        assert verdict.diagnosis.causes == ("the GPU's memory was full",)
+        assert verdict.message.endswith("…")
+        assert len(verdict.message) < 300
+        assert verdict.whole == (f"RuntimeError: {text}",)
+
+    def test_a_stub(self) -> None:
+        driver = {"loaded": True, "init": 34, "devices": None, "stub": True}
+        event = failed("device", "PyTorch sees no GPU", "no-device", driver=driver)
+        assert self.causes(event, LD_LIBRARY_PATH="/opt/stub:/usr/lib/x86_64-linux-gnu") == (
+            "the libcuda that was found is a stub, made for linking only",
+            "LD_LIBRARY_PATH is set, and goes before the environment's own libraries",
+        )
+
+    def test_a_library_from_there_is_a_cause(self) -> None:
+        event = failed("import", "/usr/lib/x86_64-linux-gnu/libcudnn.so.9: undefined symbol: cudnnFoo")
+        assert self.causes(event)[-1] == "LD_LIBRARY_PATH is set, and goes before the environment's own libraries"
+
+    def test_a_module_from_pythonpath_is_a_cause(self) -> None:
+        event = failed("import", "cannot import name 'ops' from 'keras' (/opt/brought/keras/__init__.py)")
+        assert "PYTHONPATH is set, and goes before what is installed in the environment" in self.causes(event)
+
+
+def test_what_a_proof_depends_on_is_told_by_name_and_the_rest_is_a_count() -> None:
+    """Of an H200 with the wheels of NVIDIA and PyTorch, and other pure Python than was locked."""
+    found = pins.differences(
+        {"filelock": "4.3.1", "fsspec": "2026.9.0", "nvidia-cudnn-cu13": "9.26.0.51", "torch": "2.15.0"},
+        {"filelock": "3.32.5", "fsspec": "2026.7.0", "nvidia-cudnn-cu13": "9.19.0.56", "torch": "2.11.0"},
+    )
+    telling, others = pins.telling(found, {"torch", "keras"})
+    assert [one.package for one in telling] == ["torch", "nvidia-cudnn-cu13"]
+    assert others == 2
+
+
+def test_the_step_watches_every_variable_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(STEP))
+    names = ["jax", "torch", "tensorflow"]
+    watched = {name for one in names for name in importlib.import_module(f"kgen_step.backends.{one}").WATCHED}
+    watched |= set(importlib.import_module("kgen_step.libraries").WATCHED)
+    assert {row.name for row in variables.known()} - watched == set()

@@ -32,8 +32,12 @@ from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, secon
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.model import format as formats
+from kgen.validation import pins
 from kgen.validation.judge import Fault, Outcome, Verdict
 from kgen.validation.receipts import Receipt
+
+_NAMED = 2
+"""So many packages a line of `--list` names."""
 
 _TRAINING = "How it is trained"
 
@@ -165,11 +169,7 @@ def _print_details(validation: Validation) -> None:
             for quote in verdict.diagnosis.quotes:
                 console.say(f"  | {quote}")
             console.hints(verdict.diagnosis.hints or [_HINTS[verdict.fault].format(environment=name)])
-    differences = next((v.differences for v in validation.verdicts.values() if v.differences), ())
-    if differences:
-        console.say(f"\nnote: {name}: what is installed is not what is locked:")
-    for pin in differences:
-        console.say(f"  {pin.package} {pin.locked} is locked, {pin.installed or 'none'} is installed")
+    _print_differences(validation)
     for one in dict.fromkeys(m for v in validation.verdicts.values() for m in v.mismatches if not m.judged):
         console.say(f"note: {name}: {one.title} {one.loaded} was loaded ({one.path}); {one.package} is {one.wanted}")
     if validation.receipt_kept:
@@ -179,12 +179,35 @@ def _print_details(validation: Validation) -> None:
         console.error(validation.error)
 
 
+def _print_differences(validation: Validation) -> None:
+    """The pins that are not kept: what a proof depends on by name, the rest as a count."""
+    differences = next((v.differences for v in validation.verdicts.values() if v.differences), ())
+    if differences:
+        console.say(f"\nnote: {validation.target.name}: what is installed is not what is locked:")
+    locked = validation.target.locked
+    # a conda lock does not say which of its packages were decided on; what was imported does
+    imported = {package for v in validation.verdicts.values() for package in v.result.get("versions", {})}
+    telling, others = pins.telling(differences, imported | set(() if locked is None else locked.packages))
+    for pin in telling:
+        console.say(f"  {pin.package} {pin.locked} is locked, {pin.installed or 'none'} is installed")
+    if others:
+        console.say(
+            f"  {'and ' if telling else ''}{_packages(others, other=bool(telling))}; `--json` lists what differs"
+        )
+
+
+def _packages(count: int, *, other: bool) -> str:
+    """`3 other packages differ`."""
+    return f"{count} {'other ' if other else ''}package{'s' if count != 1 else ''} differ{'' if count != 1 else 's'}"
+
+
 _HINTS: Mapping[Fault, str] = {
     Fault.INSTALL: "kgen sync {environment}",
     Fault.IMPORT: "kgen sync {environment}",
     Fault.BACKEND: "unset KERAS_BACKEND",
     Fault.NO_DEVICE: "nvidia-smi",
     Fault.FAILS: "`kgen validate {environment} --json` prints all that it reported; `--timeout S` allows more time",
+    Fault.MEMORY: "nvidia-smi shows who uses it; run again when it is free",
     Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
     Fault.ELSEWHERE: "nvidia-smi",
     Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
@@ -240,6 +263,7 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.outcome.value,
         "fault": None if verdict.fault is None else verdict.fault.value,
         "message": verdict.message,
+        "errors": list(verdict.whole),
         "causes": list(verdict.diagnosis.causes),
         "quotes": list(verdict.diagnosis.quotes),
         "hints": list(verdict.diagnosis.hints),
@@ -289,5 +313,16 @@ def _list_row(name: str, receipt: Receipt) -> tuple[str, ...]:
         receipt.verdict,
         receipt.date,
         "changed since" if receipt.stale else "this one",
-        "as locked" if receipt.as_locked else "otherwise",
+        "as locked" if receipt.as_locked else _otherwise(receipt),
     )
+
+
+def _otherwise(receipt: Receipt) -> str:
+    """What was installed otherwise, the first of what matters by name and the rest as a count."""
+    rows = receipt.data["installed"].get("differences", ())
+    found = [pins.Difference(row["package"], row["locked"], row["installed"]) for row in rows]
+    steps = receipt.data.get("steps", ())
+    telling, others = pins.telling(found, {name for step in steps for name in step.get("versions", {})})
+    named = [f"{one.package} {one.installed or 'missing'}" for one in telling[:_NAMED]]
+    others += len(telling) - len(named)
+    return ", ".join([*named, *([_packages(others, other=bool(named))] if others else [])]) or "otherwise"

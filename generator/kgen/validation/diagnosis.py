@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from kgen.validation import variables
+from kgen.validation.variables import Variable
+
 _MOST = 4
 """So many causes are said; the first fit best."""
 
@@ -54,6 +57,7 @@ def diagnose(
     watched: Mapping[str, str],
     missing: Sequence[Mapping[str, str]],
     installed: Mapping[str, str] = MappingProxyType({}),
+    foreign: bool = False,
 ) -> Diagnosis:
     """Looks for the cause of a failure.
 
@@ -65,10 +69,23 @@ def diagnose(
         watched: the variables that can turn the framework aside and were set.
         missing: rows of package and file: libraries that should be on disk and are not.
         installed: normalised name -> version of what is there.
+        foreign: whether a library of an accelerator was loaded from outside the environment, the driver's aside.
     """
     causes: list[str] = []
     hints: list[str] = []
     rows = _rows()
+    facts = failure.get("facts", {})
+    # What the step refused by itself is said already.
+    raised = [] if failure.get("kind") else failure.get("errors", ())
+    errors = [f"{error['type']}: {error['message']}" for error in raised]
+    reasons = [str(reason) for reason in facts.get("reasons", ())]
+    text = "\n".join([*errors, *reasons, output])
+    matches = [(row, match) for row in rows["log"] if (match := re.search(row["pattern"], text))]
+    driver = facts.get("driver") or {}
+    effects = {
+        "libraries": bool(_is_stub(driver, rows["driver"]) or foreign or any(row.get("loader") for row, _ in matches)),
+        "modules": any(entry in text for entry in watched.get("PYTHONPATH", "").split(":") if entry),
+    }
     for package in dict.fromkeys(row["package"] for row in missing):
         files = [Path(row["file"]).name for row in missing if row["package"] == package]
         causes.append(
@@ -76,26 +93,28 @@ def diagnose(
             + (f", and {len(files) - 1} more" if files[1:] else "")
         )
         hints.append(f"kgen sync {environment}")
-    facts = failure.get("facts", {})
-    for cause, hint in (*_of_driver(facts.get("driver"), rows["driver"]), *_of_variables(fault, watched, rows)):
+    told = [
+        *_of_driver(facts.get("driver"), rows["driver"]),
+        *(_of_variable(row, watched) for row in _variables(fault, watched) if row.effect is None),
+    ]
+    for cause, hint in told:
         causes.append(cause)
         hints.append(hint)
     for row in rows["installed"]:
         if fault in row["faults"] and _are_there(row["packages"], installed):
             causes.append(row["says"])
             hints.append(row["hint"].format(environment=environment))
-    # What the step refused by itself is said already.
-    raised = [] if failure.get("kind") else failure.get("errors", ())
-    errors = [f"{error['type']}: {error['message']}" for error in raised]
-    reasons = [str(reason) for reason in facts.get("reasons", ())]
-    text = "\n".join([*errors, *reasons, output])
     known: list[str] = []
-    for row in rows["log"]:
-        match = re.search(row["pattern"], text)
-        if match is not None:
-            known.append(_line(text, match.start()))
-            causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
-            hints.append(row.get("hint", "").format(environment=environment))
+    for row, match in matches:
+        known.append(_line(text, match.start()))
+        causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
+        hints.append(row.get("hint", "").format(environment=environment))
+    # what may have an effect and may have none comes last, and only where one was seen
+    for variable in _variables(fault, watched):
+        if variable.effect is not None and effects[variable.effect]:
+            cause, hint = _of_variable(variable, watched)
+            causes.append(cause)
+            hints.append(hint)
     return Diagnosis(
         causes=tuple(dict.fromkeys(causes))[:_MOST],
         quotes=_quotes([*reasons, *known[:_MOST]], errors, output),
@@ -121,13 +140,30 @@ def _of_driver(driver: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any
         yield "the driver starts and has no GPU to give", "nvidia-smi"
 
 
-def _of_variables(
-    fault: str, watched: Mapping[str, str], rows: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Iterable[tuple[str, str]]:
-    for row in rows["variable"]:
-        value = watched.get(row["name"])
-        if value is not None and fault in row["faults"] and re.fullmatch(row["pattern"], value):
-            yield row["says"].format(value), f"unset {row['name']}"
+def _is_stub(driver: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the driver's library that was found has no driver behind it, by its path or its answer."""
+    return bool(driver.get("stub")) or any(row["code"] == driver.get("init") for row in rows if row.get("stub"))
+
+
+def _variables(fault: str, watched: Mapping[str, str]) -> Iterable[Variable]:
+    """The rows of the table that may be behind a failure."""
+    return (row for row in variables.known() if fault in row.faults and row.fits(watched))
+
+
+def _of_variable(row: Variable, watched: Mapping[str, str]) -> tuple[str, str]:
+    return row.says.format(watched[row.name]), f"unset {row.name}"
+
+
+def out_of_memory(failure: Mapping[str, Any]) -> bool:
+    """Whether what a framework raised says that the memory was full."""
+    text = "\n".join(f"{error['type']}: {error['message']}" for error in failure.get("errors", ()))
+    return any(row.get("memory") and re.search(row["pattern"], text) for row in _rows()["log"])
+
+
+def folded(text: str) -> str:
+    """The first line of a framework's message, as far as a person reads it; `--json` has the whole."""
+    lines = text.strip().splitlines()
+    return _shown(lines[0]) if lines else ""
 
 
 def _are_there(packages: Mapping[str, str], installed: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgen.validation import pins, reference
-from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
+from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose, folded, out_of_memory
 from kgen.validation.pins import Difference, Mismatch
 from kgen.validation.reference import TOLERANCES, Distance
 from kgen.validation.running import Observation, Subject
@@ -31,11 +31,15 @@ class Fault(enum.Enum):
     BACKEND = "selects another backend"
     NO_DEVICE = "imports without the device"
     FAILS = "compiles and fails"
+    MEMORY = "runs out of memory"
     NOT_COMPILED = "is not compiled"
     ELSEWHERE = "runs on another device"
     LIBRARIES = "loads other libraries"
     NUMBERS = "runs with wrong numbers"
 
+
+_DRIVERS = frozenset({"cuda", "nvidia-ml"})
+"""Libraries that come with the driver, and never from an environment."""
 
 _STAGES = {
     "start": Fault.IMPORT,
@@ -59,6 +63,7 @@ class Verdict:
         outcome: passed, failed or skipped.
         fault: how it failed; None if it did not.
         message: in a sentence, what was found; the reason of a skip.
+        whole: what the framework raised, error by error, in full; it may name paths, and stands in no receipt.
         diagnosis: why, if it failed.
         result: the step's own result; empty if it had none.
         distance: how far from the reference, at the farthest of what was trained; None if there was nothing to compare.
@@ -70,6 +75,7 @@ class Verdict:
     outcome: Outcome
     fault: Fault | None = None
     message: str
+    whole: tuple[str, ...] = ()
     diagnosis: Diagnosis = NOTHING
     result: Mapping[str, Any]
     distance: Distance | None = None
@@ -115,6 +121,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             watched=observation.last("started").get("watched", {}),
             missing=observation.last("libraries").get("missing", ()),
             installed=installed,
+            foreign=any(row["where"] != "environment" and row["name"] not in _DRIVERS for row in loaded),
         )
         causes = tuple(_mismatch_text(one) for one in wrong if one.judged)
         diagnosis = diagnosis._replace(causes=(*causes, *diagnosis.causes))
@@ -122,6 +129,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
         outcome=Outcome.PASSED if fault is None else Outcome.FAILED,
         fault=fault,
         message=message,
+        whole=tuple(f"{one['type']}: {one['message']}" for one in observation.last("failed").get("errors", ())),
         diagnosis=diagnosis,
         result=result,
         distance=distance,
@@ -148,9 +156,11 @@ def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]
     errors = failed.get("errors") or [{"type": "Error", "message": ""}]
     # The innermost cause is what a person looks for; the outermost may be Keras's wrapping of it.
     first = errors[0]
-    text = first["message"].strip().splitlines()
-    said = f"{first['type']}: {text[0]}" if text else first["type"]
-    return fault, said if failed.get("kind") is None else (text[0] if text else first["type"])
+    text = folded(first["message"])
+    if fault is Fault.FAILS and out_of_memory(failed):
+        fault = Fault.MEMORY
+    said = f"{first['type']}: {text}" if text else first["type"]
+    return fault, said if failed.get("kind") is None else text or first["type"]
 
 
 def _end(status: int) -> str:

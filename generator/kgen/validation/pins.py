@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +62,22 @@ def _same(one: str, other: str | None) -> bool:
     if "+" in one and "+" in other:
         return one == other
     return one.partition("+")[0] == other.partition("+")[0]
+
+
+def telling(found: Sequence[Difference], frameworks: Collection[str]) -> tuple[tuple[Difference, ...], int]:
+    """The differences that a proof depends on, those of frameworks first; and how many others there are.
+
+    Args:
+        found: the differences.
+        frameworks: the packages that were decided on: frameworks, their parts and Keras.
+    """
+    carried = {name for row in libraries().values() for name in row["packages"]}
+    ranks = {one: 0 if one.package in frameworks else 1 if one.package in carried else 2 for one in found}
+    first = sorted((one for one in found if ranks[one] < len(_RANKS)), key=lambda one: (ranks[one], one.package))
+    return tuple(first), len(found) - len(first)
+
+
+_RANKS = ("a framework", "a library of the accelerator")
 
 
 def mismatches(

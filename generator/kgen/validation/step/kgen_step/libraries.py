@@ -5,7 +5,19 @@ import os
 import re
 import sys
 
-WATCHED = ("LD_LIBRARY_PATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "PYTHONPATH", "KERAS_BACKEND")
+WATCHED = (
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_HOME",
+    "PYTHONPATH",
+    "KERAS_BACKEND",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_USE_LEGACY_KERAS",
+    "TF_FORCE_GPU_ALLOW_GROWTH",
+    "XLA_FLAGS",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+)
 """Variables that decide which library is found, and whether a GPU is."""
 
 _NAME = re.compile(

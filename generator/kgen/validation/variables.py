@@ -1,0 +1,58 @@
+"""The table of variables that turn a framework aside, which the diagnosis and the doctor share."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import tomli
+
+
+class Variable(NamedTuple):
+    """What a variable does if it has a certain value.
+
+    Attributes:
+        name: the variable.
+        pattern: what its whole value matches.
+        says: what it does then; `{0}` is the value.
+        faults: the failures of a validation that it may be behind.
+        effect: `libraries` or `modules`: it is a cause only if such an effect of it was seen; None if its value is one.
+        doctor: what it is to the doctor; None if that judges it by other rules, or not.
+        packages: it concerns environments that have one of these; none if it concerns all.
+        gpu: whether it concerns environments for a GPU only.
+        why: the doctor's reason.
+    """
+
+    name: str
+    pattern: str
+    says: str
+    faults: tuple[str, ...]
+    effect: Literal["libraries", "modules"] | None = None
+    doctor: Literal["fault", "note"] | None = None
+    packages: tuple[str, ...] = ()
+    gpu: bool = False
+    why: str = ""
+
+    def fits(self, variables: Mapping[str, str]) -> bool:
+        """Whether it is set to such a value."""
+        return self.name in variables and re.fullmatch(self.pattern, variables[self.name]) is not None
+
+    def concerns(self, packages: Collection[str], *, gpu: bool) -> bool:
+        """Whether it means something to an environment with these packages."""
+        return (gpu or not self.gpu) and (not self.packages or any(name in packages for name in self.packages))
+
+
+@functools.cache
+def known() -> tuple[Variable, ...]:
+    """Every row of the table."""
+    text = (Path(__file__).parent / "variables.toml").read_text(encoding="utf-8")
+    return tuple(_variable(row) for row in tomli.loads(text)["variable"])
+
+
+def _variable(row: Mapping[str, Any]) -> Variable:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    del values["source"]
+    return Variable(**values)

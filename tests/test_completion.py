@@ -50,7 +50,7 @@ class TestCandidates:
         assert values("") == COMMANDS
         assert values("s") == {"solve", "status", "sync", "shell"}
         assert values("matrix", "sh") == {"show"}
-        assert values("help", "s") == {"solve", "sync", "shell"}
+        assert values("help", "s") == {"solve", "status", "sync", "shell"}
 
     def test_environments_that_can_be_named(self, inside: Path) -> None:
         assert inside.is_dir()

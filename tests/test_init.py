@@ -9,7 +9,7 @@ import tomli
 from packaging.version import Version
 from tests.matrices import cuda_text, devices
 
-from kgen import settings
+from kgen import parsers, settings
 from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
 from kgen.actions.init import write_settings
@@ -473,3 +473,34 @@ def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str,
             if written.accelerator != CPU:
                 assert len(kept) < len(every), (driver, gpu)
                 assert plan.newest_accelerator(asked, kept, shipped, "cuda") is not None, (driver, gpu)
+
+
+class TestOwnIndex:
+    """PyTorch's builds for the CPU are on its own index: the settings that kgen writes say so."""
+
+    @pytest.mark.parametrize(
+        ("backends", "find_links", "expected"),
+        [
+            ((), False, parsers.OWN_INDEX),
+            (("torch",), False, parsers.OWN_INDEX),
+            (("torch",), True, None),
+            (("jax", "numpy"), False, None),
+        ],
+    )
+    def test_where_a_build_for_the_cpu_is_there_only(
+        self,
+        tmp_path: Path,
+        backends: tuple[str, ...],
+        find_links: bool,  # noqa: FBT001 - a parameter of pytest's
+        expected: str | None,
+    ) -> None:
+        matrix = load(folder("matrix"))
+        path, text = write_settings(tmp_path, PLAIN, matrix, backends=backends, find_links=find_links)
+        assert settings.read(tmp_path, matrix).torch_index == expected
+        assert ("those of PyTorch for the CPU are there" in " ".join(text.split("\n# "))) == (expected is not None)
+        assert path.name == "kgen.toml"
+
+    def test_not_for_a_gpu(self, tmp_path: Path) -> None:
+        matrix = load(folder("matrix"))
+        write_settings(tmp_path, PLAIN, matrix, backends=("torch",), accelerator=cuda_of("12"))
+        assert settings.read(tmp_path, matrix).torch_index is None

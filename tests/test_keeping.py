@@ -246,7 +246,7 @@ class TestMerge:
 
     def test_sides_that_ask_for_different_things_are_for_a_person(self, branches: Kgen) -> None:
         kgen = branches
-        assert kgen("init", "--git", "--cpu").status == 0
+        assert kgen("init", "jax", "--git", "--cpu").status == 0
         assert kgen(*LOCK, "jax", "--cpu", "--require", "jax<0.10").status == 0
         commit(kgen.folder, "a wish")
         said = self.merged(kgen, status=1)

@@ -24,11 +24,13 @@ from kgen.matrix.records import Backend
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
 from kgen.parsers import parse_backend, parse_python
 from kgen.project import KGEN_TOML, PYPROJECT, locate
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.accelerator import newest_version, solvable
 from kgen.solver.python import best_python
+from kgen.solver.resolve import solve
 from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
@@ -76,6 +78,7 @@ def write_settings(
     backends: Sequence[str] = (),
     python: str | None = None,
     nix: bool = False,
+    find_links: bool = False,
 ) -> tuple[Path, str]:
     """Write settings for the project in this folder: into its `pyproject.toml`, else into a new `kgen.toml`.
 
@@ -91,6 +94,8 @@ def write_settings(
         backends: the backends; none for those that the matrix has as the default.
         python: the CPython minor; None for what the project says by itself, if it does.
         nix: whether Nix is installed here, so that its setting is worth a line.
+        find_links: whether uv finds builds in a folder besides its indexes, so that a framework's own index is not
+            needed for them.
 
     Returns:
         The file, and the settings that are in it now.
@@ -104,7 +109,7 @@ def write_settings(
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
-    entries = [*chooser.entries(), *([_NIX] if nix else [])]
+    entries = [*chooser.entries(find_links=find_links), *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
     if chooser.project is not None:
@@ -186,8 +191,12 @@ class _Chooser:
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
-    def entries(self) -> Iterator[_Entry]:
-        """The settings, in the order of the documentation."""
+    def entries(self, *, find_links: bool) -> Iterator[_Entry]:
+        """The settings, in the order of the documentation.
+
+        Args:
+            find_links: whether builds that only a framework's own index has are found in a folder.
+        """
         entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
@@ -207,6 +216,23 @@ class _Chooser:
             "The platforms to lock for, by conda's names. "
             + ("This is the machine's." if self._platform_known else "The machine's is none that kgen knows."),
         )
+        if not find_links:
+            yield from self._own_index(accelerator)
+
+    def _own_index(self, accelerator: Accelerator) -> Iterator[_Entry]:
+        """That a framework's own index is used, where nothing else has the build that `kgen lock` would choose."""
+        names: dict[str, None] = {}
+        for backend in self._backends:
+            request = self._request(backend, accelerator, Machine())
+            python = self._given_python or best_python(self._matrix, [request])
+            found = solve(self._matrix, request._replace(python=python))
+            if isinstance(found, Resolution):
+                names |= dict.fromkeys(found.local)
+        if names:
+            titles = " and ".join(self._matrix.framework(name).title for name in names)
+            where = "for the CPU" if accelerator == CPU else f"for {accelerators.title(accelerator)}"
+            what = f"Whether builds are used that only PyTorch's own index has: those of {titles} {where} are there."
+            yield _Entry("torch-index", "true", f"{what} A mirror of it may stand here, by its URL.")
 
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
         # `locate` has read it, and found it to be TOML.

@@ -96,12 +96,16 @@ def lock(
     Raises:
         KgenError: nothing could be begun; what goes wrong with one environment is in its outcome.
     """
-    lockers = [interface.locker(form) for form in _forms(planned, options)]
+    forms = list(_forms(planned, options))
+    lockers = [interface.locker(form) for form in forms]
     for locker in lockers:
         locker.require(planned.settings)
     accepted()
     locks = planned.settings.root / LOCKS
     notes: list[str] = []
+    others = [form.name for form in forms if not form.is_default]
+    if others and any(request.constraints for request in planned.requests):
+        notes.append(f"constraints hold for wheels alone; the locks for {', '.join(others)} are made without them")
     upgraded = options.upgrade_packages
     job = LockJob(
         matrix=matrix,

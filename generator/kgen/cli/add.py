@@ -33,7 +33,8 @@ def run(
     """Add the packages, and lock; settings that no lock follows from are put back."""
     root, matrix = find_root(Path.cwd()), origin.current()
     if locate(root) is None:
-        made, _ = write_settings(root, host.inspect(), matrix)
+        found = host.variable("UV_FIND_LINKS") is not None
+        made, _ = write_settings(root, host.inspect(), matrix, find_links=found)
         console.say(f"there were no settings; {made.name} has those that suit this machine")
 
     def said(edit: Edit) -> str:

@@ -86,6 +86,7 @@ def _write_settings(options: InitOptions, root: Path) -> None:
         backends=options.backends,
         python=options.python,
         nix=host.has_program("nix"),
+        find_links=host.variable("UV_FIND_LINKS") is not None,
     )
     console.result(text.rstrip("\n"))
     console.say(f"\nwritten to {path.name}; next: kgen lock")

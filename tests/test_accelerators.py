@@ -132,7 +132,7 @@ def test_what_is_no_set_of_architectures(text: str) -> None:
         ({"rocm": "5"}, "--rocm: unknown ROCm `5`; known are 6, 7"),
         (
             {"rocm": "gfx942"},
-            "--rocm: `gfx942` is no version of ROCm; give a major or major.minor such as 7 or 7.6, or auto",
+            "--rocm: `gfx942` is not a version of ROCm; give a major or major.minor such as 7 or 7.6, or auto",
         ),
     ],
 )
@@ -255,7 +255,7 @@ class TestProbe:
         path.write_text("gfx_target_version gfx942\n\nodd\n")
         assert kind.probe() == Devices(
             note="GPU 1 does not tell its architecture;"
-            " amdgpu does not tell its version: `unknown` is no version of amdgpu such as 6.16.6"
+            " amdgpu does not tell its version: `unknown` is not a version of amdgpu such as 6.16.6"
         )
 
     @pytest.mark.parametrize(

@@ -396,8 +396,8 @@ def test_the_command_tells_and_fails_where_something_differs(
     ("words", "text"),
     [
         (("trch",), "error: `trch` is not in the matrix\n\nhint: kgen matrix audit torch\n"),
-        (("--sample", "0"), "error: `--sample 0` is no count\n\nhint: kgen matrix audit --sample 5\n"),
-        (("--sample", "many"), "error: `--sample many` is no count\n\nhint: kgen matrix audit --sample 5\n"),
+        (("--sample", "0"), "error: `--sample 0` is not a count\n\nhint: kgen matrix audit --sample 5\n"),
+        (("--sample", "many"), "error: `--sample many` is not a count\n\nhint: kgen matrix audit --sample 5\n"),
     ],
 )
 def test_what_cannot_be_asked_for(kgen: Kgen, words: tuple[str, ...], text: str) -> None:

@@ -216,9 +216,13 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ): "unknown backend `../evil`\n\n"
     "hint: the backends are tensorflow, jax, torch, numpy, openvino, theano, theano-pymc, cntk",
     ("lock", "--cuda", "banana"): (
-        "--cuda: `banana` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
+        "--cuda: `banana` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto"
     ),
-    ("lock", "--cuda", ""): "--cuda: `` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+    (
+        "lock",
+        "--cuda",
+        "",
+    ): "--cuda: `` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
     ("lock", "--cuda", "14"): "--cuda: unknown CUDA `14`; known are 11, 12, 13",
     ("lock", "--cuda", "12", "--cpu"): "`--cuda` and `--cpu` contradict each other\n\nhint: give one of them",
     ("lock", "--python", "2.7"): f"--python: unknown Python `2.7`; known are {PYTHONS}",
@@ -227,18 +231,18 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "--platform: unknown platform `linux`; did you mean `linux-64`?"
         " Known are linux-64, linux-aarch64, osx-arm64, win-64"
     ),
-    ("lock", "--glibc", "3"): "--glibc: `3` is no version of glibc such as 2.28",
-    ("lock", "--driver", "new"): "--driver: `new` is no driver version such as 535.183 or 580.65.06",
+    ("lock", "--glibc", "3"): "--glibc: `3` is not a version of glibc such as 2.28",
+    ("lock", "--driver", "new"): "--driver: `new` is not a driver version such as 535.183 or 580.65.06",
     ("lock", "--gpu", "Voodoo5"): (
-        "--gpu: `Voodoo5` is no compute capability such as 8.0 or sm_80;"
+        "--gpu: `Voodoo5` is not a compute capability such as 8.0 or sm_80;"
         " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
     ),
-    ("lock", "--keras", "three"): "--keras: `three` is no range of versions such as >=3.10,<4",
-    ("lock", "--require", "torch=2"): "--require: `torch=2` is no requirement such as scikit-learn>=1.5",
+    ("lock", "--keras", "three"): "--keras: `three` is not a range of versions such as >=3.10,<4",
+    ("lock", "--require", "torch=2"): "--require: `torch=2` is not a requirement such as scikit-learn>=1.5",
     ("lock", "--dependency", "a @ https://u:p@a.test/a.whl"): (
         "--dependency: `a` is wanted from a URL; locks pin files of an index only"
     ),
-    ("lock", "--exclude-newer", "yesterday"): "--exclude-newer: `yesterday` is no day such as 2026-11-20",
+    ("lock", "--exclude-newer", "yesterday"): "--exclude-newer: `yesterday` is not a date such as 2026-11-20",
     ("lock", "jax", "torch", "--together", "../evil"): (
         "--together: `../evil` is not made of a-z, 0-9 and inner hyphens\n\n"
         "hint: choose another, such as `--together all`"
@@ -251,7 +255,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ),
     ("lock", "--channel", "conda-forge"): "`--channel` is for conda\n\nhint: give `--conda` with it",
     ("lock", "--conda", "--channel", "a b"): (
-        "--channel: `a b` is no channel such as conda-forge or https://conda.example/main"
+        "--channel: `a b` is not a channel such as conda-forge or https://conda.example/main"
     ),
     ("lokc", "jax", "--cuda", "12"): (
         "unknown command `lokc`\n\nhint: did you mean `kgen lock jax --cuda 12`?\nhint: kgen --help"

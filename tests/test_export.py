@@ -164,8 +164,8 @@ class TestSettings:
         ("text", "said"),
         [
             ("nix = 1", "nix: should be true or false, is a whole number"),
-            ('flake = "kgen"', "flake: `kgen` is no flake such as flake:kgen or git+ssh://host/kgen"),
-            ('flake = "path:a b"', "flake: `path:a b` is no flake"),
+            ('flake = "kgen"', "flake: `kgen` is not a flake such as flake:kgen or git+ssh://host/kgen"),
+            ('flake = "path:a b"', "flake: `path:a b` is not a flake"),
             ('flake = "https://user:secret@x/y"', "holds credentials, which flake.nix would carry on"),
         ],
     )

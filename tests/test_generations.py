@@ -532,7 +532,7 @@ def test_the_generation_follows_from_what_is_asked(kgen: Kgen, words: list[str],
             "`--with-hub cv`: multi-backend Keras 2 has no such library of models\n\nhint: leave it out, or name",
         ),
         (["jax", "--as-of", "2023-09-01", "--exclude-newer", "2023-09-01"], "`--as-of` and `--exclude-newer` contra"),
-        (["--as-of", "yesterday"], "--as-of: `yesterday` is no day such as 2026-11-20"),
+        (["--as-of", "yesterday"], "--as-of: `yesterday` is not a date such as 2026-11-20"),
     ],
 )
 def test_wrong_calls(kgen: Kgen, words: list[str], error: str) -> None:

@@ -121,7 +121,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         required(tmp_path, '[project]\nname = "x"\ndependencies = ["a b", "rich", "c @ git+https://c.example/c"]\n')
     assert raised.value.message.splitlines() == [
-        "pyproject.toml: project.dependencies: `a b` is no requirement such as scikit-learn>=1.5",
+        "pyproject.toml: project.dependencies: `a b` is not a requirement such as scikit-learn>=1.5",
         "pyproject.toml: project.dependencies: `c` is wanted from a URL; locks pin files of an index only",
     ]
 

@@ -166,15 +166,15 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ("cuda = true", "cuda: should be text, is true or false"),
         (
             'cuda = "cuda12"',
-            "cuda: `cuda12` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+            "cuda: `cuda12` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
         ),
         (
             'cuda = "12.6.1"',
-            "cuda: `12.6.1` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+            "cuda: `12.6.1` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
         ),
         (
             'cuda = "１２"',
-            "cuda: `１２` is no version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+            "cuda: `１２` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
         ),
         ('cuda = "112"', f"cuda: unknown CUDA `112`; known are {CUDAS}"),
         ('cuda = "12"\ncpu = true', "cpu: contradicts `cuda`; keep one of the two"),
@@ -189,17 +189,17 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             f"platforms[0]: unknown platform `linux-amd64`; did you mean `linux-64`? Known are {PLATFORMS}",
         ),
         ("platforms = []", "platforms: is empty"),
-        ('keras = "3.10"', "keras: `3.10` is no range of versions; for this version only, write ==3.10"),
-        ('keras = "new"', "keras: `new` is no range of versions such as >=3.10,<4"),
+        ('keras = "3.10"', "keras: `3.10` is not a range of versions; for this version only, write ==3.10"),
+        ('keras = "new"', "keras: `new` is not a range of versions such as >=3.10,<4"),
         (
             'dependencies = ["a b"]',
-            "dependencies[0]: `a b` is no requirement such as scikit-learn>=1.5",
+            "dependencies[0]: `a b` is not a requirement such as scikit-learn>=1.5",
         ),
         (
             'dependencies = [1, "-e ."]',
             (
                 "dependencies[0]: should be text, is a whole number; put quotes around it\n"
-                "kgen.toml: dependencies[1]: `-e .` is no requirement such as scikit-learn>=1.5"
+                "kgen.toml: dependencies[1]: `-e .` is not a requirement such as scikit-learn>=1.5"
             ),
         ),
         (
@@ -208,7 +208,7 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ),
         (
             'dependencies = ["git+https://user:secret@host/x"]',
-            "dependencies[0]: `git+https://…@host/x` is no requirement such as scikit-learn>=1.5",
+            "dependencies[0]: `git+https://…@host/x` is not a requirement such as scikit-learn>=1.5",
         ),
         (
             'require = ["torch @ file:///x.whl"]',
@@ -227,17 +227,17 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ),
         (
             'channels = ["conda forge"]',
-            "channels[0]: `conda forge` is no channel such as conda-forge or https://conda.example/main",
+            "channels[0]: `conda forge` is not a channel such as conda-forge or https://conda.example/main",
         ),
         ("glibc = 2.28", "glibc: should be text, is a number; put quotes around it"),
-        ('glibc = "2.28.1"', "glibc: `2.28.1` is no version of glibc such as 2.28"),
-        ('driver = "R535"', "driver: `R535` is no driver version such as 535.183 or 580.65.06"),
+        ('glibc = "2.28.1"', "glibc: `2.28.1` is not a version of glibc such as 2.28"),
+        ('driver = "R535"', "driver: `R535` is not a driver version such as 535.183 or 580.65.06"),
         ("gpu = [8.0]", "gpu[0]: should be text, is a number; put quotes around it"),
-        ('gpu = ["A100"]', f"gpu[0]: `A100` is no compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
-        ('gpu = ["12"]', f"gpu[0]: `12` is no compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
-        ('exclude-newer = "yesterday"', "exclude-newer: `yesterday` is no day such as 2026-11-20"),
-        ('exclude-newer = "2026-02-30"', "exclude-newer: `2026-02-30` is no day such as 2026-11-20"),
-        ('exclude-newer = "20261120"', "exclude-newer: `20261120` is no day such as 2026-11-20"),
+        ('gpu = ["A100"]', f"gpu[0]: `A100` is not a compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
+        ('gpu = ["12"]', f"gpu[0]: `12` is not a compute capability such as 8.0 or sm_80; {NVIDIA_SMI}"),
+        ('exclude-newer = "yesterday"', "exclude-newer: `yesterday` is not a date such as 2026-11-20"),
+        ('exclude-newer = "2026-02-30"', "exclude-newer: `2026-02-30` is not a date such as 2026-11-20"),
+        ('exclude-newer = "20261120"', "exclude-newer: `20261120` is not a date such as 2026-11-20"),
         (
             'exclude-newer = "2026-11-20T00:00:00Z"',
             "exclude-newer: `2026-11-20T00:00:00Z` is a moment; give the day alone, 2026-11-20",

@@ -91,7 +91,7 @@ def test_without_settings_they_are_made(kgen: Kgen) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("add", "a b"), "`a b` is no requirement such as scikit-learn>=1.5"),
+        (("add", "a b"), "`a b` is not a requirement such as scikit-learn>=1.5"),
         (("add", "lib @ https://x.example/lib.whl"), "`lib` is wanted from a URL"),
         (("add", "torch"), "`torch` is a backend, and kgen chooses its release for each environment"),
         (("add", "rich", "--env", "all"), "the settings have no joint environment `all`; they have none"),

@@ -229,3 +229,35 @@ class TestOverlaps:
         status, said = self.locked(kgen_alone, index, path, *contents)
         assert status == 4
         assert f"\n  part0 and part1 both own {path}, with different content\n" in said
+
+
+class TestCompanions:
+    """What belongs to a release of PyTorch and does not say so."""
+
+    @pytest.mark.parametrize(
+        ("bound", "expected"),
+        [
+            ("torch==2.10.*", "torchcodec 0.10.0"),
+            ("torch==2.9.*", "torchcodec 0.9.1"),
+            ("torch==2.8.*", "torchcodec 0.7.0"),
+            ("torch==2.10.*", "torchaudio 2.10.0"),
+        ],
+    )
+    def test_its_release(self, kgen_alone: Kgen, project: Path, index: Index, bound: str, expected: str) -> None:
+        name, newest = expected.split()
+        for version in ("0.7.0", "0.8.1", "0.9.1", "0.10.0", "0.17.0", "2.10.0", "2.11.0"):
+            if version.startswith("2.") is (name == "torchaudio"):
+                index.wheelhouse.put(Wheel(name=name, version=version))
+        status, said = lock(kgen_alone, "torch", "--require", bound, "--dependency", name)
+        assert status == 0, said
+        assert versions(project, "torch-cuda12")[name] == newest
+
+    def test_whoever_bounds_it_decides(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="torchcodec", version="0.10.0"), Wheel(name="torchcodec", version="0.17.0"))
+        status, said = lock(kgen_alone, "torch", "--dependency", "torchcodec>=0.11")
+        assert status == 0, said
+        assert versions(project, "torch-cuda12")["torchcodec"] == "0.17.0"
+
+    def test_nobody_gets_one_who_asked_for_none(self, kgen_alone: Kgen, project: Path) -> None:
+        assert lock(kgen_alone, "torch")[0] == 0
+        assert not {"torchaudio", "torchcodec"} & {*versions(project, "torch-cuda12")}

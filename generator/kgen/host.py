@@ -103,7 +103,7 @@ def seconds(usual: float) -> float:
         found = 0.0
     if not 0 < found < float("inf"):
         raise SettingsError(
-            f"KGEN_TIMEOUT: `{ascii(text)[1:-1][:40]}` is no number of seconds",
+            f"KGEN_TIMEOUT: `{ascii(text)[1:-1][:40]}` is not a number of seconds",
             hints=[f"export KGEN_TIMEOUT={usual:g}"],
         )
     return found

@@ -107,7 +107,7 @@ def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Acc
         found = Accelerator.numbered(kind.name, text)
     except ValueError:
         raise ValueError(
-            f"`{shown(text)}` is no version of {kind.title}; give a major or major.minor such as"
+            f"`{shown(text)}` is not a version of {kind.title}; give a major or major.minor such as"
             f" {kind.example} or {kind.example}.6, or {AUTO}"
         ) from None
     if matrix.major_of(found) is None:
@@ -144,7 +144,7 @@ def parse_channel(text: str) -> str:
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:
-        raise ValueError(f"`{shown(text)}` is no channel such as conda-forge or https://conda.example/main")
+        raise ValueError(f"`{shown(text)}` is not a channel such as conda-forge or https://conda.example/main")
     return text
 
 
@@ -158,7 +158,7 @@ def parse_flake(text: str) -> str:
     if re.search(_SECRET, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which flake.nix would carry on; leave them to Nix or git")
     if re.fullmatch(_FLAKE, text) is None:
-        raise ValueError(f"`{shown(text)}` is no flake such as flake:kgen or git+ssh://host/kgen")
+        raise ValueError(f"`{shown(text)}` is not a flake such as flake:kgen or git+ssh://host/kgen")
     return text
 
 
@@ -171,7 +171,7 @@ def parse_requirement_flag(text: str) -> Requirement:
     try:
         requirement = parse_requirement(grammar.line(text))
     except ValueError:
-        raise ValueError(f"`{shown(text)}` is no requirement such as scikit-learn>=1.5") from None
+        raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
     if requirement.url is not None:
         raise ValueError(f"`{shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
     return requirement
@@ -226,8 +226,8 @@ def parse_specifiers(text: str) -> VersionRange:
     try:
         example = f"=={Version(text)}"
     except InvalidVersion:
-        raise ValueError(f"`{shown(text)}` is no range of versions such as >=3.10,<4") from None
-    raise ValueError(f"`{shown(text)}` is no range of versions; for this version only, write {example}")
+        raise ValueError(f"`{shown(text)}` is not a range of versions such as >=3.10,<4") from None
+    raise ValueError(f"`{shown(text)}` is not a range of versions; for this version only, write {example}")
 
 
 def parse_glibc(text: str) -> Version:
@@ -237,7 +237,7 @@ def parse_glibc(text: str) -> Version:
         ValueError: it is none.
     """
     if re.fullmatch(_GLIBC, text) is None:
-        raise ValueError(f"`{shown(text)}` is no version of glibc such as 2.28")
+        raise ValueError(f"`{shown(text)}` is not a version of glibc such as 2.28")
     return Version(text)
 
 
@@ -302,7 +302,7 @@ def parse_date(text: str) -> dt.date:
     try:
         return grammar.day(text)
     except ValueError:
-        raise ValueError(f"`{shown(text)}` is no day such as 2026-11-20") from None
+        raise ValueError(f"`{shown(text)}` is not a date such as 2026-11-20") from None
 
 
 def known(text: str, names: Sequence[str], what: str) -> str:

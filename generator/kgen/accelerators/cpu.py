@@ -27,10 +27,10 @@ class _Cpu(Kind):
     driver_help = DriverHelp()
 
     def parse_architecture(self, text: str) -> str:
-        raise ValueError(f"`{shown(text)}` is no architecture of a GPU")
+        raise ValueError(f"`{shown(text)}` is not an architecture of a GPU")
 
     def parse_driver(self, text: str) -> str:
-        raise ValueError(f"`{shown(text)}` is no version of a driver")
+        raise ValueError(f"`{shown(text)}` is not a version of a driver")
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:  # noqa: ARG002 - nothing of it runs on a device
         return Fit.NONE

@@ -70,14 +70,14 @@ class _Cuda(Kind):
         if match is not None and int(match["major"]) >= _OLDEST:
             return f"{match['major']}.{match['minor']}"
         raise ValueError(
-            f"`{shown(text)}` is no compute capability such as 8.0 or sm_80;"
+            f"`{shown(text)}` is not a compute capability such as 8.0 or sm_80;"
             " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
         )
 
     def parse_driver(self, text: str) -> str:
         """`535.183`, `580.65.06`, or a branch alone, as `580`."""
         if re.fullmatch(_DRIVER, text) is None:
-            raise ValueError(f"`{shown(text)}` is no driver version such as 535.183 or 580.65.06")
+            raise ValueError(f"`{shown(text)}` is not a driver version such as 535.183 or 580.65.06")
         return text
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:

@@ -77,13 +77,13 @@ class Rocm(Kind):
         """`gfx942`, also with the features that tools append: `gfx90a:sramecc+:xnack-`."""
         match = re.fullmatch(_ARCHITECTURE, text.lower())
         if match is None:
-            raise ValueError(f"`{shown(text)}` is no architecture such as gfx942; `rocminfo` tells that of a GPU")
+            raise ValueError(f"`{shown(text)}` is not an architecture such as gfx942; `rocminfo` tells that of a GPU")
         return match["name"]
 
     def parse_driver(self, text: str) -> str:
         """`6.16.6`: what `/sys/module/amdgpu/version` says."""
         if re.fullmatch(_DRIVER, text) is None:
-            raise ValueError(f"`{shown(text)}` is no version of amdgpu such as 6.16.6")
+            raise ValueError(f"`{shown(text)}` is not a version of amdgpu such as 6.16.6")
         return text
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:

@@ -247,7 +247,7 @@ def applying(
             with _PARSING:
                 requirement = Requirement(text)
         except InvalidRequirement:
-            raise Unreadable(f"`{text}` is no requirement") from None
+            raise Unreadable(f"`{text}` is not a requirement") from None
         if not _holds(requirement.marker, platform, python, extras):
             continue
         name = canonicalize_name(requirement.name)

@@ -74,7 +74,7 @@ def _count(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS or int(text) == 0:
-        raise UsageError(f"`--sample {text}` is no count", hints=["kgen matrix audit --sample 5"])
+        raise UsageError(f"`--sample {text}` is not a count", hints=["kgen matrix audit --sample 5"])
     return int(text)
 
 

@@ -21,7 +21,7 @@ def backends(lock: Lockfile) -> str:
     """The words that `kgen lock` takes for what this lock holds."""
     if len(lock.backends) == 1:
         return f"{lock.backends[0]}{lock.form.words}"
-    name = lock.environment.removesuffix(lock.form.suffix).rpartition("-")[0]
+    name = accelerators.without_ending(lock.environment.removesuffix(lock.form.suffix))
     return f"{' '.join(lock.backends)} --together {name}{lock.form.words}"
 
 

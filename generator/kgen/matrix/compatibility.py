@@ -21,6 +21,7 @@ from kgen.matrix.records import (
     AcceleratorMajor,
     Backend,
     Build,
+    Companion,
     Conda,
     CudnnSupport,
     Framework,
@@ -44,6 +45,7 @@ _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
 _SONAMES = "sonames.toml"
+_COMPANIONS = "companions.toml"
 _GENERATIONS = "generations.toml"
 _ACCELERATORS = "accelerators.toml"
 
@@ -171,6 +173,11 @@ class CompatibilityMatrix:
     def cudnn(self) -> tuple[CudnnSupport, ...]:
         """Which cuDNN serves which GPUs."""
         return self._read("cudnn.toml", reader.read_cudnn)
+
+    @functools.cached_property
+    def companions(self) -> tuple[Companion, ...]:
+        """What belongs to a release of a framework and does not say so; () of a matrix that knows of none."""
+        return self._read(_COMPANIONS, reader.read_companions) if _COMPANIONS in self._files else ()
 
     @functools.cached_property
     def soname_providers(self) -> tuple[SonameProvider, ...]:
@@ -334,12 +341,13 @@ class CompatibilityMatrix:
             _TOOLKITS: reader.read_toolkits,
             "cudnn.toml": reader.read_cudnn,
         }
-        if _CONDA in self._files:  # a matrix without conda is one for wheels alone
-            readers[_CONDA] = reader.read_conda
-        if _SONAMES in self._files:
-            readers[_SONAMES] = reader.read_sonames
-        if _GENERATIONS in self._files:
-            readers[_GENERATIONS] = reader.read_generations
+        optional: dict[str, Callable[[Table], object]] = {
+            _CONDA: reader.read_conda,  # a matrix without conda is one for wheels alone
+            _COMPANIONS: reader.read_companions,
+            _GENERATIONS: reader.read_generations,
+            _SONAMES: reader.read_sonames,
+        }
+        readers.update((name, read) for name, read in optional.items() if name in self._files)
         for name in self.library_names:
             file = f"{_LIBRARIES}{name}.toml"
             readers[file] = lambda table, name=name: reader.read_library(table, name)  # type: ignore[misc]

@@ -15,6 +15,7 @@ from kgen.matrix.records import (
     AcceleratorMajor,
     Backend,
     Build,
+    Companion,
     Conda,
     CondaBuild,
     CondaFramework,
@@ -113,7 +114,7 @@ def _pattern(text: str) -> str:
     try:
         groups = re.compile(text).groupindex
     except re.error as error:
-        raise ValueError(f"`{grammar.shown(text)}` is no regular expression: {error}") from None
+        raise ValueError(f"`{grammar.shown(text)}` is not a regular expression: {error}") from None
     if "major" not in groups:
         raise ValueError(f"`{grammar.shown(text)}` has no group `major`")
     return text
@@ -515,6 +516,31 @@ def read_sonames(file: Table) -> tuple[SonameProvider, ...]:
                 accelerator=_major_text(row),
                 project=row.parsed("project", grammar.project, required=True) or "",
                 sonames=row.parsed_texts("sonames", grammar.soname),
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    file.close()
+    return tuple(rows)
+
+
+def read_companions(file: Table) -> tuple[Companion, ...]:
+    """`companions.toml`: what belongs to a release of a framework and does not say so."""
+    rows = []
+    for row in file.tables("companion"):
+        inner = row.table("releases", required=True)
+        found = {text: inner.parsed(text, _specifiers, required=True) or VersionRange() for text in inner}
+        ranges = []
+        for text, companions in found.items():
+            try:
+                ranges.append((_specifiers(text), companions))
+            except ValueError as error:
+                inner.fault(text, str(error))
+        rows.append(
+            Companion(
+                project=row.parsed("project", grammar.project, required=True) or "",
+                framework=row.parsed("framework", grammar.project, required=True) or "",
+                releases=tuple(ranges),
                 provenance=_provenance(row),
             )
         )

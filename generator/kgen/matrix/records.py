@@ -414,6 +414,22 @@ class SonameProvider(NamedTuple):
     provenance: Provenance
 
 
+class Companion(NamedTuple):
+    """A project that belongs to releases of a framework, and does not say so in its metadata.
+
+    Attributes:
+        project: its normalised name.
+        framework: the framework.
+        releases: the range of the framework, and that of the project for it.
+        provenance: where the row is from.
+    """
+
+    project: str
+    framework: str
+    releases: tuple[tuple[VersionRange, VersionRange], ...]
+    provenance: Provenance
+
+
 class CondaBuild(NamedTuple):
     """One kind of build of a framework on conda's channel.
 

@@ -38,7 +38,7 @@ class Accelerator(NamedTuple):
         """
         match = re.fullmatch(_NAME, name)
         if match is None:
-            raise ValueError(f"`{grammar.shown(name)}` is no accelerator")
+            raise ValueError(f"`{grammar.shown(name)}` is not an accelerator")
         return cls(match["kind"], () if match["major"] is None else (int(match["major"]),))
 
     @classmethod
@@ -50,7 +50,7 @@ class Accelerator(NamedTuple):
         """
         match = re.fullmatch(_NUMBER, number)
         if match is None:
-            raise ValueError(f"`{grammar.shown(number)}` is no version such as 12")
+            raise ValueError(f"`{grammar.shown(number)}` is not a version such as 12")
         return cls(kind, tuple(int(part) for part in match.groups() if part is not None))
 
     @property

@@ -43,7 +43,7 @@ def parse(text: str) -> Requirement:
         with PARSING:
             return Requirement(text)
     except InvalidRequirement:
-        raise ValueError(f"`{text}` is no requirement") from None
+        raise ValueError(f"`{text}` is not a requirement") from None
 
 
 @functools.cache

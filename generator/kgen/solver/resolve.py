@@ -272,6 +272,7 @@ def resolution_of(
                 (
                     *(text for build in taken.values() for text in build.adds),
                     *_unfollowed(problem),
+                    *_of_companions(problem, packages),
                 )
             )
         ),
@@ -366,6 +367,17 @@ def _unfollowed(problem: Problem) -> Iterator[str]:
     """What libraries of models need of projects that only the resolver knows."""
     for library in problem.libraries:
         yield from (text for text in library.needs if not problem.matrix.follows(parse_requirement(text).name))
+
+
+def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterator[str]:
+    """Which releases of other projects belong to the chosen frameworks; whoever bounds one by hand decides on it."""
+    bounded = {one.name for one in (*problem.request.dependencies, *problem.request.requirements) if one.specifier}
+    for row in problem.matrix.companions:
+        version = packages.get(row.framework)
+        if version is not None and row.project not in bounded:
+            for of_framework, of_companion in row.releases:
+                if version in of_framework:
+                    yield f"{row.project}{of_companion}"
 
 
 def _republished_later(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[Warning]:

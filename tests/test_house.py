@@ -231,7 +231,7 @@ _OTHERWISE = {
     "shell": {"formats.environment"},
     "shells": {"formats.environment"},
     "sync": {"formats.environment"},
-    "validate": {"validation.judge", "validation.receipts"},
+    "validate": {"validation.judge", "validation.pins", "validation.receipts"},
 }
 
 

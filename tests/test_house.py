@@ -220,8 +220,8 @@ _OTHERWISE = {
     "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
     "environments": {"formats.environment"},
     "init": {"gittool"},
-    "installed": {"formats.environment", "formats.interface", "formats.verify", "lockfiles"},
-    "jupyter": {"formats.environment", "formats.interface", "matrix.selection"},
+    "installed": {"formats.environment", "formats.verify"},
+    "jupyter": {"formats.environment"},
     "lock": {"formats.outcome", "matrix.compatibility", "solver.resolve"},
     "matrix_audit": {"audit.run", "matrix.compatibility"},
     "matrix_plot": {"solver.overlap"},

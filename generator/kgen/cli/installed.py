@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import host, lockfiles
+from kgen.actions.installed import compare
 from kgen.cli import console
-from kgen.cli.environments import find
-from kgen.errors import ExitStatus, UsageError
-from kgen.formats import interface
+from kgen.errors import ExitStatus
 from kgen.formats.environment import Source
 from kgen.formats.verify import Difference, summary
-from kgen.model import format as formats
 
 _SHOWN = 20
 """So many differences of an environment are listed; `--json` has all of them."""
@@ -20,20 +17,7 @@ _SHOWN = 20
 
 def run(root: Path, environments: Sequence[str], envs: str | None, *, json: bool) -> ExitStatus:
     """Compare what is on disk with the locks, file by file."""
-    known = lockfiles.environments(root)
-    every = [one.name for one in known if (host.subdir() or "") in one.platforms]
-    every += [
-        f"{one.name}{form.suffix}"
-        for form in formats.others()
-        for one in known
-        if lockfiles.lock_path(one, form) is not None
-    ]
-    sources = [find(name, envs) for name in environments or sorted(every)]
-    if not environments:
-        sources = [source for source in sources if source.prefix.is_dir()]
-    if not sources:
-        raise UsageError("no environment is on disk", hints=["kgen sync --all"])
-    found = [(source, interface.installer(source.form).differences(source)) for source in sources]
+    found = compare(root, environments, envs)
     if json:
         console.data({"environments": [_data(source, several) for source, several in found]})
     for source, several in found:

@@ -1,0 +1,76 @@
+"""A kernel spec, with which Jupyter runs notebooks in an environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import host, storage
+from kgen.errors import OutsideError
+from kgen.formats import interface
+from kgen.formats.environment import Source, site_packages
+from kgen.matrix.selection import SHARE
+
+
+class Kernel(NamedTuple):
+    """A kernel that Jupyter offers: its folder, and what Jupyter calls it."""
+
+    folder: Path
+    name: str
+
+
+def install_kernel(source: Source) -> Kernel:
+    """Write the kernel spec where this user's Jupyter looks for them.
+
+    Args:
+        source: the environment, which is on disk.
+
+    Raises:
+        OutsideError: the environment has no ipykernel, or the folder cannot be written.
+    """
+    name = source.name
+    variables = interface.read(source.form, source.lock, host.subdir()).variables
+    # what packages have put into the folder of their scripts is run before the kernel is
+    way = [] if source.form.scripts is None else ["/bin/sh", str(source.prefix / SHARE / "run.sh")]
+    site = site_packages(source.prefix)
+    if site is None or not (site / "ipykernel").is_dir():
+        raise OutsideError(
+            f"{name} has no ipykernel in it, which Jupyter talks to",
+            hints=[
+                'add `dependencies = ["ipykernel"]` to the settings',
+                f"kgen lock{source.form.words}, then kgen sync {name}",
+            ],
+        )
+    project = source.environment.folder.parent.parent.name
+    label = re.sub(r"[^a-z0-9._-]+", "-", f"kgen-{project}-{name}".lower())
+    shown = f"{name} ({project})"
+    spec = {
+        "argv": [*way, str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": shown,
+        "language": "python",
+        "env": {**variables, "KGEN_ENVIRONMENT": name, **source.variables},
+        "metadata": {"debugger": True},
+    }
+    folder = _kernels() / label
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutsideError(
+            f"{folder} cannot be written: {error.strerror or error}", hints=["set JUPYTER_DATA_DIR to another folder"]
+        ) from error
+    storage.write_file(folder / "kernel.json", (json.dumps(spec, indent=1) + "\n").encode())
+    return Kernel(folder, shown)
+
+
+def _kernels() -> Path:
+    """The folder of the user's kernel specs: where `jupyter --paths` looks first."""
+    named = host.variable("JUPYTER_DATA_DIR")
+    if named:
+        return Path(named, "kernels")
+    data = host.variable("XDG_DATA_HOME")
+    home = host.home()
+    if not data and home is None:
+        raise OutsideError("there is no home folder for Jupyter's kernels", hints=["set JUPYTER_DATA_DIR"])
+    return Path(data or (home or Path()) / ".local/share", "jupyter/kernels")

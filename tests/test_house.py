@@ -222,7 +222,7 @@ _OTHERWISE = {
     "init": {"gittool"},
     "installed": {"formats.environment", "formats.verify"},
     "jupyter": {"formats.environment"},
-    "lock": {"formats.outcome", "matrix.compatibility", "solver.resolve"},
+    "lock": {"formats.outcome", "matrix.compatibility"},
     "matrix_audit": {"audit.run", "matrix.compatibility"},
     "matrix_plot": {"solver.overlap"},
     "matrix_refresh": {"refresh.run"},

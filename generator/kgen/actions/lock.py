@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.version import Version
+
 from kgen import fields, files, leftovers, lockfiles, project, storage
 from kgen.actions import keep
 from kgen.actions.plan import Plan
@@ -21,7 +23,9 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
+from kgen.solver.resolve import solve
 
 _HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
 
@@ -70,6 +74,33 @@ class LockResult(NamedTuple):
     def status(self) -> ExitStatus:
         """The exit status that it comes to."""
         return outcome.status(self.outcomes)
+
+
+class KeptFramework(NamedTuple):
+    """A framework that a lock kept although a newer one would fit."""
+
+    environment: str
+    name: str
+    version: str
+    newer: Version
+
+
+def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iterator[KeptFramework]:
+    """The frameworks that were kept, of which a newer release would fit.
+
+    Args:
+        matrix: the facts.
+        result: what was locked.
+    """
+    for one in result.outcomes:
+        if one.lock is None or not one.form.follows_matrix or not one.request.held:
+            continue
+        newest = solve(matrix, one.request._replace(held=()))
+        if isinstance(newest, Resolution):
+            has = one.lock.summary.frameworks
+            for name, version in newest.packages.items():
+                if name in has and Version(has[name]) < version:
+                    yield KeptFramework(one.request.environment, name, has[name], version)
 
 
 def _silent(_requests: Sequence[EnvironmentRequest]) -> contextlib.AbstractContextManager[Reporter]:

@@ -15,11 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from packaging.version import Version
-
 from kgen import host
 from kgen.actions import flake, plan
-from kgen.actions.lock import LockOptions, LockResult, lock
+from kgen.actions.lock import LockOptions, LockResult, kept_although_newer, lock
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
@@ -32,8 +30,6 @@ from kgen.formats.outcome import Reporter
 from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Resolution
-from kgen.solver.resolve import solve
 
 
 @asking(Scope.LOCK, "lock")
@@ -144,18 +140,9 @@ def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, option
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:
     """Name the frameworks that were kept although a newer one would fit."""
-    found = False
-    for outcome in result.outcomes:
-        if outcome.lock is None or not outcome.form.follows_matrix or not outcome.request.held:
-            continue
-        newest = solve(matrix, outcome.request._replace(held=()))
-        if not isinstance(newest, Resolution):
-            continue
-        has = outcome.lock.summary.frameworks
-        for name, version in newest.packages.items():
-            if name in has and Version(has[name]) < version:
-                found = True
-                console.say(f"note: {outcome.request.environment} keeps {name} {has[name]}; {version} would fit")
+    found = list(kept_although_newer(matrix, result))
+    for one in found:
+        console.say(f"note: {one.environment} keeps {one.name} {one.version}; {one.newer} would fit")
     if found:
         console.say("note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_an_accelerator_comes_back_from_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "cuda012", "cuda1234", "gpu", "vulkan1", "cuda12 ", "cuda-12", "CUDA12"])
 def test_what_is_the_name_of_none(name: str) -> None:
-    with pytest.raises(ValueError, match=r"is not an accelerator|is no accelerator"):
+    with pytest.raises(ValueError, match="is not an accelerator"):
         accelerators.named(name)
 
 
@@ -75,9 +76,9 @@ def test_every_kind_has_a_row_but_for_the_cpu(shipped_matrix: CompatibilityMatri
 def test_no_architecture_and_no_driver_is_of_two_kinds() -> None:
     """A flag does not say of which kind its value is."""
     for one, other in itertools.permutations(accelerators.probed(), 2):
-        with pytest.raises(ValueError, match=r"`.*` is no "):
+        with pytest.raises(ValueError, match=r"`.*` is not an? "):
             other.parse_architecture(one.architecture_example)
-        with pytest.raises(ValueError, match=r"`.*` is no "):
+        with pytest.raises(ValueError, match=r"`.*` is not an? "):
             other.parse_driver(one.driver_example)
 
 
@@ -478,7 +479,7 @@ def having(kgen: Kgen, said: str) -> Kgen:
 
 class TestMadeUp:
     def test_it_is_offered_and_solved(self, counting: Kgen) -> None:
-        assert "  --abacus V            Abacus major, or auto\n" in counting("solve", "--help").stdout
+        assert re.search(r"^  --abacus V +Abacus major, or auto$", counting("solve", "--help").stdout, re.MULTILINE)
         done = counting("solve", "jax", "--abacus", "3")
         assert done.status == 0, done.stderr
         assert done.stdout.startswith("jax-abacus3: Python 3.12, linux-64, Abacus 3.1, driver 0.4 or newer\n")

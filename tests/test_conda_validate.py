@@ -178,11 +178,12 @@ class TestDoctor:
 
     def test_another_cudnn(self, conda: Kgen, tmp_path: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cuda", "12", "--channel", served.url))
-        (tmp_path / "libcudnn.so.9.8.0").touch()
+        (tmp_path / "libcudnn.so.9.8.0").write_bytes(b"cuDNN, of which no file name is believed")
         (tmp_path / "libcudnn.so.9").symlink_to("libcudnn.so.9.8.0")
         done = conda("doctor", "jax-cuda12-conda", HOME=str(tmp_path), LD_LIBRARY_PATH=str(tmp_path))
-        assert (
-            "fault: cuDNN 9.8.0 is offered, and cuDNN 9.13.1.26 is locked\n  in:    jax-cuda12-conda\n" in done.stdout
+        offered = "cuDNN of a version that it does not tell is offered, and cuDNN 9.13.1.26 is locked"
+        assert f"note: {offered}\n  in:    jax-cuda12-conda\n  where: [TEMP]/libcudnn.so.9 (by LD_LIBRARY_PATH)\n" in (
+            done.stdout
         )
 
 

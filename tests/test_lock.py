@@ -357,6 +357,10 @@ class TestDependencies:
             (wheel for wheel in index.wheelhouse.wheels("nvidia-cublas") if wheel.uploaded.isoformat() <= CUTOFF),
             key=lambda wheel: tuple(map(int, wheel.version.split("."))),
         ).version
+        none = (
+            "without these there is no lock: brings-more==1.0 depends on nvidia-cublas<0, which does not allow any"
+            " versions and only brings-more==1.0 is available; you require brings-more"
+        )
         assert result == Result(
             4,
             "",
@@ -369,8 +373,9 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
   there are several cuDNN in it: nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.26.0.51
   nvidia-cublas and nvidia-cublas-cu12 both own nvidia/cublas/lib/libcublas.so, with different content
   nvidia-cudnn-cu12 and nvidia-cudnn-cu13 both own nvidia/cudnn/lib/libcudnn.so, with different content
+{none}
 
-hint: look at `dependencies`: one of them brings these in
+hint: look at `dependencies`: brings-more brings these in
 
 not locked: torch-cuda12; what is there of it was left as it is
 """,

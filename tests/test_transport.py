@@ -143,7 +143,7 @@ class TestTime:
     def test_the_variable(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         assert host.seconds(7.0) == 7.0
         monkeypatch.setenv("KGEN_TIMEOUT", text)
-        with pytest.raises(SettingsError, match=r"KGEN_TIMEOUT: .* is no number of seconds") as caught:
+        with pytest.raises(SettingsError, match=r"KGEN_TIMEOUT: .* is not a number of seconds") as caught:
             host.seconds(7.0)
         assert "\x1b" not in caught.value.message
 

@@ -161,8 +161,13 @@ def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> No
     # an index or a channel that is down is down for every environment, and once is enough to say so
     printed: set[str] = set()
     for outcome in outcomes:
-        text = outcome.request.environment if outcome.error is None else outcome.error.message
-        if text in printed or (outcome.conflict is None and outcome.error is None):
+        if outcome.conflict is not None:
+            text = report.conflict_text(outcome.conflict)
+        elif outcome.error is not None:
+            text = outcome.error.message
+        else:
+            continue
+        if text in printed:
             continue
         printed.add(text)
         if outcome.conflict is not None:

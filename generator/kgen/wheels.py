@@ -495,19 +495,10 @@ class WheelReader:
             Cancelled: `cancel` was set.
         """
         wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
-        path = _local_path(url)
-        if path is not None:
-            try:
-                answer = _Answer(size=None, body=path.read_bytes())
-            except OSError as error:
-                raise wheel.fault(f"{path} cannot be read: {error.strerror}") from error
-        else:
-            answer = self._tail(wheel)
-        if answer.body is None:
+        opened = self._opened(wheel)
+        if opened is None:
             return None
-        if answer.start == 0 and wheel.sha256:
-            wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
-        with _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer)) as file:
+        with opened as file:
             found = _wanted_infos(file, wanted)
             if found is None:
                 found = [item for item in _infos(file, wheel) if wanted(item.filename)]
@@ -534,7 +525,19 @@ class WheelReader:
             Cancelled: `cancel` was set.
         """
         wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
-        path = _local_path(url)
+        file = self._opened(wheel)
+        if file is None:
+            return None
+        infos = [item for item in _infos(file, wheel) if wanted(item.filename)]
+        return ((item.filename, _pieces(file.piece, item, wheel)) for item in infos)
+
+    def _opened(self, wheel: _Wheel) -> _SparseFile | None:
+        """The end of a wheel at hand, the rest fetched when it is read; None if its server knows no ranges.
+
+        Raises:
+            OutsideError: it cannot be had, or is not what the index names.
+        """
+        path = _local_path(wheel.url)
         if path is not None:
             try:
                 answer = _Answer(size=None, body=path.read_bytes())
@@ -546,9 +549,7 @@ class WheelReader:
             return None
         if answer.start == 0 and wheel.sha256:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
-        file = _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer))
-        infos = [item for item in _infos(file, wheel) if wanted(item.filename)]
-        return ((item.filename, _pieces(file.piece, item, wheel)) for item in infos)
+        return _SparseFile(answer.start, answer.body, self._fetcher(wheel, answer))
 
     def needs(self, url: str, *, filename: str, sha256: str, listing: WheelListing) -> Mapping[str, elf.Needs] | None:
         """What the compiled files in a wheel ask the loader for.

@@ -43,3 +43,9 @@ def shared_object(*needed: str, opens: Sequence[str] = (), padding: int = 0, son
             dynamic,
         ]
     )
+
+
+def elf_header(machine: int, code: bytes) -> bytes:
+    """An ELF file as far as its machine is asked for: the header's magic and machine, then machine code."""
+    head = b"\x7fELF\x02\x01\x01".ljust(18, b"\x00") + struct.pack("<H", machine)
+    return head.ljust(64, b"\x00") + code

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 from tests.command import Kgen
+from tests.elves import elf_header
 from tests.recorded import MATRIX
 from tests.repository import Repository, Served, serving
 from tests.wheelhouse import Wheel
@@ -29,18 +30,12 @@ LINUX = "cp312-cp312-manylinux_2_28_x86_64"
 TOOLKITS = [Version(text) for text in ("12.1.0", "12.6.3", "12.8.1", "12.9.1")]
 
 
-def elf(machine: int, code: bytes) -> bytes:
-    """An ELF file as far as anybody here looks: the header's magic and machine, then machine code."""
-    head = b"\x7fELF\x02\x01\x01".ljust(18, b"\x00") + struct.pack("<H", machine)
-    return head.ljust(64, b"\x00") + code
-
-
 def x86(*numbers: int) -> bytes:
-    return elf(62, b"".join(b"\xbf" + struct.pack("<I", number) + b"\xe9\x00\x00\x00\x00" for number in numbers))
+    return elf_header(62, b"".join(b"\xbf" + struct.pack("<I", number) + b"\xe9\x00\x00\x00\x00" for number in numbers))
 
 
 def arm(*numbers: int) -> bytes:
-    return elf(183, b"".join(struct.pack("<2I", 0x52800000 | number << 5, 0xD65F03C0) for number in numbers))
+    return elf_header(183, b"".join(struct.pack("<2I", 0x52800000 | number << 5, 0xD65F03C0) for number in numbers))
 
 
 def fatbin(*entries: tuple[int, int]) -> bytes:

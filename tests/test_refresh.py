@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import tomli
 from tests.command import Kgen, tree
+from tests.elves import elf_header
 from tests.recorded import MATRIX
 from tests.repository import Fault, Form, Repository, Served, serving
 from tests.wheelhouse import Wheel
@@ -549,21 +550,17 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
 
 
-def elf(machine: int, code: bytes) -> bytes:
-    return (b"\x7fELF\x02\x01\x01".ljust(18, b"\x00") + machine.to_bytes(2, "little")).ljust(64, b"\x00") + code
-
-
 @pytest.mark.parametrize(
     ("constants", "cuda", "source"),
     [
         (
-            elf(62, b"\xbf" + (12080).to_bytes(4, "little") + b"\xbf" + (12510).to_bytes(4, "little")),
+            elf_header(62, b"\xbf" + (12080).to_bytes(4, "little") + b"\xbf" + (12510).to_bytes(4, "little")),
             "12.8",
             "jax_cuda12_plugin/_versions.so (CUDA 12.8)",
         ),
-        (elf(183, (0x52800000 | 12770 << 5 | 1).to_bytes(4, "little")), "12.1", "smallest in METADATA"),
+        (elf_header(183, (0x52800000 | 12770 << 5 | 1).to_bytes(4, "little")), "12.1", "smallest in METADATA"),
         (
-            elf(183, (0x52800000 | 12080 << 5 | 1).to_bytes(4, "little")),
+            elf_header(183, (0x52800000 | 12080 << 5 | 1).to_bytes(4, "little")),
             "12.8",
             "jax_cuda12_plugin/_versions.so (CUDA 12.8)",
         ),

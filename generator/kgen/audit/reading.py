@@ -86,6 +86,13 @@ def _runs(interpreter: str, abi: str, minor: int) -> bool:
     return older and (abi == "abi3" if interpreter.startswith("cp3") else abi == "none")
 
 
+class _Project(NamedTuple):
+    """A project as its index has it, by version: its wheels, and every file of it."""
+
+    wheels: Mapping[Version, Sequence[Wheel]]
+    files: Mapping[Version, Sequence[IndexFile]]
+
+
 class Reader:
     """Reads what an audit asks for; safe to use from many threads.
 
@@ -100,7 +107,7 @@ class Reader:
         self._wheels = wheels
         self._cache = cache
         self._guard = threading.Lock()
-        self._pages: dict[str, Mapping[Version, Sequence[Wheel]]] = {}
+        self._pages: dict[str, _Project] = {}
         self._turns: dict[str, threading.Lock] = {}
 
     def releases(self, project: str) -> Mapping[Version, Sequence[Wheel]]:
@@ -109,18 +116,25 @@ class Reader:
         Raises:
             OutsideError: the index cannot be asked.
         """
-        with self._guard:
-            turn = self._turns.setdefault(project, threading.Lock())
-        with turn:
-            if project not in self._pages:
-                listed = self._index.project(project)
-                self._pages[project] = {} if listed is None else _by_version(project, listed.files)
-            return self._pages[project]
+        return self._project(project).wheels
 
     def files(self, project: str, version: Version) -> Sequence[IndexFile]:
-        """Every file of a release, source distributions too."""
-        listed = self._index.project(project)
-        return () if listed is None else [file for file in listed.files if _same(file.version, version)]
+        """Every file of a release, source distributions too.
+
+        Raises:
+            OutsideError: the index cannot be asked.
+        """
+        return self._project(project).files.get(version, ())
+
+    def _project(self, name: str) -> _Project:
+        """A project's page, which is asked for and understood once."""
+        with self._guard:
+            turn = self._turns.setdefault(name, threading.Lock())
+        with turn:
+            if name not in self._pages:
+                listed = self._index.project(name)
+                self._pages[name] = _understood(name, () if listed is None else listed.files)
+            return self._pages[name]
 
     def requires(self, wheel: Wheel) -> tuple[str, ...]:
         """Its Requires-Dist, as METADATA has them.
@@ -204,19 +218,15 @@ class Unreadable(Exception):  # noqa: N818 - it is a result, and no error
     """A field that cannot be compared; the message says why."""
 
 
-def _same(text: str, version: Version) -> bool:
-    try:
-        return Version(text.replace("_", "+", 1)) == version
-    except InvalidVersion:
-        return False
-
-
-def _by_version(project: str, files: Iterable[IndexFile]) -> Mapping[Version, Sequence[Wheel]]:
-    found: dict[Version, list[Wheel]] = {}
+def _understood(project: str, files: Iterable[IndexFile]) -> _Project:
+    wheels: dict[Version, list[Wheel]] = {}
+    every: dict[Version, list[IndexFile]] = {}
     for file in files:
+        with contextlib.suppress(InvalidVersion):
+            every.setdefault(Version(file.version.replace("_", "+", 1)), []).append(file)
         if not file.filename.endswith(".whl"):
             with contextlib.suppress(InvalidVersion):
-                found.setdefault(Version(file.version), [])
+                wheels.setdefault(Version(file.version), [])
             continue
         try:
             name, version, _, tags = parse_wheel_filename(file.filename)
@@ -224,8 +234,8 @@ def _by_version(project: str, files: Iterable[IndexFile]) -> Mapping[Version, Se
             continue
         if name == canonicalize_name(project):
             triples = frozenset((tag.interpreter, tag.abi, tag.platform) for tag in tags)
-            found.setdefault(version, []).append(Wheel(file, version, triples))
-    return found
+            wheels.setdefault(version, []).append(Wheel(file, version, triples))
+    return _Project(wheels, every)
 
 
 def _requires_dist(metadata: bytes) -> list[str]:

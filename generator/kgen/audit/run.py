@@ -162,7 +162,7 @@ class Audit:
 
         Raises:
             OutsideError: the index cannot be asked.
-            KeyboardInterrupt: after everything was told to end.
+            KeyboardInterrupt: after everything under way was cancelled.
         """
         result = Audited()
         pool = ThreadPoolExecutor(IN_FLIGHT)

@@ -313,3 +313,9 @@ def test_no_credentials_are_told() -> None:
     told = channel_failure("error sending request for url (https://me:secret@x.example/t/tk-1/ch/noarch)", ("x",))
     assert "secret" not in told.message
     assert "tk-1" not in told.message
+
+
+@pytest.mark.parametrize("port", ["40112", "34037", "4045", "404"])
+def test_the_digits_of_a_url_are_no_status(port: str) -> None:
+    reason = f"HTTP status server error (500 Internal Server Error) for url (http://127.0.0.1:{port}/noarch/403.json)"
+    assert "is out of order" in channel_failure(reason, (f"http://127.0.0.1:{port}",)).message

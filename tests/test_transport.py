@@ -386,3 +386,14 @@ class TestCredentials:
             assert password not in done.stdout + done.stderr
         kept = [path for path in (*kgen.folder.rglob("*"), *tmp_path.glob("kgen*/**/*")) if path.is_file()]
         assert not [path for path in kept if re.search(password.encode(), path.read_bytes())]
+
+
+@pytest.mark.parametrize("port", ["40112", "34037", "4013", "403"])
+def test_the_digits_of_a_url_are_no_status(port: str) -> None:
+    reason = f"Failed to fetch: http://127.0.0.1:{port}/401/ HTTP status server error (500 Internal Server Error)"
+    assert "check the network" in uvtool.failure(reason, "lock").hints[0]
+
+
+def test_an_index_that_asks_for_a_login_is_told_as_one() -> None:
+    reason = "Failed to fetch: http://127.0.0.1:8080/numpy/ HTTP status client error (401 Unauthorized)"
+    assert "credentials" in uvtool.failure(reason, "lock").hints[0]

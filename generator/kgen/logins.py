@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,14 @@ class Login(NamedTuple):
 
     name: str
     password: str
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s)\]>\"'`]*", re.IGNORECASE)
+
+
+def without_urls(text: str) -> str:
+    """A tool's words without the URLs in them, whose ports and hashes may hold the digits of any HTTP status."""
+    return _URL.sub("", text)
 
 
 def apart(url: str) -> tuple[str, Login | None]:

@@ -324,6 +324,10 @@ def words(stderr: str) -> str:
     return "".join(character if character.isprintable() else " " for character in " ".join(kept))
 
 
+# the answers of a server that wants to know who asks
+_LOCKED_OUT = re.compile(r"\b(401|403|unauthorized|forbidden)\b")
+
+
 def bounded(text: str) -> str:
     """As much of the text as a person reads."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
@@ -337,7 +341,7 @@ def failure(reason: str, command: str) -> OutsideError:
         command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
-    if any(word in lowered for word in ("401", "403", "unauthorized", "forbidden")):
+    if _LOCKED_OUT.search(logins.without_urls(lowered)):
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
         hint = (

@@ -34,7 +34,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import host, storage
+from kgen import host, logins, storage
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats.conda import condarc
 
@@ -378,14 +378,15 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
     named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
     channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
-    found = next((row for pattern, row in _FAILURES if re.search(pattern, shown)), None)
+    said = logins.without_urls(shown)
+    found = next((row for pattern, row in _FAILURES if re.search(pattern, said)), None)
     what, hint = found or ("failed", "see whether it answers, then lock again")
     return OutsideError(f"{channel} {what}: {shown}", hints=[hint])
 
 
 _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
     (
-        r"could not find subdir|404",
+        r"could not find subdir|\b404\b",
         ("is not there", "check its name in `channels` or `--channel`; a channel has a folder `noarch`"),
     ),
     (

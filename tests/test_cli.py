@@ -121,7 +121,7 @@ class TestTalk:
     def test_colour_is_respected(self, kgen: Kgen) -> None:
         """Without NO_COLOR a terminal gets colours; with it none (what moves the cursor is no colour)."""
         assert "\x1b[3" not in on_terminal(kgen, *LOCK, "numpy")[1]
-        assert "\x1b[3" in on_terminal(kgen, *LOCK, "numpy", NO_COLOR="")[1]
+        assert "\x1b[3" in on_terminal(kgen, *LOCK, "numpy", "--upgrade", NO_COLOR="")[1]
 
 
 def on_terminal(kgen: Kgen, *arguments: str, **environment: str) -> tuple[int, str]:

@@ -16,8 +16,8 @@ from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
 
-from kgen.actions.lock import LockOptions
 from kgen.actions.lock import lock as lock_planned
+from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
 from kgen.formats.conda import RECORDS, condafiles, rattlertool

@@ -21,7 +21,7 @@ from tests.command import LOCK, Kgen, tree
 from tests.index import Index as WheelIndex
 from tests.loopback import Handler, Server, running
 
-from kgen import host, transport, uvtool
+from kgen import host, transport, uvsettings, uvtool
 from kgen.errors import OutsideError, SettingsError
 from kgen.index import Index, parse
 from kgen.logins import Login, Logins
@@ -332,7 +332,7 @@ class TestCredentials:
             monkeypatch.setenv(name, filled(value))
         (tmp_path / "uv.toml").write_text(filled(file), encoding="utf-8")
         (tmp_path / "below").mkdir()
-        with WheelReader(cache=None, indexes=uvtool.configured(tmp_path / "below")) as reader:
+        with WheelReader(cache=None, indexes=uvsettings.configured(tmp_path / "below")) as reader:
             assert page(reader, f"{server.root}/locked").status == 200
 
     @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ class TestCredentials:
     def test_a_configuration_that_is_none(self, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("UV_DEFAULT_INDEX")
         (tmp_path / "uv.toml").write_text(text, encoding="utf-8")
-        assert uvtool.configured(tmp_path) == ()
+        assert uvsettings.configured(tmp_path) == ()
 
     def test_the_nearest_path_counts(self) -> None:
         known = Logins(["https://a:1@x.example/one/simple", "https://b:2@x.example/two/simple", "https://y.example/"])

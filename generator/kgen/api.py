@@ -24,7 +24,8 @@ from kgen.actions import validate as validate_action
 from kgen.actions.check import CheckResult
 from kgen.actions.diff import Change, Difference
 from kgen.actions.doctor import DoctorResult
-from kgen.actions.lock import AS_USUAL, LockOptions, LockResult
+from kgen.actions.lock import LockResult
+from kgen.actions.lock_options import AS_USUAL, LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.actions.sync import SyncResult
 from kgen.actions.validate import ValidateOptions, ValidateResult, Validation, ValidationTarget

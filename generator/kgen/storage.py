@@ -76,6 +76,13 @@ def recover(locks: Path) -> None:
             _sweep(Path(folder), files)
 
 
+def is_settled(locks: Path) -> bool:
+    """Whether no killed run left anything in this folder that :func:`recover` would see to first."""
+    with contextlib.suppress(OSError):
+        return not any(_SIBLING.fullmatch(path.name) for path in locks.iterdir())
+    return False
+
+
 def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[[str], bool]) -> bool:
     """Makes the folder hold these files, whole or not at all.
 

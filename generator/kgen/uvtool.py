@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kgen import host, logins, process, storage
 from kgen.errors import OutsideError
@@ -30,11 +29,6 @@ _KNOWN_LABEL = "cpu"
 
 _SECONDS = 60
 """So long uv may look for an interpreter; it asks each one that it finds."""
-
-_OWN, _PROJECTS = "uv.toml", "pyproject.toml"
-
-_CONFIGURATION = 1 << 20
-"""Bytes that a configuration file has at most."""
 
 _SHOWN = 400
 """So much of what uv says is shown: a few lines, not a wall."""
@@ -126,78 +120,6 @@ def too_late(what: str, usual: float) -> OutsideError:
     )
 
 
-def configured(root: Path) -> tuple[str, ...]:
-    """The URLs of all indexes that uv is configured with, each with the credentials that uv has for it.
-
-    uv tells no program which indexes have names, and so to which of them `UV_INDEX_<NAME>_PASSWORD` belongs, nor does
-    it tell the credentials on what it has resolved. What it reads is read here: variables, and the files `uv.toml` and
-    `pyproject.toml` of the project, the user and the system. What cannot be read is left to uv to complain about.
-
-    Args:
-        root: the folder from which on uv looks for its configuration.
-    """
-    named: list[tuple[str | None, str]] = []
-    for variable in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        for word in (host.variable(variable) or "").split():
-            name, separator, url = word.partition("=")
-            is_named = bool(separator) and "://" not in name
-            named.append((name, url) if is_named else (None, word))
-    for table in _configuration(root):
-        listed = table.get("index")
-        rows = [row for row in listed if isinstance(row, Mapping)] if isinstance(listed, list) else []
-        named += [(_text(row.get("name")), _text(row.get("url")) or "") for row in rows]
-        pip = table.get("pip")
-        for part in (table, pip if isinstance(pip, Mapping) else {}):
-            extra = part.get("extra-index-url")
-            urls = [part.get("index-url"), *(extra if isinstance(extra, list) else [extra])]
-            named += [(None, url) for url in map(_text, urls) if url]
-    return tuple(logins.with_variables([row for row in named if "://" in row[1]], host.variables()))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _configuration(root: Path) -> Iterator[Mapping[str, Any]]:
-    """What is in uv's configuration files, the nearest first."""
-    only = host.variable("UV_CONFIG_FILE")
-    if only:
-        yield from _one_of(Path(only))
-    elif not host.variable("UV_NO_CONFIG"):
-        nearest = (table for folder in (root, *root.parents) for table in _one_of(folder / _OWN, folder / _PROJECTS))
-        yield from itertools.islice(nearest, 1)
-        home, config = host.home(), host.variable("XDG_CONFIG_HOME")
-        folders = [Path(config)] if config else [home / ".config"] if home else []
-        folders += map(Path, filter(None, (host.variable("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")))
-        for folder in (*folders, Path("/etc")):
-            yield from _one_of(folder / "uv" / _OWN)
-
-
-def _one_of(*paths: Path) -> Iterator[Mapping[str, Any]]:
-    """The configuration in the first of these files that has one; nothing if none has."""
-    for path in paths:
-        table = _table(path)
-        if table is not None:
-            yield table
-            return
-
-
-def _table(path: Path) -> Mapping[str, Any] | None:
-    import tomli  # noqa: PLC0415 - not every use of uv needs it
-
-    try:
-        if not path.is_file() or path.stat().st_size > _CONFIGURATION:
-            return None
-        data: Mapping[str, Any] = tomli.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if path.name != _PROJECTS:
-        return data
-    tool = data.get("tool")
-    own = tool.get("uv") if isinstance(tool, Mapping) else None
-    return own if isinstance(own, Mapping) else None
-
-
 def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
     """Framework and label of a build -> the framework's own index that has it; None if none is to be used.
 
@@ -276,7 +198,7 @@ def requirements_in(program: str, path: Path) -> tuple[str, ...]:
     import tomli  # noqa: PLC0415 - few projects have such a file
 
     with storage.scratch() as folder:
-        project = folder / _PROJECTS
+        project = folder / "pyproject.toml"
         project.write_text('[project]\nname = "kgen-reads-this"\nversion = "0"\n', encoding="utf-8")
         done = run(
             [

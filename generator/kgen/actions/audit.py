@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import host, index, uvtool, wheels
+from kgen import host, index, uvsettings, uvtool, wheels
 from kgen.audit.reading import Reader
 from kgen.audit.run import Audit, Audited, Progress
 from kgen.errors import UsageError
@@ -54,7 +54,7 @@ def audit(
         cache=None,
         cancel=cancel,
         certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvtool.configured(root),
+        indexes=uvsettings.configured(root),
         patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
     ) as reader:
         source = Reader(

@@ -27,6 +27,11 @@ def served(settings: Settings) -> list[str]:
     return [one.name for one in lockfiles.environments(settings.root) if not one.platforms.keys().isdisjoint(PLATFORMS)]
 
 
+def is_missing(settings: Settings) -> bool:
+    """Whether locking would write the project's `flake.nix`: it is wanted, of use, and not there."""
+    return settings.nix and not (settings.root / NAME).exists() and bool(served(settings))
+
+
 def emit(settings: Settings, backends: Sequence[str]) -> bool:
     """Write the project's `flake.nix` if it is wanted, of use, and not there yet; says whether that was so."""
     if not settings.nix or not served(settings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import NamedTuple
 from packaging.version import Version
 
 from kgen import fields, files, leftovers, lockfiles, project, storage
-from kgen.actions import keep
+from kgen.actions import keep, standing
+from kgen.actions.lock_options import AS_USUAL, LockOptions
 from kgen.actions.plan import Plan
 from kgen.actions.pythons import required
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
@@ -25,35 +25,8 @@ from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
+from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
-
-_HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
-
-
-class LockOptions(NamedTuple):
-    """How locks are made, whatever is in them.
-
-    Attributes:
-        dry_run: whether nothing is written.
-        upgrade: whether nothing of the locks that are there is kept.
-        upgrade_packages: packages that are not kept.
-        merge: whether locks in conflict are solved again, keeping what both sides share.
-        installers: forms of locks that are made beside those that the settings ask for, as `conda`.
-        given: names of the fields that were asked for with a call, as `channels`.
-        all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
-    """
-
-    dry_run: bool = False
-    upgrade: bool = False
-    upgrade_packages: tuple[str, ...] = ()
-    merge: bool = False
-    installers: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
-    all_platforms: bool = True
-
-
-AS_USUAL = LockOptions()
-"""Write, and keep what the locks that are there have where that still fits."""
 
 
 class LockResult(NamedTuple):
@@ -147,6 +120,8 @@ def lock(
         every=None if options.dry_run else options.all_platforms,
         report=unreported,
     )
+    kept: Sequence[EnvironmentRequest] = planned.requests
+    there: Mapping[EnvironmentRequest, standing.StandingLock] = {}
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
         allowed = required(planned.settings.root, matrix) if planned.settings.project else None
@@ -161,6 +136,10 @@ def lock(
             notes=notes,
         )
         job = job._replace(requests=kept)
+    there = _standing(job, options, forms)
+    if there:
+        moving = [request for request in job.requests if request not in there]
+        job = job._replace(requests=tuple(keeping(matrix, standing.beside(request, there)) for request in moving))
     notes += _dropped(locks, job.requests)
     if not options.dry_run:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
@@ -174,7 +153,39 @@ def lock(
             for finish in finishing:
                 parts.append(finish(parts[0].outcomes if parts else ()))
         written = {} if options.dry_run else write(locks, parts, every=options.all_platforms)
-    return LockResult([one for part in parts for one in part.outcomes], written, tuple(notes))
+    if not options.dry_run:
+        standing.remember(planned.settings.root, written)
+    made = [one for part in parts for one in part.outcomes]
+    if there:
+        written = {**written, **({} if options.dry_run else dict.fromkeys((one.environment for one in there), False))}
+        made = _in_order(kept, made, there)
+    return LockResult(made, written, tuple(notes))
+
+
+def _standing(
+    job: LockJob, options: LockOptions, forms: Sequence[Format]
+) -> Mapping[EnvironmentRequest, standing.StandingLock]:
+    """What of the job is locked already; nothing where it cannot be told, or is to be made anew."""
+    if options.anew or any(not form.is_default for form in forms) or any(request.as_of for request in job.requests):
+        return {}
+    if not storage.is_settled(job.settings.root / LOCKS):
+        return {}
+    return standing.whole_environments(job.matrix, job.settings, job.requests, every=options.all_platforms)
+
+
+def _in_order(
+    requests: Sequence[EnvironmentRequest],
+    made: Sequence[Outcome[Locked]],
+    there: Mapping[EnvironmentRequest, standing.StandingLock],
+) -> list[Outcome[Locked]]:
+    """What was made and what stands, in the order of the requests."""
+    by_target = {(one.request.environment, one.request.platform): one for one in made}
+    return [
+        Outcome(request=request, form=formats.default(), lock=there[request])
+        if request in there
+        else by_target[request.environment, request.platform]
+        for request in requests
+    ]
 
 
 def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[str]:
@@ -243,7 +254,7 @@ def write(locks: Path, parts: Sequence[outcome.Part], *, every: bool) -> Mapping
 
 
 def _is_hook(path: str) -> bool:
-    return _HOOK.fullmatch(path) is not None
+    return standing.HOOK.fullmatch(path) is not None
 
 
 def _is_owned(path: str) -> bool:

@@ -70,8 +70,82 @@ class RequestFlags(NamedTuple):
         return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
 
 
+class Draft(NamedTuple):
+    """What one run is to do, but for the Pythons that are left to kgen.
+
+    Attributes:
+        settings: the settings, with the flags over them.
+        requests: an environment on a platform each, without its Python; platforms of one environment stand together.
+        python: the Python of all of them, where one is asked for.
+        allowed: the Pythons that the project allows; None for all.
+        as_of: whether a day was named together with the Keras of then.
+        notes: choices that were made for the user and that they may want to make themselves.
+        written: the settings without the flags.
+        form: what flags ask for that is no part of a request, or more than it holds: field -> value.
+    """
+
+    settings: Settings
+    requests: tuple[EnvironmentRequest, ...]
+    python: str | None
+    allowed: RequiresPython | None
+    as_of: bool
+    notes: tuple[str, ...]
+    written: Settings
+    form: Mapping[str, object]
+
+    def of_generations(self, matrix: CompatibilityMatrix) -> Mapping[str, tuple[EnvironmentRequest, ...]]:
+        """Generation of Keras -> the requests for it, which have their Python together."""
+        found: dict[str, list[EnvironmentRequest]] = {}
+        for request in self.requests:
+            found.setdefault(matrix.generation_of(request.backends).name, []).append(request)
+        return {name: tuple(alike) for name, alike in found.items()}
+
+    def on(self, pythons: Mapping[str, Sequence[str]], matrix: CompatibilityMatrix) -> Plan:
+        """The plan, with these Pythons.
+
+        Args:
+            pythons: generation of Keras -> the Pythons of its environments.
+            matrix: the facts.
+        """
+        requests = tuple(
+            draft._replace(
+                python=minor,
+                python_named=bool(self.settings.pythons),
+                python_open=self.python is None and not self.settings.pythons,
+                as_of=self.as_of,
+            )
+            for _, alike in itertools.groupby(self.requests, key=lambda draft: draft.name)
+            for group in (tuple(alike),)
+            for minor in pythons[matrix.generation_of(group[0].backends).name]
+            for draft in group
+        )
+        return Plan(self.settings, requests, self.notes, self.written, self.form)
+
+
 def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan:
-    """The plan of a call.
+    """The plan of a call; see :func:`draft` for arguments and errors."""
+    return complete(draft(asked, matrix, folder), matrix)
+
+
+def complete(drafted: Draft, matrix: CompatibilityMatrix) -> Plan:
+    """The plan with the best Python where it is left to kgen.
+
+    Args:
+        drafted: what the call asks for.
+        matrix: the facts.
+    """
+    from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
+
+    minors = None if drafted.allowed is None else drafted.allowed.minors
+    pythons = {
+        generation: drafted.settings.pythons or (drafted.python or best_python(matrix, alike, minors),)
+        for generation, alike in drafted.of_generations(matrix).items()
+    }
+    return drafted.on(pythons, matrix)
+
+
+def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Draft:
+    """What a call asks for.
 
     Args:
         asked: what was typed.
@@ -88,43 +162,24 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
     environments = _environments(asked, settings, matrix)
     notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     accelerator = _accelerator(settings, environments, matrix, notes)
-    drafts = [
+    requests = tuple(
         request_for(environment, settings, accelerator, platform, matrix)
         for environment in environments
         for platform in _platforms(settings, accelerator, matrix)
-    ]
-    from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
-
+    )
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
         for one in settings.pythons or (python,):
             notes += _required_python(allowed, one)
-    pythons = {}
-    for generation in dict.fromkeys(matrix.generation_of(draft.backends).name for draft in drafts):
-        alike = [draft for draft in drafts if matrix.generation_of(draft.backends).name == generation]
-        pythons[generation] = settings.pythons or (
-            python or best_python(matrix, alike, None if allowed is None else allowed.minors),
-        )
     if python is not None and python not in (row.version for row in matrix.pythons):
         raise UsageError(
             f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
-    requests = tuple(
-        draft._replace(
-            python=minor,
-            python_named=bool(settings.pythons),
-            python_open=python is None and not settings.pythons,
-            as_of=asked.as_of is not None,
-        )
-        for _, alike in itertools.groupby(drafts, key=lambda draft: draft.name)
-        for group in (tuple(alike),)
-        for minor in pythons[matrix.generation_of(group[0].backends).name]
-        for draft in group
+    return Draft(
+        settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
     )
-    form = _form(asked, settings)
-    return Plan(settings=settings, requests=requests, notes=tuple(notes), written=written, form=form)
 
 
 def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, leftovers, parsers, project, storage, uvtool, wheels
+from kgen import host, index, leftovers, parsers, project, storage, uvsettings, uvtool, wheels
 from kgen.errors import OutsideError, UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
@@ -136,7 +136,7 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None, pro
         cache=None,
         cancel=cancel,
         certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvtool.configured(root),
+        indexes=uvsettings.configured(root),
         patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
         within=host.seconds(_LONGEST),
     ) as reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from kgen.actions.lock import LockOptions
+from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.actions.requirement_settings import Edit
 from kgen.cli import candidates, console

@@ -11,7 +11,7 @@ __command__ = {
 
 from typing import Annotated
 
-from kgen.actions.lock import LockOptions
+from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, Json, argument

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
@@ -69,7 +70,7 @@ class CompatibilityMatrix:
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
-        for name in sorted(self._files):
+        for name in sorted(iter(self._files)):  # without asking for their number first, which lists a folder twice
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
@@ -524,7 +525,12 @@ class Folder(Mapping[str, str]):
             return False
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.toml")))
+        found = []
+        for folder, _, names in os.walk(self._folder):  # a fraction of what `rglob` takes, and every lock pays for it
+            below = Path(folder).relative_to(self._folder).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            found += [prefix + name for name in names if name.endswith(".toml")]
+        return iter(sorted(found))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

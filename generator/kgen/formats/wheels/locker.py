@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kgen import __version__, host, lockfiles, templates, uvtool
+from kgen import __version__, host, lockfiles, templates, uvsettings, uvtool
 from kgen.emitters.hooks import render_hooks
 from kgen.formats.outcome import Finish, LockJob, Part, Reporter, by_environment, unreported
 from kgen.formats.wheels import pylock, uv
@@ -100,7 +100,7 @@ def resolve(
             cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
-            indexes=uvtool.configured(root),
+            indexes=uvsettings.configured(root),
             patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
         )
 

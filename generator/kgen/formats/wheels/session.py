@@ -358,7 +358,7 @@ class Session:
                 return found
         anew = self._close(request._replace(held=()), outcome.notes)
         outcome.notes.append(
-            f"{request.environment}: nothing was kept of the lock that is there: it could not be closed"
+            f"{request.environment}: nothing was kept of the locks that are there: they could not be closed"
         )
         return anew
 

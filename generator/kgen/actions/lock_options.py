@@ -1,0 +1,38 @@
+"""How locks are made, whatever is in them; apart from the making, which what stands does not need."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class LockOptions(NamedTuple):
+    """How locks are made, whatever is in them.
+
+    Attributes:
+        dry_run: whether nothing is written.
+        upgrade: whether nothing of the locks that are there is kept.
+        upgrade_packages: packages that are not kept.
+        merge: whether locks in conflict are solved again, keeping what both sides share.
+        installers: forms of locks that are made beside those that the settings ask for, as `conda`.
+        given: names of the fields that were asked for with a call, as `channels`.
+        reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
+        all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
+    """
+
+    dry_run: bool = False
+    upgrade: bool = False
+    upgrade_packages: tuple[str, ...] = ()
+    merge: bool = False
+    installers: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    reasons: bool = False
+    all_platforms: bool = True
+
+    @property
+    def anew(self) -> bool:
+        """Whether everything is solved, though a lock of the same request may be there."""
+        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons
+
+
+AS_USUAL = LockOptions()
+"""Write, and keep what the locks that are there have where that still fits."""

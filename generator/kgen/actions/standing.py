@@ -1,0 +1,252 @@
+"""Is what is asked for what is locked already? Then there is nothing to lock: no solver, no resolver, no network.
+
+A lock that was made of the same request, with the same matrix, by the same kgen and with the same configuration of uv,
+and that nobody has touched since, is what locking again would keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kgen import __version__, fields, files, lockfiles, storage, uvsettings
+from kgen.actions import flake
+from kgen.actions.lock_options import LockOptions
+from kgen.actions.plan import Draft
+from kgen.emitters import hooks
+from kgen.errors import KgenError
+from kgen.formats.outcome import Outcome, Summary
+from kgen.matrix import origin
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
+from kgen.model import format as formats
+from kgen.model.lockfile import Lockfile
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.project import LOCKS
+from kgen.settings import Settings
+
+HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
+"""The path of a hook in the folder of a lock, of whatever kgen."""
+
+
+class StandingLock(NamedTuple):
+    """A lock that stands, as :class:`kgen.formats.outcome.Locked` has it.
+
+    Attributes:
+        lock: what was read.
+        frameworks: the projects that the matrix has files of, and Keras.
+        warnings: what the lock says against itself.
+    """
+
+    lock: Lockfile
+    frameworks: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    @property
+    def summary(self) -> Summary:
+        """What is printed of it; why it has its versions only a solver can tell."""
+        lock = self.lock
+        return Summary(
+            frameworks=self.frameworks,
+            runtime=lock.computes_on if lock.accelerated else None,
+            cudnn=lock.cudnn,
+            versions=lock.versions,
+            driver=lock.driver,
+            packages=lock.packages,
+            libraries=lock.libraries,
+            licences=lock.licences,
+            local=tuple(file.filename for file in lock.files if file.url is not None and file.url.startswith("file:")),
+            warnings=self.warnings,
+        )
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to download; None if the size of a file is not known."""
+        return self.lock.size
+
+
+def all_standing(
+    matrix: CompatibilityMatrix, drafted: Draft, options: LockOptions
+) -> tuple[Outcome[StandingLock], ...] | None:
+    """The locks that there are of everything that is asked, in the order of the requests; None if any is to be made.
+
+    Args:
+        matrix: the facts.
+        drafted: what is asked.
+        options: how it is to be locked.
+    """
+    settings = drafted.settings
+    # whether locks of another form are of this request, they do not say
+    others = {*settings.installers, *options.installers, *(fields.BY_NAME[name].installer for name in options.given)}
+    if options.anew or drafted.as_of or others - {formats.default().name, None}:
+        return None
+    if flake.is_missing(settings) or not storage.is_settled(settings.root / LOCKS):
+        return None
+    known = _Locks(matrix, settings, every=options.all_platforms)
+    pythons = {}
+    for generation, alike in drafted.of_generations(matrix).items():
+        chosen = settings.pythons or ((drafted.python,) if drafted.python else known.pythons(alike))
+        if not chosen or (not settings.pythons and len(chosen) != 1):
+            return None
+        if drafted.allowed is not None and not set(chosen) <= set(drafted.allowed.minors):
+            return None
+        pythons[generation] = chosen
+    found = []
+    for request in drafted.on(pythons, matrix).requests:
+        lock = known.of(request)
+        if lock is None:
+            return None
+        found.append(Outcome(request=request, form=formats.default(), lock=lock))
+    return tuple(found)
+
+
+def whole_environments(
+    matrix: CompatibilityMatrix, settings: Settings, requests: Sequence[EnvironmentRequest], *, every: bool
+) -> Mapping[EnvironmentRequest, StandingLock]:
+    """The locks that would be made again, of the environments of which all would be; by their requests.
+
+    Args:
+        matrix: the facts.
+        settings: the settings, with the flags over them.
+        requests: what is asked.
+        every: whether the requests are for all platforms of their environments.
+    """
+    known = _Locks(matrix, settings, every=every)
+    found = {request: known.of(request) for request in requests}
+    moving = {request.environment for request, lock in found.items() if lock is None}
+    return {request: lock for request, lock in found.items() if lock is not None and request.environment not in moving}
+
+
+def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, StandingLock]) -> EnvironmentRequest:
+    """The request, with the wish for what standing locks have of libraries, so that environments go on sharing them.
+
+    Args:
+        request: what is to be locked.
+        there: what stands; of that only environments for the same platform and Python share.
+    """
+    held = {wish.name for wish in request.held}
+    wished = {
+        name: version
+        for other, lock in there.items()
+        if (other.platform, other.python) == (request.platform, request.python)
+        for name, version in lock.lock.versions.items()
+        if name not in held and name not in lock.lock.packages
+    }
+    return request._replace(
+        held=(*request.held, *(Requirement(f"{name}=={version}") for name, version in sorted(wished.items())))
+    )
+
+
+def remember(root: Path, environments: Iterable[str]) -> None:
+    """Note the configuration of uv that locks were made with, in kgen's own cache.
+
+    Args:
+        root: the project's folder.
+        environments: those that were locked.
+    """
+    made_with = uvsettings.fingerprint(root).encode()
+    with contextlib.suppress(OSError, KgenError):  # who cannot keep it resolves again next time
+        for environment in environments:
+            place = _memory(root, environment)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            storage.write_file(place, made_with)
+
+
+def _memory(root: Path, environment: str) -> Path:
+    name = lockfiles.digest(str(root.resolve() / LOCKS / environment).encode("utf-8", "surrogatepass"))
+    return origin.cache_folder().with_name("standing") / name
+
+
+class _Locks:
+    """The locks of a project, each read once."""
+
+    def __init__(self, matrix: CompatibilityMatrix, settings: Settings, *, every: bool) -> None:
+        self._matrix = matrix
+        self._settings = settings
+        self._every = every
+        self._read: dict[Path, tuple[Lockfile, Mapping[str, Any]] | None] = {}
+        self._platforms: dict[Path, set[str]] = {}
+
+    @functools.cached_property
+    def _configuration(self) -> str:
+        return uvsettings.fingerprint(self._settings.root)
+
+    def _configured_as_before(self, environment: str) -> bool:
+        """Whether uv is configured as it was for these locks, as far as anybody on this machine knows."""
+        try:
+            return files.read_text(_memory(self._settings.root, environment)) == self._configuration
+        except FileNotFoundError:
+            return True  # locked elsewhere: what shapes a lock stands in it
+        except (OSError, ValueError):
+            return False
+
+    def pythons(self, requests: Sequence[EnvironmentRequest]) -> tuple[str, ...]:
+        """The Pythons that these requests are locked for; () if one of them is not locked."""
+        found = []
+        for request in requests:
+            read = self._lock(request)
+            if read is None:
+                return ()
+            found.append(read[0].python)
+        return tuple(dict.fromkeys(found))
+
+    def of(self, request: EnvironmentRequest) -> StandingLock | None:
+        """The lock that this request would be given again; None if it may be another one."""
+        read = self._lock(request)
+        if read is None:
+            return None
+        lock, data = read
+        matrix, kgen = self._matrix, data["tool"]["kgen"]
+        stands = (
+            kgen.get("matrix") == matrix.revision
+            and kgen.get("kgen") == __version__
+            and fields.lock_data(fields.request_of(kgen)) == fields.lock_data(request)
+            and self._settings.portable == all(file.url is None for file in (*lock.files, *lock.build))
+            and self._configured_as_before(request.environment)
+            and self._is_whole(request)
+        )
+        if not stands:
+            return None
+        named = {matrix.generation_of(lock.backends).package, *matrix.framework_names}
+        own = [name for name in lock.packages if name in named]
+        return StandingLock(
+            lock, {name: lock.packages[name] for name in (*own[1:], *own[:1])}, tuple(kgen.get("warnings", ()))
+        )
+
+    def _lock(self, request: EnvironmentRequest) -> tuple[Lockfile, Mapping[str, Any]] | None:
+        """The lock of a request as kgen wrote it; None if there is none such."""
+        path = self._folder(request) / lockfiles.filename(request.platform)
+        if path not in self._read:
+            self._read[path] = _untouched(path)
+        return self._read[path]
+
+    def _folder(self, request: EnvironmentRequest) -> Path:
+        return self._settings.root / LOCKS / request.environment
+
+    def _is_whole(self, request: EnvironmentRequest) -> bool:
+        """Whether the folder holds the hooks that kgen writes now, and nothing that locking would take away."""
+        folder = self._folder(request)
+        inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        wanted = set(hooks.places())
+        left_over = {path for path in inside if HOOK.fullmatch(path)} - wanted
+        platforms = {found for path in inside if (found := formats.default().platform_of(path))}
+        asked = set(self._settings.platforms or {request.platform})
+        if not wanted <= inside or left_over or (self._every and platforms - asked):
+            return False
+        variables = selection(self._matrix, request.backends, request.accelerator.name, isolated=False).variables
+        there = {place: files.read(folder / place, files.SMALL) for place in wanted}
+        cache = origin.cache_folder().with_name("hooks")
+        return lockfiles.digest_of_files(there) == hooks.digest(request.environment, variables, cache=cache)
+
+
+def _untouched(path: Path) -> tuple[Lockfile, Mapping[str, Any]] | None:
+    try:
+        content = files.read(path)
+        return lockfiles.parse(path, content) if lockfiles.is_as_sealed(content) else None
+    except (OSError, KgenError, ValueError):
+        return None

@@ -109,6 +109,8 @@ class TestPython:
         done = kgen(*words, "numpy", "--cpu")
         assert done.status == 0, done.stderr
         assert "unchanged" in done.stdout
+        done = kgen(*words, "numpy", "--cpu", "--dependency", "six")
+        assert done.status == 0, done.stderr
         assert "note: numpy-cpu: still for Python 3.11, as locked; `--python 3." in done.stderr
 
 

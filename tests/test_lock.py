@@ -419,7 +419,7 @@ class TestWhatUvCannotClose:
         assert kgen_alone(*LOCK, "jax", "--cuda", "12").status == 0
         newest = versions(project, "jax-cuda12")["nvidia-cudnn-cu12"]
         index.wheelhouse.remove("nvidia-cudnn-cu12", newest)
-        result = kgen_alone(*LOCK, "jax", "--cuda", "12")
+        result = kgen_alone(*LOCK, "jax", "--cuda", "12", "--upgrade")
         assert result.status == 0, result.stderr
         assert f"nvidia-cudnn-cu12 {newest} was set aside" in result.stderr
         after = versions(project, "jax-cuda12")

@@ -428,6 +428,15 @@ FIELDS: tuple[Field, ...] = (
         about=RequestField.CUTOFF,
     ),
     Field(
+        name="uv",
+        help="what uv is configured with that shapes a lock",
+        shape=Shape.MANY,
+        parse=_text,
+        scope=Scope.NONE,
+        initial=(),
+        lock=_several("uv", "uv", str),
+    ),
+    Field(
         name="isolate_config",
         help="Keras's settings in the environment's own folder; data sets and weights stay shared",
         shape=Shape.SWITCH,

@@ -24,6 +24,7 @@ from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.uvsettings import of_project
 
 _GLIBC = r"manylinux_(\d+)_(\d+)_"
 _OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
@@ -86,6 +87,7 @@ class _FreshnessCheck:
             *self._limit(),
             *self._glibc(),
             *self._wishes(),
+            *self._uv(),
             *self._cutoff(),
             *self._indexes(),
             *self._releases(),
@@ -187,6 +189,14 @@ class _FreshnessCheck:
             "platform_python_implementation": "CPython",
             "extra": "",
         }
+
+    def _uv(self) -> Iterator[Stale]:
+        """What uv is configured with in the project itself; what a machine adds is nobody else's to check."""
+        asked, has = (set(of_project(request.uv)) for request in (self.request, self.made_for))
+        for one in sorted(asked - has):
+            yield Stale("uv", f"was made without `{one}`, which uv is configured with")
+        for one in sorted(has - asked):
+            yield Stale("uv", f"was made with `{one}`, which uv is not configured with")
 
     def _cutoff(self) -> Iterator[Stale]:
         asked, solved = self.request.cutoff, self.made_for.cutoff

@@ -103,6 +103,7 @@ class Settings(NamedTuple):
         requirement_files: files of requirements, relative to `root` or absolute.
         constraint_files: files of constraints, the same.
         constraints: what the files of constraints say; as with the next, empty until it was read.
+        uv: what uv is configured with that shapes a lock; empty until it was read.
         required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
@@ -139,6 +140,7 @@ class Settings(NamedTuple):
     requirement_files: tuple[str, ...] = ()
     constraint_files: tuple[str, ...] = ()
     constraints: tuple[Requirement, ...] = ()
+    uv: tuple[str, ...] = ()
     required: ProjectRequirements = ProjectRequirements()
 
 

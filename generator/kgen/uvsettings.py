@@ -2,19 +2,271 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import enum
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from kgen import host, logins
+from kgen import files, host, logins
+from kgen.errors import SettingsError
+from kgen.model import grammar
+from kgen.model.requirement import canonical_name
 
 _OWN, _PROJECTS = "uv.toml", "pyproject.toml"
 
 _CONFIGURATION = 1 << 20
 """Bytes that a configuration file has at most."""
+
+
+class Treatment(enum.Enum):
+    """What becomes of a setting of uv."""
+
+    RECORDED = "honoured by uv, and recorded in the lock"
+    DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
+    TARGETS = "honoured: a target that it leaves out is refused"
+    SOURCES = "an index is honoured and recorded; a path, a URL or a repository is refused"
+    REFUSED = "refused"
+
+
+class UvSetting(NamedTuple):
+    """A setting of uv that shapes what it resolves, and so what is locked.
+
+    Attributes:
+        key: in `[tool.uv]`, `[tool.uv.pip]` or `uv.toml`.
+        treatment: what becomes of it.
+        why: the reason for a refusal; what it does otherwise.
+        variable: the variable that stands for it, which wins; None if there is none.
+        files: whether the variable names files of requirements.
+        usual: the values that change nothing.
+    """
+
+    key: str
+    treatment: Treatment
+    why: str
+    variable: str | None = None
+    files: bool = False
+    usual: tuple[object, ...] = (False, [], {})
+
+
+_WHEELS = "kgen locks wheels, and builds only what `build` names, with pinned tools"
+_NEWEST = "kgen looks for the newest versions that work together"
+
+SETTINGS: tuple[UvSetting, ...] = (
+    UvSetting("constraint-dependencies", Treatment.RECORDED, "bounds of what comes in", "UV_CONSTRAINT", files=True),
+    UvSetting("override-dependencies", Treatment.RECORDED, "what others require, replaced", "UV_OVERRIDE", files=True),
+    UvSetting("exclude-dependencies", Treatment.RECORDED, "packages that are left out", "UV_EXCLUDE", files=True),
+    UvSetting("dependency-metadata", Treatment.RECORDED, "requirements in place of a package's own"),
+    UvSetting("exclude-newer", Treatment.DAY, "the last day that counts", "UV_EXCLUDE_NEWER"),
+    UvSetting("exclude-newer-package", Treatment.RECORDED, "the same for a package", "UV_EXCLUDE_NEWER_PACKAGE"),
+    UvSetting(
+        "prerelease", Treatment.RECORDED, "which pre-releases count", "UV_PRERELEASE",
+        usual=("if-necessary-or-explicit", "disallow"),
+    ),
+    UvSetting(
+        "index-strategy", Treatment.RECORDED, "which of several indexes is taken", "UV_INDEX_STRATEGY",
+        usual=("first-index",),
+    ),
+    UvSetting("sources", Treatment.SOURCES, "where a package is from"),
+    UvSetting("environments", Treatment.TARGETS, "the targets that are locked for"),
+    UvSetting("resolution", Treatment.REFUSED, _NEWEST, "UV_RESOLUTION", usual=("highest",)),
+    UvSetting("no-binary", Treatment.REFUSED, _WHEELS, "UV_NO_BINARY"),
+    UvSetting("no-binary-package", Treatment.REFUSED, _WHEELS, "UV_NO_BINARY_PACKAGE"),
+    UvSetting(
+        "torch-backend", Treatment.REFUSED, "the matrix decides on PyTorch's builds; `torch-index` lets it take more",
+        "UV_TORCH_BACKEND",
+    ),
+    UvSetting("no-deps", Treatment.REFUSED, "a lock holds all that is needed"),
+    UvSetting("extra", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
+    UvSetting("all-extras", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
+)  # fmt: skip
+"""All of them; the documentation has them in a table."""
+
+_HERE = " (of this machine)"
+"""The end of what is recorded of variables, and of files outside the project."""
+
+
+class Shape(NamedTuple):
+    """What uv is configured with that shapes a lock.
+
+    Attributes:
+        recorded: `key: value`, sorted; what is no part of the project says so.
+        day: the last whole day that counts; None for no such limit.
+        environments: the markers of which a target must fulfil one; () for all targets.
+        sources: package -> the name and the URL of the index that it is from.
+        elsewhere: package -> where it is from that no lock of wheels can hold, in words.
+        refused: what a lock of kgen cannot be made with.
+    """
+
+    recorded: tuple[str, ...] = ()
+    day: dt.date | None = None
+    environments: tuple[str, ...] = ()
+    sources: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    elsewhere: Mapping[str, str] = MappingProxyType({})
+    refused: tuple[SettingsError, ...] = ()
+
+    @property
+    def of_project(self) -> tuple[str, ...]:
+        """What of the record is part of the project, and so the same on every machine."""
+        return of_project(self.recorded)
+
+
+def of_project(recorded: Iterable[str]) -> tuple[str, ...]:
+    """What of a record is part of the project."""
+    return tuple(one for one in recorded if not one.endswith(_HERE))
+
+
+def shape(root: Path, today: dt.date | None = None) -> Shape:
+    """What uv is configured with that shapes what is locked.
+
+    Args:
+        root: the folder from which on uv looks for its configuration.
+        today: the day that durations are counted from; None for today.
+    """
+    found = _Shape(root, today or dt.datetime.now(dt.timezone.utc).date())
+    found.read()
+    return Shape(
+        tuple(sorted(dict.fromkeys(found.recorded))),
+        found.day,
+        found.environments,
+        found.sources,
+        found.elsewhere,
+        tuple(found.refused),
+    )
+
+
+class _Shape:
+    """Reads the shape of one project."""
+
+    def __init__(self, root: Path, today: dt.date) -> None:
+        self._root = root
+        self._today = today
+        self.recorded: list[str] = []
+        self.day: dt.date | None = None
+        self.environments: tuple[str, ...] = ()
+        self.sources: dict[str, tuple[str, str]] = {}
+        self.elsewhere: dict[str, str] = {}
+        self.refused: list[SettingsError] = []
+
+    def read(self) -> None:
+        """Looks at every setting, in variables and in files."""
+        tables = list(_configuration_files(self._root))
+        for setting in SETTINGS:
+            typed = None if setting.variable is None else host.variable(setting.variable)
+            if typed:
+                values = list(self._in_files(typed)) if setting.files else [typed]
+                self._note(setting, values, str(setting.variable), mark=_HERE)
+            for path, table in tables:
+                pip = table.get("pip")
+                for part in (table, pip if isinstance(pip, Mapping) else {}):
+                    value = part.get(setting.key)
+                    if value is None or value in setting.usual:
+                        continue
+                    mark = "" if path.is_relative_to(self._root) else _HERE
+                    self._note(setting, value if isinstance(value, list) else [value], path.name, mark=mark)
+
+    def _in_files(self, typed: str) -> Iterator[str]:
+        for name in typed.split():
+            try:
+                lines = files.read_text(self._root / name).splitlines()
+            except (OSError, ValueError):
+                continue  # uv says what is wrong with it
+            yield from filter(None, (line.partition("#")[0].strip() for line in lines))
+
+    def _note(self, setting: UvSetting, values: Sequence[object], where: str, *, mark: str) -> None:
+        if (
+            setting.treatment is Treatment.REFUSED
+            and values != ["false"]
+            and not set(map(str, values)) <= set(map(str, setting.usual))
+        ):
+            said = ", ".join(map(_said, values))
+            mend = f"unset {setting.variable}" if where == setting.variable else f"take `{setting.key}` out of {where}"
+            what = f"uv is configured with `{setting.key}` ({grammar.shown(said)}) in {where}"
+            self.refused.append(SettingsError(f"{what}: {setting.why}", hints=[mend]))
+        if setting.treatment is Treatment.RECORDED:
+            self.recorded += [f"{setting.key}: {_said(value)}{mark}" for value in values if value not in setting.usual]
+        elif setting.treatment is Treatment.DAY and self.day is None:
+            self.day = _last_whole_day(str(values[0]), self._today)
+        elif setting.treatment is Treatment.TARGETS:
+            self.environments = self.environments or tuple(map(str, values))
+        elif setting.treatment is Treatment.SOURCES and isinstance(values[0], Mapping):
+            self._note_sources(values[0])
+
+    def _note_sources(self, table: Mapping[str, Any]) -> None:
+        urls: dict[str, str] = {}
+        for of in _configuration(self._root):
+            listed = of.get("index")
+            for row in listed if isinstance(listed, list) else []:
+                named, url = (
+                    (_text(row.get(key)) for key in ("name", "url")) if isinstance(row, Mapping) else (None, None)
+                )
+                if named and url:
+                    urls.setdefault(named, url)
+        for name, rows in table.items():
+            for row in rows if isinstance(rows, list) else [rows]:
+                index = row.get("index") if isinstance(row, Mapping) else None
+                if isinstance(index, str) and index in urls:
+                    self.sources.setdefault(canonical_name(name), (index, urls[index]))
+                elif isinstance(row, Mapping):
+                    kind = next((key for key in ("git", "url", "path", "workspace") if key in row), "index")
+                    self.elsewhere.setdefault(canonical_name(name), _ELSEWHERE[kind])
+
+
+_ELSEWHERE = {
+    "git": "a repository",
+    "url": "a URL",
+    "path": "a folder or file",
+    "workspace": "the workspace",
+    "index": "an index that uv's configuration does not name",
+}
+
+
+def recorded_source(package: str, index: str) -> str:
+    """How a lock records that a package is from an index of uv's configuration."""
+    return f"sources: {package} from {index}"
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+
+
+def _last_whole_day(text: str, today: dt.date) -> dt.date | None:
+    """The last day of which all counts, of what uv takes for a day: a date, a moment, or a duration until now.
+
+    None where it is none of these, which uv itself complains about.
+    """
+    with contextlib.suppress(ValueError):
+        return dt.date.fromisoformat(text)  # all of that day counts for uv too
+    with contextlib.suppress(ValueError):
+        moment = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
+        return aware.astimezone(dt.timezone.utc).date() - dt.timedelta(days=1)
+    days = _duration(text)
+    return None if days is None else today - days
+
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000, "year": 31536000}
+_ISO = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T.*)?", re.IGNORECASE)
+
+
+def _duration(text: str) -> dt.timedelta | None:
+    """A duration in whole days, at least one, as `7 days` or `P7D`; None if it is none."""
+    written = _ISO.fullmatch(text.strip())
+    if written is not None:
+        years, months, weeks, days = (int(one or 0) for one in written.groups())
+        return dt.timedelta(days=max(1, 365 * years + 30 * months + 7 * weeks + days))
+    parts = re.findall(r"(\d+)\s*([a-z]+?)s?\b", text.lower())
+    if not parts or any(unit not in _UNITS for _, unit in parts):
+        return None
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+    return dt.timedelta(days=max(1, -(-seconds // _UNITS["day"])))
+
 
 _NO_MATTER = ("UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_NO_PROGRESS", "UV_LINK_MODE", "UV_PROJECT_ENVIRONMENT")
 """Variables that no lock depends on."""
@@ -80,11 +332,16 @@ def _text(value: object) -> str | None:
 
 def _configuration(root: Path) -> Iterator[Mapping[str, Any]]:
     """What is in uv's configuration files, the nearest first."""
+    return (table for _, table in _configuration_files(root))
+
+
+def _configuration_files(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The configuration files of uv, the nearest first, with what is in them."""
     only = host.variable("UV_CONFIG_FILE")
     if only:
         yield from _one_of(Path(only))
     elif not host.variable("UV_NO_CONFIG"):
-        nearest = (table for folder in (root, *root.parents) for table in _one_of(folder / _OWN, folder / _PROJECTS))
+        nearest = (found for folder in (root, *root.parents) for found in _one_of(folder / _OWN, folder / _PROJECTS))
         yield from itertools.islice(nearest, 1)
         home, config = host.home(), host.variable("XDG_CONFIG_HOME")
         folders = [Path(config)] if config else [home / ".config"] if home else []
@@ -93,12 +350,12 @@ def _configuration(root: Path) -> Iterator[Mapping[str, Any]]:
             yield from _one_of(folder / "uv" / _OWN)
 
 
-def _one_of(*paths: Path) -> Iterator[Mapping[str, Any]]:
-    """The configuration in the first of these files that has one; nothing if none has."""
+def _one_of(*paths: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The first of these files that has a configuration; nothing if none has."""
     for path in paths:
         table = _table(path)
         if table is not None:
-            yield table
+            yield path, table
             return
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings
+from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings, uvsettings
 from kgen.accelerators import title
 from kgen.actions import plan
 from kgen.actions.pythons import required
@@ -110,6 +110,7 @@ class _Check:
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
         self.allowed = required(asked.root, matrix) if asked.project else None
+        self.shaped = uvsettings.shape(asked.root)
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
     def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
@@ -188,6 +189,7 @@ class _Check:
             if self.settings.file is None:
                 fix = _as_typed(made_for, lock)
             request, astray, fix = self._request(lock, made_for, fix)
+            request = plan.from_sources(request._replace(uv=self.shaped.recorded), self.shaped, self.matrix)
             for kind, reason, what, fixed in astray:
                 yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]

@@ -8,20 +8,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kgen import accelerators, host, parsers
+from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
 from kgen.accelerators import Kind
 from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
-from kgen.errors import UsageError
+from kgen.errors import SettingsError, UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.requirement import Marker, Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings
 
@@ -159,14 +159,20 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     root = find_root(folder)
     written = settings_module.read(root, matrix)
     settings = merge(written, asked, matrix, folder)
+    shaped = uvsettings.shape(root)
+    if shaped.refused and asked.command == "lock":
+        raise shaped.refused[0]
+    settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
     notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     accelerator = _accelerator(settings, environments, matrix, notes)
     requests = tuple(
-        request_for(environment, settings, accelerator, platform, matrix)
+        from_sources(request_for(environment, settings, accelerator, platform, matrix), shaped, matrix)
         for environment in environments
         for platform in _platforms(settings, accelerator, matrix)
     )
+    if asked.command == "lock":
+        notes += _shaped(requests, shaped, matrix)
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
@@ -180,6 +186,67 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     return Draft(
         settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
     )
+
+
+def from_sources(
+    request: EnvironmentRequest, shaped: uvsettings.Shape, matrix: CompatibilityMatrix
+) -> EnvironmentRequest:
+    """The request with the indexes of uv's configuration that its own dependencies are from.
+
+    Args:
+        request: what is asked.
+        shaped: what uv is configured with.
+        matrix: the facts; on what it follows it decides.
+    """
+    named = sorted({one.name for one in request.dependencies if not matrix.follows(one.name)} & shaped.sources.keys())
+    sources = (uvsettings.recorded_source(name, shaped.sources[name][0]) for name in named)
+    return request._replace(uv=tuple(sorted({*request.uv, *sources})))
+
+
+def _shaped(
+    requests: Sequence[EnvironmentRequest], shaped: uvsettings.Shape, matrix: CompatibilityMatrix
+) -> Iterator[str]:
+    """What uv is configured with that a lock does not follow.
+
+    Raises:
+        SettingsError: it cannot be followed, or leaves out what is asked for.
+    """
+    for request in requests:
+        if shaped.environments and not any(_holds(text, request, matrix) for text in shaped.environments):
+            said = " or ".join(shaped.environments)
+            raise SettingsError(
+                f"{request.environment}: uv's `environments` ({said}) leave out {request.platform}",
+                hints=["kgen lock --platform P, with one of them, or take `environments` out of uv's configuration"],
+            )
+        for wish in request.dependencies:
+            where = shaped.elsewhere.get(wish.name)
+            if where is not None and not matrix.follows(wish.name):
+                what = f"uv's `sources` take {wish.name} from {where}, which no lock of wheels holds"
+                mend = (
+                    f"build a wheel of {wish.name} (`uv build --wheel`) and name its folder: export UV_FIND_LINKS=dist"
+                )
+                raise SettingsError(f"{request.environment}: {what}", hints=[mend])
+    followed = {name for request in requests for name in (matrix.backends[b].framework for b in request.backends)}
+    for name in sorted(followed & {*shaped.sources, *shaped.elsewhere}):
+        yield f"uv's `sources` of {name} are not followed: the matrix decides on its builds; see `torch-index`"
+    if shaped.day is not None and any(request.cutoff == shaped.day for request in requests):
+        yield f"nothing published after {shaped.day} counts, as uv's `exclude-newer` says"
+
+
+def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) -> bool:
+    """Whether a target fulfils a marker; one that cannot be read is uv's to complain about."""
+    markers = {
+        **matrix.platforms[request.platform].markers,
+        "python_version": request.python,
+        "python_full_version": f"{request.python}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+    try:
+        return Marker(text).evaluate(markers)
+    except ValueError:
+        return True
 
 
 def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:
@@ -421,6 +488,7 @@ def request_for(
         requirements=tuple(dict.fromkeys((*(wish for wish in asked if wish not in unknown), *map(_bare, about)))),
         dependencies=(*unknown, *dependencies),
         constraints=settings.constraints,
+        uv=settings.uv,
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,

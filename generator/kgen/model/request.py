@@ -35,6 +35,7 @@ class EnvironmentRequest(NamedTuple):
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
         constraints: ranges of packages that are kept to where they come in, without bringing them in.
+        uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
@@ -58,6 +59,7 @@ class EnvironmentRequest(NamedTuple):
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     constraints: tuple[Requirement, ...] = ()
+    uv: tuple[str, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False

@@ -105,7 +105,9 @@ def resolve(
         )
 
     program = uvtool.find()
-    locker = uv.Uv(program, root=root, cancel=cancel, own=uvtool.own_indexes(program, root, torch_index))
+    sources = {name: url for name, (_, url) in uvsettings.shape(root).sources.items()}
+    own = uvtool.own_indexes(program, root, torch_index)
+    locker = uv.Uv(program, root=root, cancel=cancel, own=own, sources=sources)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     session = Session(
         matrix, locker, open_reader, cancel=cancel, report=report, in_flight=None if chosen else IN_FLIGHT

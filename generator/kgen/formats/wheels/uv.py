@@ -60,7 +60,13 @@ class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
     def __init__(
-        self, program: str, *, root: Path, cancel: threading.Event, own: Callable[[str, str], str] | None = None
+        self,
+        program: str,
+        *,
+        root: Path,
+        cancel: threading.Event,
+        own: Callable[[str, str], str] | None = None,
+        sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Use this program; its configuration is looked for from the project's root on.
 
@@ -69,7 +75,9 @@ class Uv:
             root: the project's root.
             cancel: set it to end what is under way.
             own: framework and label of a build -> the framework's own index that has it; None if none is to be used.
+            sources: package -> the index that uv is configured to take it from, where it is asked for by name.
         """
+        self._sources = sources
         self._program = program
         self._root = root
         self._cancel = cancel
@@ -129,7 +137,8 @@ class Uv:
             *_cutoff(request.cutoff, resolution.republished),
             *(["--offline"] if offline else []),
         ]  # fmt: skip
-        own = self.own_indexes(resolution)
+        asked = {one.name for one in request.dependencies} - decided
+        own = {name: url for name, url in self._sources.items() if name in asked} | dict(self.own_indexes(resolution))
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources:
             return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own)
@@ -199,6 +208,8 @@ class Uv:
         own: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
+        # a flag takes the place of the variable, whose files are meant too
+        users = [word for path in (host.variable("UV_CONSTRAINT") or "").split() for word in ("--constraints", path)]
         with storage.scratch() as folder:
             output = folder / "pylock.toml"
             if kept:
@@ -208,7 +219,8 @@ class Uv:
             try:
                 done = uvtool.run(
                 [
-                    self._program, "pip", "compile", _asked(requirements, own, folder), "--constraints", str(narrowed),
+                    self._program, "pip", "compile", _asked(requirements, own, folder),
+                    "--constraints", str(narrowed), *users,
                     "--format", "pylock.toml", "--output-file", str(output), "--no-header",
                     "--only-binary", ":all:", *_INTERPRETER, *PLAIN, *arguments,
                 ],

@@ -1,0 +1,242 @@
+"""What uv is configured with is honoured and stands in the lock, or is refused with the reason."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tomli
+from tests.command import LOCK, Kgen
+from tests.index import Index, serving
+from tests.test_lock import versions
+from tests.wheelhouse import Wheel
+
+from kgen import uvsettings
+from kgen.uvsettings import SETTINGS, Treatment
+
+CPU = (*LOCK, "numpy", "--cpu", "--dependency", "parent")
+DOCS = Path(__file__).parents[1] / "docs/uv.md"
+
+
+@pytest.fixture(autouse=True)
+def _wheels(index: Index) -> None:
+    index.wheelhouse.put(
+        Wheel(name="parent", version="1.0", requires=("child",)),
+        Wheel(name="parent", version="2.0rc1", requires=("child",)),
+        *(Wheel(name="child", version=version) for version in ("1.0", "2.0")),
+    )
+
+
+def recorded(project: Path) -> list[str]:
+    text = (project / "locks/numpy-cpu/pylock.linux-64.toml").read_text(encoding="utf-8")
+    found: list[str] = tomli.loads(text)["tool"]["kgen"].get("uv", [])
+    return found
+
+
+def configure(project: Path, text: str, file: str = "uv.toml") -> None:
+    (project / file).write_text(text, encoding="utf-8")
+
+
+HONOURED = [
+    ('constraint-dependencies = ["child<2"]', {"child": "1.0"}, ["constraint-dependencies: child<2"]),
+    ('override-dependencies = ["child==1.0"]', {"child": "1.0"}, ["override-dependencies: child==1.0"]),
+    ('exclude-dependencies = ["child"]', {"child": None}, ["exclude-dependencies: child"]),
+    ('prerelease = "allow"', {"parent": "2.0rc1"}, ["prerelease: allow"]),
+    (
+        '[[dependency-metadata]]\nname = "parent"\nversion = "1.0"\nrequires-dist = ["child<2"]',
+        {"child": "1.0"},
+        ['dependency-metadata: {"name": "parent", "requires-dist": ["child<2"], "version": "1.0"}'],
+    ),
+    (
+        '[exclude-newer-package]\nparent = "2030-01-01"', {"parent": "1.0"},
+        ['exclude-newer-package: {"parent": "2030-01-01"}'],
+    ),
+    ('index-strategy = "unsafe-best-match"', {"child": "2.0"}, ["index-strategy: unsafe-best-match"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "has", "said"), HONOURED, ids=[row[0].partition(" ")[0] for row in HONOURED])
+class TestHonoured:
+    def test_in_the_project(
+        self, kgen_alone: Kgen, project: Path, text: str, has: dict[str, str | None], said: list[str]
+    ) -> None:
+        configure(project, text)
+        done = kgen_alone(*CPU)
+        assert done.status == 0, done.stderr
+        found = versions(project, "numpy-cpu")
+        assert {name: found.get(name) for name in has} == has
+        assert recorded(project) == said
+        assert kgen_alone("check").status == 0
+
+    def test_taken_out_again(
+        self, kgen_alone: Kgen, project: Path, text: str, has: dict[str, str | None], said: list[str]
+    ) -> None:
+        configure(project, text)
+        assert kgen_alone(*CPU).status == 0
+        configure(project, "")
+        checked = kgen_alone("check")
+        assert checked.status == 1
+        assert f"was made with `{said[0]}`, which uv is not configured with" in checked.stdout
+        assert kgen_alone(*CPU).status == 0
+        assert recorded(project) == []
+        assert kgen_alone("check").status == 0
+        assert has
+
+
+def test_of_another_machine(kgen_alone: Kgen, project: Path, tmp_path: Path) -> None:
+    """A variable is no part of the project: it is recorded, and a colleague's `check` does not ask for it."""
+    bounds = tmp_path / "bounds.txt"
+    bounds.write_text("child<2  # for now\n\n", encoding="utf-8")
+    assert kgen_alone(*CPU, UV_CONSTRAINT=str(bounds)).status == 0
+    assert versions(project, "numpy-cpu")["child"] == "1.0"
+    assert recorded(project) == ["constraint-dependencies: child<2 (of this machine)"]
+    assert kgen_alone("check").status == 0
+    changed = kgen_alone(*CPU)
+    assert changed.stdout.rstrip().endswith("written")
+    assert recorded(project) == []
+
+
+def test_settings_of_uv_stand_in_pyproject_too(kgen_alone: Kgen, project: Path) -> None:
+    configure(project, '[tool.uv]\nconstraint-dependencies = ["child<2"]\n', "pyproject.toml")
+    assert kgen_alone(*CPU).status == 0
+    assert recorded(project) == ["constraint-dependencies: child<2"]
+
+
+REFUSED = [
+    ('resolution = "lowest"', "UV_RESOLUTION", "lowest"),
+    ("no-binary = true", None, ""),
+    ('no-binary-package = ["child"]', "UV_NO_BINARY_PACKAGE", "child"),
+    ('torch-backend = "cpu"', "UV_TORCH_BACKEND", "cpu"),
+    ("[pip]\nno-deps = true", None, ""),
+    ('[pip]\nextra = ["x"]', None, ""),
+    ("[pip]\nall-extras = true", None, ""),
+]
+
+
+@pytest.mark.parametrize(("text", "variable", "value"), REFUSED, ids=[row[0].split()[-3] for row in REFUSED])
+def test_refused(kgen_alone: Kgen, project: Path, text: str, variable: str | None, value: str) -> None:
+    configure(project, text)
+    key = text.splitlines()[-1].partition(" ")[0]
+    done = kgen_alone(*CPU)
+    assert done.status == 2
+    assert done.stderr.startswith(f"error: uv is configured with `{key}` (")
+    assert f"hint: take `{key}` out of uv.toml" in done.stderr
+    assert not (project / "locks").exists()
+    if variable is not None:
+        configure(project, "")
+        done = replace(kgen_alone, environment={**kgen_alone.environment, variable: value})(*CPU)
+        assert (done.status, f"hint: unset {variable}" in done.stderr) == (2, True)
+
+
+def test_what_changes_nothing_is_no_matter(kgen_alone: Kgen, project: Path) -> None:
+    configure(project, 'resolution = "highest"\nno-binary-package = []\nprerelease = "if-necessary-or-explicit"\n')
+    assert kgen_alone(*CPU).status == 0
+    assert recorded(project) == []
+
+
+class TestSources:
+    def test_an_index(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        house = index.wheelhouse.copy()
+        house.put(Wheel(name="parent", version="9.0"))
+        with serving(house) as other:
+            ours = f'[[tool.uv.index]]\nname = "ours"\nurl = "{other.url}"\nexplicit = true\n'
+            configure(project, f'[tool.uv.sources]\nparent = {{ index = "ours" }}\n{ours}', "pyproject.toml")
+            done = kgen_alone(*CPU)
+        assert done.status == 0, done.stderr
+        assert versions(project, "numpy-cpu")["parent"] == "9.0"
+        assert recorded(project) == ["sources: parent from ours"]
+
+    @pytest.mark.parametrize(
+        ("row", "where"),
+        [
+            ('{ git = "https://x.example/parent" }', "a repository"),
+            ('{ path = "../parent" }', "a folder or file"),
+            ('{ url = "https://x.example/parent.tar.gz" }', "a URL"),
+            ("{ workspace = true }", "the workspace"),
+            ('{ index = "nowhere" }', "an index that uv's configuration does not name"),
+        ],
+    )
+    def test_what_no_lock_holds(self, kgen_alone: Kgen, project: Path, row: str, where: str) -> None:
+        configure(project, f"[tool.uv.sources]\nparent = {row}\n", "pyproject.toml")
+        done = kgen_alone(*CPU)
+        assert done.status == 2
+        assert f"numpy-cpu: uv's `sources` take parent from {where}, which no lock of wheels holds" in done.stderr
+
+    def test_of_what_is_not_asked_for(self, kgen_alone: Kgen, project: Path) -> None:
+        configure(project, '[tool.uv.sources]\nsomething = { path = ".." }\n', "pyproject.toml")
+        assert kgen_alone(*CPU).status == 0
+
+    def test_of_a_framework(self, kgen_alone: Kgen, project: Path) -> None:
+        configure(project, '[tool.uv.sources]\nnumpy = { path = ".." }\n', "pyproject.toml")
+        done = kgen_alone(*CPU)
+        assert done.status == 0, done.stderr
+        assert "note: uv's `sources` of numpy are not followed: the matrix decides on its builds" in done.stderr
+
+
+class TestEnvironments:
+    def test_another_target(self, kgen_alone: Kgen, project: Path) -> None:
+        configure(project, "[tool.uv]\nenvironments = [\"sys_platform == 'win32'\"]", "pyproject.toml")
+        done = kgen_alone(*CPU)
+        assert done.status == 2
+        assert "uv's `environments` (sys_platform == 'win32') leave out linux-64" in done.stderr
+
+    def test_this_target(self, kgen_alone: Kgen, project: Path) -> None:
+        both = "environments = [\"sys_platform == 'win32'\", \"sys_platform == 'linux'\"]"
+        configure(project, f"[tool.uv]\n{both}", "pyproject.toml")
+        assert kgen_alone(*CPU).status == 0
+
+
+class TestDay:
+    NO_DAY = tuple(word for word in LOCK if word not in {"--exclude-newer", "2026-11-20"})
+
+    @pytest.mark.parametrize(
+        ("text", "day"),
+        [
+            ("2026-06-01", "2026-06-01"),
+            ("2026-06-02T00:00:00Z", "2026-06-01"),
+            ("2026-06-02T12:00:00+02:00", "2026-06-01"),
+            ("1 week", "2026-11-20"),
+            ("P7D", "2026-11-20"),
+            ("36 hours", "2026-11-25"),
+            ("rubbish", None),
+        ],
+    )
+    def test_the_last_whole_day(self, project: Path, text: str, day: str | None) -> None:
+        configure(project, f'exclude-newer = "{text}"')
+        found = uvsettings.shape(project, today=dt.date(2026, 11, 27)).day
+        assert (None if found is None else str(found)) == day
+
+    def test_it_reaches_the_solver(self, kgen_alone: Kgen, project: Path) -> None:
+        newest = kgen_alone(*self.NO_DAY, "jax", "--cpu")
+        assert newest.status == 0, newest.stderr
+        new = versions(project, "jax-cpu")["jax"]
+        configure(project, 'exclude-newer = "2026-02-01"')
+        done = kgen_alone(*self.NO_DAY, "jax", "--cpu")
+        assert done.status == 0, done.stderr
+        assert "note: nothing published after 2026-02-01 counts, as uv's `exclude-newer` says" in done.stderr
+        assert versions(project, "jax-cpu")["jax"] != new
+
+    def test_kgens_own_day_wins(self, kgen_alone: Kgen, project: Path) -> None:
+        configure(project, 'exclude-newer = "2026-02-01"')
+        done = kgen_alone(*LOCK, "jax", "--cpu")
+        assert "as uv's `exclude-newer` says" not in done.stderr
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_the_table_of_the_documentation(setting: uvsettings.UvSetting) -> None:
+    rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{setting.key}` ")]
+    variable = f"`{setting.variable}`" if setting.variable else ""
+    assert [cell.strip() for cell in rows[0].strip("|").split("|")] == [
+        f"`{setting.key}`", variable, setting.treatment.value, setting.why,
+    ]  # fmt: skip
+
+
+def test_every_row_is_tried() -> None:
+    tried = {
+        row[0].splitlines()[-1 if row[0].startswith("[pip]") else 0].strip("[]").split(" ")[0].strip("[]")
+        for row in (*HONOURED, *REFUSED)
+    }
+    others = {one.key for one in SETTINGS if one.treatment in {Treatment.DAY, Treatment.SOURCES, Treatment.TARGETS}}
+    assert tried | others == {one.key for one in SETTINGS}

@@ -129,8 +129,8 @@ class TestLock:
         assert (result.status, states(result)) == (0, {"jax-cpu": "written"})  # that there was a wish is gone
         assert versions(kgen.folder, "jax-cpu") == old
         assert result.stderr.startswith(
-            f"note: jax-cpu keeps jax {old['jax']}; 0.10.2 would fit\n"
-            "note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P\n"
+            f"note: jax-cpu keeps jax {old['jax']}; the matrix has 0.10.2 for it\n"
+            "note: `kgen lock --upgrade` tries the newest of all, `--upgrade-package P` that of P\n"
         )
         assert states(kgen(*LOCK, "jax", "--cpu")) == {"jax-cpu": "unchanged"}
 
@@ -144,7 +144,7 @@ class TestLock:
         elsewhere.mkdir()
         assert kgen(*LOCK, "jax", "--cpu", cwd=elsewhere).status == 0
         result = kgen(*LOCK, "jax", "--cpu", "--upgrade")
-        assert (result.status, "would fit" in result.stderr) == (0, False)
+        assert (result.status, "the matrix has" in result.stderr) == (0, False)
         assert (kgen.folder / PYLOCK).read_bytes() == (elsewhere / PYLOCK).read_bytes()
         assert versions(kgen.folder, "jax-cpu")["jax"] != old["jax"]
 

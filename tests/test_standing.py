@@ -133,3 +133,45 @@ class TestWhatChanges:
     def test_asked_for_anew(self, locked: Kgen, index: Index) -> None:
         assert locked(*BOTH, "--upgrade").status == 0
         assert index.behaviour.asked
+
+
+class TestQuestions:
+    """`solve` and `explain` answer about the lock that is there."""
+
+    OLD = (*LOCK, "jax", "--cuda", "12")
+
+    @pytest.fixture(name="old")
+    @staticmethod
+    def _old(kgen: Kgen) -> str:
+        assert kgen(*TestQuestions.OLD, "--require", "jax<0.10", "--require", "nvidia-cudnn-cu12<9.12").status == 0
+        assert kgen(*TestQuestions.OLD).status == 0
+        return versions(kgen.folder, "jax-cuda12")["jax"]
+
+    def test_solve(self, kgen: Kgen, old: str) -> None:
+        words = ("jax", *LOCK[1:], "--cuda", "12")
+        kept, anew = kgen("solve", *words), kgen("solve", *words, "--upgrade")
+        cudnn = versions(kgen.folder, "jax-cuda12")["nvidia-cudnn-cu12"]
+        assert f"  jax                {old} " in kept.stdout
+        assert f"cuDNN {cudnn}," in kept.stdout
+        assert "note: jax-cuda12: with what is locked; `kgen solve --upgrade`" in kept.stderr
+        assert "  jax                0.10.2 " in anew.stdout
+        assert f"cuDNN {cudnn}," not in anew.stdout
+        assert "with what is locked" not in anew.stderr
+
+    def test_explain(self, kgen: Kgen, old: str) -> None:
+        said = kgen("explain", "jax-cuda12").stdout
+        assert f"  jax is {old}, and the newest is " in said
+        assert "    it is as locked; `kgen lock --upgrade-package jax` tries 0.10.2\n" in said
+        cudnn = versions(kgen.folder, "jax-cuda12")["nvidia-cudnn-cu12"]
+        assert f"cuDNN {cudnn}," in said
+        assert kgen(*self.OLD, "--upgrade-package", "jax").status == 0
+        assert "it is as locked; `kgen lock --upgrade-package jax`" not in kgen("explain", "jax-cuda12").stdout
+
+    def test_solve_shares_as_lock_does(self, kgen: Kgen) -> None:
+        words = ("jax", "torch", "tensorflow", *LOCK[1:], "--cuda", "12")
+        solved = kgen("solve", *words).stdout
+        assert kgen("lock", *words).status == 0
+        for name in ("jax-cuda12", "torch-cuda12", "tensorflow-cuda12"):
+            cudnn = versions(kgen.folder, name)["nvidia-cudnn-cu12"]
+            (head,) = (line for line in solved.splitlines() if line.startswith(f"{name}:"))
+            assert f"cuDNN {cudnn}," in head

@@ -13,11 +13,13 @@ from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.project import find_root
 from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
+from kgen.solver.keeping import keeping
 from kgen.solver.resolve import own_index_gain, solve
 from kgen.tables import nearest
 
@@ -112,6 +114,8 @@ def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
     try:
         lock, data = lockfiles.parse(path, lockfiles.content_of(path))
         require_known(matrix, lock)
-        return fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
+        request = fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
+        held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(lock.versions.items()))
+        return keeping(matrix, request._replace(held=held))
     except ValueError as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

@@ -50,7 +50,7 @@ class LockResult(NamedTuple):
 
 
 class KeptFramework(NamedTuple):
-    """A framework that a lock kept although a newer one would fit."""
+    """A framework that a lock kept although the matrix has a newer one for its request."""
 
     environment: str
     name: str
@@ -59,7 +59,7 @@ class KeptFramework(NamedTuple):
 
 
 def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iterator[KeptFramework]:
-    """The frameworks that were kept, of which a newer release would fit.
+    """The frameworks that were kept, of which the matrix has a newer release for the same request.
 
     Args:
         matrix: the facts.

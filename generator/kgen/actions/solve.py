@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 from kgen.actions import plan
 from kgen.actions.plan import Plan, RequestFlags
+from kgen.actions.pythons import required
+from kgen.errors import KgenError
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
+from kgen.project import LOCKS
 from kgen.solver.resolve import own_index_gain
-from kgen.solver.resolve import solve as solve_request
+from kgen.solver.sharing import solve_together
 
 
 class SolveResult(NamedTuple):
@@ -41,19 +45,40 @@ class SolveResult(NamedTuple):
         )
 
 
-def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> SolveResult:
-    """Solve each environment that is asked for.
+def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path, *, upgrade: bool = False) -> SolveResult:
+    """Solve each environment that is asked for, to what locking would take: with what is locked, and libraries shared.
 
     Args:
         asked: what is asked for.
         matrix: the facts.
         folder: a folder of the project.
+        upgrade: whether nothing is kept of the locks that are there.
 
     Raises:
         UsageError: what is asked makes no sense.
         SettingsError: the settings are wrong.
     """
     planned = plan.make(asked, matrix, folder)
-    answers = tuple(solve_request(matrix, request) for request in planned.requests)
+    locks = planned.settings.root / LOCKS
+    if not upgrade and locks.is_dir():
+        planned = planned._replace(requests=_as_locked(matrix, planned, locks))
+    answers = tuple(solve_together(matrix, planned.requests))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
+    kept = [answer for answer in answers if isinstance(answer, Resolution) and answer.request.held]
+    if kept:
+        named = ", ".join(dict.fromkeys(answer.request.environment for answer in kept))
+        note = f"{named}: with what is locked; `kgen solve --upgrade` solves as if nothing were"
+        planned = planned._replace(notes=(*planned.notes, note))
     return SolveResult(answers, gains, planned)
+
+
+def _as_locked(matrix: CompatibilityMatrix, planned: Plan, locks: Path) -> tuple[EnvironmentRequest, ...]:
+    """The requests with what locking would keep; as they are where a lock cannot be read, which `kgen lock` tells."""
+    from kgen.actions.keep import keep  # noqa: PLC0415 - most projects that are tried out have no locks
+
+    allowed = required(planned.settings.root, matrix) if planned.settings.project else None
+    minors = None if allowed is None else allowed.minors
+    try:
+        return keep(matrix, planned.requests, locks, upgraded=(), allowed=minors, merge=False, notes=[])
+    except KgenError:
+        return planned.requests

@@ -95,9 +95,9 @@ def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, option
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:
-    """Name the frameworks that were kept although a newer one would fit."""
+    """Name the frameworks that were kept although the matrix has a newer one for them."""
     found = list(kept_although_newer(matrix, result))
     for one in found:
-        console.say(f"note: {one.environment} keeps {one.name} {one.version}; {one.newer} would fit")
+        console.say(f"note: {one.environment} keeps {one.name} {one.version}; the matrix has {one.newer} for it")
     if found:
-        console.say("note: `kgen lock --upgrade` takes the newest of all, `--upgrade-package P` that of P")
+        console.say("note: `kgen lock --upgrade` tries the newest of all, `--upgrade-package P` that of P")

@@ -10,11 +10,12 @@ __command__ = {
 }
 
 from pathlib import Path
+from typing import Annotated
 
 from kgen.actions.plan import RequestFlags
 from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
-from kgen.cli.options import Json
+from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import report
@@ -24,9 +25,14 @@ from kgen.matrix import origin
 
 
 @asking(Scope.REQUEST, "solve")
-def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
+def run(
+    asked: RequestFlags,
+    *,
+    upgrade: Annotated[bool, option("--upgrade", text="as if nothing were locked", panel=OUTPUT)] = False,
+    json: Json = False,
+) -> ExitStatus:
     """Solve each environment and print the answers."""
-    result = solve(asked, origin.current(), Path.cwd())
+    result = solve(asked, origin.current(), Path.cwd(), upgrade=upgrade)
     form = CommandForm(values=result.plan.form, written=result.plan.written)
     if json:
         console.data(_data(result, form))

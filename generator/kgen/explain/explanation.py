@@ -32,6 +32,7 @@ def data(
                 "version": str(one.version),
                 "newest": str(one.newest),
                 "reasons": [reason_data(reason, request.cutoff_flag) for reason in one.reasons],
+                "unlocked": None if one.unlocked is None else str(one.unlocked),
                 "held-by": [cause_data(cause, request) for cause in one.causes],
                 "ways": [report.suggestion_data(way, request, form) for way in one.ways or ()],
             }
@@ -61,6 +62,8 @@ def _paragraph(one: Explanation, request: EnvironmentRequest, form: CommandForm)
         yield f"  {one.package} is {one.version}, and the newest is {one.newest}."
     else:
         yield f"  {one.package} {one.version} is the newest there is."
+    if one.unlocked is not None:
+        yield f"    it is as locked; `kgen lock --upgrade-package {one.package}` tries {one.unlocked}"
     for reason in one.reasons:
         rule = reason_rule(reason, request.cutoff_flag)
         if reason.package != one.package:

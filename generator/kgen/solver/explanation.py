@@ -37,6 +37,7 @@ class Explanation(NamedTuple):
         reasons: why it has this version.
         causes: what holds the newest back: a minimal set; () where it is the newest.
         ways: changes to the request with which it would be the newest; None where nobody looked for any.
+        unlocked: what it would be if nothing were kept of the lock that is there; None where that is the same.
     """
 
     package: str
@@ -45,37 +46,47 @@ class Explanation(NamedTuple):
     reasons: tuple[Reason, ...]
     causes: tuple[Cause, ...]
     ways: tuple[Suggestion, ...] | None
+    unlocked: Version | None = None
 
 
 def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | None = None) -> tuple[Explanation, ...]:
     """Explain a resolution: its frameworks and Keras, and its cuDNN.
+
+    What an older lock has is where the versions are from, and no obstacle to others.
 
     Args:
         matrix: the facts.
         resolution: what was solved.
         package: a package, or a library by its role as `cudnn`, if only that is asked about.
     """
-    problem = Problem(matrix, resolution.request)
+    problem = Problem(matrix, resolution.request._replace(held=()))
     followed = [name for name in resolution.packages if name in matrix.framework_names]
     libraries = [name for name in resolution.libraries if matrix.library(name) is not None]
     if package is not None:
         names = [name for name in (*followed, *libraries) if package in {name, problem.role(name)}]
     else:
         names = [*followed, *(name for name in libraries if problem.role(name) == CUDNN)]
+    free = attempt(matrix, problem.request) if resolution.request.held else None
+    others = {} if free is None else {**free.packages, **free.libraries}
     # nobody wants the newest cuDNN for its own sake, and to look for it takes longer than all the rest
     return tuple(
-        _explanation(problem, resolution, name, thorough=package is not None or name in followed) for name in names
+        _explanation(problem, resolution, name, others.get(name), thorough=package is not None or name in followed)
+        for name in names
     )
 
 
-def _explanation(problem: Problem, resolution: Resolution, name: str, *, thorough: bool) -> Explanation:
+def _explanation(
+    problem: Problem, resolution: Resolution, name: str, other: Version | None, *, thorough: bool
+) -> Explanation:
     version = resolution.packages.get(name) or resolution.libraries[name]
     newest = max((*_sound(problem, name), version))
-    reasons = tuple(reason for reason in resolution.why if reason.package == name)
+    unlocked = None if other == version else other
+    # why it is not another is that it is locked
+    reasons = () if unlocked else tuple(reason for reason in resolution.why if reason.package == name)
     reasons = reasons or tuple(_dependents(problem, resolution, name))
     if newest == version or not thorough:
-        return Explanation(name, version, newest, reasons, (), None)
-    request = resolution.request
+        return Explanation(name, version, newest, reasons, (), None, unlocked)
+    request = problem.request
     goal = Requirement(f"{name}=={newest}")
     wished = request._replace(requirements=(*request.requirements, goal))
     asked = Problem(problem.matrix, wished)
@@ -90,6 +101,8 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         return found if apart or taken.get(name) == newest else None
 
     if select(asked) is not None:
+        if unlocked is not None:
+            return Explanation(name, version, newest, (), (), None, unlocked)
         found = reaching(wished)
         gives = {} if found is None else {one: str(found.packages[one]) for one in problem.frameworks}
         requests = (wished if found is None else found.request,)
@@ -97,7 +110,7 @@ def _explanation(problem: Problem, resolution: Resolution, name: str, *, thoroug
         return Explanation(name, version, newest, reasons, (), (way,))
     own = Stated(Wish(TermKind.REQUIREMENT, str(goal)))
     causes = tuple(cause for cause in conflict.causes(asked) if cause.facts != (own,))
-    return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching))
+    return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching), unlocked)
 
 
 def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request: EnvironmentRequest) -> bool:

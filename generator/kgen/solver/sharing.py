@@ -6,7 +6,30 @@ from collections.abc import Mapping, Sequence
 
 from packaging.version import Version
 
-from kgen.model.resolution import Resolution
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.resolve import solve
+
+
+def solve_together(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> list[Resolution | Conflict]:
+    """The best resolution of each request, with libraries in common where they can be; or why there is none.
+
+    Args:
+        matrix: the facts.
+        requests: what is asked.
+    """
+    answers = [solve(matrix, request) for request in requests]
+    if len(answers) == 1:
+        return answers
+    solved = [answer for answer in answers if isinstance(answer, Resolution)]
+    preferred = dict(zip((answer.request for answer in solved), shared_libraries(solved), strict=True))
+    return [
+        answer
+        if isinstance(answer, Conflict) or preferred[answer.request].items() <= answer.libraries.items()
+        else solve(matrix, answer.request, preferred=preferred[answer.request])
+        for answer in answers
+    ]
 
 
 def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Version]]:

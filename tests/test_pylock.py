@@ -304,7 +304,7 @@ def test_the_glibc_floor_counts(matrix: CompatibilityMatrix) -> None:
     [
         ("linux-aarch64", "manylinux_2_28_aarch64", "manylinux_2_28_x86_64"),
         ("osx-arm64", "macosx_11_0_arm64", "macosx_11_0_x86_64"),
-        ("osx-arm64", "macosx_12_0_universal2", "macosx_14_0_arm64"),
+        ("osx-arm64", "macosx_14_0_arm64", "macosx_15_0_arm64"),
         ("win-64", "win_amd64", "win_arm64"),
     ],
 )

@@ -50,6 +50,7 @@ installers = ["uv", "conda"]
 channels = ["conda-forge", "https://conda.example/main"]
 conda = "base"
 glibc = "2.28"
+macos = "14"
 driver = "535.183"
 gpu = ["8.0", "sm_90a"]
 require = ["torch==2.6.0"]
@@ -79,6 +80,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         channels=("conda-forge", "https://conda.example/main"),
         conda="base",
         glibc=Version("2.28"),
+        macos=Version("14"),
         driver=DriverVersion("535.183"),
         gpu=("8.0", "9.0"),
         require=(Requirement("torch==2.6.0"),),
@@ -230,6 +232,8 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             "channels[0]: `conda forge` is not a channel such as conda-forge or https://conda.example/main",
         ),
         ("glibc = 2.28", "glibc: should be text, is a number; put quotes around it"),
+        ('macos = "ten"', "macos: `ten` is not a version of macOS such as 14"),
+        ("macos = 14", "macos: should be text, is a whole number; put quotes around it"),
         ('glibc = "2.28.1"', "glibc: `2.28.1` is not a version of glibc such as 2.28"),
         ('driver = "R535"', "driver: `R535` is not a driver version such as 535.183 or 580.65.06"),
         ("gpu = [8.0]", "gpu[0]: should be text, is a number; put quotes around it"),

@@ -283,6 +283,17 @@ FIELDS: tuple[Field, ...] = (
         about=RequestField.GLIBC,
     ),
     Field(
+        name="macos",
+        help="the oldest macOS to run on, such as 14",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_macos),
+        key="macos",
+        flag="--macos",
+        metavar="V",
+        example="14",
+        lock=_one("macos", "macos", Version),
+    ),
+    Field(
         name="driver",
         help="the driver of the target, such as 535.183",
         shape=Shape.ONE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from packaging.version import Version
@@ -27,6 +27,7 @@ from kgen.model.requirement import Requirement, canonical_name, parse_requiremen
 from kgen.uvsettings import of_project
 
 _GLIBC = r"manylinux_(\d+)_(\d+)_"
+_MACOS = r"macosx_(\d+)_(\d+)_"
 _OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
 
 
@@ -143,13 +144,24 @@ class _FreshnessCheck:
             yield Stale(key, f"has {at}, and nothing newer than {title(asked)} is asked for")
 
     def _glibc(self) -> Iterator[Stale]:
-        asked = self.request.glibc
-        if asked is None or (self.made_for.glibc is not None and self.made_for.glibc <= asked):
+        yield from self._floor("glibc", "glibc", self.request.glibc, self.made_for.glibc, _needed_glibc)
+        yield from self._floor("macos", "macOS", self.request.macos, self.made_for.macos, _needed_macos)
+
+    def _floor(
+        self,
+        reason: str,
+        title: str,
+        asked: Version | None,
+        made_for: Version | None,
+        needed_by: Callable[[str], Version | None],
+    ) -> Iterator[Stale]:
+        """That a file needs a newer system than the oldest that is asked for."""
+        if asked is None or (made_for is not None and made_for <= asked):
             return
         for file in self.lock.files:
-            needed = _needed_glibc(file.filename)
+            needed = needed_by(file.filename)
             if needed is not None and needed > asked:
-                yield Stale("glibc", f"has {file.filename}, which needs glibc {needed}, and {asked} is asked for")
+                yield Stale(reason, f"has {file.filename}, which needs {title} {needed}, and {asked} is asked for")
                 return
 
     def _wishes(self) -> Iterator[Stale]:
@@ -358,6 +370,12 @@ def _needed_glibc(filename: str) -> Version | None:
     floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]
     floors += [Version(f"{major}.{minor}") for tag, (major, minor) in _OLD_GLIBCS.items() if tag in tags]
     return min(floors, default=None)
+
+
+def _needed_macos(filename: str) -> Version | None:
+    """The oldest macOS that a wheel runs on; None where it does not matter."""
+    tags = filename.removesuffix(".whl").rpartition("-")[2]
+    return min((Version(f"{major}.{minor}") for major, minor in re.findall(_MACOS, tags)), default=None)
 
 
 def _named(file: LockedFile) -> tuple[str, Version]:

@@ -324,6 +324,7 @@ def _request(kgen: Table, kind: str) -> None:
 
     kgen.parsed(f"{kind}-limit", grammar.runtime)
     kgen.parsed("glibc", version)
+    kgen.parsed("macos", version)
     kgen.parsed("driver-asked", DriverVersion)
     kgen.parsed_texts("gpus", grammar.architecture)
     kgen.parsed("keras", VersionRange)
@@ -331,6 +332,7 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
     kgen.parsed("exclude-newer", grammar.day)
+    kgen.parsed_texts("uv", str)
     kgen.get("isolate-config", bool)
     kgen.get("torch-index", bool)
 

@@ -25,6 +25,7 @@ from kgen.tables import nearest
 CONDA = ("full", "base")
 """How an environment of conda is filled."""
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
+_MACOS = r"1[0-9](?:\.[0-9]{1,2})?|[2-9][0-9](?:\.[0-9]{1,2})?"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
@@ -238,6 +239,17 @@ def parse_glibc(text: str) -> Version:
     """
     if re.fullmatch(_GLIBC, text) is None:
         raise ValueError(f"`{shown(text)}` is not a version of glibc such as 2.28")
+    return Version(text)
+
+
+def parse_macos(text: str) -> Version:
+    """A version of macOS, as `14` or `13.3`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(_MACOS, text) is None:
+        raise ValueError(f"`{shown(text)}` is not a version of macOS such as 14")
     return Version(text)
 
 

@@ -83,6 +83,7 @@ class Settings(NamedTuple):
         channels: conda's channels, by name or URL, without credentials.
         conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
         glibc: the oldest glibc that the environments must run on.
+        macos: the oldest macOS that they must run on.
         driver: the driver of the target machines.
         gpu: architectures of GPUs that must be served.
         require: constraints on what the matrix follows.
@@ -121,6 +122,7 @@ class Settings(NamedTuple):
     channels: tuple[str, ...] = ("conda-forge",)
     conda: str = "full"
     glibc: Version | None = None
+    macos: Version | None = None
     driver: DriverVersion | None = None
     gpu: tuple[str, ...] = ()
     require: tuple[Requirement, ...] = ()

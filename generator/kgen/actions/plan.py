@@ -466,7 +466,7 @@ def request_for(
         *dependencies,
         *(one for one in stated if one.name not in frameworks and one not in dependencies),
     )
-    has_glibc = matrix.platforms[platform].glibc is not None
+    system = matrix.platforms[platform]
     frameworks |= {KERAS, generation.package, "numpy"}
     libraries = {one.name for one in generation.libraries} & {one.name for one in dependencies}
     asked = tuple(
@@ -481,7 +481,8 @@ def request_for(
         accelerator=accelerator if accelerated else CPU,
         python=settings.python or matrix.pythons[-1].version,
         platform=platform,
-        glibc=settings.glibc if has_glibc else None,
+        glibc=settings.glibc if system.glibc is not None else None,
+        macos=settings.macos if system.macos is not None else None,
         driver=settings.driver if accelerated else None,
         gpus=settings.gpu if accelerated else (),
         keras=settings.keras,

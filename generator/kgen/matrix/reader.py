@@ -247,6 +247,7 @@ def read_platforms(file: Table) -> dict[str, Platform]:
                 "os_name": row.text("os-name"),
             },
             glibc=row.parsed("glibc", _version),
+            macos=row.parsed("macos", _version),
             uv=row.text("uv"),
             uv_glibc=tuple(sorted(row.parsed_texts("uv-glibc", _version))),
             provenance=_provenance(row),

@@ -94,6 +94,7 @@ class Platform(NamedTuple):
         name: conda's name of it, `linux-64`.
         markers: values of the PEP 508 markers that depend on the platform.
         glibc: the floor that is assumed where the request names none; None where there is no glibc.
+        macos: the same of macOS; None for other systems.
         uv: uv's name of it; `{glibc}` in it is the floor, written with an underscore.
         uv_glibc: the floors that uv can be asked for.
         provenance: where the row is from.
@@ -102,6 +103,7 @@ class Platform(NamedTuple):
     name: str
     markers: Mapping[str, str]
     glibc: Version | None
+    macos: Version | None
     uv: str
     uv_glibc: tuple[Version, ...]
     provenance: Provenance

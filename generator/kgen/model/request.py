@@ -29,6 +29,7 @@ class EnvironmentRequest(NamedTuple):
         python_open: whether the Python was chosen for the user, so that it may change with what they change.
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
+        macos: the oldest macOS, the same.
         driver: the accelerator's driver on the target machine; None if unknown.
         gpus: architectures of the GPUs that must be served, as `8.0` or `gfx942`.
         keras: the range of Keras.
@@ -53,6 +54,7 @@ class EnvironmentRequest(NamedTuple):
     python_named: bool = False
     python_open: bool = False
     glibc: Version | None = None
+    macos: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[str, ...] = ()
     keras: VersionRange = VersionRange()

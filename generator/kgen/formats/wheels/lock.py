@@ -16,7 +16,6 @@ from kgen.matrix.records import Platform
 from kgen.model.resolution import Resolution
 
 _LEGACY_MANYLINUX = {Version("2.17"): "manylinux2014", Version("2.12"): "manylinux2010", Version("2.5"): "manylinux1"}
-_OLDEST_MACOS = (13, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +100,19 @@ class Lock:
         return {wheel.name: wheel.licence for wheel in self.wheels if wheel.licence is not None}
 
 
-def supported_tags(platform: Platform, python: str, glibc: Version | None) -> dict[tags.Tag, int]:
-    """The wheel tags that a target can install, each with its rank; the best has rank 0."""
+def supported_tags(
+    platform: Platform, python: str, glibc: Version | None, macos: Version | None = None
+) -> dict[tags.Tag, int]:
+    """The wheel tags that a target can install, each with its rank; the best has rank 0.
+
+    Args:
+        platform: the platform.
+        python: the CPython minor.
+        glibc: the oldest glibc of the target; None for that of the platform.
+        macos: the oldest macOS, the same.
+    """
     major, minor = (int(part) for part in python.split("."))
-    names = list(_platform_tags(platform, glibc))
+    names = list(_platform_tags(platform, glibc, macos))
     ordered = [
         *tags.cpython_tags((major, minor), platforms=names),
         *tags.compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=names),
@@ -112,7 +120,7 @@ def supported_tags(platform: Platform, python: str, glibc: Version | None) -> di
     return {tag: rank for rank, tag in reversed(list(enumerate(ordered)))}
 
 
-def _platform_tags(platform: Platform, glibc: Version | None) -> Sequence[str]:
+def _platform_tags(platform: Platform, glibc: Version | None, macos: Version | None) -> Sequence[str]:
     machine = platform.markers["platform_machine"].lower()
     floor = glibc or platform.glibc
     if floor is not None:
@@ -122,8 +130,9 @@ def _platform_tags(platform: Platform, glibc: Version | None) -> Sequence[str]:
             legacy = _LEGACY_MANYLINUX.get(Version(f"{floor.major}.{minor}"))
             names += [f"{legacy}_{machine}"] if legacy else []
         return [*names, f"linux_{machine}"]
-    if platform.markers["sys_platform"] == "darwin":
-        return list(tags.mac_platforms(_OLDEST_MACOS, machine))
+    oldest = macos or platform.macos
+    if oldest is not None:
+        return list(tags.mac_platforms((oldest.major, oldest.minor), machine))
     return [f"win_{machine}"]
 
 

@@ -553,7 +553,7 @@ class Session:
         """The wheel of each package, and the packages that have none for the target."""
         request = answer.request
         platform = self._matrix.platforms[request.platform]
-        supported = supported_tags(platform, request.python, request.glibc)
+        supported = supported_tags(platform, request.python, request.glibc, request.macos)
         own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []

@@ -139,12 +139,15 @@ class Uv:
         ]  # fmt: skip
         asked = {one.name for one in request.dependencies} - decided
         own = {name: url for name, url in self._sources.items() if name in asked} | dict(self.own_indexes(resolution))
+        macos = _macos(resolution, platform)
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources:
-            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own)
+            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own, macos=macos)
         with storage.scratch() as folder:
             standing_in = stand_ins(resolution.sources, folder)
-            closed = self._compile(requirements, narrowed, arguments, in_flight, kept, beside=folder, own=own)
+            closed = self._compile(
+                requirements, narrowed, arguments, in_flight, kept, beside=folder, own=own, macos=macos
+            )
             if isinstance(closed, Unclosed):
                 return closed
             return self._with_sources(closed, standing_in, resolution, platform)
@@ -158,7 +161,7 @@ class Uv:
             return closed
         texts = [f"{one.name}=={one.version}" for one in taken]
         unbuilt = [word for one in taken for word in ("--no-binary", one.name)]
-        found = self._compile(texts, [], [*_alone(resolution, platform), *unbuilt])
+        found = self._compile(texts, [], [*_alone(resolution, platform), *unbuilt], macos=_macos(resolution, platform))
         if isinstance(found, Unclosed):
             raise OutsideError(
                 f"{resolution.request.environment}: the index that uv is configured for has no source distribution of"
@@ -182,18 +185,21 @@ class Uv:
         """
         texts = dict.fromkeys(text for one in resolution.sources if one.name in names for text in one.build)
         # the tools may be younger than what they build: no day is asked for
-        return self._compile(list(texts), [], _target(resolution, platform))
+        return self._compile(list(texts), [], _target(resolution, platform), macos=_macos(resolution, platform))
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
-        found = self._compile([requirement], [], _alone(resolution, platform), own=self.own_indexes(resolution))
+        found = self._compile(
+            [requirement], [], _alone(resolution, platform),
+            own=self.own_indexes(resolution), macos=_macos(resolution, platform),
+        )  # fmt: skip
         return isinstance(found, Pylock)
 
     def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
         """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
         with storage.scratch() as nothing:
             arguments = [*_alone(resolution, platform), "--default-index", nothing.as_uri()]
-            found = self._compile([name], [], arguments)
+            found = self._compile([name], [], arguments, macos=_macos(resolution, platform))
         return found.packages[0].version if isinstance(found, Pylock) and found.packages else None
 
     def _compile(
@@ -206,6 +212,7 @@ class Uv:
         *,
         beside: Path | None = None,
         own: Mapping[str, str] = MappingProxyType({}),
+        macos: Version | None,
     ) -> Pylock | Unclosed:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
         # a flag takes the place of the variable, whose files are meant too
@@ -228,6 +235,7 @@ class Uv:
                 env={
                     **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
                     **({"UV_FIND_LINKS": found} if found else {}),
+                    **({} if macos is None else {"MACOSX_DEPLOYMENT_TARGET": f"{macos.major}.{macos.minor}"}),
                 },
                 cwd=self._root,
                 cancel=self._cancel,
@@ -326,6 +334,11 @@ def _cutoff(cutoff: datetime.date | None, republished: Mapping[str, datetime.dat
 
 def _end_of(day: datetime.date) -> str:
     return f"{day + datetime.timedelta(days=1)}T00:00:00Z"
+
+
+def _macos(resolution: Resolution, platform: Platform) -> Version | None:
+    """The oldest macOS of a target, which uv is told by a variable; None for other systems."""
+    return resolution.request.macos or platform.macos
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli
 from tests.command import LOCK, Kgen, Result
 from tests.elves import shared_object
 from tests.index import Index
@@ -35,6 +38,13 @@ def _libraries(index: Index) -> None:
             )
             for one in wheels
         ]
+
+
+def kgen_table(project: Path, environment: str) -> dict[str, Any]:
+    """What kgen says in a lock."""
+    text = (project / "locks" / environment / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    found: dict[str, Any] = tomli.loads(text)["tool"]["kgen"]
+    return found
 
 
 def lock(kgen: Kgen, *words: str) -> tuple[int, str]:
@@ -171,16 +181,90 @@ class TestFrameworksOfDependencies:
         assert "hint: or do without what requires it\n" in result.stderr
         assert not (project / "locks").exists()
 
-    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, index: Index, tmp_path: Path) -> None:
-        folder = tmp_path / "wheels"
-        folder.mkdir()
-        wheel = index.wheelhouse.local("torch", "2.10.0")
-        (folder / wheel.filename).write_bytes(wheel.content)
-        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=str(folder))
+    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, cpu_builds: str) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=cpu_builds)
         assert result.status == 0, result.stderr
         locked = versions(project, "jax-cpu")
         assert locked["torch"] == "2.10.0+cpu"
         assert not [name for name in locked if name.startswith("nvidia-")]
+
+    @pytest.fixture
+    @staticmethod
+    def cpu_builds(index: Index, tmp_path: Path) -> str:
+        folder = tmp_path / "wheels"
+        folder.mkdir()
+        wheel = index.wheelhouse.local("torch", "2.10.0")
+        (folder / wheel.filename).write_bytes(wheel.content)
+        return str(folder)
+
+    def test_its_cpu_build_where_that_is_asked_for(self, kgen_alone: Kgen, project: Path, cpu_builds: str) -> None:
+        words = ("jax", "--cuda", "12", "--dependency", "speeds-up")
+        result = kgen_alone(*LOCK, *words, "--other-frameworks", "cpu", UV_FIND_LINKS=cpu_builds)
+        assert result.status == 0, result.stderr
+        locked = versions(project, "jax-cuda12")
+        assert locked["torch"] == "2.10.0+cpu"
+        # nothing of CUDA is held back or there for a framework that does not use it
+        assert locked["jax"] == "0.10.2"
+        kept = kgen_table(project, "jax-cuda12")
+        assert kept["other-frameworks"] == "cpu"
+        assert kgen_alone("check").status == 1  # a file of this machine
+        (project / "kgen.toml").write_text('backends = ["jax"]\ncuda = "12"\ndependencies = ["speeds-up"]\n')
+        assert "was made with other-frameworks cpu, and joint is asked for" in kgen_alone("check").stdout
+
+    def test_its_cpu_build_must_be_somewhere(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "speeds-up", "--other-frameworks", "cpu")
+        assert status == 4
+        assert "PyTorch, which `dependencies` bring along, for the CPU on linux-64 needs a CPU build" in said
+        assert not (project / "locks").exists()
+
+    def test_there_are_two_ways(self, kgen_alone: Kgen) -> None:
+        status, said = lock(kgen_alone, "jax", "--other-frameworks", "gpu")
+        assert status == 2
+        assert (
+            "--other-frameworks: unknown way to take other frameworks `gpu`; did you mean `cpu`? Known are joint, cpu"
+            in said
+        )
+
+    def test_tensorflow_is_solved_too(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="reads-records", version="1.0", requires=("tensorflow>=2.18",)))
+        status, said = lock(kgen_alone, "jax", "--dependency", "reads-records")
+        assert status == 0, said
+        decided = kgen_table(project, "jax-cuda12")["packages"]
+        assert {*decided} >= {"jax", "tensorflow"}
+        assert self.has_one_cuda(versions(project, "jax-cuda12"))
+
+    def test_a_distribution_for_the_cpu_stays_one(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="reads-records", version="1.0", requires=("tensorflow-cpu>=2.18",)))
+        status, said = lock(kgen_alone, "jax", "--dependency", "reads-records")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert "tensorflow-cpu" in locked
+        assert "tensorflow" not in locked
+        alone = _locked_alone(kgen_alone, project)
+        assert {name for name in locked if name.startswith("nvidia-")} == {
+            name for name in alone if name.startswith("nvidia-")
+        }
+
+    def test_none_for_this_cuda_computes_on_the_cpu(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cuda", "13", "--dependency", "tensorflow")
+        assert result.status == 0, result.stderr
+        assert (
+            "note: jax-cuda13: TensorFlow, which dependencies bring in, computes on the CPU: no release of it for"
+            " CUDA 13 fits the others\n" in result.stderr
+        )
+        assert not [name for name in versions(project, "jax-cuda13") if name.endswith("-cu12")]
+
+    def test_who_names_one_is_told_how_both_are_backends(self, kgen_alone: Kgen) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "torch>=2.8", "--dependency", "six")
+        assert status == 0, said
+        command = (
+            "kgen lock jax torch --together jax-torch --cuda 12 --python 3.11 --platform linux-64"
+            " --require 'torch>=2.8' --dependency six --exclude-newer 2026-11-20"
+        )
+        note = "note: jax-cuda12: torch 2.10.0 is a dependency, for CUDA 12; for an environment with both backends: "
+        assert f"{note}{command}\n" in said
+        done = kgen_alone(*shlex.split(command)[1:])
+        assert done.status == 0, done.stderr
 
 
 EXTENDING = b"__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"

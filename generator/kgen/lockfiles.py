@@ -317,6 +317,7 @@ def _request(kgen: Table, kind: str) -> None:
 
     from kgen.model.driver import DriverVersion  # noqa: PLC0415
     from kgen.model.ranges import VersionRange  # noqa: PLC0415
+    from kgen.model.request import other_frameworks  # noqa: PLC0415
     from kgen.model.requirement import parse_requirement  # noqa: PLC0415
 
     def version(text: str) -> Version:
@@ -330,6 +331,9 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
+    kgen.parsed("other-frameworks", other_frameworks)
+    kgen.parsed_texts("allow-overlap", grammar.pair)
+    kgen.parsed_texts("build-asked", grammar.project)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.get("isolate-config", bool)
     kgen.get("torch-index", bool)

@@ -25,6 +25,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
+from kgen.model.request import JOINT
 from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
 from kgen.tables import Table, mismatch
@@ -103,6 +104,9 @@ class Settings(NamedTuple):
         requirement_files: files of requirements, relative to `root` or absolute.
         constraint_files: files of constraints, the same.
         constraints: what the files of constraints say; as with the next, empty until it was read.
+        other_frameworks: what becomes of frameworks that dependencies bring in: `joint`, `cpu`.
+        allow_overlap: pairs of packages, as `first+second`, that may own the same files.
+        build: projects that may be built from source where they have no wheel.
         required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
@@ -139,6 +143,9 @@ class Settings(NamedTuple):
     requirement_files: tuple[str, ...] = ()
     constraint_files: tuple[str, ...] = ()
     constraints: tuple[Requirement, ...] = ()
+    other_frameworks: str = JOINT
+    allow_overlap: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
     required: ProjectRequirements = ProjectRequirements()
 
 

@@ -232,8 +232,9 @@ class Problem:
         }
         self.generation = matrix.generation_of(request.backends)
         self.keras = self.generation.package
-        together = (*request.backends, *request.members)
+        together = (*request.backends, *request.members, *request.cpu_members)
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in together))
+        self._on_cpu = frozenset(matrix.backends[backend].framework for backend in request.cpu_members)
         self._requirements = self._collect_requirements()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
@@ -331,20 +332,26 @@ class Problem:
         """What the builds are to run on."""
         return BuildTarget.of(self.request)
 
+    def target_of(self, framework: str) -> BuildTarget:
+        """What the builds of a framework are to run on: those that only come along may be for the CPU."""
+        return self.target._replace(accelerator=CPU) if framework in self._on_cpu else self.target
+
     def build_of(self, framework: str, release: Release) -> Build | None:
         """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
-        return build_for(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
+        target = self.target_of(framework)
+        return build_for(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def candidate_of(self, framework: str, release: Release) -> Candidate:
         """The build of a release for what is asked; or the one that comes closest, and what is in its way."""
-        return candidate(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
+        target = self.target_of(framework)
+        return candidate(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def _framework_variable(self, name: str) -> FrameworkVariable:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
         target = (
-            *(name, request.platform, request.accelerator, request.python, request.own_index),
+            *(name, request.platform, self.target_of(name).accelerator, request.python, request.own_index),
             self.requirements_of(name),
         )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))

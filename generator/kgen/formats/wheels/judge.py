@@ -50,7 +50,7 @@ def faults(
         *_missing_libraries(lock),
         *_wrong_accelerators(matrix, lock),
         *_several_libraries(matrix, lock),
-        *_cpu_builds(lock),
+        *_cpu_builds(matrix, lock),
         *_one_module(matrix, lock),
         *_needed_libraries(matrix, lock, listings, needs),
         *_overlaps(listings),
@@ -195,11 +195,14 @@ def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[Lock
                 yield SeveralLibraries(title_of_role, tuple((name, lock.versions[name]) for name in found))
 
 
-def _cpu_builds(lock: Lock) -> Iterator[LockFault]:
+def _cpu_builds(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     resolution = lock.resolution
     if resolution.request.accelerator == CPU:
         return
+    on_cpu = {matrix.backends[backend].framework for backend in resolution.request.cpu_members}
     for name in resolution.packages:
+        if name in on_cpu:
+            continue
         locked = lock.versions.get(name)
         if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
             yield CpuBuild(name, locked, resolution.request.accelerator)

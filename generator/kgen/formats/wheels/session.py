@@ -22,13 +22,14 @@ from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.explain.faults import fault_text
 from kgen.formats.outcome import Outcome, Reporter, unreported
-from kgen.formats.wheels import FORMAT, judge
+from kgen.formats.wheels import FORMAT, company, judge
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, learn, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
 from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
@@ -363,7 +364,8 @@ class Session:
         return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None) -> _Closed | Conflict:
-        request = self._joined(request, [one.name for one in request.dependencies])
+        brought: list[str] = []
+        request = self._joined_by_name(request, brought)
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
         if lesson is not None:
             learned.unfit, learned.added = lesson.constraints, lesson.added
@@ -383,13 +385,15 @@ class Session:
                 if not self._learn(answer, closed, learned):
                     break
                 continue
-            joined = self._joined(request, [one.name for one in closed.packages])
+            coming = [one.name for one in closed.packages]
+            joined = self._joined(request, coming, brought, {*answer.packages, *answer.parts})
             if joined != request:
                 request = joined
                 continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
-                notes += [note for note in learned.notes if note not in notes]
+                told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
+                notes += [note for note in told if note not in notes]
                 return _Closed(answer, constraints, wheels, self._building(answer, wheels), learned.added)
             self._learn_misfits(answer, misfits, learned)
         raise OutsideError(
@@ -403,23 +407,20 @@ class Session:
             ],
         )
 
-    def _joined(self, request: EnvironmentRequest, names: Collection[str]) -> EnvironmentRequest:
-        """The request with the frameworks among these packages as members, where they can be had together at all.
+    def _joined(
+        self, request: EnvironmentRequest, names: Collection[str], notes: list[str], decided: Collection[str] = ()
+    ) -> EnvironmentRequest:
+        """The request with the frameworks among these packages as members."""
+        found = company.joined(self._matrix, request, names, decided)
+        notes += [note for note in found.notes if note not in notes]
+        return found.request
 
-        Those alone that bring an accelerator by themselves: of others the plain distribution computes on the CPU.
-        """
-        rows = [self._matrix.backends[backend] for backend in (*request.backends, *request.members)]
-        generation = rows[0].generation
-        members = [
-            row.name
-            for row in self._matrix.backends.values()
-            if row.generation == generation
-            and row.framework in names
-            and row.framework not in {other.framework for other in rows}
-            and brings_accelerator(self._matrix, row.framework)
-        ]
-        joined = request._replace(members=(*request.members, *members))
-        return joined if members and isinstance(solve(self._matrix, joined), Resolution) else request
+    def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
+        """The request with the frameworks that the user names as dependencies: known before anything is closed."""
+        asked = [one.name for one in request.dependencies]
+        ahead = self._solve(request, ()) if asked else None
+        decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
+        return self._joined(request, asked, notes, decided)
 
     def _closed_by_uv(
         self, answer: Resolution, constraints: Sequence[str], added: Sequence[str]
@@ -492,8 +493,9 @@ class Session:
                 f" {request.python} on {request.platform}",
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
             )
-        on = accelerators.title(request.accelerator)
-        brought = {self._matrix.backends[backend].framework for backend in request.members}
+        on_cpu = {self._matrix.backends[backend].framework for backend in request.cpu_members}
+        on = accelerators.title(CPU if name in on_cpu else request.accelerator)
+        brought = {self._matrix.backends[backend].framework for backend in request.members} | on_cpu
         along = ", which `dependencies` bring along," if name in brought else ""
         return OutsideError(
             f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
@@ -775,15 +777,6 @@ class Session:
             "platform_python_implementation": "CPython",
         }
         return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
-
-
-def brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
-    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
-    for release in reversed(matrix.framework(framework).releases):
-        builds = [build for build in release.builds if build.accelerated and build.local is None]
-        if builds:
-            return any(all("[" not in text for text in build.install) for build in builds)
-    return False
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:

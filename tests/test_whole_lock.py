@@ -87,10 +87,13 @@ def test_none_fits(kgen_alone: Kgen, project: Path, index: Index) -> None:
 error: jax-cuda12: the lock that uv closed is not fit to be written
   inner 1.0 needs libcudart.so.13 (inner/native.so), in an environment for CUDA 12
     required by: outer>=1 -> inner
-without these there is no lock: """
+no lock can be closed without inner 1.0
+
+"""
         in said
     )
     assert "\n\nhint: look at `dependencies`: outer>=1 brings these in\n" in said
+    assert "!=" not in said
     assert not (project / "locks").exists()
 
 
@@ -313,6 +316,68 @@ class TestOverlaps:
         status, said = self.locked(kgen_alone, index, path, *contents)
         assert status == 4
         assert f"\n  part0 and part1 both own {path}, with different content\n" in said
+
+
+class TestAllowedOverlaps:
+    """Overlaps that a user lives with, and versions that have none."""
+
+    PAIR = ("module.py", (b"one = 1", b"two = 2"))
+
+    def test_it_is_the_last_hint_and_works(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        status, said = TestOverlaps.locked(kgen_alone, index, *self.PAIR[:1], *self.PAIR[1])
+        assert status == 4
+        hints = [line for line in said.splitlines() if line.startswith("hint: ")]
+        start = "hint: or lock both, if it does not matter to you whose file is installed: "
+        assert hints[-1].startswith(start)
+        command = hints[-1].removeprefix(start)
+        assert command.startswith("kgen lock numpy --cpu ")
+        assert "--allow-overlap part0+part1" in command
+        done = kgen_alone(*shlex.split(command)[1:])
+        assert done.status == 0, done.stderr
+        assert kgen_table(project, "numpy-cpu")["allow-overlap"] == ["part0+part1"]
+
+    def test_it_is_for_as_long_as_it_is_allowed(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        settings = 'backends = ["numpy"]\ncpu = true\npython = "3.11"\nplatforms = ["linux-64"]\n'
+        settings += 'dependencies = ["part0", "part1"]\nexclude-newer = 2026-11-20\n'
+        (project / "kgen.toml").write_text(settings + 'allow-overlap = ["Part1+part0"]\n')
+        TestOverlaps.locked(kgen_alone, index, *self.PAIR[:1], *self.PAIR[1])
+        result = kgen_alone("lock")
+        assert result.status == 0, result.stderr
+        assert kgen_alone("check").status == 0
+        (project / "kgen.toml").write_text(settings)
+        result = kgen_alone("check")
+        assert result.status == 1
+        assert "was made with an overlap of part0+part1, which is no longer allowed" in result.stdout
+
+    @pytest.mark.parametrize("text", ["part0", "part0+", "part0+part0", "a+b+c"])
+    def test_it_is_a_pair(self, kgen_alone: Kgen, text: str) -> None:
+        result = kgen_alone(*LOCK, "numpy", "--allow-overlap", text)
+        assert result.status == 2
+        assert f"--allow-overlap: `{text}` is not a pair of packages such as first+second" in result.stderr
+
+    def test_a_version_without_it_is_found(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(
+            Wheel(name="part0", version="1.0", files={"module.py": b"one"}),
+            Wheel(name="part1", version="1.0", files={"own.py": b"two"}),
+            Wheel(name="part1", version="2.0", files={"module.py": b"three"}),
+            Wheel(name="outer", version="1.0", requires=("part1",)),
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "part0", "--dependency", "outer")
+        assert result.status == 0, result.stderr
+        assert versions(project, "numpy-cpu")["part1"] == "1.0"
+        assert (
+            "note: numpy-cpu: part1 1.0 in the place of 2.0: part0 and part1 both own module.py, with different"
+            " content\n" in result.stderr
+        )
+
+    def test_forks_of_each_other_are_not_tried_for_long(self, kgen_alone: Kgen, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="part0", version="1.0", files={"module.py": b"one"}))
+        index.wheelhouse.put(
+            *(Wheel(name="part1", version=f"{n}.0", files={"module.py": b"%d" % n}) for n in range(2, 20))
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "part0", "--dependency", "part1")
+        assert result.status == 4
+        assert "part0 and part1 both own module.py" in result.stderr
 
 
 class TestCompanions:

@@ -285,6 +285,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         shared=kgen.parsed_texts("shared", grammar.file),
         hooks=kgen.parsed("hooks", grammar.sha256),
         build=tuple(_files(kgen, "build")),
+        allow_overlap=kgen.parsed_texts("allow-overlap", grammar.pair),
     )
 
 
@@ -332,7 +333,6 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
     kgen.parsed("other-frameworks", other_frameworks)
-    kgen.parsed_texts("allow-overlap", grammar.pair)
     kgen.parsed_texts("build-asked", grammar.project)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.get("isolate-config", bool)

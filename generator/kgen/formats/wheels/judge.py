@@ -53,7 +53,7 @@ def faults(
         *_cpu_builds(matrix, lock),
         *_one_module(matrix, lock),
         *_needed_libraries(matrix, lock, listings, needs),
-        *_overlaps(listings),
+        *_overlaps(listings, lock.resolution.request.allow_overlap),
     )
 
 
@@ -220,8 +220,9 @@ def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
         owners[module] = name
 
 
-def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[LockFault]:
+def _overlaps(listings: Mapping[str, WheelListing], allowed: Collection[str]) -> Iterator[LockFault]:
     from kgen.wheels import overlaps  # noqa: PLC0415 - slow to import; by now it has been, while uv was at work
 
     for overlap in overlaps(listings):
-        yield OverlappingFiles(overlap.first, overlap.second, overlap.paths)
+        if f"{overlap.first}+{overlap.second}" not in allowed:
+            yield OverlappingFiles(overlap.first, overlap.second, overlap.paths)

@@ -21,6 +21,7 @@ from packaging.version import Version
 from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.explain.faults import fault_text
+from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
 from kgen.formats.wheels.chain import chains, requires
@@ -215,7 +216,7 @@ class Session:
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
-        self._instead: dict[EnvironmentRequest, str] = {}
+        self._unclosable: set[EnvironmentRequest] = set()
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
         """Lock every request; an outcome for each, in their order.
@@ -295,8 +296,8 @@ class Session:
             found = self._close(outcome.request, outcome.notes, lesson)
         except Cancelled:
             return None
-        except OutsideError as error:
-            self._instead[outcome.request] = error.message.partition("\n")[2]
+        except OutsideError:
+            self._unclosable.add(outcome.request)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -749,15 +750,17 @@ class Session:
             guilty.update(dict.fromkeys(way[:1]))
             if len(way) > 1:
                 listed.append(f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}")
-        instead = self._instead.get(outcome.request)
-        listed += [f"without these there is no lock: {instead}"] if instead else []
+        forbidden = () if lesson is None else lesson.forbidden
+        if forbidden and outcome.request in self._unclosable:
+            listed.append(f"no lock can be closed without {' and '.join(forbidden)}")
         named = [asked[name] for name in guilty if name not in found.resolution.packages]
         outcome.error = JudgementError(
             f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
             hints=[
                 f"look at `dependencies`: {' and '.join(named)} brings these in"
                 if named
-                else "look at `dependencies`: one of them brings these in"
+                else "look at `dependencies`: one of them brings these in",
+                *_allowing(outcome.request, faults),
             ],
         )
 
@@ -808,6 +811,17 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
             for reason in answer.why
         ),
     )
+
+
+def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:
+    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged."""
+    pairs = [f"{one.first}+{one.second}" for one in faults if isinstance(one, OverlappingFiles)]
+    if len(pairs) == len(faults):
+        allowed = tuple(dict.fromkeys((*request.allow_overlap, *pairs)))
+        yield (
+            "or lock both, if it does not matter to you whose file is installed:"
+            f" {lock_command(request._replace(allow_overlap=allowed, held=()))}"
+        )
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
-from tests.command import LOCK, Kgen, Result
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.elves import shared_object
 from tests.index import Index
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
 
 TAG = "py3-none-manylinux_2_17_x86_64"
 
@@ -390,6 +398,9 @@ class TestCompanions:
             ("torch==2.9.*", "torchcodec 0.9.1"),
             ("torch==2.8.*", "torchcodec 0.7.0"),
             ("torch==2.10.*", "torchaudio 2.10.0"),
+            ("torch==2.8.*", "torchao 0.13.0"),
+            ("torch==2.9.*", "torchao 0.15.0"),
+            ("torch==2.10.*", "torchao 0.16.0"),
         ],
     )
     def test_its_release(self, kgen_alone: Kgen, project: Path, index: Index, bound: str, expected: str) -> None:
@@ -397,6 +408,8 @@ class TestCompanions:
         for version in ("0.7.0", "0.8.1", "0.9.1", "0.10.0", "0.17.0", "2.10.0", "2.11.0"):
             if version.startswith("2.") is (name == "torchaudio"):
                 index.wheelhouse.put(Wheel(name=name, version=version))
+        for version in ("0.13.0", "0.14.0", "0.15.0", "0.16.0", "0.17.0"):
+            index.wheelhouse.put(Wheel(name="torchao", version=version))
         status, said = lock(kgen_alone, "torch", "--require", bound, "--dependency", name)
         assert status == 0, said
         assert versions(project, "torch-cuda12")[name] == newest
@@ -406,6 +419,48 @@ class TestCompanions:
         status, said = lock(kgen_alone, "torch", "--dependency", "torchcodec>=0.11")
         assert status == 0, said
         assert versions(project, "torch-cuda12")["torchcodec"] == "0.17.0"
+
+    @pytest.mark.parametrize(
+        ("backends", "asked", "expected"),
+        [
+            (("tensorflow",), "tensorflow-io", {"tensorflow": "2.16.2"}),
+            (("tensorflow",), "tensorflow-io==0.36.0", {"tensorflow": "2.15.1"}),
+            (("jax",), "tensorflow-probability", {"jax": "0.6.2"}),
+            (("tensorflow", "jax"), "tensorflow-probability", {"tensorflow": "2.21.0", "jax": "0.10.2"}),
+            (("torch",), "tensorflow-io", {"torch": "2.10.0"}),
+        ],
+    )
+    def test_a_framework_that_it_does_not_work_with_is_not_taken(
+        self, matrix: CompatibilityMatrix, backends: tuple[str, ...], asked: str, expected: dict[str, str]
+    ) -> None:
+        """It says in no requirement what it is compiled against, and none was released for newer ones."""
+        request = EnvironmentRequest(
+            name="x",
+            backends=backends,
+            accelerator=Accelerator("cuda", (12,)),
+            python=PYTHON,
+            platform="linux-64",
+            dependencies=(parse_requirement(asked),),
+            cutoff=dt.date.fromisoformat(CUTOFF),
+        )
+        answer = solve(matrix, request)
+        assert isinstance(answer, Resolution)
+        assert {name: str(answer.packages[name]) for name in expected} == expected
+
+    def test_one_for_no_release_is_a_conflict(self, kgen_alone: Kgen) -> None:
+        result = kgen_alone(*LOCK, "tensorflow", "--cpu", "--dependency", "tensorflow-io==0.99")
+        assert result.status == 3
+        assert "tensorflow-io==0.99" in result.stderr
+
+    def test_what_it_imports_and_does_not_state(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(
+            Wheel(name="tensorflow-probability", version="0.25.0"),
+            Wheel(name="tf-keras", version="2.19.0", requires=("tensorflow<2.20,>=2.19",)),
+            Wheel(name="tf-keras", version="2.20.1", requires=("tensorflow<2.21,>=2.20",)),
+        )
+        status, said = lock(kgen_alone, "tensorflow", "--dependency", "tensorflow-probability")
+        assert status == 0, said
+        assert versions(project, "tensorflow-cuda12")["tf-keras"] == "2.20.1"
 
     def test_nobody_gets_one_who_asked_for_none(self, kgen_alone: Kgen, project: Path) -> None:
         assert lock(kgen_alone, "torch")[0] == 0

@@ -146,6 +146,7 @@ def lock(
         merge=options.merge,
         every=None if options.dry_run else options.all_platforms,
         report=unreported,
+        alone=not others and len({request.python for request in planned.requests}) == 1,
     )
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}

@@ -24,6 +24,7 @@ from kgen.explain.faults import fault_text
 from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
+from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, unasked_prereleases
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, learn, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
     from packaging.requirements import Requirement as PackagingRequirement
 
     from kgen.elf import Needs
+    from kgen.index import Index
     from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
@@ -162,6 +164,10 @@ class _Listings:
         found = self._reader.members(wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=is_metadata)
         return tuple(one for content in (found or {}).values() for one in requires(content))
 
+    def besides(self, work: Callable[[], T]) -> Future[T]:
+        """Something else that is to be done while uv is at work."""
+        return self._pool.submit(work)
+
     def contents_of(self, wheel: LockedWheel, paths: Collection[str]) -> Future[Mapping[str, bytes]]:
         """The content of a few of its files, by their paths as installed; nothing of those that cannot be had."""
         return self._pool.submit(self._contents, wheel, paths)
@@ -195,6 +201,7 @@ class Session:
         cancel: threading.Event,
         report: Reporter = unreported,
         in_flight: int | None = None,
+        open_index: Callable[[WheelReader], Index] | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -205,6 +212,7 @@ class Session:
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
+            open_index: gives what says which releases there are; None where nobody asks.
         """
         self._matrix = matrix
         self._uv = uv
@@ -212,6 +220,8 @@ class Session:
         self._cancel = cancel
         self._report = report
         self._in_flight = in_flight
+        self._open_index = open_index
+        self.better_python: str | None = None
         self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
@@ -230,13 +240,17 @@ class Session:
             try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
                 # opened while uv waits for the index: what it takes to read wheels is slow to import
-                listings = stack.enter_context(_Listings(stack.enter_context(self._open_reader())))
+                reader = stack.enter_context(self._open_reader())
+                listings = stack.enter_context(_Listings(reader))
+                releases = self._releases(requests, reader, listings)
                 for future in closing:
                     # what one environment holds is read while uv is at work on the others
                     future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
-                self._finish_all(pool, listings, ready)
+                ended = self._finish_all(pool, listings, ready)
+                if releases is not None:
+                    self._tell_age(ended, *releases)
             except KeyboardInterrupt:
                 # before the pool is left, which waits for what is under way
                 self._cancel.set()
@@ -245,7 +259,7 @@ class Session:
 
     def _finish_all(
         self, pool: ThreadPoolExecutor, listings: _Listings, ready: Sequence[tuple[WheelOutcome, _Closed]]
-    ) -> None:
+    ) -> Sequence[tuple[WheelOutcome, _Closed]]:
         """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
         shared: Sequence[tuple[WheelOutcome, _Closed]] = ()
@@ -265,6 +279,102 @@ class Session:
                 self._refuse(listings, outcome, found, lesson)
             elif lesson is not None:
                 outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
+        return shared
+
+    # -- what is older than it could be ------------------------------------------------------------------------------
+
+    def _releases(
+        self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: _Listings
+    ) -> tuple[Releases, Future[None]] | None:
+        """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
+        names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies)
+        asked = [name for name in names if not self._matrix.follows(name)]
+        open_index = self._open_index
+        if not asked or open_index is None:
+            return None
+        releases = Releases(lambda: open_index(reader))
+        return releases, listings.besides(lambda: releases.ask(asked))
+
+    def _tell_age(
+        self, ended: Sequence[tuple[WheelOutcome, _Closed]], releases: Releases, asking: Future[None]
+    ) -> None:
+        """Say what of that which the user names is older than its newest, why, and what would give that."""
+        self._results([asking])
+        for outcome, found in ended:
+            if outcome.lock is None:
+                continue
+            environment = outcome.request.environment
+            for early in unasked_prereleases(found.resolution, found.versions):
+                outcome.notes.append(f"{environment}: {early} is a pre-release, which nothing asks for")
+            old = list(aged(self._matrix, found.resolution, found.versions, releases))
+            if old:
+                self._report(outcome.request, "looking for what keeps dependencies back")
+                started = time.monotonic()
+                outcome.notes += self._age_notes(outcome, found, old, releases)
+                outcome.seconds += time.monotonic() - started
+
+    def _age_notes(
+        self, outcome: WheelOutcome, found: _Closed, old: Sequence[Aged], releases: Releases
+    ) -> Iterator[str]:
+        request = found.resolution.request._replace(held=())
+        reasons: dict[str, str] = {}
+        for one in old:
+            reason = one.reason
+            if not reason:
+                closed = self._trial(request, found, [one])
+                if closed is None:
+                    continue  # what a judgement taught, or versions that are shared, has been told
+                reason = f"{one.newest} does not fit what else is there: {closed}"
+            reasons[one.name] = reason
+        wanted = [one for one in old if one.name in reasons and not one.built]
+        python = self._python_for(request, found, wanted, releases) if wanted else None
+        if python is not None and request.python_open:
+            self.better_python = self.better_python or python
+        for one in old:
+            if one.name not in reasons:
+                continue
+            remedy = ""
+            if one.built:
+                remedy = f'; with `build = ["{one.name}"]` in the settings it is built from source'
+            elif python is not None:
+                command = lock_command(outcome.request._replace(python=python, held=()))
+                # what is being locked now would be kept
+                remedy = f"; it is in {command} --upgrade-package {one.name}"
+            yield (
+                f"{request.environment}: {one.name} {one.locked} is taken, and {one.newest} is the newest:"
+                f" {reasons[one.name]}{remedy}"
+            )
+
+    def _python_for(
+        self, request: EnvironmentRequest, found: _Closed, wanted: Sequence[Aged], releases: Releases
+    ) -> str | None:
+        """The newest Python on which all of these are had in their newest version; None if none was found."""
+        pythons = self._matrix.generation_of(request.backends).pythons
+        for row in reversed(self._matrix.pythons):
+            other = row.version
+            if other == request.python or Version(other) not in pythons:
+                continue
+            if all(fits_on(self._matrix, request, releases.of(one.name)[one.newest], other) for one in wanted):
+                moved = request._replace(python=other, members=(), cpu_members=())
+                if self._trial(moved, found, wanted) is None:
+                    return other
+        return None
+
+    def _trial(self, request: EnvironmentRequest, found: _Closed, wanted: Sequence[Aged]) -> str | None:
+        """Why these cannot be had in their newest version; None if they can."""
+        answer = solve(self._matrix, request)
+        if isinstance(answer, Conflict):
+            return "the frameworks cannot be had"
+        own = [self._matrix.backends[backend].framework for backend in request.backends]
+        older = [name for name in own if answer.packages[name] < found.resolution.packages[name]]
+        if older:
+            return f"{older[0]} would be older"
+        exact = [f"{one.name}=={one.newest}" for one in wanted]
+        try:
+            closed = self._uv.close(answer, self._matrix.platforms[request.platform], constraints=exact)
+        except OutsideError as error:
+            return error.message
+        return closed.cause if isinstance(closed, Unclosed) else None
 
     def _closed_anew(
         self,

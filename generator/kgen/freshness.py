@@ -117,7 +117,7 @@ class _FreshnessCheck:
             self.matrix, lock.backends, lock.accelerator, found, isolated=self.made_for.isolated
         ):
             yield Stale("variables", f"tool.kgen.{key} {what}", source)
-        for what in unknown_sources(self.matrix, lock):
+        for what in unknown_sources(self.matrix, lock, self.request.build):
             yield Stale("source", what)
 
     def _python(self) -> Iterator[Stale]:

@@ -151,7 +151,8 @@ def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentReq
 def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
     """Whether another Python gives every environment the frameworks that it had; and what was chosen is told then."""
     for old, new in zip(before, after, strict=True):
-        if new.lock is None or (old.lock is not None and _frameworks(old) != _frameworks(new)):
+        # what comes along on the other Python may be more than there was
+        if new.lock is None or not _frameworks(old).items() <= _frameworks(new).items():
             return False
     for old, new in zip(before, after, strict=True):
         if new.request.python != old.request.python and old.lock is not None and new.lock is not None:

@@ -34,8 +34,8 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Conflict, Resolution
+from kgen.model.requirement import canonical_name, parse_requirement
+from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
 from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
@@ -56,6 +56,11 @@ JUDGEMENTS = 16
 """How often what was closed and is unfit is closed again with what that taught."""
 
 _ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+
+_NO_WHEEL = re.compile(
+    r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
+)
+"""What uv says of a package that it has only source distributions, or wheels for others, of."""
 
 _PACKAGE = "__init__.py"
 
@@ -221,6 +226,7 @@ class Session:
         self._report = report
         self._in_flight = in_flight
         self._open_index = open_index
+        self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
         self.better_python: str | None = None
         self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
@@ -510,12 +516,7 @@ class Session:
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
             f" for\n{learned.reason}",
-            hints=[
-                "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
-                if _ABSENT.search(learned.reason)
-                else "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
-                "or choose another Python with `--python`",
-            ],
+            hints=self._unclosed_hints(request, learned.reason),
         )
 
     def _joined(
@@ -525,6 +526,62 @@ class Session:
         found = company.joined(self._matrix, request, names, decided)
         notes += [note for note in found.notes if note not in notes]
         return found.request
+
+    def _unclosed_hints(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        """What to do about what uv cannot close; commands and settings have been tried."""
+        if _ABSENT.search(reason):
+            yield "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
+            return
+        names = [name for name in dict.fromkeys(_NO_WHEEL.findall(reason)) if name not in request.build]
+        if names and self._can_build(request, names):
+            listed = ", ".join(f'"{canonical_name(name)}"' for name in (*request.build, *names))
+            yield f"let it be built from source, in the settings: build = [{listed}]"
+            return
+        if names:
+            wheels = f"a wheel of {' and of '.join(names)}"
+            yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
+        else:
+            yield "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+        other = self._other_python(request)
+        if other is not None:
+            yield lock_command(request._replace(python=other, held=(), members=(), cpu_members=()))
+
+    def _can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
+        """Whether it can be closed where these may be built from source."""
+        more = request._replace(build=(*request.build, *map(canonical_name, names)), held=())
+        try:
+            return self._open_index is not None and isinstance(self._close(more, []), _Closed)
+        except OutsideError:
+            return False
+
+    def _other_python(self, request: EnvironmentRequest) -> str | None:
+        """The newest other Python for which what is asked can be closed; None if there is none."""
+        pythons = self._matrix.generation_of(request.backends).pythons
+        for row in reversed(self._matrix.pythons):
+            if row.version == request.python or Version(row.version) not in pythons or self._cancel.is_set():
+                continue
+            moved = request._replace(python=row.version, held=(), members=(), cpu_members=())
+            answer = solve(self._matrix, moved)
+            if isinstance(answer, Resolution) and not answer.local:
+                try:
+                    closed = self._uv.close(answer, self._matrix.platforms[moved.platform])
+                except OutsideError:
+                    return None
+                if not isinstance(closed, Unclosed):
+                    return row.version
+        return None
+
+    def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
+        """What may be built from source because the user says so; found out once."""
+        key = request._replace(held=(), members=(), cpu_members=())
+        open_index = self._open_index
+        if open_index is not None and key not in self._built:
+            from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it
+
+            with self._open_reader() as reader:
+                releases = Releases(lambda: open_index(reader))
+                self._built[key] = tuple(source_releases(self._matrix, key, releases, reader))
+        return self._built.get(key, ())
 
     def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
         """The request with the frameworks that the user names as dependencies: known before anything is closed."""
@@ -538,6 +595,8 @@ class Session:
     ) -> tuple[Resolution, Pylock | Unclosed]:
         """What uv makes of a resolution: with the whole of a framework where what was closed has that beside a part."""
         platform = self._matrix.platforms[answer.request.platform]
+        if answer.request.build:
+            answer = answer._replace(sources=(*answer.sources, *self._sources(answer.request)))
         share = self._shares.get(answer.request)
         closed = self._uv.close(answer, platform, constraints=constraints, added=added, in_flight=share)
         whole = (
@@ -670,6 +729,7 @@ class Session:
         own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []
+        self._require_known(answer, [package.name for package in closed.packages if package.sdist is not None])
         for package in sorted(closed.packages, key=lambda package: package.name):
             wheel = package.sdist or best_wheel(package, supported)
             sha256 = "" if wheel is None else wheel.hashes.get("sha256", "")
@@ -692,6 +752,26 @@ class Session:
                 index=own.get(package.name),
             )
         return chosen, misfits
+
+    @staticmethod
+    def _require_known(answer: Resolution, sources: Sequence[str]) -> None:
+        """See that nothing is built but what somebody has vouched for: the matrix, or the user by name.
+
+        Raises:
+            OutsideError: uv was told to build something else.
+        """
+        known = {one.name for one in answer.sources}
+        others = [name for name in sources if name not in known]
+        if others:
+            names, listed = ", ".join(others), ", ".join(f'"{name}"' for name in others)
+            raise OutsideError(
+                f"{answer.request.environment}: uv is configured to build {names} from source (`no-binary`), and kgen"
+                " locks no build that nobody vouches for",
+                hints=[
+                    f"take {names} out of `no-binary` in uv's configuration",
+                    f"or vouch for it in kgen's settings: build = [{listed}]",
+                ],
+            )
 
     def _building(self, answer: Resolution, wheels: Mapping[str, LockedWheel]) -> Mapping[str, LockedWheel]:
         """What the source distributions among the files are built with."""

@@ -107,8 +107,20 @@ def aged(
         }
         newest = max(allowed, default=None)
         if newest is not None and newest > Version(locked.public):
-            reason, built = _obstacle(matrix, request, newest, allowed[newest])
+            companion = _companion(matrix, resolution, name, newest)
+            reason, built = (companion, False) if companion else _obstacle(matrix, request, newest, allowed[newest])
             yield Aged(name, locked, newest, reason, built)
+
+
+def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, version: Version) -> str:
+    """Which framework of the environment a release does not belong to; empty if to all, or that is not known."""
+    for row in matrix.companions:
+        has = resolution.packages.get(row.framework)
+        if row.project == name and has is not None:
+            fitting = [of_companion for of_framework, of_companion in row.releases if has in of_framework]
+            if fitting and not any(version in one for one in fitting):
+                return f"{version} is for another release of {row.framework} than {has}"
+    return ""
 
 
 def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:

@@ -109,6 +109,9 @@ def learn(
     known = before or Lesson()
     constraints = dict.fromkeys(known.constraints)
     added = dict.fromkeys(known.added)
+    # whose files go for another reason need not go for those of others
+    gone = {getattr(fault, "package", "") for fault in (*known.faults, *faults)}
+    faults = [one for one in faults if not (isinstance(one, OverlappingFiles) and {one.first, one.second} & gone)]
     for fault in faults:
         if isinstance(fault, NeedsMissing):
             missing = list(_missing(matrix, resolution, fault, versions))

@@ -330,7 +330,9 @@ class Session:
                 closed = self._trial(request, found, [one])
                 if closed is None:
                     continue  # what a judgement taught, or versions that are shared, has been told
-                reason = f"{one.newest} does not fit what else is there: {closed}"
+                # that the newest is required is what was tried, and asked by nobody
+                asked = re.compile(rf"(?:; | and )?you require {re.escape(one.name)}=={re.escape(str(one.newest))}")
+                reason = f"{one.newest} does not fit what else is there: {asked.sub('', closed)}"
             reasons[one.name] = reason
         wanted = [one for one in old if one.name in reasons and not one.built]
         python = self._python_for(request, found, wanted, releases) if wanted else None
@@ -340,7 +342,7 @@ class Session:
             if one.name not in reasons:
                 continue
             remedy = ""
-            if one.built:
+            if one.built and self._can_build(request, [one.name]):
                 remedy = f'; with `build = ["{one.name}"]` in the settings it is built from source'
             elif python is not None:
                 command = lock_command(outcome.request._replace(python=python, held=()))

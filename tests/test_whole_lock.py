@@ -170,6 +170,21 @@ class TestFrameworksOfDependencies:
         assert self.has_one_cuda(locked)
         assert kgen_alone("check") == Result(0, "", "jax-cuda12: in order\n")
 
+    def test_it_stays_when_something_else_is_held_back(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        """As vllm beside JAX: what is unfit is learned of the closed lock, in which PyTorch has come along."""
+        index.wheelhouse.put(
+            Wheel(name="serves", version="1.0", requires=("torch>=2.9",)),
+            Wheel(name="serves", version="2.0", requires=("torch>=2.9", "boost")),
+            Wheel(name="boost", version="3.4.0", requires=("nvidia-nccl-cu13",)),
+        )
+        status, said = lock(kgen_alone, "jax", "--dependency", "serves")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert (locked["serves"], locked["torch"]) == ("1.0", "2.10.0")
+        assert self.has_one_cuda(locked)
+        assert "serves 1.0 is taken, and 2.0 is the newest" not in said  # it is in the note of what was set aside
+        assert "note: jax-cuda12: serves 1.0 in the place of 2.0: nvidia-nccl-cu13 " in said
+
     def test_the_users_bound_on_it_moves_the_pins(self, kgen_alone: Kgen, project: Path) -> None:
         status, said = lock(kgen_alone, "jax", "--dependency", "torch==2.8.0")
         assert status == 0, said

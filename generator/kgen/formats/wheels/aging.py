@@ -124,12 +124,12 @@ def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, v
 
 
 def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:
-    """The packages that are locked as a pre-release that nobody named."""
-    wishes = (*resolution.request.dependencies, *resolution.request.requirements)
-    named = {wish.name for wish in wishes for one in wish.specifier if Version(one.version.rstrip(".*")).is_prerelease}
-    for name, version in versions.items():
-        if version.is_prerelease and name not in named and name not in resolution.packages:
-            yield f"{name} {version}"
+    """What the user names and is locked as a pre-release, where no word of theirs is about one."""
+    for wish in resolution.request.dependencies:
+        version = versions.get(wish.name)
+        early = any(Version(one.version.removesuffix(".*")).is_prerelease for one in wish.specifier)
+        if version is not None and version.is_prerelease and not early and wish.name not in resolution.packages:
+            yield f"{wish.name} {version}"
 
 
 def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile]) -> bool:

@@ -399,7 +399,7 @@ class Session:
             if outcome.faults and lesson is not None and lesson != before:
                 lessons[outcome.request] = lesson
                 unfit.append((position, lesson))
-        closing = [pool.submit(self._close_without, shared[position][0], lesson) for position, lesson in unfit]
+        closing = [pool.submit(self._close_without, *shared[position], lesson) for position, lesson in unfit]
         for future in closing:
             future.add_done_callback(listings.read_ahead)
         anew = {position: found for (position, _), found in zip(unfit, self._results(closing), strict=True) if found}
@@ -407,11 +407,14 @@ class Session:
             return []
         return [(outcome, anew.get(position, found)) for position, (outcome, found) in enumerate(shared)]
 
-    def _close_without(self, outcome: WheelOutcome, lesson: Lesson) -> _Closed | None:
+    def _close_without(self, outcome: WheelOutcome, before: _Closed, lesson: Lesson) -> _Closed | None:
         """Close without what was found unfit; None if that cannot be."""
         started = time.monotonic()
+        joined = before.resolution.request
+        # what came along before is a member from the start: without it, pins for the others alone may exclude it
+        request = outcome.request._replace(members=joined.members, cpu_members=joined.cpu_members)
         try:
-            found = self._close(outcome.request, outcome.notes, lesson)
+            found = self._close(request, outcome.notes, lesson)
         except Cancelled:
             return None
         except OutsideError:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from tests.loopback import Handler, Server, running
 from tests.wheelhouse import Wheel, Wheelhouse
 
@@ -67,7 +67,7 @@ class _Handler(Handler):
     def _file(self, index: Index, filename: str, *, ranges: bool) -> None:
         about = filename.endswith(".metadata")
         filename = filename.removesuffix(".metadata")
-        name, *_ = parse_wheel_filename(filename)
+        name = (parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename)(filename)[0]
         with index.guard:
             found = [wheel for wheel in index.wheelhouse.wheels(name) if wheel.filename == filename]
             content = b"" if not found else found[0].metadata if about else found[0].content
@@ -86,9 +86,10 @@ class _Handler(Handler):
 def _link(wheel: Wheel, *, wrong: bool) -> str:
     digest = "0" * 64 if wrong else wheel.sha256
     python = f' data-requires-python="{html.escape(wheel.requires_python)}"' if wheel.requires_python else ""
+    core = f' data-core-metadata="sha256={hashlib.sha256(wheel.metadata).hexdigest()}"' if wheel.is_built else ""
     return (
         f'<a href="/files/{wheel.filename.replace("+", "%2B")}#sha256={digest}"{python}'
-        f' data-core-metadata="sha256={hashlib.sha256(wheel.metadata).hexdigest()}"'
+        f"{core}"
         f' data-upload-time="{wheel.uploaded.isoformat()}T12:00:00Z">{wheel.filename}</a>\n'
     )
 

@@ -477,7 +477,6 @@ error: numpy-cpu: what the matrix allows could not be closed from the index that
 [MISSING]
 
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
-hint: or choose another Python with `--python`
 {NOT_LOCKED}""",
         )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import zlib
+from pathlib import Path
 
 import pytest
 from packaging.version import Version
@@ -11,6 +14,7 @@ from tests.command import PYTHON
 
 from kgen.elf import Needs
 from kgen.explain.faults import fault_text
+from kgen.formats.verify import changed_files
 from kgen.formats.wheels.judge import faults, is_to_be_read
 from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -273,3 +277,19 @@ def test_what_the_matrix_knows_is_not_read(
 ) -> None:
     assert is_to_be_read(matrix, jax, package) is read
     assert not is_to_be_read(matrix, resolution(matrix, "jax", accelerator=CPU), package)
+
+
+def test_a_file_of_two_packages_is_as_either_has_it(tmp_path: Path) -> None:
+    """Which of them was installed last is the installer's business, where the user allowed both."""
+    site = tmp_path / "lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    (site / "module.py").write_bytes(b"one")
+    for name, content in (("first", b"one"), ("second", b"two")):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        (site / f"{name}-1.dist-info").mkdir()
+        (site / f"{name}-1.dist-info/RECORD").write_text(f"module.py,sha256={digest},3\n")
+    assert changed_files(tmp_path) == ()
+    (site / "module.py").write_bytes(b"six")
+    assert [(one.kind, one.path) for one in changed_files(tmp_path)] == [
+        ("changed", "lib/python3.11/site-packages/module.py")
+    ]

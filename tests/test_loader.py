@@ -383,3 +383,5 @@ class TestEnvironment:
         assert owners.shared(tmp_path) == (
             SharedFile("nvidia/nccl/lib/libnccl.so.2", ("nvidia_nccl_cu12-2.29.3", "nvidia_nccl_cu13-2.29.7")),
         )
+        assert len(owners.shared(tmp_path, [("nvidia-nccl-cu12", "numpy")])) == 1
+        assert owners.shared(tmp_path, [("nvidia-nccl-cu12", "nvidia-nccl-cu13")]) == ()

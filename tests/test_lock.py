@@ -396,7 +396,6 @@ error: numpy-cpu: what the matrix allows could not be closed from the index that
 no-such-thing was not found in the package registry and you require no-such-thing
 
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
-hint: or choose another Python with `--python`
 
 not locked: numpy-cpu; what is there of it was left as it is
 """,
@@ -449,7 +448,6 @@ error: jax-cpu: what the matrix allows could not be closed from the index that u
 only missing==1.0 is available and jaxlib>=0.10.2 depends on missing>=2; you require jaxlib==0.10.2
 
 hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
-hint: or choose another Python with `--python`
 
 not locked: jax-cpu; what is there of it was left as it is
 """,

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.command import LOCK, Kgen, Result
+import tomli
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.elves import shared_object
 from tests.index import Index
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import Accelerator
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
 
 TAG = "py3-none-manylinux_2_17_x86_64"
 
@@ -35,6 +46,13 @@ def _libraries(index: Index) -> None:
             )
             for one in wheels
         ]
+
+
+def kgen_table(project: Path, environment: str) -> dict[str, Any]:
+    """What kgen says in a lock."""
+    text = (project / "locks" / environment / "pylock.linux-64.toml").read_text(encoding="utf-8")
+    found: dict[str, Any] = tomli.loads(text)["tool"]["kgen"]
+    return found
 
 
 def lock(kgen: Kgen, *words: str) -> tuple[int, str]:
@@ -77,10 +95,13 @@ def test_none_fits(kgen_alone: Kgen, project: Path, index: Index) -> None:
 error: jax-cuda12: the lock that uv closed is not fit to be written
   inner 1.0 needs libcudart.so.13 (inner/native.so), in an environment for CUDA 12
     required by: outer>=1 -> inner
-without these there is no lock: """
+no lock can be closed without inner 1.0
+
+"""
         in said
     )
     assert "\n\nhint: look at `dependencies`: outer>=1 brings these in\n" in said
+    assert "!=" not in said
     assert not (project / "locks").exists()
 
 
@@ -149,6 +170,21 @@ class TestFrameworksOfDependencies:
         assert self.has_one_cuda(locked)
         assert kgen_alone("check") == Result(0, "", "jax-cuda12: in order\n")
 
+    def test_it_stays_when_something_else_is_held_back(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        """As vllm beside JAX: what is unfit is learned of the closed lock, in which PyTorch has come along."""
+        index.wheelhouse.put(
+            Wheel(name="serves", version="1.0", requires=("torch>=2.9",)),
+            Wheel(name="serves", version="2.0", requires=("torch>=2.9", "boost")),
+            Wheel(name="boost", version="3.4.0", requires=("nvidia-nccl-cu13",)),
+        )
+        status, said = lock(kgen_alone, "jax", "--dependency", "serves")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert (locked["serves"], locked["torch"]) == ("1.0", "2.10.0")
+        assert self.has_one_cuda(locked)
+        assert "serves 1.0 is taken, and 2.0 is the newest" not in said  # it is in the note of what was set aside
+        assert "note: jax-cuda12: serves 1.0 in the place of 2.0: nvidia-nccl-cu13 " in said
+
     def test_the_users_bound_on_it_moves_the_pins(self, kgen_alone: Kgen, project: Path) -> None:
         status, said = lock(kgen_alone, "jax", "--dependency", "torch==2.8.0")
         assert status == 0, said
@@ -171,16 +207,90 @@ class TestFrameworksOfDependencies:
         assert "hint: or do without what requires it\n" in result.stderr
         assert not (project / "locks").exists()
 
-    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, index: Index, tmp_path: Path) -> None:
-        folder = tmp_path / "wheels"
-        folder.mkdir()
-        wheel = index.wheelhouse.local("torch", "2.10.0")
-        (folder / wheel.filename).write_bytes(wheel.content)
-        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=str(folder))
+    def test_on_the_cpu_with_such_a_build(self, kgen_alone: Kgen, project: Path, cpu_builds: str) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cpu", "--dependency", "speeds-up", UV_FIND_LINKS=cpu_builds)
         assert result.status == 0, result.stderr
         locked = versions(project, "jax-cpu")
         assert locked["torch"] == "2.10.0+cpu"
         assert not [name for name in locked if name.startswith("nvidia-")]
+
+    @pytest.fixture
+    @staticmethod
+    def cpu_builds(index: Index, tmp_path: Path) -> str:
+        folder = tmp_path / "wheels"
+        folder.mkdir()
+        wheel = index.wheelhouse.local("torch", "2.10.0")
+        (folder / wheel.filename).write_bytes(wheel.content)
+        return str(folder)
+
+    def test_its_cpu_build_where_that_is_asked_for(self, kgen_alone: Kgen, project: Path, cpu_builds: str) -> None:
+        words = ("jax", "--cuda", "12", "--dependency", "speeds-up")
+        result = kgen_alone(*LOCK, *words, "--other-frameworks", "cpu", UV_FIND_LINKS=cpu_builds)
+        assert result.status == 0, result.stderr
+        locked = versions(project, "jax-cuda12")
+        assert locked["torch"] == "2.10.0+cpu"
+        # nothing of CUDA is held back or there for a framework that does not use it
+        assert locked["jax"] == "0.10.2"
+        kept = kgen_table(project, "jax-cuda12")
+        assert kept["other-frameworks"] == "cpu"
+        assert kgen_alone("check").status == 1  # a file of this machine
+        (project / "kgen.toml").write_text('backends = ["jax"]\ncuda = "12"\ndependencies = ["speeds-up"]\n')
+        assert "was made with other-frameworks cpu, and joint is asked for" in kgen_alone("check").stdout
+
+    def test_its_cpu_build_must_be_somewhere(self, kgen_alone: Kgen, project: Path) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "speeds-up", "--other-frameworks", "cpu")
+        assert status == 4
+        assert "PyTorch, which `dependencies` bring along, for the CPU on linux-64 needs a CPU build" in said
+        assert not (project / "locks").exists()
+
+    def test_there_are_two_ways(self, kgen_alone: Kgen) -> None:
+        status, said = lock(kgen_alone, "jax", "--other-frameworks", "gpu")
+        assert status == 2
+        assert (
+            "--other-frameworks: unknown way to take other frameworks `gpu`; did you mean `cpu`? Known are joint, cpu"
+            in said
+        )
+
+    def test_tensorflow_is_solved_too(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="reads-records", version="1.0", requires=("tensorflow>=2.18",)))
+        status, said = lock(kgen_alone, "jax", "--dependency", "reads-records")
+        assert status == 0, said
+        decided = kgen_table(project, "jax-cuda12")["packages"]
+        assert {*decided} >= {"jax", "tensorflow"}
+        assert self.has_one_cuda(versions(project, "jax-cuda12"))
+
+    def test_a_distribution_for_the_cpu_stays_one(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="reads-records", version="1.0", requires=("tensorflow-cpu>=2.18",)))
+        status, said = lock(kgen_alone, "jax", "--dependency", "reads-records")
+        assert status == 0, said
+        locked = versions(project, "jax-cuda12")
+        assert "tensorflow-cpu" in locked
+        assert "tensorflow" not in locked
+        alone = _locked_alone(kgen_alone, project)
+        assert {name for name in locked if name.startswith("nvidia-")} == {
+            name for name in alone if name.startswith("nvidia-")
+        }
+
+    def test_none_for_this_cuda_computes_on_the_cpu(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*LOCK, "jax", "--cuda", "13", "--dependency", "tensorflow")
+        assert result.status == 0, result.stderr
+        assert (
+            "note: jax-cuda13: TensorFlow, which dependencies bring in, computes on the CPU: no release of it for"
+            " CUDA 13 fits the others\n" in result.stderr
+        )
+        assert not [name for name in versions(project, "jax-cuda13") if name.endswith("-cu12")]
+
+    def test_who_names_one_is_told_how_both_are_backends(self, kgen_alone: Kgen) -> None:
+        status, said = lock(kgen_alone, "jax", "--dependency", "torch>=2.8", "--dependency", "six")
+        assert status == 0, said
+        command = (
+            "kgen lock jax torch --together jax-torch --cuda 12 --python 3.11 --platform linux-64"
+            " --require 'torch>=2.8' --dependency six --exclude-newer 2026-11-20"
+        )
+        note = "note: jax-cuda12: torch 2.10.0 is a dependency, for CUDA 12; for an environment with both backends: "
+        assert f"{note}{command}\n" in said
+        done = kgen_alone(*shlex.split(command)[1:])
+        assert done.status == 0, done.stderr
 
 
 EXTENDING = b"__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
@@ -231,6 +341,68 @@ class TestOverlaps:
         assert f"\n  part0 and part1 both own {path}, with different content\n" in said
 
 
+class TestAllowedOverlaps:
+    """Overlaps that a user lives with, and versions that have none."""
+
+    PAIR = ("module.py", (b"one = 1", b"two = 2"))
+
+    def test_it_is_the_last_hint_and_works(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        status, said = TestOverlaps.locked(kgen_alone, index, *self.PAIR[:1], *self.PAIR[1])
+        assert status == 4
+        hints = [line for line in said.splitlines() if line.startswith("hint: ")]
+        start = "hint: or lock both, if it does not matter to you whose file is installed: "
+        assert hints[-1].startswith(start)
+        command = hints[-1].removeprefix(start)
+        assert command.startswith("kgen lock numpy --cpu ")
+        assert "--allow-overlap part0+part1" in command
+        done = kgen_alone(*shlex.split(command)[1:])
+        assert done.status == 0, done.stderr
+        assert kgen_table(project, "numpy-cpu")["allow-overlap"] == ["part0+part1"]
+
+    def test_it_is_for_as_long_as_it_is_allowed(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        settings = 'backends = ["numpy"]\ncpu = true\npython = "3.11"\nplatforms = ["linux-64"]\n'
+        settings += 'dependencies = ["part0", "part1"]\nexclude-newer = 2026-11-20\n'
+        (project / "kgen.toml").write_text(settings + 'allow-overlap = ["Part1+part0"]\n')
+        TestOverlaps.locked(kgen_alone, index, *self.PAIR[:1], *self.PAIR[1])
+        result = kgen_alone("lock")
+        assert result.status == 0, result.stderr
+        assert kgen_alone("check").status == 0
+        (project / "kgen.toml").write_text(settings)
+        result = kgen_alone("check")
+        assert result.status == 1
+        assert "was made with an overlap of part0+part1, which is no longer allowed" in result.stdout
+
+    @pytest.mark.parametrize("text", ["part0", "part0+", "part0+part0", "a+b+c"])
+    def test_it_is_a_pair(self, kgen_alone: Kgen, text: str) -> None:
+        result = kgen_alone(*LOCK, "numpy", "--allow-overlap", text)
+        assert result.status == 2
+        assert f"--allow-overlap: `{text}` is not a pair of packages such as first+second" in result.stderr
+
+    def test_a_version_without_it_is_found(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(
+            Wheel(name="part0", version="1.0", files={"module.py": b"one"}),
+            Wheel(name="part1", version="1.0", files={"own.py": b"two"}),
+            Wheel(name="part1", version="2.0", files={"module.py": b"three"}),
+            Wheel(name="outer", version="1.0", requires=("part1",)),
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "part0", "--dependency", "outer")
+        assert result.status == 0, result.stderr
+        assert versions(project, "numpy-cpu")["part1"] == "1.0"
+        assert (
+            "note: numpy-cpu: part1 1.0 in the place of 2.0: part0 and part1 both own module.py, with different"
+            " content\n" in result.stderr
+        )
+
+    def test_forks_of_each_other_are_not_tried_for_long(self, kgen_alone: Kgen, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="part0", version="1.0", files={"module.py": b"one"}))
+        index.wheelhouse.put(
+            *(Wheel(name="part1", version=f"{n}.0", files={"module.py": b"%d" % n}) for n in range(2, 20))
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "part0", "--dependency", "part1")
+        assert result.status == 4
+        assert "part0 and part1 both own module.py" in result.stderr
+
+
 class TestCompanions:
     """What belongs to a release of PyTorch and does not say so."""
 
@@ -241,6 +413,9 @@ class TestCompanions:
             ("torch==2.9.*", "torchcodec 0.9.1"),
             ("torch==2.8.*", "torchcodec 0.7.0"),
             ("torch==2.10.*", "torchaudio 2.10.0"),
+            ("torch==2.8.*", "torchao 0.13.0"),
+            ("torch==2.9.*", "torchao 0.15.0"),
+            ("torch==2.10.*", "torchao 0.16.0"),
         ],
     )
     def test_its_release(self, kgen_alone: Kgen, project: Path, index: Index, bound: str, expected: str) -> None:
@@ -248,6 +423,8 @@ class TestCompanions:
         for version in ("0.7.0", "0.8.1", "0.9.1", "0.10.0", "0.17.0", "2.10.0", "2.11.0"):
             if version.startswith("2.") is (name == "torchaudio"):
                 index.wheelhouse.put(Wheel(name=name, version=version))
+        for version in ("0.13.0", "0.14.0", "0.15.0", "0.16.0", "0.17.0"):
+            index.wheelhouse.put(Wheel(name="torchao", version=version))
         status, said = lock(kgen_alone, "torch", "--require", bound, "--dependency", name)
         assert status == 0, said
         assert versions(project, "torch-cuda12")[name] == newest
@@ -257,6 +434,48 @@ class TestCompanions:
         status, said = lock(kgen_alone, "torch", "--dependency", "torchcodec>=0.11")
         assert status == 0, said
         assert versions(project, "torch-cuda12")["torchcodec"] == "0.17.0"
+
+    @pytest.mark.parametrize(
+        ("backends", "asked", "expected"),
+        [
+            (("tensorflow",), "tensorflow-io", {"tensorflow": "2.16.2"}),
+            (("tensorflow",), "tensorflow-io==0.36.0", {"tensorflow": "2.15.1"}),
+            (("jax",), "tensorflow-probability", {"jax": "0.6.2"}),
+            (("tensorflow", "jax"), "tensorflow-probability", {"tensorflow": "2.21.0", "jax": "0.10.2"}),
+            (("torch",), "tensorflow-io", {"torch": "2.10.0"}),
+        ],
+    )
+    def test_a_framework_that_it_does_not_work_with_is_not_taken(
+        self, matrix: CompatibilityMatrix, backends: tuple[str, ...], asked: str, expected: dict[str, str]
+    ) -> None:
+        """It says in no requirement what it is compiled against, and none was released for newer ones."""
+        request = EnvironmentRequest(
+            name="x",
+            backends=backends,
+            accelerator=Accelerator("cuda", (12,)),
+            python=PYTHON,
+            platform="linux-64",
+            dependencies=(parse_requirement(asked),),
+            cutoff=dt.date.fromisoformat(CUTOFF),
+        )
+        answer = solve(matrix, request)
+        assert isinstance(answer, Resolution)
+        assert {name: str(answer.packages[name]) for name in expected} == expected
+
+    def test_one_for_no_release_is_a_conflict(self, kgen_alone: Kgen) -> None:
+        result = kgen_alone(*LOCK, "tensorflow", "--cpu", "--dependency", "tensorflow-io==0.99")
+        assert result.status == 3
+        assert "tensorflow-io==0.99" in result.stderr
+
+    def test_what_it_imports_and_does_not_state(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(
+            Wheel(name="tensorflow-probability", version="0.25.0"),
+            Wheel(name="tf-keras", version="2.19.0", requires=("tensorflow<2.20,>=2.19",)),
+            Wheel(name="tf-keras", version="2.20.1", requires=("tensorflow<2.21,>=2.20",)),
+        )
+        status, said = lock(kgen_alone, "tensorflow", "--dependency", "tensorflow-probability")
+        assert status == 0, said
+        assert versions(project, "tensorflow-cuda12")["tf-keras"] == "2.20.1"
 
     def test_nobody_gets_one_who_asked_for_none(self, kgen_alone: Kgen, project: Path) -> None:
         assert lock(kgen_alone, "torch")[0] == 0

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import io
 import re
+import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,11 @@ class Wheel:
         return f"{self.stem}-{self.tag}.whl"
 
     @property
+    def is_built(self) -> bool:
+        """Whether it is a wheel indeed."""
+        return True
+
+    @property
     def metadata(self) -> bytes:
         lines = ["Metadata-Version: 2.1", f"Name: {self.name}", f"Version: {self.version}"]
         if self.requires_python is not None:
@@ -90,6 +96,41 @@ class Wheel:
     @functools.cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDistribution(Wheel):
+    """The same as a project of setuptools, which nobody has built: what it requires is known to who builds it."""
+
+    @property
+    def filename(self) -> str:
+        return f"{self.stem}.tar.gz"
+
+    @property
+    def is_built(self) -> bool:
+        return False
+
+    @functools.cached_property
+    def content(self) -> bytes:
+        module = self.name.replace("-", "_")
+        needed = ", ".join(map(repr, self.requires))
+        setup = (
+            f"from setuptools import setup\nsetup(name={self.name!r}, version={self.version!r}, py_modules=[{module!r}]"
+        )
+        files = {
+            f"{module}.py": b"BUILT = True\n",
+            "setup.py": f"{setup}, install_requires=[{needed}])\n".encode(),
+            "PKG-INFO": f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}\n".encode(),
+            f"{module}.egg-info/requires.txt": "".join(f"{text}\n" for text in self.requires).encode(),
+            **self.files,
+        }
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, data in files.items():
+                member = tarfile.TarInfo(f"{self.stem}/{path}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return buffer.getvalue()
 
 
 def _expanded(tag: str) -> list[str]:

@@ -23,7 +23,7 @@ from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import RequestField
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import JOINT, EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 
 Raw = str | Sequence[str] | bool | None
@@ -446,6 +446,46 @@ FIELDS: tuple[Field, ...] = (
         scope=Scope.NONE,
         initial=(),
         lock=_several("uv", "uv", str),
+    ),
+    Field(
+        name="other_frameworks",
+        help="a framework that a dependency brings in: joint (solved with the others), or cpu (its CPU build)",
+        shape=Shape.ONE,
+        parse=_plain(parsers.parse_other_frameworks),
+        key="other-frameworks",
+        flag="--other-frameworks",
+        metavar="HOW",
+        example="cpu",
+        initial=JOINT,
+        lock=LockEntry(
+            "other_frameworks",
+            lambda value: {"other-frameworks": None if value == JOINT else value},
+            lambda data: parsers.parse_other_frameworks(data.get("other-frameworks", JOINT)),
+        ),
+    ),
+    Field(
+        name="allow_overlap",
+        help="two packages whose files may overlap, such as first+second; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_overlap),
+        key="allow-overlap",
+        flag="--allow-overlap",
+        metavar="PAIR",
+        example="first+second",
+        distinct=True,
+        initial=(),
+        lock=_several("allow-overlap", "allow_overlap", parsers.parse_overlap),
+    ),
+    Field(
+        name="build",
+        help="packages that may be built from source where they have no wheel",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_built),
+        key="build",
+        scope=Scope.NONE,
+        distinct=True,
+        initial=(),
+        lock=_several("build-asked", "build", parsers.parse_built),
     ),
     Field(
         name="isolate_config",

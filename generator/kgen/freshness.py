@@ -22,7 +22,7 @@ from kgen.matrix.selection import Selection, differences, unknown_sources
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, Lockfile
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.uvsettings import of_project
 
@@ -89,6 +89,7 @@ class _FreshnessCheck:
             *self._glibc(),
             *self._wishes(),
             *self._uv(),
+            *self._allowances(),
             *self._cutoff(),
             *self._indexes(),
             *self._releases(),
@@ -119,7 +120,7 @@ class _FreshnessCheck:
             self.matrix, lock.backends, lock.accelerator, found, isolated=self.made_for.isolated
         ):
             yield Stale("variables", f"tool.kgen.{key} {what}", source)
-        for what in unknown_sources(self.matrix, lock):
+        for what in unknown_sources(self.matrix, lock, self.request.build):
             yield Stale("source", what)
 
     def _python(self) -> Iterator[Stale]:
@@ -163,6 +164,19 @@ class _FreshnessCheck:
             if needed is not None and needed > asked:
                 yield Stale(reason, f"has {file.filename}, which needs {title} {needed}, and {asked} is asked for")
                 return
+
+    def _allowances(self) -> Iterator[Stale]:
+        """What the lock was allowed, or told, to do with what dependencies bring in, and is not now."""
+        asked, made_for = self.request, self.made_for
+        if asked.other_frameworks != made_for.other_frameworks:
+            what = f"was made with other-frameworks {made_for.other_frameworks}"
+            yield Stale("other-frameworks", f"{what}, and {asked.other_frameworks} is asked for")
+        for pair in made_for.allow_overlap:
+            if pair not in asked.allow_overlap:
+                yield Stale("allow-overlap", f"was made with an overlap of {pair}, which is no longer allowed")
+        for name in made_for.build:
+            if name not in asked.build:
+                yield Stale("build", f"was made with {name} to be built from source, which is no longer allowed")
 
     def _wishes(self) -> Iterator[Stale]:
         request = self.request
@@ -279,7 +293,16 @@ class _FreshnessCheck:
 
     def _build_of(self, name: str) -> Build | None:
         """The build that is locked."""
-        return locked_build(self.matrix, name, self.versions[name], self._target)
+        target = self._target._replace(accelerator=CPU) if name in self._on_cpu else self._target
+        return locked_build(self.matrix, name, self.versions[name], target)
+
+    @functools.cached_property
+    def _on_cpu(self) -> frozenset[str]:
+        """The frameworks that came in through dependencies as builds for the CPU."""
+        if self.made_for.other_frameworks != CPU_BUILDS:
+            return frozenset()
+        own = {self.matrix.backends[backend].framework for backend in self.lock.backends}
+        return frozenset(name for name in self.matrix.accelerated_frameworks if name not in own)
 
     def _build_facts(self, name: str, release: Release) -> Iterator[Stale]:
         build = self._build_of(name)

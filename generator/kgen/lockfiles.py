@@ -285,6 +285,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         shared=kgen.parsed_texts("shared", grammar.file),
         hooks=kgen.parsed("hooks", grammar.sha256),
         build=tuple(_files(kgen, "build")),
+        allow_overlap=kgen.parsed_texts("allow-overlap", grammar.pair),
     )
 
 
@@ -317,6 +318,7 @@ def _request(kgen: Table, kind: str) -> None:
 
     from kgen.model.driver import DriverVersion  # noqa: PLC0415
     from kgen.model.ranges import VersionRange  # noqa: PLC0415
+    from kgen.model.request import other_frameworks  # noqa: PLC0415
     from kgen.model.requirement import parse_requirement  # noqa: PLC0415
 
     def version(text: str) -> Version:
@@ -331,6 +333,8 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
+    kgen.parsed("other-frameworks", other_frameworks)
+    kgen.parsed_texts("build-asked", grammar.project)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.parsed_texts("uv", str)
     kgen.get("isolate-config", bool)

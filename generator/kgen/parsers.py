@@ -19,6 +19,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
+from kgen.model.request import OTHER_FRAMEWORKS
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.tables import nearest
 
@@ -194,6 +195,36 @@ def parse_group(text: str) -> str:
         ValueError: it is none.
     """
     return canonical_name(_named(text, "a dependency group"))
+
+
+def parse_other_frameworks(text: str) -> str:
+    """What becomes of frameworks that dependencies bring in: `joint` or `cpu`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return known(text, OTHER_FRAMEWORKS, "way to take other frameworks")
+
+
+def parse_built(text: str) -> str:
+    """The normalised name of a project that may be built from source.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return canonical_name(_named(text, "a project"))
+
+
+def parse_overlap(text: str) -> str:
+    """Two projects whose files may overlap, as `first+second`; normalised and sorted.
+
+    Raises:
+        ValueError: it is no such pair.
+    """
+    try:
+        return "+".join(sorted(map(canonical_name, grammar.pair(text))))
+    except ValueError:
+        raise ValueError(f"`{shown(text)}` is not a pair of packages such as first+second") from None
 
 
 def _named(text: str, what: str) -> str:

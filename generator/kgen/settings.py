@@ -25,6 +25,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
+from kgen.model.request import JOINT
 from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
 from kgen.tables import Table, mismatch
@@ -105,6 +106,9 @@ class Settings(NamedTuple):
         constraint_files: files of constraints, the same.
         constraints: what the files of constraints say; as with the next, empty until it was read.
         uv: what uv is configured with that shapes a lock; empty until it was read.
+        other_frameworks: what becomes of frameworks that dependencies bring in: `joint`, `cpu`.
+        allow_overlap: pairs of packages, as `first+second`, that may own the same files.
+        build: projects that may be built from source where they have no wheel.
         required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
@@ -143,6 +147,9 @@ class Settings(NamedTuple):
     constraint_files: tuple[str, ...] = ()
     constraints: tuple[Requirement, ...] = ()
     uv: tuple[str, ...] = ()
+    other_frameworks: str = JOINT
+    allow_overlap: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
     required: ProjectRequirements = ProjectRequirements()
 
 

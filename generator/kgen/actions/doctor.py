@@ -121,7 +121,7 @@ def _examined(
             interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
             opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
-            shared=owners.shared(site) if whole else (),
+            shared=owners.shared(site, lock.allow_overlap) if whole else (),
         )
 
 

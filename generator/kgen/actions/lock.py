@@ -119,6 +119,7 @@ def lock(
         merge=options.merge,
         every=None if options.dry_run else options.all_platforms,
         report=unreported,
+        alone=not others and len({request.python for request in planned.requests}) == 1,
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
     there: Mapping[EnvironmentRequest, standing.StandingLock] = {}

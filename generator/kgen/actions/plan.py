@@ -493,6 +493,9 @@ def request_for(
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,
+        other_frameworks=settings.other_frameworks,
+        allow_overlap=settings.allow_overlap,
+        build=settings.build,
     )
 
 

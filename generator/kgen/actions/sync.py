@@ -250,6 +250,11 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
     ]
     if not wrong and lock.form.follows_matrix:
         wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock)]
+        if wrong:  # only the user's own settings can vouch for more, and few have any
+            from kgen import settings  # noqa: PLC0415
+
+            allowed = settings.read(source.environment.folder.parents[1], matrix).build
+            wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock, allowed)]
     if wrong:
         hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
         raise SettingsError("\n".join(wrong), hints=hints)

@@ -116,6 +116,7 @@ class LockJob(NamedTuple):
         every: whether the requests are for all platforms of their environments, so that no other stays in a file that
             is for several; None where nothing is to be written.
         report: is told the stage of each request.
+        alone: whether locks are made in one form only, and of requests that have one Python.
     """
 
     matrix: CompatibilityMatrix
@@ -125,6 +126,7 @@ class LockJob(NamedTuple):
     merge: bool
     every: bool | None
     report: Reporter
+    alone: bool = False
 
 
 class Part(NamedTuple):

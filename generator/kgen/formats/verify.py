@@ -12,7 +12,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -56,8 +56,27 @@ def changed_files(prefix: Path) -> tuple[Difference, ...]:
     if site is None:
         return ()
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        compared = pool.map(lambda item: compare(prefix, item[0], *item[1]), expected_files(prefix, site).items())
+        compared = pool.map(lambda item: _compare_any(prefix, *item), _owners(prefix, site).items())
         return tuple(difference for difference in compared if difference is not None)
+
+
+def _owners(prefix: Path, site: Path) -> dict[str, list[tuple[str, str]]]:
+    """Every file of every package: path -> the digest that each owner of it has."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for folder, name in folders_of(site).items():
+        for path, sha in _recorded(prefix, site, folder):
+            found.setdefault(path, []).append((sha, name))
+    return found
+
+
+def _compare_any(prefix: Path, path: str, owners: Sequence[tuple[str, str]]) -> Difference | None:
+    """What is wrong with a file; nothing if it is as one of its owners has it: their order is the installer's."""
+    found: Difference | None = None
+    for sha, package in owners:
+        found = compare(prefix, path, sha, package)
+        if found is None:
+            break
+    return found
 
 
 def expected_files(prefix: Path, site: Path) -> dict[str, tuple[str, str]]:

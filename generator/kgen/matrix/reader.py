@@ -542,6 +542,7 @@ def read_companions(file: Table) -> tuple[Companion, ...]:
                 project=row.parsed("project", grammar.project, required=True) or "",
                 framework=row.parsed("framework", grammar.project, required=True) or "",
                 releases=tuple(ranges),
+                needs=row.parsed_texts("needs", _requirement_text),
                 provenance=_provenance(row),
             )
         )

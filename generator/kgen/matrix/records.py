@@ -422,13 +422,15 @@ class Companion(NamedTuple):
     Attributes:
         project: its normalised name.
         framework: the framework.
-        releases: the range of the framework, and that of the project for it.
+        releases: the range of the framework, and that of the project for it; beside other releases it does not work.
+        needs: what it imports beside the framework without declaring it.
         provenance: where the row is from.
     """
 
     project: str
     framework: str
     releases: tuple[tuple[VersionRange, VersionRange], ...]
+    needs: tuple[str, ...]
     provenance: Provenance
 
 

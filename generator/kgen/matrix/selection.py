@@ -6,7 +6,7 @@ this is made from (:mod:`kgen.matrix.origin`), so that nothing a lock says is ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -116,16 +116,18 @@ def differences(
             yield key, f"is not what selects {backends[0]}: it was edited by hand, or made by another kgen"
 
 
-def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[str]:
+def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collection[str] = ()) -> Iterator[str]:
     """The source distributions of a lock that nobody but the lock vouches for: building one runs what is in it.
 
     Args:
         matrix: the facts.
         lock: the lock, whose backends the matrix must know.
+        allowed: projects that the user's settings allow to be built; what a lock says of that counts for nothing.
     """
     known = {(canonical_name(one.name), str(one.version)) for one in matrix.generation_of(lock.backends).sources}
     for file in lock.files:
-        if file.is_source and (canonical_name(file.name), file.version) not in known:
+        name = canonical_name(file.name)
+        if file.is_source and (name, file.version) not in known and name not in allowed:
             yield f"has {file.filename}: building it runs its code, and the matrix has no row for it"
     for file in lock.build:
         if file.is_source:

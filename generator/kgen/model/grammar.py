@@ -132,6 +132,18 @@ file = _parser(FILE, "the name of a file in a folder", _LONGEST_FILE)
 url = _parser(URL, "a URL such as https://index.example/files/name.whl", _LONGEST_URL)
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Two packages, as `first+second`.
+
+    Raises:
+        ValueError: it is no such pair.
+    """
+    first, plus, second = text.partition("+")
+    if not plus or project(first) == project(second):
+        raise ValueError(f"`{shown(text)}` is not a pair of packages such as first+second")
+    return first, second
+
+
 def version(text: str) -> str:
     """The text, which must be a version of PEP 440, no number of which is endless.
 

@@ -66,6 +66,7 @@ class Lockfile(NamedTuple):
             was made before licences were noted.
         hooks: what identifies the files that select its backend in a shell; None if it does not say.
         part: what identifies its part of a file that is for several platforms; None where the file is for this one.
+        allow_overlap: the pairs of packages that may own the same files, as the user allowed.
     """
 
     path: Path
@@ -91,6 +92,7 @@ class Lockfile(NamedTuple):
     licences: Mapping[str, str] = MappingProxyType({})
     hooks: str | None = None
     part: str | None = None
+    allow_overlap: tuple[tuple[str, str], ...] = ()
 
     def require_grammar(self) -> None:
         """See that every value may stand in the text of another language as it is.

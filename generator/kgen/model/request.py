@@ -13,6 +13,27 @@ from kgen.model.grammar import python_ending
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
 
+JOINT = "joint"
+"""Frameworks that dependencies bring in are solved together with the others."""
+
+CPU_BUILDS = "cpu"
+"""Of frameworks that dependencies bring in, CPU builds are taken."""
+
+OTHER_FRAMEWORKS = (JOINT, CPU_BUILDS)
+"""What may become of frameworks that dependencies bring in."""
+
+
+def other_frameworks(text: str) -> str:
+    """What becomes of frameworks that dependencies bring in.
+
+    Raises:
+        ValueError: it is none of :data:`OTHER_FRAMEWORKS`.
+    """
+    if text not in OTHER_FRAMEWORKS:
+        raise ValueError(f"is neither {' nor '.join(OTHER_FRAMEWORKS)}")
+    return text
+
+
 CUTOFF_FLAG = "--exclude-newer"
 """The flag of the day as the settings have it, and locks."""
 
@@ -41,8 +62,12 @@ class EnvironmentRequest(NamedTuple):
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
+        other_frameworks: what becomes of frameworks that dependencies bring in, one of :data:`OTHER_FRAMEWORKS`.
+        allow_overlap: pairs of packages, as `first+second`, that may own the same files.
+        build: projects that may be built from source where they have no wheel.
         members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
             what is found out on the way, and asked by nobody.
+        cpu_members: those whose frameworks dependencies bring along as builds for the CPU; found out likewise.
         own_index: whether builds for an accelerator may be used that only a framework's own index has.
     """
 
@@ -67,7 +92,11 @@ class EnvironmentRequest(NamedTuple):
     as_of: bool = False
     isolated: bool = False
     own_index: bool = False
+    other_frameworks: str = JOINT
+    allow_overlap: tuple[str, ...] = ()
+    build: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
+    cpu_members: tuple[str, ...] = ()
 
     @property
     def environment(self) -> str:

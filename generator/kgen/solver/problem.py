@@ -27,7 +27,7 @@ from kgen.matrix.candidates import (
     serves,
 )
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.matrix.records import Build, CudnnSupport, LibraryRelease, ModelLibrary, Release
+from kgen.matrix.records import Build, Companion, CudnnSupport, LibraryRelease, ModelLibrary, Release
 from kgen.model.accelerator import CPU
 from kgen.model.causes import REQUEST, Bound, Term, TermKind
 from kgen.model.driver import DriverVersion
@@ -184,6 +184,12 @@ def pins(requirement: Requirement, version: Version) -> bool:
     )
 
 
+def _exact(requirement: Requirement) -> Version | None:
+    """The one version that a requirement allows; None if it allows several."""
+    named = [one.version for one in requirement.specifier if one.operator == "=="]
+    return Version(named[0]) if len(named) == 1 and "*" not in named[0] else None
+
+
 def _mask_of_requirement(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
     """The bits of the versions that a requirement allows, by itself or by the label of the build."""
     mask = mask_of(requirement.specifier, versions)
@@ -232,8 +238,9 @@ class Problem:
         }
         self.generation = matrix.generation_of(request.backends)
         self.keras = self.generation.package
-        together = (*request.backends, *request.members)
+        together = (*request.backends, *request.members, *request.cpu_members)
         self.frameworks = tuple(dict.fromkeys(matrix.backends[backend].framework for backend in together))
+        self._on_cpu = frozenset(matrix.backends[backend].framework for backend in request.cpu_members)
         self._requirements = self._collect_requirements()
         self._held = frozenset(map(str, request.held))
         self.variables: dict[str, Variable] = {}
@@ -311,6 +318,32 @@ class Problem:
             )
             variable.filters.append(Filter((term,), mask))
 
+    def _apply_companions(self, variable: Variable) -> None:
+        """What is asked for and belongs to some releases of a framework: others are not for it.
+
+        Where it is for several of an environment's frameworks, it is used with the first of them.
+        """
+        first: dict[str, Companion] = {}
+        if variable.name in self.matrix.accelerated_frameworks:
+            for row in self.matrix.companions:
+                before = first.get(row.project)
+                if row.framework in self.frameworks and (
+                    before is None or self.frameworks.index(row.framework) < self.frameworks.index(before.framework)
+                ):
+                    first[row.project] = row
+        for row in first.values():
+            if row.framework != variable.name:
+                continue
+            for term, requirement in self._requirements.get(row.project, ()):
+                exact = _exact(requirement)
+                if self.is_held(term) or (requirement.specifier and exact is None):
+                    continue  # whoever bounds it by hand decides on it
+                mask = 0
+                for of_framework, of_companion in row.releases:
+                    if exact is None or exact in of_companion:
+                        mask |= mask_of(of_framework, variable.versions)
+                variable.filters.append(Filter((term,), mask))
+
     def _apply_cutoff(self, variable: Variable, releases: Sequence[Release] | Sequence[LibraryRelease]) -> None:
         cutoff = self.request.cutoff
         if cutoff is not None:
@@ -331,20 +364,26 @@ class Problem:
         """What the builds are to run on."""
         return BuildTarget.of(self.request)
 
+    def target_of(self, framework: str) -> BuildTarget:
+        """What the builds of a framework are to run on: those that only come along may be for the CPU."""
+        return self.target._replace(accelerator=CPU) if framework in self._on_cpu else self.target
+
     def build_of(self, framework: str, release: Release) -> Build | None:
         """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
-        return build_for(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
+        target = self.target_of(framework)
+        return build_for(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def candidate_of(self, framework: str, release: Release) -> Candidate:
         """The build of a release for what is asked; or the one that comes closest, and what is in its way."""
-        return candidate(self.matrix, framework, release, self.target, pinned=self.is_pinned(framework, release))
+        target = self.target_of(framework)
+        return candidate(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def _framework_variable(self, name: str) -> FrameworkVariable:
         releases = self.matrix.framework(name).releases
         request = self.request
         # what the builds depend on, and so everything that is read off them
         target = (
-            *(name, request.platform, request.accelerator, request.python, request.own_index),
+            *(name, request.platform, self.target_of(name).accelerator, request.python, request.own_index),
             self.requirements_of(name),
         )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
@@ -361,6 +400,7 @@ class Problem:
         )
         self.variables[name] = variable
         self._apply_requirements(variable, local)
+        self._apply_companions(variable)
         self._apply_cutoff(variable, releases)
         if self.platform.glibc is not None:
             terms = (Term(REQUEST, TermKind.GLIBC), Term(name, TermKind.GLIBC))

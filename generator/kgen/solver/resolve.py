@@ -259,6 +259,7 @@ def resolution_of(
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     unstated = _unstated(problem, taken, packages)
     install += unstated
+    install += [need for need in _beside_companions(problem, packages) if need not in install]
     local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, gpus = problem.request.accelerator, problem.request.gpus
@@ -378,6 +379,14 @@ def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterato
             for of_framework, of_companion in row.releases:
                 if version in of_framework:
                     yield f"{row.project}{of_companion}"
+
+
+def _beside_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterator[str]:
+    """What the companions that are asked for import beside the chosen frameworks."""
+    asked = {one.name for one in problem.request.dependencies}
+    for row in problem.matrix.companions:
+        if row.framework in packages and row.project in asked:
+            yield from row.needs
 
 
 def _republished_later(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[Warning]:

@@ -50,10 +50,10 @@ def faults(
         *_missing_libraries(lock),
         *_wrong_accelerators(matrix, lock),
         *_several_libraries(matrix, lock),
-        *_cpu_builds(lock),
+        *_cpu_builds(matrix, lock),
         *_one_module(matrix, lock),
         *_needed_libraries(matrix, lock, listings, needs),
-        *_overlaps(listings),
+        *_overlaps(listings, lock.resolution.request.allow_overlap),
     )
 
 
@@ -195,11 +195,14 @@ def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[Lock
                 yield SeveralLibraries(title_of_role, tuple((name, lock.versions[name]) for name in found))
 
 
-def _cpu_builds(lock: Lock) -> Iterator[LockFault]:
+def _cpu_builds(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     resolution = lock.resolution
     if resolution.request.accelerator == CPU:
         return
+    on_cpu = {matrix.backends[backend].framework for backend in resolution.request.cpu_members}
     for name in resolution.packages:
+        if name in on_cpu:
+            continue
         locked = lock.versions.get(name)
         if locked is not None and locked.local is not None and locked.local.startswith("cpu"):
             yield CpuBuild(name, locked, resolution.request.accelerator)
@@ -217,8 +220,9 @@ def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
         owners[module] = name
 
 
-def _overlaps(listings: Mapping[str, WheelListing]) -> Iterator[LockFault]:
+def _overlaps(listings: Mapping[str, WheelListing], allowed: Collection[str]) -> Iterator[LockFault]:
     from kgen.wheels import overlaps  # noqa: PLC0415 - slow to import; by now it has been, while uv was at work
 
     for overlap in overlaps(listings):
-        yield OverlappingFiles(overlap.first, overlap.second, overlap.paths)
+        if f"{overlap.first}+{overlap.second}" not in allowed:
+            yield OverlappingFiles(overlap.first, overlap.second, overlap.paths)

@@ -11,9 +11,12 @@ from packaging.version import Version
 from kgen.explain.faults import fault_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import LockFault, NeedsMissing, NeedsOtherMajor, OtherAccelerator
+from kgen.model.causes import LockFault, NeedsMissing, NeedsOtherMajor, OtherAccelerator, OverlappingFiles
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Resolution
+
+_OVERLAPPING = 3
+"""So many versions of a package are set aside for files that are another's, too."""
 
 
 class Lesson(NamedTuple):
@@ -31,6 +34,19 @@ class Lesson(NamedTuple):
     faults: tuple[LockFault, ...] = ()
     expected: Mapping[str, Version] = MappingProxyType({})
 
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """What must not be in the lock, as people say it: the packages that constraints are about, with versions."""
+        listed: dict[str, list[str]] = {}
+        named = {getattr(fault, "package", "") for fault in self.faults}
+        for text in self.constraints:
+            wish = parse_requirement(text)
+            versions = listed.setdefault(wish.name, [])
+            versions += [one.version for one in wish.specifier if one.operator == "!="]
+        return tuple(
+            f"{name} {', '.join(versions)}".strip() for name, versions in listed.items() if versions or name in named
+        )
+
     def notes(self, environment: str, versions: Mapping[str, Version], asked: Collection[str]) -> list[str]:
         """What was held back or added in the end, and why.
 
@@ -39,7 +55,7 @@ class Lesson(NamedTuple):
             versions: what is locked.
             asked: the packages that were asked for by name.
         """
-        told = []
+        told = [*self._of_overlaps(environment, versions)]
         faulty = {getattr(fault, "package", "") for fault in self.faults}
         others = [fault for fault in self.faults if isinstance(fault, OtherAccelerator)]
         if others:
@@ -63,6 +79,16 @@ class Lesson(NamedTuple):
                 )
         return told
 
+    def _of_overlaps(self, environment: str, versions: Mapping[str, Version]) -> Iterator[str]:
+        for fault in self.faults:
+            if isinstance(fault, OverlappingFiles):
+                taken = [
+                    f"{name} {versions[name]} in the place of {self.expected[name]}"
+                    for name in (fault.first, fault.second)
+                    if name in versions and versions[name] != self.expected.get(name)
+                ]
+                yield f"{environment}: {' and '.join(taken) or 'set aside'}: {fault_text(fault)}"
+
 
 def learn(
     matrix: CompatibilityMatrix,
@@ -83,13 +109,19 @@ def learn(
     known = before or Lesson()
     constraints = dict.fromkeys(known.constraints)
     added = dict.fromkeys(known.added)
+    # whose files go for another reason need not go for those of others
+    gone = {getattr(fault, "package", "") for fault in (*known.faults, *faults)}
+    faults = [one for one in faults if not (isinstance(one, OverlappingFiles) and {one.first, one.second} & gone)]
     for fault in faults:
         if isinstance(fault, NeedsMissing):
             missing = list(_missing(matrix, resolution, fault, versions))
             if missing and not {*missing} <= {*added}:
                 added.update(dict.fromkeys(missing))
                 continue
-        constraints.update(dict.fromkeys(_forbidding(matrix, resolution, fault)))
+        if isinstance(fault, OverlappingFiles):
+            constraints.update(dict.fromkeys(_without_overlap(resolution, fault, versions, known)))
+        else:
+            constraints.update(dict.fromkeys(_forbidding(matrix, resolution, fault)))
     if (*constraints,) == known.constraints and (*added,) == known.added:
         return before
     return Lesson((*constraints,), (*added,), _first_of_each((*known.faults, *faults)), known.expected or versions)
@@ -126,6 +158,20 @@ def _forbidding(matrix: CompatibilityMatrix, resolution: Resolution, fault: Lock
         named = matrix.named_after(fault.package)
         other = named is not None and named != resolution.request.accelerator.whole
         yield f"{fault.package}<0" if other else f"{fault.package}!={fault.version}"
+
+
+def _without_overlap(
+    resolution: Resolution, fault: OverlappingFiles, versions: Mapping[str, Version], known: Lesson
+) -> Iterator[str]:
+    """A constraint that takes another version of one of two packages, preferably of one that nobody asked for.
+
+    Projects that are forks of each other overlap in every version: after a few there is no use in trying more.
+    """
+    asked = {wish.name for wish in resolution.request.dependencies}
+    free = [one for one in (fault.second, fault.first) if one not in {*resolution.packages, *resolution.libraries}]
+    for name in sorted(free, key=asked.__contains__)[:1]:
+        if sum(text.startswith(f"{name}!=") for text in known.constraints) < _OVERLAPPING:
+            yield f"{name}!={versions[name]}"
 
 
 def _of_major(matrix: CompatibilityMatrix, package: str, wanted: Accelerator) -> Iterator[str]:

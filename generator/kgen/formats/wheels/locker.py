@@ -19,6 +19,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.settings import Settings
 
 if TYPE_CHECKING:
+    from kgen.index import Index
     from kgen.wheels import WheelReader
 
 
@@ -37,7 +38,13 @@ def begin(job: LockJob) -> Iterator[Finish]:
 
     def finish(_default: object) -> Part:
         outcomes = resolve(
-            job.matrix, job.settings.root, job.requests, torch_index=job.settings.torch_index, report=job.report
+            job.matrix,
+            job.settings.root,
+            job.requests,
+            torch_index=job.settings.torch_index,
+            report=job.report,
+            # other forms are being locked for the Python of the requests
+            movable=job.alone,
         )
         files = {} if job.every is None else dict(_rendered(job, outcomes))
         return Part(outcomes, files)
@@ -76,6 +83,7 @@ def resolve(
     *,
     torch_index: str | None,
     report: Reporter = unreported,
+    movable: bool = False,
 ) -> list[WheelOutcome]:
     """Lock these requests of the project in this folder; nothing is written.
 
@@ -85,6 +93,8 @@ def resolve(
         requests: what is asked.
         torch_index: what the settings say about PyTorch's own index.
         report: called with each request and the stage that it has come to, from whatever thread.
+        movable: whether a Python that is open may be another than the requests say, where that gives what is asked
+            for by name in its newest version.
 
     Raises:
         OutsideError: uv is missing.
@@ -104,12 +114,63 @@ def resolve(
             patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
         )
 
+    def open_index(reader: WheelReader) -> Index:
+        from kgen import wheels  # noqa: PLC0415 - see above
+        from kgen.index import Index  # noqa: PLC0415 - who asks for nothing by name needs none
+
+        pages = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "pages"
+        return Index(uvtool.indexes(program, root), reader, cache=pages)
+
     program = uvtool.find()
     sources = {name: url for name, (_, url) in uvsettings.shape(root).sources.items()}
     own = uvtool.own_indexes(program, root, torch_index)
     locker = uv.Uv(program, root=root, cancel=cancel, own=own, sources=sources)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
-    session = Session(
-        matrix, locker, open_reader, cancel=cancel, report=report, in_flight=None if chosen else IN_FLIGHT
-    )
-    return session.lock(requests)
+
+    def session(reporter: Reporter) -> Session:
+        in_flight = None if chosen else IN_FLIGHT
+        return Session(
+            matrix, locker, open_reader, cancel=cancel, report=reporter, in_flight=in_flight, open_index=open_index
+        )
+
+    first = session(report)
+    outcomes = first.lock(requests)
+    if first.better_python is None or not movable:
+        return outcomes
+    moved = _moved(outcomes, first.better_python)
+    back = dict(zip(moved, requests, strict=True))
+    again = session(lambda request, stage: report(back.get(request, request), stage)).lock(moved)
+    return again if _is_better(outcomes, again) else outcomes
+
+
+def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentRequest]:
+    """The requests on another Python, as far as that is open; nothing of the old one's locks is held."""
+    return [
+        one.request._replace(python=python, held=()) if one.request.python_open else one.request for one in outcomes
+    ]
+
+
+def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
+    """Whether another Python gives every environment the frameworks that it had; and what was chosen is told then."""
+    for old, new in zip(before, after, strict=True):
+        # what comes along on the other Python may be more than there was
+        if new.lock is None or not _frameworks(old).items() <= _frameworks(new).items():
+            return False
+    for old, new in zip(before, after, strict=True):
+        if new.request.python != old.request.python and old.lock is not None and new.lock is not None:
+            was, now = old.lock.versions, new.lock.versions
+            newer = [
+                f"{wish.name} {now[wish.name]} and not {was[wish.name]}"
+                for wish in new.request.dependencies
+                if wish.name in was and wish.name in now and now[wish.name] > was[wish.name]
+            ]
+            if newer:
+                new.notes.append(
+                    f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}, which"
+                    f" has {', '.join(newer)}"
+                )
+    return True
+
+
+def _frameworks(outcome: WheelOutcome) -> Mapping[str, str]:
+    return {} if outcome.lock is None else outcome.lock.summary.frameworks

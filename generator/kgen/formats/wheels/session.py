@@ -21,18 +21,21 @@ from packaging.version import Version
 from kgen import accelerators, licences
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.explain.faults import fault_text
+from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
-from kgen.formats.wheels import FORMAT, judge
+from kgen.formats.wheels import FORMAT, company, judge
+from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, unasked_prereleases
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, learn, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
 from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Conflict, Resolution
+from kgen.model.requirement import canonical_name, parse_requirement
+from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
 from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
     from packaging.requirements import Requirement as PackagingRequirement
 
     from kgen.elf import Needs
+    from kgen.index import Index
     from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
@@ -52,6 +56,11 @@ JUDGEMENTS = 16
 """How often what was closed and is unfit is closed again with what that taught."""
 
 _ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+
+_NO_WHEEL = re.compile(
+    r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
+)
+"""What uv says of a package that it has only source distributions, or wheels for others, of."""
 
 _PACKAGE = "__init__.py"
 
@@ -160,6 +169,10 @@ class _Listings:
         found = self._reader.members(wheel.url, filename=wheel.filename, sha256=wheel.sha256, wanted=is_metadata)
         return tuple(one for content in (found or {}).values() for one in requires(content))
 
+    def besides(self, work: Callable[[], T]) -> Future[T]:
+        """Something else that is to be done while uv is at work."""
+        return self._pool.submit(work)
+
     def contents_of(self, wheel: LockedWheel, paths: Collection[str]) -> Future[Mapping[str, bytes]]:
         """The content of a few of its files, by their paths as installed; nothing of those that cannot be had."""
         return self._pool.submit(self._contents, wheel, paths)
@@ -193,6 +206,7 @@ class Session:
         cancel: threading.Event,
         report: Reporter = unreported,
         in_flight: int | None = None,
+        open_index: Callable[[WheelReader], Index] | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -203,6 +217,7 @@ class Session:
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
+            open_index: gives what says which releases there are; None where nobody asks.
         """
         self._matrix = matrix
         self._uv = uv
@@ -210,11 +225,14 @@ class Session:
         self._cancel = cancel
         self._report = report
         self._in_flight = in_flight
+        self._open_index = open_index
+        self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
+        self.better_python: str | None = None
         self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
-        self._instead: dict[EnvironmentRequest, str] = {}
+        self._unclosable: set[EnvironmentRequest] = set()
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
         """Lock every request; an outcome for each, in their order.
@@ -228,13 +246,17 @@ class Session:
             try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
                 # opened while uv waits for the index: what it takes to read wheels is slow to import
-                listings = stack.enter_context(_Listings(stack.enter_context(self._open_reader())))
+                reader = stack.enter_context(self._open_reader())
+                listings = stack.enter_context(_Listings(reader))
+                releases = self._releases(requests, reader, listings)
                 for future in closing:
                     # what one environment holds is read while uv is at work on the others
                     future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
-                self._finish_all(pool, listings, ready)
+                ended = self._finish_all(pool, listings, ready)
+                if releases is not None:
+                    self._tell_age(ended, *releases)
             except KeyboardInterrupt:
                 # before the pool is left, which waits for what is under way
                 self._cancel.set()
@@ -243,7 +265,7 @@ class Session:
 
     def _finish_all(
         self, pool: ThreadPoolExecutor, listings: _Listings, ready: Sequence[tuple[WheelOutcome, _Closed]]
-    ) -> None:
+    ) -> Sequence[tuple[WheelOutcome, _Closed]]:
         """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
         shared: Sequence[tuple[WheelOutcome, _Closed]] = ()
@@ -263,6 +285,104 @@ class Session:
                 self._refuse(listings, outcome, found, lesson)
             elif lesson is not None:
                 outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
+        return shared
+
+    # -- what is older than it could be ------------------------------------------------------------------------------
+
+    def _releases(
+        self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: _Listings
+    ) -> tuple[Releases, Future[None]] | None:
+        """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
+        names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies)
+        asked = [name for name in names if not self._matrix.follows(name)]
+        open_index = self._open_index
+        if not asked or open_index is None:
+            return None
+        releases = Releases(lambda: open_index(reader))
+        return releases, listings.besides(lambda: releases.ask(asked))
+
+    def _tell_age(
+        self, ended: Sequence[tuple[WheelOutcome, _Closed]], releases: Releases, asking: Future[None]
+    ) -> None:
+        """Say what of that which the user names is older than its newest, why, and what would give that."""
+        self._results([asking])
+        for outcome, found in ended:
+            if outcome.lock is None:
+                continue
+            environment = outcome.request.environment
+            for early in unasked_prereleases(found.resolution, found.versions):
+                outcome.notes.append(f"{environment}: {early} is a pre-release, which nothing asks for")
+            old = list(aged(self._matrix, found.resolution, found.versions, releases))
+            if old:
+                self._report(outcome.request, "looking for what keeps dependencies back")
+                started = time.monotonic()
+                outcome.notes += self._age_notes(outcome, found, old, releases)
+                outcome.seconds += time.monotonic() - started
+
+    def _age_notes(
+        self, outcome: WheelOutcome, found: _Closed, old: Sequence[Aged], releases: Releases
+    ) -> Iterator[str]:
+        request = found.resolution.request._replace(held=())
+        reasons: dict[str, str] = {}
+        for one in old:
+            reason = one.reason
+            if not reason:
+                closed = self._trial(request, found, [one])
+                if closed is None:
+                    continue  # what a judgement taught, or versions that are shared, has been told
+                # that the newest is required is what was tried, and asked by nobody
+                asked = re.compile(rf"(?:; | and )?you require {re.escape(one.name)}=={re.escape(str(one.newest))}")
+                reason = f"{one.newest} does not fit what else is there: {asked.sub('', closed)}"
+            reasons[one.name] = reason
+        wanted = [one for one in old if one.name in reasons and not one.built]
+        python = self._python_for(request, found, wanted, releases) if wanted else None
+        if python is not None and request.python_open:
+            self.better_python = self.better_python or python
+        for one in old:
+            if one.name not in reasons:
+                continue
+            remedy = ""
+            if one.built and self._can_build(request, [one.name]):
+                remedy = f'; with `build = ["{one.name}"]` in the settings it is built from source'
+            elif python is not None:
+                command = lock_command(outcome.request._replace(python=python, held=()))
+                # what is being locked now would be kept
+                remedy = f"; it is in {command} --upgrade-package {one.name}"
+            yield (
+                f"{request.environment}: {one.name} {one.locked} is taken, and {one.newest} is the newest:"
+                f" {reasons[one.name]}{remedy}"
+            )
+
+    def _python_for(
+        self, request: EnvironmentRequest, found: _Closed, wanted: Sequence[Aged], releases: Releases
+    ) -> str | None:
+        """The newest Python on which all of these are had in their newest version; None if none was found."""
+        pythons = self._matrix.generation_of(request.backends).pythons
+        for row in reversed(self._matrix.pythons):
+            other = row.version
+            if other == request.python or Version(other) not in pythons:
+                continue
+            if all(fits_on(self._matrix, request, releases.of(one.name)[one.newest], other) for one in wanted):
+                moved = request._replace(python=other, members=(), cpu_members=())
+                if self._trial(moved, found, wanted) is None:
+                    return other
+        return None
+
+    def _trial(self, request: EnvironmentRequest, found: _Closed, wanted: Sequence[Aged]) -> str | None:
+        """Why these cannot be had in their newest version; None if they can."""
+        answer = solve(self._matrix, request)
+        if isinstance(answer, Conflict):
+            return "the frameworks cannot be had"
+        own = [self._matrix.backends[backend].framework for backend in request.backends]
+        older = [name for name in own if answer.packages[name] < found.resolution.packages[name]]
+        if older:
+            return f"{older[0]} would be older"
+        exact = [f"{one.name}=={one.newest}" for one in wanted]
+        try:
+            closed = self._uv.close(answer, self._matrix.platforms[request.platform], constraints=exact)
+        except OutsideError as error:
+            return error.message
+        return closed.cause if isinstance(closed, Unclosed) else None
 
     def _closed_anew(
         self,
@@ -279,7 +399,7 @@ class Session:
             if outcome.faults and lesson is not None and lesson != before:
                 lessons[outcome.request] = lesson
                 unfit.append((position, lesson))
-        closing = [pool.submit(self._close_without, shared[position][0], lesson) for position, lesson in unfit]
+        closing = [pool.submit(self._close_without, *shared[position], lesson) for position, lesson in unfit]
         for future in closing:
             future.add_done_callback(listings.read_ahead)
         anew = {position: found for (position, _), found in zip(unfit, self._results(closing), strict=True) if found}
@@ -287,15 +407,18 @@ class Session:
             return []
         return [(outcome, anew.get(position, found)) for position, (outcome, found) in enumerate(shared)]
 
-    def _close_without(self, outcome: WheelOutcome, lesson: Lesson) -> _Closed | None:
+    def _close_without(self, outcome: WheelOutcome, before: _Closed, lesson: Lesson) -> _Closed | None:
         """Close without what was found unfit; None if that cannot be."""
         started = time.monotonic()
+        joined = before.resolution.request
+        # what came along before is a member from the start: without it, pins for the others alone may exclude it
+        request = outcome.request._replace(members=joined.members, cpu_members=joined.cpu_members)
         try:
-            found = self._close(outcome.request, outcome.notes, lesson)
+            found = self._close(request, outcome.notes, lesson)
         except Cancelled:
             return None
-        except OutsideError as error:
-            self._instead[outcome.request] = error.message.partition("\n")[2]
+        except OutsideError:
+            self._unclosable.add(outcome.request)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -363,7 +486,8 @@ class Session:
         return anew
 
     def _close(self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None) -> _Closed | Conflict:
-        request = self._joined(request, [one.name for one in request.dependencies])
+        brought: list[str] = []
+        request = self._joined_by_name(request, brought)
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
         if lesson is not None:
             learned.unfit, learned.added = lesson.constraints, lesson.added
@@ -383,49 +507,101 @@ class Session:
                 if not self._learn(answer, closed, learned):
                     break
                 continue
-            joined = self._joined(request, [one.name for one in closed.packages])
+            coming = [one.name for one in closed.packages]
+            joined = self._joined(request, coming, brought, {*answer.packages, *answer.parts})
             if joined != request:
                 request = joined
                 continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
-                notes += [note for note in learned.notes if note not in notes]
+                told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
+                notes += [note for note in told if note not in notes]
                 return _Closed(answer, constraints, wheels, self._building(answer, wheels), learned.added)
             self._learn_misfits(answer, misfits, learned)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
             f" for\n{learned.reason}",
-            hints=[
-                "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
-                if _ABSENT.search(learned.reason)
-                else "look at `dependencies` and `--require`: uv found them to exclude the frameworks",
-                "or choose another Python with `--python`",
-            ],
+            hints=self._unclosed_hints(request, learned.reason),
         )
 
-    def _joined(self, request: EnvironmentRequest, names: Collection[str]) -> EnvironmentRequest:
-        """The request with the frameworks among these packages as members, where they can be had together at all.
+    def _joined(
+        self, request: EnvironmentRequest, names: Collection[str], notes: list[str], decided: Collection[str] = ()
+    ) -> EnvironmentRequest:
+        """The request with the frameworks among these packages as members."""
+        found = company.joined(self._matrix, request, names, decided)
+        notes += [note for note in found.notes if note not in notes]
+        return found.request
 
-        Those alone that bring an accelerator by themselves: of others the plain distribution computes on the CPU.
-        """
-        rows = [self._matrix.backends[backend] for backend in (*request.backends, *request.members)]
-        generation = rows[0].generation
-        members = [
-            row.name
-            for row in self._matrix.backends.values()
-            if row.generation == generation
-            and row.framework in names
-            and row.framework not in {other.framework for other in rows}
-            and brings_accelerator(self._matrix, row.framework)
-        ]
-        joined = request._replace(members=(*request.members, *members))
-        return joined if members and isinstance(solve(self._matrix, joined), Resolution) else request
+    def _unclosed_hints(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        """What to do about what uv cannot close; commands and settings have been tried."""
+        if _ABSENT.search(reason):
+            yield "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
+            return
+        names = [name for name in dict.fromkeys(_NO_WHEEL.findall(reason)) if name not in request.build]
+        if names and self._can_build(request, names):
+            listed = ", ".join(f'"{canonical_name(name)}"' for name in (*request.build, *names))
+            yield f"let it be built from source, in the settings: build = [{listed}]"
+            return
+        if names:
+            wheels = f"a wheel of {' and of '.join(names)}"
+            yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
+        else:
+            yield "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+        other = self._other_python(request)
+        if other is not None:
+            yield lock_command(request._replace(python=other, held=(), members=(), cpu_members=()))
+
+    def _can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
+        """Whether it can be closed where these may be built from source."""
+        more = request._replace(build=(*request.build, *map(canonical_name, names)), held=())
+        try:
+            return self._open_index is not None and isinstance(self._close(more, []), _Closed)
+        except OutsideError:
+            return False
+
+    def _other_python(self, request: EnvironmentRequest) -> str | None:
+        """The newest other Python for which what is asked can be closed; None if there is none."""
+        pythons = self._matrix.generation_of(request.backends).pythons
+        for row in reversed(self._matrix.pythons):
+            if row.version == request.python or Version(row.version) not in pythons or self._cancel.is_set():
+                continue
+            moved = request._replace(python=row.version, held=(), members=(), cpu_members=())
+            answer = solve(self._matrix, moved)
+            if isinstance(answer, Resolution) and not answer.local:
+                try:
+                    closed = self._uv.close(answer, self._matrix.platforms[moved.platform])
+                except OutsideError:
+                    return None
+                if not isinstance(closed, Unclosed):
+                    return row.version
+        return None
+
+    def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
+        """What may be built from source because the user says so; found out once."""
+        key = request._replace(held=(), members=(), cpu_members=())
+        open_index = self._open_index
+        if open_index is not None and key not in self._built:
+            from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it
+
+            with self._open_reader() as reader:
+                releases = Releases(lambda: open_index(reader))
+                self._built[key] = tuple(source_releases(self._matrix, key, releases, reader))
+        return self._built.get(key, ())
+
+    def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
+        """The request with the frameworks that the user names as dependencies: known before anything is closed."""
+        asked = [one.name for one in request.dependencies]
+        ahead = self._solve(request, ()) if asked else None
+        decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
+        return self._joined(request, asked, notes, decided)
 
     def _closed_by_uv(
         self, answer: Resolution, constraints: Sequence[str], added: Sequence[str]
     ) -> tuple[Resolution, Pylock | Unclosed]:
         """What uv makes of a resolution: with the whole of a framework where what was closed has that beside a part."""
         platform = self._matrix.platforms[answer.request.platform]
+        if answer.request.build:
+            answer = answer._replace(sources=(*answer.sources, *self._sources(answer.request)))
         share = self._shares.get(answer.request)
         closed = self._uv.close(answer, platform, constraints=constraints, added=added, in_flight=share)
         whole = (
@@ -492,8 +668,9 @@ class Session:
                 f" {request.python} on {request.platform}",
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
             )
-        on = accelerators.title(request.accelerator)
-        brought = {self._matrix.backends[backend].framework for backend in request.members}
+        on_cpu = {self._matrix.backends[backend].framework for backend in request.cpu_members}
+        on = accelerators.title(CPU if name in on_cpu else request.accelerator)
+        brought = {self._matrix.backends[backend].framework for backend in request.members} | on_cpu
         along = ", which `dependencies` bring along," if name in brought else ""
         return OutsideError(
             f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
@@ -557,6 +734,7 @@ class Session:
         own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []
+        self._require_known(answer, [package.name for package in closed.packages if package.sdist is not None])
         for package in sorted(closed.packages, key=lambda package: package.name):
             wheel = package.sdist or best_wheel(package, supported)
             sha256 = "" if wheel is None else wheel.hashes.get("sha256", "")
@@ -579,6 +757,26 @@ class Session:
                 index=own.get(package.name),
             )
         return chosen, misfits
+
+    @staticmethod
+    def _require_known(answer: Resolution, sources: Sequence[str]) -> None:
+        """See that nothing is built but what somebody has vouched for: the matrix, or the user by name.
+
+        Raises:
+            OutsideError: uv was told to build something else.
+        """
+        known = {one.name for one in answer.sources}
+        others = [name for name in sources if name not in known]
+        if others:
+            names, listed = ", ".join(others), ", ".join(f'"{name}"' for name in others)
+            raise OutsideError(
+                f"{answer.request.environment}: uv is configured to build {names} from source (`no-binary`), and kgen"
+                " locks no build that nobody vouches for",
+                hints=[
+                    f"take {names} out of `no-binary` in uv's configuration",
+                    f"or vouch for it in kgen's settings: build = [{listed}]",
+                ],
+            )
 
     def _building(self, answer: Resolution, wheels: Mapping[str, LockedWheel]) -> Mapping[str, LockedWheel]:
         """What the source distributions among the files are built with."""
@@ -747,15 +945,17 @@ class Session:
             guilty.update(dict.fromkeys(way[:1]))
             if len(way) > 1:
                 listed.append(f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}")
-        instead = self._instead.get(outcome.request)
-        listed += [f"without these there is no lock: {instead}"] if instead else []
+        forbidden = () if lesson is None else lesson.forbidden
+        if forbidden and outcome.request in self._unclosable:
+            listed.append(f"no lock can be closed without {' and '.join(forbidden)}")
         named = [asked[name] for name in guilty if name not in found.resolution.packages]
         outcome.error = JudgementError(
             f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
             hints=[
                 f"look at `dependencies`: {' and '.join(named)} brings these in"
                 if named
-                else "look at `dependencies`: one of them brings these in"
+                else "look at `dependencies`: one of them brings these in",
+                *_allowing(outcome.request, faults),
             ],
         )
 
@@ -775,15 +975,6 @@ class Session:
             "platform_python_implementation": "CPython",
         }
         return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
-
-
-def brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
-    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
-    for release in reversed(matrix.framework(framework).releases):
-        builds = [build for build in release.builds if build.accelerated and build.local is None]
-        if builds:
-            return any(all("[" not in text for text in build.install) for build in builds)
-    return False
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:
@@ -815,6 +1006,17 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
             for reason in answer.why
         ),
     )
+
+
+def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:
+    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged."""
+    pairs = [f"{one.first}+{one.second}" for one in faults if isinstance(one, OverlappingFiles)]
+    if len(pairs) == len(faults):
+        allowed = tuple(dict.fromkeys((*request.allow_overlap, *pairs)))
+        yield (
+            "or lock both, if it does not matter to you whose file is installed:"
+            f" {lock_command(request._replace(allow_overlap=allowed, held=()))}"
+        )
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

@@ -1,0 +1,184 @@
+"""Dependencies that the user names and that are older in a lock than their newest: found, and told with the reason."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from kgen.errors import KgenError
+from kgen.formats.wheels.lock import supported_tags
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
+
+if TYPE_CHECKING:
+    from kgen.index import Index, IndexFile
+
+
+_AT_A_TIME = 8
+
+
+class Aged(NamedTuple):
+    """A package that was asked for by name, in an older version than its newest.
+
+    Attributes:
+        name: its normalised name.
+        locked: what is locked.
+        newest: the newest release that the request allows.
+        reason: why that cannot be had whatever else is asked for; empty if nothing about it by itself is in the way.
+        built: whether it has no wheel at all, and could be built from source.
+    """
+
+    name: str
+    locked: Version
+    newest: Version
+    reason: str
+    built: bool
+
+
+class Releases:
+    """What indexes have of projects, each asked for once; safe to use from several threads.
+
+    Args:
+        open_index: gives the indexes; is called when the first project is asked for.
+    """
+
+    def __init__(self, open_index: Callable[[], Index]) -> None:
+        self._open = open_index
+        self._guard = threading.Lock()
+        self._index: Index | None = None
+        self._found: dict[str, Mapping[Version, Sequence[IndexFile]]] = {}
+
+    def ask(self, names: Sequence[str]) -> None:
+        """Ask for several at a time."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            self._found.update(zip(names, pool.map(self._read, names), strict=True))
+
+    def of(self, name: str) -> Mapping[Version, Sequence[IndexFile]]:
+        """Version -> its files; {} where no index tells, as of what comes from a folder."""
+        if name not in self._found:
+            self.ask([name])
+        return self._found[name]
+
+    def _read(self, name: str) -> Mapping[Version, Sequence[IndexFile]]:
+        found: dict[Version, list[IndexFile]] = {}
+        try:
+            with self._guard:
+                self._index = index = self._index or self._open()
+            listed = index.project(name)
+            files = () if listed is None else listed.files
+        except KgenError:  # what is locked is locked: this is about what might be said of it besides
+            return {}
+        for file in files:
+            try:
+                found.setdefault(Version(file.version), []).append(file)
+            except InvalidVersion:
+                continue
+        return found
+
+
+def aged(
+    matrix: CompatibilityMatrix, resolution: Resolution, versions: Mapping[str, Version], releases: Releases
+) -> Iterator[Aged]:
+    """What the user names and is older than its newest.
+
+    Args:
+        matrix: the facts.
+        resolution: what was decided; of what the matrix follows it says itself why it is not newer.
+        versions: what is locked.
+        releases: what there is.
+    """
+    request = resolution.request
+    held = {wish.name: wish for wish in request.held}
+    for name in dict.fromkeys(wish.name for wish in request.dependencies):
+        locked = versions.get(name)
+        kept = name in held and locked is not None and locked in held[name].specifier
+        if locked is None or kept or name in {*resolution.packages, *resolution.libraries}:
+            continue
+        allowed = {
+            version: files for version, files in releases.of(name).items() if _is_allowed(request, name, version, files)
+        }
+        newest = max(allowed, default=None)
+        if newest is not None and newest > Version(locked.public):
+            companion = _companion(matrix, resolution, name, newest)
+            reason, built = (companion, False) if companion else _obstacle(matrix, request, newest, allowed[newest])
+            yield Aged(name, locked, newest, reason, built)
+
+
+def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, version: Version) -> str:
+    """Which framework of the environment a release does not belong to; empty if to all, or that is not known."""
+    for row in matrix.companions:
+        has = resolution.packages.get(row.framework)
+        if row.project == name and has is not None:
+            fitting = [of_companion for of_framework, of_companion in row.releases if has in of_framework]
+            if fitting and not any(version in one for one in fitting):
+                return f"{version} is for another release of {row.framework} than {has}"
+    return ""
+
+
+def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:
+    """What the user names and is locked as a pre-release, where no word of theirs is about one."""
+    for wish in resolution.request.dependencies:
+        version = versions.get(wish.name)
+        early = any(Version(one.version.removesuffix(".*")).is_prerelease for one in wish.specifier)
+        if version is not None and version.is_prerelease and not early and wish.name not in resolution.packages:
+            yield f"{wish.name} {version}"
+
+
+def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile]) -> bool:
+    """Whether a release is stable and what is asked for does not exclude it."""
+    wishes = (*request.dependencies, *request.requirements, *request.constraints)
+    days = [file.uploaded for file in files if file.uploaded is not None]
+    return (
+        not version.is_prerelease
+        and not all(file.yanked is not None for file in files)
+        and all(version in wish.specifier for wish in wishes if wish.name == name)
+        and (request.cutoff is None or not days or min(days) <= request.cutoff)
+    )
+
+
+def _obstacle(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, version: Version, files: Sequence[IndexFile]
+) -> tuple[str, bool]:
+    """Why no file of a release fits the target; and whether there is nothing but source distributions of it."""
+    wheels = [file for file in files if file.filename.endswith(".whl")]
+    fitting = [file for file in files if _takes_python(file, request.python)]
+    if not fitting:
+        return f"{version} requires Python {files[0].requires_python}", False
+    if not wheels:
+        return f"{version} has no wheel", True
+    if fits_on(matrix, request, wheels, request.python):
+        return "", False
+    elsewhere = [row.version for row in matrix.pythons if fits_on(matrix, request, wheels, row.version)]
+    if elsewhere:
+        return f"{version} has no wheel for Python {request.python}, only for {', '.join(elsewhere)}", False
+    floor = request.glibc or matrix.platforms[request.platform].glibc
+    glibc = "" if floor is None else f" with glibc {floor}"
+    return f"{version} has no wheel for {request.platform}{glibc}", False
+
+
+def _takes_python(file: IndexFile, python: str) -> bool:
+    try:
+        return Version(f"{python}.99") in SpecifierSet(file.requires_python)
+    except InvalidSpecifier:
+        return True
+
+
+def fits_on(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Sequence[IndexFile], python: str) -> bool:
+    """Whether a wheel among files can be installed on a Python, on the platform of a request."""
+    supported = supported_tags(matrix.platforms[request.platform], python, request.glibc)
+    return any(_has_tag(file, supported) for file in files if _takes_python(file, python))
+
+
+def _has_tag(file: IndexFile, supported: Mapping[Tag, int]) -> bool:
+    try:
+        return not parse_wheel_filename(file.filename)[3].isdisjoint(supported)
+    except InvalidWheelFilename:
+        return False

@@ -1,0 +1,126 @@
+"""Frameworks that dependencies bring along: solved together with those of the environment, or taken for the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from kgen import accelerators
+from kgen.fields import lock_command
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Backend
+from kgen.model.accelerator import CPU
+from kgen.model.request import CPU_BUILDS, EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
+
+
+class Company(NamedTuple):
+    """A request with what came along.
+
+    Attributes:
+        request: the request, with further members.
+        notes: what the user should know about them.
+    """
+
+    request: EnvironmentRequest
+    notes: tuple[str, ...] = ()
+
+
+def joined(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str] = ()
+) -> Company:
+    """The request with the frameworks among packages as members.
+
+    Each is solved for the accelerator of the request, unless CPU builds are asked for or only a CPU build can be had.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        names: the packages that come in.
+        decided: those that the solver has decided on: what Keras imports is none that comes along.
+    """
+    notes: list[str] = []
+    for row, cpu_only in _coming_along(matrix, request, names, decided):
+        title = matrix.framework(row.framework).title
+        bringing = _brings_accelerator(matrix, row.framework)
+        on_cpu = request._replace(cpu_members=(*request.cpu_members, row.name))
+        if request.accelerator != CPU and (cpu_only or request.other_frameworks == CPU_BUILDS):
+            request = on_cpu
+            continue
+        together = request._replace(members=(*request.members, row.name))
+        if isinstance(solve(matrix, together), Resolution) or (bringing and request.accelerator == CPU):
+            request = together
+        elif request.accelerator != CPU and not bringing and isinstance(solve(matrix, on_cpu), Resolution):
+            request = on_cpu
+            notes.append(
+                f"{request.environment}: {title}, which dependencies bring in, computes on the CPU: no release of it"
+                f" for {accelerators.title(request.accelerator)} fits the others"
+            )
+    return Company(request, tuple(notes))
+
+
+def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
+    """That a framework which the user names as a dependency can be a backend of the environment, and how."""
+    request = resolution.request
+    named = {wish.name for wish in request.dependencies}
+    members = [one for one in request.members if matrix.backends[one].framework in named]
+    if not members:
+        return
+    frameworks = {matrix.backends[one].framework for one in members}
+    moved = [wish for wish in request.dependencies if wish.name in frameworks and not wish.extras and wish.specifier]
+    backends = (*request.backends, *members)
+    both = request._replace(
+        name="-".join(matrix.backends[one].short for one in backends),
+        backends=backends,
+        members=tuple(one for one in request.members if one not in members),
+        dependencies=tuple(wish for wish in request.dependencies if wish.name not in frameworks),
+        requirements=(*request.requirements, *moved),
+        held=(),
+    )
+    answer = solve(matrix, both)
+    if isinstance(answer, Resolution):
+        taken = " and ".join(f"{name} {resolution.packages[name]}" for name in sorted(frameworks))
+        yield (
+            f"{request.environment}: {taken} is a dependency, for {accelerators.title(request.accelerator)}; for an"
+            f" environment with both backends: {lock_command(both)}"
+        )
+
+
+def _coming_along(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str]
+) -> Iterator[tuple[Backend, bool]]:
+    """The backends whose frameworks come along, and whether each does as a distribution for the CPU alone."""
+    own = {
+        matrix.backends[backend].framework for backend in (*request.backends, *request.members, *request.cpu_members)
+    }
+    generation = matrix.generation_of(request.backends).name
+    for row in matrix.backends.values():
+        name = row.framework
+        if row.generation != generation or not row.accelerated or row.instead_of is not None:
+            continue
+        if name in own or name in decided or not any(one.startswith(name) for one in names):
+            continue
+        if name in names:
+            yield row, False
+        elif _only_for_cpu(matrix, name) & {*names}:
+            yield row, True
+
+
+def _only_for_cpu(matrix: CompatibilityMatrix, framework: str) -> frozenset[str]:
+    """The distributions of a framework that no build for an accelerator is installed by: tensorflow-cpu."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for release in matrix.framework(framework).releases:
+        for build in release.builds:
+            found[build.accelerated].update(parse_requirement(text).name for text in build.install)
+    return frozenset(found[False] - found[True])
+
+
+def _brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
+    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
+    for release in reversed(matrix.framework(framework).releases):
+        builds = [build for build in release.builds if build.accelerated and build.local is None]
+        if builds:
+            return any(all("[" not in text for text in build.install) for build in builds)
+    return False

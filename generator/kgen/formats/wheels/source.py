@@ -1,0 +1,153 @@
+"""Source distributions that the user allows to be built: what is in them, read without running any of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from email.parser import Parser
+from typing import TYPE_CHECKING
+
+import tomli
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
+
+from kgen.errors import OutsideError
+from kgen.formats.wheels.aging import Releases, fits_on
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import SourceRelease
+
+if TYPE_CHECKING:
+    from kgen.index import IndexFile
+    from kgen.wheels import WheelReader
+
+_BY_DEFAULT = ("setuptools>=40.8.0", "wheel")
+"""What builds a project that does not say what does (PEP 517)."""
+
+_COMPILED = re.compile(r"\.(?:c|cc|cpp|cxx|cu|f|f90|go|hip|pyx|rs)$", re.IGNORECASE)
+_LARGEST = 4 * 1024 * 1024
+"""Bytes of a text in a source distribution that is read."""
+
+_ARCHIVE = ".tar.gz"
+_HEADING = re.compile(r"\[(?P<extra>[^:\]]*)(?::(?P<marker>[^\]]*))?\]")
+
+
+def source_releases(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, releases: Releases, reader: WheelReader
+) -> Iterator[SourceRelease]:
+    """What may be built of the projects that the user names: the newest release of each, where it has no wheel.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        releases: what there is.
+        reader: what fetches a source distribution.
+
+    Raises:
+        OutsideError: a project cannot be built: it needs a compiler, or its files say too little.
+    """
+    known = {one.name for one in matrix.generation_of(request.backends).sources}
+    wishes = (*request.dependencies, *request.requirements, *request.constraints)
+    for name in request.build:
+        if name in known:
+            continue
+        allowed = {
+            version: files
+            for version, files in releases.of(name).items()
+            if not version.is_prerelease
+            and all(version in wish.specifier for wish in wishes if wish.name == name)
+            and not any(file.yanked is not None for file in files)
+            and (request.cutoff is None or any(_was_there(file, request) for file in files))
+        }
+        newest = max(allowed, default=None)
+        if newest is None or fits_on(matrix, request, allowed[newest], request.python):
+            continue  # it is not there, which uv says best; or its wheel is taken
+        file = next((one for one in allowed[newest] if one.filename.endswith(_ARCHIVE)), None)
+        if file is None:
+            raise OutsideError(
+                f"{request.environment}: {name} {newest} has neither a wheel for the target nor a source distribution",
+                hints=[f"take {name} out of `build`, or ask for another version of it"],
+            )
+        yield _release(request, name, newest, file, reader)
+
+
+def _was_there(file: IndexFile, request: EnvironmentRequest) -> bool:
+    return file.uploaded is None or request.cutoff is None or file.uploaded <= request.cutoff
+
+
+def _release(
+    request: EnvironmentRequest, name: str, version: Version, file: IndexFile, reader: WheelReader
+) -> SourceRelease:
+    content = reader.page(file.url, name=file.filename, headers={"Accept-Encoding": "identity"}, absent=()).body
+    if file.sha256 and hashlib.sha256(content).hexdigest() != file.sha256:
+        raise OutsideError(
+            f"{request.environment}: {file.filename} has another sha256 than its index says",
+            hints=["the index serves another file under that name: tell its maintainers"],
+        )
+    try:
+        compiled, texts = _read(content)
+    except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+        raise OutsideError(
+            f"{request.environment}: {file.filename} cannot be read: {error}",
+            hints=[f"take {name} out of `build`, or ask for another version of it"],
+        ) from None
+    if compiled:
+        raise OutsideError(
+            f"{request.environment}: {file.filename} is not pure Python ({compiled}): what compiles it cannot be"
+            " pinned",
+            hints=[f"build a wheel of {name} yourself, and name its folder in UV_FIND_LINKS"],
+        )
+    return SourceRelease(name, version, tuple(_requires(texts)), tuple(_build_requires(texts)))
+
+
+def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
+    """The first file that needs a compiler, or nothing; and the texts that say what a project needs."""
+    compiled, texts = "", {}
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        for member in archive:
+            path = member.name.partition("/")[2]
+            if not member.isfile():
+                continue
+            if _COMPILED.search(path) and not path.startswith(("test", "doc", "example")):
+                compiled = compiled or path
+            name = path.rpartition("/")[2]
+            if path in {"pyproject.toml", "PKG-INFO"} or (
+                name == "requires.txt" and path.partition("/")[0].endswith(".egg-info")
+            ):
+                extracted = archive.extractfile(member)
+                if extracted is not None:
+                    texts[name] = extracted.read(_LARGEST).decode()
+    return compiled, texts
+
+
+def _requires(texts: Mapping[str, str]) -> Iterator[str]:
+    """The run-time requirements, as the source distribution was made with."""
+    stated = Parser().parsestr(texts.get("PKG-INFO", "")).get_all("Requires-Dist") or []
+    for text in stated or _egg_requires(texts.get("requires.txt", "")):
+        with contextlib.suppress(InvalidRequirement):
+            yield str(Requirement(text))
+
+
+def _egg_requires(text: str) -> Iterator[str]:
+    """What setuptools notes: requirements, under headings that name an extra, a marker, or both."""
+    extra = marker = ""
+    for line in map(str.strip, text.splitlines()):
+        heading = _HEADING.fullmatch(line)
+        if heading is not None:
+            extra, marker = heading["extra"], heading["marker"] or ""
+        elif line:
+            conditions = [f"({marker})"] if marker else []
+            conditions += [f'extra == "{extra}"'] if extra else []
+            yield f"{line}; {' and '.join(conditions)}" if conditions else line
+
+
+def _build_requires(texts: Mapping[str, str]) -> Sequence[str]:
+    try:
+        found = tomli.loads(texts.get("pyproject.toml", "")).get("build-system", {}).get("requires", _BY_DEFAULT)
+        return [str(Requirement(text)) for text in found] or _BY_DEFAULT
+    except (ValueError, AttributeError, TypeError):
+        return _BY_DEFAULT

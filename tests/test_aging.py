@@ -1,0 +1,147 @@
+"""What is asked for by name and is older in a lock than its newest: never without a word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.index import Index, serving
+from tests.test_lock import versions
+from tests.wheelhouse import Wheel, Wheelhouse
+
+from kgen.matrix.compatibility import CompatibilityMatrix
+
+NEXT = "3.12"
+OPEN = ("lock", "--platform", "linux-64", "--exclude-newer", CUTOFF)
+
+
+@pytest.fixture(scope="module")
+def every_python(matrix: CompatibilityMatrix) -> Wheelhouse:
+    """The wheels of the matrix for each of its Pythons."""
+    return Wheelhouse(matrix, [row.version for row in matrix.pythons])
+
+
+@pytest.fixture
+def index(every_python: Wheelhouse) -> Iterator[Index]:
+    with serving(every_python.copy()) as index:
+        yield index
+
+
+def only_for(python: str, name: str, version: str) -> Wheel:
+    tag = f"cp{python.replace('.', '')}"
+    return Wheel(name=name, version=version, tag=f"{tag}-{tag}-manylinux_2_17_x86_64")
+
+
+def notes(text: str, name: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("note: ") and f" {name} " in line]
+
+
+def test_the_newest_is_no_news(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert notes(result.stderr, "named") == []
+
+
+@pytest.mark.parametrize(
+    ("newest", "reason"),
+    [
+        (Wheel(name="named", version="2.0", requires_python=">=3.12"), "2.0 requires Python >=3.12"),
+        (only_for(NEXT, "named", "2.0"), "2.0 has no wheel for Python 3.11, only for 3.12"),
+    ],
+    ids=["requires-python", "tag"],
+)
+def test_a_release_for_another_python(
+    kgen_alone: Kgen, project: Path, index: Index, newest: Wheel, reason: str
+) -> None:
+    index.wheelhouse.put(Wheel(name="named", version="1.0"), newest)
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["named"] == "1.0"
+    (note,) = notes(result.stderr, "named")
+    start = f"note: numpy-cpu: named 1.0 is taken, and 2.0 is the newest: {reason}; it is in kgen lock numpy --cpu "
+    assert note.startswith(start)
+    done = kgen_alone(*shlex.split(note.partition("it is in kgen ")[2]))
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["named"] == "2.0"
+    assert notes(done.stderr, "named") == []
+
+
+def test_no_wheel_for_the_platform(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0", tag="py3-none-win_amd64")
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert notes(result.stderr, "named") == [
+        "note: numpy-cpu: named 1.0 is taken, and 2.0 is the newest: 2.0 has no wheel for linux-64 with glibc 2.28"
+    ]
+
+
+def test_another_requirement_keeps_it_back(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0"),
+        Wheel(name="named", version="2.0"),
+        Wheel(name="other", version="1.0", requires=("named<2",)),
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named", "--dependency", "other")
+    assert result.status == 0, result.stderr
+    (note,) = notes(result.stderr, "named")
+    assert "named 1.0 is taken, and 2.0 is the newest: 2.0 does not fit what else is there: " in note
+    assert "named<2" in note
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--dependency", "named<2"), ("--dependency", "named", "--exclude-newer", "2026-10-01")],
+    ids=["bound", "day"],
+)
+def test_what_is_asked_for_is_no_age(kgen_alone: Kgen, index: Index, words: tuple[str, ...]) -> None:
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0", uploaded=dt.date(2026, 11, 1))
+    )
+    day = () if "--exclude-newer" in words else ("--exclude-newer", CUTOFF)
+    result = kgen_alone("lock", "--python", PYTHON, "--platform", "linux-64", *day, "numpy", *words)
+    assert result.status == 0, result.stderr
+    assert notes(result.stderr, "named") == []
+
+
+def test_a_pre_release(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="named", version="0.3.1.dev3"))
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["named"] == "0.3.1.dev3"
+    assert "note: numpy-cpu: named 0.3.1.dev3 is a pre-release, which nothing asks for\n" in result.stderr
+
+
+class TestOpenPython:
+    """Nobody says which Python: it is one on which named dependencies are new."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _hub(index: Index) -> None:
+        """KerasHub, as it was: its newest needs a package that has no wheel for the newest Python."""
+        index.wheelhouse.put(
+            Wheel(name="hub", version="0.19"),
+            Wheel(name="hub", version="0.32", requires=("text-ops>=2",)),
+            only_for(NEXT, "text-ops", "2.0"),
+        )
+
+    def test_it_is_chosen(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*OPEN, "numpy", "--dependency", "hub")
+        assert result.status == 0, result.stderr
+        assert versions(project, "numpy-cpu")["hub"] == "0.32"
+        assert f"numpy-cpu: for Python {NEXT} and not " in result.stderr
+        assert ", which has hub 0.32 and not 0.19\n" in result.stderr
+        assert kgen_alone("check").status == 0
+
+    def test_a_named_one_stays(self, kgen_alone: Kgen, project: Path) -> None:
+        result = kgen_alone(*OPEN, "numpy", "--dependency", "hub", "--python", "3.13")
+        assert result.status == 0, result.stderr
+        assert versions(project, "numpy-cpu")["hub"] == "0.19"
+        (note,) = notes(result.stderr, "hub")
+        assert f"; it is in kgen lock numpy --cpu --python {NEXT} " in note

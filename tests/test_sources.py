@@ -1,0 +1,127 @@
+"""Source distributions in an environment of Keras 3: built where somebody vouches for them, and by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
+from tests.index import Index
+from tests.test_lock import versions
+from tests.wheelhouse import SourceDistribution, Wheel
+
+SETTINGS = f"""backends = ["numpy"]
+cpu = true
+python = "{PYTHON}"
+platforms = ["linux-64"]
+exclude-newer = {CUTOFF}
+nix = false
+"""
+
+
+@pytest.fixture(autouse=True)
+def _tools(index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="setuptools", version="69.5.1"), Wheel(name="wheel", version="0.43.0"))
+
+
+def asking(project: Path, *dependencies: str, build: tuple[str, ...] = ()) -> None:
+    text = f"dependencies = {list(dependencies)}\n"
+    text += f"build = {list(build)}\n" if build else ""
+    (project / "kgen.toml").write_text(SETTINGS + text, encoding="utf-8")
+
+
+def in_lock(project: Path) -> dict[str, Any]:
+    text = (project / "locks/numpy-cpu/pylock.linux-64.toml").read_text(encoding="utf-8")
+    return tomli.loads(text)
+
+
+def files_of(project: Path, name: str) -> tuple[str, ...]:
+    (package,) = [one for one in in_lock(project)["packages"] if one["name"] == name]
+    return tuple(sorted({"sdist", "wheels"} & {*package}))
+
+
+def test_one_that_the_matrix_knows(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """What tensorflow-datasets needs."""
+    index.wheelhouse.put(
+        Wheel(name="data-sets", version="4.9", requires=("promise",)),
+        SourceDistribution(name="promise", version="2.3", requires=("six",)),
+    )
+    asking(project, "data-sets")
+    result = kgen_alone("lock")
+    assert result.status == 0, result.stderr
+    assert files_of(project, "promise") == ("sdist",)
+    assert "six" in versions(project, "numpy-cpu")
+    tools = {one["name"]: one["version"] for one in in_lock(project)["tool"]["kgen"]["build"]}
+    assert tools == {"setuptools": "69.5.1", "wheel": "0.43.0"}
+    assert kgen_alone("check") == Result(0, "", "numpy-cpu: in order\n")
+
+
+class TestNamed:
+    """One that the matrix does not know, and the user names."""
+
+    @pytest.fixture(autouse=True)
+    @staticmethod
+    def _there(index: Index) -> None:
+        index.wheelhouse.put(
+            SourceDistribution(name="old-one", version="1.0"),
+            SourceDistribution(name="old-one", version="2.0", requires=("six", "mdurl>=0.1")),
+            Wheel(name="outer", version="1.0", requires=("old-one",)),
+        )
+
+    def test_without_a_word_it_is_not_built(self, kgen_alone: Kgen, project: Path) -> None:
+        asking(project, "outer")
+        result = kgen_alone("lock")
+        assert result.status == 4
+        assert not (project / "locks").exists()
+        assert '\nhint: let it be built from source, in the settings: build = ["old-one"]\n' in result.stderr
+
+    def test_it_is_built_with_what_is_pinned(self, kgen_alone: Kgen, project: Path) -> None:
+        asking(project, "outer", build=("Old_One",))
+        result = kgen_alone("lock")
+        assert result.status == 0, result.stderr
+        assert files_of(project, "old-one") == ("sdist",)
+        locked = versions(project, "numpy-cpu")
+        assert locked["old-one"] == "2.0"
+        assert {"six", "mdurl"} <= {*locked}
+        table = in_lock(project)["tool"]["kgen"]
+        assert table["build-asked"] == ["old-one"]
+        assert {one["name"] for one in table["build"]} == {"setuptools", "wheel"}
+        assert kgen_alone("check").status == 0
+
+    def test_a_lock_vouches_for_nothing(self, kgen_alone: Kgen, project: Path) -> None:
+        """Whoever has a lock from somebody else runs nothing that they have not allowed themselves."""
+        asking(project, "outer", build=("old-one",))
+        assert kgen_alone("lock").status == 0
+        asking(project, "outer")
+        said = "has old_one-2.0.tar.gz: building it runs its code, and the matrix has no row for it"
+        assert said in kgen_alone("check").stdout
+        result = kgen_alone("sync", "numpy")
+        assert result.status == 2
+        assert said in result.stderr
+
+    def test_what_needs_a_compiler_is_refused(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(SourceDistribution(name="fast", version="1.0", files={"src/fast.c": b"int main;"}))
+        asking(project, "fast", build=("fast",))
+        result = kgen_alone("lock")
+        assert result.status == 4
+        assert "fast-1.0.tar.gz is not pure Python (src/fast.c): what compiles it cannot be pinned" in result.stderr
+        assert "hint: build a wheel of fast yourself, and name its folder in UV_FIND_LINKS\n" in result.stderr
+
+    def test_a_wheel_is_taken_where_there_is_one(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="old-one", version="2.0"))
+        asking(project, "outer", build=("old-one",))
+        result = kgen_alone("lock")
+        assert result.status == 0, result.stderr
+        assert files_of(project, "old-one") == ("wheels",)
+
+
+def test_uvs_no_binary_builds_nothing_that_nobody_vouches_for(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="plain", version="1.0"), SourceDistribution(name="plain", version="1.0"))
+    (project / "uv.toml").write_text('no-binary-package = ["plain"]\n')
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "plain")
+    assert result.status == 4
+    assert "uv is configured to build plain from source (`no-binary`)" in result.stderr
+    assert "hint: take plain out of `no-binary` in uv's configuration\n" in result.stderr
+    assert not (project / "locks").exists()

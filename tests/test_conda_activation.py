@@ -426,7 +426,7 @@ class TestByCondaItself:
 
     @pytest.mark.parametrize("how", ["", " --stack", " --no-stack"])
     @pytest.mark.parametrize("again", [False, True])
-    def test_stacked(self, shell: str, conda: str, tmp_path: Path, how: str, again: bool) -> None:
+    def test_stacked(self, shell: str, conda: str, tmp_path: Path, how: str, *, again: bool) -> None:
         """Three deep, activated again or not, left in a shell that was started inside."""
         jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
         torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")

@@ -49,6 +49,7 @@ portable = true
 installers = ["uv", "conda"]
 channels = ["conda-forge", "https://conda.example/main"]
 conda = "base"
+conda-names = {{ LMDB = "python-lmdb" }}
 glibc = "2.28"
 driver = "535.183"
 gpu = ["8.0", "sm_90a"]
@@ -78,6 +79,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         installers=("uv", "conda"),
         channels=("conda-forge", "https://conda.example/main"),
         conda="base",
+        conda_names=(("lmdb", "python-lmdb"),),
         glibc=Version("2.28"),
         driver=DriverVersion("535.183"),
         gpu=("8.0", "9.0"),

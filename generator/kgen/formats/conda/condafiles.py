@@ -66,6 +66,7 @@ class CondaFile(NamedTuple):
         places: further variables, in which `{prefix}` stands for the folder of the environment.
         configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
+        names: project of the Python index -> what the settings said that conda calls it.
         kgen: the version of kgen that made it.
         matrix: the revision of the matrix that it was made with.
         platforms: platform -> what is locked for it.
@@ -86,9 +87,10 @@ class CondaFile(NamedTuple):
     places: Mapping[str, str] = MappingProxyType({})
     configuration: Mapping[str, str] = MappingProxyType({})
     shared: tuple[str, ...] = ()
+    names: Mapping[str, str] = MappingProxyType({})
 
 
-OWN_FOLDER = ("places", "configuration", "shared")
+OPTIONAL = ("places", "configuration", "shared", "names")
 """What is in the file only where it says something."""
 
 
@@ -96,8 +98,8 @@ def text(of: CondaFile) -> str:
     """The file's text, the same for the same content."""
     data = {
         "schema": SCHEMA,
-        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OWN_FOLDER}},
-        **{name: value for name in OWN_FOLDER if (value := getattr(of, name))},
+        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OPTIONAL}},
+        **{name: value for name in OPTIONAL if (value := getattr(of, name))},
         "platforms": {name: one._asdict() for name, one in of.platforms.items()},
     }
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -169,6 +171,7 @@ def _file(top: Table, path: Path, sha256: str) -> CondaFile:
         places=top.parsed_mapping("places", grammar.variable, grammar.line),
         configuration=top.parsed_mapping("configuration", grammar.file, grammar.line),
         shared=top.parsed_texts("shared", grammar.file),
+        names=top.parsed_mapping("names", grammar.project, grammar.conda_package),
     )
     top.close()
     return made

@@ -37,6 +37,7 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
         matrix,
         mine.channels,
         rattlertool.opened,
+        chosen=tuple(mine.names.items()),
         locked=lambda request: condafiles.shared(mine, other, request.platform),
     )
     locks = []
@@ -49,11 +50,11 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
         locks.append(outcome.lock)
     made = text.file_of(matrix, locks, mode=mine.mode, version=__version__)
     own = selection(matrix, mine.backends, mine.accelerator, isolated=bool(mine.configuration)).own
-    return text.files(made._replace(**own))[name.name]
+    return text.files(made._replace(**own, names=mine.names))[name.name]
 
 
 def _asked(ours: CondaFile, theirs: CondaFile) -> Iterator[tuple[str, object, object]]:
-    for key in ("backends", "accelerator", "python", "mode", "channels", *condafiles.OWN_FOLDER):
+    for key in ("backends", "accelerator", "python", "mode", "channels", *condafiles.OPTIONAL):
         yield key, getattr(ours, key), getattr(theirs, key)
     for key in ("request", "virtuals"):
         yield key, _by_platform(ours, key), _by_platform(theirs, key)

@@ -370,7 +370,10 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         before = yaml.safe_load((folder / "conda-lock.yml").read_text())
         after = yaml.safe_load(again.read_text())
         assert after == before
-        assert before["metadata"]["custom_metadata"]["kgen-accelerator"] == "cuda12"
+        custom = before["metadata"]["custom_metadata"]
+        assert custom["kgen-accelerator"] == "cuda12"
+        # conda-lockfiles, by which conda itself reads the file, requires it
+        assert custom["created_by"] == f"kgen {custom['kgen']}"
 
     @pytest.mark.parametrize("mode", ["full", "base"])
     def test_it_is_what_conda_lock_would_write(

@@ -290,15 +290,15 @@ def condafiles_specs(outcome: CondaOutcome) -> tuple[str, ...]:
 def test_in_the_lock(conda: Kgen, project: Path, grown: Channel) -> None:
     """The names stand in the records, and other names are another request."""
     words = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64", "numpy", "--cpu")
-    words = (*words, "--channel", grown.folder.as_uri(), "--dependency", "six")
+    more = ("--channel", grown.folder.as_uri(), "--dependency", "six")
     (project / "kgen.toml").write_text('conda-names = { six = "huggingface_hub" }\n')
-    result = conda(*words)
+    result = conda(*words, *more)
     assert result.status == 0, result.stderr
     path = project / "locks/numpy-cpu/conda-records.json"
     assert json.loads(path.read_text())["names"] == {"six": "huggingface_hub"}
     file = condafiles.read(path)
     assert "huggingface_hub" in {one["name"] for one in file.platforms["linux-64"].packages}
-    result = conda(*words, "--conda-name", "six=ruamel.yaml")
+    result = conda(*words, *more, "--conda-name", "six=ruamel.yaml")
     assert result.status == 0, result.stderr
     names = {one["name"] for one in condafiles.read(path).platforms["linux-64"].packages}
     assert ("ruamel.yaml" in names, "huggingface_hub" in names) == (True, False)

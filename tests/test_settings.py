@@ -16,6 +16,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
+from kgen.parsers import CondaName
 from kgen.settings import JointEnvironment, Settings
 
 MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
@@ -79,7 +80,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         installers=("uv", "conda"),
         channels=("conda-forge", "https://conda.example/main"),
         conda="base",
-        conda_names=(("lmdb", "python-lmdb"),),
+        conda_names=(CondaName("lmdb", "python-lmdb"),),
         glibc=Version("2.28"),
         driver=DriverVersion("535.183"),
         gpu=("8.0", "9.0"),

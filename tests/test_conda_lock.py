@@ -495,6 +495,38 @@ class TestChecked:
         )
 
     @pytest.mark.parametrize(
+        ("settings", "what"),
+        [
+            ('channels = ["conda-forge"]\n', None),
+            ('channels = ["https://conda.example/main"]\n', "`channels` than kgen.toml asks for"),
+            ('conda = "base"\n', "`conda` than kgen.toml asks for"),
+            ('conda-names = { six = "six" }\n', "`conda-names` than kgen.toml asks for"),
+            ('keras = ">=3.10"\n', "request than is asked for now: `keras`"),
+            ('dependencies = ["numpy"]\nglibc = "2.34"\n', "request than is asked for now: `glibc`, `dependencies`"),
+        ],
+    )
+    def test_settings_that_ask_for_something_else(
+        self, conda: Kgen, project: Path, served: ChannelServer, settings: str, what: str | None
+    ) -> None:
+        """Those that say nothing of it leave what flags asked for as it is."""
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        head = f'backends = ["jax"]\ncpu = true\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        (project / "kgen.toml").write_text(head + settings)
+        lines = [line for line in conda("check").stdout.splitlines() if RECORDS in line]
+        found = [line.partition(" was made for another ")[2] for line in lines]
+        assert found == ([] if what is None else [what])
+
+    def test_locked_again_without_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--keras", ">=3.10"))
+        good(conda(*(word for word in ASK if word != "--conda"), "jax", "--cpu"))
+        result = conda("check")
+        assert result.status == 1
+        (line,) = [line for line in result.stdout.splitlines() if RECORDS in line]
+        assert line.endswith("was made for another request than is asked for now: `keras`")
+        assert "hint: kgen lock --conda" in result.stderr
+        assert project.is_dir()
+
+    @pytest.mark.parametrize(
         ("asked", "version", "why"),
         [
             # PyTorch's wheels go on for CUDA 13 alone

@@ -169,6 +169,7 @@ class _Check:
 
         fix = "kgen lock"
         locks = []
+        requests: dict[str, EnvironmentRequest] = {}
         for path in environment.platforms.values():
             try:
                 content = files.read(path)
@@ -188,6 +189,7 @@ class _Check:
             if self.settings.file is None:
                 fix = _as_typed(made_for, lock)
             request, astray, fix = self._request(lock, made_for, fix)
+            requests[lock.platform] = request
             for kind, reason, what, fixed in astray:
                 yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
@@ -197,15 +199,20 @@ class _Check:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
         yield from self._hooks(environment, locks, fix, finding)
         yield from self._receipts(environment, finding)
-        yield from self._other_forms(environment, locks, finding)
+        yield from self._other_forms(environment, locks, requests, finding)
 
     def _other_forms(
-        self, environment: LockedEnvironment, locks: Sequence[Lockfile], finding: _Finder
+        self,
+        environment: LockedEnvironment,
+        locks: Sequence[Lockfile],
+        requests: Mapping[str, EnvironmentRequest],
+        finding: _Finder,
     ) -> Iterator[Finding]:
         """What is wrong with the locks that stand beside those of the default form."""
+        asked = interface.Asked(self.settings, requests)
         for form in formats.others():
             if lockfiles.lock_path(environment, form) is not None:
-                for flaw in interface.checker(form).flaws(environment.folder, locks, self.matrix):
+                for flaw in interface.checker(form).flaws(environment.folder, locks, self.matrix, asked):
                     yield finding(flaw.kind, form.name, flaw.path, flaw.what, f"kgen lock{form.words}")
 
     def _required_python(self, lock: Lockfile) -> Iterator[freshness.Stale]:

@@ -141,16 +141,32 @@ class Flaw(NamedTuple):
     what: str
 
 
+class Asked(NamedTuple):
+    """What is asked of the locks of an environment.
+
+    Attributes:
+        settings: the settings.
+        requests: platform -> the request that the settings make of it, or that its lock was made for without any: of
+            the platforms that are locked in the default form.
+    """
+
+    settings: Settings
+    requests: Mapping[str, EnvironmentRequest]
+
+
 class Checker(Protocol):
     """`checker.py`: compares locks with the matrix and with themselves; offline."""
 
-    def flaws(self, folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix) -> Iterable[Flaw]:
+    def flaws(
+        self, folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix, asked: Asked
+    ) -> Iterable[Flaw]:
         """What is wrong with the locks in the folder of an environment.
 
         Args:
             folder: the folder.
             locks: the locks of the default form in it that could be read.
             matrix: the facts.
+            asked: what is asked of them.
         """
 
 

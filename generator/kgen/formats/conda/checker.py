@@ -10,9 +10,10 @@ from packaging.version import Version
 from kgen import accelerators, files
 from kgen.accelerators import title
 from kgen.errors import KgenError, UsageError
+from kgen.fields import BY_NAME, differing
 from kgen.formats.conda import CONDA_LOCK, RECORDS, condafiles, text
 from kgen.formats.conda.condafiles import CondaFile
-from kgen.formats.interface import Flaw
+from kgen.formats.interface import Asked, Flaw
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import Selection, differences
@@ -20,7 +21,7 @@ from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 
 
-def flaws(folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix) -> Iterator[Flaw]:
+def flaws(folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix, asked: Asked) -> Iterator[Flaw]:
     """What is wrong with a conda lock; see :class:`kgen.formats.interface.Checker`."""
     records = folder / RECORDS
     try:
@@ -31,12 +32,42 @@ def flaws(folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix) 
     selected = Selection(file.variables, file.places, file.configuration, file.shared)
     for key, what in differences(matrix, file.backends, file.accelerator, selected):
         yield Flaw("fault", records, f"cannot be relied on: {key} {what}")
+    yield from (Flaw("fault", records, what) for what in _not_as_asked(file, asked))
     yield from _rendered(folder, file)
     for lock in locks:
         other = _other_versions(file, lock, matrix)
         if other:
             where = f" on {lock.platform}" if len(file.platforms) > 1 else ""
             yield Flaw("note", folder / CONDA_LOCK, f"has other versions than the wheels{where}: {other}")
+
+
+_ELSEWHERE = frozenset({"backends", "platforms", "python", "isolate-config", "torch-index"})
+"""What of a request is compared with the matrix and the name, or is about wheels alone."""
+
+
+def _not_as_asked(file: CondaFile, asked: Asked) -> Iterator[str]:
+    """What a lock was made for that is not asked for now; settings that say nothing leave it as it is."""
+    settings = asked.settings
+    for field, found, wanted in (
+        (BY_NAME["channels"], file.channels, settings.channels),
+        (BY_NAME["conda"], file.mode, settings.conda),
+        (BY_NAME["conda_names"], dict(file.names), dict(settings.conda_names)),
+    ):
+        if settings.file is not None and getattr(settings, field.name) != field.initial and found != wanted:
+            yield f"was made for another `{field.key}` than {settings.file.name} asks for"
+    for platform, one in file.platforms.items():
+        request = asked.requests.get(platform)
+        if request is None:
+            continue
+        try:
+            made_for = condafiles.request_of(file, platform, one)
+        except ValueError as error:
+            yield f"does not say what it was made for on {platform}: {error}"
+            continue
+        keys = [key for key in differing(request, made_for) if key not in _ELSEWHERE]
+        if keys:
+            where = f" on {platform}" if len(file.platforms) > 1 else ""
+            yield f"was made for another request than is asked for now{where}: {', '.join(f'`{key}`' for key in keys)}"
 
 
 def _rendered(folder: Path, file: CondaFile) -> Iterator[Flaw]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kgen import accelerators, licences
+from kgen import accelerators, fields, licences
 from kgen.errors import SettingsError
 from kgen.formats.conda import FORMAT
 from kgen.formats.interface import other_platform
@@ -21,6 +21,7 @@ from kgen.lockfiles import content_of, digest
 from kgen.model import grammar
 from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.model.request import EnvironmentRequest
 from kgen.tables import Table, mismatch
 
 SCHEMA = 1
@@ -194,6 +195,17 @@ def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
     if found is None:
         raise other_platform(FORMAT, file.environment, file.platforms, platform)
     return found
+
+
+def request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
+    """The request that a conda lock says it was made for, which has lists as text.
+
+    Raises:
+        ValueError: what it says is no request.
+    """
+    head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
+    head["isolate-config"] = bool(file.configuration)
+    return fields.request_of({**head, "platform": platform, **fields.from_text(locked.request)})
 
 
 def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:

@@ -94,7 +94,9 @@ class TestReadLock:
             "backends": ["numpy"],
             "cuda": None,
             "places": [],
+            "variables": data["tool"]["kgen"]["variables"],
         }
+        assert lock["variables"] == {"KERAS_BACKEND": "numpy"}
         assert lock["wheels"] == [
             {
                 "name": package["name"],

@@ -516,6 +516,26 @@ class TestChecked:
         found = [line.partition(" was made for another ")[2] for line in lines]
         assert found == ([] if what is None else [what])
 
+    def test_conda_lock_judges(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        """Its parser and its hash of the sources, whatever kgen thinks of the files."""
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        assert "conda-lock makes of" not in good(conda("check", "--conda-lock")).stdout
+        source = project / "locks/jax-cpu/environment.yml"
+        text = source.read_text()
+        source.write_text(text.replace('"keras >=3', '"keras >=3.1,>=3'))
+        assert source.read_text() != text
+        result = conda("check", "--conda-lock")
+        assert result.status == 1
+        assert (
+            "fault: jax-cpu: locks/jax-cpu/conda-lock.yml has another content_hash for linux-64 than conda-lock makes"
+            " of environment.yml and virtual-packages.yml\n"
+        ) in result.stdout
+        source.write_text(text)
+        lock = project / "locks/jax-cpu/conda-lock.yml"
+        lock.write_text(lock.read_text().replace("content_hash:", "content_hush:"))
+        said = conda("check", "--conda-lock").stdout
+        assert "locks/jax-cpu/conda-lock.yml is refused by conda-lock: " in said
+
     def test_locked_again_without_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--keras", ">=3.10"))
         good(conda(*(word for word in ASK if word != "--conda"), "jax", "--cpu"))

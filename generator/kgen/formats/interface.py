@@ -170,6 +170,18 @@ class Checker(Protocol):
         """
 
 
+class Judge(Protocol):
+    """What `checker.py` has of a form that another tool reads: that tool's own word."""
+
+    def judged(self, folder: Path) -> Iterable[Flaw]:
+        """What the tool itself finds wrong with the locks in the folder of an environment.
+
+        Raises:
+            UsageError: it is not installed.
+            OutsideError: it failed.
+        """
+
+
 class Exporter(Protocol):
     """`exporter.py`: locks in the formats of other tools, each of one environment on one platform."""
 
@@ -216,6 +228,12 @@ def checker(of: Format) -> Checker:
     """What checks them."""
     found: Checker = _module(of, "checker")
     return found
+
+
+def judge(of: Format) -> Judge | None:
+    """What has another tool judge its locks; None where there is no such tool."""
+    found = _module(of, "checker") if _has(of, "checker") else None
+    return found if hasattr(found, "judged") else None
 
 
 def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from packaging.version import Version
 
-from kgen import accelerators, files
+from kgen import accelerators, files, host, process
 from kgen.accelerators import title
-from kgen.errors import KgenError, UsageError
+from kgen.errors import KgenError, OutsideError, UsageError
 from kgen.fields import BY_NAME, differing
-from kgen.formats.conda import CONDA_LOCK, RECORDS, condafiles, text
+from kgen.formats.conda import CONDA_LOCK, RECORDS, SOURCE, VIRTUALS, condafiles, text
 from kgen.formats.conda.condafiles import CondaFile
 from kgen.formats.interface import Asked, Flaw
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import Selection, differences
+from kgen.model import grammar
 from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 
@@ -68,6 +73,50 @@ def _not_as_asked(file: CondaFile, asked: Asked) -> Iterator[str]:
         if keys:
             where = f" on {platform}" if len(file.platforms) > 1 else ""
             yield f"was made for another request than is asked for now{where}: {', '.join(f'`{key}`' for key in keys)}"
+
+
+_JUDGE = """\
+import json, pathlib, sys, warnings
+warnings.simplefilter("ignore")
+from conda_lock.content_hash import compute_content_hashes
+from conda_lock.lockfile import parse_conda_lock_file
+from conda_lock.src_parser import make_lock_spec
+from conda_lock.virtual_package import virtual_package_repo_from_specification
+lock, source, virtuals = map(pathlib.Path, sys.argv[1:])
+said = {}
+try:
+    found = parse_conda_lock_file(lock)
+except Exception as error:
+    said["parser"] = f"{type(error).__name__}: {error}"
+else:
+    spec = make_lock_spec(src_files=[source], mapping_url="file:///dev/null")
+    hashes = compute_content_hashes(spec, virtual_package_repo_from_specification(virtuals))
+    locked = dict(found.metadata.content_hash)
+    said["other"] = sorted(one for one in {*hashes, *locked} if hashes.get(one) != locked.get(one))
+print(json.dumps(said))
+"""
+"""What conda-lock, in a process of its own, says of a lock: that its parser refuses it, and whose hash is another."""
+
+_PATIENCE = 120.0
+
+
+def judged(folder: Path) -> Iterator[Flaw]:
+    """What conda-lock itself finds wrong; see :class:`kgen.formats.interface.Judge`."""
+    if importlib.util.find_spec("conda_lock") is None:
+        raise UsageError("conda-lock is not installed beside kgen", hints=["pip install conda-lock"])
+    places = [str(folder / name) for name in (CONDA_LOCK, SOURCE, VIRTUALS)]
+    done = process.run([sys.executable, "-c", _JUDGE, *places], timeout=host.seconds(_PATIENCE))
+    lines = done.stdout.splitlines()
+    try:
+        said: Mapping[str, Any] = json.loads(lines[-1] if done.status == 0 and lines else "")
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise OutsideError(f"conda-lock failed on {folder / CONDA_LOCK}: {grammar.shown(last)}") from None
+    if "parser" in said:
+        yield Flaw("fault", folder / CONDA_LOCK, f"is refused by conda-lock: {grammar.shown(str(said['parser']))}")
+    for platform in said.get("other", ()):
+        what = f"has another content_hash for {platform} than conda-lock makes of {SOURCE} and {VIRTUALS}"
+        yield Flaw("fault", folder / CONDA_LOCK, what)
 
 
 def _rendered(folder: Path, file: CondaFile) -> Iterator[Flaw]:

@@ -31,7 +31,7 @@
     {
       lib = kgen;
 
-      inherit (locked) checks devShells;
+      inherit (locked) checks devShells legacyPackages;
 
       packages = eachSystem (
         pkgs:

@@ -10,6 +10,9 @@
 #                  the process that builds
 #   the lock       where it has URLs
 #   nixpkgs        where fetchPypi would look for the file
+#
+# Who may ask, a netrc file says that $NETRC of the process that builds names. No URL here holds a login: everybody can
+# read derivations.
 {
   pkgs,
   wheel,
@@ -17,7 +20,27 @@
   python ? pkgs.python3,
 }:
 let
-  inherit (builtins) concatStringsSep elemAt isList match;
+  inherit (builtins)
+    concatStringsSep
+    elemAt
+    filter
+    isList
+    isString
+    match
+    split
+    ;
+
+  asked = if isList index then index else filter (one: isString one && one != "") (split " " index);
+  withLogin = url: match "[A-Za-z][A-Za-z0-9+.-]*://[^/@]*@.*" url != null;
+  roots =
+    if builtins.any withLogin asked then
+      throw (
+        "kgen: an `index`, or KGEN_INDEX, holds a login, and everybody can read what Nix makes of it; put the login into"
+        + " a netrc file and name that to whoever builds: `export NETRC=PATH` (with a sandbox, PATH in its"
+        + " `extra-sandbox-paths`)"
+      )
+    else
+      concatStringsSep " " asked;
 
   parts = match "([^-]+)-([^-]+(-[0-9][^-]*)?)-([^-]+)-([^-]+)-([^-]+)\\.whl" wheel.filename;
   known =
@@ -50,6 +73,7 @@ derivation {
   preferLocalBuild = true;
   impureEnvVars = [
     "KGEN_INDEX"
+    "NETRC"
     "NIX_SSL_CERT_FILE"
     "http_proxy"
     "https_proxy"
@@ -63,6 +87,6 @@ derivation {
   certificates = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
   inherit (wheel) filename sha256;
   project = wheel.name;
-  roots = if isList index then concatStringsSep " " index else index;
+  inherit roots;
   urls = if wheel.url != null then wheel.url else toString known.urls;
 }

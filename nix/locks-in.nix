@@ -6,6 +6,7 @@ folder:
 let
   inherit (builtins)
     attrNames
+    baseNameOf
     concatMap
     listToAttrs
     match
@@ -14,7 +15,15 @@ let
 
   environments = filterNames (
     name: type: type == "directory" && match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null
-  ) (readDir folder);
+  ) (
+    if builtins.pathExists folder then
+      readDir folder
+    else
+      throw (
+        "kgen: there is no folder of locks at ${toString folder}; `kgen lock` writes it, and a flake sees it once it is"
+        + " added to git: `git add ${baseNameOf (toString folder)}`"
+      )
+  );
 
   filterNames = keep: entries: builtins.filter (name: keep name entries.${name}) (attrNames entries);
 

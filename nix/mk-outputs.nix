@@ -1,7 +1,7 @@
-# mkOutputs :: { nixpkgs, locks, index ? …, default ? null, preferred ? [ ] } -> { devShells, packages, checks }
+# mkOutputs :: { nixpkgs, locks, index ? …, default ? null, preferred ? [ ] } -> { devShells, packages, checks, legacyPackages }
 #
 # What a flake offers for a folder of locks: of each environment, for each system it is locked for, a shell, the
-# environment itself, and checks. `jax` is short for the one environment of that name (`jax-cpu`, `jax-cuda12`), or for
+# environment itself, and checks; and in `legacyPackages`, where Nix looks last and shows nothing, why a name is none. `jax` is short for the one environment of that name (`jax-cpu`, `jax-cuda12`), or for
 # the one of several that is in `preferred`; `default` is what `nix develop` takes when nothing is named.
 {
   locksIn,
@@ -51,6 +51,16 @@ let
       }) names
     );
 
+  # an environment with a package that has no wheel must not take the others with it: not even whoever lists them reads
+  # more of a lock than this
+  isServed = path: length (builtins.split "\n(sdist = |\\[packages\\.sdist])" (builtins.readFile path)) == 1;
+  served = paths: mapNames (name: paths.${name}) (filter (name: isServed paths.${name}) (attrNames paths));
+  unserved =
+    paths:
+    mapNames (name: deepSeq (readLock paths.${name}).wheels null) (
+      filter (name: !isServed paths.${name}) (attrNames paths)
+    );
+
   platformOf = system: head (filter (platform: systems.${platform} == system) (attrNames systems));
 
   # system -> environment -> path of its lock; systems without locks are left out
@@ -71,12 +81,19 @@ let
     )
   );
 
+  # short name -> the environments that it may stand for
+  groupsOf =
+    paths:
+    let
+      short = name: elemAt (match "(.*)-[a-z]+[0-9]*" name) 0;
+    in
+    groupBy short (filter (name: match ".*-[a-z]+[0-9]*" name != null) (attrNames paths));
+
   # short name -> environment
   shortNames =
     paths:
     let
-      short = name: elemAt (match "(.*)-[a-z]+[0-9]*" name) 0;
-      groups = groupBy short (filter (name: match ".*-[a-z]+[0-9]*" name != null) (attrNames paths));
+      groups = groupsOf paths;
       chosen =
         name:
         let
@@ -97,12 +114,29 @@ let
       ) (attrNames groups)
     );
 
+  # short names of several environments, of which none is preferred
+  ambiguous =
+    paths:
+    let
+      groups = groupsOf paths;
+      settled = shortNames paths;
+    in
+    mapNames
+      (
+        name:
+        throw (
+          "kgen: `${name}` may be ${concatStringsSep " or " groups.${name}}: name one of them, or choose the one that it"
+          + " stands for: `preferred = [ \"${head groups.${name}}\" ];`"
+        )
+      )
+      (filter (name: !(settled ? ${name}) && !(paths ? ${name})) (attrNames groups));
+
   eachSystem =
     make:
     if strangers != [ ] then
       throw "kgen: `preferred` names ${concatStringsSep ", " strangers}; ${known}"
     else
-      builtins.mapAttrs (system: make nixpkgs.legacyPackages.${system}) perSystem;
+      builtins.mapAttrs (system: paths: make nixpkgs.legacyPackages.${system} (served paths)) perSystem;
 
   # an environment that went must not take the others with it: only who asks for the default hears of it
   unnamed =
@@ -163,6 +197,8 @@ in
   devShells = eachSystem (
     pkgs: paths: withShortNames paths (builtins.mapAttrs (_: shell pkgs) paths)
   );
+
+  legacyPackages = builtins.mapAttrs (_: paths: unserved paths // ambiguous (served paths)) perSystem;
 
   packages = eachSystem (
     pkgs: paths:

@@ -86,6 +86,7 @@ let
         [ ]
     );
     driver = locked.cuda != null;
+    variables = toJSON locked.variables;
   };
 in
 venv

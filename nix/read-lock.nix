@@ -95,7 +95,12 @@ let
         if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
           elemAt wheels 0
         else
-          refuse "does not have exactly one wheel of ${name}";
+          refuse (
+          if package ? sdist then
+            "has a source distribution of ${name} and no wheel: Nix builds no sources, and `kgen sync ${environment}` does"
+          else
+            "does not have exactly one wheel of ${name}"
+        );
       url = if wheel ? url then text where wheel "url" "(https?|file)://[!-~]+" else null;
       located = { filename = if url == null then wheel.path or null else nameIn url; };
       hashes = wheel.hashes or { };
@@ -111,9 +116,14 @@ let
         size = natural where (wheel.size or null);
       };
 
-  wheels = map wheelOf (data.packages or (refuse "has no packages"));
-  sizes = map (wheel: wheel.size) wheels;
-  names = map (wheel: wheel.name) wheels;
+  packages = data.packages or (refuse "has no packages");
+  wheels = map wheelOf packages;
+  # a package without a wheel is told of who asks for the wheels
+  hasSources = builtins.any (package: package ? sdist) packages;
+  sizes = if hasSources then [ null ] else map (wheel: wheel.size) wheels;
+  names = if hasSources then map (package: toJSON (package.name or null)) packages else map (wheel: wheel.name) wheels;
+
+  variables = decided.variables or { };
 
   # the last line is the sha256 of all above it; locks of older kgens have neither that nor the hooks' digest
   seal = "# sha256 of the lines above: ";
@@ -177,6 +187,13 @@ else
     file = path;
     system = systems.${platform} or (refuse "is for ${platform}, where there is no Nix");
     backends = map (name: text "[tool.kgen]" { inherit name; } "name" "[a-z0-9-]+") (decided.backends or [ ]);
+    # what selects the backend in the environment of a process
+    variables = listToAttrs (
+      map (name: {
+        name = text "[tool.kgen.variables]" { inherit name; } "name" "[A-Za-z_][A-Za-z0-9_]*";
+        value = text "[tool.kgen.variables]" variables name "[ -~]*";
+      }) (attrNames variables)
+    );
     cuda = if decided ? cuda then text "[tool.kgen]" decided "cuda" "[0-9]+(\\.[0-9]+)*" else null;
     # variables that name a place in the environment's own folder, which in a store nobody can write to
     places = map (name: text "[tool.kgen.places]" { inherit name; } "name" "[A-Za-z_][A-Za-z0-9_]*") (

@@ -148,7 +148,7 @@ class Nix:
     ) -> str:
         """Run a command of nix that works on a flake; stdout, or stderr where it is to fail."""
         override = ("--override-input", "nixpkgs", f"path:{self.nixpkgs}", "--no-write-lock-file")
-        position = next((index for index, word in enumerate(words) if word == "-c"), len(words))
+        position = next((index for index, word in enumerate(words) if word in {"-c", "--"}), len(words))
         done = self.run(
             "nix", *words[:position], *override, *words[position:], cwd=cwd, fails=fails, variables=variables
         )
@@ -268,7 +268,14 @@ class File:
         return path
 
 
-def lock_text(environment: str, files: Sequence[File], *, root: str | None = None, cuda: str | None = None) -> str:
+def lock_text(
+    environment: str,
+    files: Sequence[File],
+    *,
+    root: str | None = None,
+    cuda: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """A lock in kgen's form, with no judge in between; with URLs below `root`, or portable."""
     rows = []
     for file in sorted(files, key=lambda file: file.name):
@@ -289,6 +296,11 @@ def lock_text(environment: str, files: Sequence[File], *, root: str | None = Non
             f'python = "{MINOR}"\nplatform = "linux-64"\n'
             + (f'cuda = "{cuda}"\n' if cuda else "")
             + f"size = {sum(len(file.content) for file in files)}\n",
+            "\n".join(
+                ["[tool.kgen.variables]", *(f"{name} = {json.dumps(value)}" for name, value in variables.items()), ""]
+                if variables
+                else []
+            ),
         ]
     )
 

@@ -57,12 +57,14 @@ class Conda:
     """What conda (since 4.6), mamba and micromamba print for a shell to evaluate.
 
     Activation runs the scripts of `activate.d` by name; before that, unless stacked, those in `deactivate.d` of what
-    was active, backwards. Deactivation runs these, and again the `activate.d` of what was active before, unless
-    stacked. Activating what is active already is both, one after the other. Variables are set before scripts are run.
+    was active, backwards. Deactivation runs these, and the `activate.d` of what was active before: of what is below a
+    stacked environment too, although that was never deactivated (`build_deactivate` in conda's activate.py, and
+    `build_deactivate` in libmamba's activation.cpp). Activating what is active already is both, one after the other.
+    Variables are set before scripts are run, but for those of deactivation.
     """
 
     shell: str
-    active: list[tuple[Path, bool]] = field(default_factory=list)
+    active: list[Path] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +80,7 @@ class Conda:
     def variables(self) -> None:
         values: dict[str, str | None] = {"CONDA_PREFIX": None, "CONDA_SHLVL": str(len(self.active))}
         if self.active:
-            values["CONDA_PREFIX"] = str(self.active[-1][0])
+            values["CONDA_PREFIX"] = str(self.active[-1])
         for name, value in values.items():
             if self.shell == "fish":
                 self.text.append(
@@ -88,22 +90,22 @@ class Conda:
                 self.text.append(f"unset {name}" if value is None else f"export {name}={recognised('sh').quote(value)}")
 
     def activate(self, place: Path, *, stack: bool = False) -> None:
-        if self.active and self.active[-1][0] == place:
+        if self.active and self.active[-1] == place:
             self.scripts(place, "deactivate")
             self.scripts(place, "activate")
             return
         if self.active and not stack:
-            self.scripts(self.active[-1][0], "deactivate")
-        self.active.append((place, stack))
+            self.scripts(self.active[-1], "deactivate")
+        self.active.append(place)
         self.variables()
         self.scripts(place, "activate")
 
     def deactivate(self) -> None:
-        place, stacked = self.active.pop()
+        place = self.active.pop()
         self.scripts(place, "deactivate")
         self.variables()
-        if self.active and not stacked:
-            self.scripts(self.active[-1][0], "activate")
+        if self.active:
+            self.scripts(self.active[-1], "activate")
 
     def report(self) -> None:
         self.text.append(REPORT)
@@ -187,9 +189,40 @@ class TestByConda:
         conda.report()
         conda.deactivate()
         conda.report()
-        found = conda.run(tmp_path)
-        assert seen(found) == [TORCH, JAX, (None, None)]
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [TORCH, JAX, ("mine", None)]
         assert left(found[-1]) == set()
+
+    def test_stacked_deeply(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
+        """The same environment twice in a stack, and one that is not stacked on top of it."""
+        conda.activate(jax)
+        conda.activate(torch, stack=True)
+        conda.activate(jax, stack=True)
+        conda.activate(torch)
+        for _ in range(4):
+            conda.report()
+            conda.deactivate()
+        conda.report()
+        found = conda.run(tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [TORCH, JAX, TORCH, JAX, ("mine", None)]
+        assert left(found[-1]) == set()
+
+    def test_a_variable_that_is_new_when_it_is_activated_again(self, conda: Conda, tmp_path: Path) -> None:
+        """What a synced environment sets besides goes as well."""
+        jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="old")
+        torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"})
+        newer = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax", "NEW": "n", "HELD": "n"}, folder="new")
+        conda.activate(jax)
+        conda.activate(torch, stack=True)
+        conda.active[0] = newer
+        conda.deactivate()
+        conda.report()
+        conda.deactivate()
+        conda.report()
+        inside, outside = conda.run(tmp_path, HELD="mine")
+        assert (inside["KERAS_BACKEND"], inside["NEW"], inside["HELD"]) == ("jax", "n", "n")
+        assert ("KERAS_BACKEND" in outside, "NEW" in outside, outside["HELD"]) == (False, False, "mine")
+        assert left(outside) == set()
 
     def test_one_after_the_other(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
         for place in (jax, torch, jax):
@@ -389,6 +422,23 @@ class TestByCondaItself:
         found = run(shell, conda + "\n".join(lines), tmp_path, KERAS_BACKEND="mine")
         assert seen(found) == [JAX, TORCH, JAX, ("mine", None)]
         assert [one.get("CONDA_PREFIX") for one in found] == [str(jax), str(torch), str(jax), None]
+        assert left(found[-1]) == set()
+
+    @pytest.mark.parametrize("how", ["", " --stack", " --no-stack"])
+    @pytest.mark.parametrize("again", [False, True])
+    def test_stacked(self, shell: str, conda: str, tmp_path: Path, how: str, *, again: bool) -> None:
+        """Three deep, activated again or not, left in a shell that was started inside."""
+        jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")
+        twice = "conda reactivate\n" if again else ""
+        lines = [f"conda activate '{jax}'", REPORT, f"conda activate{how} '{torch}'", twice, REPORT]
+        lines += [f"conda activate{how} '{jax}'", REPORT]
+        inner = ["conda deactivate", twice, REPORT, "conda deactivate", REPORT, "conda deactivate", REPORT]
+        child = tmp_path / "child"
+        child.write_text(conda + "\n".join(inner))
+        started = {"fish": "fish --no-config", "zsh": "zsh -f"}.get(shell, shell)
+        found = run(shell, conda + "\n".join([*lines, f"{started} '{child}'"]), tmp_path, KERAS_BACKEND="mine")
+        assert seen(found) == [JAX, TORCH, JAX, TORCH, JAX, ("mine", None)]
         assert left(found[-1]) == set()
 
     def test_kgen_sets_the_same(self, shell: str, conda: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.conda_packages import MINOR, Channel
 from tests.index import Index
 
 from kgen.formats.conda import condafiles
+from kgen.formats.conda.exporter import in_order
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
 
@@ -53,7 +55,25 @@ class TestExplicit:
         found = ExplicitEnvironmentSpec.from_str(raw(locked, "export", "conda-explicit", "jax-cuda12-conda"))
         records = condafiles.read(project / "locks/jax-cuda12/conda-records.json").platforms["linux-64"].packages
         assert str(found.platform) == "linux-64"
-        assert [one.url for one in found.packages] == [f"{one['url']}#{one['md5']}" for one in records]
+        assert sorted(one.url for one in found.packages) == sorted(f"{one['url']}#{one['md5']}" for one in records)
+
+    def test_what_is_needed_comes_first(self, locked: Kgen, project: Path) -> None:
+        """conda links a list as it stands, and a script of a package may run its Python."""
+        records = condafiles.read(project / "locks/jax-cuda12/conda-records.json").platforms["linux-64"].packages
+        names = {f"{one['url']}#{one['md5']}": one["name"] for one in records}
+        lines = raw(locked, "export", "conda-explicit", "jax-cuda12-conda").splitlines()
+        order = [names[line] for line in lines if line in names]
+        assert len(order) == len(records)
+        assert order != sorted(order)
+        for one in records:
+            inner = {spec.split()[0] for spec in one["depends"]} & set(order)
+            assert all(order.index(name) < order.index(one["name"]) for name in inner), one["name"]
+
+    def test_a_circle_of_needs(self) -> None:
+        rows = {"python": ["pip", "zlib"], "pip": ["python", "wheel"], "wheel": ["python"], "zlib": [], "b": ["a"]}
+        rows |= {"a": ["b"], "self": ["self"]}
+        records = [{"name": name, "depends": depends} for name, depends in rows.items()]
+        assert [one["name"] for one in in_order(records)] == ["b", "a", "zlib", "python", "wheel", "pip", "self"]
 
     @pytest.mark.parametrize("kind", ["locked", "base"])
     def test_it_is_what_conda_lock_renders(
@@ -75,8 +95,9 @@ class TestEnvironmentYml:
         """Each is a spec of conda's own grammar, all of them together have one solution, and that is the lock."""
         data = yaml.safe_load(raw(locked, "export", "environment-yml", "jax"))
         assert data["variables"] == {"KERAS_BACKEND": "jax"}
-        (channel, nodefaults) = data["channels"]
-        assert nodefaults == "nodefaults"
+        (channel,) = data["channels"]
+        # conda 26.7 takes `nodefaults` for a channel; with the channel in each spec nothing comes from others
+        assert all(one.startswith(f"{channel}::") for one in data["dependencies"])
         locks = condafiles.read(project / "locks/jax-cuda12/conda-records.json").platforms["linux-64"]
 
         async def solve() -> list[str]:
@@ -148,6 +169,38 @@ for one in spec.dependencies["linux-64"]:
             assert wrong or len(list((tmp_path / "got").iterdir())) == len(locked.wheels)
 
 
+class TestRattlerLock:
+    @pytest.mark.parametrize("kind", ["locked", "base"])
+    def test_rattler_reads_it(
+        self, kind: str, request: pytest.FixtureRequest, project: Path, tmp_path: Path, served: ChannelServer
+    ) -> None:
+        """All that the form holds of each package is what the channel says of it."""
+        kgen: Kgen = request.getfixturevalue(kind)
+        (folder,) = (project / "locks").glob("*-c*")
+        (tmp_path / "pixi.lock").write_text(raw(kgen, "export", "rattler-lock", folder.name))
+        environment = rattler.LockFile.from_path(tmp_path / "pixi.lock").default_environment()
+        assert environment is not None
+        (platform,) = environment.platforms()
+        assert platform.name == "linux-64"
+        ours = condafiles.read(folder / "conda-records.json").platforms["linux-64"]
+        packages = environment.packages(platform) or []
+        conda = [one for one in packages if isinstance(one, rattler.CondaLockedBinaryPackage)]
+        theirs = [json.loads(one.repo_data_record().to_json()) for one in conda]
+        same = [
+            "name", "version", "build", "build_number", "subdir", "url", "md5", "sha256", "size", "timestamp",
+            "depends", "constrains", "noarch", "license",
+        ]  # fmt: skip
+        kept = [{key: one.get(key) or None for key in same} for one in sorted(theirs, key=lambda one: str(one["name"]))]
+        assert kept == [{key: one.get(key) or None for key in same} for one in ours.packages]
+        assert {one["url"].startswith(served.url) for one in theirs} == {True}
+        wheels = [one for one in packages if isinstance(one, rattler.PypiLockedPackage)]
+        found = sorted((one.name, str(one.version), one.location, one.hashes) for one in wheels)
+        assert [row[:3] for row in found] == [(one["name"], one["version"], one["url"]) for one in ours.wheels]
+        hashes = [one.sha256.hex() if one is not None and one.sha256 is not None else "" for *_, one in found]
+        assert hashes == [one["sha256"] for one in ours.wheels]
+        assert bool(found) == (kind == "base")
+
+
 class TestChoice:
     def test_a_platform(self, locked: Kgen, project: Path) -> None:
         path = project / "locks/jax-cuda12/conda-records.json"
@@ -172,7 +225,8 @@ class TestChoice:
             "error: jax-cuda12 is not locked for conda on win-64\n"
         )
         assert locked("export", "nix", "--platform", "linux-64").stderr == (
-            "error: `--platform` is not for nix\n\nhint: these are of one platform: conda-explicit, environment-yml\n"
+            "error: `--platform` is not for nix\n\n"
+            "hint: these are of one platform: conda-explicit, rattler-lock, environment-yml\n"
         )
 
     def test_not_locked_for_conda(self, kgen: Kgen) -> None:

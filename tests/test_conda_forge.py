@@ -106,9 +106,34 @@ class TestSolves:
         assert versions(session.full(ask("torch", cuda="12.6", python="3.11")))["cuda-version"] == "12.6"
 
     def test_a_driver_is_respected_where_that_can_be(self, session: CondaSession) -> None:
-        outcome = session.full(ask("torch", python="3.11", driver=DriverVersion("560.35")))
-        assert versions(outcome)["cuda-version"] == "12.6"
-        assert outcome.notes == []
+        """A CUDA of the driver's own is taken where no framework is older for it; else what it costs is told."""
+        request = ask("torch", python="3.11", driver=DriverVersion("560.35"))
+        outcome, without = session.full(request), session.full(request._replace(driver=None))
+        assert versions(outcome)["pytorch"] == versions(without)["pytorch"]
+        limited = versions(session.full(request._replace(accelerator=Accelerator.numbered("cuda", "12.6"))))
+        assert limited["cuda-version"] == "12.6"
+        (note,) = outcome.notes
+        assert note.endswith(f"; `--cuda 12.6` gives pytorch {limited['pytorch']}")
+
+    def test_a_driver_costs_no_years(self, session: CondaSession) -> None:
+        outcome = session.full(ask("jax", driver=DriverVersion("535.183")))
+        assert (versions(outcome)["jaxlib"], versions(outcome)["keras"]) == ("0.9.2", "3.15.0")
+        (note,) = outcome.notes
+        assert note.endswith("; `--cuda 12.2` gives jaxlib 0.4.28, keras 3.10.0")
+
+    def test_names_of_projects(self, shipped_matrix: CompatibilityMatrix, rattler: Rattler) -> None:
+        session = CondaSession(shipped_matrix, CHANNELS, lambda: rattler)
+        wanted = tuple(map(Requirement, ("huggingface-hub", "docstring-parser")))
+        found = versions(session.full(ask("jax", dependencies=wanted)))
+        assert {"huggingface_hub", "docstring_parser"} <= found.keys()
+
+    def test_the_library_in_c_is_not_the_project(self, shipped_matrix: CompatibilityMatrix, rattler: Rattler) -> None:
+        session = CondaSession(shipped_matrix, CHANNELS, lambda: rattler)
+        request = ask("jax", python="3.13", dependencies=(Requirement("lmdb"),))
+        text = told(session.full(request))
+        assert "  lmdb 0.9.31 is no Python package\n" in text
+        chosen = CondaSession(shipped_matrix, CHANNELS, lambda: rattler, chosen=[("lmdb", "python-lmdb")])
+        assert "python-lmdb" in versions(chosen.full(request))
 
     def test_a_driver_that_no_build_is_old_enough_for(self, session: CondaSession) -> None:
         outcome = session.full(ask("tensorflow", driver=DriverVersion("535.183")))
@@ -157,6 +182,7 @@ class TestRefusals:
         assert told(outcome).startswith("""\
 jax-cuda13: conda-forge has no build of JAX for this
   jax is built for CUDA 12, CUDA 11 or the CPU on linux-64
+kgen solve jax --cuda 12 --python 3.12 --platform linux-64   # gives jax 0.9.2, keras 3.15.0
 """)
         assert outcome.tree == ""
 
@@ -169,7 +195,9 @@ tensorflow-cuda12: conda-forge has no build of TensorFlow for this
 
     def test_no_build_for_this_python(self, session: CondaSession) -> None:
         outcome = session.full(ask("tensorflow", python="3.13"))
-        assert "tensorflow needs python 3.8-3.12" in told(outcome)
+        text = told(outcome)
+        assert "tensorflow needs python 3.8-3.12" in text
+        assert "kgen solve tensorflow --cuda 12 --python 3.12 --platform linux-64   # gives tensorflow 2.19.1" in text
 
     def test_a_dependency_that_is_not_there(self, session: CondaSession) -> None:
         outcome = session.full(ask("jax", dependencies=(Requirement("no-such-thing>=2"),)))
@@ -275,7 +303,9 @@ def test_differential(
     why = Conflict(
         request=ask("jax"), refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, CHANNELS),), causes=(), suggestions=()
     )
-    monkeypatch.setattr("kgen.formats.conda.session.explain", lambda *_: why)  # it is tested above, and solves much
+    # they are tested above, and solve much
+    monkeypatch.setattr("kgen.formats.conda.session.explain", lambda *_: why)
+    monkeypatch.setattr("kgen.formats.conda.session.suggestions", lambda *_: ())
     session = CondaSession(matrix, CHANNELS, lambda: rattler)
     solved, other, refused, without = 0, [], [], []
     for backends, cuda, python in COMBINATIONS:

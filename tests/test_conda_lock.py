@@ -370,7 +370,10 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         before = yaml.safe_load((folder / "conda-lock.yml").read_text())
         after = yaml.safe_load(again.read_text())
         assert after == before
-        assert before["metadata"]["custom_metadata"]["kgen-accelerator"] == "cuda12"
+        custom = before["metadata"]["custom_metadata"]
+        assert custom["kgen-accelerator"] == "cuda12"
+        # conda-lockfiles, by which conda itself reads the file, requires it
+        assert custom["created_by"] == f"kgen {custom['kgen']}"
 
     @pytest.mark.parametrize("mode", ["full", "base"])
     def test_it_is_what_conda_lock_would_write(
@@ -490,6 +493,58 @@ class TestChecked:
             f" keras 3.15.0 (as a wheel {wheels['keras']}),"
             " as http://[INDEX] had no newer build that fits when it was locked\n"
         )
+
+    @pytest.mark.parametrize(
+        ("settings", "what"),
+        [
+            ('channels = ["conda-forge"]\n', None),
+            ('channels = ["https://conda.example/main"]\n', "`channels` than kgen.toml asks for"),
+            ('conda = "base"\n', "`conda` than kgen.toml asks for"),
+            ('conda-names = { six = "six" }\n', "`conda-names` than kgen.toml asks for"),
+            ('keras = ">=3.10"\n', "request than is asked for now: `keras`"),
+            ('dependencies = ["numpy"]\nglibc = "2.34"\n', "request than is asked for now: `glibc`, `dependencies`"),
+        ],
+    )
+    def test_settings_that_ask_for_something_else(
+        self, conda: Kgen, project: Path, served: ChannelServer, settings: str, what: str | None
+    ) -> None:
+        """Those that say nothing of it leave what flags asked for as it is."""
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        head = f'backends = ["jax"]\ncpu = true\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        (project / "kgen.toml").write_text(head + settings)
+        lines = [line for line in conda("check").stdout.splitlines() if RECORDS in line]
+        found = [line.partition(" was made for another ")[2] for line in lines]
+        assert found == ([] if what is None else [what])
+
+    def test_conda_lock_judges(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        """Its parser and its hash of the sources, whatever kgen thinks of the files."""
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
+        assert "conda-lock makes of" not in good(conda("check", "--conda-lock")).stdout
+        source = project / "locks/jax-cpu/environment.yml"
+        text = source.read_text()
+        source.write_text(text.replace('"keras >=3', '"keras >=3.1,>=3'))
+        assert source.read_text() != text
+        result = conda("check", "--conda-lock")
+        assert result.status == 1
+        assert (
+            "fault: jax-cpu: locks/jax-cpu/conda-lock.yml has another content_hash for linux-64 than conda-lock makes"
+            " of environment.yml and virtual-packages.yml\n"
+        ) in result.stdout
+        source.write_text(text)
+        lock = project / "locks/jax-cpu/conda-lock.yml"
+        lock.write_text(lock.read_text().replace("content_hash:", "content_hush:"))
+        said = conda("check", "--conda-lock").stdout
+        assert "locks/jax-cpu/conda-lock.yml is refused by conda-lock: " in said
+
+    def test_locked_again_without_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        good(conda(*ASK, "jax", "--cpu", "--channel", served.url, "--keras", ">=3.10"))
+        good(conda(*(word for word in ASK if word != "--conda"), "jax", "--cpu"))
+        result = conda("check")
+        assert result.status == 1
+        (line,) = [line for line in result.stdout.splitlines() if RECORDS in line]
+        assert line.endswith("was made for another request than is asked for now: `keras`")
+        assert "hint: kgen lock --conda" in result.stderr
+        assert project.is_dir()
 
     @pytest.mark.parametrize(
         ("asked", "version", "why"),

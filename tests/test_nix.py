@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -94,7 +95,9 @@ class TestReadLock:
             "backends": ["numpy"],
             "cuda": None,
             "places": [],
+            "variables": data["tool"]["kgen"]["variables"],
         }
+        assert lock["variables"] == {"KERAS_BACKEND": "numpy"}
         assert lock["wheels"] == [
             {
                 "name": package["name"],
@@ -324,6 +327,57 @@ class TestFetchWheel:
             words = ("nix", "build", "--impure", "--no-link", "--expr", nix._bound(self.fetch(file)))
             nix.run(*words, variables={"KGEN_INDEX": f"{root}/simple"})
         assert asked[-1] == f"/f/{file.filename}"
+
+    @pytest.mark.parametrize("form", ["html", "json"])
+    def test_from_a_private_index(self, nix: Nix, tmp_path: Path, form: str) -> None:
+        """With the login of a netrc file, which is in no derivation and goes to no other host."""
+        file, secret = self.unique(f"private-{form}"), "s3cret"
+        wanted = "Basic " + base64.b64encode(f"me:{secret}".encode()).decode()
+        pages, others = self.pages(file, form), []
+
+        class Elsewhere(Handler):
+            def answer(self) -> None:
+                others.append(self.headers.get("Authorization"))
+                self.send(200, file.content)
+
+        class Private(Handler):
+            def answer(self) -> None:
+                if self.headers.get("Authorization") != wanted:
+                    self.send(401, b"")
+                elif self.path.startswith("/f/"):
+                    self.send(302, b"", {"Location": elsewhere.root.replace("127.0.0.1", "localhost")})
+                else:
+                    kind, content = pages[self.path]
+                    self.send(200, content, {"Content-Type": kind})
+
+        logins = tmp_path / "netrc"
+        logins.write_text(f"machine 127.0.0.1 login me password {secret}\n")
+        with running(Server(Elsewhere)) as elsewhere, running(Server(Private)) as server:
+            expression = nix._bound(self.fetch(file, f'index = "{server.root}/simple";'))
+            words = ("nix", "build", "--no-link", "--impure", "--expr", expression)
+            refused = nix.run(*words, fails=True).stderr
+            assert "Unauthorized; NETRC of the process that builds names a netrc file with logins" in refused
+            missing = nix.run(*words, fails=True, variables={"NETRC": f"{tmp_path}/none"}).stderr
+            assert f"NETRC names {tmp_path}/none, which cannot be read: No such file or directory" in missing
+            nix.run(*words, variables={"NETRC": str(logins)})
+            # of the process that builds, which is in no derivation
+            silent = nix._bound(self.fetch(file, 'index = "";'))
+            again = ("nix", "build", "--no-link", "--rebuild", "--impure", "--expr", silent)
+            there = server.root.replace("://", f"://me:{secret}@")
+            assert secret not in nix.run(*again, variables={"KGEN_INDEX": f"{there}/simple"}).stderr
+        assert others == [None, None]
+        derivation = Path(str(nix.evaluate(f"({self.fetch(file)}).drvPath")))
+        assert secret not in derivation.read_text()
+
+    def test_a_login_in_the_index_is_refused(self, nix: Nix) -> None:
+        """It would be in a derivation, which everybody can read; nor is it printed."""
+        for index in (
+            '"http://me:s3cret@127.0.0.1:1/simple"',
+            '[ "http://127.0.0.1:1" "http://s3cret@127.0.0.1:1/x" ]',
+        ):
+            said = str(nix.evaluate(f"({self.fetch(self.FILE, f'index = {index};')}).drvPath", fails=True))
+            assert "kgen: an `index`, or KGEN_INDEX, holds a login" in said
+            assert "s3cret" not in said.partition("error:")[2]
 
     def test_the_index_changes_no_store_path(self, nix: Nix, tmp_path: Path) -> None:
         paths = {

@@ -68,7 +68,7 @@ def _own(nix: Nix, repository: Path, project: Path, tmp_path: Path) -> Path:
     keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
     nix.seed([keras.written(tmp_path / "wheels")])
     for backend in ("jax", "torch"):
-        text = lock_text(f"{backend}-cpu", [keras])
+        text = lock_text(f"{backend}-cpu", [keras], variables={"KERAS_BACKEND": backend, "QUOTED": "it's {x} \"\\"})
         write_environment(project / "locks", f"{backend}-cpu", text, {"KERAS_BACKEND": backend, "HOSTILE": HOSTILE})
     lock = write_environment(project / "locks", "numpy-cpu", "")
     text = lock_text("numpy-cpu", [keras]).replace('"linux-64"', '"osx-arm64"')
@@ -158,6 +158,19 @@ class TestShell:
     @pytest.mark.parametrize("shell", ["jax", "jax-cpu", "torch"])
     def test_keras_is_on_the_backend_of_its_name(self, nix: Nix, own: Path, shell: str) -> None:
         assert self.develop(nix, own, shell, f"python -c '{SAY}'") == [shell.partition("-")[0]]
+
+    def test_outside_of_the_shell(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """`nix shell`, `nix run` and a link to the environment select the backend too, unless it is set."""
+        installable = f"path:{own}#jax"
+        code = f"{SAY}; import os; print(os.environ['QUOTED'])"
+        nix.flake("build", "--out-link", str(tmp_path / "result"), installable)
+        for words in (
+            ("shell", installable, "-c", "python", "-c", code),
+            ("run", installable, "--", "-c", code),
+            ("shell", installable, "-c", str(tmp_path / "result/bin/python"), "-c", code),
+        ):
+            assert nix.flake(*words).splitlines() == ["jax", "it's {x} \"\\"]
+            assert nix.flake(*words, variables={"KERAS_BACKEND": "torch"}).splitlines()[0] == "torch"
 
     def test_what_is_set_and_what_is_not(self, nix: Nix, own: Path) -> None:
         script = 'echo "$HOSTILE"; echo "$KGEN_ENVIRONMENT"; env | cut -d= -f1; type -P python'
@@ -274,6 +287,45 @@ class TestNames:
             "my-own": "my-own-cuda13",
             "default": "jax-cpu",
         }
+
+    def test_a_short_name_of_several(self, nix: Nix, tmp_path: Path) -> None:
+        """Where Nix looks last for a name stands why there is none, and which there are."""
+        self.outputs(tmp_path, ["jax-cpu", "jax-cuda12", "torch-cpu"], "")
+        listed = self.offered(tmp_path, "legacyPackages")
+        assert nix.evaluate(f"builtins.attrNames {listed}") == ["jax"]
+        assert (
+            "kgen: `jax` may be jax-cpu or jax-cuda12: name one of them, or choose the one that it stands for:"
+            in str(nix.evaluate(f"{listed}.jax", fails=True))
+        )
+
+    def offered(self, tmp_path: Path, output: str) -> str:
+        nixpkgs = f"{{ legacyPackages.{SYSTEM} = pkgs; }}"
+        return f"(kgen.mkOutputs {{ nixpkgs = {nixpkgs}; locks = {tmp_path}/locks; }}).{output}.{SYSTEM}"
+
+    def test_an_environment_that_nix_cannot_serve(self, nix: Nix, tmp_path: Path) -> None:
+        """A package without a wheel takes no other environment with it, and whoever asks is told."""
+        one = File.of(Wheel(name="one", version="1"))
+        for name in ("jax-cpu", "keras2-theano-cpu"):
+            write_environment(tmp_path / "locks", name, lock_text(name, [one]))
+        lock = tmp_path / "locks/keras2-theano-cpu/pylock.linux-64.toml"
+        row = f'sdist = {{ path = "theano-1.0.5.tar.gz", size = 3, hashes = {{ sha256 = "{"0" * 64}" }} }}'
+        package = f'[[packages]]\nname = "theano"\nversion = "1.0.5"\n{row}\n\n'
+        lock.write_text(lock.read_text().replace("[tool.kgen]", f"{package}[tool.kgen]", 1))
+        for output in ("packages", "devShells"):
+            names = nix.evaluate(f"builtins.attrNames {self.offered(tmp_path, output)}")
+            assert names == ["jax", "jax-cpu"]
+        checks = nix.evaluate(f"builtins.mapAttrs (_: one: one.name) {self.offered(tmp_path, 'checks')}")
+        assert checks == {"jax-cpu-imports-keras": "jax-cpu-imports-keras", "locks": "kgen-locks"}
+        said = str(nix.evaluate(f"{self.offered(tmp_path, 'legacyPackages')}.keras2-theano-cpu", fails=True))
+        assert "has a source distribution of theano and no wheel: Nix builds no sources, and" in said
+        assert "`kgen sync keras2-theano-cpu` does" in said
+
+    def test_locks_that_git_does_not_know(self, nix: Nix, tmp_path: Path) -> None:
+        said = str(nix.evaluate(f"kgen.locksIn {tmp_path}/locks", fails=True))
+        assert (
+            f"kgen: there is no folder of locks at {tmp_path}/locks; `kgen lock` writes it, and a flake sees it" in said
+        )
+        assert "once it is added to git: `git add locks`" in said
 
     def test_a_default_that_went_leaves_the_others(self, nix: Nix, tmp_path: Path) -> None:
         made = self.outputs(tmp_path, ["jax-cpu"], 'default = "torch-cpu";')

@@ -27,6 +27,7 @@ from kgen.errors import Cancelled, OutsideError
 from kgen.index import Index
 from kgen.matrix import origin, writer
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
+from kgen.refresh import names
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Refresh, Refreshed
 
@@ -294,6 +295,10 @@ def test_writing_what_was_read_changes_nothing_in_the_matrix_that_ships(name: st
     if name.startswith("libraries/"):
         data = tomli.loads(text)
         assert writer.library_text({**data, "files": writer.grouped(writer.fits(data))}) == text
+        return
+    if name == names.FILE:
+        data = tomli.loads(text)
+        assert names.text(data["names"], data["origin"]["version"], data["origin"]["checked"]) == text
         return
     kinds = {"[[release]]": writer.release_text, "[[toolkit]]": writer.toolkit_text}
     heading = next((heading for heading in kinds if f"\n{heading}\n" in f"\n{text}"), None)
@@ -1334,3 +1339,68 @@ def test_two_at_once_wait_for_each_other(kgen: Kgen, repository: Repository, tmp
     assert [process.returncode for process in pair] == [0, 0]
     assert sorted(json.loads(out)["up-to-date"] for out, _ in told) == [False, True]
     assert sum("is at work in" in err for _, err in told) <= 1
+
+
+# -- conda's names -----------------------------------------------------------------------------------------------------
+
+LISTED = names.text({"ray": "ray", "left": "left_it"}, "0.1.0", dt.date(2026, 1, 1))
+
+
+def list_of_names(version: str, rows: object) -> Wheel:
+    content = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
+    return Wheel(name=names.PROJECT, version=version, files={names.MEMBER: content})
+
+
+def named(project: str, package: str) -> dict[str, str]:
+    return {"pypi_name": project, "conda_name": package}
+
+
+def test_a_newer_list_of_names_takes_the_place_of_the_old_one(refresh: Refreshing, served: Served) -> None:
+    rows = [
+        ("Hugging.Face_hub", "huggingface_hub"),
+        ("same", "same"),
+        ("ray", "ray-core"),
+        ("a" * 40, "x"),
+        ("x y", "z"),
+    ]
+    served.wheels.append(list_of_names("0.2.0", {project: named(project, package) for project, package in rows}))
+    served.wheels.append(list_of_names("0.3.0rc1", {"x": named("x", "early")}))
+    found = refresh({names.FILE: LISTED})
+    data = tomli.loads(found.files[names.FILE])
+    assert data["names"] == {"hugging-face-hub": "huggingface_hub", "ray": "ray-core"}
+    assert (data["origin"]["version"], data["origin"]["checked"]) == ("0.2.0", TODAY)
+    (change,) = found.changes
+    assert (change.what, change.name, change.version) == ("changed", names.PROJECT, "0.2.0")
+    assert change.detail == "3 of conda's names of 2"
+    matrix = CompatibilityMatrix({names.FILE: found.files[names.FILE]})
+    assert matrix.conda_names == data["names"]
+    assert not refresh({names.FILE: found.files[names.FILE]}).files
+
+
+@pytest.mark.parametrize("rows", [b"{", b"[]", b'{"a": 1}', b'{"a": {"pypi_name": "a"}}', b"{}"])
+def test_a_list_of_names_that_is_none_is_told_and_left(refresh: Refreshing, served: Served, rows: bytes) -> None:
+    served.wheels.append(list_of_names("0.2.0", rows))
+    found = refresh({names.FILE: LISTED})
+    assert names.FILE not in found.files
+    (note,) = found.notes
+    assert note.startswith(f"{names.MEMBER} of {names.PROJECT} ")
+
+
+def test_without_the_list_of_names_the_rest_is_refreshed(refresh: Refreshing, served: Served) -> None:
+    served.wheels += NEW
+    found = refresh({names.FILE: LISTED})
+    assert found.notes == [f"no index has {names.PROJECT}"]
+    assert release(found, "torch", "2.21.0")
+
+
+@pytest.mark.parametrize(("own", "refreshed", "newer"), [("0.1.0", "0.10.0", "0.10.0"), ("0.9.0", "0.8.0", "0.9.0")])
+def test_of_two_lists_of_names_the_newer_counts(own: str, refreshed: str, newer: str) -> None:
+    """After an upgrade of kgen, which may know more than a refresh of before."""
+    texts = [names.text({"a": f"of-{version}"}, version, TODAY) for version in (own, refreshed)]
+    assert tomli.loads(origin.merged(names.FILE, *texts))["names"] == {"a": f"of-{newer}"}
+    assert origin.merged(names.FILE, texts[0], "x = 1") == "x = 1"
+
+
+def test_the_names_are_no_part_of_the_revision(texts: Mapping[str, str]) -> None:
+    """No wheel depends on them, and a conda lock holds those that it took."""
+    assert CompatibilityMatrix({**texts, names.FILE: LISTED}).revision == CompatibilityMatrix(texts).revision

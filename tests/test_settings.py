@@ -16,6 +16,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
+from kgen.parsers import CondaName
 from kgen.settings import JointEnvironment, Settings
 
 MATRIX = compatibility.load(Path(__file__).parents[1] / "matrix")
@@ -49,6 +50,7 @@ portable = true
 installers = ["uv", "conda"]
 channels = ["conda-forge", "https://conda.example/main"]
 conda = "base"
+conda-names = {{ LMDB = "python-lmdb" }}
 glibc = "2.28"
 macos = "14"
 driver = "535.183"
@@ -79,6 +81,7 @@ def test_every_key(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         installers=("uv", "conda"),
         channels=("conda-forge", "https://conda.example/main"),
         conda="base",
+        conda_names=(CondaName("lmdb", "python-lmdb"),),
         glibc=Version("2.28"),
         macos=Version("14"),
         driver=DriverVersion("535.183"),

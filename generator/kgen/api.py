@@ -287,6 +287,6 @@ def _flags(command: str, names: Sequence[str], together: str | None, asked: dict
             raise UsageError(
                 f"there is no field `{name}` to ask for", hints=[f"did you mean `{near}`?"] if near else []
             )
-        if field.shape is Shape.MANY and isinstance(value, str):
+        if field.shape in {Shape.MANY, Shape.PAIRS} and isinstance(value, str):
             raise UsageError(f"`{name}` takes a list, such as [{field.example!r}]")
     return RequestFlags(command=command, names=tuple(names), together=together, flags=asked)

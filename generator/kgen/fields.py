@@ -37,6 +37,8 @@ class Shape(enum.Enum):
     """A value: `--python 3.12`, `python = "3.12"`."""
     MANY = enum.auto()
     """Values: `--gpu 8.0 --gpu 9.0`, `gpu = ["8.0", "9.0"]`."""
+    PAIRS = enum.auto()
+    """A value by name: `--conda-name lmdb=python-lmdb`, `conda-names = { lmdb = "python-lmdb" }`."""
     YES = enum.auto()
     """Nothing but yes: `--cpu`, `cpu = true`."""
     SWITCH = enum.auto()
@@ -124,6 +126,8 @@ class Field(NamedTuple):
             values = [self.parse(text, matrix) for text in texts]
         except ValueError as error:
             raise UsageError(f"{self.flag}: {error}") from None
+        if self.shape is Shape.PAIRS:
+            return self.pairs(values)
         if self.shape is Shape.MANY:
             return tuple(dict.fromkeys(values))
         if len(set(texts)) > 1:
@@ -132,6 +136,21 @@ class Field(NamedTuple):
                 hints=[f"give one of them, such as {shlex.join([str(self.flag), texts[0]])}"],
             )
         return values[-1]
+
+    def pairs(self, values: Sequence[Any]) -> tuple[object, ...]:
+        """The pairs of a flag, one for each name.
+
+        Raises:
+            UsageError: two of them are about one name.
+        """
+        found: dict[str, Any] = {}
+        for pair in values:
+            if found.setdefault(pair[0], pair) != pair:
+                raise UsageError(
+                    f"`{self.flag}` gives {pair[0]} two values: {found[pair[0]][1]} and {pair[1]}",
+                    hints=[f"give one of them, such as {shlex.join([str(self.flag), str(pair)])}"],
+                )
+        return tuple(found.values())
 
     def typed(self, value: object) -> Iterator[str]:
         """The words of a command line that ask for a value; none where it is what nobody needs to ask for."""
@@ -565,6 +584,20 @@ FIELDS: tuple[Field, ...] = (
         scope=Scope.LOCK,
         distinct=True,
         initial=("conda-forge",),
+        installer="conda",
+    ),
+    Field(
+        name="conda_names",
+        help="what conda calls a project of the index, as lmdb=python-lmdb; repeatable",
+        shape=Shape.PAIRS,
+        parse=_plain(parsers.parse_conda_name),
+        key="conda-names",
+        flag="--conda-name",
+        metavar="P=C",
+        example="lmdb=python-lmdb",
+        scope=Scope.LOCK,
+        initial=(),
+        about=RequestField.CONDA_NAME,
         installer="conda",
     ),
     Field(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
@@ -148,6 +149,33 @@ def parse_channel(text: str) -> str:
     if re.fullmatch(_CHANNEL, text) is None:
         raise ValueError(f"`{shown(text)}` is not a channel such as conda-forge or https://conda.example/main")
     return text
+
+
+class CondaName(NamedTuple):
+    """What conda calls a project of the Python index.
+
+    Attributes:
+        project: the normalised name of the project.
+        package: the package of conda.
+    """
+
+    project: str
+    package: str
+
+    def __str__(self) -> str:
+        return f"{self.project}={self.package}"
+
+
+def parse_conda_name(text: str) -> CondaName:
+    """A project and the package of conda that has it, as `lmdb=python-lmdb`.
+
+    Raises:
+        ValueError: it is no such pair.
+    """
+    project, sign, package = grammar.line(text).partition("=")
+    if not sign:
+        raise ValueError(f"`{shown(text)}` is not a project and its conda package such as lmdb=python-lmdb")
+    return CondaName(canonical_name(grammar.project(project)), grammar.conda_package(package))
 
 
 def parse_flake(text: str) -> str:

@@ -83,6 +83,7 @@ class Settings(NamedTuple):
         installers: what locks are written for: `uv`, `conda`.
         channels: conda's channels, by name or URL, without credentials.
         conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
+        conda_names: what conda calls projects of the index, where kgen knows it otherwise or not.
         glibc: the oldest glibc that the environments must run on.
         macos: the oldest macOS that they must run on.
         driver: the driver of the target machines.
@@ -125,6 +126,7 @@ class Settings(NamedTuple):
     installers: tuple[str, ...] = ("uv",)
     channels: tuple[str, ...] = ("conda-forge",)
     conda: str = "full"
+    conda_names: tuple[parsers.CondaName, ...] = ()
     glibc: Version | None = None
     macos: Version | None = None
     driver: DriverVersion | None = None
@@ -317,6 +319,8 @@ class _Reader:
             found = _distinct(table, key, parse)
         elif field.shape is Shape.MANY:
             found = tuple(dict.fromkeys(table.parsed_texts(key, parse)))
+        elif field.shape is Shape.PAIRS:
+            found = _pairs(table, key, parse)
         elif field.shape is Shape.DAY:
             found = _day(table, key)
         elif field.shape is Shape.OPTIONAL:
@@ -363,6 +367,21 @@ class _Reader:
             )
             row.close()
         return found
+
+
+def _pairs(table: Table, key: str, parse: Callable[[str], object]) -> tuple[object, ...] | None:
+    """A value by name; None where there is none, or where it is wrong."""
+    if not table.has(key):
+        return None
+    found = []
+    rows = table.table(key)
+    for name in rows:
+        value = rows.get(name, str)
+        try:
+            found += [] if value is None else [parse(f"{name}={value}")]
+        except ValueError as error:
+            rows.fault(_key(name), str(error))
+    return tuple(found)
 
 
 def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:

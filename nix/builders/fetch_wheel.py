@@ -5,10 +5,12 @@ Its arguments are in the environment, put there by fetch-wheel.nix. Needs a CPyt
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html.parser
 import http.client
 import json
+import netrc
 import os
 import re
 import sys
@@ -68,10 +70,53 @@ def links(page: str, kind: str, address: str) -> Iterator[tuple[str, str, str | 
             yield spelling, url, digest[1] if digest else None
 
 
-def find(root: str, project: str, filename: str, sha256: str) -> str:
+class Logins:
+    """Who may ask a host, from a netrc file."""
+
+    def __init__(self, path: str | None) -> None:
+        """Read the file; a LookupError says why that is impossible, and nothing of what is in it."""
+        self._known: netrc.netrc | None = None
+        self._of_urls: dict[str, tuple[str, str]] = {}
+        if path:
+            try:
+                self._known = netrc.netrc(path)
+            except OSError as error:
+                raise LookupError(f"NETRC names {path}, which cannot be read: {error.strerror}") from None
+            except (netrc.NetrcParseError, ValueError):
+                raise LookupError(f"NETRC names {path}, which is no netrc file") from None
+
+    def request(self, url: str, headers: dict[str, str]) -> urllib.request.Request:
+        """A request for the URL; a redirect does not take the login to another host."""
+        parts = urllib.parse.urlsplit(url)
+        found = self._known.authenticators(parts.hostname or "") if self._known else None
+        login, _, password = found or ("", "", "")
+        if parts.username is not None:  # of KGEN_INDEX in the process that builds, which is in no derivation
+            parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+            named = urllib.parse.urlsplit(url)
+            self._of_urls[parts.netloc] = (
+                urllib.parse.unquote(named.username or ""),
+                urllib.parse.unquote(named.password or ""),
+            )
+            url = parts.geturl()
+        # its pages name files without it
+        login, password = self._of_urls.get(parts.netloc, (login, password))
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the user's own index
+        if login or password:
+            value = base64.b64encode(f"{login}:{password}".encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {value}")
+        return request
+
+
+def shown(url: str) -> str:
+    """A URL for messages, without what may be secret in it."""
+    return re.sub(r"://[^/@\s]*@", "://…@", url)
+
+
+def find(root: str, project: str, filename: str, sha256: str, logins: Logins) -> str:
     """The URL of a file in a simple repository; a LookupError says why there is none."""
     address = f"{root.rstrip('/')}/{project}/"
-    request = urllib.request.Request(address, headers={"Accept": ACCEPTED})  # noqa: S310 - the user's own index
+    request = logins.request(address, {"Accept": ACCEPTED})
+    address = shown(address)
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
             page = answer.read().decode("utf-8", "replace")
@@ -87,12 +132,12 @@ def find(root: str, project: str, filename: str, sha256: str) -> str:
     raise LookupError(f"{address} lists another file of this name, with sha256 {files[0][1]}")
 
 
-def download(url: str, target: str) -> str:
+def download(url: str, target: str, logins: Logins) -> str:
     """Write what is at the URL, going on where a connection broke; returns its sha256."""
     for attempt in range(ATTEMPTS):
         there = os.path.getsize(target) if os.path.exists(target) else 0
         headers = {"Range": f"bytes={there}-"} if there else {}
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310
+        request = logins.request(url, headers)
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
                 resumed = there > 0 and answer.status == http.client.PARTIAL_CONTENT
@@ -101,7 +146,7 @@ def download(url: str, target: str) -> str:
         except FAILURES as error:
             final = isinstance(error, urllib.error.HTTPError) and error.code < http.client.INTERNAL_SERVER_ERROR
             if final or attempt + 1 == ATTEMPTS:
-                raise LookupError(f"{url}: {_reason(error)}") from None
+                raise LookupError(f"{shown(url)}: {_reason(error)}") from None
             time.sleep(2**attempt)
     digest = hashlib.sha256()
     with open(target, "rb") as file:
@@ -122,6 +167,8 @@ def _save(answer: http.client.HTTPResponse, target: str, mode: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, urllib.error.HTTPError) and error.code in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+        return f"{error.reason}; NETRC of the process that builds names a netrc file with logins"
     return str(getattr(error, "reason", None) or str(error) or type(error).__name__)
 
 
@@ -139,24 +186,28 @@ def main(given: dict[str, str]) -> None:
     os.environ["SSL_CERT_FILE"] = given.get("NIX_SSL_CERT_FILE") or given["certificates"]
     reasons: list[str] = []
     urls = given["urls"].split()
+    try:
+        logins = Logins(given.get("NETRC"))
+    except LookupError as error:
+        _give_up(filename, [str(error)])
     roots = (given.get("roots") or given.get("KGEN_INDEX") or "").split()
     if roots:
         urls = []
         for root in roots:
             try:
-                urls.append(find(root, given["project"], filename, sha256))
+                urls.append(find(root, given["project"], filename, sha256, logins))
                 break
             except LookupError as error:
                 reasons.append(str(error))
     for url in urls:
         try:
-            found = download(url, given["out"])
+            found = download(url, given["out"], logins)
         except LookupError as error:
             reasons.append(str(error))
             continue
         if found == sha256:
             return
-        reasons.append(f"{url} has another content: its sha256 is {found}, and the lock has {sha256}")
+        reasons.append(f"{shown(url)} has another content: its sha256 is {found}, and the lock has {sha256}")
         os.unlink(given["out"])
     _give_up(filename, reasons)
 

@@ -19,6 +19,7 @@ import sys
 
 INTERPRETER = "the interpreter"
 PRELOAD = "_kgen_preload"
+VARIABLES = "_kgen_environment"
 SHOWN = 20
 ELF_HEADER = 64
 ELF_64_BITS = 2
@@ -188,6 +189,9 @@ def main(given: dict[str, str]) -> None:
         add_wheel(venv, wheel)
     if given["preload"]:
         _add_preload(venv, given)
+    variables = json.loads(given.get("variables", "{}"))
+    if variables:
+        _add_variables(venv, variables)
     if venv.conflicts:
         _fail(given["environment"], venv.conflicts)
 
@@ -205,6 +209,13 @@ def _add_preload(venv: Venv, given: dict[str, str]) -> None:
     # `site` runs this one line
     arguments = f"{given['libraries'].split()!r}, driver={given['driver'] == '1'}"
     venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
+
+
+def _add_variables(venv: Venv, variables: dict[str, str]) -> None:
+    """Have every Python of this environment select its backend, where the process's environment does not say one."""
+    # `site` runs this one line
+    setting = f"for name, value in {variables!r}.items(): os.environ.setdefault(name, value)"
+    venv.write(f"{venv.site}/{VARIABLES}.pth", f"import os; exec({setting!r}, {{'os': os}})\n", "kgen")
 
 
 def _fail(environment: str, conflicts: list[str]) -> None:

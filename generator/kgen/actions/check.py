@@ -68,19 +68,21 @@ class CheckResult(NamedTuple):
         return tuple(dict.fromkeys(one.environment for one in self.findings if one.kind == "fault"))
 
 
-def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = ()) -> CheckResult:
+def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = (), *, judges: bool = False) -> CheckResult:
     """Compare the locks of a project with its settings, the matrix and themselves; no network, and nothing is run.
 
     Args:
         root: the project's folder.
         matrix: the facts.
         names: the environments to look at; none for all, and for those that the settings ask for and nobody locked.
+        judges: whether the tools that read locks of other forms are asked as well, each about its own.
 
     Raises:
-        UsageError: there is no such environment, or nothing is locked at all.
+        UsageError: there is no such environment, or nothing is locked at all; or a judge is not installed.
+        OutsideError: a judge failed.
         SettingsError: the settings are wrong.
     """
-    look = _Check(with_project(settings.read(root, matrix)), matrix, host.python_version_file(root))
+    look = _Check(with_project(settings.read(root, matrix)), matrix, host.python_version_file(root), judges=judges)
     asked = [lockfiles.choose_on_disk(root, name)[0] for name in names]
     named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
@@ -104,8 +106,11 @@ class _Check:
     no Python, platform or accelerator, that of the lock is.
     """
 
-    def __init__(self, asked: Settings, matrix: CompatibilityMatrix, python: str | None) -> None:
+    def __init__(
+        self, asked: Settings, matrix: CompatibilityMatrix, python: str | None, *, judges: bool = False
+    ) -> None:
         self.settings = asked
+        self.judges = judges
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
@@ -170,6 +175,7 @@ class _Check:
 
         fix = "kgen lock"
         locks = []
+        requests: dict[str, EnvironmentRequest] = {}
         for path in environment.platforms.values():
             try:
                 content = files.read(path)
@@ -190,6 +196,7 @@ class _Check:
                 fix = _as_typed(made_for, lock)
             request, astray, fix = self._request(lock, made_for, fix)
             request = plan.from_sources(request._replace(uv=self.shaped.recorded), self.shaped, self.matrix)
+            requests[lock.platform] = request
             for kind, reason, what, fixed in astray:
                 yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
@@ -199,15 +206,23 @@ class _Check:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
         yield from self._hooks(environment, locks, fix, finding)
         yield from self._receipts(environment, finding)
-        yield from self._other_forms(environment, locks, finding)
+        yield from self._other_forms(environment, locks, requests, finding)
 
     def _other_forms(
-        self, environment: LockedEnvironment, locks: Sequence[Lockfile], finding: _Finder
+        self,
+        environment: LockedEnvironment,
+        locks: Sequence[Lockfile],
+        requests: Mapping[str, EnvironmentRequest],
+        finding: _Finder,
     ) -> Iterator[Finding]:
         """What is wrong with the locks that stand beside those of the default form."""
+        asked = interface.Asked(self.settings, requests)
         for form in formats.others():
             if lockfiles.lock_path(environment, form) is not None:
-                for flaw in interface.checker(form).flaws(environment.folder, locks, self.matrix):
+                for flaw in interface.checker(form).flaws(environment.folder, locks, self.matrix, asked):
+                    yield finding(flaw.kind, form.name, flaw.path, flaw.what, f"kgen lock{form.words}")
+                judge = interface.judge(form) if self.judges else None
+                for flaw in () if judge is None else judge.judged(environment.folder):
                     yield finding(flaw.kind, form.name, flaw.path, flaw.what, f"kgen lock{form.words}")
 
     def _required_python(self, lock: Lockfile) -> Iterator[freshness.Stale]:

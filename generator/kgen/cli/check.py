@@ -26,6 +26,9 @@ def run(
     installed: Annotated[
         bool, option("--installed", text="compare every file on disk with the lock", panel=PLACE)
     ] = False,
+    conda_lock: Annotated[
+        bool, option("--conda-lock", text="have conda-lock judge its locks too, where it is installed", panel=PLACE)
+    ] = False,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
@@ -35,7 +38,7 @@ def run(
         from kgen.cli import installed as on_disk  # noqa: PLC0415 - locks alone take a fraction of its imports
 
         return on_disk.run(root, environments or (), envs, json=json)
-    result = check(root, origin.current(), environments or ())
+    result = check(root, origin.current(), environments or (), judges=conda_lock)
     if json:
         console.data({"findings": [finding._asdict() for finding in result.findings]})
     else:

@@ -18,6 +18,7 @@ _TYPES: Mapping[Shape, Any] = {
     Shape.DAY: list[str] | None,
     Shape.OPTIONAL: str | None,
     Shape.MANY: list[str] | None,
+    Shape.PAIRS: list[str] | None,
     Shape.YES: bool | None,
     Shape.SWITCH: bool | None,
 }
@@ -105,7 +106,7 @@ def _raw(field: Field, value: Raw) -> Raw:
     if value is None or isinstance(value, str | bool):
         return value
     texts = list(value)
-    return texts[0] if len(texts) == 1 and field.shape is not Shape.MANY else texts
+    return texts[0] if len(texts) == 1 and field.shape not in {Shape.MANY, Shape.PAIRS} else texts
 
 
 def _parameters(scope: Scope) -> Iterator[inspect.Parameter]:

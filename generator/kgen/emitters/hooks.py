@@ -35,7 +35,8 @@ def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bo
     Args:
         environment: the name that `KGEN_ENVIRONMENT` shows while the environment is active.
         variables: what the environment's backend needs to find in a process's environment.
-        in_locks: only those that stand in the folder of a lock; otherwise those of every shell that kgen knows.
+        in_locks: only those that stand in the folder of a lock; otherwise those of every shell that kgen knows, for
+            an environment. conda runs the latter, and activates an environment below a stacked one again.
 
     Raises:
         ValueError: a name is no name of a variable, or one that no hook may touch; or a text holds NUL.
@@ -50,6 +51,7 @@ def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bo
             label=quote_comment(environment),
             environment=shell.quote(environment),
             variables=[(name, shell.quote(variables[name])) for name in sorted(variables)],
+            again=not in_locks,
         )
         for phase in _PHASES
         for suffix, shell in _languages(in_locks=in_locks).items()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kgen.fields import BY_ABOUT, TOGETHER, Field, accelerator_words, solve_command
+from kgen.fields import BY_ABOUT, TOGETHER, Field, Shape, accelerator_words, solve_command
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
@@ -63,7 +63,18 @@ def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
 
 def command_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
     """The command that asks for the whole changed request, which was solved."""
-    return form.command(*suggestion.requests, **form.values)
+    return form.command(*suggestion.requests, **{**form.values, **_pairs(suggestion, form)})
+
+
+def _pairs(suggestion: Suggestion, form: CommandForm) -> dict[str, tuple[object, ...]]:
+    """The values of fields of pairs that a suggestion adds to those which the command repeats anyway."""
+    found: dict[str, tuple[object, ...]] = {}
+    for change in suggestion.changes:
+        field = BY_ABOUT.get(change.field)
+        if field is not None and field.shape is Shape.PAIRS and change.value is not None:
+            before = found.get(field.name, form.values.get(field.name, field.initial))
+            found[field.name] = (*before, change.value)  # type: ignore[misc]
+    return found
 
 
 def hint_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:

@@ -28,6 +28,7 @@ from kgen.model.causes import (
     NotFound,
     Origin,
     OtherPlatform,
+    OtherThing,
     Pythons,
     RequestField,
     Runs,
@@ -54,6 +55,7 @@ _KINDS: Mapping[type, str] = {
     GpusOfMajor: "gpu",
     NotFound: "not-found",
     OtherPlatform: "platform",
+    OtherThing: "not-for-python",
     Pythons: "python",
     Spec: "spec",
 }
@@ -77,6 +79,8 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
             return f"a driver for {title(fact.accelerator)}"
         case Spec():
             return fact.spec
+        case OtherThing():
+            return "no Python package"
         case Pythons():
             return f"python {pythons_text(fact)}"
         case Doubt():
@@ -230,7 +234,7 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
-    verb = built_verb(*built) if built else "needs"
+    verb = built_verb(*built) if built else "is" if isinstance(cause.facts[0].fact, OtherThing) else "needs"
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
 
 

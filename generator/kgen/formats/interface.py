@@ -141,16 +141,44 @@ class Flaw(NamedTuple):
     what: str
 
 
+class Asked(NamedTuple):
+    """What is asked of the locks of an environment.
+
+    Attributes:
+        settings: the settings.
+        requests: platform -> the request that the settings make of it, or that its lock was made for without any: of
+            the platforms that are locked in the default form.
+    """
+
+    settings: Settings
+    requests: Mapping[str, EnvironmentRequest]
+
+
 class Checker(Protocol):
     """`checker.py`: compares locks with the matrix and with themselves; offline."""
 
-    def flaws(self, folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix) -> Iterable[Flaw]:
+    def flaws(
+        self, folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix, asked: Asked
+    ) -> Iterable[Flaw]:
         """What is wrong with the locks in the folder of an environment.
 
         Args:
             folder: the folder.
             locks: the locks of the default form in it that could be read.
             matrix: the facts.
+            asked: what is asked of them.
+        """
+
+
+class Judge(Protocol):
+    """What `checker.py` has of a form that another tool reads: that tool's own word."""
+
+    def judged(self, folder: Path) -> Iterable[Flaw]:
+        """What the tool itself finds wrong with the locks in the folder of an environment.
+
+        Raises:
+            UsageError: it is not installed.
+            OutsideError: it failed.
         """
 
 
@@ -200,6 +228,12 @@ def checker(of: Format) -> Checker:
     """What checks them."""
     found: Checker = _module(of, "checker")
     return found
+
+
+def judge(of: Format) -> Judge | None:
+    """What has another tool judge its locks; None where there is no such tool."""
+    found = _module(of, "checker") if _has(of, "checker") else None
+    return found if hasattr(found, "judged") else None
 
 
 def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:

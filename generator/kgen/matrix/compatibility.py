@@ -45,6 +45,7 @@ KERAS = "keras"
 _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
+_CONDA_NAMES = "conda-names.toml"
 _SONAMES = "sonames.toml"
 _COMPANIONS = "companions.toml"
 _GENERATIONS = "generations.toml"
@@ -66,11 +67,15 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def revision(self) -> str:
-        """A digest of the facts, the same on every machine: of all files' bytes by name."""
+        """A digest of the facts, the same on every machine: of all files' bytes by name.
+
+        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took.
+        """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
-        for name in sorted(iter(self._files)):  # without asking for their number first, which lists a folder twice
+        # iterated over, and not asked for their number first, which lists a folder twice
+        for name in sorted(name for name in self._files if name != _CONDA_NAMES):
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
@@ -198,6 +203,13 @@ class CompatibilityMatrix:
     def conda(self) -> Conda:
         """What conda's main channel builds; only who locks for conda asks."""
         return self._read(_CONDA, reader.read_conda)
+
+    @functools.cached_property
+    def conda_names(self) -> Mapping[str, str]:
+        """Project -> what conda's main channel calls it, where nobody at kgen has looked; {} where it is not known."""
+        if _CONDA_NAMES not in self._files:
+            return {}
+        return self._read(_CONDA_NAMES, reader.read_conda_names).packages
 
     @functools.cached_property
     def library_names(self) -> tuple[str, ...]:
@@ -343,6 +355,7 @@ class CompatibilityMatrix:
             "cudnn.toml": reader.read_cudnn,
         }
         optional: dict[str, Callable[[Table], object]] = {
+            _CONDA_NAMES: reader.read_conda_names,
             _CONDA: reader.read_conda,  # a matrix without conda is one for wheels alone
             _COMPANIONS: reader.read_companions,
             _GENERATIONS: reader.read_generations,

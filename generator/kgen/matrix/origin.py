@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import tomli
+from packaging.version import Version
 
 from kgen import files, host, project, resources
 from kgen.matrix import reader
@@ -43,6 +44,7 @@ _OWN = frozenset(
 )
 """What no refresh writes. How an environment selects its backend is among it: no repository can have another word."""
 
+_CONDA_NAMES = "conda-names.toml"
 _TOOLKITS = "toolkits.toml"
 
 Kind = Literal["shipped", "cache", "project"]
@@ -246,6 +248,10 @@ def merged(name: str, lower: str, upper: str) -> str:
     if not _is_sound(name, upper):
         return upper  # whoever reads it says what is wrong with it
     try:
+        if name == _CONDA_NAMES:
+            # a list as a whole, and no rows: the newer one
+            newer = [tomli.loads(text)["origin"]["version"] for text in (lower, upper)]
+            return upper if Version(newer[1]) > Version(newer[0]) else lower
         if name.startswith(_LIBRARIES):
             return _merged_library(tomli.loads(lower), tomli.loads(upper))
         heading = "[[toolkit]]" if name == _TOOLKITS else "[[release]]"
@@ -272,7 +278,9 @@ def _is_sound(name: str, text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     stem = name.removesuffix(".toml")
-    if name.startswith(_LIBRARIES):
+    if name == _CONDA_NAMES:
+        reader.read_conda_names(table)
+    elif name.startswith(_LIBRARIES):
         reader.read_library(table, stem)
     elif name == _TOOLKITS:
         reader.read_toolkits(table)

@@ -20,6 +20,7 @@ from kgen.matrix.records import (
     CondaBuild,
     CondaFramework,
     CondaLimit,
+    CondaNames,
     CudnnSupport,
     Elsewhere,
     Ended,
@@ -574,6 +575,20 @@ def _conda_framework(row: Table) -> CondaFramework:
         row.fault("packages", "is empty")
     row.close()
     return framework
+
+
+def read_conda_names(file: Table) -> CondaNames:
+    """`conda-names.toml`: what conda's main channel calls projects of the Python index."""
+    origin = file.table("origin", required=True)
+    found = CondaNames(
+        packages=file.parsed_mapping("names", grammar.project, grammar.conda_package),
+        provenance=_provenance(origin),
+    )
+    origin.text("project")
+    origin.text("version")
+    origin.close()
+    file.close()
+    return found
 
 
 def read_conda(file: Table) -> Conda:

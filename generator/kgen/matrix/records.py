@@ -477,6 +477,18 @@ class CondaLimit(NamedTuple):
     provenance: Provenance
 
 
+class CondaNames(NamedTuple):
+    """What conda's main channel calls projects of the Python index, where that is not their normalised name.
+
+    Attributes:
+        packages: project -> package.
+        provenance: where they are from.
+    """
+
+    packages: Mapping[str, str]
+    provenance: Provenance
+
+
 class Conda(NamedTuple):
     """What conda's main channel builds.
 

@@ -48,6 +48,7 @@ class RequestField(str, enum.Enum):
     """What of a request a wish stands in, or a change is made to."""
 
     ACCELERATOR = "accelerator"
+    CONDA_NAME = "conda-name"
     CONSTRAINT = "constraint"
     CUTOFF = "cutoff"
     DEPENDENCY = "dependency"
@@ -105,6 +106,12 @@ class Spec(NamedTuple):
     """A match spec of conda."""
 
     spec: str
+
+
+class OtherThing(NamedTuple):
+    """A package of conda that has the name of a project of the Python index, and is nothing for Python."""
+
+    package: str
 
 
 class Pythons(NamedTuple):
@@ -264,6 +271,7 @@ Fact = (
     Wish
     | DriverRuns
     | Spec
+    | OtherThing
     | Pythons
     | Doubt
     | OtherPlatform

@@ -121,6 +121,30 @@ class FactReader:
                 keep(place, _HEADER, json.dumps(found).encode())
         return tuple(found)
 
+    def member(self, file: IndexFile, path: str, limit: int) -> bytes | None:
+        """A file in a wheel; None if it is not there, or the index knows no ranges and the wheel is large.
+
+        Args:
+            file: the wheel.
+            path: where the file is in it.
+            limit: so many bytes it may have.
+
+        Raises:
+            OutsideError: it cannot be had, or is larger.
+        """
+        self._count(file)
+        streams = self._reader.stream(
+            file.url, filename=file.filename, sha256=file.sha256, wanted=lambda one: one == path
+        )
+        for _, pieces in streams or ():
+            content = bytearray()
+            for piece in pieces:
+                content += piece
+                if len(content) > limit:
+                    raise OutsideError(f"{path} of {file.filename} has more than {limit} bytes")
+            return bytes(content)
+        return None
+
     def _sidecar(self, file: IndexFile) -> dict[str, str] | None:
         """METADATA as the index serves it beside the wheel; None if it does not after all."""
         if file.sidecar is None:

@@ -23,6 +23,7 @@ from kgen.errors import MatrixError, OutsideError
 from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.refresh import names as conda_names
 from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
@@ -179,7 +180,8 @@ class Refresh:
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors(FOLLOWED))]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
-            self._ask([*names, *self._matrix.library_names], asking)
+            listed = [conda_names.PROJECT] if conda_names.FILE in self._texts else []
+            self._ask([*names, *self._matrix.library_names, *listed], asking)
             own_pages = self._own_pages(followed, asking)
             key = self._key(own_pages)
             if self._known_to_be_unchanged(key):
@@ -190,6 +192,7 @@ class Refresh:
             own = self._own_builds(followed, rows, own_pages, reading)
             toolkits = self._toolkits(updates, asking)
             updates |= self._unfollowed(rows, own, toolkits, asking)
+            self._conda_names()
         except BaseException:
             self._cancel.set()
             raise
@@ -289,6 +292,33 @@ class Refresh:
             if key not in self._reads:
                 self._reads[key] = pool.submit(self._facts.read, file, module)
             return self._reads[key]
+
+    # -- conda's names ------------------------------------------------------------------------------------------------
+
+    def _conda_names(self) -> None:
+        """What conda calls projects, where a newer release of who lists them has it; what is wrong there is a note."""
+        file = conda_names.newest(self._files(conda_names.PROJECT))
+        if file is None or conda_names.FILE not in self._texts:
+            return
+        before = self._parsed(conda_names.FILE)
+        if Version(file.version) <= Version(before["origin"]["version"]):
+            return
+        try:
+            content = self._facts.member(file, conda_names.MEMBER, conda_names.LARGEST)
+            found = None if content is None else conda_names.names(content)
+        except OutsideError as error:
+            self._result.notes.append(error.message)
+            return
+        if found is None:
+            why = f"{file.filename} has no {conda_names.MEMBER}, or its index serves no parts of it"
+            self._result.notes.append(why)
+            return
+        old = before["names"]
+        differing = sum(1 for name in {*old, *found} if old.get(name) != found.get(name))
+        self._result.files[conda_names.FILE] = conda_names.text(found, file.version, self._today)
+        self._result.changes.append(
+            Change("changed", conda_names.PROJECT, file.version, f"{differing} of conda's names of {len(found)}")
+        )
 
     # -- frameworks ----------------------------------------------------------------------------------------------------
 

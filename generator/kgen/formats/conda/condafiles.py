@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kgen import accelerators, licences
+from kgen import accelerators, fields, licences
 from kgen.errors import SettingsError
 from kgen.formats.conda import FORMAT
 from kgen.formats.interface import other_platform
@@ -21,6 +21,7 @@ from kgen.lockfiles import content_of, digest
 from kgen.model import grammar
 from kgen.model.licence import Declared
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.model.request import EnvironmentRequest
 from kgen.tables import Table, mismatch
 
 SCHEMA = 1
@@ -66,6 +67,7 @@ class CondaFile(NamedTuple):
         places: further variables, in which `{prefix}` stands for the folder of the environment.
         configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
+        names: project of the Python index -> what the settings said that conda calls it.
         kgen: the version of kgen that made it.
         matrix: the revision of the matrix that it was made with.
         platforms: platform -> what is locked for it.
@@ -86,9 +88,10 @@ class CondaFile(NamedTuple):
     places: Mapping[str, str] = MappingProxyType({})
     configuration: Mapping[str, str] = MappingProxyType({})
     shared: tuple[str, ...] = ()
+    names: Mapping[str, str] = MappingProxyType({})
 
 
-OWN_FOLDER = ("places", "configuration", "shared")
+OPTIONAL = ("places", "configuration", "shared", "names")
 """What is in the file only where it says something."""
 
 
@@ -96,8 +99,8 @@ def text(of: CondaFile) -> str:
     """The file's text, the same for the same content."""
     data = {
         "schema": SCHEMA,
-        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OWN_FOLDER}},
-        **{name: value for name in OWN_FOLDER if (value := getattr(of, name))},
+        **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OPTIONAL}},
+        **{name: value for name in OPTIONAL if (value := getattr(of, name))},
         "platforms": {name: one._asdict() for name, one in of.platforms.items()},
     }
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -169,6 +172,7 @@ def _file(top: Table, path: Path, sha256: str) -> CondaFile:
         places=top.parsed_mapping("places", grammar.variable, grammar.line),
         configuration=top.parsed_mapping("configuration", grammar.file, grammar.line),
         shared=top.parsed_texts("shared", grammar.file),
+        names=top.parsed_mapping("names", grammar.project, grammar.conda_package),
     )
     top.close()
     return made
@@ -191,6 +195,17 @@ def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
     if found is None:
         raise other_platform(FORMAT, file.environment, file.platforms, platform)
     return found
+
+
+def request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
+    """The request that a conda lock says it was made for, which has lists as text.
+
+    Raises:
+        ValueError: what it says is no request.
+    """
+    head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
+    head["isolate-config"] = bool(file.configuration)
+    return fields.request_of({**head, "platform": platform, **fields.from_text(locked.request)})
 
 
 def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:

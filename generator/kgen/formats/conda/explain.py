@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kgen.errors import OutsideError
+from kgen.formats.conda.names import Names, is_module
 from kgen.formats.conda.rattlertool import CondaRecord, Query, Unsolvable
 from kgen.formats.conda.target import MatchSpec, Target, refusal, target
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
@@ -21,6 +22,7 @@ from kgen.model.causes import (
     DriverRuns,
     Fact,
     Origin,
+    OtherThing,
     Refusal,
     RefusalKind,
     RequestField,
@@ -32,6 +34,7 @@ from kgen.model.causes import (
 )
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Suggestion
+from kgen.parsers import CondaName
 
 Answer = list[CondaRecord] | Unsolvable | OutsideError
 Solver = Callable[[Query], Answer]
@@ -73,13 +76,56 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
         request=asked.request,
         refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, asked.channels),),
         causes=tuple(sorted(causes, key=lambda cause: cause.subject != REQUEST)),
-        suggestions=tuple(_suggestions(matrix, asked, solve)),
+        suggestions=tuple(suggestions(matrix, asked, solve)),
+    )
+
+
+def no_modules(asked: Target, records: Sequence[CondaRecord]) -> tuple[tuple[MatchSpec, CondaRecord], ...]:
+    """What was asked for as a project of the Python index, and came as a package that is none for Python.
+
+    Who names a package in the settings has looked, and means it.
+    """
+    by_name = {one["name"]: one for one in records}
+    return tuple(
+        (wish, by_name[wish.package])
+        for wish in asked.specs
+        if wish.project
+        and wish.project not in asked.names.chosen
+        and wish.package in by_name
+        and not is_module(wish.package, by_name)
+    )
+
+
+def not_for_python(
+    matrix: CompatibilityMatrix,
+    asked: Target,
+    others: Sequence[tuple[MatchSpec, CondaRecord]],
+    solve: Solver,
+) -> Conflict:
+    """The refusal of packages that have the names of projects, and are something else.
+
+    Args:
+        matrix: the facts.
+        asked: what was asked.
+        others: from :func:`no_modules`.
+        solve: the solver.
+    """
+    wishes = (Cause(REQUEST, (Stated(Spec(wish.project)),), wish.source) for wish, _ in others)
+    facts = (
+        Cause(f"{record['name']} {record['version']}", (Stated(OtherThing(record["name"])),), str(record["channel"]))
+        for _, record in others
+    )
+    return Conflict(
+        request=asked.request,
+        refusals=(Refusal(RefusalKind.CHANNELS_LACK_PACKAGES, asked.channels),),
+        causes=(*wishes, *facts),
+        suggestions=tuple(suggestions(matrix, asked, solve)),
     )
 
 
 def _wishes(asked: Target) -> Iterator[_Condition]:
     # the facts first, so that what remains is what a person asked for
-    for wish in sorted(asked.specs, key=lambda wish: wish.asked):
+    for wish in sorted((*asked.specs, *asked.constraints), key=lambda wish: wish.asked):
         subject = REQUEST if wish.asked else asked.request.environment
         yield _Condition(
             Cause(subject, (Stated(Spec(wish.spec)),), wish.source),
@@ -88,7 +134,10 @@ def _wishes(asked: Target) -> Iterator[_Condition]:
 
 
 def _without(old: Target, wish: MatchSpec) -> Target:
-    return old._replace(specs=tuple(one for one in old.specs if one != wish))
+    return old._replace(
+        specs=tuple(one for one in old.specs if one != wish),
+        constraints=tuple(one for one in old.constraints if one != wish),
+    )
 
 
 def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]:
@@ -123,18 +172,35 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]
 # -- what works --------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Iterator[Suggestion]:
+def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Iterator[Suggestion]:
+    """Changes that work, each of them solved, the smallest first."""
     found = 0
-    for changes, request in _changes(matrix, asked.request):
+    named = ((changes, asked.request, names) for changes, names in _other_names(asked))
+    changed = ((changes, request, asked.names) for changes, request in _changes(matrix, asked.request))
+    for changes, request, names in (*named, *changed):
         if refusal(matrix, request, asked.channels) is not None:
             continue
-        answer = solve(target(matrix, request, asked.channels).query())
-        if not isinstance(answer, list):
+        wanted = target(matrix, request, asked.channels, names)
+        answer = solve(wanted.query())
+        if isinstance(answer, OutsideError):
+            return
+        # the changes of a name are tried for the packages that they bring in
+        guessed = wanted._replace(names=names._replace(chosen=asked.names.chosen))
+        if isinstance(answer, Unsolvable) or no_modules(guessed, answer):
             continue
         yield Suggestion(changes, _gives(matrix, request, answer), (request,))
         found += 1
         if found == _MOST:
             return
+
+
+def _other_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
+    """Other packages that may be a project which was asked for."""
+    for project in dict.fromkeys(wish.project for wish in asked.specs if wish.project):
+        if not asked.names.is_settled(project):
+            for package in asked.names.others(project):
+                change = Change(RequestField.CONDA_NAME, str(CondaName(project, package)))
+                yield (change,), asked.names._replace(chosen={**asked.names.chosen, project: package})
 
 
 def _changes(  # noqa: C901 - a way after the other

@@ -1,18 +1,19 @@
-"""A lock of conda in the forms that conda itself has: a list of URLs, and an environment.yml with every version pinned.
+"""A lock of conda in the forms that others have: URLs, an environment.yml with every version pinned, pixi's lock.
 
-Either is of one platform: builds differ from one to the next. What conda knows nothing of, the wheels, is in both.
+Each is of one platform: builds differ from one to the next. What conda knows nothing of, the wheels, is in all of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from kgen.formats.conda import condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.names import needs
 
 
 def render_explicit(file: CondaFile, platform: str) -> str:
@@ -28,10 +29,33 @@ def render_explicit(file: CondaFile, platform: str) -> str:
         f"# conda env config vars set --prefix PREFIX {' '.join(_variables(file))}",
         f"# platform: {platform}",
         "@EXPLICIT",
-        *(f"{record['url']}#{record['md5']}" for record in locked.packages),
+        *(f"{record['url']}#{record['md5']}" for record in in_order(locked.packages)),
         *(f"# pip {wheel['name']} @ {wheel['url']}#sha256={wheel['sha256']}" for wheel in locked.wheels),
     ]
     return "\n".join(lines) + "\n"
+
+
+def in_order(packages: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Packages so that each comes after those that it needs, and else by name; conda links a list as it stands.
+
+    Python needs pip in older builds, which needs Python: what closes such a circle comes last.
+    """
+    by_name = {one["name"]: one for one in packages}
+    wanted = {name: sorted(set(needs(one)) & by_name.keys() - {name}) for name, one in by_name.items()}
+    if "python" in wanted:
+        wanted["python"] = [name for name in wanted["python"] if "python" not in wanted[name]]
+    found: dict[str, Mapping[str, Any]] = {}
+    for start in sorted(by_name):
+        open_names: dict[str, Iterator[str]] = {start: iter(wanted[start])} if start not in found else {}
+        while open_names:
+            name = next(reversed(open_names))
+            other = next((one for one in open_names[name] if one not in found and one not in open_names), None)
+            if other is None:
+                del open_names[name]
+                found[name] = by_name[name]
+            else:
+                open_names[other] = iter(wanted[other])
+    return tuple(found.values())
 
 
 def _variables(file: CondaFile) -> Iterator[str]:
@@ -42,7 +66,8 @@ def render_environment(file: CondaFile, platform: str) -> str:
     """The packages of one platform as `conda env create` and `micromamba create --file` take them.
 
     Version and build are pinned; the form has no room for conda's hashes. The wheels have theirs, which pip compares.
-    `variables` is what selects the backend when the environment is activated.
+    `variables` is what selects the backend when the environment is activated. Each package names its channel, so that
+    none comes from conda's defaults: `nodefaults`, which would keep them out, is a channel's name for conda 26.7.
     """
     locked = file.platforms[platform]
     lines = [
@@ -51,7 +76,6 @@ def render_environment(file: CondaFile, platform: str) -> str:
         f"name: {file.environment}",
         "channels:",
         *(f"  - {json.dumps(channel)}" for channel in file.channels),
-        "  - nodefaults",
         "platforms:",
         f"  - {platform}",
         "dependencies:",
@@ -64,10 +88,8 @@ def render_environment(file: CondaFile, platform: str) -> str:
 
 
 def _pinned(file: CondaFile, record: Mapping[str, Any]) -> str:
-    """`name=version=build`, with its channel where there are several to choose from."""
+    """`channel::name=version=build`."""
     spec = f"{record['name']}={record['version']}={record['build']}"
-    if len(file.channels) == 1:
-        return spec
     base = str(record["channel"]).rstrip("/")
     channel = next((one for one in file.channels if base == one.rstrip("/") or base.endswith(f"/{one}")), base)
     return f"{channel}::{spec}"
@@ -83,9 +105,45 @@ def _pip(locked: CondaPlatform) -> Iterator[str]:
         yield f"      - {json.dumps(requirement)}"
 
 
+_KEPT = (
+    "build_number", "sha256", "md5", "depends", "constrains", "noarch", "features", "track_features",
+    "license", "license_family", "size", "timestamp", "python_site_packages_path",
+)  # fmt: skip
+"""What version 6 of the form holds of a package that the URL does not say, in its order."""
+
+
+def render_rattler_lock(file: CondaFile, platform: str) -> str:
+    """The packages of one platform as pixi.lock has them, in version 6 of the form, which pixi reads since 0.35."""
+    locked = file.platforms[platform]
+    lines = ["version: 6", "environments:", "  default:", "    channels:"]
+    lines += [f"    - url: {json.dumps(url)}" for url in _channel_urls(file, locked)]
+    lines += ["    packages:", f"      {platform}:"]
+    lines += [f"      - conda: {json.dumps(one['url'])}" for one in locked.packages]
+    lines += [f"      - pypi: {json.dumps(one['url'])}" for one in locked.wheels]
+    lines += ["packages:"]
+    for record in sorted(locked.packages, key=lambda one: str(one["url"])):
+        lines.append(f"- conda: {json.dumps(record['url'])}")
+        # JSON is YAML
+        kept = ((key, record.get(key)) for key in _KEPT)
+        lines += [f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in kept if value not in (None, [])]
+    for wheel in locked.wheels:
+        lines.append(f"- pypi: {json.dumps(wheel['url'])}")
+        lines += [f"  {key}: {json.dumps(wheel[key])}" for key in ("name", "version", "sha256")]
+    return "\n".join(lines) + "\n"
+
+
+def _channel_urls(file: CondaFile, locked: CondaPlatform) -> Iterator[str]:
+    """The addresses of the channels, which pixi wants in the place of names; of one that gave nothing, its name."""
+    bases = dict.fromkeys(str(record["channel"]).rstrip("/") for record in locked.packages)
+    for channel in file.channels:
+        plain = channel.rstrip("/")
+        yield next((f"{one}/" for one in bases if one == plain or one.endswith(f"/{plain}")), channel)
+
+
 EXPORTS: Mapping[str, Callable[[Path, str], str]] = MappingProxyType(
     {
         "conda-explicit": lambda path, platform: render_explicit(condafiles.read(path), platform),
+        "rattler-lock": lambda path, platform: render_rattler_lock(condafiles.read(path), platform),
         "environment-yml": lambda path, platform: render_environment(condafiles.read(path), platform),
     }
 )

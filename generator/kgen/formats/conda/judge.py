@@ -6,9 +6,8 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from packaging.utils import canonicalize_name
-
 from kgen.accelerators import title
+from kgen.formats.conda.names import Names, is_module
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.target import Target
 from kgen.formats.wheels.lock import LockedWheel
@@ -41,7 +40,7 @@ def faults(
         *_wrong_builds(target, by_name),
         *_wrong_cuda(matrix, target, by_name),
         *_several_cudnn(matrix, by_name),
-        *_both(matrix, by_name, wheels),
+        *_both(target, by_name, wheels),
     )
 
 
@@ -96,15 +95,14 @@ def _several_cudnn(matrix: CompatibilityMatrix, by_name: Mapping[str, CondaRecor
         yield f"there are several cuDNN in it: {named}"
 
 
-def _both(
-    matrix: CompatibilityMatrix, by_name: Mapping[str, CondaRecord], wheels: Sequence[LockedWheel]
-) -> Iterator[str]:
+def _both(target: Target, by_name: Mapping[str, CondaRecord], wheels: Sequence[LockedWheel]) -> Iterator[str]:
+    there = packages_of(target.names, by_name)
     for wheel in wheels:
-        package = conda_name(matrix, wheel.name)
-        if package in by_name:
-            yield f"{wheel.name} is in it twice: as a wheel, and as a package of conda"
+        if wheel.name in there:
+            yield f"{wheel.name} is in it twice: as a wheel, and as {there[wheel.name]} of conda"
 
 
-def conda_name(matrix: CompatibilityMatrix, wheel: str) -> str:
-    """The package of conda that has what this wheel has."""
-    return matrix.conda.names.get(wheel, canonicalize_name(wheel))
+def packages_of(names: Names, by_name: Mapping[str, CondaRecord]) -> dict[str, str]:
+    """Project -> the package for Python that has it, of all packages of an environment."""
+    modules = [package for package in by_name if is_module(package, by_name)]
+    return {project: package for package in modules for project in sorted(names.projects(package))}

@@ -13,12 +13,12 @@ from packaging.utils import canonicalize_name
 from kgen import __version__, files
 from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
 from kgen.formats.conda import FORMAT, RECORDS, condafiles, rattlertool, text
+from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.session import CondaOutcome, CondaSession
 from kgen.formats.conflict import sides
 from kgen.formats.outcome import Finish, Locked, LockJob, Outcome, Part
 from kgen.formats.wheels.lock import Lock
-from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
@@ -59,8 +59,8 @@ def _locked(job: LockJob, request: EnvironmentRequest) -> tuple[CondaRecord, ...
         ours, theirs = (condafiles.parse(path, side) for side in both)
     except SettingsError:  # it is about to be written again
         return ()
-    asked = (job.settings.channels, job.settings.conda, request.python)
-    if any((one.channels, one.mode, one.python) != asked for one in (ours, theirs)):
+    asked = (job.settings.channels, job.settings.conda, request.python, dict(job.settings.conda_names))
+    if any((one.channels, one.mode, one.python, one.names) != asked for one in (ours, theirs)):
         return ()
     return condafiles.shared(ours, theirs, request.platform)
 
@@ -69,12 +69,16 @@ def _locked(job: LockJob, request: EnvironmentRequest) -> tuple[CondaRecord, ...
 def begin(job: LockJob) -> Iterator[Finish]:
     """Solve while the wheels are locked; see :class:`kgen.formats.interface.Locker`."""
     moving = job.moving
-    names = {_conda_name(job.matrix, name) for name in moving or ()}
+    known = Names.of(job.matrix, job.settings.conda_names)
+    # by its name there, or by that of its project
+    names = {known.package(canonicalize_name(name)) for name in moving or ()} | set(moving or ())
 
     def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
         return () if moving is None else tuple(one for one in _locked(job, request) if one["name"] not in names)
 
-    session = CondaSession(job.matrix, job.settings.channels, rattlertool.opened, locked=stays)
+    session = CondaSession(
+        job.matrix, job.settings.channels, rattlertool.opened, chosen=job.settings.conda_names, locked=stays
+    )
     if job.settings.conda == "base":
         yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels))
         return
@@ -120,11 +124,6 @@ def _moved(outcome: CondaOutcome) -> tuple[str, ...]:
     )
 
 
-def _conda_name(matrix: CompatibilityMatrix, name: str) -> str:
-    """What conda calls what somebody calls a package: by its name there, or by that of its project."""
-    return matrix.conda.names.get(canonicalize_name(name), name)
-
-
 def _base(session: CondaSession, wheels: Outcome[Locked]) -> CondaOutcome:
     if not isinstance(wheels.lock, Lock):
         missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
@@ -149,4 +148,5 @@ def _files(job: LockJob, outcomes: Sequence[CondaOutcome]) -> dict[str, bytes]:
     own = selection(job.matrix, request.backends, request.accelerator.name, isolated=request.isolated).own
     locks = [one.lock for one in outcomes if one.lock is not None]
     made = text.file_of(job.matrix, locks, mode=job.settings.conda, version=__version__, old=old)._replace(**own)
-    return {name: content.encode() for name, content in text.files(made).items()}
+    named = made._replace(names=dict(sorted(job.settings.conda_names)))
+    return {name: content.encode() for name, content in text.files(named).items()}

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kgen import __version__, gittool
-from kgen.fields import from_text, request_of
 from kgen.formats.conda import RECORDS, condafiles, rattlertool, text
-from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
+from kgen.formats.conda.condafiles import CondaFile
 from kgen.formats.conda.session import CondaSession
 from kgen.matrix import origin
 from kgen.matrix.selection import selection
-from kgen.model.request import EnvironmentRequest
 
 
 def merged(ours: bytes, theirs: bytes, name: Path) -> str:
@@ -37,11 +35,12 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
         matrix,
         mine.channels,
         rattlertool.opened,
+        chosen=tuple(mine.names.items()),
         locked=lambda request: condafiles.shared(mine, other, request.platform),
     )
     locks = []
     for platform, one in mine.platforms.items():
-        outcome = session.full(_request_of(mine, platform, one))
+        outcome = session.full(condafiles.request_of(mine, platform, one))
         if outcome.error is not None:
             raise outcome.error
         if outcome.lock is None:
@@ -49,11 +48,11 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
         locks.append(outcome.lock)
     made = text.file_of(matrix, locks, mode=mine.mode, version=__version__)
     own = selection(matrix, mine.backends, mine.accelerator, isolated=bool(mine.configuration)).own
-    return text.files(made._replace(**own))[name.name]
+    return text.files(made._replace(**own, names=mine.names))[name.name]
 
 
 def _asked(ours: CondaFile, theirs: CondaFile) -> Iterator[tuple[str, object, object]]:
-    for key in ("backends", "accelerator", "python", "mode", "channels", *condafiles.OWN_FOLDER):
+    for key in ("backends", "accelerator", "python", "mode", "channels", *condafiles.OPTIONAL):
         yield key, getattr(ours, key), getattr(theirs, key)
     for key in ("request", "virtuals"):
         yield key, _by_platform(ours, key), _by_platform(theirs, key)
@@ -61,9 +60,3 @@ def _asked(ours: CondaFile, theirs: CondaFile) -> Iterator[tuple[str, object, ob
 
 def _by_platform(file: CondaFile, key: str) -> Mapping[str, object]:
     return {platform: getattr(one, key) for platform, one in file.platforms.items()}
-
-
-def _request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
-    """The request that a conda lock says it was made for, which has lists as text."""
-    head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
-    return request_of({**head, "platform": platform, **from_text(locked.request)})

@@ -74,6 +74,7 @@ class Query(NamedTuple):
         virtuals: the virtual packages of the target machine: name -> version, with a build or not.
         cutoff: nothing published after this day is used; None for no such limit.
         locked: packages that are kept where they can be: others are preferred to them only where they fit nothing.
+        constraints: match specs that hold for what comes in, and bring nothing in.
     """
 
     platform: str
@@ -82,6 +83,7 @@ class Query(NamedTuple):
     virtuals: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
     locked: tuple[CondaRecord, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 class Unsolvable(NamedTuple):
@@ -175,6 +177,35 @@ class Rattler:
             )
             return [late for _ in queries]
 
+    def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
+        """The names of all packages that channels have for a platform, as they spell them."""
+        import asyncio  # noqa: PLC0415 - as below
+
+        limit = host.seconds(_ALTOGETHER)
+        try:
+            return _finished(self._names(channels, platform), limit)
+        except asyncio.TimeoutError:
+            return channel_failure(f"timed out after {limit:g} s", channels)
+
+    async def _names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
+        subdirs: Any = [platform, "noarch"]
+        try:
+            found = await self._opened().names(sources=list(channels), platforms=subdirs)
+        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+            _reraise_interrupt(error)
+            reason = _panic_text(error)
+            if self._without_shards(reason):
+                return await self._names(channels, platform)
+            return channel_failure(reason, channels)
+        return frozenset(one.source for one in found)
+
+    def _without_shards(self, reason: str) -> bool:
+        """Whether to ask again without shards: what the channel has as one file is the same, and may be in order."""
+        if not self._sharded or not _OF_SHARDS.search(reason) or _UNANSWERED.search(reason):
+            return False
+        self._sharded, self._gateway = False, None
+        return True
+
     async def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
         from rattler.exceptions import SolverError  # noqa: PLC0415 - see `_load`
 
@@ -189,6 +220,7 @@ class Rattler:
                 virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
                 channel_priority=library.ChannelPriority.Strict,
                 locked_packages=locked,
+                constraints=[library.MatchSpec(text) for text in query.constraints],
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
                 timeout=_SOLVE,
             )
@@ -198,9 +230,7 @@ class Rattler:
             return Unsolvable(str(error).strip())
         except BaseException as error:  # noqa: BLE001 - see `_panic_text`
             reason = _panic_text(error)
-            if self._sharded and _OF_SHARDS.search(reason) and not _UNANSWERED.search(reason):
-                # what the channel has as one file is the same, and may be in order
-                self._sharded, self._gateway = False, None
+            if self._without_shards(reason):
                 return await self._solve(query)
             return channel_failure(reason, query.channels)
         found = [json.loads(record.to_json()) for record in records]
@@ -320,6 +350,12 @@ class Rattler:
                 f"the lock's packages are not where their channel has them: {', '.join(strange) or 'some are missing'}"
             )
         return made
+
+
+def is_older(version: str, other: str) -> bool:
+    """Whether a version of conda is older than another, in conda's own order."""
+    library = _load()
+    return bool(library.Version(version) < library.Version(other))
 
 
 def changes_environment() -> bool:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from kgen import accelerators
 from kgen.errors import JudgementError, OutsideError
-from kgen.formats.conda import FORMAT, judge
+from kgen.fields import BY_NAME
+from kgen.formats.conda import FORMAT, judge, rattlertool
 from kgen.formats.conda.condafiles import declared_licences
-from kgen.formats.conda.explain import explain
+from kgen.formats.conda.explain import explain, no_modules, not_for_python, suggestions
+from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord, Query, Rattler, Unsolvable
 from kgen.formats.conda.target import MatchSpec, Target, base, driver_runs, refusal, target
 from kgen.formats.outcome import Outcome, Summary
@@ -83,6 +85,7 @@ class CondaSession:
         channels: Sequence[str],
         open_rattler: Callable[[], Rattler],
         *,
+        chosen: Sequence[tuple[str, str]] = (),
         locked: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]] = lambda _request: (),
     ) -> None:
         """Prepare; nothing is asked for.
@@ -91,8 +94,11 @@ class CondaSession:
             matrix: the facts.
             channels: the channels, the first having the say.
             open_rattler: gives rattler when there is something to solve.
+            chosen: what the settings say that projects are called there.
             locked: the packages of an older lock that stay where they can.
         """
+        self._names = Names.of(matrix, chosen)
+        self._there: dict[str, Names] = {}
         self._matrix = matrix
         self._locked = locked
         self._channels = tuple(channels)
@@ -104,10 +110,15 @@ class CondaSession:
         """Everything from conda's channels."""
         outcome = CondaOutcome(request=request, form=FORMAT)
         with _timed(outcome):
-            outcome.conflict = self._older(request) or refusal(self._matrix, request, self._channels)
+            outcome.conflict = self._older(request)
             if outcome.conflict is None:
-                asked = target(self._matrix, request, self._channels)
-                self._lock(outcome, asked._replace(locked=self._locked(request)))
+                asked = target(self._matrix, request, self._channels, self.names(request))
+                refused = refusal(self._matrix, request, self._channels)
+                if refused is None:
+                    self._lock(outcome, asked._replace(locked=self._locked(request)))
+                else:
+                    works = suggestions(self._matrix, asked, self._solve)
+                    outcome.conflict = refused._replace(suggestions=tuple(works))
         return outcome
 
     def base(self, request: EnvironmentRequest, wheels: Lock) -> CondaOutcome:
@@ -120,31 +131,40 @@ class CondaSession:
             outcome.conflict = self._older(request)
             if outcome.conflict is not None:
                 return outcome
-            asked = base(self._matrix, request, self._channels)._replace(locked=self._locked(request))
+            asked = base(self._matrix, request, self._channels, self._names)._replace(locked=self._locked(request))
             self._lock(outcome, asked)
             if outcome.lock is None:
                 return outcome
-            ours = {judge.conda_name(self._matrix, wheel.name): wheel for wheel in wheels.wheels}
-            shared = [ours[name] for name in outcome.lock.versions if name in ours]
+            there = judge.packages_of(asked.names, {one["name"]: one for one in outcome.lock.records})
+            shared = [wheel for wheel in wheels.wheels if wheel.name in there]
             if shared:
-                pins = [
-                    MatchSpec(f"{judge.conda_name(self._matrix, one.name)} =={one.version}", Origin.WHEELS, asked=False)
-                    for one in shared
-                ]
+                pins = [MatchSpec(f"{there[one.name]} =={one.version}", Origin.WHEELS, asked=False) for one in shared]
                 found = self._solve(asked._replace(specs=(*asked.specs, *pins)).query())
                 if isinstance(found, list):
                     outcome.lock = dataclasses.replace(outcome.lock, records=tuple(found))
                 else:
                     other = [
-                        f"{wheel.name} {outcome.lock.versions[judge.conda_name(self._matrix, wheel.name)]}"
-                        f" (as a wheel {wheel.version})"
+                        f"{there[wheel.name]} {outcome.lock.versions[there[wheel.name]]} (as a wheel {wheel.version})"
                         for wheel in shared
                     ]
                     outcome.notes.append(f"{request.environment}: from conda in another version: {', '.join(other)}")
-            provided = outcome.lock.versions
-            rest = tuple(wheel for wheel in wheels.wheels if judge.conda_name(self._matrix, wheel.name) not in provided)
+            provided = judge.packages_of(asked.names, {one["name"]: one for one in outcome.lock.records})
+            rest = tuple(wheel for wheel in wheels.wheels if wheel.name not in provided)
             self._judge(outcome, asked, outcome.lock.records, rest)
         return outcome
+
+    def names(self, request: EnvironmentRequest) -> Names:
+        """What conda calls the projects that a request is about; a channel is asked where nobody has looked."""
+        wanted = (*request.requirements, *request.dependencies, *request.constraints)
+        if all(self._names.is_settled(one.name) and not one.extras for one in wanted):
+            return self._names
+        if request.platform not in self._there:
+            found = self._down or self.open().names(self._channels, request.platform)
+            if isinstance(found, OutsideError):
+                self._down = found
+                return self._names
+            self._there[request.platform] = self._names.asked(found)
+        return self._there[request.platform]
 
     def _older(self, request: EnvironmentRequest) -> Conflict | None:
         """That a request is for a generation whose packages for conda nobody has looked at."""
@@ -171,20 +191,23 @@ class CondaSession:
     # -- one request -----------------------------------------------------------------------------------------------
 
     def _lock(self, outcome: CondaOutcome, asked: Target) -> None:
-        found: list[CondaRecord] | Unsolvable | OutsideError | None = None
-        if asked.preferences:
-            found = self._solve(asked.query(preferring=True))
-            if isinstance(found, Unsolvable):
-                found = None
-        if found is None:
-            found = self._solve(asked.query())
-            if asked.preferences and isinstance(found, list):
+        environment = outcome.request.environment
+        outcome.notes += [f"{environment}: {remark}" for remark in asked.remarks]
+        found = self._solve(asked.query())
+        if asked.preferences and isinstance(found, list):
+            preferred = self._solve(asked.query(preferring=True))
+            older = self._older_frameworks(asked, preferred, found) if isinstance(preferred, list) else {}
+            if isinstance(preferred, list) and not older:
+                found = preferred
+            elif not isinstance(preferred, OutsideError):
                 version = {one["name"]: one["version"] for one in found}.get(self._matrix.conda.version)
-                kind = accelerators.kind(self._matrix.conda.kind)
+                kind, runs = accelerators.kind(self._matrix.conda.kind), driver_runs(self._matrix, outcome.request)
+                instead = ", ".join(f"{name} {old}" for name, old in older.items())
                 outcome.notes.append(
-                    f"{outcome.request.environment}: conda's builds bring {kind.title} {version}, newer than driver"
-                    f" {outcome.request.driver} ({kind.title} {driver_runs(self._matrix, outcome.request)}):"
+                    f"{environment}: conda's builds bring {kind.title} {version}, newer than driver"
+                    f" {outcome.request.driver} ({kind.title} {runs}):"
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
+                    + (f"; `{BY_NAME[kind.name].flag} {runs}` gives {instead}" if instead else "")
                 )
         outcome.notes += self.open().remarks
         if isinstance(found, OutsideError):
@@ -193,7 +216,23 @@ class CondaSession:
             outcome.tree = found.tree
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
-            self._judge(outcome, asked, found, ())
+            others = no_modules(asked, found)
+            if others:
+                outcome.conflict = not_for_python(self._matrix, asked, others, self._solve)
+            else:
+                self._judge(outcome, asked, found, ())
+
+    def _older_frameworks(
+        self, asked: Target, preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]
+    ) -> dict[str, str]:
+        """The frameworks, and Keras, that are older in one solution than in another, with their versions there."""
+        keras = self._matrix.conda.frameworks[KERAS].packages
+        first, second = ({one["name"]: one["version"] for one in some} for some in (preferred, found))
+        return {
+            name: first[name]
+            for name in (*(name for name, _ in asked.carriers), *keras)
+            if name in first and name in second and rattlertool.is_older(first[name], second[name])
+        }
 
     def _judge(
         self,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord, Query
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Conda
@@ -43,11 +44,18 @@ class MatchSpec(NamedTuple):
         spec: as conda writes it: `jaxlib * cuda12*`.
         source: the field of the request that it is from, or the row of the matrix.
         asked: whether a person asked for it; else it is a fact.
+        project: the project of the Python index that it stands for, which must be a package for Python; empty for none.
     """
 
     spec: str
     source: Source
     asked: bool
+    project: str = ""
+
+    @property
+    def package(self) -> str:
+        """The package that it is about."""
+        return self.spec.partition(" ")[0]
 
 
 class Target(NamedTuple):
@@ -61,6 +69,9 @@ class Target(NamedTuple):
         virtuals: what the machine is assumed to have.
         carriers: package -> the pattern that its build must have, for those that say what they are built for.
         cutoff: the day after which nothing is used.
+        names: what conda calls projects of the Python index.
+        constraints: what holds for packages that come in, and brings none in.
+        remarks: what of the request conda has no way to say, a sentence each.
         locked: packages of an older lock that stay where they can, as only others are to be upgraded.
     """
 
@@ -71,6 +82,9 @@ class Target(NamedTuple):
     virtuals: tuple[tuple[str, str], ...]
     carriers: tuple[tuple[str, str], ...]
     cutoff: datetime.date | None
+    names: Names
+    constraints: tuple[MatchSpec, ...] = ()
+    remarks: tuple[str, ...] = ()
     locked: tuple[CondaRecord, ...] = ()
 
     def query(self, *, preferring: bool = False) -> Query:
@@ -83,17 +97,30 @@ class Target(NamedTuple):
             virtuals=self.virtuals,
             cutoff=self.cutoff,
             locked=self.locked,
+            constraints=tuple(dict.fromkeys(one.spec for one in self.constraints)),
         )
 
 
-def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
-    """The request as conda sees it, everything from its channels."""
+def target(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str], names: Names | None = None
+) -> Target:
+    """The request as conda sees it, everything from its channels.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        channels: the channels, the first having the say.
+        names: what conda calls projects; None for what the matrix knows of that.
+    """
     conda = matrix.conda
+    names = names or Names.of(matrix)
     preferences = tuple(_driver_preferences(matrix, request))
+    asked = [_UserWish(matrix, request, names, *one) for one in _user_requirements(request)]
+    constraints = [_UserWish(matrix, request, names, RequestField.CONSTRAINT, one) for one in request.constraints]
     return Target(
         request=request,
         channels=tuple(channels),
-        specs=tuple(_wishes(matrix, request)),
+        specs=(*_wishes(matrix, request), *(spec for one in asked for spec in one.specs())),
         preferences=preferences,
         virtuals=tuple(sorted(_virtuals(matrix, request).items())),
         carriers=tuple(
@@ -102,13 +129,19 @@ def target(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: S
             if (carrier := conda.frameworks[name].carrier) is not None
         ),
         cutoff=request.cutoff,
+        names=names,
+        constraints=tuple(spec for one in constraints for spec in one.constraint()),
+        remarks=tuple(dict.fromkeys(text for one in (*asked, *constraints) for text in one.remarks())),
     )
 
 
-def base(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Target:
-    """Python and pip alone from conda's channels; what is in it besides are wheels."""
+def base(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str], names: Names | None = None
+) -> Target:
+    """Python and pip alone from conda's channels; what is in it besides are wheels, and what is asked of those."""
     specs = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
-    return target(matrix, request, channels)._replace(specs=specs, preferences=(), carriers=())
+    whole = target(matrix, request, channels, names)
+    return whole._replace(specs=specs, preferences=(), carriers=(), constraints=(), remarks=())
 
 
 # -- specs -------------------------------------------------------------------------------------------------------------
@@ -129,12 +162,6 @@ def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterato
         yield MatchSpec(
             _spec(matrix.conda.frameworks[KERAS].packages[0], request.keras), RequestField.KERAS, asked=True
         )
-    for place, requirements in (
-        (RequestField.REQUIREMENT, request.requirements),
-        (RequestField.DEPENDENCY, request.dependencies),
-    ):
-        for requirement in requirements:
-            yield from _user_wish(matrix, request, requirement, place)
     accelerator = request.accelerator
     if accelerator.kind == matrix.conda.kind:
         version = matrix.conda.version
@@ -170,18 +197,84 @@ def _python(request: EnvironmentRequest) -> MatchSpec:
     return MatchSpec(f"python {request.python}.*", RequestField.PYTHON, asked=not request.python_open)
 
 
-def _user_wish(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest, requirement: Requirement, place: RequestField
-) -> Iterator[MatchSpec]:
-    markers = {**matrix.platforms[request.platform].markers, "python_version": request.python}
-    markers["python_full_version"] = f"{request.python}.0"
-    if requirement.marker is not None and not requirement.marker.evaluate(markers):
-        return
-    name = requirement.name
-    library = matrix.library(name)
-    if library is not None and matrix.accelerator_of(name, _ANY) is not None:
-        return  # NVIDIA's wheels have no package of this name; conda's builds bring their own
-    yield MatchSpec(_spec(_name(matrix.conda, name), requirement.specifier), place, asked=True)
+def _user_requirements(request: EnvironmentRequest) -> Iterator[tuple[RequestField, Requirement]]:
+    for place, requirements in (
+        (RequestField.REQUIREMENT, request.requirements),
+        (RequestField.DEPENDENCY, request.dependencies),
+    ):
+        for requirement in requirements:
+            yield place, requirement
+
+
+class _UserWish(NamedTuple):
+    """A requirement on a project of the Python index, which conda is to serve."""
+
+    matrix: CompatibilityMatrix
+    request: EnvironmentRequest
+    names: Names
+    place: RequestField
+    requirement: Requirement
+
+    def specs(self) -> Iterator[MatchSpec]:
+        """What is asked of conda for it: its package, and the packages of its extras."""
+        if not self._holds or self._is_accelerators:
+            return
+        requirement = self.requirement
+        package = self.names.package(requirement.name)
+        yield MatchSpec(_spec(package, requirement.specifier), self.place, asked=True, project=requirement.name)
+        for extra in requirement.extras:
+            found = self._package_of_extra(extra)
+            if found is not None:
+                yield MatchSpec(_spec(found, requirement.specifier), self.place, asked=True)
+
+    def constraint(self) -> Iterator[MatchSpec]:
+        """What it is as a constraint; of what no channel has nothing comes in."""
+        requirement = self.requirement
+        package = self.names.package(requirement.name)
+        known = self.names.there is None or self.names.has(package)
+        if self._holds and not self._is_accelerators and requirement.specifier and known:
+            yield MatchSpec(_spec(package, requirement.specifier), self.place, asked=True)
+
+    def remarks(self) -> Iterator[str]:
+        """What of it conda has no way to say."""
+        requirement = self.requirement
+        if not self._holds:
+            return
+        if self._is_accelerators:
+            yield (
+                f"`{requirement}` is left out: it asks for a wheel of the accelerator's own libraries,"
+                " and conda's builds bring theirs"
+            )
+            return
+        lost = [extra for extra in requirement.extras if self._package_of_extra(extra) is None]
+        if lost and self.place is not RequestField.CONSTRAINT:
+            package = self.names.package(requirement.name)
+            yield (
+                f"conda has no extras, and no package for {', '.join(f'`{requirement.name}[{one}]`' for one in lost)}:"
+                f" {package} comes without what that needs; name it in `dependencies`"
+            )
+        labels = sorted({one.version for one in requirement.specifier if "+" in one.version})
+        if labels:
+            yield f"`{requirement}`: conda's builds have no local label, {', '.join(labels)} is taken without it"
+
+    @property
+    def _holds(self) -> bool:
+        marker = self.requirement.marker
+        markers = {**self.matrix.platforms[self.request.platform].markers, "python_version": self.request.python}
+        markers["python_full_version"] = f"{self.request.python}.0"
+        return marker is None or marker.evaluate(markers)
+
+    @property
+    def _is_accelerators(self) -> bool:
+        # no package of conda has the name of one of NVIDIA's wheels
+        name = self.requirement.name
+        return self.matrix.library(name) is not None and self.matrix.accelerator_of(name, _ANY) is not None
+
+    def _package_of_extra(self, extra: str) -> str | None:
+        """The package that is a project with an extra, as `ray-default`; None where the channels have none."""
+        project = self.requirement.name
+        forms = (f"{self.names.package(project)}-{extra}", f"{project}-{extra}")
+        return next((name for name in forms if self.names.has(name)), None)
 
 
 def _name(conda: Conda, name: str) -> str:

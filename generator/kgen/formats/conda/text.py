@@ -198,6 +198,8 @@ def _dependencies(depends: Sequence[str]) -> dict[str, str]:
 
 
 def _custom(of: CondaFile) -> Iterator[tuple[str, str]]:
+    # conda's own reader of the form, conda-lockfiles, wants to know
+    yield "created_by", f"kgen {of.kgen}"
     yield "kgen", of.kgen
     yield "kgen-environment", of.environment
     yield "kgen-backends", ", ".join(of.backends)

@@ -9,7 +9,21 @@ begin
     or builtin set --global --export KGEN_SHLVL 0
     builtin set --local depth (builtin math $KGEN_SHLVL + 1)
     builtin set --local names
+    if builtin string match --quiet --regex '^[0-9]+\z' -- "$CONDA_SHLVL"
+        builtin set names CONDA_SHLVL:$CONDA_SHLVL
+        builtin set --local owner _KGEN_SAVED_"$KGEN_SHLVL"__KGEN_OWNER
+        builtin set --local record _KGEN_SAVED_"$KGEN_SHLVL"__KGEN_NAMES
+        if builtin test "$KGEN_SHLVL" -gt 0
+            and builtin set --query --global $owner
+            and builtin test "$$owner" = 'jax-cuda12'
+            and builtin string match --quiet -- "$names *" "$$record"
+            builtin set names (builtin string split --no-empty ' ' -- "$$record")
+            builtin set depth $KGEN_SHLVL
+        end
+    end
     for name in KERAS_BACKEND KGEN_ENVIRONMENT
+        builtin string match --quiet -- $name:'*' $names
+        and continue
         if not builtin set --query --global $name
             builtin set names $names $name:unset
             continue

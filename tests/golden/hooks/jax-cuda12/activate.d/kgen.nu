@@ -11,8 +11,23 @@ if true {
     } else {
         1
     }
-    mut names = ''
+    let conda = if 'CONDA_SHLVL' in $before and $"($before.CONDA_SHLVL)" =~ '\A[0-9]+\z' {
+        $"CONDA_SHLVL:($before.CONDA_SHLVL) "
+    } else {
+        ''
+    }
+    let owner = $"_KGEN_SAVED_($level)__KGEN_OWNER"
+    let top = $"_KGEN_SAVED_($level)__KGEN_NAMES"
+    let record = if $conda != '' and $depth > 1 and $owner in $before and ($before | get $owner) == "jax-cuda12" {
+        $"($before | get $top)"
+    } else {
+        ''
+    }
+    let again = $record != '' and ($record | str starts-with $conda)
+    let depth = if $again { $depth - 1 } else { $depth }
+    mut names = if $again { $record } else { $conda }
     for name in ['KERAS_BACKEND' 'KGEN_ENVIRONMENT'] {
+        if ($" ($names)" | str contains $" ($name):") { continue }
         if $name in $before {
             $names += $"($name):exported "
             load-env {($"_KGEN_SAVED_($depth)_($name)"): ($before | get $name)}

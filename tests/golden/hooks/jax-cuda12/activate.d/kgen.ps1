@@ -11,7 +11,22 @@
         }
     }
     $names = ''
+    if ($env:CONDA_SHLVL -cmatch '\A[0-9]+\z') {
+        $names = "CONDA_SHLVL:${env:CONDA_SHLVL} "
+        $top = "Env:_KGEN_SAVED_${env:KGEN_SHLVL}_"
+        if (($depth -gt 1) -and (Test-Path -LiteralPath "${top}_KGEN_OWNER")) {
+            $record = (Get-Item -LiteralPath "${top}_KGEN_NAMES").Value
+            $owner = (Get-Item -LiteralPath "${top}_KGEN_OWNER").Value
+            if (($owner -ceq 'jax-cuda12') -and $record.StartsWith($names)) {
+                $names = $record
+                $depth--
+            }
+        }
+    }
     foreach ($name in 'KERAS_BACKEND', 'KGEN_ENVIRONMENT') {
+        if (" $names".Contains(" ${name}:")) {
+            continue
+        }
         if (Test-Path -LiteralPath "Env:$name") {
             $names += "${name}:exported "
             $value = (Get-Item -LiteralPath "Env:$name").Value

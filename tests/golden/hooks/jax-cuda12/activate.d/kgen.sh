@@ -8,6 +8,9 @@
 #   _KGEN_SAVED_<D>__KGEN_NAMES   the variables it set, and how each of them was found: "NAME:unset ",
 #                                 "NAME:exported " or "NAME:local " (set, but not exported)
 #   _KGEN_SAVED_<D>_<NAME>        the value it was found with
+# The names may begin with "CONDA_SHLVL:N ": the level of conda at which the environment was activated. On leaving a
+# stacked environment, conda activates the one below it without having deactivated it before. Where the record on top is
+# this environment's and of this level, it is kept, and no second one is put above it.
 # A KGEN_SHLVL that is no number, or that has no such record, counts as 0.
 #
 # Everything is builtin and quoted: no program is started, no IFS or option matters. The backslashes keep aliases out.
@@ -18,11 +21,29 @@ case "${KGEN_SHLVL-}" in
   '' | 0* | *[!0123456789]* | ??????????*) \export KGEN_SHLVL=0 ;;
   *) \eval "case \"\${_KGEN_SAVED_${KGEN_SHLVL}__KGEN_NAMES-}\" in '') \\export KGEN_SHLVL=0 ;; esac" ;;
 esac
-\export KGEN_SHLVL="$((KGEN_SHLVL + 1))" _KGEN_NAMES='' _KGEN_EXPORTED=''
+\export _KGEN_NAMES='' _KGEN_EXPORTED=''
+case "${CONDA_SHLVL-}" in
+  '' | *[!0123456789]*) ;;
+  *)
+    \eval "\\export _KGEN_EXPORTED=\"\${_KGEN_SAVED_${KGEN_SHLVL}__KGEN_OWNER-}\""
+    \eval "\\export _KGEN_NAMES=\"\${_KGEN_SAVED_${KGEN_SHLVL}__KGEN_NAMES-}\""
+    case "${_KGEN_EXPORTED}" in
+      'jax-cuda12') ;;
+      *) \export _KGEN_NAMES='' ;;
+    esac
+    case "${KGEN_SHLVL}:${_KGEN_NAMES}" in
+      0:*) \export _KGEN_NAMES="CONDA_SHLVL:${CONDA_SHLVL} " ;;
+      *:"CONDA_SHLVL:${CONDA_SHLVL} "*) \export KGEN_SHLVL="$((KGEN_SHLVL - 1))" ;;
+      *) \export _KGEN_NAMES="CONDA_SHLVL:${CONDA_SHLVL} " ;;
+    esac
+    ;;
+esac
+\export KGEN_SHLVL="$((KGEN_SHLVL + 1))"
 _KGEN_EXPORTED="$(\export -p)"
 
-case "${KERAS_BACKEND+set}" in
-  '') \export _KGEN_NAMES="${_KGEN_NAMES}KERAS_BACKEND:unset " ;;
+case " ${_KGEN_NAMES}:${KERAS_BACKEND+set}" in
+  *" KERAS_BACKEND:"*) ;;
+  *:) \export _KGEN_NAMES="${_KGEN_NAMES}KERAS_BACKEND:unset " ;;
   *)
     case "${_KGEN_EXPORTED}" in
       *"export KERAS_BACKEND="* | *"x KERAS_BACKEND="*) \export _KGEN_NAMES="${_KGEN_NAMES}KERAS_BACKEND:exported " ;;
@@ -31,8 +52,9 @@ case "${KERAS_BACKEND+set}" in
     \eval "\\export _KGEN_SAVED_${KGEN_SHLVL}_KERAS_BACKEND=\"\${KERAS_BACKEND}\""
     ;;
 esac
-case "${KGEN_ENVIRONMENT+set}" in
-  '') \export _KGEN_NAMES="${_KGEN_NAMES}KGEN_ENVIRONMENT:unset " ;;
+case " ${_KGEN_NAMES}:${KGEN_ENVIRONMENT+set}" in
+  *" KGEN_ENVIRONMENT:"*) ;;
+  *:) \export _KGEN_NAMES="${_KGEN_NAMES}KGEN_ENVIRONMENT:unset " ;;
   *)
     case "${_KGEN_EXPORTED}" in
       *"export KGEN_ENVIRONMENT="* | *"x KGEN_ENVIRONMENT="*) \export _KGEN_NAMES="${_KGEN_NAMES}KGEN_ENVIRONMENT:exported " ;;

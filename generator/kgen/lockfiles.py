@@ -317,6 +317,7 @@ def _request(kgen: Table, kind: str) -> None:
 
     from kgen.model.driver import DriverVersion  # noqa: PLC0415
     from kgen.model.ranges import VersionRange  # noqa: PLC0415
+    from kgen.model.request import TargetMachine  # noqa: PLC0415
     from kgen.model.requirement import parse_requirement  # noqa: PLC0415
 
     def version(text: str) -> Version:
@@ -326,6 +327,7 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed("glibc", version)
     kgen.parsed("driver-asked", DriverVersion)
     kgen.parsed_texts("gpus", grammar.architecture)
+    kgen.parsed_texts("targets", TargetMachine.parse)
     kgen.parsed("keras", VersionRange)
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)

@@ -18,7 +18,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Release
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import EnvironmentRequest, TargetMachine
 
 
 class BuildTarget(NamedTuple):
@@ -300,6 +300,26 @@ def driver_floor(
                 least = min(served, key=lambda row: row.driver)
                 floors.append(DriverFloor(least.driver, least.provenance.source))
     return max(floors, key=lambda floor: floor.driver, default=None)
+
+
+def least_floor(
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    builds: Sequence[Build],
+    machines: Sequence[TargetMachine],
+    cudnn: Version | None = None,
+) -> DriverFloor | None:
+    """The oldest driver that any of these machines can do with: what another has to compile is that one's own need.
+
+    Args:
+        matrix: the facts.
+        accelerator: what the builds compute on.
+        builds: the builds of an environment.
+        machines: the machines, each with its own GPUs; at least one.
+        cudnn: the cuDNN beside them.
+    """
+    floors = [driver_floor(matrix, accelerator, builds, machine.gpus, cudnn) for machine in machines]
+    return min((floor for floor in floors if floor is not None), key=lambda floor: floor.driver, default=None)
 
 
 def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:

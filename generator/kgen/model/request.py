@@ -9,12 +9,50 @@ from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.grammar import python_ending
+from kgen.model.grammar import architecture, python_ending, shown, target
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
 
 CUTOFF_FLAG = "--exclude-newer"
 """The flag of the day as the settings have it, and locks."""
+
+
+class TargetMachine(NamedTuple):
+    """A machine that an environment must run on: its driver belongs to its own GPUs, and to no others.
+
+    Attributes:
+        name: what the settings call it; empty for the one that flags or the top of the settings describe.
+        driver: the accelerator's driver; None if unknown.
+        gpus: architectures of its GPUs, as `8.0` or `gfx942`.
+    """
+
+    name: str = ""
+    driver: DriverVersion | None = None
+    gpus: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As it is asked for."""
+        return self.name
+
+    @property
+    def text(self) -> str:
+        """As a lock has it: `server driver=550 gpu=8.0 gpu=9.0`."""
+        driver = () if self.driver is None else (f"driver={self.driver}",)
+        return " ".join((self.name, *driver, *(f"gpu={gpu}" for gpu in self.gpus)))
+
+    @classmethod
+    def parse(cls, text: str) -> TargetMachine:
+        """The machine that a lock names.
+
+        Raises:
+            ValueError: this is none.
+        """
+        name, *facts = text.split(" ")
+        drivers = [fact.removeprefix("driver=") for fact in facts if fact.startswith("driver=")]
+        gpus = [fact.removeprefix("gpu=") for fact in facts if fact.startswith("gpu=")]
+        if len(drivers) > 1 or len(drivers) + len(gpus) < len(facts):
+            raise ValueError(f"`{shown(text)}` is not a target such as `server driver=550 gpu=8.0`")
+        return cls(target(name), DriverVersion(drivers[0]) if drivers else None, tuple(map(architecture, gpus)))
 
 
 class EnvironmentRequest(NamedTuple):
@@ -29,8 +67,9 @@ class EnvironmentRequest(NamedTuple):
         python_open: whether the Python was chosen for the user, so that it may change with what they change.
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
-        driver: the accelerator's driver on the target machine; None if unknown.
-        gpus: architectures of the GPUs that must be served, as `8.0` or `gfx942`.
+        driver: the accelerator's driver on the one machine that is meant; None if unknown.
+        gpus: architectures of the GPUs of that machine that must be served, as `8.0` or `gfx942`.
+        targets: the machines of the settings that must all be served, in the place of that one.
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
@@ -54,6 +93,7 @@ class EnvironmentRequest(NamedTuple):
     glibc: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[str, ...] = ()
+    targets: tuple[TargetMachine, ...] = ()
     keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
@@ -69,6 +109,21 @@ class EnvironmentRequest(NamedTuple):
     def environment(self) -> str:
         """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`, `jax-cpu-py311`."""
         return f"{self.name}-{self.accelerator.name}{python_ending(self.python) if self.python_named else ''}"
+
+    @property
+    def machines(self) -> tuple[TargetMachine, ...]:
+        """The machines that it must run on; one of which nothing may be known where none is named."""
+        return self.targets or (TargetMachine(driver=self.driver, gpus=self.gpus),)
+
+    @property
+    def every_gpu(self) -> tuple[str, ...]:
+        """The architectures of all its machines, each once."""
+        return tuple(dict.fromkeys(gpu for machine in self.machines for gpu in machine.gpus))
+
+    @property
+    def oldest_driver(self) -> DriverVersion | None:
+        """The oldest driver of its machines; None if none is known."""
+        return min((one.driver for one in self.machines if one.driver is not None), default=None)
 
     @property
     def cutoff_flag(self) -> str:

@@ -183,7 +183,7 @@ class CondaSession:
                 kind = accelerators.kind(self._matrix.conda.kind)
                 outcome.notes.append(
                     f"{outcome.request.environment}: conda's builds bring {kind.title} {version}, newer than driver"
-                    f" {outcome.request.driver} ({kind.title} {driver_runs(self._matrix, outcome.request)}):"
+                    f" {outcome.request.oldest_driver} ({kind.title} {driver_runs(self._matrix, outcome.request)}):"
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                 )
         outcome.notes += self.open().remarks

@@ -310,7 +310,7 @@ class TestSync:
     def test_a_name_that_means_two(self, kgen: Kgen) -> None:
         assert kgen(*LOCK, "jax").status == 0
         assert kgen(*LOCK, "jax", "--cuda", "12").status == 0
-        done = kgen("sync", "jax")
+        done = kgen("export", "requirements", "jax")
         assert done.stderr == (
             "error: `jax` is locked more than once: jax-cpu, jax-cuda12\n\nhint: give one of these names\n"
         )

@@ -10,10 +10,12 @@ from types import MappingProxyType
 import pytest
 import tomli
 from packaging.version import Version
-from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
-from kgen import fields, freshness, lockfiles, settings
+from kgen import accelerators, fields, freshness, lockfiles, settings
+from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
+from kgen.actions.choose import choose
 from kgen.actions.plan import RequestFlags
 from kgen.errors import SettingsError, UsageError
 from kgen.fields import Raw
@@ -232,3 +234,95 @@ def test_stale_names_the_target(kgen: Kgen, matrix: CompatibilityMatrix) -> None
     asked = made_for._replace(targets=(SERVER, TargetMachine("old", None, ("3.5",))))
     (one,) = {found.what.rpartition(" which ")[2] for found in freshness.stale(lock, asked, made_for, matrix)}
     assert one == "does not serve a GPU of compute capability 3.5 of target old"
+
+
+# -- which lock fits this machine --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="both")
+def _both(kgen: Kgen) -> Kgen:
+    for words in (["--cpu"], ["--cuda", "12"]):
+        assert kgen(*LOCK, "jax", *words).status == 0
+    return kgen
+
+
+def on(monkeypatch: pytest.MonkeyPatch, devices: Devices) -> None:
+    """Make this machine have these NVIDIA GPUs."""
+    monkeypatch.setattr(type(accelerators.kind("cuda")), "probe", lambda _: devices)
+
+
+A100 = Gpu("NVIDIA A100", "8.0", 1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "environment", "note"),
+    [
+        (Devices(), "jax-cpu", "`jax` is jax-cpu here: this machine has no NVIDIA GPU"),
+        (
+            Devices(DriverVersion("550"), (A100,)),
+            "jax-cuda12",
+            "`jax` is jax-cuda12 here: it fits NVIDIA A100 with driver 550",
+        ),
+        (
+            Devices(DriverVersion("470"), (A100,)),
+            "jax-cpu",
+            "`jax` is jax-cpu here: jax-cuda12 does not fit NVIDIA A100 with driver 470",
+        ),
+        (
+            Devices(DriverVersion("550"), (A100, Gpu("K80", "3.7", 1))),
+            "jax-cpu",
+            "`jax` is jax-cpu here: jax-cuda12 does not fit NVIDIA A100, K80 with driver 550",
+        ),
+    ],
+)
+def test_the_lock_that_fits(
+    both: Kgen, monkeypatch: pytest.MonkeyPatch, devices: Devices, environment: str, note: str
+) -> None:
+    on(monkeypatch, devices)
+    found = choose(both.folder, "jax")
+    assert (found.environment.name, found.named, found.note) == (environment, False, note)
+    exact = choose(both.folder, "jax-cuda12")
+    assert (exact.environment.name, exact.named, exact.note) == ("jax-cuda12", True, None)
+
+
+def test_the_newest_major_that_fits(both: Kgen, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert both(*LOCK, "jax", "--cuda", "13").status == 0
+    on(monkeypatch, Devices(DriverVersion("580"), (A100,)))
+    assert choose(both.folder, "jax").environment.name == "jax-cuda13"
+    on(monkeypatch, Devices(DriverVersion("550"), (A100,)))
+    assert choose(both.folder, "jax").environment.name == "jax-cuda12"
+
+
+def test_the_same_command_on_laptop_and_server(both: Kgen) -> None:
+    ran = both("run", "jax", "--", "python", "-c", "import os; print(os.environ['VIRTUAL_ENV_PROMPT'])")
+    assert (ran.status, ran.stdout) == (0, "jax-cpu\n"), ran.stderr
+    assert ran.stderr.startswith("note: `jax` is jax-cpu here: this machine has no NVIDIA GPU\n")
+    every = both("sync", "--all")
+    assert every.stdout.splitlines() == ["[TEMP]/project/.kgen/envs/jax-cpu"]
+    assert "note: jax-cuda12 is left out, as this machine has no GPU for it; name it to make it\n" in every.stderr
+
+
+@pytest.mark.parametrize("words", [("run", "jax", "--", "true"), ("sync", "jax"), ("activate", "jax"), ("sync",)])
+def test_a_cuda_environment_is_not_downloaded_unasked(kgen: Kgen, words: tuple[str, ...]) -> None:
+    assert kgen(*LOCK, "jax", "--cuda", "12").status == 0
+    assert kgen(*words) == Result(
+        2,
+        "",
+        "error: jax-cuda12 is for CUDA 12, and this machine has no NVIDIA GPU\n\n"
+        "hint: kgen lock jax --cpu\nhint: kgen sync jax-cuda12   # downloads it all the same\n",
+    )
+
+
+def test_a_name_that_was_locked_is_a_name_everywhere(kgen: Kgen) -> None:
+    """`kgen lock theano` makes keras2-theano-cpu."""
+    folder = kgen.folder / "locks/keras2-theano-cpu"
+    assert kgen(*LOCK, "numpy", "openvino", "--together", "my-theano").status == 0
+    assert kgen(*LOCK, "numpy").status == 0
+    (kgen.folder / "locks/numpy-cpu").rename(folder)
+    path = folder / "pylock.linux-64.toml"
+    path.write_text(
+        path.read_text().replace('"numpy-cpu"', '"keras2-theano-cpu"').replace('["numpy"]', '["keras2-theano"]')
+    )
+    assert [one.name for one in lockfiles.called(kgen.folder, "theano")] == ["keras2-theano-cpu"]
+    with pytest.raises(UsageError):
+        lockfiles.called(kgen.folder, "ano")

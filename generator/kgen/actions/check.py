@@ -160,12 +160,7 @@ class _Check:
         has = []
         for ending in self._endings():
             wanted = f"{name}-{asked.name}{ending}" if asked is not None else f"{name}{ending}"
-            found = [
-                one
-                for one in there
-                if one == wanted
-                or (_short(one) == name and one.endswith(ending) and _is_open(asked) and _is_for(asked, _on(one)))
-            ]
+            found = [one for one in there if one == wanted or _is_open_as(one, name, ending, asked)]
             if not found:
                 yield Finding(
                     "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}",
@@ -367,16 +362,18 @@ def _is_open(asked: Accelerator | None) -> bool:
     return asked is None or (accelerators.kind(asked.kind).versioned and not asked.version)
 
 
+def _is_open_as(environment: str, name: str, ending: str, asked: Accelerator | None) -> bool:
+    """Whether an environment is one of this name and Python, on any version of what is asked for."""
+    on = accelerators.in_name(environment).name
+    of_name = _short(environment) == name and environment.endswith(ending)
+    return _is_open(asked) and of_name and _is_for(asked, on)
+
+
 def _is_for(asked: Accelerator | None, accelerator: str) -> bool:
     """Whether a lock for an accelerator is one that is asked for."""
     if asked is None or not _is_open(asked):
         return asked is None or asked.name == accelerator
     return accelerators.named(accelerator).kind == asked.kind
-
-
-def _on(environment: str) -> str:
-    """`cuda12` for jax-cuda12 and jax-cuda12-py311."""
-    return environment.removeprefix(f"{_short(environment)}-").partition("-")[0]
 
 
 def _short(environment: str) -> str:

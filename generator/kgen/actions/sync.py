@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import host, leftovers, lockfiles, project
+from kgen.actions.choose import Choice, choose, lacks_device, without_device
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
@@ -55,7 +56,8 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
 
     Args:
         root: the project's folder.
-        name: its name, or that of its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
+        name: its name, or that of its backend, whose lock that fits this machine is meant; `jax-cuda12-conda` is the
+            conda environment.
         envs: the folder of the environments; None for that of the settings.
         form: the form of locks that is meant; None where the name says it.
 
@@ -63,7 +65,8 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
         UsageError: there is no such environment, or it is not locked for this platform.
         SettingsError: the settings or the lock cannot be read.
     """
-    return source_of(root, *lockfiles.choose_on_disk(root, name, form), envs)
+    choice = choose(root, name, form)
+    return source_of(root, choice.environment, choice.form, envs)
 
 
 def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
@@ -95,10 +98,8 @@ def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | N
         raise lockfiles.unreadable(lock, error) from error
 
 
-def chosen(
-    root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None
-) -> list[tuple[LockedEnvironment, Format]]:
-    """The environments that a call means, each once, with the form of its lock.
+def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None) -> list[Choice]:
+    """The environments that a call means, each once.
 
     Args:
         root: the project's folder.
@@ -121,15 +122,33 @@ def chosen(
             raise UsageError(
                 f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
             )
-        return [(one, wanted) for one in fitting]
+        return [Choice(one, wanted, named=False) for one in fitting]
     if not names:
         listed = ", ".join(one.name for one in known)
         raise UsageError(
             f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
             hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
         )
-    found = [lockfiles.choose_on_disk(root, name, form) for name in names]
-    return list({(one.name, of.name): (one, of) for one, of in found}.values())
+    found = [choose(root, name, form) for name in names]
+    return list({(one.environment.name, one.form.name): one for one in found}.values())
+
+
+def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, Source]]:
+    """The environments to make: without those that nobody named and that this machine has no device for.
+
+    One that is on disk stays wanted.
+
+    Raises:
+        UsageError: none is left.
+    """
+    kept = [
+        (choice, source)
+        for choice, source in sources
+        if choice.named or environments.is_whole(source) or not lacks_device(choice)
+    ]
+    if not kept:
+        raise without_device(sources[0][0])
+    return kept
 
 
 def sweep(source: Source) -> None:

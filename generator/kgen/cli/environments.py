@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kgen import host, project
 from kgen.actions import sync as syncing
+from kgen.actions.choose import choose, lacks_device, without_device
 from kgen.actions.sync import SyncResult
 from kgen.cli import console
 from kgen.errors import OutsideError
@@ -18,11 +19,6 @@ from kgen.model.format import Format
 
 SHARE = "share/kgen"
 """The folder in an environment that holds what kgen put there."""
-
-
-def find(name: str, envs: str | None, form: Format | None = None) -> Source:
-    """The environment of this name in the project of this folder; see :func:`kgen.actions.sync.find`."""
-    return syncing.find(project.find_root(Path.cwd()), name, envs, form)
 
 
 def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool) -> Source:
@@ -37,11 +33,17 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    source = find(name, envs, form)
+    root = project.find_root(Path.cwd())
+    choice = choose(root, name, form)
+    source = syncing.source_of(root, choice.environment, choice.form, envs)
+    if choice.note is not None:
+        console.say(f"note: {choice.note}")
     syncing.sweep(source)
     syncing.require_place(source)
     if environments.is_whole(source):
         return source
+    if not choice.named and lacks_device(choice):
+        raise without_device(choice)
     if no_sync:
         raise OutsideError(
             f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",

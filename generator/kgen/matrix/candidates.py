@@ -18,6 +18,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Release
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest, TargetMachine
 
 
@@ -320,6 +321,25 @@ def least_floor(
     """
     floors = [driver_floor(matrix, accelerator, builds, machine.gpus, cudnn) for machine in machines]
     return min((floor for floor in floors if floor is not None), key=lambda floor: floor.driver, default=None)
+
+
+def locked_builds(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[tuple[str, Build]]:
+    """The builds of a lock's frameworks for its accelerator, where the matrix has them, by their frameworks."""
+    target = BuildTarget(lock.computes_on.whole, lock.platform, lock.python)
+    for name, version in lock.packages.items():
+        if name in matrix.framework_names:
+            build = locked_build(matrix, name, Version(lock.versions.get(name, version)), target)
+            if build is not None and build.accelerated:
+                yield name, build
+
+
+def runs_on(matrix: CompatibilityMatrix, lock: Lockfile, driver: DriverVersion | None, gpus: Sequence[str]) -> bool:
+    """Whether a driver and each of these GPUs run what is locked, as far as the matrix knows."""
+    if driver is not None and lock.driver is not None and not driver.reaches(DriverVersion(lock.driver)):
+        return False
+    # the matrix knows what the wheels have code for; a channel compiles for others
+    builds = [build for _, build in locked_builds(matrix, lock)] if lock.form.follows_matrix else []
+    return all(serves(build, gpu, driver, matrix) for build in builds for gpu in gpus)
 
 
 def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:

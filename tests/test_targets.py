@@ -326,3 +326,40 @@ def test_a_name_that_was_locked_is_a_name_everywhere(kgen: Kgen) -> None:
     assert [one.name for one in lockfiles.called(kgen.folder, "theano")] == ["keras2-theano-cpu"]
     with pytest.raises(UsageError):
         lockfiles.called(kgen.folder, "ano")
+
+
+# -- the doctor for another machine ------------------------------------------------------------------------------------
+
+
+def test_the_doctor_of_another_machine(kgen: Kgen) -> None:
+    text = TARGETS.replace('"torch", "numpy"', '"jax", "numpy"')
+    (kgen.folder / "kgen.toml").write_text(text)
+    assert kgen("lock").status == 0
+    # what stands in the way of this machine does not matter
+    server = kgen("doctor", "--target", "server", PYTHONHOME="", LD_LIBRARY_PATH="/nowhere", KERAS_BACKEND="torch")
+    assert server == Result(
+        0, "target server: linux-64, GPU of server (8.0), driver 550\n\njax-cuda12, numpy-cpu: no faults\n", ""
+    )
+    laptop = kgen("doctor", "--target", "laptop")
+    assert (laptop.status, laptop.stdout.splitlines()[-1]) == (0, "jax-cpu, numpy-cpu: no faults")
+
+    worse = text.replace('"550"', '"470"').replace('"A100"', '"3.7"') + 'glibc = "2.12"\n'
+    (kgen.folder / "kgen.toml").write_text(worse)
+    done = kgen("doctor", "--target", "server", "--json")
+    assert done.status == 1
+    found = {one["identifier"]: one for one in json.loads(done.stdout)["findings"]}
+    assert list(found) == ["driver-outdated", "gpu-without-code", "cudnn-without-gpu"]
+    assert {one["where"].partition(";")[0] for one in found.values()} == {"target.server of the settings"}
+    assert {one["fix"].partition("   #")[0] for one in found.values()} == {"kgen lock jax --target server"}
+    desk = json.loads(kgen("doctor", "--target", "desk", "--json").stdout)["findings"]
+    assert {one["identifier"] for one in desk} == {"glibc-outdated"}
+    assert {one["fix"] for one in desk} == {"kgen lock jax --target desk", "kgen lock numpy --target desk"}
+
+
+def test_the_doctor_of_no_target(kgen: Kgen) -> None:
+    (kgen.folder / "kgen.toml").write_text(TARGETS)
+    assert kgen(*LOCK, "jax", "--cpu").status == 0
+    assert "describe no target `x`; they describe laptop, server, desk" in kgen("doctor", "--target", "x").stderr
+    none = kgen("doctor", "--target", "server")
+    assert none.status == 2
+    assert none.stderr.endswith("is locked for target server\n\nhint: kgen lock --target server\n")

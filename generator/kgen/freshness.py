@@ -145,7 +145,7 @@ class _FreshnessCheck:
         if asked is None or (self.made_for.glibc is not None and self.made_for.glibc <= asked):
             return
         for file in self.lock.files:
-            needed = _needed_glibc(file.filename)
+            needed = needed_glibc(file.filename)
             if needed is not None and needed > asked:
                 yield Stale("glibc", f"has {file.filename}, which needs glibc {needed}, and {asked} is asked for")
                 return
@@ -342,7 +342,7 @@ class _FreshnessCheck:
             yield Stale("driver", what, least.source)
 
 
-def _needed_glibc(filename: str) -> Version | None:
+def needed_glibc(filename: str) -> Version | None:
     """The oldest glibc that a wheel runs on; None where it does not matter."""
     tags = filename.removesuffix(".whl").rpartition("-")[2]
     floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]

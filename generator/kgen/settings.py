@@ -29,7 +29,7 @@ from kgen.model.ranges import VersionRange
 from kgen.model.request import TargetMachine
 from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
-from kgen.tables import Table, mismatch
+from kgen.tables import Table, mismatch, nearest
 
 T = TypeVar("T")
 
@@ -281,6 +281,22 @@ def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
     there = [one for one in matrix.generations.values() if one.since <= day]
     found = max(there, key=lambda one: one.since, default=None)
     return None if found is None or found.name == next(iter(matrix.generations)) else found.name
+
+
+def target_of(settings: Settings, name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        UsageError: the settings describe none.
+    """
+    if name in settings.described:
+        return settings.described[name]
+    flag, near = BY_NAME["targets"].flag, nearest(name, settings.described)
+    known = ", ".join(settings.described) or "none"
+    raise UsageError(
+        f"{flag}: the settings describe no target `{parsers.shown(name)}`; they describe {known}",
+        hints=[f"did you mean `{flag} {near}`?" if near else f"a table [target.{parsers.shown(name)}] in the settings"],
+    )
 
 
 def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str]) -> Iterator[tuple[Field, str, str]]:

@@ -26,7 +26,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
 from kgen.settings import JointEnvironment, Settings, Target
-from kgen.tables import nearest
 
 _REPEATED = frozenset({"project", "constraint_files"})
 """Fields of a request that no other flag of a command can stand for, though a lock has none of them by itself."""
@@ -448,12 +447,7 @@ def _targets(settings: Settings) -> tuple[Target, ...]:
     described, asked = settings.described, settings.accelerator
     flag = BY_NAME["targets"].flag
     for name in settings.targets:
-        if name not in described:
-            near, known = nearest(name, described), ", ".join(described) or "none"
-            raise UsageError(
-                f"{flag}: the settings describe no target `{shown(name)}`; they describe {known}",
-                hints=[f"did you mean `{flag} {near}`?" if near else f"a table [target.{name}] in the settings"],
-            )
+        settings_module.target_of(settings, name)
     machine = [str(BY_NAME[name].flag) for name in ("driver", "gpu") if getattr(settings, name)]
     if settings.targets and machine:
         raise UsageError(

@@ -40,6 +40,11 @@ class TargetMachine(NamedTuple):
         driver = () if self.driver is None else (f"driver={self.driver}",)
         return " ".join((self.name, *driver, *(f"gpu={gpu}" for gpu in self.gpus)))
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it."""
+        return self.driver is not None or bool(self.gpus)
+
     @classmethod
     def parse(cls, text: str) -> TargetMachine:
         """The machine that a lock names.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import backends, kind_of
+from kgen.findings.wording import kind_of, lock_again
 from kgen.matrix.candidates import locked_builds, serves
 
 
@@ -23,9 +23,9 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                         (lock.environment,),
                         f"{name} {lock.packages[name]} has no code for the"
                         f" {gpu.name} ({kind.architecture} {gpu.architecture})",
-                        f"{says.interface}; the matrix: {build.provenance.source}",
+                        f"{facts.seen_by(says.interface)}; the matrix: {build.provenance.source}",
                         says.no_code,
-                        f"kgen lock {backends(lock)} --{kind.name} auto --gpu {gpu.architecture}",
+                        lock_again(lock, kind, facts, f"--gpu {gpu.architecture}"),
                     )
 
 
@@ -38,4 +38,5 @@ RULE = Rule(
     ),
     fixing=("Lock for the GPU that is there."),
     examine=_examine,
+    of_description=True,
 )

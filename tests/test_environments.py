@@ -143,13 +143,43 @@ class TestSync:
             "changed": False,
         }
 
-    def test_a_package_installed_by_hand_is_gone_and_named(self, synced: Kgen, healthy: Index) -> None:
+    def test_a_package_installed_by_hand_is_kept(self, synced: Kgen, healthy: Index) -> None:
         words = [uvtool.find(), "pip", "install", "-q", "--python", str(prefix(synced) / "bin/python"), "six"]
         subprocess.run(words, check=True, env={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+        kept = r"note: numpy-cpu: installed by hand, and kept: (six-\S+); `kgen add six` locks it,"
+        for command in (("run", "numpy", "--", "python", "-c", "import six"), ("activate", "numpy")):
+            done = synced(*command)
+            assert (done.status, done.stderr) == (0, ""), done.stderr
+        (six,) = re.findall(kept, synced("sync", "numpy").stderr)
+        # and through a new lock
+        assert synced(*LOCK, "numpy", "--dependency", "absl-py").status == 0
         done = synced("sync", "numpy")
-        assert "note: numpy-cpu: what was installed by hand is gone: six-" in done.stderr
-        assert "add it to `dependencies`" in done.stderr
+        assert "numpy-cpu: made in" in done.stderr
+        assert re.findall(kept, done.stderr) == [six]
+        assert python(synced, "import six; print('there')") == "there"
+        exact = synced("sync", "numpy", "--exact")
+        assert f"note: numpy-cpu: what was installed by hand is gone: {six}\n" in exact.stderr
         assert synced("check", "--installed").status == 0
+        assert synced("sync", "numpy", "--exact").stderr.startswith("numpy-cpu: is as locked, nothing to do\n")
+
+    def test_what_the_lock_has_by_now_is_not_kept(self, synced: Kgen, healthy: Index) -> None:
+        words = [uvtool.find(), "pip", "install", "-q", "--python", str(prefix(synced) / "bin/python"), "six"]
+        subprocess.run(words, check=True, env={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+        assert synced(*LOCK, "numpy", "--dependency", "six").status == 0
+        done = synced("sync", "numpy")
+        assert "what was installed by hand is gone: six-" in done.stderr
+        assert synced("check", "--installed").status == 0
+
+    def test_pip_of_another_python_installs_nothing(self, synced: Kgen) -> None:
+        done = synced("run", "numpy", "--", "pip", "install", "-q", "six")
+        interpreter = f"[TEMP]/project/{ENVS}/numpy-cpu/bin/python"
+        assert done == Result(
+            2,
+            "",
+            "error: numpy-cpu has no `pip`, and that of another Python would install elsewhere\n\n"
+            "hint: kgen add six   # locks it, for every environment\n"
+            f"hint: uv pip install --python {interpreter} six   # by hand; kgen keeps it\n",
+        )
 
     def test_a_package_removed_by_hand_comes_back(self, synced: Kgen) -> None:
         words = [uvtool.find(), "pip", "uninstall", "-q", "--python", str(prefix(synced) / "bin/python"), "rich"]

@@ -192,6 +192,7 @@ def sync(
     source: Source,
     *,
     again: bool = False,
+    exact: bool = False,
     progress: Progress = _silent,
     waiting: Callable[[], None] = lambda: None,
 ) -> SyncResult:
@@ -200,6 +201,7 @@ def sync(
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
+        exact: remove what was installed by hand, which is kept else.
         progress: shows how far it is, once there is something to do.
         waiting: called when somebody else is making it.
 
@@ -211,11 +213,11 @@ def sync(
     """
     started = time.monotonic()
     require_place(source)
-    if not again and environments.is_whole(source):
-        return SyncResult(source, made=False, seconds=time.monotonic() - started)
+    if not again and _stands(source, exact=exact):
+        return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
     # what follows takes seconds; who finds an environment whole does not pay for its imports
     from kgen import storage  # noqa: PLC0415
-    from kgen.formats import interface  # noqa: PLC0415
+    from kgen.formats import byhand, interface  # noqa: PLC0415
 
     installer = interface.installer(source.form)
     prepared = installer.prepare(source, lambda lock: _beside(source, lock), thorough=again)
@@ -224,18 +226,34 @@ def sync(
     with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
         # a killed run leaves it behind, and only who creates it removes it
         after.callback(_remove_empty, guard)
-        if not again and environments.is_whole(source):
-            return SyncResult(source, made=False, seconds=time.monotonic() - started)
-        gone = environments.gained(source)
+        if not again and _stands(source, exact=exact):
+            return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
+        added = environments.gained(source)
         notes = [*prepared.notes, *(f"{source.name}: {what}" for what in installer.lost(source.prefix))]
-        with progress(source.name) as report:
+        with (
+            progress(source.name) as report,
+            contextlib.nullcontext([byhand.Kept(gone=added)]) if exact else byhand.carried(source) as told,
+        ):
             prepared.make(report)
+    gone = [name for one in told for name in one.gone]
     if gone:
-        notes += [
-            f"{source.name}: what was installed by hand is gone: {', '.join(gone)}",
-            "to keep a package, add it to `dependencies` in the settings and lock again",
-        ]
+        notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
+    notes += _kept(source)
     return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
+
+
+def _stands(source: Source, *, exact: bool) -> bool:
+    return environments.is_whole(source) and not (exact and environments.gained(source))
+
+
+def _kept(source: Source) -> tuple[str, ...]:
+    """What the user should know of packages that the lock does not have."""
+    added = environments.gained(source)
+    if not added:
+        return ()
+    names = shlex.join(name.rpartition("-")[0].replace("_", "-") for name in added)
+    kept = f"{source.name}: installed by hand, and kept: {', '.join(added)}"
+    return (f"{kept}; `kgen add {names}` locks it, `kgen sync {source.name} --exact` removes it",)
 
 
 def _beside(source: Source, lock: Lockfile) -> Beside:

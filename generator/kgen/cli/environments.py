@@ -54,18 +54,19 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
     return source
 
 
-def sync(source: Source, *, again: bool = False) -> SyncResult:
+def sync(source: Source, *, again: bool = False, exact: bool = False) -> SyncResult:
     """Make an environment be what its lock says, and print what the user should know of it.
 
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
+        exact: remove what was installed by hand, which is kept else.
 
     Raises:
         KgenError: the lock is damaged, or the environment could not be made.
     """
     text = f"waiting for another `kgen sync` of {source.name}"
-    synced = syncing.sync(source, again=again, progress=_progress, waiting=lambda: console.say(text))
+    synced = syncing.sync(source, again=again, exact=exact, progress=_progress, waiting=lambda: console.say(text))
     for note in synced.notes:
         console.say(f"note: {note}")
     return synced

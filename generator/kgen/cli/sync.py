@@ -30,6 +30,9 @@ def run(
         bool, option("--all", text="every environment that is locked for this platform", panel=PLACE)
     ] = False,
     reinstall: Annotated[bool, option("--reinstall", text="make it anew, whatever is there", panel=PLACE)] = False,
+    exact: Annotated[
+        bool, option("--exact", text="remove what was installed by hand, which is kept else", panel=PLACE)
+    ] = False,
     form: OneFormat = None,
     envs: Envs = None,
     json: Json = False,
@@ -53,7 +56,7 @@ def run(
         sweep(source)
     done = []
     for source in sources:
-        synced = sync(source, again=reinstall)
+        synced = sync(source, again=reinstall, exact=exact)
         done.append(synced)
         if not json:
             state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"

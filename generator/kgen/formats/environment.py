@@ -19,6 +19,8 @@ from kgen.model.format import Format
 
 RECORD = "share/kgen/environment.json"
 SOURCE = "share/kgen/source"
+METADATA = ".dist-info"
+"""The end of the folder that says that a package is there."""
 _SCHEMA = 1
 
 
@@ -190,7 +192,9 @@ def _metadata(site: Path, form: Format) -> dict[str, Path]:
 
 
 def is_whole(of: Source) -> bool:
-    """Whether the environment is there, was made of exactly this, and has not lost or gained a package since.
+    """Whether the environment is there, was made of exactly this, and has not lost a package since.
+
+    What somebody has added to it does not count: it stays.
 
     Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
     """
@@ -206,7 +210,7 @@ def is_whole(of: Source) -> bool:
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
-    return site is not None and set(record.installed) == set(_metadata(site, of.form)) and _untouched(of, site, record)
+    return site is not None and set(record.installed) <= set(_metadata(site, of.form)) and _untouched(of, site, record)
 
 
 def _is_of_another_user(path: Path) -> bool:

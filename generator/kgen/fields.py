@@ -432,6 +432,15 @@ FIELDS: tuple[Field, ...] = (
         lock=_several("constraints", "constraints", parse_requirement),
     ),
     Field(
+        name="project_build",
+        help="what builds the project itself",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        scope=Scope.NONE,
+        initial=(),
+        lock=_several("build-requires", "build", parse_requirement),
+    ),
+    Field(
         name="exclude_newer",
         help="nothing published after this day, as 2026-11-20",
         shape=Shape.DAY,

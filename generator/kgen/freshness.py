@@ -86,6 +86,7 @@ class _FreshnessCheck:
             *self._limit(),
             *self._glibc(),
             *self._wishes(),
+            *self._project(),
             *self._cutoff(),
             *self._indexes(),
             *self._releases(),
@@ -173,6 +174,16 @@ class _FreshnessCheck:
                 yield Stale("dependencies", f"has {wish.name} {has}, and {wish} is asked for")
             elif wish.extras and not any(of == name and wish.extras <= extras for of, extras in made_for):
                 yield Stale("dependencies", f"was made without the extras of {wish}")
+
+    def _project(self) -> Iterator[Stale]:
+        """That the project itself cannot be built with what is locked."""
+        pinned = {file.name: Version(file.version) for file in self.lock.build}
+        for wish in filter(self._applies, self.request.build):
+            has = pinned.get(wish.name)
+            if has is None:
+                yield Stale("build", f"is without {wish}, which the project is built with")
+            elif has not in wish.specifier:
+                yield Stale("build", f"builds with {wish.name} {has}, and the project asks for {wish}")
 
     def _applies(self, wish: Requirement) -> bool:
         return wish.marker is None or wish.marker.evaluate(self._markers)

@@ -379,6 +379,7 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
+    kgen.parsed_texts("build-requires", parse_requirement)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.get("isolate-config", bool)
     kgen.get("torch-index", bool)

@@ -85,10 +85,12 @@ class ProjectRequirements(NamedTuple):
     Attributes:
         dependencies: those of its `pyproject.toml` and its files of requirements.
         notes: what was read, and what was not, a sentence each.
+        build: what builds the project itself; empty where it is no package.
     """
 
     dependencies: tuple[Requirement, ...] = ()
     notes: tuple[str, ...] = ()
+    build: tuple[Requirement, ...] = ()
 
 
 class Settings(NamedTuple):

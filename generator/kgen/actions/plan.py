@@ -377,6 +377,7 @@ def request_for(
         requirements=tuple(dict.fromkeys((*(wish for wish in asked if wish not in unknown), *map(_bare, about)))),
         dependencies=(*unknown, *dependencies),
         constraints=settings.constraints,
+        build=settings.required.build,
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,

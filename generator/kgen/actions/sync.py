@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kgen import host, leftovers, lockfiles, project
+from kgen import editable, files, host, leftovers, lockfiles, project
 from kgen.actions.choose import Choice, choose, lacks_device, without_device
+from kgen.editable import ProjectBuild
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
@@ -193,6 +194,7 @@ def sync(
     *,
     again: bool = False,
     exact: bool = False,
+    own: bool = True,
     progress: Progress = _silent,
     waiting: Callable[[], None] = lambda: None,
 ) -> SyncResult:
@@ -202,6 +204,7 @@ def sync(
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
         exact: remove what was installed by hand, which is kept else.
+        own: install the project itself, editable, where it is a package; else leave it out until this is asked again.
         progress: shows how far it is, once there is something to do.
         waiting: called when somebody else is making it.
 
@@ -213,7 +216,7 @@ def sync(
     """
     started = time.monotonic()
     require_place(source)
-    if not again and _stands(source, exact=exact):
+    if not again and _stands(source, exact=exact, own=own):
         return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
     # what follows takes seconds; who finds an environment whole does not pay for its imports
     from kgen import storage  # noqa: PLC0415
@@ -226,8 +229,12 @@ def sync(
     with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
         # a killed run leaves it behind, and only who creates it removes it
         after.callback(_remove_empty, guard)
-        if not again and _stands(source, exact=exact):
+        if not again and _stands(source, exact=exact, own=own):
             return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
+        if not again and _stands(source, exact=exact):
+            with progress(source.name) as report:
+                said = (*_install_project(source, report, own=own), *_kept(source))
+            return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=said)
         added = environments.gained(source)
         notes = [*prepared.notes, *(f"{source.name}: {what}" for what in installer.lost(source.prefix))]
         with (
@@ -235,6 +242,8 @@ def sync(
             contextlib.nullcontext([byhand.Kept(gone=added)]) if exact else byhand.carried(source) as told,
         ):
             prepared.make(report)
+        with progress(source.name) as report:
+            notes += _install_project(source, report, own=own)
     gone = [name for one in told for name in one.gone]
     if gone:
         notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
@@ -242,8 +251,68 @@ def sync(
     return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
 
 
-def _stands(source: Source, *, exact: bool) -> bool:
-    return environments.is_whole(source) and not (exact and environments.gained(source))
+def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
+    """Whether nothing is to be done; `own` None leaves the project itself out of account."""
+    if not environments.is_whole(source) or (exact and environments.gained(source)):
+        return False
+    if own is None:
+        return True
+    if not own:
+        return editable.is_left_out(source.prefix)
+    return has_project(source) and not (
+        editable.is_left_out(source.prefix) and _project_build(source.environment.folder.parent.parent) is not None
+    )
+
+
+def has_project(source: Source) -> bool:
+    """Whether the project itself is in an environment as it should be, was left out, or is none that would be."""
+    if editable.is_left_out(source.prefix):
+        return True
+    root = source.environment.folder.parent.parent
+    if editable.is_installed(source.prefix, root, environments.METADATA):
+        return True
+    return _project_build(root) is None
+
+
+def _project_build(root: Path) -> ProjectBuild | None:
+    """How the project of this folder is built; None where it is no package, or the settings leave it out.
+
+    Raises:
+        SettingsError: its `pyproject.toml` does not say that as it should.
+    """
+    try:
+        content = files.read(root / project.PYPROJECT, files.LARGE)
+        if b"build-system" not in content or not project.is_package(root):
+            return None
+        import tomli  # noqa: PLC0415 - most projects are no packages
+
+        return editable.project_build(tomli.loads(content.decode("utf-8-sig")))
+    except (OSError, UnicodeDecodeError, RecursionError):
+        return None
+    except ValueError as error:
+        raise SettingsError(f"{project.PYPROJECT}: {error}", hints=[f"edit {root / project.PYPROJECT}"]) from None
+
+
+def _install_project(source: Source, report: Callable[[str], None], *, own: bool) -> list[str]:
+    """Install the project itself, or note that it is left out; what the user should know of that."""
+    from kgen.formats import interface  # noqa: PLC0415 - see `sync`
+    from kgen.formats import own as own_project  # noqa: PLC0415
+
+    root = source.environment.folder.parent.parent
+    build = _project_build(root) if own else None
+    if build is None:
+        if not own:
+            (source.prefix / editable.RECORD).write_bytes(editable.record(editable.LEFT_OUT, root))
+        return []
+    lock = interface.read(source.form, source.lock, host.subdir())
+    lacking = own_project.lacking(build, lock)
+    if lacking:
+        wanted = ", ".join(lacking)
+        (source.prefix / editable.RECORD).write_bytes(editable.record(editable.LEFT_OUT, root))
+        left_out = f"{source.name}: {build.name} itself is left out: the lock does not pin {wanted}, which builds it"
+        return [f"{left_out}; `kgen lock{source.form.words}` does, then `kgen sync {source.name}`"]
+    own_project.install(source, lock, build, report)
+    return []
 
 
 def _kept(source: Source) -> tuple[str, ...]:

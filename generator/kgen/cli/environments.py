@@ -40,9 +40,10 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
         console.say(f"note: {choice.note}")
     syncing.sweep(source)
     syncing.require_place(source)
-    if environments.is_whole(source):
+    whole = environments.is_whole(source)
+    if whole and (no_sync or syncing.has_project(source)):
         return source
-    if not choice.named and lacks_device(choice):
+    if not whole and not choice.named and lacks_device(choice):
         raise without_device(choice)
     if no_sync:
         raise OutsideError(
@@ -50,23 +51,27 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
             hints=[f"kgen sync {source.name}"],
         )
     synced = sync(source)
-    console.say(f"{source.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
+    made = "made" if synced.made else "the project installed"
+    console.say(f"{source.name}: {made} in {synced.seconds:.1f} s in {_shown(source.prefix)}")
     return source
 
 
-def sync(source: Source, *, again: bool = False, exact: bool = False) -> SyncResult:
+def sync(source: Source, *, again: bool = False, exact: bool = False, own: bool = True) -> SyncResult:
     """Make an environment be what its lock says, and print what the user should know of it.
 
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
         exact: remove what was installed by hand, which is kept else.
+        own: install the project itself, where it is a package.
 
     Raises:
         KgenError: the lock is damaged, or the environment could not be made.
     """
     text = f"waiting for another `kgen sync` of {source.name}"
-    synced = syncing.sync(source, again=again, exact=exact, progress=_progress, waiting=lambda: console.say(text))
+    synced = syncing.sync(
+        source, again=again, exact=exact, own=own, progress=_progress, waiting=lambda: console.say(text)
+    )
     for note in synced.notes:
         console.say(f"note: {note}")
     return synced

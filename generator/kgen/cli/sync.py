@@ -33,6 +33,10 @@ def run(
     exact: Annotated[
         bool, option("--exact", text="remove what was installed by hand, which is kept else", panel=PLACE)
     ] = False,
+    own: Annotated[
+        bool,
+        option("--project/--no-project", text="install the project itself, editable (the default)", panel=PLACE),
+    ] = True,
     form: OneFormat = None,
     envs: Envs = None,
     json: Json = False,
@@ -56,7 +60,7 @@ def run(
         sweep(source)
     done = []
     for source in sources:
-        synced = sync(source, again=reinstall, exact=exact)
+        synced = sync(source, again=reinstall, exact=exact, own=own)
         done.append(synced)
         if not json:
             state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"

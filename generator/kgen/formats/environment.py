@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, files, usertoken
+from kgen import __version__, editable, files, usertoken
 from kgen.lockfiles import LockedEnvironment, digest
 from kgen.model.format import Format
 
@@ -232,7 +232,8 @@ def gained(of: Source) -> list[str]:
     record, site = read_record(of.prefix), site_packages(of.prefix)
     if record is None or site is None:
         return []
-    return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site, of.form)) - set(record.installed))
+    added = {name.removesuffix(METADATA) for name in set(_metadata(site, of.form)) - set(record.installed)}
+    return sorted(added - {editable.installed_name(of.prefix)})
 
 
 def _untouched(of: Source, site: Path, record: Record) -> bool:

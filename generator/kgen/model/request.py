@@ -79,6 +79,7 @@ class EnvironmentRequest(NamedTuple):
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
         constraints: ranges of packages that are kept to where they come in, without bringing them in.
+        build: what builds the project itself, which is installed editable.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
@@ -103,6 +104,7 @@ class EnvironmentRequest(NamedTuple):
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     constraints: tuple[Requirement, ...] = ()
+    build: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -180,6 +181,31 @@ def entered(source: Source) -> dict[str, str | None]:
         "PATH": f"{source.prefix / 'bin'}{f':{path}' if path else ''}",
         "PYTHONHOME": None,
     }
+
+
+def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
+    """See that a pip which is not in the environment installs nothing elsewhere.
+
+    Args:
+        source: the environment.
+        command: what is to run in it.
+
+    Raises:
+        UsageError: PATH would give the pip of another Python.
+    """
+    name = command[0]
+    if re.fullmatch(r"pip[0-9.]*", name) is None or (source.prefix / "bin" / name).exists():
+        return
+    environment = source.environment.name
+    packages = [word for word in command[2:] if not word.startswith("-")] if command[1:2] == ["install"] else []
+    wanted = shlex.join(packages) or "PACKAGE"
+    raise UsageError(
+        f"{environment} has no `{name}`, and that of another Python would install elsewhere",
+        hints=[
+            f"kgen add {wanted}   # locks it, for every environment",
+            f"uv pip install --python {shlex.quote(str(source.python))} {wanted}   # by hand; kgen keeps it",
+        ],
+    )
 
 
 # -- making ------------------------------------------------------------------------------------------------------------

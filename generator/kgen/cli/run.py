@@ -10,21 +10,17 @@ __command__ = {
     "passes_on": True,
 }
 
-import re
-import shlex
-from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
 
 from kgen import host, process
-from kgen.actions.sync import entered
+from kgen.actions.sync import entered, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import OutsideError, UsageError
-from kgen.formats.environment import Source
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
@@ -56,7 +52,7 @@ def run(
         )
     source = realised(environment, envs, form=form, no_sync=no_sync)
     inside = entered(source)
-    _refuse_foreign_pip(source, command)
+    refuse_foreign_pip(source, command)
     if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
         console.error(
             OutsideError(
@@ -66,24 +62,3 @@ def run(
         )
         raise typer.Exit(_NOT_FOUND)
     process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)
-
-
-def _refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
-    """See that a pip which is not in the environment installs nothing elsewhere.
-
-    Raises:
-        UsageError: PATH would give the pip of another Python.
-    """
-    name = command[0]
-    if re.fullmatch(r"pip[0-9.]*", name) is None or (source.prefix / "bin" / name).exists():
-        return
-    environment = source.environment.name
-    packages = [word for word in command[2:] if not word.startswith("-")] if command[1:2] == ["install"] else []
-    wanted = shlex.join(packages) or "PACKAGE"
-    raise UsageError(
-        f"{environment} has no `{name}`, and that of another Python would install elsewhere",
-        hints=[
-            f"kgen add {wanted}   # locks it, for every environment",
-            f"uv pip install --python {shlex.quote(str(source.python))} {wanted}   # by hand; kgen keeps it",
-        ],
-    )

@@ -64,12 +64,16 @@ def lacks_device(choice: Choice) -> bool:
 
 def without_device(choice: Choice) -> UsageError:
     """That an environment is not downloaded to this machine unasked, and what to do."""
-    name = choice.environment.name
-    kind = accelerators.kind(accelerators.in_name(name).kind)
-    short = accelerators.without_ending(name)
+    environment, form = choice.environment.name, choice.form
+    accelerator = accelerators.in_name(environment)
+    name, maker = f"{environment}{form.suffix}", accelerators.kind(accelerator.kind).maker
+    short = accelerators.without_ending(environment)
     return UsageError(
-        f"{name} is for {accelerators.title(accelerators.in_name(name))}, and this machine has no {kind.maker} GPU",
-        hints=[f"kgen lock {short} --{CPU.kind}", f"kgen sync {name}   # downloads it all the same"],
+        f"{name} is for {accelerators.title(accelerator)}, and this machine has no {maker} GPU",
+        hints=[
+            f"kgen lock {short} --{CPU.kind}{form.words}",
+            f"kgen sync {name}   # downloads it all the same",
+        ],
     )
 
 

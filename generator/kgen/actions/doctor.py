@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kgen import accelerators, findings, host, lockfiles, project, settings, surroundings, uvtool
 from kgen.actions import sync
-from kgen.errors import KgenError, UsageError
+from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats import interface
@@ -176,7 +176,7 @@ def _examined(
         whole = environments.is_whole(source)
         site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
-            interpreters[lock.python] = _has_interpreter(lock.python)
+            interpreters[lock.python] = uvtool.has_interpreter(lock.python)
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
@@ -192,13 +192,3 @@ def _opened(
     prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]
 ) -> tuple[environment.OpenedLibrary, ...]:
     return environment.opened(prefix, site, prefix / "bin/python", rules, carried)
-
-
-def _has_interpreter(minor: str) -> bool | None:
-    # asking uv takes longer than all the rest, and what is in plain sight needs no asking
-    if host.own_interpreter(minor) is not None or host.pyenv_interpreters(minor):
-        return True
-    try:
-        return uvtool.find_interpreter(uvtool.find(), minor) is not None
-    except KgenError:
-        return None

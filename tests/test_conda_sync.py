@@ -367,7 +367,8 @@ class TestEntered:
     def test_jupyter(self, locked: Kgen, prefix: Path, tmp_path: Path) -> None:
         """The kernel is started as Jupyter starts it: from the words and variables of its spec."""
         asked = ("shell", f"{NAME}-conda", "--jupyter")
-        assert "hint: kgen lock --conda, then kgen sync torch-cuda12-conda\n" in locked(*asked).stderr
+        hints = "hint: kgen add ipykernel   # then: kgen lock --conda\nhint: kgen sync torch-cuda12-conda\n"
+        assert locked(*asked).stderr.endswith(hints)
         kernel = prefix / f"lib/python{MINOR}/site-packages/ipykernel/__init__.py"
         kernel.parent.mkdir()
         kernel.touch()

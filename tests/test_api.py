@@ -92,11 +92,11 @@ def test_sync(kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (site / "ours-1.dist-info").mkdir()
     (site / "ours-1.dist-info/RECORD").touch()
     again = api.sync("numpy", root=project)
-    assert again.made
-    assert again.notes == (
-        "numpy-cpu: what was installed by hand is gone: ours-1",
-        "to keep a package, add it to `dependencies` in the settings and lock again",
-    )
+    assert not again.made
+    (note,) = again.notes
+    assert note.startswith("numpy-cpu: installed by hand, and kept: ours-1; `kgen add ours` locks it, ")
+    exact = api.sync("numpy", root=project, exact=True)
+    assert (exact.made, exact.notes) == (True, ("numpy-cpu: what was installed by hand is gone: ours-1",))
     assert capsys.readouterr() == ("", ""), "an action prints nothing"
     with pytest.raises(api.KgenError) as caught:
         api.sync("torch", root=project)

@@ -39,7 +39,7 @@ def _prefix(project: Path) -> Path:
 
 class TestSync:
     def test_made_and_whole(self, locked: Kgen, prefix: Path, served: ChannelServer) -> None:
-        result = good(locked("sync", "torch", "--conda"))
+        result = good(locked("sync", NAME, "--conda"))
         assert result.stdout == f"[TEMP]/project/.kgen/envs/{NAME}-conda\n"
         names = {json.loads(path.read_text())["name"] for path in (prefix / "conda-meta").glob("*.json")}
         assert {"python", "keras", "pytorch", "numpy", "libcudnn", "cuda-version"} <= names
@@ -47,18 +47,18 @@ class TestSync:
         done = subprocess.run([prefix / "bin/python", "-c", script], check=True, capture_output=True, text=True)
         assert done.stdout.split() == [str(prefix), "3.15.0", "cuda129"]
         asked = len(served.asked)
-        again = good(locked("sync", "torch", "--conda"))
+        again = good(locked("sync", NAME, "--conda"))
         assert f"{NAME}-conda: is as locked, nothing to do" in again.stderr
         assert len(served.asked) == asked
 
     def test_beside_the_wheels(self, locked: Kgen, prefix: Path) -> None:
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         assert prefix.is_dir()
         assert not prefix.with_name(NAME).exists()
 
     def test_conda_meta_is_complete(self, locked: Kgen, prefix: Path) -> None:
         """What conda and mamba read: the whole record, the files, and what was asked for."""
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         (path,) = (prefix / "conda-meta").glob("pytorch-*.json")
         record = json.loads(path.read_text())
         assert any(one.startswith("cuda-version") for one in record["depends"])
@@ -75,7 +75,7 @@ class TestSync:
         good(conda(*ASK, "torch", "--channel", served.url, "--isolate-config"))
         records = prefix.parents[2] / "locks" / NAME / "conda-records.json"
         assert json.loads(records.read_text())["places"] == {"KERAS_HOME": "{prefix}/share/kgen/keras"}
-        good(conda("sync", "torch", "--conda", HOME=str(home)))
+        good(conda("sync", NAME, "--conda", HOME=str(home)))
         own = prefix / "share/kgen/keras"
         assert json.loads((own / "keras.json").read_text())["backend"] == "torch"
         assert (own / "datasets").resolve() == home / ".keras/datasets"
@@ -97,7 +97,7 @@ class TestSync:
         assert good(conda("check", "--installed", f"{NAME}-conda")).stdout.endswith("every file is as locked\n")
 
     def test_without_settings_of_its_own(self, locked: Kgen, prefix: Path) -> None:
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         assert not (prefix / "share/kgen/keras").exists()
         assert "KERAS_HOME" not in (prefix / "etc/conda/activate.d/kgen.sh").read_text()
         records = json.loads((prefix.parents[2] / "locks" / NAME / "conda-records.json").read_text())
@@ -107,22 +107,22 @@ class TestSync:
         good(conda(*ASK, "torch", "--channel", served.url, "--isolate-config"))
         path = project / "locks" / NAME / "conda-records.json"
         path.write_text(path.read_text().replace('"KERAS_HOME"', '"KERAS HOME"'))
-        result = conda("sync", "torch", "--conda")
+        result = conda("sync", NAME, "--conda")
         assert result.status == 2
         assert "`KERAS HOME` is not the name of an environment variable" in result.stderr
 
     def test_from_the_cache_with_the_server_down(self, conda: Kgen, built: Channel, prefix: Path) -> None:
         with serving(built.folder) as server:
             good(conda(*ASK, "torch", "--channel", server.url))
-            good(conda("sync", "torch", "--conda"))
+            good(conda("sync", NAME, "--conda"))
         shutil.rmtree(prefix)
-        good(conda("sync", "torch", "--conda"))
+        good(conda("sync", NAME, "--conda"))
         assert (prefix / "bin/python").exists()
 
     def test_without_cache_with_the_server_down(self, conda: Kgen, built: Channel, prefix: Path) -> None:
         with serving(built.folder) as server:
             good(conda(*ASK, "torch", "--channel", server.url))
-        result = conda("sync", "torch", "--conda")
+        result = conda("sync", NAME, "--conda")
         assert result.status == 4
         assert result.stderr.startswith(f"error: {NAME}-conda: a package could not be installed: ")
         assert not prefix.exists()
@@ -131,7 +131,7 @@ class TestSync:
     @pytest.mark.parametrize("fault", ["truncated", "other bytes"])
     def test_another_file(self, locked: Kgen, served: ChannelServer, prefix: Path, fault: str) -> None:
         served.misbehave(fault, at=r"pytorch.*\.conda")  # type: ignore[arg-type]
-        result = locked("sync", "torch", "--conda")
+        result = locked("sync", NAME, "--conda")
         assert result.status == 4
         assert f"error: {NAME}-conda: a package " in result.stderr
         assert not prefix.exists()
@@ -139,7 +139,7 @@ class TestSync:
     def test_a_lock_that_was_edited(self, locked: Kgen, project: Path) -> None:
         path = project / "locks" / NAME / "conda-records.json"
         path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x'))
-        result = locked("sync", "torch", "--conda")
+        result = locked("sync", NAME, "--conda")
         assert result.status == 2
         assert "is no conda lock of kgen" in result.stderr
 
@@ -235,7 +235,7 @@ class TestSync:
         assert not (prefix / f"lib/python{MINOR}/site-packages/scipy").exists()
 
     def test_a_folder_with_a_space(self, locked: Kgen, project: Path) -> None:
-        good(locked("sync", "torch", "--conda", "--envs", "my envs"))
+        good(locked("sync", NAME, "--conda", "--envs", "my envs"))
         python = project / f"my envs/{NAME}-conda/bin/python"
         script = "import sys, torch; print(sys.prefix)"
         done = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
@@ -248,12 +248,12 @@ class TestEntered:
         result = good(locked("run", f"{NAME}-conda", "--", "python", "-c", script))
         inside = f"[TEMP]/project/.kgen/envs/{prefix.name}"
         assert result.stdout == f"{inside} torch {inside}\n"
-        again = good(locked("run", "--conda", "torch", "--", "python", "-c", script))
+        again = good(locked("run", "--conda", NAME, "--", "python", "-c", script))
         assert (again.stdout, again.stderr) == (result.stdout, "")
 
     def test_what_conda_sets(self, locked: Kgen, prefix: Path) -> None:
         """Of packages and of the user; what was set by hand goes with a new environment, and that is said."""
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         (prefix / "etc/conda/env_vars.d").mkdir()
         (prefix / "etc/conda/env_vars.d/theirs.json").write_text('{"ROOT": "theirs", "OVER": "theirs"}')
         state = {"OVER": "it's `mine` $HOME", "LEFT": "***unset***"}
@@ -261,13 +261,13 @@ class TestEntered:
         script = "import os; print(*(os.environ.get(n) for n in ('ROOT', 'OVER', 'LEFT')), sep='|')"
         result = good(locked("run", f"{NAME}-conda", "--", "python", "-c", script))
         assert (result.stdout, result.stderr) == ("theirs|it's `mine` $HOME|None\n", "")
-        result = good(locked("sync", "torch", "--conda", "--reinstall"))
+        result = good(locked("sync", NAME, "--conda", "--reinstall"))
         said = f"note: {NAME}-conda: what `conda env config vars set` had set is gone: OVER\n"
         assert said in result.stderr
         assert good(locked("run", f"{NAME}-conda", "--", "python", "-c", script)).stdout == "None|None|None\n"
 
     def test_the_interpreter_alone(self, locked: Kgen, prefix: Path) -> None:
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         done = subprocess.run(
             [prefix / "bin/python", "-c", "import keras; print(keras.backend())"],
             check=True,
@@ -282,10 +282,10 @@ class TestEntered:
         """By `kgen activate`, with what packages bring of their own, and back to what was there."""
         if shutil.which(shell) is None:
             pytest.skip(f"{shell} is not installed")
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         suffix = "fish" if shell == "fish" else "sh"
         _their_own(prefix, suffix)
-        script = good(locked("activate", "torch", "--conda", "--shell", shell)).stdout
+        script = good(locked("activate", NAME, "--conda", "--shell", shell)).stdout
         path = tmp_path / f"script.{suffix}"
         path.write_text(script.replace("[TEMP]", str(tmp_path)), encoding="utf-8")
         show = (
@@ -311,7 +311,7 @@ class TestEntered:
         program = shutil.which("nu")
         if program is None:
             pytest.skip("nu is not installed")
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         _their_own(prefix, "sh")
         (prefix / "etc/conda/activate.d/more.sh").write_text('echo loud\nexport MORE="it\'s more"\nunset GONE\n')
         (prefix / "conda-meta/state").write_text('{"env_vars": {"MINE": "by \\"hand\\"\\n"}}')
@@ -338,7 +338,7 @@ class TestEntered:
         """The script that conda's kin would make of the prefix selects the backend, without kgen."""
         if shutil.which(shell) is None:
             pytest.skip(f"{shell} is not installed")
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         made = activate(prefix, ActivationVariables(None, ["/usr/bin", "/bin"]), getattr(Shell, shell)).script
         show = "python -c \"import os; print(os.environ['KERAS_BACKEND'])\""
         done = subprocess.run([shell, "-c", f"{made}\n{show}"], check=True, capture_output=True, text=True)
@@ -349,11 +349,11 @@ class TestEntered:
     def test_a_shell(self, locked: Kgen, prefix: Path, shell: str) -> None:
         if shutil.which(shell) is None:
             pytest.skip(f"{shell} is not installed")
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         _their_own(prefix, "fish" if shell == "fish" else "sh")
         show = "import os; print(os.getenv('KERAS_BACKEND'), os.getenv('THEIRS'), os.getenv('CONDA_PREFIX'))"
         done = subprocess.run(
-            locked.words("shell", "torch", "--conda", "--no-sync", "--shell", shell),
+            locked.words("shell", NAME, "--conda", "--no-sync", "--shell", shell),
             input=f'python -c "{show}"\nexit 3\n',
             check=False,
             capture_output=True,
@@ -367,7 +367,8 @@ class TestEntered:
     def test_jupyter(self, locked: Kgen, prefix: Path, tmp_path: Path) -> None:
         """The kernel is started as Jupyter starts it: from the words and variables of its spec."""
         asked = ("shell", f"{NAME}-conda", "--jupyter")
-        assert "hint: kgen lock --conda, then kgen sync torch-cuda12-conda\n" in locked(*asked).stderr
+        hints = "hint: kgen add ipykernel   # then: kgen lock --conda\nhint: kgen sync torch-cuda12-conda\n"
+        assert locked(*asked).stderr.endswith(hints)
         kernel = prefix / f"lib/python{MINOR}/site-packages/ipykernel/__init__.py"
         kernel.parent.mkdir()
         kernel.touch()
@@ -384,7 +385,7 @@ class TestEntered:
 class TestInstalled:
     def test_every_file_is_compared(self, locked: Kgen, prefix: Path) -> None:
         name = f"{NAME}-conda"
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         assert good(locked("check", "--installed", name)).stdout == f"{name}: every file is as locked\n"
         site = prefix / f"lib/python{MINOR}/site-packages"
         (site / "torch/__init__.py").unlink()
@@ -408,12 +409,12 @@ class TestInstalled:
 
     def test_an_edit_that_reached_the_cache(self, locked: Kgen, prefix: Path) -> None:
         """A file that was edited in place is the cache's too; whoever makes the environment anew hears of it."""
-        good(locked("sync", "torch", "--conda"))
+        good(locked("sync", NAME, "--conda"))
         file = prefix / f"lib/python{MINOR}/site-packages/torch/__init__.py"
         linked = file.stat().st_nlink > 1
         with file.open("a") as opened:
             opened.write("print('edited')\n")
-        result = locked("sync", "--reinstall", "torch", "--conda")
+        result = locked("sync", "--reinstall", NAME, "--conda")
         if linked:  # where the file system has no links, the cache has a copy of its own
             assert result.status == 4
             assert result.stderr.startswith(
@@ -424,7 +425,7 @@ class TestInstalled:
             shutil.rmtree(
                 next(path for path in (prefix.parents[3] / "rattler/pkgs").glob("pytorch-*") if path.is_dir())
             )
-            good(locked("sync", "--reinstall", "torch", "--conda"))
+            good(locked("sync", "--reinstall", NAME, "--conda"))
         good(locked("check", "--installed", f"{NAME}-conda"))
 
 

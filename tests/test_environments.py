@@ -143,13 +143,43 @@ class TestSync:
             "changed": False,
         }
 
-    def test_a_package_installed_by_hand_is_gone_and_named(self, synced: Kgen, healthy: Index) -> None:
+    def test_a_package_installed_by_hand_is_kept(self, synced: Kgen, healthy: Index) -> None:
         words = [uvtool.find(), "pip", "install", "-q", "--python", str(prefix(synced) / "bin/python"), "six"]
         subprocess.run(words, check=True, env={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+        kept = r"note: numpy-cpu: installed by hand, and kept: (six-\S+); `kgen add six` locks it,"
+        for command in (("run", "numpy", "--", "python", "-c", "import six"), ("activate", "numpy")):
+            done = synced(*command)
+            assert (done.status, done.stderr) == (0, ""), done.stderr
+        (six,) = re.findall(kept, synced("sync", "numpy").stderr)
+        # and through a new lock
+        assert synced(*LOCK, "numpy", "--dependency", "absl-py").status == 0
         done = synced("sync", "numpy")
-        assert "note: numpy-cpu: what was installed by hand is gone: six-" in done.stderr
-        assert "add it to `dependencies`" in done.stderr
+        assert "numpy-cpu: made in" in done.stderr
+        assert re.findall(kept, done.stderr) == [six]
+        assert python(synced, "import six; print('there')") == "there"
+        exact = synced("sync", "numpy", "--exact")
+        assert f"note: numpy-cpu: what was installed by hand is gone: {six}\n" in exact.stderr
         assert synced("check", "--installed").status == 0
+        assert synced("sync", "numpy", "--exact").stderr.startswith("numpy-cpu: is as locked, nothing to do\n")
+
+    def test_what_the_lock_has_by_now_is_not_kept(self, synced: Kgen, healthy: Index) -> None:
+        words = [uvtool.find(), "pip", "install", "-q", "--python", str(prefix(synced) / "bin/python"), "six"]
+        subprocess.run(words, check=True, env={**os.environ, "UV_DEFAULT_INDEX": healthy.url})
+        assert synced(*LOCK, "numpy", "--dependency", "six").status == 0
+        done = synced("sync", "numpy")
+        assert "what was installed by hand is gone: six-" in done.stderr
+        assert synced("check", "--installed").status == 0
+
+    def test_pip_of_another_python_installs_nothing(self, synced: Kgen) -> None:
+        done = synced("run", "numpy", "--", "pip", "install", "-q", "six")
+        interpreter = f"[TEMP]/project/{ENVS}/numpy-cpu/bin/python"
+        assert done == Result(
+            2,
+            "",
+            "error: numpy-cpu has no `pip`, and that of another Python would install elsewhere\n\n"
+            "hint: kgen add six   # locks it, for every environment\n"
+            f"hint: uv pip install --python {interpreter} six   # by hand; kgen keeps it\n",
+        )
 
     def test_a_package_removed_by_hand_comes_back(self, synced: Kgen) -> None:
         words = [uvtool.find(), "pip", "uninstall", "-q", "--python", str(prefix(synced) / "bin/python"), "rich"]
@@ -310,7 +340,7 @@ class TestSync:
     def test_a_name_that_means_two(self, kgen: Kgen) -> None:
         assert kgen(*LOCK, "jax").status == 0
         assert kgen(*LOCK, "jax", "--cuda", "12").status == 0
-        done = kgen("sync", "jax")
+        done = kgen("export", "requirements", "jax")
         assert done.stderr == (
             "error: `jax` is locked more than once: jax-cpu, jax-cuda12\n\nhint: give one of these names\n"
         )
@@ -860,8 +890,8 @@ class TestJupyter:
             4,
             "",
             "error: numpy-cpu has no ipykernel in it, which Jupyter talks to\n\n"
-            'hint: add `dependencies = ["ipykernel"]` to the settings\n'
-            "hint: kgen lock, then kgen sync numpy-cpu\n",
+            "hint: kgen add ipykernel\n"
+            "hint: kgen sync numpy-cpu\n",
         )
 
     def test_the_kernel_spec(self, kgen: Kgen, wheelhouse: object, tmp_path: Path, index: Index) -> None:
@@ -875,6 +905,21 @@ class TestJupyter:
         assert spec["argv"][0] == str(prefix(kgen) / "bin/python")
         assert spec["display_name"] == "numpy-cpu (project)"
         assert spec["env"]["KERAS_BACKEND"] == "numpy"
+
+    def test_ipykernel_is_locked_along(self, kgen: Kgen, tmp_path: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="ipykernel", version="7.0"))
+        there = kgen.at(index.url)
+        head = f'backends = ["numpy"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
+        (kgen.folder / "kgen.toml").write_text(head)
+        assert there("lock").status == 0
+        done = there("shell", "numpy", "--jupyter", JUPYTER_DATA_DIR=str(tmp_path / "jupyter"))
+        assert done.status == 0, done.stderr
+        assert done.stdout.endswith("[TEMP]/jupyter/kernels/kgen-project-numpy-cpu\n")
+        assert "kgen.toml requires ipykernel\n" in done.stderr
+        assert (kgen.folder / "kgen.toml").read_text() == f'{head}\n[backend.numpy]\ndependencies = ["ipykernel"]\n'
+        assert python(kgen, "import ipykernel; print('there')") == "there"
+        again = there("shell", "numpy", "--jupyter", JUPYTER_DATA_DIR=str(tmp_path / "jupyter"))
+        assert again.stdout == "[TEMP]/jupyter/kernels/kgen-project-numpy-cpu\n"
 
     @pytest.mark.network
     @pytest.mark.frameworks
@@ -918,3 +963,36 @@ def test_the_real_index(project: Path, tmp_path: Path) -> None:
     assert kgen("run", "jax", "--", "python", "-c", text, KERAS_BACKEND="torch").stdout == "jax\n"
     assert kgen("run", "jax", "--", "f2py", "-v").status == 0
     assert kgen("check", "--installed", "jax").status == 0
+
+
+class TestEditors:
+    def test_vscode(self, synced: Kgen, tmp_path: Path) -> None:
+        text = synced("export", "vscode", "numpy").stdout
+        found = json.loads(text)
+        interpreter = found["python.defaultInterpreterPath"].replace("${workspaceFolder}", str(synced.folder))
+        done = subprocess.run(
+            [interpreter, "-c", "import os; print(os.environ['KERAS_BACKEND'])"],
+            check=True, capture_output=True, text=True, env={"PATH": "/bin"},
+        )  # fmt: skip
+        assert done.stdout == "numpy\n"
+        assert found["terminal.integrated.env.linux"] == {"KERAS_BACKEND": "numpy"}
+        assert synced("sync", "numpy", "--envs", str(tmp_path / "elsewhere")).status == 0
+        (synced.folder / "kgen.toml").write_text(f'envs = "{tmp_path}/elsewhere"\n')
+        outside = json.loads(synced("export", "vscode", "numpy").stdout)["python.defaultInterpreterPath"]
+        assert outside == "[TEMP]/elsewhere/numpy-cpu/bin/python"
+
+    def test_direnv(self, synced: Kgen, tmp_path: Path) -> None:
+        text = synced("export", "envrc", "numpy").stdout
+        (synced.folder / ".envrc").write_text(text)
+        kgen = tmp_path / "bin/kgen"
+        kgen.parent.mkdir()
+        kgen.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m kgen "$@"\n')
+        kgen.chmod(0o755)
+        watch = 'watch_file() { for f; do test -f "$f" && echo "$f"; done; }'
+        asks = f'{watch}; . ./.envrc; echo "$KERAS_BACKEND"; which python'
+        done = subprocess.run(
+            ["bash", "-eu", "-c", asks], check=True, capture_output=True, text=True, cwd=synced.folder,
+            env={**synced.environment, "PATH": f"{kgen.parent}:{os.environ['PATH']}"},
+        )  # fmt: skip
+        python = synced.folder / ENVS / "numpy-cpu/bin/python"
+        assert done.stdout.splitlines() == ["locks/numpy-cpu/pylock.linux-64.toml", "numpy", str(python)]

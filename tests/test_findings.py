@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tomli
+from packaging.version import Version
 from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
 
 from kgen import findings
@@ -16,6 +17,7 @@ from kgen.findings import ExaminedEnvironment, manual
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.lockfile import LockedFile
 from kgen.surroundings import DriverLibrary, KerasSettings, Library, Surroundings
 
 CASES = Path(__file__).parent / "findings"
@@ -49,6 +51,8 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
+    if "files" in data:
+        lock["files"] = tuple(LockedFile(name, "0", name, None, "0" * 64, None) for name in data["files"])
     return EXAMINED._replace(
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
@@ -68,6 +72,7 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
     machine = case.get("machine", {"driver": "580.65.06", "gpus": [["NVIDIA H100", "9.0"]]})
     gpus = [Gpu(name=name, architecture=architecture, memory_bytes=0) for name, architecture in machine.get("gpus", ())]
     host = having(machine.get("driver"), *gpus, note=machine.get("note"))
+    host = host._replace(glibc=Version(machine["glibc"]) if "glibc" in machine else host.glibc)
     examined = [_examined(case.get("environment", {}))]
     found = findings.examine(host, _around(case.get("around", {})), examined, matrix, LIBRARIES)
     here = [one for one in found if one.identifier == path.parent.name]

@@ -294,6 +294,27 @@ def test_requires_python(
     assert settings.read(tmp_path, matrix).python == python
 
 
+@pytest.mark.parametrize(
+    ("here", "requires", "python"),
+    [
+        (set(PYTHONS), "", None),
+        (set(), "", None),
+        ({"3.12", "3.11"}, "", "3.12"),
+        ({"3.13", "3.12"}, "", None),
+        ({"3.12"}, 'requires-python = ">=3.11"', "3.12"),
+        ({"3.11"}, 'requires-python = "<3.13"', "3.12"),
+    ],
+)
+def test_a_python_that_is_installed_where_several_are_equal(
+    tmp_path: Path, matrix: CompatibilityMatrix, here: set[str], requires: str, python: str | None
+) -> None:
+    if requires:
+        (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\n{requires}\n')
+    _, text = write_settings(tmp_path, PLAIN, matrix, backends=("numpy",), installed=lambda minor: minor in here)
+    assert settings.read(tmp_path, matrix).python == python
+    assert ("which is not installed here" in text.replace("\n# ", " ")) == (python is not None and python in here)
+
+
 @pytest.mark.parametrize("text", ["project = 3\n", "[project]\nrequires-python = 3\n"])
 def test_requires_python_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

@@ -134,7 +134,7 @@ def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_se
     checked = kgen("check")
     assert (checked.status, checked.stderr) == (0, checked.stderr)
     own.served.asked.clear()
-    synced = kgen("sync", "torch")
+    synced = kgen("sync", "torch-cuda12")
     assert (synced.status, synced.stderr) == (0, synced.stderr)
     assert {path.split()[0] for path in own.served.asked if path.startswith("/simple/")} <= {"/simple/cu126/torch/"}
     site = next((kgen.folder / ".kgen/envs/torch-cuda12").glob("lib/python*/site-packages"))
@@ -145,14 +145,14 @@ def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_se
     checked = kgen("check")
     assert checked.status == 1
     assert "has torch 2.14.1+cu126 of its own index, and `torch-index` is not set" in checked.stdout + checked.stderr
-    refused = kgen("sync", "torch", "--reinstall")
+    refused = kgen("sync", "torch-cuda12", "--reinstall")
     assert refused.status == 4
     assert "has packages of a framework's own index, and the settings name none: torch (cu126)" in refused.stderr
 
 
 def test_a_lock_that_is_not_portable_needs_no_settings_to_be_installed(kgen: Kgen, own: Repository) -> None:
     assert kgen(LOCK[0], "torch", *CUDA, *LOCK[1:], "--torch-index", own.url).status == 0
-    synced = kgen("sync", "torch")
+    synced = kgen("sync", "torch-cuda12")
     assert (synced.status, synced.stderr) == (0, synced.stderr)
 
 

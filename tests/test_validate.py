@@ -21,8 +21,11 @@ import pytest
 from tests.command import Kgen, Result
 
 from kgen import lockfiles
+from kgen.actions import validate as action
 from kgen.emitters.hooks import render_hooks
 from kgen.formats import environment
+from kgen.host import Host
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.validation import receipts, running
 
@@ -491,14 +494,19 @@ def test_wrong_calls(validate: Kgen, arguments: tuple[str, ...], message: str, h
     assert hint in done.stderr
 
 
-def test_a_name_with_several_accelerators(validate: Kgen, project: Path) -> None:
+def test_a_name_with_several_accelerators(shipped_matrix: CompatibilityMatrix, project: Path) -> None:
     lock(project, "jax-cpu")
     lock(project, "jax-cuda12")
-    done = validate("validate", "jax")
-    assert done.status == 2
-    assert done.stderr == (
-        "error: `jax` is locked more than once: jax-cpu, jax-cuda12\n\nhint: give one of these names\n"
+    (target,) = action.targets(project, shipped_matrix, Host("linux-64"), ["jax"])
+    assert (target.name, target.skip) == ("jax-cpu", None)
+    named, unnamed = (
+        action.targets(project, shipped_matrix, Host("linux-64"), names) for names in (["jax-cuda12"], [])
     )
+    assert [one.skip for one in named] == [None]
+    assert {one.name: one.skip for one in unnamed} == {
+        "jax-cpu": None,
+        "jax-cuda12": "no GPU here; name it to train on the CPU",
+    }
 
 
 def test_a_project_without_locks(kgen: Kgen) -> None:

@@ -239,7 +239,14 @@ def export(
     return export_action.export(top, origin.current(top), format_name, environment, platform=platform)
 
 
-def sync(name: str, *, root: Path | str = ".", envs: Path | str | None = None, reinstall: bool = False) -> SyncResult:
+def sync(
+    name: str,
+    *,
+    root: Path | str = ".",
+    envs: Path | str | None = None,
+    reinstall: bool = False,
+    exact: bool = False,
+) -> SyncResult:
     """Make an environment on disk exactly as locked; does nothing if it is.
 
     Args:
@@ -247,6 +254,7 @@ def sync(name: str, *, root: Path | str = ".", envs: Path | str | None = None, r
         root: a folder of the project.
         envs: the folder of the environments; None for that of the settings.
         reinstall: make it anew, whatever is there, and compare every file with its hash.
+        exact: remove what was installed by hand, which is kept else.
 
     Returns:
         Where it is (`result.source.prefix`) and its interpreter (`result.source.python`), whether it had to be made, in
@@ -260,7 +268,7 @@ def sync(name: str, *, root: Path | str = ".", envs: Path | str | None = None, r
     top = project.find_root(Path(root).absolute())
     source = sync_action.find(top, name, None if envs is None else str(envs))
     sync_action.sweep(source)
-    return sync_action.sync(source, again=reinstall)
+    return sync_action.sync(source, again=reinstall, exact=exact)
 
 
 def read_lock(path: Path | str) -> Lockfile:

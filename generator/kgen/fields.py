@@ -23,7 +23,7 @@ from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import RequestField
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.request import JOINT, EnvironmentRequest
+from kgen.model.request import JOINT, EnvironmentRequest, TargetMachine
 from kgen.model.requirement import parse_requirement
 
 Raw = str | Sequence[str] | bool | None
@@ -338,6 +338,22 @@ FIELDS: tuple[Field, ...] = (
         about=RequestField.GPU,
     ),
     Field(
+        name="targets",
+        help="a target of the settings that it is for; without, for all of them; repeatable",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_target),
+        flag="--target",
+        metavar="NAME",
+        example="server",
+        initial=(),
+        lock=LockEntry(
+            "targets",
+            lambda machines: {"targets": [one.text for one in machines] or None},
+            lambda data: tuple(map(TargetMachine.parse, data.get("targets", ()))),
+        ),
+        about=RequestField.TARGET,
+    ),
+    Field(
         name="keras",
         help="the range of Keras, such as '>=3.10'",
         shape=Shape.ONE,
@@ -444,6 +460,15 @@ FIELDS: tuple[Field, ...] = (
         scope=Scope.NONE,
         initial=(),
         lock=_several("constraints", "constraints", parse_requirement),
+    ),
+    Field(
+        name="project_build",
+        help="what builds the project itself",
+        shape=Shape.MANY,
+        parse=_plain(parsers.parse_requirement_flag),
+        scope=Scope.NONE,
+        initial=(),
+        lock=_several("build-requires", "project_build", parse_requirement),
     ),
     Field(
         name="exclude_newer",
@@ -645,6 +670,10 @@ TOGETHER = "--together"
 
 LOCKED: tuple[tuple[Field, LockEntry], ...] = tuple((field, field.lock) for field in FIELDS if field.lock is not None)
 """The fields that shape what is locked."""
+
+
+MACHINE: tuple[Field, ...] = tuple(BY_NAME[name] for name in ("platforms", "glibc", "macos", "driver", "gpu"))
+"""The fields that describe a machine, beside that of its accelerator."""
 
 
 def flags_of(scope: Scope) -> tuple[Field, ...]:

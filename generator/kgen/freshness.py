@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from packaging.version import Version
 
 from kgen.accelerators import kind, title
-from kgen.matrix.candidates import BuildTarget, driver_floor, locked_build, serves
+from kgen.matrix.candidates import BuildTarget, driver_floor, least_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.matrix.selection import Selection, differences, unknown_sources
@@ -90,6 +90,7 @@ class _FreshnessCheck:
             *self._wishes(),
             *self._uv(),
             *self._allowances(),
+            *self._project(),
             *self._cutoff(),
             *self._indexes(),
             *self._releases(),
@@ -145,7 +146,7 @@ class _FreshnessCheck:
             yield Stale(key, f"has {at}, and nothing newer than {title(asked)} is asked for")
 
     def _glibc(self) -> Iterator[Stale]:
-        yield from self._floor("glibc", "glibc", self.request.glibc, self.made_for.glibc, _needed_glibc)
+        yield from self._floor("glibc", "glibc", self.request.glibc, self.made_for.glibc, needed_glibc)
         yield from self._floor("macos", "macOS", self.request.macos, self.made_for.macos, _needed_macos)
 
     def _floor(
@@ -201,6 +202,16 @@ class _FreshnessCheck:
                 yield Stale("dependencies", f"has {wish.name} {has}, and {wish} is asked for")
             elif wish.extras and not any(of == name and wish.extras <= extras for of, extras in made_for):
                 yield Stale("dependencies", f"was made without the extras of {wish}")
+
+    def _project(self) -> Iterator[Stale]:
+        """That the project itself cannot be built with what is locked."""
+        pinned = {file.name: Version(file.version) for file in self.lock.build}
+        for wish in filter(self._applies, self.request.project_build):
+            has = pinned.get(wish.name)
+            if has is None:
+                yield Stale("build", f"is without {wish}, which the project is built with")
+            elif has not in wish.specifier:
+                yield Stale("build", f"builds with {wish.name} {has}, and the project asks for {wish}")
 
     def _applies(self, wish: Requirement) -> bool:
         return wish.marker is None or wish.marker.evaluate(self._markers)
@@ -351,43 +362,43 @@ class _FreshnessCheck:
             for name in self._frameworks()
             if (build := self._build_of(name)) is not None and build.accelerated
         ]
-        yield from self._driver(builds)
-        for gpu in self.request.gpus:
-            for name, build in builds:
-                if not serves(build, gpu, self.request.driver, self.matrix):
-                    what = f"has {name} {self.versions[name]}, which does not serve a GPU of {noun} {gpu}"
-                    yield Stale("gpu", what, build.provenance.source)
-            cudnn, rows = self._cudnn_rows(accelerator)
-            if rows and not any(gpu in row.gpus for row in rows):
-                what = f"has cuDNN {cudnn}, which does not serve a GPU of {noun} {gpu}"
-                yield Stale("gpu", what, rows[-1].provenance.source)
+        yield from self._driver([build for _, build in builds])
+        cudnn, rows = self._cudnn_rows(accelerator)
+        for machine in self.request.machines:
+            of = f" of target {machine.name}" if machine.name else ""
+            for gpu in machine.gpus:
+                for name, build in builds:
+                    if not serves(build, gpu, machine.driver, self.matrix):
+                        what = f"has {name} {self.versions[name]}, which does not serve a GPU of {noun} {gpu}{of}"
+                        yield Stale("gpu", what, build.provenance.source)
+                if rows and not any(gpu in row.gpus for row in rows):
+                    what = f"has cuDNN {cudnn}, which does not serve a GPU of {noun} {gpu}{of}"
+                    yield Stale("gpu", what, rows[-1].provenance.source)
 
     def _cudnn_rows(self, accelerator: Accelerator) -> tuple[str | None, list[Any]]:
         cudnn = self.lock.cudnn
         rows = [] if cudnn is None else [r for r in self.matrix.cudnn if r.accelerator == accelerator]
         return cudnn, [row for row in rows if Version(str(cudnn)) in row.cudnn]
 
-    def _driver(self, builds: list[tuple[str, Build]]) -> Iterator[Stale]:
+    def _driver(self, builds: list[Build]) -> Iterator[Stale]:
         """The floor is worked out again: it may have been corrected since the lock was made."""
-        gpus, cudnn = self.request.gpus, self.lock.cudnn
-        found = driver_floor(
-            self.matrix,
-            self._target.accelerator,
-            [build for _, build in builds],
-            gpus,
-            None if cudnn is None else Version(cudnn),
-        )
-        if found is None:
-            return
-        floor, source = found
-        asked = self.request.driver
-        if asked is not None and not asked.reaches(floor):
-            yield Stale("driver", f"needs driver {floor}, and {asked} is what it is for", source)
-        elif self.lock.driver is not None and DriverVersion(self.lock.driver) < floor and not gpus:
-            yield Stale("driver", f"says that driver {self.lock.driver} is enough, and it needs {floor}", source)
+        machines, accelerator = self.request.machines, self._target.accelerator
+        cudnn = None if self.lock.cudnn is None else Version(self.lock.cudnn)
+        for machine in machines:
+            floor = driver_floor(self.matrix, accelerator, builds, machine.gpus, cudnn)
+            if floor is not None and machine.driver is not None and not machine.driver.reaches(floor.driver):
+                driver = machine.driver
+                said = f"target {machine.name} has {driver}" if machine.name else f"{driver} is what it is for"
+                yield Stale("driver", f"needs driver {floor.driver}, and {said}", floor.source)
+                return
+        least = least_floor(self.matrix, accelerator, builds, machines, cudnn)
+        says = self.lock.driver
+        if least is not None and says is not None and DriverVersion(says) < least.driver and not self.request.every_gpu:
+            what = f"says that driver {says} is enough, and it needs {least.driver}"
+            yield Stale("driver", what, least.source)
 
 
-def _needed_glibc(filename: str) -> Version | None:
+def needed_glibc(filename: str) -> Version | None:
     """The oldest glibc that a wheel runs on; None where it does not matter."""
     tags = filename.removesuffix(".whl").rpartition("-")[2]
     floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]

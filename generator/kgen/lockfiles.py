@@ -7,7 +7,7 @@ should hear of it before something is installed from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,17 +88,37 @@ def choose(root: Path, name: str) -> LockedEnvironment:
     Raises:
         UsageError: there is none, or there are several.
     """
+    return only(name, called(root, name))
+
+
+def only(name: str, found: Sequence[LockedEnvironment]) -> LockedEnvironment:
+    """The one environment that a name means.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if len(found) > 1:
+        listed = ", ".join(one.name for one in found)
+        raise UsageError(f"`{name}` is locked more than once: {listed}", hints=["give one of these names"])
+    return found[0]
+
+
+def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
+    """The environments that a name may mean: by itself, without the accelerator or the Python, or as Keras has it.
+
+    Raises:
+        UsageError: there is none.
+    """
     known = {environment.name: environment for environment in environments(root)}
     if name in known:
-        return known[name]
+        return (known[name],)
     if not known:
         raise UsageError(f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"])
     ending = f"-{accelerators.pattern()}"
     short = [one for one in known if re.fullmatch(f"{re.escape(name)}(?:{ending}|-py[0-9]+)", one)]
-    if len(short) == 1:
-        return known[short[0]]
+    short = short or [one for one, of in known.items() if _is_of_backend(of, name)]
     if short:
-        raise UsageError(f"`{name}` is locked more than once: {', '.join(short)}", hints=["give one of these names"])
+        return tuple(known[one] for one in short)
     from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
 
     backends = {accelerators.without_ending(one): one for one in known}
@@ -112,6 +132,14 @@ def choose(root: Path, name: str) -> LockedEnvironment:
     )
 
 
+def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:
+    """Whether an environment is that of one backend, which Keras calls so: `theano` is `keras2-theano`."""
+    short = accelerators.without_ending(environment.name)
+    if not short.endswith(f"-{name}"):
+        return False
+    return read(next(iter(environment.platforms.values()))).backends == (short,)
+
+
 def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[LockedEnvironment, Format]:
     """The environment of this name, and the form of its locks that is meant: `jax-cuda12-conda` is of conda's.
 
@@ -123,15 +151,34 @@ def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[L
     Raises:
         UsageError: there is none, or there are several; or it is not locked in that form.
     """
+    name, form = form_of(name, form)
+    chosen = choose(root, name)
+    require_form(chosen, form)
+    return chosen, form
+
+
+def form_of(name: str, form: Format | None = None) -> tuple[str, Format]:
+    """What an environment on disk is called among the locks, and the form of those that is meant.
+
+    Args:
+        name: its name.
+        form: the form that is meant where the name says none; None for the default one.
+    """
     for one in formats.others():
         if re.fullmatch(rf".+-{accelerators.pattern()}{one.suffix}", name):
-            name, form = name.removesuffix(one.suffix), one
-    chosen = choose(root, name)
-    form = form or formats.default()
-    if lock_path(chosen, form) is None and not form.is_default:
-        short = accelerators.without_ending(chosen.name)
-        raise UsageError(f"{chosen.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"])
-    return chosen, form
+            return name.removesuffix(one.suffix), one
+    return name, form or formats.default()
+
+
+def require_form(environment: LockedEnvironment, form: Format) -> None:
+    """See that an environment is locked in a form.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not form.is_default and lock_path(environment, form) is None:
+        short = accelerators.without_ending(environment.name)
+        raise UsageError(f"{environment.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"])
 
 
 def lock_path(environment: LockedEnvironment, form: Format, platform: str | None = None) -> Path | None:
@@ -318,7 +365,7 @@ def _request(kgen: Table, kind: str) -> None:
 
     from kgen.model.driver import DriverVersion  # noqa: PLC0415
     from kgen.model.ranges import VersionRange  # noqa: PLC0415
-    from kgen.model.request import other_frameworks  # noqa: PLC0415
+    from kgen.model.request import TargetMachine, other_frameworks  # noqa: PLC0415
     from kgen.model.requirement import parse_requirement  # noqa: PLC0415
 
     def version(text: str) -> Version:
@@ -329,12 +376,14 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.parsed("macos", version)
     kgen.parsed("driver-asked", DriverVersion)
     kgen.parsed_texts("gpus", grammar.architecture)
+    kgen.parsed_texts("targets", TargetMachine.parse)
     kgen.parsed("keras", VersionRange)
     kgen.parsed_texts("requirements", parse_requirement)
     kgen.parsed_texts("dependencies", parse_requirement)
     kgen.parsed_texts("constraints", parse_requirement)
     kgen.parsed("other-frameworks", other_frameworks)
     kgen.parsed_texts("build-asked", grammar.project)
+    kgen.parsed_texts("build-requires", parse_requirement)
     kgen.parsed("exclude-newer", grammar.day)
     kgen.parsed_texts("uv", str)
     kgen.get("isolate-config", bool)

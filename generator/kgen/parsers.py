@@ -312,6 +312,15 @@ def parse_macos(text: str) -> Version:
     return Version(text)
 
 
+def parse_target(text: str) -> str:
+    """The name of a target of the settings.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return grammar.target(text)
+
+
 def parse_driver(text: str) -> DriverVersion:
     """A version of the driver of some kind of accelerator, as `535.183`, `580` or `6.16.6`.
 

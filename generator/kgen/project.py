@@ -85,6 +85,17 @@ def torch_index(root: Path) -> str | None:
     return "true" if named is True else named.rstrip("/") if isinstance(named, str) else None
 
 
+def is_package(root: Path) -> bool:
+    """Whether the settings let the project itself be installed: `project = false` leaves it out.
+
+    Raises:
+        SettingsError: the settings cannot be read.
+    """
+    file, data = load(root)
+    table = data if file is None or file.name == KGEN_TOML else data["tool"]["kgen"]
+    return not isinstance(table, Mapping) or table.get("project") is not False
+
+
 def envs(root: Path) -> Path:
     """The folder in which the project's environments are, absolute.
 

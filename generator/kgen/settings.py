@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -18,17 +18,18 @@ from typing import NamedTuple, TypeVar
 from packaging.version import Version
 
 from kgen import accelerators, parsers
+from kgen.accelerators import Kind
 from kgen.errors import SettingsError, UsageError
-from kgen.fields import ACCELERATORS, FIELDS, Field, Shape, accelerators_in
+from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, MACHINE, Field, Shape, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model import grammar
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
-from kgen.model.request import JOINT
+from kgen.model.request import JOINT, TargetMachine
 from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
-from kgen.tables import Table, mismatch
+from kgen.tables import Table, mismatch, nearest
 
 T = TypeVar("T")
 
@@ -53,16 +54,45 @@ class JointEnvironment(NamedTuple):
     dependencies: tuple[Requirement, ...] = ()
 
 
+class Target(NamedTuple):
+    """A kind of machine that locks are for.
+
+    Attributes:
+        name: what the settings call it.
+        accelerator: what it computes on; without a version where the newest is meant that it can have.
+        platforms: conda's names of its platforms; None where it says nothing of them.
+        glibc: its glibc; None where it says nothing of it.
+        macos: its macOS, the same.
+        driver: its accelerator's driver; None if unknown.
+        gpu: the architectures of its GPUs.
+    """
+
+    name: str
+    accelerator: Accelerator
+    platforms: tuple[str, ...] | None = None
+    glibc: Version | None = None
+    macos: Version | None = None
+    driver: DriverVersion | None = None
+    gpu: tuple[str, ...] = ()
+
+    @property
+    def machine(self) -> TargetMachine:
+        """What a request says of it."""
+        return TargetMachine(self.name, self.driver, self.gpu)
+
+
 class ProjectRequirements(NamedTuple):
     """What the project requires by itself, wherever it says so.
 
     Attributes:
         dependencies: those of its `pyproject.toml` and its files of requirements.
         notes: what was read, and what was not, a sentence each.
+        build: what builds the project itself; empty where it is no package.
     """
 
     dependencies: tuple[Requirement, ...] = ()
     notes: tuple[str, ...] = ()
+    build: tuple[Requirement, ...] = ()
 
 
 class Settings(NamedTuple):
@@ -88,6 +118,8 @@ class Settings(NamedTuple):
         macos: the oldest macOS that they must run on.
         driver: the driver of the target machines.
         gpu: architectures of GPUs that must be served.
+        described: the machines that locks are for, by the names of the settings.
+        targets: the names of those that are meant; none for all.
         require: constraints on what the matrix follows.
         exclude_newer: nothing published after this day is used.
         torch_index: where builds are that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv knows
@@ -131,6 +163,8 @@ class Settings(NamedTuple):
     macos: Version | None = None
     driver: DriverVersion | None = None
     gpu: tuple[str, ...] = ()
+    described: Mapping[str, Target] = MappingProxyType({})
+    targets: tuple[str, ...] = ()
     require: tuple[Requirement, ...] = ()
     exclude_newer: dt.date | None = None
     torch_index: str | None = None
@@ -265,6 +299,35 @@ def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
     return None if found is None or found.name == next(iter(matrix.generations)) else found.name
 
 
+def target_of(settings: Settings, name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        UsageError: the settings describe none.
+    """
+    if name in settings.described:
+        return settings.described[name]
+    flag, near = BY_NAME["targets"].flag, nearest(name, settings.described)
+    known = ", ".join(settings.described) or "none"
+    raise UsageError(
+        f"{flag}: the settings describe no target `{parsers.shown(name)}`; they describe {known}",
+        hints=[f"did you mean `{flag} {near}`?" if near else f"a table [target.{parsers.shown(name)}] in the settings"],
+    )
+
+
+def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str]) -> Iterator[tuple[Field, str, str]]:
+    """What of a driver and GPUs is of another accelerator than this kind: field, why, and an example of its own."""
+    for name, texts, parse, example in (
+        ("driver", () if driver is None else (str(driver),), kind.parse_driver, kind.driver_example),
+        ("gpu", gpus, kind.parse_architecture, kind.architecture_example),
+    ):
+        for text in texts:
+            try:
+                parse(text)
+            except ValueError as error:
+                yield BY_NAME[name], f"{kind.title} is asked for, and {error}", example
+
+
 def check_name(name: str, matrix: CompatibilityMatrix) -> None:
     """See that a joint environment may have this name.
 
@@ -288,11 +351,12 @@ class _Reader:
     def settings(self, table: Table, root: Path, file: Path) -> Settings:
         """What the table of the settings says; for what is wrong in it, the default stands in."""
         plain = {field.name: self._value(table, field) for field in FIELDS if field.key is not None}
-        asked = accelerators_in(plain)
+        asked = self._accelerators(table, plain)
         for field in ACCELERATORS:
             del plain[field.name]
-        for other in tuple(asked)[1:]:
-            table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
+        if table.has("target"):
+            for key in (*asked, *(key for key in ("driver", "gpu") if table.has(key))):
+                table.fault(key, "contradicts the tables `target`, each of which says that of its machine")
         for field in FIELDS:
             if field.plural is not None and table.has(str(field.key)) and table.has(field.plural):
                 table.fault(field.plural, f"contradicts `{field.key}`; keep one of the two")
@@ -301,6 +365,7 @@ class _Reader:
             file=file,
             backend_dependencies=self._backends(table.table("backend")),
             environments=self._environments(table.table("environment")),
+            described=self._targets(table.table("target")),
             envs=table.parsed("envs", parse_envs) or ENVS,
             accelerator=next(iter(asked.values()), None),
             **plain,  # type: ignore[arg-type]
@@ -309,6 +374,49 @@ class _Reader:
             table.fault("tool", f"in {KGEN_TOML} the keys stand at the top, in no table `tool.kgen`")
         table.close()
         return settings
+
+    @staticmethod
+    def _accelerators(table: Table, plain: Mapping[str, object]) -> dict[str, Accelerator]:
+        """What a table computes on, by the key; more than one is a fault."""
+        asked = accelerators_in(plain)
+        for other in tuple(asked)[1:]:
+            table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
+        return asked
+
+    def _targets(self, section: Table) -> dict[str, Target]:
+        found = {}
+        for name in section:
+            try:
+                parsers.parse_target(name)
+            except ValueError as error:
+                section.fault(_key(name), str(error))
+                continue
+            row = section.table(name)
+            asked = self._accelerators(row, {field.name: self._value(row, field) for field in ACCELERATORS})
+            facts = {field.name: self._value(row, field) for field in MACHINE}
+            row.close()
+            if not asked:
+                if not any(row.has(field.name) for field in ACCELERATORS):
+                    known = ", ".join(str(field.key) for field in ACCELERATORS)
+                    section.fault(_key(name), f"does not say what it computes on: give one of {known}")
+                continue
+            found[name] = Target(name, next(iter(asked.values())), **facts)  # type: ignore[arg-type]
+            self._require_vocabulary(row, found[name])
+        return found
+
+    @staticmethod
+    def _require_vocabulary(row: Table, target: Target) -> None:
+        """See that driver and GPUs are of the accelerator, and there where its version depends on them."""
+        kind = accelerators.kind(target.accelerator.kind)
+        if target.accelerator == CPU:
+            for key in ("driver", "gpu"):
+                if row.has(key):
+                    row.fault(key, f"contradicts `{CPU.kind}`; keep one of the two")
+            return
+        for field, why, _ in foreign_facts(kind, target.driver, target.gpu):
+            row.fault(str(field.key), why)
+        if kind.versioned and not target.accelerator.version and target.driver is None and not target.gpu:
+            row.fault(kind.name, f"`{accelerators.AUTO}` needs the target's `driver` or `gpu`")
 
     def _value(self, table: Table, field: Field) -> object:
         """The value of a field; its initial one where the table has none, or a wrong one."""

@@ -109,6 +109,18 @@ class Surroundings(NamedTuple):
     modules: frozenset[str] = frozenset()
 
 
+UNKNOWN = Surroundings(
+    variables=MappingProxyType({}),
+    libraries=(),
+    keras=None,
+    container=None,
+    gpu_vendors=None,
+    distribution=(),
+    set_in=MappingProxyType({}),
+)
+"""What surrounds an environment on a machine of which only a description is known."""
+
+
 def gather(
     interesting: Sequence[str],
     known: Mapping[str, Carried] = MappingProxyType({}),

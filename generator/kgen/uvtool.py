@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kgen import host, logins, process, storage
-from kgen.errors import OutsideError
+from kgen.errors import KgenError, OutsideError
 
 if TYPE_CHECKING:
     import threading
@@ -230,6 +230,17 @@ def find_interpreter(program: str, minor: str) -> str | None:
     if done.status == 0:
         return done.stdout.strip()
     return next(map(str, host.pyenv_interpreters(minor)), None)
+
+
+def has_interpreter(minor: str) -> bool | None:
+    """Whether this machine has a CPython of this minor; None if uv cannot be asked."""
+    # asking uv takes longer than all the rest, and what is in plain sight needs no asking
+    if host.own_interpreter(minor) is not None or host.pyenv_interpreters(minor):
+        return True
+    try:
+        return find_interpreter(find(), minor) is not None
+    except KgenError:
+        return None
 
 
 def words(stderr: str) -> str:

@@ -215,6 +215,11 @@ def without_ending(environment: str) -> str:
     return re.sub(f"-{pattern()}$", "", environment)
 
 
+def in_name(environment: str) -> Accelerator:
+    """The accelerator in the name of an environment: CUDA 12 for `jax-cuda12` and `jax-cuda12-py311`."""
+    return named(environment.removeprefix(f"{without_ending(environment)}-").partition("-")[0])
+
+
 def named(text: str) -> Accelerator:
     """The accelerator of an environment's name: `cuda12`, `cpu`.
 

@@ -26,7 +26,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
-from kgen.settings import JointEnvironment, Settings
+from kgen.settings import JointEnvironment, Settings, Target
 
 
 class Finding(NamedTuple):
@@ -118,41 +118,68 @@ class _Check:
         self.shaped = uvsettings.shape(asked.root)
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
-    def _accelerator(self, joint: JointEnvironment) -> Accelerator | None:
-        """What the settings ask for; None where they leave it open."""
+    def _asked(self, joint: JointEnvironment) -> Mapping[Accelerator | None, Sequence[Target]]:
+        """What the settings ask for, with the targets that share it; None where they leave it open.
+
+        A target that leaves its version open has its kind without one.
+        """
+        targets = tuple(self.settings.described.values())
+        if targets:
+            return dict(plan.by_accelerator(joint, targets, self.matrix).items())
         accelerated = any(self.matrix.backends[backend].accelerated for backend in joint.backends)
         asked = self.settings.accelerator
         if asked == CPU or not accelerated:
-            return CPU
+            return {CPU: ()}
         # without a version it is left open, for kinds that have versions
-        return None if asked is None or (accelerators.kind(asked.kind).versioned and not asked.version) else asked
+        return {None if asked is None or _is_open(asked) else asked: ()}
+
+    def _asked_of(
+        self, joint: JointEnvironment, accelerator: str, made_for: EnvironmentRequest
+    ) -> tuple[Accelerator | None, Sequence[Target]] | None:
+        """What of that a lock is for; None if for nothing of it."""
+        for asked, targets in self._asked(joint).items():
+            if _is_for(asked, accelerator):
+                named = {one.name for one in made_for.targets}
+                # which version a target has that leaves it open, only solving tells: its lock says that it is for it
+                own = (
+                    [one for one in targets if one.name in named] if asked is not None and _is_open(asked) else targets
+                )
+                return asked, own
+        return None
 
     def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
         """What the settings ask for and nobody has locked."""
         there = {environment.name: environment for environment in locked}
         for name in (*(self.settings.backends or ()), *self.settings.environments):
-            asked = self._accelerator(self.known[name])
-            fix = f"kgen lock {name}"
-            has = []
-            for ending in self._endings():
-                wanted = f"{name}-{asked.name}{ending}" if asked is not None else f"{name}{ending}"
-                found = [
-                    one
-                    for one in there
-                    if one == wanted or (asked is None and _short(one) == name and one.endswith(ending))
-                ]
-                if not found:
-                    yield Finding(
-                        "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}",
-                        "is missing: the settings ask for it", None, fix,
-                    )  # fmt: skip
-                has += found
-            for one in has:
-                for platform in self.settings.platforms or ():
-                    if platform not in there[one].platforms:
-                        path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
-                        what = "is missing: the settings ask for the platform"
-                        yield Finding("fault", "not-locked", one, path, what, None, fix)
+            for asked, targets in self._asked(self.known[name]).items():
+                yield from self._missing(name, asked, targets, there)
+
+    def _missing(
+        self,
+        name: str,
+        asked: Accelerator | None,
+        targets: Sequence[Target],
+        there: Mapping[str, LockedEnvironment],
+    ) -> Iterator[Finding]:
+        """What of an environment on an accelerator nobody has locked."""
+        fix = f"kgen lock {name}"
+        has = []
+        for ending in self._endings():
+            wanted = f"{name}-{asked.name}{ending}" if asked is not None else f"{name}{ending}"
+            found = [one for one in there if one == wanted or _is_open_as(one, name, ending, asked)]
+            if not found:
+                yield Finding(
+                    "fault", "not-locked", wanted, f"{project.LOCKS}/{wanted}",
+                    "is missing: the settings ask for it", None, fix,
+                )  # fmt: skip
+            has += found
+        platforms = {platform for one in targets for platform in one.platforms or self.settings.platforms or ()}
+        for one in has:
+            for platform in sorted(platforms) if targets else self.settings.platforms or ():
+                if platform not in there[one].platforms:
+                    path = f"{project.LOCKS}/{one}/{lockfiles.filename(platform)}"
+                    what = "is missing: the settings ask for the platform"
+                    yield Finding("fault", "not-locked", one, path, what, None, fix)
 
     def _endings(self) -> tuple[str, ...]:
         """The ends of names that say the Python; the empty one where there is one Python."""
@@ -297,19 +324,24 @@ class _Check:
             return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for, lock)
         fix = f"kgen lock {name}"
         astray: list[_Astray] = []
-        accelerator = self._accelerator(joint)
-        if accelerator is None or accelerator.name != lock.accelerator:
-            if accelerator is not None:
-                asked = title(accelerator)
-                what = f"is for {title(made_for.accelerator)}, as a flag asked for; the settings ask for {asked}"
-                fix += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
-                astray.append(("note", "not-asked", what, None))
+        of = self._asked_of(joint, lock.accelerator, made_for)
+        if of is None:
+            asked = " and ".join(title(one) for one in self._asked(joint) if one is not None)
+            what = f"is for {title(made_for.accelerator)}, as a flag asked for; the settings ask for {asked}"
+            fix += f" {shlex.join(fields.accelerator_words(made_for.accelerator))}"
+            astray.append(("note", "not-asked", what, None))
+        accelerator, targets = of or (None, ())
+        if accelerator is None or _is_open(accelerator):
             accelerator = made_for.accelerator
+        there = [
+            one for one in targets if lock.platform in (one.platforms or self.settings.platforms or (lock.platform,))
+        ]
         platforms = self.settings.platforms
-        if platforms is not None and lock.platform not in platforms:
+        named = bool(there) if targets else platforms is None or lock.platform in platforms
+        if not named:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
             astray.append(("fault", "not-asked", what, fix))
-        request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix)
+        request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix, targets=there)
         if self.settings.pythons and not (made_for.python_named and lock.python in self.settings.pythons):
             what = (
                 f"is for Python {lock.python}, and {self.settings.file.name} names {', '.join(self.settings.pythons)}"
@@ -323,13 +355,15 @@ class _Check:
 
     def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
         """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
-        if not self.settings.required.dependencies or not set(made_for.backends) <= set(self.matrix.backends):
+        required = self.settings.required
+        if not (required.dependencies or required.build) or not set(made_for.backends) <= set(self.matrix.backends):
             return made_for
         joint = JointEnvironment(name=made_for.name, backends=made_for.backends)
         asked = plan.request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
         return made_for._replace(
             requirements=tuple(dict.fromkeys((*made_for.requirements, *asked.requirements))),
             dependencies=tuple(dict.fromkeys((*made_for.dependencies, *asked.dependencies))),
+            project_build=required.build,
         )
 
     def disagreements(self) -> Iterator[Finding]:
@@ -340,6 +374,25 @@ class _Check:
                 path = lock.path.relative_to(self.settings.root).as_posix()
                 what = f"has another sha256 for {filename} than {first.environment}"
                 yield Finding("fault", "hash", lock.environment, path, what, None, fix)
+
+
+def _is_open(asked: Accelerator | None) -> bool:
+    """Whether the version of what is asked for is left to kgen."""
+    return asked is None or (accelerators.kind(asked.kind).versioned and not asked.version)
+
+
+def _is_open_as(environment: str, name: str, ending: str, asked: Accelerator | None) -> bool:
+    """Whether an environment is one of this name and Python, on any version of what is asked for."""
+    on = accelerators.in_name(environment).name
+    of_name = _short(environment) == name and environment.endswith(ending)
+    return _is_open(asked) and of_name and _is_for(asked, on)
+
+
+def _is_for(asked: Accelerator | None, accelerator: str) -> bool:
+    """Whether a lock for an accelerator is one that is asked for."""
+    if asked is None or not _is_open(asked):
+        return asked is None or asked.name == accelerator
+    return accelerators.named(accelerator).kind == asked.kind
 
 
 def _short(environment: str) -> str:

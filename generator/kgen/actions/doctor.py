@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import accelerators, findings, host, lockfiles, surroundings, uvtool
+from kgen import accelerators, findings, host, lockfiles, project, settings, surroundings, uvtool
 from kgen.actions import sync
-from kgen.errors import KgenError, UsageError
+from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats import interface
@@ -20,7 +20,9 @@ from kgen.loader.search import System
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model import format as formats
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.format import Format
+from kgen.model.lockfile import Lockfile
 from kgen.validation import pins
 
 
@@ -31,11 +33,13 @@ class DoctorResult(NamedTuple):
         machine: what this machine has.
         environments: the names of the environments that it was examined for.
         findings: what breaks them, or may; the faults first.
+        target: the target of the settings that the machine is; empty for this one.
     """
 
     machine: Host
     environments: tuple[str, ...]
     findings: tuple[Finding, ...]
+    target: str = ""
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -83,6 +87,65 @@ def examine(
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 
+def examine_target(
+    root: Path, matrix: CompatibilityMatrix, name: str, names: Sequence[str] = (), *, form: Format | None = None
+) -> DoctorResult:
+    """Judge the locks for another machine by its description in the settings; nothing of this machine matters.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        name: the target.
+        names: environments; none for all that are locked for the target.
+        form: the form of locks that alone is meant; None for all of them.
+
+    Raises:
+        UsageError: there is no such target or environment, or nothing is locked for it.
+        SettingsError: the settings or a lock cannot be read.
+    """
+    asked = settings.read(root, matrix)
+    target = settings.target_of(asked, name)
+    wanted = [lockfiles.choose_on_disk(root, one, form) for one in names]
+    every = [
+        (one, of)
+        for of in ((form,) if form is not None else formats.known())
+        for one in lockfiles.environments(root)
+        if lockfiles.lock_path(one, of) is not None
+    ]
+    platforms = target.platforms or asked.platforms
+    locks = [
+        interface.reader(of).as_matrix(lock, matrix)
+        for one, of in wanted or every
+        for path in dict.fromkeys(lockfiles.lock_path(one, of, platform) for platform in platforms or one.platforms)
+        if path is not None
+        for lock in interface.read_every(of, path)
+        if platforms is None or lock.platform in platforms
+    ]
+    for lock in locks:
+        require_known(matrix, lock)
+    fitting = [lock for lock in locks if wanted or _is_for(lock, target.accelerator, matrix)]
+    if not fitting:
+        raise UsageError(
+            f"nothing in {root / project.LOCKS} is locked for target {name}", hints=[f"kgen lock --target {name}"]
+        )
+    gpus = tuple(accelerators.Gpu(f"GPU of {name}", one, 0) for one in target.gpu)
+    devices = {target.accelerator.kind: accelerators.Devices(target.driver, gpus)} if target.machine.known else {}
+    machine = Host((platforms or (None,))[0], target.glibc or asked.glibc, devices)
+    examined = [
+        ExaminedEnvironment(lock=lock, prefix=Path(), whole=False, interpreter=None, free=None) for lock in fitting
+    ]
+    found = findings.examine(machine, surroundings.UNKNOWN, examined, matrix, {}, target=name)
+    return DoctorResult(machine, tuple(dict.fromkeys(lock.environment for lock in fitting)), found, name)
+
+
+def _is_for(lock: Lockfile, accelerator: Accelerator, matrix: CompatibilityMatrix) -> bool:
+    """Whether a lock is one for this accelerator: on the CPU only that of backends that have nothing else there."""
+    has = lock.computes_on
+    if has == CPU and accelerator != CPU:
+        return not any(matrix.backends[backend].accelerated for backend in lock.backends)
+    return has.kind == accelerator.kind and accelerator.major in {None, has.major}
+
+
 def locked_here(root: Path, form: Format | None = None) -> tuple[str, ...]:
     """The environments that are locked for this machine, as they are called on disk.
 
@@ -113,7 +176,7 @@ def _examined(
         whole = environments.is_whole(source)
         site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
-            interpreters[lock.python] = _has_interpreter(lock.python)
+            interpreters[lock.python] = uvtool.has_interpreter(lock.python)
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
@@ -129,13 +192,3 @@ def _opened(
     prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]
 ) -> tuple[environment.OpenedLibrary, ...]:
     return environment.opened(prefix, site, prefix / "bin/python", rules, carried)
-
-
-def _has_interpreter(minor: str) -> bool | None:
-    # asking uv takes longer than all the rest, and what is in plain sight needs no asking
-    if host.own_interpreter(minor) is not None or host.pyenv_interpreters(minor):
-        return True
-    try:
-        return uvtool.find_interpreter(uvtool.find(), minor) is not None
-    except KgenError:
-        return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import host, lockfiles, settings
+from kgen import host, lockfiles, project, settings
 from kgen.actions import flake
 from kgen.emitters import cyclonedx, recipes, requirements
 from kgen.errors import UsageError
@@ -109,6 +109,21 @@ def _workflow(export: Export) -> str:
     return recipes.render_workflow(jobs)
 
 
+def _vscode(export: Export) -> str:
+    """Of the environment where it is on disk, or will be; in the project by the editor's name of its folder."""
+    root = export.settings.root
+    python = project.envs(root) / str(export.environment) / "bin/python"
+    inside = python.is_relative_to(root)
+    shown = f"${{workspaceFolder}}/{python.relative_to(root).as_posix()}" if inside else str(python)
+    return recipes.render_vscode(next(iter(_locks(export).values())), interpreter=shown)
+
+
+def _envrc(export: Export) -> str:
+    locks = _locks(export)
+    files = [lock.path.relative_to(export.settings.root).as_posix() for lock in locks.values()]
+    return recipes.render_envrc(next(iter(locks.values())), files=files)
+
+
 def _of(form: LockFormat, render: Callable[[Path, str], str]) -> Callable[[Export], str]:
     """A form of what is locked in another one: on the platform named, else this machine's, else the only one."""
 
@@ -142,6 +157,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "slurm": Format(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
+        "vscode": Format(render=_vscode, of_one=True),
+        "envrc": Format(render=_envrc, of_one=True),
         "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),
         **{
             name: Format(render=_of(form, render), of_one=True, of_platform=True)

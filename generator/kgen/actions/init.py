@@ -6,14 +6,14 @@ Decides and writes; what is printed about it is the caller's.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import accelerators, files
+from kgen import accelerators, files, uvtool
 from kgen.actions.plan import request_for
 from kgen.actions.pythons import required
 from kgen.errors import SettingsError, UsageError
@@ -29,7 +29,7 @@ from kgen.parsers import parse_backend, parse_python
 from kgen.project import KGEN_TOML, PYPROJECT, locate
 from kgen.settings import JointEnvironment, Settings
 from kgen.solver.accelerator import newest_version, solvable
-from kgen.solver.python import best_python
+from kgen.solver.python import best_python, equally_good
 from kgen.solver.resolve import solve
 from kgen.storage import write_file
 
@@ -79,6 +79,7 @@ def write_settings(
     python: str | None = None,
     nix: bool = False,
     find_links: bool = False,
+    installed: Callable[[str], bool] | None = None,
 ) -> tuple[Path, str]:
     """Write settings for the project in this folder: into its `pyproject.toml`, else into a new `kgen.toml`.
 
@@ -96,6 +97,7 @@ def write_settings(
         nix: whether Nix is installed here, so that its setting is worth a line.
         find_links: whether uv finds builds in a folder besides its indexes, so that a framework's own index is not
             needed for them.
+        installed: whether this machine has a CPython of a minor; None where that does not matter.
 
     Returns:
         The file, and the settings that are in it now.
@@ -109,6 +111,7 @@ def write_settings(
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
+    chooser.installed = installed
     entries = [*chooser.entries(find_links=find_links), *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
@@ -122,6 +125,11 @@ def write_settings(
     own = root / KGEN_TOML
     write_file(own, body.encode())
     return own, body
+
+
+def interpreter_here(minor: str) -> bool:
+    """Whether this machine has a CPython of this minor, as far as can be told."""
+    return uvtool.has_interpreter(minor) is not False
 
 
 def _appended(before: bytes, table: str) -> bytes:
@@ -188,6 +196,7 @@ class _Chooser:
         self._platform = host.platform if known and host.platform else _FALLBACK_PLATFORM
         self._platform_known = known
         self._root = root
+        self.installed: Callable[[str], bool] | None = None
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
@@ -330,11 +339,21 @@ class _Chooser:
             yield _Entry("python", f'"{self._python}"', f"{what} This one was asked of kgen init.")
             return
         allowed = required(self._root, self._matrix)
-        if self._version_file is not None or allowed is None:
+        if self._version_file is not None or (allowed is None and self.installed is None):
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return
         requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
-        chosen = best_python(self._matrix, requests, allowed.minors) if allowed.minors else None
+        minors = None if allowed is None else allowed.minors
+        chosen = best_python(self._matrix, requests, minors) if minors is None or minors else None
+        if chosen is not None and self.installed is not None and not self.installed(chosen):
+            equal = equally_good(self._matrix, requests, chosen, minors)
+            here = next((one for one in equal if self.installed(one)), None)
+            if here is not None:
+                gives = f"It gives the same releases of these backends as Python {chosen}, which is not installed here."
+                yield _Entry("python", f'"{here}"', f"{what} {gives}")
+                return
+        if allowed is None:
+            return
         if chosen is not None and solvable(self._matrix, requests, chosen):
             yield _Entry(
                 "python",

@@ -7,11 +7,19 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, storage
+from kgen import accelerators, host, lockfiles, storage
+from kgen.actions.choose import choose
+from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.errors import OutsideError
 from kgen.formats import interface
 from kgen.formats.environment import Source, site_packages
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE
+from kgen.model.format import Format
+from kgen.project import locate
+
+_KERNEL = "ipykernel"
+"""What Jupyter talks to."""
 
 
 class Kernel(NamedTuple):
@@ -19,6 +27,30 @@ class Kernel(NamedTuple):
 
     folder: Path
     name: str
+
+
+def with_ipykernel(root: Path, matrix: CompatibilityMatrix, name: str, form: Format | None = None) -> Edit | None:
+    """The settings with ipykernel in the environments like this one.
+
+    None where its lock has it, or nothing can be edited: without settings, or in a form that names packages otherwise.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        name: the environment.
+        form: the form of its lock; None where the name says it.
+
+    Raises:
+        UsageError: there is no such environment.
+        SettingsError: the settings or the lock are wrong.
+    """
+    choice = choose(root, name, form)
+    path = lockfiles.lock_path(choice.environment, choice.form, host.subdir() or "")
+    if path is None or not choice.form.is_default or locate(root) is None or _KERNEL in lockfiles.read(path).versions:
+        return None
+    backends = lockfiles.read(path).backends
+    joint = accelerators.without_ending(choice.environment.name) if len(backends) > 1 else None
+    return add(root, matrix, [_KERNEL], Place(None if joint else backends[0], joint))
 
 
 def install_kernel(source: Source) -> Kernel:
@@ -35,12 +67,12 @@ def install_kernel(source: Source) -> Kernel:
     # what packages have put into the folder of their scripts is run before the kernel is
     way = [] if source.form.scripts is None else ["/bin/sh", str(source.prefix / SHARE / "run.sh")]
     site = site_packages(source.prefix)
-    if site is None or not (site / "ipykernel").is_dir():
+    if site is None or not (site / _KERNEL).is_dir():
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
             hints=[
-                'add `dependencies = ["ipykernel"]` to the settings',
-                f"kgen lock{source.form.words}, then kgen sync {name}",
+                f"kgen add {_KERNEL}{source.form.words and '   # then: kgen lock' + source.form.words}",
+                f"kgen sync {name}",
             ],
         )
     project = source.environment.folder.parent.parent.name

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from packaging.version import Version
+
 from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
 from kgen.accelerators import Kind
@@ -23,7 +25,7 @@ from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Marker, Requirement, parse_requirement
 from kgen.project import PYPROJECT, find_root
-from kgen.settings import JointEnvironment, Settings
+from kgen.settings import JointEnvironment, Settings, Target
 
 _REPEATED = frozenset({"project", "constraint_files"})
 """Fields of a request that no other flag of a command can stand for, though a lock has none of them by itself."""
@@ -114,7 +116,7 @@ class Draft(NamedTuple):
                 python_open=self.python is None and not self.settings.pythons,
                 as_of=self.as_of,
             )
-            for _, alike in itertools.groupby(self.requests, key=lambda draft: draft.name)
+            for _, alike in itertools.groupby(self.requests, key=lambda draft: (draft.name, draft.accelerator.name))
             for group in (tuple(alike),)
             for minor in pythons[matrix.generation_of(group[0].backends).name]
             for draft in group
@@ -165,12 +167,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
     notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
-    accelerator = _accelerator(settings, environments, matrix, notes)
-    requests = tuple(
-        from_sources(request_for(environment, settings, accelerator, platform, matrix), shaped, matrix)
-        for environment in environments
-        for platform in _platforms(settings, accelerator, matrix)
-    )
+    requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
@@ -303,6 +300,8 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, 
     if accelerator is not None:
         changes["accelerator"] = accelerator
     merged = settings._replace(**changes)  # type: ignore[arg-type]
+    told = {name: changes[name] for name in ("platforms", "glibc") if name in changes}
+    merged = merged._replace(described={name: one._replace(**told) for name, one in merged.described.items()})  # type: ignore[arg-type]
     merged = with_project(_from_folder(merged, given, folder))
     if asked.as_of is not None:
         merged = _as_of(merged, asked.as_of, asked.flags, matrix)
@@ -444,8 +443,19 @@ def request_for(
     accelerator: Accelerator,
     platform: str,
     matrix: CompatibilityMatrix,
+    *,
+    targets: Sequence[Target] = (),
 ) -> EnvironmentRequest:
-    """The request of an environment on a platform, its Python still to be chosen where the settings name none."""
+    """The request of an environment on a platform, its Python still to be chosen where the settings name none.
+
+    Args:
+        environment: the environment.
+        settings: what is asked for.
+        accelerator: what it computes on.
+        platform: the platform.
+        matrix: the facts.
+        targets: the machines that it is for; none where they are not named, and the settings describe the one.
+    """
     own = [settings.backend_dependencies.get(backend, ()) for backend in environment.backends]
     stated = settings.required.dependencies
     several = (settings.require, settings.dependencies, stated, *own, environment.dependencies)
@@ -481,15 +491,17 @@ def request_for(
         accelerator=accelerator if accelerated else CPU,
         python=settings.python or matrix.pythons[-1].version,
         platform=platform,
-        glibc=settings.glibc if system.glibc is not None else None,
-        macos=settings.macos if system.macos is not None else None,
-        driver=settings.driver if accelerated else None,
-        gpus=settings.gpu if accelerated else (),
+        glibc=_glibc(settings, platform, matrix, targets) if system.glibc is not None else None,
+        macos=_macos(settings, targets) if system.macos is not None else None,
+        driver=settings.driver if accelerated and not targets else None,
+        gpus=settings.gpu if accelerated and not targets else (),
+        targets=tuple(one.machine for one in targets) if accelerated and accelerator != CPU else (),
         keras=settings.keras,
         requirements=tuple(dict.fromkeys((*(wish for wish in asked if wish not in unknown), *map(_bare, about)))),
         dependencies=(*unknown, *dependencies),
         constraints=settings.constraints,
         uv=settings.uv,
+        project_build=settings.required.build,
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,
@@ -497,6 +509,19 @@ def request_for(
         allow_overlap=settings.allow_overlap,
         build=settings.build,
     )
+
+
+def _glibc(settings: Settings, platform: str, matrix: CompatibilityMatrix, targets: Sequence[Target]) -> Version | None:
+    """The oldest glibc of the machines that are meant; None where nobody says one."""
+    said = [one.glibc or settings.glibc for one in targets] or [settings.glibc]
+    if not any(said):
+        return None
+    return min(one for one in (glibc or matrix.platforms[platform].glibc for glibc in said) if one is not None)
+
+
+def _macos(settings: Settings, targets: Sequence[Target]) -> Version | None:
+    """The oldest macOS of the machines that are meant; None where nobody says one."""
+    return min((one.macos for one in targets if one.macos is not None), default=settings.macos)
 
 
 def _hubs(settings: Settings, generation: Generation, frameworks: set[str]) -> Iterator[Requirement]:
@@ -525,6 +550,108 @@ def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatr
 # -- on what -----------------------------------------------------------------------------------------------------------
 
 
+def _drafts(
+    environments: Sequence[JointEnvironment], settings: Settings, matrix: CompatibilityMatrix, notes: list[str]
+) -> list[EnvironmentRequest]:
+    """A request for each environment, accelerator and platform, their Pythons still to be chosen."""
+    targets = _targets(settings)
+    if not targets:
+        accelerator = _accelerator(settings, environments, matrix, notes)
+        return [
+            request_for(environment, settings, accelerator, platform, matrix)
+            for environment in environments
+            for platform in _platforms(settings, accelerator, matrix)
+        ]
+    chosen = [_with_version(one, settings, environments, matrix, notes) for one in targets]
+    return [
+        request_for(environment, settings, accelerator, platform, matrix, targets=there)
+        for environment in environments
+        for accelerator, of in by_accelerator(environment, chosen, matrix).items()
+        for platform, there in by_platform(of, settings, accelerator, matrix).items()
+    ]
+
+
+def _targets(settings: Settings) -> tuple[Target, ...]:
+    """The targets of the settings that are meant, with what flags say of them; none where flags describe a machine.
+
+    Raises:
+        UsageError: there is none of a name that is asked for, or what is asked for contradicts it.
+    """
+    described, asked = settings.described, settings.accelerator
+    flag = BY_NAME["targets"].flag
+    for name in settings.targets:
+        settings_module.target_of(settings, name)
+    machine = [str(BY_NAME[name].flag) for name in ("driver", "gpu") if getattr(settings, name)]
+    if settings.targets and machine:
+        raise UsageError(
+            f"`{flag}` and `{machine[0]}` contradict each other: a target says what its machine has",
+            hints=[f"give one of them, such as `{flag} {settings.targets[0]}`"],
+        )
+    if machine:
+        return ()
+    found = [one for name, one in described.items() if name in (settings.targets or described)]
+    if asked is None:
+        return tuple(found)
+    for one in found:
+        if settings.targets and one.accelerator.kind != asked.kind:
+            raise UsageError(
+                f"{flag}: target {one.name} is for {accelerators.title(one.accelerator)}, and"
+                f" {accelerators.title(asked)} is asked for",
+                hints=[f"give one of them, such as `{flag} {one.name}`"],
+            )
+    return tuple(
+        one._replace(accelerator=asked if asked.version else one.accelerator)
+        for one in found
+        if one.accelerator.kind == asked.kind
+    )
+
+
+def _with_version(
+    target: Target,
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    notes: list[str],
+) -> Target:
+    """A target with the version of its accelerator, which is the newest that it can have where it says none.
+
+    Raises:
+        UsageError: there is none that every backend can have there.
+    """
+    kind = accelerators.kind(target.accelerator.kind)
+    if not kind.versioned or target.accelerator.version:
+        return target
+    alone = settings._replace(driver=target.driver, gpu=target.gpu, platforms=target.platforms or settings.platforms)
+    return target._replace(accelerator=_newest(alone, environments, matrix, notes, kind=kind, target=target.name))
+
+
+def by_accelerator(
+    environment: JointEnvironment, targets: Sequence[Target], matrix: CompatibilityMatrix
+) -> dict[Accelerator, list[Target]]:
+    """The targets that share a lock of an environment: by what it computes on there, at most at the oldest minor."""
+    accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
+    groups: dict[str, list[Target]] = {}
+    for one in targets:
+        groups.setdefault(one.accelerator.name if accelerated else CPU.name, []).append(one)
+    found = {}
+    for own in groups.values():
+        limits = [one.accelerator for one in own if one.accelerator.minor is not None]
+        least = min(limits, key=lambda one: one.version, default=own[0].accelerator)
+        found[least if accelerated else CPU] = own
+    return found
+
+
+def by_platform(
+    targets: Sequence[Target], settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix
+) -> dict[str, list[Target]]:
+    """The targets by their platforms; those that name none have that of the settings, or else of this machine."""
+    found: dict[str, list[Target]] = {}
+    for one in targets:
+        for platform in one.platforms or _platforms(settings, accelerator, matrix):
+            found.setdefault(platform, []).append(one)
+    return found
+
+
 def _accelerator(
     settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
 ) -> Accelerator:
@@ -544,18 +671,8 @@ def _require_vocabulary(settings: Settings, kind: Kind) -> None:
     Raises:
         UsageError: one is of another.
     """
-    for flag, texts, parse in (
-        ("--driver", (settings.driver,) if settings.driver is not None else (), kind.parse_driver),
-        ("--gpu", settings.gpu, kind.parse_architecture),
-    ):
-        for text in map(str, texts):
-            try:
-                parse(text)
-            except ValueError as error:
-                example = kind.driver_example if flag == "--driver" else kind.architecture_example
-                raise UsageError(
-                    f"{flag}: {kind.title} is asked for, and {error}", hints=[f"give one such as `{flag} {example}`"]
-                ) from None
+    for field, why, example in settings_module.foreign_facts(kind, settings.driver, settings.gpu):
+        raise UsageError(f"{field.flag}: {why}", hints=[f"give one such as `{field.flag} {example}`"])
 
 
 def _auto(
@@ -580,15 +697,37 @@ def _auto(
                     f"or choose: {flag} {kind.example}, or --cpu",
                 ],
             )
-    accelerator = newest_accelerator(settings._replace(driver=driver, gpu=gpus), environments, matrix, kind.name)
+    return _newest(settings._replace(driver=driver, gpu=gpus), environments, matrix, notes, kind=kind)
+
+
+def _newest(
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    notes: list[str],
+    *,
+    kind: Kind,
+    target: str = "",
+) -> Accelerator:
+    """The newest version that every backend can have on the driver and GPUs of the settings, which are a target's.
+
+    Raises:
+        UsageError: there is none.
+    """
+    flag = f"--{kind.name}"
+    asked = f"target {target}: {kind.name} `auto`" if target else f"`{flag} auto`"
+    accelerator = newest_accelerator(settings, environments, matrix, kind.name)
     if accelerator is not None:
+        where = "there" if target else "here"
         chosen = accelerators.title(accelerator)
-        notes.append(f"{flag} auto is {chosen}, the newest that every backend asked for can have here")
+        said = asked if target else f"{flag} auto"
+        notes.append(f"{said} is {chosen}, the newest that every backend asked for can have {where}")
         return accelerator
     majors = matrix.majors(kind.name)
-    hints = [f"`kgen solve {flag} {max(majors)}` says what stands in the way"] if majors else []
+    of = f" --target {target}" if target else ""
+    hints = [f"`kgen solve {flag} {max(majors)}{of}` says what stands in the way"] if majors else []
     raise UsageError(
-        f"`{flag} auto`: no {kind.title} major serves every backend on this driver and these GPUs",
+        f"{asked}: no {kind.title} major serves every backend on this driver and these GPUs",
         hints=[*hints, "or ask for fewer backends"],
     )
 

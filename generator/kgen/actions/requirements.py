@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, uvtool
+from kgen.editable import project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import grammar
 from kgen.model.requirement import Requirement, canonical_name
@@ -91,6 +92,7 @@ class _Reader:
         self.faults: list[str] = []
         self.in_pyproject = False
         self._notes: list[str] = []
+        self._build: tuple[Requirement, ...] = ()
 
     def read(self) -> Settings:
         """The settings with all of it."""
@@ -99,7 +101,7 @@ class _Reader:
         for one in constraints:
             if one.extras:
                 self.faults.append(f"constraint `{one}`: a constraint brings nothing in, and so no extra")
-        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes))
+        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes), self._build)
         return self.settings._replace(constraints=tuple(dict.fromkeys(constraints)), required=required)
 
     # -- pyproject.toml ------------------------------------------------------------------------------------------------
@@ -117,6 +119,7 @@ class _Reader:
                 self._notes.append(f"what {PYPROJECT} requires is left out: `project = false`")
             return
         data = _pyproject(settings.root)
+        self._build = tuple(self._builds(data))
         sources = [*self._project(data), *self._groups(data)]
         for source in sources:
             found = list(self._parsed(source))
@@ -131,6 +134,18 @@ class _Reader:
             self._notes.append(
                 f"{PYPROJECT} requires more, which is locked too: {', '.join(counted)}; `project = false` leaves it out"
             )
+
+    def _builds(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
+        """What builds the project itself."""
+        try:
+            build = project_build(data)
+        except ValueError as error:
+            self.in_pyproject = True
+            self.faults.append(f"{PYPROJECT}: {error}")
+            return
+        if build is not None:
+            yield from self._parsed(_Source("build-system.requires", "build requirements", build.requires))
+            self.in_pyproject |= bool(self.faults)
 
     def _project(self, data: Mapping[str, Any]) -> Iterator[_Source]:
         project = data.get("project")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kgen import host, leftovers, lockfiles, project
+from kgen import editable, files, host, leftovers, lockfiles, project
+from kgen.actions.choose import Choice, choose, lacks_device, without_device
+from kgen.editable import ProjectBuild
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
@@ -55,7 +58,8 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
 
     Args:
         root: the project's folder.
-        name: its name, or that of its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
+        name: its name, or that of its backend, whose lock that fits this machine is meant; `jax-cuda12-conda` is the
+            conda environment.
         envs: the folder of the environments; None for that of the settings.
         form: the form of locks that is meant; None where the name says it.
 
@@ -63,7 +67,8 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
         UsageError: there is no such environment, or it is not locked for this platform.
         SettingsError: the settings or the lock cannot be read.
     """
-    return source_of(root, *lockfiles.choose_on_disk(root, name, form), envs)
+    choice = choose(root, name, form)
+    return source_of(root, choice.environment, choice.form, envs)
 
 
 def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
@@ -95,10 +100,8 @@ def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | N
         raise lockfiles.unreadable(lock, error) from error
 
 
-def chosen(
-    root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None
-) -> list[tuple[LockedEnvironment, Format]]:
-    """The environments that a call means, each once, with the form of its lock.
+def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None) -> list[Choice]:
+    """The environments that a call means, each once.
 
     Args:
         root: the project's folder.
@@ -121,15 +124,33 @@ def chosen(
             raise UsageError(
                 f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
             )
-        return [(one, wanted) for one in fitting]
+        return [Choice(one, wanted, named=False) for one in fitting]
     if not names:
         listed = ", ".join(one.name for one in known)
         raise UsageError(
             f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
             hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
         )
-    found = [lockfiles.choose_on_disk(root, name, form) for name in names]
-    return list({(one.name, of.name): (one, of) for one, of in found}.values())
+    found = [choose(root, name, form) for name in names]
+    return list({(one.environment.name, one.form.name): one for one in found}.values())
+
+
+def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, Source]]:
+    """The environments to make: without those that nobody named and that this machine has no device for.
+
+    One that is on disk stays wanted.
+
+    Raises:
+        UsageError: none is left.
+    """
+    kept = [
+        (choice, source)
+        for choice, source in sources
+        if choice.named or environments.is_whole(source) or not lacks_device(choice)
+    ]
+    if not kept:
+        raise without_device(sources[0][0])
+    return kept
 
 
 def sweep(source: Source) -> None:
@@ -162,6 +183,31 @@ def entered(source: Source) -> dict[str, str | None]:
     }
 
 
+def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
+    """See that a pip which is not in the environment installs nothing elsewhere.
+
+    Args:
+        source: the environment.
+        command: what is to run in it.
+
+    Raises:
+        UsageError: PATH would give the pip of another Python.
+    """
+    name = command[0]
+    if re.fullmatch(r"pip[0-9.]*", name) is None or (source.prefix / "bin" / name).exists():
+        return
+    environment = source.environment.name
+    packages = [word for word in command[2:] if not word.startswith("-")] if command[1:2] == ["install"] else []
+    wanted = shlex.join(packages) or "PACKAGE"
+    raise UsageError(
+        f"{environment} has no `{name}`, and that of another Python would install elsewhere",
+        hints=[
+            f"kgen add {wanted}   # locks it, for every environment",
+            f"uv pip install --python {shlex.quote(str(source.python))} {wanted}   # by hand; kgen keeps it",
+        ],
+    )
+
+
 # -- making ------------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +219,8 @@ def sync(
     source: Source,
     *,
     again: bool = False,
+    exact: bool = False,
+    own: bool = True,
     progress: Progress = _silent,
     waiting: Callable[[], None] = lambda: None,
 ) -> SyncResult:
@@ -181,6 +229,8 @@ def sync(
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
+        exact: remove what was installed by hand, which is kept else.
+        own: install the project itself, editable, where it is a package; else leave it out until this is asked again.
         progress: shows how far it is, once there is something to do.
         waiting: called when somebody else is making it.
 
@@ -192,11 +242,11 @@ def sync(
     """
     started = time.monotonic()
     require_place(source)
-    if not again and environments.is_whole(source):
-        return SyncResult(source, made=False, seconds=time.monotonic() - started)
+    if not again and _stands(source, exact=exact, own=own):
+        return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
     # what follows takes seconds; who finds an environment whole does not pay for its imports
     from kgen import storage  # noqa: PLC0415
-    from kgen.formats import interface  # noqa: PLC0415
+    from kgen.formats import byhand, interface  # noqa: PLC0415
 
     installer = interface.installer(source.form)
     prepared = installer.prepare(source, lambda lock: _beside(source, lock), thorough=again)
@@ -205,18 +255,100 @@ def sync(
     with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
         # a killed run leaves it behind, and only who creates it removes it
         after.callback(_remove_empty, guard)
-        if not again and environments.is_whole(source):
-            return SyncResult(source, made=False, seconds=time.monotonic() - started)
-        gone = environments.gained(source)
+        if not again and _stands(source, exact=exact, own=own):
+            return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
+        if not again and _stands(source, exact=exact):
+            with progress(source.name) as report:
+                said = (*_install_project(source, report, own=own), *_kept(source))
+            return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=said)
+        added = environments.gained(source)
         notes = [*prepared.notes, *(f"{source.name}: {what}" for what in installer.lost(source.prefix))]
-        with progress(source.name) as report:
+        with (
+            progress(source.name) as report,
+            contextlib.nullcontext([byhand.Kept(gone=added)]) if exact else byhand.carried(source) as told,
+        ):
             prepared.make(report)
+        with progress(source.name) as report:
+            notes += _install_project(source, report, own=own)
+    gone = [name for one in told for name in one.gone]
     if gone:
-        notes += [
-            f"{source.name}: what was installed by hand is gone: {', '.join(gone)}",
-            "to keep a package, add it to `dependencies` in the settings and lock again",
-        ]
+        notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
+    notes += _kept(source)
     return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
+
+
+def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
+    """Whether nothing is to be done; `own` None leaves the project itself out of account."""
+    if not environments.is_whole(source) or (exact and environments.gained(source)):
+        return False
+    if own is None:
+        return True
+    if not own:
+        return editable.is_left_out(source.prefix)
+    return has_project(source) and not (
+        editable.is_left_out(source.prefix) and _project_build(source.environment.folder.parent.parent) is not None
+    )
+
+
+def has_project(source: Source) -> bool:
+    """Whether the project itself is in an environment as it should be, was left out, or is none that would be."""
+    if editable.is_left_out(source.prefix):
+        return True
+    root = source.environment.folder.parent.parent
+    if editable.is_installed(source.prefix, root, environments.METADATA):
+        return True
+    return _project_build(root) is None
+
+
+def _project_build(root: Path) -> ProjectBuild | None:
+    """How the project of this folder is built; None where it is no package, or the settings leave it out.
+
+    Raises:
+        SettingsError: its `pyproject.toml` does not say that as it should.
+    """
+    try:
+        content = files.read(root / project.PYPROJECT, files.LARGE)
+        if b"build-system" not in content or not project.is_package(root):
+            return None
+        import tomli  # noqa: PLC0415 - most projects are no packages
+
+        return editable.project_build(tomli.loads(content.decode("utf-8-sig")))
+    except (OSError, UnicodeDecodeError, RecursionError):
+        return None
+    except ValueError as error:
+        raise SettingsError(f"{project.PYPROJECT}: {error}", hints=[f"edit {root / project.PYPROJECT}"]) from None
+
+
+def _install_project(source: Source, report: Callable[[str], None], *, own: bool) -> list[str]:
+    """Install the project itself, or note that it is left out; what the user should know of that."""
+    from kgen.formats import interface  # noqa: PLC0415 - see `sync`
+    from kgen.formats import own as own_project  # noqa: PLC0415
+
+    root = source.environment.folder.parent.parent
+    build = _project_build(root) if own else None
+    if build is None:
+        if not own:
+            (source.prefix / editable.RECORD).write_bytes(editable.record(editable.LEFT_OUT, root))
+        return []
+    lock = interface.read(source.form, source.lock, host.subdir())
+    lacking = own_project.lacking(build, lock)
+    if lacking:
+        wanted = ", ".join(lacking)
+        (source.prefix / editable.RECORD).write_bytes(editable.record(editable.LEFT_OUT, root))
+        left_out = f"{source.name}: {build.name} itself is left out: the lock does not pin {wanted}, which builds it"
+        return [f"{left_out}; `kgen lock{source.form.words}` does, then `kgen sync {source.name}`"]
+    own_project.install(source, lock, build, report)
+    return []
+
+
+def _kept(source: Source) -> tuple[str, ...]:
+    """What the user should know of packages that the lock does not have."""
+    added = environments.gained(source)
+    if not added:
+        return ()
+    names = shlex.join(name.rpartition("-")[0].replace("_", "-") for name in added)
+    kept = f"{source.name}: installed by hand, and kept: {', '.join(added)}"
+    return (f"{kept}; `kgen add {names}` locks it, `kgen sync {source.name} --exact` removes it",)
 
 
 def _beside(source: Source, lock: Lockfile) -> Beside:

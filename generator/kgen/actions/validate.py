@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from kgen import host, lockfiles, project, storage
 from kgen.actions import sync
+from kgen.actions.choose import choose
 from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.host import Host
 from kgen.lockfiles import LockedEnvironment
@@ -235,8 +237,19 @@ def targets(
             kind=locked.computes_on.kind,
             asked=options.device,
             machine=machine,
+            wanted=_is_wanted(root, locked, machine, names, options),
         )
         for locked in every
+    )
+
+
+def _is_wanted(root: Path, locked: Lockfile, machine: Host, names: Sequence[str], options: ValidateOptions) -> bool:
+    """Whether an environment may be made here: it was named, this machine has a device for it, or it is on disk."""
+    kind, name = locked.computes_on.kind, f"{locked.environment}{locked.form.suffix}"
+    if kind == CPU.kind or machine.of(kind).found or options.device != "auto" or options.python is not None:
+        return True
+    return bool({name, locked.environment} & set(names)) or environments.is_whole(
+        sync.find(root, name, options.envs, locked.form)
     )
 
 
@@ -268,14 +281,16 @@ def _target(
     kind: str,
     asked: str,
     machine: Host,
+    wanted: bool = True,
 ) -> ValidationTarget:
-    """The target on the device that is asked for, or that `auto` selects."""
+    """The target on the device that is asked for, or that `auto` selects; skipped where nobody wants it made here."""
     note = skip = None
     device = asked
     accelerated, gpus = kind != CPU.kind, machine.of(kind).gpus
     if asked == "auto":
         device = "gpu" if accelerated and gpus else "cpu"
         note = _NO_GPU if device == "cpu" and accelerated else None
+        skip = None if wanted else f"{_NO_GPU}; name it to train on the CPU"
     elif asked == "gpu" and not accelerated:
         skip = "it is for the CPU"
     elif asked == "gpu" and not gpus:
@@ -309,7 +324,8 @@ def _locks(names: Sequence[str], root: Path, machine: Host, form: Format | None)
 
 
 def _named(names: Sequence[str], root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
-    return [lockfiles.choose_on_disk(root, name, form) for name in names]
+    found = [choose(root, name, form) for name in names]
+    return [(one.environment, one.form) for one in found]
 
 
 def _every(root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import host
-from kgen.actions.init import write_settings
+from kgen.actions.init import interpreter_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
@@ -34,7 +34,7 @@ def run(
     root, matrix = find_root(Path.cwd()), origin.current()
     if locate(root) is None:
         found = host.variable("UV_FIND_LINKS") is not None
-        made, _ = write_settings(root, host.inspect(), matrix, find_links=found)
+        made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
         console.say(f"there were no settings; {made.name} has those that suit this machine")
 
     def said(edit: Edit) -> str:

@@ -11,12 +11,13 @@ __command__ = {
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from kgen import accelerators, project
-from kgen.actions.doctor import DoctorResult, examine
+from kgen.actions.doctor import DoctorResult, examine, examine_target
 from kgen.cli import console
 from kgen.cli.formats import OnlyFormat, naming_formats
-from kgen.cli.options import Environments, Envs, Json
+from kgen.cli.options import Environments, Envs, Json, option
 from kgen.errors import ExitStatus
 from kgen.host import Host
 from kgen.matrix import origin
@@ -25,10 +26,22 @@ from kgen.model.grammar import printable
 
 @naming_formats
 def run(
-    environments: Environments = None, *, form: OnlyFormat = None, envs: Envs = None, json: Json = False
+    environments: Environments = None,
+    *,
+    target: Annotated[
+        str | None,
+        option("--target", metavar="NAME", text="judge the locks for a target of the settings, not for this machine"),
+    ] = None,
+    form: OnlyFormat = None,
+    envs: Envs = None,
+    json: Json = False,
 ) -> ExitStatus:
-    """Examine this machine for the environments named, or all that are locked for it."""
-    found = examine(project.find_root(Path.cwd()), origin.current(), environments or (), form=form, envs=envs)
+    """Examine this machine, or a target of the settings, for the environments named or all that are locked for it."""
+    root, matrix, names = project.find_root(Path.cwd()), origin.current(), environments or ()
+    if target is None:
+        found = examine(root, matrix, names, form=form, envs=envs)
+    else:
+        found = examine_target(root, matrix, target, names, form=form)
     if json:
         console.data(
             {"machine": _machine(found.machine), "findings": [finding._asdict() for finding in found.findings]}
@@ -54,7 +67,8 @@ def _text(found: DoctorResult) -> str:
     here, maker = machine.of(machine.best), accelerators.kind(machine.best).maker
     gpus = ", ".join(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus) or "no GPU"
     driver = f"driver {here.driver}" if here.driver else f"{'a' if here.gpus else 'no'} {maker} driver"
-    lines = [f"this machine: {machine.platform}, {gpus}, {driver}"]
+    which = f"target {found.target}" if found.target else "this machine"
+    lines = [f"{which}: {', '.join(filter(None, (machine.platform, gpus, driver)))}"]
     for finding in found.findings:
         concerned = ", ".join(finding.environments) or "every environment"
         lines += [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kgen import host, project
 from kgen.actions import sync as syncing
+from kgen.actions.choose import choose, lacks_device, without_device
 from kgen.actions.sync import SyncResult
 from kgen.cli import console
 from kgen.errors import OutsideError
@@ -18,11 +19,6 @@ from kgen.model.format import Format
 
 SHARE = "share/kgen"
 """The folder in an environment that holds what kgen put there."""
-
-
-def find(name: str, envs: str | None, form: Format | None = None) -> Source:
-    """The environment of this name in the project of this folder; see :func:`kgen.actions.sync.find`."""
-    return syncing.find(project.find_root(Path.cwd()), name, envs, form)
 
 
 def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool) -> Source:
@@ -37,33 +33,45 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
     Raises:
         KgenError: there is no such environment, or it could not be made.
     """
-    source = find(name, envs, form)
+    root = project.find_root(Path.cwd())
+    choice = choose(root, name, form)
+    source = syncing.source_of(root, choice.environment, choice.form, envs)
+    if choice.note is not None:
+        console.say(f"note: {choice.note}")
     syncing.sweep(source)
     syncing.require_place(source)
-    if environments.is_whole(source):
+    whole = environments.is_whole(source)
+    if whole and (no_sync or syncing.has_project(source)):
         return source
+    if not whole and not choice.named and lacks_device(choice):
+        raise without_device(choice)
     if no_sync:
         raise OutsideError(
             f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
             hints=[f"kgen sync {source.name}"],
         )
     synced = sync(source)
-    console.say(f"{source.name}: made in {synced.seconds:.1f} s in {_shown(source.prefix)}")
+    made = "made" if synced.made else "the project installed"
+    console.say(f"{source.name}: {made} in {synced.seconds:.1f} s in {_shown(source.prefix)}")
     return source
 
 
-def sync(source: Source, *, again: bool = False) -> SyncResult:
+def sync(source: Source, *, again: bool = False, exact: bool = False, own: bool = True) -> SyncResult:
     """Make an environment be what its lock says, and print what the user should know of it.
 
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
+        exact: remove what was installed by hand, which is kept else.
+        own: install the project itself, where it is a package.
 
     Raises:
         KgenError: the lock is damaged, or the environment could not be made.
     """
     text = f"waiting for another `kgen sync` of {source.name}"
-    synced = syncing.sync(source, again=again, progress=_progress, waiting=lambda: console.say(text))
+    synced = syncing.sync(
+        source, again=again, exact=exact, own=own, progress=_progress, waiting=lambda: console.say(text)
+    )
     for note in synced.notes:
         console.say(f"note: {note}")
     return synced

@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 
 from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
-from kgen.actions.init import write_settings
+from kgen.actions.init import interpreter_here, write_settings
 from kgen.actions.plan import accelerator_of
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
@@ -87,6 +87,7 @@ def _write_settings(options: InitOptions, root: Path) -> None:
         python=options.python,
         nix=host.has_program("nix"),
         find_links=host.variable("UV_FIND_LINKS") is not None,
+        installed=interpreter_here,
     )
     console.result(text.rstrip("\n"))
     console.say(f"\nwritten to {path.name}; next: kgen lock")

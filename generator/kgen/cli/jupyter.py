@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from kgen.actions.jupyter import install_kernel
+from pathlib import Path
+
+from kgen.actions.jupyter import install_kernel, with_ipykernel
 from kgen.cli import console
+from kgen.cli.edit import apply
+from kgen.cli.environments import realised
 from kgen.errors import ExitStatus
-from kgen.formats.environment import Source
+from kgen.matrix import origin
+from kgen.model.format import Format
+from kgen.project import find_root
 
 
-def install(source: Source) -> ExitStatus:
-    """Write the kernel spec, and print where it is."""
-    kernel = install_kernel(source)
+def install(environment: str, envs: str | None, *, form: Format | None, no_sync: bool) -> ExitStatus:
+    """Lock ipykernel where it is missing, make the environment, write the kernel spec, and print where it is.
+
+    Raises:
+        KgenError: there is no such environment, or one of these could not be done.
+    """
+    if not no_sync:
+        edit = with_ipykernel(find_root(Path.cwd()), origin.current(), environment, form)
+        if edit is not None:
+            status = apply(edit, lambda done: f"{done.path.name} requires {', '.join(done.changed)}", no_lock=False)
+            if status is not ExitStatus.DONE:
+                return status
+    kernel = install_kernel(realised(environment, envs, form=form, no_sync=no_sync))
     console.result(str(kernel.folder))
     console.say(f"\nnext: choose the kernel `{kernel.name}` in Jupyter; `rm -r {kernel.folder}` removes it")
     return ExitStatus.DONE

@@ -58,7 +58,7 @@ def run(
         merge=merge,
         installers=installers,
         given=asked.given,
-        all_platforms="platforms" not in asked.given,
+        all_platforms=not {"platforms", "targets"} & set(asked.given),
     )
 
     return lock_and_tell(asked, options, json=json)

@@ -11,6 +11,7 @@ from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
 from kgen.errors import ExitStatus
 from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, Field, Raw, Scope, Shape, flags_of
+from kgen.fields import MACHINE as MACHINE_FIELDS
 
 _TYPES: Mapping[Shape, Any] = {
     # several, so that a repeated flag is not lost: its field says whether it may be repeated
@@ -22,7 +23,7 @@ _TYPES: Mapping[Shape, Any] = {
     Shape.YES: bool | None,
     Shape.SWITCH: bool | None,
 }
-_MACHINE = {"platforms", "glibc", "driver", "gpu"}
+_MACHINE = {*(field.name for field in MACHINE_FIELDS), "targets"}
 """Fields that say where an environment is to run."""
 
 Backends = Annotated[

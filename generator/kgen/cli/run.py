@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kgen import host, process
-from kgen.actions.sync import entered
+from kgen.actions.sync import entered, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
@@ -52,6 +52,7 @@ def run(
         )
     source = realised(environment, envs, form=form, no_sync=no_sync)
     inside = entered(source)
+    refuse_foreign_pip(source, command)
     if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
         console.error(
             OutsideError(

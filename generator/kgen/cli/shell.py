@@ -49,7 +49,7 @@ def run(
                 hints=[f"kgen run {environment} -- {shlex.quote(program)} FILE"],
             )
         _enter(realised(environment, envs, form=form, no_sync=no_sync), entered, program)
-    return kernels.install(realised(environment, envs, form=form, no_sync=no_sync))
+    return kernels.install(environment, envs, form=form, no_sync=no_sync)
 
 
 def _enter(source: Source, shell: shells.Shell, program: str) -> NoReturn:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import project
-from kgen.actions.sync import SyncResult, chosen, source_of, sweep
+from kgen.actions.sync import SyncResult, chosen, source_of, sweep, wanted_here
 from kgen.cli import console
 from kgen.cli.environments import sync
 from kgen.cli.formats import OneFormat, naming_formats
@@ -30,6 +30,13 @@ def run(
         bool, option("--all", text="every environment that is locked for this platform", panel=PLACE)
     ] = False,
     reinstall: Annotated[bool, option("--reinstall", text="make it anew, whatever is there", panel=PLACE)] = False,
+    exact: Annotated[
+        bool, option("--exact", text="remove what was installed by hand, which is kept else", panel=PLACE)
+    ] = False,
+    own: Annotated[
+        bool,
+        option("--project/--no-project", text="install the project itself, editable (the default)", panel=PLACE),
+    ] = True,
     form: OneFormat = None,
     envs: Envs = None,
     json: Json = False,
@@ -41,12 +48,19 @@ def run(
     """
     root = project.find_root(Path.cwd())
     found = chosen(root, environments or (), every=every, form=form)
-    sources = [source_of(root, one, of, envs) for one, of in found]
+    choices = [(one, source_of(root, one.environment, one.form, envs)) for one in found]
+    wanted = wanted_here(choices)
+    for choice, source in choices:
+        if choice.note is not None:
+            console.say(f"note: {choice.note}")
+        if (choice, source) not in wanted:
+            console.say(f"note: {source.name} is left out, as this machine has no GPU for it; name it to make it")
+    sources = [source for _, source in wanted]
     for source in sources[:1]:
         sweep(source)
     done = []
     for source in sources:
-        synced = sync(source, again=reinstall)
+        synced = sync(source, again=reinstall, exact=exact, own=own)
         done.append(synced)
         if not json:
             state = f"made in {synced.seconds:.1f} s" if synced.made else "is as locked, nothing to do"

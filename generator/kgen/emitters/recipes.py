@@ -105,6 +105,43 @@ def render_slurm(lock: Lockfile) -> str:
     )
 
 
+def render_vscode(lock: Lockfile, *, interpreter: str) -> str:
+    """The `settings.json` of VS Code that has it run, debug and test with an environment's interpreter.
+
+    The interpreter selects the backend by itself; the variables are for what the editor's terminals run beside it.
+
+    Args:
+        lock: the lock.
+        interpreter: its path, in which the editor's own variables may stand.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
+    """
+    lock.require_grammar()
+    variables = dict(sorted(lock.variables.items()))
+    content: dict[str, object] = {
+        "python.defaultInterpreterPath": interpreter,
+        "python.terminal.activateEnvironment": True,
+        **{f"terminal.integrated.env.{system}": variables for system in ("linux", "osx")},
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def render_envrc(lock: Lockfile, *, files: Sequence[str]) -> str:
+    """The `.envrc` with which direnv enters an environment, and again when its lock has changed.
+
+    Args:
+        lock: the lock.
+        files: the locks of the environment, relative to the project.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
+    """
+    lock.require_grammar()
+    quoted = " ".join(map(SH.quote, files))
+    return render("exports/envrc.j2", label=lock.environment, quoted=SH.quote(lock.environment), locks=quoted)
+
+
 def _accelerator(lock: Lockfile) -> Mapping[str, object]:
     """What templates say of an accelerator; None of the CPU."""
     kind = accelerators.kind(lock.computes_on.kind)

@@ -126,7 +126,8 @@ def wish_text(wish: Wish) -> str:
     """What the user asked for."""
     if wish.kind is TermKind.CUTOFF:
         return f"nothing published after {wish.value}"
-    return wish.value if wish.kind is TermKind.REQUIREMENT else f"{wish.kind.value} {wish.value}"
+    of = f" of {wish.machine}" if wish.machine else ""
+    return wish.value if wish.kind is TermKind.REQUIREMENT else f"{wish.kind.value} {wish.value}{of}"
 
 
 def _doubt_text(doubt: Doubt) -> str:

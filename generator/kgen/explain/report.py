@@ -9,7 +9,7 @@ from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, give
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import Refusal, RefusalKind
+from kgen.model.causes import Refusal, RefusalKind, RequestField, Wish
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 
@@ -117,10 +117,15 @@ def hints(conflict: Conflict, form: CommandForm = SOLVE) -> tuple[str, ...]:
 
 def message(conflict: Conflict) -> str:
     """One sentence that says what cannot be had, and where it can, if that is known."""
-    return "; ".join(dict.fromkeys(_refusal_text(one, conflict.request) for one in conflict.refusals))
+    facts = [stated.fact for cause in conflict.causes for stated in cause.facts]
+    changes = [change for suggestion in conflict.suggestions for change in suggestion.changes]
+    alone = {str(change.value) for change in changes if change.field is RequestField.TARGET}
+    parting = sorted(alone | {fact.machine for fact in facts if isinstance(fact, Wish) and fact.machine})
+    fits = f"the targets {' and '.join(parting)} together" if len(parting) > 1 else "the request"
+    return "; ".join(dict.fromkeys(_refusal_text(one, conflict.request, fits) for one in conflict.refusals))
 
 
-def _refusal_text(refusal: Refusal, request: EnvironmentRequest) -> str:  # noqa: PLR0911 - one line for each
+def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> str:  # noqa: PLR0911 - one line for each
     names, accelerator = refusal.names, title(request.accelerator)
     match refusal.kind:
         case RefusalKind.CHANNEL_LACKS_BUILD:
@@ -135,7 +140,7 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest) -> str:  # noqa
         case RefusalKind.INCOMPATIBLE:
             several = f"{', '.join(names[:-1])} and {names[-1]} together"
             wanted = several if len(names) > 1 else names[0]
-            return f"there is no {wanted} for {accelerator} and Python {request.python} that fits the request"
+            return f"there is no {wanted} for {accelerator} and Python {request.python} that fits {fits}"
         case RefusalKind.NO_PYTHON:
             on = f"{accelerator} on {request.platform}"
             return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"

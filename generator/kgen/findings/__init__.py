@@ -36,6 +36,8 @@ def examine(
     examined: Sequence[ExaminedEnvironment],
     matrix: CompatibilityMatrix,
     libraries: Mapping[str, SystemLibrary],
+    *,
+    target: str = "",
 ) -> tuple[Finding, ...]:
     """Every finding, the faults first.
 
@@ -45,9 +47,11 @@ def examine(
         examined: the environments.
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
+        target: the target of the settings that the machine is, which is judged by its description; empty for this one.
     """
-    facts = Facts(machine, around, tuple(examined), matrix, libraries)
-    found = [one._replace(identifier=name) for name, rule in known().items() for one in rule.examine(facts)]
+    facts = Facts(machine, around, tuple(examined), matrix, libraries, target)
+    rules = {name: rule for name, rule in known().items() if rule.of_description or not target}
+    found = [one._replace(identifier=name) for name, rule in rules.items() for one in rule.examine(facts)]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))
 
 

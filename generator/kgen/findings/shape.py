@@ -79,6 +79,7 @@ class Facts(NamedTuple):
         examined: the environments.
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
+        target: the target of the settings that is judged by its description; empty for this machine.
     """
 
     machine: Host
@@ -86,6 +87,11 @@ class Facts(NamedTuple):
     examined: tuple[ExaminedEnvironment, ...]
     matrix: CompatibilityMatrix
     libraries: Mapping[str, SystemLibrary]
+    target: str = ""
+
+    def seen_by(self, interface: str) -> str:
+        """Where a fact about the machine is from: an interface of this machine, or the description of another."""
+        return f"target.{self.target} of the settings" if self.target else interface
 
     @property
     def accelerated(self) -> tuple[ExaminedEnvironment, ...]:
@@ -102,6 +108,8 @@ class Rule(NamedTuple):
         about: what that means and how kgen knows, in a paragraph for the documentation.
         fixing: what to do about it, in a paragraph for the documentation.
         examine: the findings in these facts.
+        of_description: whether it judges another machine by its description too: it looks at driver, GPUs, glibc and
+            locks alone.
     """
 
     rank: int
@@ -109,3 +117,4 @@ class Rule(NamedTuple):
     about: str
     fixing: str
     examine: Callable[[Facts], Iterator[Finding]]
+    of_description: bool = False

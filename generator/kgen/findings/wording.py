@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kgen import accelerators
 from kgen.accelerators import Kind
+from kgen.findings.shape import Facts
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
 
@@ -28,6 +29,12 @@ def backends(lock: Lockfile) -> str:
 def kind_of(lock: Lockfile) -> Kind:
     """The kind of accelerator that a lock is for."""
     return accelerators.kind(lock.computes_on.kind)
+
+
+def lock_again(lock: Lockfile, kind: Kind, facts: Facts, words: str) -> str:
+    """The command that locks for the machine that is judged; `words` say what it has."""
+    asked = f"--target {facts.target}" if facts.target else f"--{kind.name} auto {words}"
+    return f"kgen lock {backends(lock)} {asked}"
 
 
 def newer_driver(kind: Kind, around: Surroundings) -> str:

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, files, usertoken
+from kgen import __version__, editable, files, usertoken
 from kgen.lockfiles import LockedEnvironment, digest
 from kgen.model.format import Format
 
 RECORD = "share/kgen/environment.json"
 SOURCE = "share/kgen/source"
+METADATA = ".dist-info"
+"""The end of the folder that says that a package is there."""
 _SCHEMA = 1
 
 
@@ -190,7 +192,9 @@ def _metadata(site: Path, form: Format) -> dict[str, Path]:
 
 
 def is_whole(of: Source) -> bool:
-    """Whether the environment is there, was made of exactly this, and has not lost or gained a package since.
+    """Whether the environment is there, was made of exactly this, and has not lost a package since.
+
+    What somebody has added to it does not count: it stays.
 
     Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
     """
@@ -206,7 +210,7 @@ def is_whole(of: Source) -> bool:
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
-    return site is not None and set(record.installed) == set(_metadata(site, of.form)) and _untouched(of, site, record)
+    return site is not None and set(record.installed) <= set(_metadata(site, of.form)) and _untouched(of, site, record)
 
 
 def _is_of_another_user(path: Path) -> bool:
@@ -228,7 +232,8 @@ def gained(of: Source) -> list[str]:
     record, site = read_record(of.prefix), site_packages(of.prefix)
     if record is None or site is None:
         return []
-    return sorted(name.removesuffix(".dist-info") for name in set(_metadata(site, of.form)) - set(record.installed))
+    added = {name.removesuffix(METADATA) for name in set(_metadata(site, of.form)) - set(record.installed)}
+    return sorted(added - {editable.installed_name(of.prefix)})
 
 
 def _untouched(of: Source, site: Path, record: Record) -> bool:

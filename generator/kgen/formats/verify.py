@@ -64,7 +64,7 @@ def _owners(prefix: Path, site: Path) -> dict[str, list[tuple[str, str]]]:
     """Every file of every package: path -> the digest that each owner of it has."""
     found: dict[str, list[tuple[str, str]]] = {}
     for folder, name in folders_of(site).items():
-        for path, sha in _recorded(prefix, site, folder):
+        for path, sha in recorded(prefix, site, folder):
             found.setdefault(path, []).append((sha, name))
     return found
 
@@ -82,7 +82,7 @@ def _compare_any(prefix: Path, path: str, owners: Sequence[tuple[str, str]]) -> 
 def expected_files(prefix: Path, site: Path) -> dict[str, tuple[str, str]]:
     """Every file of every package: path -> its digest, if there is one, and the package."""
     return {
-        path: (sha, name) for folder, name in folders_of(site).items() for path, sha in _recorded(prefix, site, folder)
+        path: (sha, name) for folder, name in folders_of(site).items() for path, sha in recorded(prefix, site, folder)
     }
 
 
@@ -100,7 +100,7 @@ def label(name: str, version: str) -> str:
     return f"{_NORMAL.sub('-', name).lower()} {version}"
 
 
-def _recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]]:
+def recorded(prefix: Path, site: Path, folder: str) -> Iterator[tuple[str, str]]:
     """The files that a package's RECORD names, relative to the environment, each with its digest or nothing."""
     try:
         lines = list(csv.reader(files.read_text(site / folder / "RECORD", files.LARGE).splitlines()))

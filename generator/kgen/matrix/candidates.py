@@ -18,7 +18,8 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Release
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.request import EnvironmentRequest
+from kgen.model.lockfile import Lockfile
+from kgen.model.request import EnvironmentRequest, TargetMachine
 
 
 class BuildTarget(NamedTuple):
@@ -300,6 +301,45 @@ def driver_floor(
                 least = min(served, key=lambda row: row.driver)
                 floors.append(DriverFloor(least.driver, least.provenance.source))
     return max(floors, key=lambda floor: floor.driver, default=None)
+
+
+def least_floor(
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    builds: Sequence[Build],
+    machines: Sequence[TargetMachine],
+    cudnn: Version | None = None,
+) -> DriverFloor | None:
+    """The oldest driver that any of these machines can do with: what another has to compile is that one's own need.
+
+    Args:
+        matrix: the facts.
+        accelerator: what the builds compute on.
+        builds: the builds of an environment.
+        machines: the machines, each with its own GPUs; at least one.
+        cudnn: the cuDNN beside them.
+    """
+    floors = [driver_floor(matrix, accelerator, builds, machine.gpus, cudnn) for machine in machines]
+    return min((floor for floor in floors if floor is not None), key=lambda floor: floor.driver, default=None)
+
+
+def locked_builds(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[tuple[str, Build]]:
+    """The builds of a lock's frameworks for its accelerator, where the matrix has them, by their frameworks."""
+    target = BuildTarget(lock.computes_on.whole, lock.platform, lock.python)
+    for name, version in lock.packages.items():
+        if name in matrix.framework_names:
+            build = locked_build(matrix, name, Version(lock.versions.get(name, version)), target)
+            if build is not None and build.accelerated:
+                yield name, build
+
+
+def runs_on(matrix: CompatibilityMatrix, lock: Lockfile, driver: DriverVersion | None, gpus: Sequence[str]) -> bool:
+    """Whether a driver and each of these GPUs run what is locked, as far as the matrix knows."""
+    if driver is not None and lock.driver is not None and not driver.reaches(DriverVersion(lock.driver)):
+        return False
+    # the matrix knows what the wheels have code for; a channel compiles for others
+    builds = [build for _, build in locked_builds(matrix, lock)] if lock.form.follows_matrix else []
+    return all(serves(build, gpu, driver, matrix) for build in builds for gpu in gpus)
 
 
 def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -32,16 +32,22 @@ class Term(NamedTuple):
         owner: the package whose fact it is; :data:`REQUEST` for what the user asked.
         kind: which of its facts or wishes.
         argument: the compute capability, the requirement, or the package that is depended on; empty elsewhere.
+        machine: the target of the settings that is wished for; empty for a fact, and where targets are not named.
     """
 
     owner: str
     kind: TermKind
     argument: str = ""
+    machine: str = ""
 
     @property
     def sort_key(self) -> str:
         """Terms of one kind stand together, requirements by what they are about."""
-        return self.argument if self.kind is TermKind.REQUIREMENT else f"{self.kind.value} {self.argument}".strip()
+        return (
+            self.argument
+            if self.kind is TermKind.REQUIREMENT
+            else f"{self.kind.value} {self.argument} {self.machine}".rstrip()
+        )
 
 
 class RequestField(str, enum.Enum):
@@ -62,6 +68,7 @@ class RequestField(str, enum.Enum):
     PLATFORM = "platform"
     PYTHON = "python"
     REQUIREMENT = "requirement"
+    TARGET = "target"
 
 
 class Origin(enum.Enum):
@@ -90,10 +97,12 @@ class Wish(NamedTuple):
     Attributes:
         kind: of what.
         value: its value, as text.
+        machine: the target of the settings that has it; empty where it is none of theirs.
     """
 
     kind: TermKind
     value: str
+    machine: str = ""
 
 
 class DriverRuns(NamedTuple):

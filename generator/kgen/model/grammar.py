@@ -23,7 +23,7 @@ LONGEST_LINE = 4096
 """Characters of a text that people read."""
 
 NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-"""An environment, a backend or a generation. `nix/` has the same in its own language, and a test compares them."""
+"""An environment, a backend, a generation or a target. `nix/` has the same in its own words; a test compares them."""
 
 ACCELERATOR = r"[a-z]{2,12}(?:[1-9][0-9]{0,2})?"
 """The end of an environment's name; which kinds there are, :func:`kgen.accelerators.names` knows."""
@@ -115,6 +115,7 @@ environment = _parser(NAME, "the name of an environment", LONGEST_NAME + _LONGES
 backend = _parser(NAME, "the name of a backend", LONGEST_NAME)
 accelerator = _parser(ACCELERATOR, "an accelerator, with a major where it has one")
 architecture = _parser(ARCHITECTURE, "an architecture such as 8.0 or gfx942", 32)
+target = _parser(NAME, "the name of a target", LONGEST_NAME)
 platform = _parser(PLATFORM, "a platform such as linux-64", 32)
 variable = _parser(VARIABLE, "the name of an environment variable")
 python = _parser(PYTHON, "a minor of CPython such as 3.12")

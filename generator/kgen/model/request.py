@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.grammar import python_ending
+from kgen.model.grammar import architecture, python_ending, shown, target
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement
 
@@ -38,6 +38,49 @@ CUTOFF_FLAG = "--exclude-newer"
 """The flag of the day as the settings have it, and locks."""
 
 
+class TargetMachine(NamedTuple):
+    """A machine that an environment must run on: its driver belongs to its own GPUs, and to no others.
+
+    Attributes:
+        name: what the settings call it; empty for the one that flags or the top of the settings describe.
+        driver: the accelerator's driver; None if unknown.
+        gpus: architectures of its GPUs, as `8.0` or `gfx942`.
+    """
+
+    name: str = ""
+    driver: DriverVersion | None = None
+    gpus: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As it is asked for."""
+        return self.name
+
+    @property
+    def text(self) -> str:
+        """As a lock has it: `server driver=550 gpu=8.0 gpu=9.0`."""
+        driver = () if self.driver is None else (f"driver={self.driver}",)
+        return " ".join((self.name, *driver, *(f"gpu={gpu}" for gpu in self.gpus)))
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it."""
+        return self.driver is not None or bool(self.gpus)
+
+    @classmethod
+    def parse(cls, text: str) -> TargetMachine:
+        """The machine that a lock names.
+
+        Raises:
+            ValueError: this is none.
+        """
+        name, *facts = text.split(" ")
+        drivers = [fact.removeprefix("driver=") for fact in facts if fact.startswith("driver=")]
+        gpus = [fact.removeprefix("gpu=") for fact in facts if fact.startswith("gpu=")]
+        if len(drivers) > 1 or len(drivers) + len(gpus) < len(facts):
+            raise ValueError(f"`{shown(text)}` is not a target such as `server driver=550 gpu=8.0`")
+        return cls(target(name), DriverVersion(drivers[0]) if drivers else None, tuple(map(architecture, gpus)))
+
+
 class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
 
@@ -51,13 +94,15 @@ class EnvironmentRequest(NamedTuple):
         platform: conda's name of the platform, as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
         macos: the oldest macOS, the same.
-        driver: the accelerator's driver on the target machine; None if unknown.
-        gpus: architectures of the GPUs that must be served, as `8.0` or `gfx942`.
+        driver: the accelerator's driver on the one machine that is meant; None if unknown.
+        gpus: architectures of the GPUs of that machine that must be served, as `8.0` or `gfx942`.
+        targets: the machines of the settings that must all be served, in the place of that one.
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
         dependencies: further requirements of the environment, closed by the installer's resolver.
         constraints: ranges of packages that are kept to where they come in, without bringing them in.
         uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
+        project_build: what builds the project itself, which is installed editable.
         held: versions of an older lock that are to stay where they can.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
@@ -82,11 +127,13 @@ class EnvironmentRequest(NamedTuple):
     macos: Version | None = None
     driver: DriverVersion | None = None
     gpus: tuple[str, ...] = ()
+    targets: tuple[TargetMachine, ...] = ()
     keras: VersionRange = VersionRange()
     requirements: tuple[Requirement, ...] = ()
     dependencies: tuple[Requirement, ...] = ()
     constraints: tuple[Requirement, ...] = ()
     uv: tuple[str, ...] = ()
+    project_build: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False
@@ -102,6 +149,21 @@ class EnvironmentRequest(NamedTuple):
     def environment(self) -> str:
         """The name of the environment: `jax-cuda12`, `all-cuda12`, `numpy-cpu`, `jax-cpu-py311`."""
         return f"{self.name}-{self.accelerator.name}{python_ending(self.python) if self.python_named else ''}"
+
+    @property
+    def machines(self) -> tuple[TargetMachine, ...]:
+        """The machines that it must run on; one of which nothing may be known where none is named."""
+        return self.targets or (TargetMachine(driver=self.driver, gpus=self.gpus),)
+
+    @property
+    def every_gpu(self) -> tuple[str, ...]:
+        """The architectures of all its machines, each once."""
+        return tuple(dict.fromkeys(gpu for machine in self.machines for gpu in machine.gpus))
+
+    @property
+    def oldest_driver(self) -> DriverVersion | None:
+        """The oldest driver of its machines; None if none is known."""
+        return min((one.driver for one in self.machines if one.driver is not None), default=None)
 
     @property
     def cutoff_flag(self) -> str:

@@ -222,15 +222,17 @@ def wish(problem: Problem, term: Term) -> Wish:
     """What the user asked, of which a term is the short form."""
     request = problem.request
     values = {
-        TermKind.DRIVER: request.driver,
+        TermKind.DRIVER: next((one.driver for one in request.machines if one.name == term.machine), None),
         TermKind.GLIBC: request.glibc or problem.platform.glibc,
         TermKind.CUTOFF: request.cutoff,
     }
-    return Wish(term.kind, str(values.get(term.kind, term.argument)))
+    return Wish(term.kind, str(values.get(term.kind, term.argument)), term.machine)
 
 
 def _source_of_wish(problem: Problem, term: Term) -> Source:
     request = problem.request
+    if term.machine:
+        return f"target.{term.machine}"
     if term.kind is TermKind.GLIBC and request.glibc is None:
         return Origin.PLATFORM_FLOOR
     fields = {
@@ -292,7 +294,7 @@ def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:
     gpus = Architectures() if major is None else major.architectures
     if term.argument not in gpus:
         return GpusOfMajor(gpus, build.accelerator.whole)
-    compiled = build.code.portable and problem.request.driver is not None
+    compiled = build.code.portable and problem.request.oldest_driver is not None
     floor = compiling_driver(build, problem.matrix) if compiled else None
     return served_gpus(build)._replace(compiling_driver=floor)
 

@@ -32,7 +32,7 @@ from kgen.model.accelerator import CPU
 from kgen.model.causes import REQUEST, Bound, Term, TermKind
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import Comparison, VersionRange, spell
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import EnvironmentRequest, TargetMachine
 from kgen.model.requirement import Requirement, parse_requirement
 
 T = TypeVar("T")
@@ -462,21 +462,25 @@ class Problem:
         return all(version in row.releases for row in rows if row.framework == name)
 
     def _apply_hardware(self, variable: FrameworkVariable, target: tuple[Hashable, ...]) -> None:
-        driver = self.request.driver
+        for machine in self.request.machines:
+            self._apply_machine(variable, target, machine)
+
+    def _apply_machine(self, variable: FrameworkVariable, target: tuple[Hashable, ...], machine: TargetMachine) -> None:
+        driver = machine.driver
+        asked = Term(REQUEST, TermKind.DRIVER, machine=machine.name)
         if driver is not None:
-            terms = (Term(REQUEST, TermKind.DRIVER), Term(variable.name, TermKind.DRIVER))
+            terms = (asked, Term(variable.name, TermKind.DRIVER))
             reached = self._known.once(
                 ("driver", *target, driver),
                 lambda: mask_where(variable.builds, lambda build: self._driver_reaches(build, driver)),
             )
             variable.filters.append(Filter(terms, reached))
-        for gpu in self.request.gpus:
-            terms = (Term(REQUEST, TermKind.GPU, str(gpu)), Term(variable.name, TermKind.GPU, str(gpu)))
+        for gpu in machine.gpus:
+            terms = (Term(REQUEST, TermKind.GPU, gpu, machine.name), Term(variable.name, TermKind.GPU, gpu))
             variable.filters.append(Filter(terms, self._serving(variable, target, gpu, None)))
             if driver is not None:
                 # code that this driver cannot compile is the driver's doing as well
-                with_driver = (*terms, Term(REQUEST, TermKind.DRIVER))
-                variable.filters.append(Filter(with_driver, self._serving(variable, target, gpu, driver)))
+                variable.filters.append(Filter((*terms, asked), self._serving(variable, target, gpu, driver)))
 
     def _serving(
         self, variable: FrameworkVariable, target: tuple[Hashable, ...], gpu: str, driver: DriverVersion | None
@@ -649,18 +653,19 @@ class Problem:
 
     def _apply_cudnn(self, variable: Variable) -> None:
         rows = [row for row in self.matrix.cudnn if row.accelerator == self.request.accelerator.whole]
-        driver = self.request.driver
-        reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
 
         def covered(by: Sequence[CudnnSupport]) -> int:
             return mask_where(variable.versions, lambda version: any(version in row.cudnn for row in by))
 
-        if driver is not None:
-            terms = (Term(REQUEST, TermKind.DRIVER), Term(variable.name, TermKind.DRIVER))
-            variable.filters.append(Filter(terms, covered(reached)))
-        for gpu in self.request.gpus:
-            terms = (Term(REQUEST, TermKind.GPU, str(gpu)), Term(variable.name, TermKind.GPU, str(gpu)))
-            variable.filters.append(Filter(terms, covered([row for row in rows if gpu in row.gpus])))
+        for machine in self.request.machines:
+            driver = machine.driver
+            reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
+            asked = Term(REQUEST, TermKind.DRIVER, machine=machine.name)
             if driver is not None:
-                with_driver = (*terms, Term(REQUEST, TermKind.DRIVER))
-                variable.filters.append(Filter(with_driver, covered([row for row in reached if gpu in row.gpus])))
+                variable.filters.append(Filter((asked, Term(variable.name, TermKind.DRIVER)), covered(reached)))
+            for gpu in machine.gpus:
+                terms = (Term(REQUEST, TermKind.GPU, gpu, machine.name), Term(variable.name, TermKind.GPU, gpu))
+                variable.filters.append(Filter(terms, covered([row for row in rows if gpu in row.gpus])))
+                if driver is not None:
+                    with_driver = covered([row for row in reached if gpu in row.gpus])
+                    variable.filters.append(Filter((*terms, asked), with_driver))

@@ -44,6 +44,29 @@ def best_python(
     return _compromise(matrix, requests, minors)
 
 
+def equally_good(
+    matrix: CompatibilityMatrix,
+    requests: Sequence[EnvironmentRequest],
+    python: str,
+    among: Collection[str] | None = None,
+) -> tuple[str, ...]:
+    """The Pythons on which each request gets the frameworks that it gets on this one, the newest first.
+
+    Args:
+        matrix: the facts.
+        requests: what is asked for.
+        python: the CPython minor that they are compared with.
+        among: the minors to choose from; None for all of them.
+    """
+    wanted = [_frameworks(matrix, request._replace(python=python)) for request in requests]
+    return tuple(
+        row.version
+        for row in reversed(matrix.pythons)
+        if (among is None or row.version in among)
+        and [_frameworks(matrix, request._replace(python=row.version)) for request in requests] == wanted
+    )
+
+
 def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
     gives = {
         python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors

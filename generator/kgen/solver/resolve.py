@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Obstacle, driver_floor, releases_with_builds
+from kgen.matrix.candidates import BuildTarget, Obstacle, least_floor, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import CPU, Accelerator
@@ -207,7 +207,7 @@ def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
             and left[-1] in row.releases
             and row.accelerator in {None, request.accelerator.kind}
             and (not row.platforms or request.platform in row.platforms)
-            and (row.gpus is None or any(gpu in row.gpus for gpu in request.gpus))
+            and (row.gpus is None or any(gpu in row.gpus for gpu in request.every_gpu))
         ):
             yield row.text
 
@@ -262,8 +262,8 @@ def resolution_of(
     install += [need for need in _beside_companions(problem, packages) if need not in install]
     local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
-    accelerator, gpus = problem.request.accelerator, problem.request.gpus
-    floor = driver_floor(problem.matrix, accelerator, list(picked.values()), gpus, cudnn)
+    accelerator, builds = problem.request.accelerator, list(picked.values())
+    floor = least_floor(problem.matrix, accelerator, builds, problem.request.machines, cudnn)
     return Resolution(
         request=problem.request,
         packages=_ordered(packages, variables),
@@ -349,7 +349,7 @@ def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]
         build = picked[variable.name]
         if build.known_bad is not None:
             found.append(Warning(WarningKind.KNOWN_BAD, variable.name, release.version, build.known_bad))
-        if build.accelerated and not build.code.known and request.gpus:
+        if build.accelerated and not build.code.known and request.every_gpu:
             found.append(Warning(WarningKind.GPUS_UNKNOWN, title, release.version))
     keras = problem.framework_variables[-1]
     version = keras.versions[assignment.chosen[keras.name]]

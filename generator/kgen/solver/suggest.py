@@ -27,11 +27,12 @@ ON_CPU = Change(RequestField.ACCELERATOR, CPU)
 
 
 def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
-    """At most :data:`MOST` changes that work."""
-    return tuple(islice(_working(problem, attempt), MOST))
+    """At most :data:`MOST` changes that work; more where more targets could each have something."""
+    return tuple(islice(_working(problem, attempt), max(MOST, len(problem.request.targets))))
 
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
+    yield from _targets_alone(problem, attempt)
     single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _versions, _drivers, _gpus)
     for steps in single:
         for changes, changed in steps(problem):
@@ -46,9 +47,18 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
             yield _suggestion(problem, changes, [resolution])
             break
     if problem.request.accelerator != CPU:
-        resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None))
+        resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None, targets=()))
         if resolution is not None:
             yield _suggestion(problem, (ON_CPU,), [resolution])
+
+
+def _targets_alone(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
+    """What each of several targets could have without the others."""
+    request = problem.request
+    for machine in request.targets if len(request.targets) > 1 else ():
+        resolution = attempt(request._replace(targets=(machine,)))
+        if resolution is not None:
+            yield _suggestion(problem, (Change(RequestField.TARGET, machine.name),), [resolution])
 
 
 def _own_index(problem: Problem) -> Iterator[Step]:

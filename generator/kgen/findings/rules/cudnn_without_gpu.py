@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from packaging.version import Version
 
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import backends, kind_of
+from kgen.findings.wording import kind_of, lock_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -23,9 +23,9 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                     "fault",
                     (lock.environment,),
                     f"cuDNN {lock.cudnn} does not serve the {gpu.name} ({kind.architecture} {gpu.architecture})",
-                    f"{kind.driver_help.interface}; the matrix: {rows[0].provenance.source}",
+                    f"{facts.seen_by(kind.driver_help.interface)}; the matrix: {rows[0].provenance.source}",
                     "the first convolution will fail, though the GPU is listed",
-                    f"kgen lock {backends(lock)} --{kind.name} auto --gpu {gpu.architecture}",
+                    lock_again(lock, kind, facts, f"--gpu {gpu.architecture}"),
                 )
 
 
@@ -38,4 +38,5 @@ RULE = Rule(
     ),
     fixing=("Lock for the GPU that is there."),
     examine=_examine,
+    of_description=True,
 )

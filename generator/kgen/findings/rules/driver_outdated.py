@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kgen import accelerators
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import backends, kind_of, newer_driver
+from kgen.findings.wording import kind_of, lock_again, newer_driver
 from kgen.model.driver import DriverVersion
 
 
@@ -21,10 +21,9 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             "fault",
             (lock.environment,),
             f"the driver {here.driver} is older than {lock.driver}, which {accelerators.title(lock.computes_on)} needs",
-            says.interface,
+            facts.seen_by(says.interface),
             says.too_old,
-            f"kgen lock {backends(lock)} --{kind.name} auto --driver {here.driver}"
-            f"   # or: {newer_driver(kind, facts.around)}",
+            f"{lock_again(lock, kind, facts, f'--driver {here.driver}')}   # or: {newer_driver(kind, facts.around)}",
         )
 
 
@@ -34,4 +33,5 @@ RULE = Rule(
     about=("Each release of an accelerator's runtime needs a driver of at least some version; the lock records it."),
     fixing=("Lock for the driver that is there, or install a newer one."),
     examine=_examine,
+    of_description=True,
 )

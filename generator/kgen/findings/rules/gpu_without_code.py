@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packaging.version import Version
-
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import backends, kind_of
-from kgen.matrix.candidates import BuildTarget, locked_build, serves
-from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import Build
-from kgen.model.lockfile import Lockfile
+from kgen.findings.wording import kind_of, lock_again
+from kgen.matrix.candidates import locked_builds, serves
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -21,28 +16,17 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         here, says = facts.machine.of(kind.name), kind.driver_help
         for gpu in dict.fromkeys(here.gpus):
             # the matrix knows what the wheels have code for; a channel compiles for others
-            for name, build in _builds(lock, facts.matrix) if lock.form.follows_matrix else ():
+            for name, build in locked_builds(facts.matrix, lock) if lock.form.follows_matrix else ():
                 if not serves(build, gpu.architecture, here.driver, facts.matrix):
                     yield Finding(
                         "fault",
                         (lock.environment,),
                         f"{name} {lock.packages[name]} has no code for the"
                         f" {gpu.name} ({kind.architecture} {gpu.architecture})",
-                        f"{says.interface}; the matrix: {build.provenance.source}",
+                        f"{facts.seen_by(says.interface)}; the matrix: {build.provenance.source}",
                         says.no_code,
-                        f"kgen lock {backends(lock)} --{kind.name} auto --gpu {gpu.architecture}",
+                        lock_again(lock, kind, facts, f"--gpu {gpu.architecture}"),
                     )
-
-
-def _builds(lock: Lockfile, matrix: CompatibilityMatrix) -> Iterator[tuple[str, Build]]:
-    """The builds of the lock's frameworks for its accelerator, where the matrix has them."""
-    target = BuildTarget(lock.computes_on.whole, lock.platform, lock.python)
-    for name, version in lock.packages.items():
-        if name in matrix.framework_names:
-            locked = Version(lock.versions.get(name, version))
-            build = locked_build(matrix, name, locked, target)
-            if build is not None and build.accelerated:
-                yield name, build
 
 
 RULE = Rule(
@@ -54,4 +38,5 @@ RULE = Rule(
     ),
     fixing=("Lock for the GPU that is there."),
     examine=_examine,
+    of_description=True,
 )

@@ -36,4 +36,5 @@ RULE = Rule(
     about=("The matrix says until when a generation of Keras or a framework was supported, and what took its place."),
     fixing=("Plan the move; the lock itself keeps working."),
     examine=_examine,
+    of_description=True,
 )

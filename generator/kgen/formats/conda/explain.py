@@ -152,7 +152,7 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]
     if conda.virtual in virtuals:
         toolkits = matrix.toolkits_of(request.accelerator.kind)
         majors = [row.version for row in toolkits if row.version.major == request.accelerator.major]
-        source = RequestField.ACCELERATOR if request.driver is None else RequestField.DRIVER
+        source = RequestField.ACCELERATOR if request.oldest_driver is None else RequestField.DRIVER
         driver = DriverRuns(Accelerator.numbered(conda.kind, virtuals[conda.virtual]))
         if majors:
             better[conda.virtual] = (driver, source, f"{majors[-1].major}.{majors[-1].minor}")
@@ -240,7 +240,7 @@ def _changes(  # noqa: C901 - a way after the other
                 change = Change(RequestField.ACCELERATOR, other)
                 yield (change,), request._replace(accelerator=other, driver=None)
         change = Change(RequestField.ACCELERATOR, CPU)
-        yield (change,), request._replace(accelerator=CPU, driver=None, gpus=())
+        yield (change,), request._replace(accelerator=CPU, driver=None, gpus=(), targets=())
 
 
 def _other_pythons(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[str]:

@@ -205,7 +205,7 @@ class CondaSession:
                 instead = ", ".join(f"{name} {old}" for name, old in older.items())
                 outcome.notes.append(
                     f"{environment}: conda's builds bring {kind.title} {version}, newer than driver"
-                    f" {outcome.request.driver} ({kind.title} {runs}):"
+                    f" {outcome.request.oldest_driver} ({kind.title} {runs}):"
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                     + (f"; `{BY_NAME[kind.name].flag} {runs}` gives {instead}" if instead else "")
                 )

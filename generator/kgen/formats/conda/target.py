@@ -318,19 +318,20 @@ def _virtuals(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> dict[
     accelerator = request.accelerator
     if accelerator.kind == conda.kind:
         found[conda.virtual] = driver_runs(matrix, request) or f"{accelerator.major}.{accelerator.minor or 0}"
-        if request.gpus:
-            found[conda.architecture] = min(request.gpus, key=Version)
+        if request.every_gpu:
+            found[conda.architecture] = min(request.every_gpu, key=Version)
     return found
 
 
 def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str | None:
     """The newest toolkit that the named driver runs, as `12.4`; None if none was named, or it is older than any."""
-    if request.driver is None:
+    driver = request.oldest_driver
+    if driver is None:
         return None
     known = [
         row
         for row in matrix.toolkits_of(request.accelerator.kind)
-        if row.driver is not None and request.driver.reaches(row.driver)
+        if row.driver is not None and driver.reaches(row.driver)
     ]
     if not known:
         return None

@@ -140,6 +140,17 @@ class Uv:
         if done.status != 0:
             raise _install_failure(lock, uvtool.words(done.stderr))
 
+    def install_wheel(self, wheel: Path, prefix: Path) -> None:
+        """Installs a wheel that was built here, and nothing else; what is there of the project is replaced.
+
+        Raises:
+            OutsideError: it cannot be installed.
+        """
+        python = str(prefix / "bin/python")
+        done = self._run("pip", "install", "--no-deps", "--offline", "--reinstall", "--python", python, str(wheel))
+        if done.status != 0:
+            raise uvtool.failure(uvtool.words(done.stderr), "sync")
+
     def _install_from_several(
         self, lock: Lockfile, python: str, again: Sequence[str], folder: Path
     ) -> process.Completed:

@@ -781,9 +781,9 @@ class Session:
     def _building(self, answer: Resolution, wheels: Mapping[str, LockedWheel]) -> Mapping[str, LockedWheel]:
         """What the source distributions among the files are built with."""
         sources = [name for name, wheel in wheels.items() if wheel.is_source]
-        if not sources:
-            return {}
         request = answer.request
+        if not sources and not request.project_build:
+            return {}
         self._report(request, "closing what builds from source")
         closed = self._uv.building(sources, answer, self._matrix.platforms[request.platform])
         found: dict[str, LockedWheel] = {}
@@ -793,8 +793,9 @@ class Session:
             found, packages = self._choose(answer, closed)
             misfits = [f"{package.name} has no wheel for the target" for package in packages]
         if misfits:
+            built = " and ".join(sources) or "the project"
             raise OutsideError(
-                f"{request.environment}: what {' and '.join(sources)} is built with could not be had: {misfits[0]}",
+                f"{request.environment}: what {built} is built with could not be had: {misfits[0]}",
                 hints=["check the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX)"],
             )
         return found

@@ -56,6 +56,9 @@ class Unclosed:
         return bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
 
 
+_NO_DEPENDENCIES = "--no-deps"
+
+
 class Uv:
     """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
 
@@ -173,7 +176,7 @@ class Uv:
         return dataclasses.replace(closed, packages=packages)
 
     def building(self, names: Collection[str], resolution: Resolution, platform: Platform) -> Pylock | Unclosed:
-        """What these source distributions are built with, as wheels.
+        """What these source distributions and the project itself are built with, as wheels.
 
         Args:
             names: the projects.
@@ -184,8 +187,13 @@ class Uv:
             OutsideError: uv, the index or the network failed.
         """
         texts = dict.fromkeys(text for one in resolution.sources if one.name in names for text in one.build)
-        # the tools may be younger than what they build: no day is asked for
-        return self._compile(list(texts), [], _target(resolution, platform), macos=_macos(resolution, platform))
+        texts |= dict.fromkeys(map(str, resolution.request.project_build))
+        asked = _target(resolution, platform)
+        if resolution.request.project_build:
+            asked.remove(_NO_DEPENDENCIES)  # the matrix names all that builds a source distribution, a project does not
+        # the tools may be younger than a source distribution that they build: no day is asked for
+        day = [] if names else _cutoff(resolution.request.cutoff)
+        return self._compile(list(texts), [], [*asked, *day], macos=_macos(resolution, platform))
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
         """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
@@ -318,7 +326,7 @@ def _target(resolution: Resolution, platform: Platform) -> list[str]:
     """The same, whatever the day."""
     request = resolution.request
     return [
-        "--no-deps", "--python-version", request.python,
+        _NO_DEPENDENCIES, "--python-version", request.python,
         "--python-platform", uv_platform(platform, request.glibc),
     ]  # fmt: skip
 

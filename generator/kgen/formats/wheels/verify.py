@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from kgen.formats.environment import RECORD, SOURCE, Record, Source, installed, read_record, site_packages
+from kgen import editable
+from kgen.formats.environment import METADATA, RECORD, SOURCE, Record, Source, installed, read_record, site_packages
 from kgen.formats.verify import (
     Difference,
     changed_files,
@@ -15,6 +16,7 @@ from kgen.formats.verify import (
     folders_of,
     label,
     own_differences,
+    recorded,
 )
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -31,10 +33,13 @@ def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
     record, site = read_record(prefix), site_packages(prefix)
     if site is None:
         return (Difference("removed", ".", None),)
+    own_project = f"{editable.installed_name(prefix)}{METADATA}"
+    of_project = {path for path, _ in recorded(prefix, site, own_project)}
     found = {*_packages(prefix, site, lock, record), *changed_files(prefix)}
+    found = {one for one in found if one.path not in of_project and PurePosixPath(one.path).name != own_project}
     own = {} if record is None else record.own
     found |= set(own_differences(prefix, own))
-    known = {*expected_files(prefix, site), *own, RECORD, SOURCE}
+    known = {*expected_files(prefix, site), *own, RECORD, SOURCE, editable.RECORD, *of_project}
     filled = tuple(f"{place}/" for text in lock.places.values() for place in _IN_PREFIX.findall(text))
     found |= {
         Difference("added", path, None)

@@ -1,0 +1,169 @@
+"""Which package of an environment needs which: by what the packages on disk say of themselves, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.markers import default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+
+from kgen import files, host
+from kgen.actions import sync
+from kgen.errors import OutsideError, UsageError
+from kgen.formats import environment as environments
+from kgen.formats import interface
+from kgen.formats.environment import METADATA, Source
+from kgen.lockfiles import unreadable
+from kgen.model.grammar import is_line, shown
+from kgen.model.requirement import canonical_name
+from kgen.tables import nearest
+
+
+class Need(NamedTuple):
+    """What a package needs of another.
+
+    Attributes:
+        name: the other package.
+        extras: which of its extras.
+        range: which versions of it; empty for any.
+    """
+
+    name: str
+    extras: frozenset[str] = frozenset()
+    range: str = ""
+
+
+class Tree(NamedTuple):
+    """The packages of an environment.
+
+    Attributes:
+        environment: what it is called on disk.
+        versions: package -> its version.
+        needs: package -> what it needs of those that are there, with the extras that something asks it for.
+    """
+
+    environment: str
+    versions: Mapping[str, str]
+    needs: Mapping[str, Sequence[Need]]
+
+    @property
+    def needed_by(self) -> Mapping[str, Sequence[Need]]:
+        """Package -> the packages that need it, each with the range that it asks for."""
+        found: dict[str, list[Need]] = {name: [] for name in self.versions}
+        for name, needs in self.needs.items():
+            for need in needs:
+                found[need.name].append(Need(name, need.extras, need.range))
+        return found
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The packages that none of the others needs, and one of each circle that nothing else leads into."""
+        roots = [name for name, by in self.needed_by.items() if not by]
+        reached: set[str] = set()
+        for name in (*roots, *sorted(self.versions)):
+            if name not in reached and name not in roots:
+                roots.append(name)
+            reached |= self._below(name)
+        return tuple(sorted(roots))
+
+    def _below(self, name: str) -> set[str]:
+        found, waiting = {name}, [name]
+        while waiting:
+            new = {need.name for need in self.needs[waiting.pop()]} - found
+            found |= new
+            waiting += new
+        return found
+
+
+def tree(root: Path, name: str, envs: str | None = None) -> Tree:
+    """The packages of an environment on disk, and which needs which.
+
+    Args:
+        root: the project's folder.
+        name: the environment.
+        envs: the folder of the environments; None for that of the settings.
+
+    Raises:
+        UsageError: there is no such environment.
+        SettingsError: its lock cannot be read.
+        OutsideError: it is not on disk as locked, or what a package says of itself cannot be read.
+    """
+    source = sync.find(root, name, envs)
+    if not environments.is_whole(source):
+        raise OutsideError(
+            f"{source.name} is not on disk as locked, and only the packages themselves say what they need",
+            hints=[f"kgen sync {source.name}"],
+        )
+    return _read(source)
+
+
+def require(found: Tree, package: str) -> str:
+    """The normalised name of a package that is in an environment.
+
+    Raises:
+        UsageError: it is not.
+    """
+    name = canonical_name(package)
+    if name in found.versions:
+        return name
+    near = nearest(name, found.versions)
+    raise UsageError(
+        f"{found.environment} has no package `{shown(package)}`",
+        hints=[f"did you mean `{near}`?" if near else f"kgen list {found.environment}"],
+    )
+
+
+def _read(source: Source) -> Tree:
+    lock = interface.read(source.form, source.lock, host.subdir())
+    site = environments.site_packages(source.prefix)
+    versions: dict[str, str] = {}
+    required: dict[str, list[Requirement]] = {}
+    for folder in sorted(site.glob(f"*{METADATA}")) if site is not None else ():
+        try:
+            headers = HeaderParser().parsestr(files.read_text(folder / "METADATA", files.LARGE))
+        except OSError as error:
+            raise unreadable(folder / "METADATA", error) from error
+        named, version = headers["Name"], headers["Version"]
+        if isinstance(named, str) and isinstance(version, str) and is_line(named) and is_line(version):
+            name = canonical_name(named)
+            versions[name] = version
+            required[name] = list(_requirements(headers.get_all("Requires-Dist") or []))
+    markers = {**default_environment(), "python_version": lock.python, "python_full_version": f"{lock.python}.0"}
+    return Tree(source.name, versions, _needs(versions, required, {key: str(value) for key, value in markers.items()}))
+
+
+def _requirements(texts: Sequence[object]) -> Iterator[Requirement]:
+    for text in texts:
+        try:
+            yield Requirement(str(text))
+        except InvalidRequirement:  # what no installer could read, none has followed
+            continue
+
+
+def _needs(
+    versions: Mapping[str, str], required: Mapping[str, Sequence[Requirement]], markers: Mapping[str, str]
+) -> dict[str, tuple[Need, ...]]:
+    """What each package needs, with all extras that others ask it for: these grow until nothing new is asked."""
+    extras: dict[str, set[str]] = {name: set() for name in versions}
+    found: dict[str, tuple[Need, ...]] = dict.fromkeys(versions, ())
+    waiting = list(versions)
+    while waiting:
+        name = waiting.pop()
+        needs = {
+            canonical_name(one.name): Need(canonical_name(one.name), frozenset(one.extras), str(one.specifier))
+            for one in required[name]
+            if canonical_name(one.name) in versions
+            and (
+                one.marker is None
+                or any(one.marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras[name]))
+            )
+        }
+        found[name] = tuple(needs[other] for other in sorted(needs))
+        for need in needs.values():
+            if not need.extras <= extras[need.name]:
+                extras[need.name] |= need.extras
+                waiting.append(need.name)
+    return found

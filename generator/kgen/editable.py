@@ -1,0 +1,110 @@
+"""The project itself, as something that is built: what its `pyproject.toml` says of that, and how it got on disk.
+
+Kept light: `kgen run` asks whether the project in an environment is still the one of the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kgen import __version__, files
+from kgen.project import PYPROJECT
+
+RECORD = "share/kgen/project"
+"""What is in an environment of which project: its name there in the first line, then what it was built from."""
+
+LEFT_OUT = "-"
+"""The name of a project that was left out on purpose."""
+
+_BUILT_FROM = (PYPROJECT, "setup.py", "setup.cfg")
+_ALSO_NEEDS: Mapping[str, tuple[str, ...]] = {"hatchling.build": ("editables",)}
+"""What a backend needs for editable wheels besides, and says only while it builds: by hatchling's own `build.py`."""
+
+
+class ProjectBuild(NamedTuple):
+    """How the project is built.
+
+    Attributes:
+        name: the project.
+        requires: what builds it, as it says, and what its backend needs for an editable wheel.
+        backend: the object that has the hooks of PEP 517.
+        path: where in the project the backend is; empty for one that is installed.
+    """
+
+    name: str
+    requires: tuple[str, ...]
+    backend: str
+    path: str = ""
+
+
+def project_build(data: Mapping[str, Any]) -> ProjectBuild | None:
+    """How a project is built; None for one that is not: without a table `build-system` it is no package.
+
+    Args:
+        data: what is in its `pyproject.toml`.
+
+    Raises:
+        ValueError: it does not say that in the form that it should have.
+    """
+    system, project = data.get("build-system"), data.get("project")
+    if not isinstance(system, Mapping) or not isinstance(project, Mapping) or not isinstance(project.get("name"), str):
+        return None
+    requires, backend = system.get("requires"), system.get("build-backend", "setuptools.build_meta:__legacy__")
+    paths = system.get("backend-path", [])
+    if not isinstance(requires, list) or not all(isinstance(one, str) for one in requires):
+        raise ValueError("build-system.requires: should be an array of texts")
+    if not isinstance(backend, str) or not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
+        raise ValueError("build-system: `build-backend` should be text, `backend-path` an array of texts")
+    wanted = (*requires, *_ALSO_NEEDS.get(backend, ()))
+    return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "")
+
+
+def built_from(root: Path) -> bytes:
+    """What the project is built from, but for its code, which an editable install follows by itself."""
+    found = [f"kgen {__version__} {root}".encode("utf-8", "surrogateescape")]
+    for name in _BUILT_FROM:
+        try:
+            found.append(files.read(root / name))
+        except OSError:
+            continue
+    return b"\n\n".join(found)
+
+
+def record(name: str, root: Path) -> bytes:
+    """The text of the record: `name` is that of its folder of metadata, without the ending."""
+    return name.encode() + b"\n" + built_from(root)
+
+
+def installed_name(prefix: Path) -> str | None:
+    """The project's folder of metadata in an environment, without the ending; None if none was installed."""
+    try:
+        name = files.read(prefix / RECORD).partition(b"\n")[0].decode("utf-8", "replace")
+    except OSError:
+        return None
+    return None if name == LEFT_OUT else name
+
+
+def is_left_out(prefix: Path) -> bool:
+    """Whether the project was left out of an environment on purpose."""
+    try:
+        return files.read(prefix / RECORD).partition(b"\n")[0] == LEFT_OUT.encode()
+    except OSError:
+        return False
+
+
+def is_installed(prefix: Path, root: Path, metadata: str) -> bool:
+    """Whether the project in an environment is the one of this folder, as it is now.
+
+    Args:
+        prefix: the environment.
+        root: the project.
+        metadata: the end of the name of a folder of metadata.
+    """
+    try:
+        name, _, rest = files.read(prefix / RECORD).partition(b"\n")
+    except OSError:
+        return False
+    there = next(prefix.glob(f"lib/python3*/site-packages/{name.decode('utf-8', 'replace')}{metadata}"), None)
+    return there is not None and rest == built_from(root)

@@ -1,0 +1,180 @@
+"""The project itself in its environments: built with what the lock pins, editable, with its programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+from tests.command import CUTOFF, PYTHON, Kgen
+from tests.index import serving
+from tests.wheelhouse import Wheel, Wheelhouse
+
+from kgen import editable
+
+BACKEND = b"""\
+import base64, os, zipfile
+import tiny_helper
+
+def get_requires_for_build_editable(config_settings=None):
+    return [line for line in open("wants.txt").read().split() if line] if os.path.exists("wants.txt") else []
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    if os.path.exists("fail"):
+        raise SystemExit("no compiler")
+    version = open("version.txt").read().strip()
+    name = "my_lib-%s-py3-none-any.whl" % version
+    info = "my_lib-%s.dist-info" % version
+    files = {
+        "my_lib.pth": os.path.abspath("src") + "\\n",
+        info + "/METADATA": "Metadata-Version: 2.1\\nName: my-lib\\nVersion: %s\\n" % version,
+        info + "/WHEEL": "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        info + "/entry_points.txt": "[console_scripts]\\nmy-tool = my_lib:main\\n",
+    }
+    record = "".join("%s,,\\n" % file for file in files) + info + "/RECORD,,\\n"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
+        for file, text in {**files, info + "/RECORD": record}.items():
+            wheel.writestr(file, text)
+    return name
+"""
+PYPROJECT = f"""\
+[build-system]
+requires = ["tiny-build>=1"]
+build-backend = "tiny_build"
+[project]
+name = "My.Lib"
+version = "1.0"
+[tool.kgen]
+backends = ["numpy"]
+cpu = true
+python = "{PYTHON}"
+platforms = ["linux-64"]
+exclude-newer = "{CUTOFF}"
+"""
+
+
+@pytest.fixture(name="package")
+def _package(kgen: Kgen, wheelhouse: Wheelhouse) -> Iterator[Kgen]:
+    """A project that is a package, and an index that has what builds it."""
+    house = wheelhouse.copy()
+    house.put(
+        Wheel(name="tiny-build", version="1.2", requires=("tiny-helper",), files={"tiny_build.py": BACKEND}),
+        Wheel(name="tiny-helper", version="2.0"),
+    )
+    (kgen.folder / "pyproject.toml").write_text(PYPROJECT)
+    (kgen.folder / "version.txt").write_text("1.0")
+    (kgen.folder / "src").mkdir()
+    code(kgen, "one")
+    with serving(house) as index:
+        yield kgen.at(index.url)
+
+
+def code(kgen: Kgen, text: str) -> None:
+    (kgen.folder / "src/my_lib.py").write_text(f"def main():\n    print({text!r})\n")
+
+
+def test_editable_with_its_programs(package: Kgen) -> None:
+    assert package("lock").status == 0
+    data = tomli.loads((package.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())["tool"]["kgen"]
+    assert data["build-requires"] == ["tiny-build>=1"]
+    assert [(one["name"], one["version"]) for one in data["build"]] == [("tiny-build", "1.2"), ("tiny-helper", "2.0")]
+    assert all(one["wheels"][0]["hashes"]["sha256"] for one in data["build"])
+    assert package("check").status == 0
+    done = package("sync", "numpy")
+    assert done.status == 0, done.stderr
+    assert "by hand" not in done.stderr
+    assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
+    # what builds it is not in the environment, and the code is that of the folder
+    assert package("run", "numpy", "--", "python", "-c", "import tiny_build").status == 1
+    code(package, "two")
+    again = package("run", "numpy", "--", "my-tool")
+    assert (again.stdout, again.stderr) == ("two\n", "")
+    assert "nothing to do" in package("sync", "numpy").stderr
+    assert package("check", "--installed").status == 0
+
+    # its metadata changed: it is installed again, and nothing else is
+    (package.folder / "version.txt").write_text("1.1")
+    (package.folder / "pyproject.toml").write_text(PYPROJECT.replace('"1.0"', '"1.1"'))
+    changed = package("run", "numpy", "--", "my-tool")
+    assert changed.stdout == "two\n"
+    assert "numpy-cpu: the project installed in " in changed.stderr
+    names = {
+        one.name for one in (package.folder / ".kgen/envs/numpy-cpu").glob("lib/*/site-packages/my_lib*.dist-info")
+    }
+    assert names == {"my_lib-1.1.dist-info"}
+
+
+def test_left_out(package: Kgen) -> None:
+    assert package("lock").status == 0
+    assert package("sync", "numpy", "--no-project").status == 0
+    missing = package("run", "numpy", "--", "my-tool")
+    assert (missing.status, "there is no program `my-tool`" in missing.stderr) == (127, True)
+    assert package("sync", "numpy").status == 0
+    assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
+    assert package("sync", "numpy", "--no-project", "--reinstall").status == 0
+    (package.folder / "pyproject.toml").write_text(PYPROJECT.replace("[tool.kgen]", "[tool.kgen]\nproject = false"))
+    assert package("sync", "numpy").status == 0
+    assert package("run", "numpy", "--", "my-tool").status == 127
+
+
+def test_what_cannot_be_built(package: Kgen) -> None:
+    assert package("lock").status == 0
+    (package.folder / "fail").touch()
+    done = package("sync", "numpy")
+    assert done.status == 4
+    assert "error: My.Lib could not be built: " in done.stderr
+    assert "no compiler" in done.stderr
+    assert done.stderr.endswith("hint: kgen sync numpy-cpu --no-project   # everything but the project itself\n")
+    (package.folder / "fail").unlink()
+    (package.folder / "wants.txt").write_text("tiny-helper other-tool>=2")
+    done = package("sync", "numpy")
+    assert done.status == 4
+    assert "My.Lib cannot be built: tiny_build also needs other-tool>=2, which no lock pins\n" in done.stderr
+    (package.folder / "wants.txt").unlink()
+    assert package("sync", "numpy").status == 0
+
+
+def test_a_lock_that_does_not_build_it(package: Kgen) -> None:
+    (package.folder / "pyproject.toml").write_text(PYPROJECT.replace("[build-system]", "[no-system]"))
+    assert package("lock").status == 0
+    (package.folder / "pyproject.toml").write_text(PYPROJECT)
+    assert "is without tiny-build>=1, which the project is built with" in package("check").stdout
+    done = package("sync", "numpy")
+    assert done.status == 0
+    assert "My.Lib itself is left out: the lock does not pin tiny-build, which builds it" in done.stderr
+    assert package("run", "numpy", "--", "python", "-c", "pass").status == 0
+    assert package("lock").status == 0
+    assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('requires = "x"', "pyproject.toml: build-system.requires: should be an array of texts"),
+        ('requires = ["x y"]', "pyproject.toml: build-system.requires: `x y` is not a requirement"),
+        ("requires = []\nbuild-backend = 1", "pyproject.toml: build-system: `build-backend` should be text"),
+    ],
+)
+def test_faults(kgen: Kgen, text: str, message: str) -> None:
+    (kgen.folder / "pyproject.toml").write_text(f'[project]\nname = "x"\nversion = "0"\n[build-system]\n{text}\n')
+    done = kgen("lock", "numpy", "--cpu")
+    assert done.status == 2
+    assert message in done.stderr
+
+
+def test_what_a_backend_needs_besides() -> None:
+    data = {"project": {"name": "x"}, "build-system": {"requires": ["hatchling"], "build-backend": "hatchling.build"}}
+    build = editable.project_build(data)
+    assert build is not None
+    assert build.requires == ("hatchling", "editables")
+    assert editable.project_build({"project": {"name": "x"}}) is None
+
+
+def test_a_record_of_another_folder_is_not_its_own(tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    (prefix / "share/kgen").mkdir(parents=True)
+    (prefix / "lib/python3.11/site-packages/x-1.dist-info").mkdir(parents=True)
+    (prefix / editable.RECORD).write_bytes(editable.record("x-1", tmp_path / "one"))
+    assert editable.is_installed(prefix, tmp_path / "one", ".dist-info")
+    assert not editable.is_installed(prefix, tmp_path / "two", ".dist-info")

@@ -943,8 +943,8 @@ class Session:
             listed.append(f"  {fault_text(fault)}")
             for way in (ways.get(name, ()) for name in packages_of(fault)):
                 guilty.update(dict.fromkeys(way[:1]))
-                if len(way) > 1:
-                    listed.append(f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}")
+                chain = f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}" if len(way) > 1 else ""
+                listed += [chain] if chain and chain not in listed else []
         forbidden = () if lesson is None else lesson.forbidden
         if forbidden and outcome.request in self._unclosable:
             listed.append(f"no lock can be closed without {' and '.join(forbidden)}")

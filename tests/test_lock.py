@@ -357,10 +357,7 @@ class TestDependencies:
             (wheel for wheel in index.wheelhouse.wheels("nvidia-cublas") if wheel.uploaded.isoformat() <= CUTOFF),
             key=lambda wheel: tuple(map(int, wheel.version.split("."))),
         ).version
-        none = (
-            "without these there is no lock: brings-more==1.0 depends on nvidia-cublas<0, which does not allow any"
-            " versions and only brings-more==1.0 is available; you require brings-more"
-        )
+        none = "no lock can be closed without nvidia-cublas and nvidia-cudnn-cu13"
         assert result == Result(
             4,
             "",
@@ -372,7 +369,9 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
     required by: brings-more -> nvidia-cudnn-cu13
   there are several cuDNN in it: nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.26.0.51
   nvidia-cublas and nvidia-cublas-cu12 both own nvidia/cublas/lib/libcublas.so, with different content
+    required by: torch==2.10.0 -> nvidia-cublas-cu12
   nvidia-cudnn-cu12 and nvidia-cudnn-cu13 both own nvidia/cudnn/lib/libcudnn.so, with different content
+    required by: torch==2.10.0 -> nvidia-cudnn-cu12
 {none}
 
 hint: look at `dependencies`: brings-more brings these in

@@ -97,7 +97,13 @@ class TestNamed:
         asking(project, "outer")
         said = "has old_one-2.0.tar.gz: building it runs its code, and the matrix has no row for it"
         assert said in kgen_alone("check").stdout
-        result = kgen_alone("sync", "numpy")
+        self.refused(kgen_alone("sync", "numpy"), said)
+        (project / "kgen.toml").unlink()
+        assert said in kgen_alone("check").stdout
+        self.refused(kgen_alone("sync", "numpy"), said)
+
+    @staticmethod
+    def refused(result: Result, said: str) -> None:
         assert result.status == 2
         assert said in result.stderr
 

@@ -400,7 +400,8 @@ class TestAllowedOverlaps:
         )
         result = kgen_alone(*LOCK, "numpy", "--dependency", "part0", "--dependency", "part1")
         assert result.status == 4
-        assert "part0 and part1 both own module.py" in result.stderr
+        assert result.stderr.count("part0 and part1 both own module.py") == 1
+        assert "hint: look at `dependencies`: part0 and part1 bring these in\n" in result.stderr
 
 
 class TestCompanions:

@@ -313,9 +313,12 @@ class _Check:
     def _request(
         self, lock: Lockfile, made_for: EnvironmentRequest, fix: str
     ) -> tuple[EnvironmentRequest, list[_Astray], str]:
-        """What the settings ask of a lock; what they do not ask of it; and what makes it anew."""
+        """What the settings ask of a lock; what they do not ask of it; and what makes it anew.
+
+        Only the settings vouch for what is built from source: a lock may be a stranger's.
+        """
         if self.settings.file is None:
-            return self._with_project(made_for), [], fix
+            return self._with_project(made_for)._replace(build=self.settings.build), [], fix
         name = _short(lock.environment)
         joint = self.known.get(name)
         if joint is None:

@@ -109,7 +109,7 @@ class EnvironmentRequest(NamedTuple):
         isolated: whether Keras's settings are to be in the environment's own folder.
         other_frameworks: what becomes of frameworks that dependencies bring in, one of :data:`OTHER_FRAMEWORKS`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
-        build: projects that may be built from source where they have no wheel.
+        build: projects that may be built from source where they have no wheel; what a lock says of that it only tells.
         members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
             what is found out on the way, and asked by nobody.
         cpu_members: those whose frameworks dependencies bring along as builds for the CPU; found out likewise.

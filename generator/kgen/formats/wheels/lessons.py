@@ -124,15 +124,23 @@ def learn(
             constraints.update(dict.fromkeys(_forbidding(matrix, resolution, fault)))
     if (*constraints,) == known.constraints and (*added,) == known.added:
         return before
-    return Lesson((*constraints,), (*added,), _first_of_each((*known.faults, *faults)), known.expected or versions)
+    return Lesson((*constraints,), (*added,), first_of_each((*known.faults, *faults)), known.expected or versions)
 
 
-def _first_of_each(faults: Iterable[LockFault]) -> tuple[LockFault, ...]:
+def first_of_each(faults: Iterable[LockFault]) -> tuple[LockFault, ...]:
     """The first fault of each kind of each package: a later one is that of another version."""
     found: dict[tuple[type, object], LockFault] = {}
     for fault in faults:
-        found.setdefault((type(fault), getattr(fault, "package", fault)), fault)
+        found.setdefault((type(fault), packages_of(fault) or fault), fault)
     return tuple(found.values())
+
+
+def packages_of(fault: LockFault) -> tuple[str, ...]:
+    """The packages that a fault is about, where it names them."""
+    if isinstance(fault, OverlappingFiles):
+        return fault.first, fault.second
+    package = getattr(fault, "package", None)
+    return () if package is None else (package,)
 
 
 def _missing(

@@ -26,7 +26,7 @@ from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
 from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, unasked_prereleases
 from kgen.formats.wheels.chain import chains, requires
-from kgen.formats.wheels.lessons import Lesson, learn, roots
+from kgen.formats.wheels.lessons import Lesson, first_of_each, learn, packages_of, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
@@ -936,16 +936,16 @@ class Session:
         """Say what is unfit, and through which requirements it came in."""
         faults = outcome.faults
         if lesson is not None and learn(self._matrix, found.resolution, found.versions, faults, lesson) == lesson:
-            faults = tuple(dict.fromkeys((*lesson.faults, *faults)))
+            faults = first_of_each((*lesson.faults, *faults))
         ways = self._chains(reading, found)
         asked = roots(found.resolution, found.added)
         listed, guilty = [], dict[str, None]()
         for fault in faults:
             listed.append(f"  {fault_text(fault)}")
-            way = ways.get(getattr(fault, "package", ""), ())
-            guilty.update(dict.fromkeys(way[:1]))
-            if len(way) > 1:
-                listed.append(f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}")
+            for way in (ways.get(name, ()) for name in packages_of(fault)):
+                guilty.update(dict.fromkeys(way[:1]))
+                chain = f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}" if len(way) > 1 else ""
+                listed += [chain] if chain and chain not in listed else []
         forbidden = () if lesson is None else lesson.forbidden
         if forbidden and outcome.request in self._unclosable:
             listed.append(f"no lock can be closed without {' and '.join(forbidden)}")
@@ -953,7 +953,7 @@ class Session:
         outcome.error = JudgementError(
             f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
             hints=[
-                f"look at `dependencies`: {' and '.join(named)} brings these in"
+                f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named
                 else "look at `dependencies`: one of them brings these in",
                 *_allowing(outcome.request, faults),

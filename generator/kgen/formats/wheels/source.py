@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kgen.index import IndexFile
     from kgen.wheels import WheelReader
 
-_BY_DEFAULT = ("setuptools>=40.8.0", "wheel")
+_BY_DEFAULT = ("setuptools", "wheel")
 """What builds a project that does not say what does (PEP 517)."""
 
 _COMPILED = re.compile(r"\.(?:c|cc|cpp|cxx|cu|f|f90|go|hip|pyx|rs)$", re.IGNORECASE)

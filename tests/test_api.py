@@ -191,18 +191,18 @@ def test_export_gives_what_the_command_prints(kgen: Kgen, training: Path) -> Non
 
 
 def blocks() -> list[str]:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## From Python\n")[2].partition("\n## ")[0]
+    page = (Path(__file__).parents[1] / "docs/reference/python-api.md").read_text(encoding="utf-8")
+    section = page.partition("\n## ")[0]
     return [part.partition("```")[0] for part in section.split("```python\n")[1:]]
 
 
-def test_the_examples_of_the_readme(
+def test_the_examples_of_the_documentation(
     kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All are run as they stand; nox is played by a recorder, as it is no tool of this project."""
     solving, sessions, checking, _ = blocks()
     monkeypatch.chdir(project)
-    exec(solving, {})  # noqa: S102 - what the README says is to be run
+    exec(solving, {})  # noqa: S102 - what the documentation says is to be run
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed] == ["jax-cuda12", "torch-cuda12"]
     assert kgen("lock", "numpy", "--cpu", "--python", PYTHON).status == 0
@@ -231,7 +231,7 @@ def test_the_examples_of_the_readme(
 def test_the_example_that_trains(training: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(training)
     space: dict[str, Any] = {}
-    exec(blocks()[3], space)  # noqa: S102 - what the README says is to be run
+    exec(blocks()[3], space)  # noqa: S102 - what the documentation says is to be run
     space["test_every_locked_environment_trains"]()
     assert (training / "locks/numpy-cpu/receipts/cpu.json").is_file()
     monkeypatch.setenv("PYTHONPATH", os.devnull)

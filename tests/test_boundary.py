@@ -92,11 +92,11 @@ def test_whose_debug_it_is(words: list[str], kept: list[str], debug: bool) -> No
     assert main.without_debug(words) == (kept, debug)
 
 
-def test_every_status_has_a_meaning_and_stands_in_the_readme() -> None:
+def test_every_status_has_a_meaning_and_is_documented() -> None:
     assert set(MEANINGS) == set(ExitStatus) - {ExitStatus.INTERRUPTED}
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs/reference/exit-statuses.md").read_text(encoding="utf-8")
     for status in MEANINGS:
-        assert f"\n| {int(status)} | " in readme
+        assert f"\n| {int(status)} | " in page
 
 
 def shell(kgen: Kgen, line: str) -> subprocess.CompletedProcess[str]:

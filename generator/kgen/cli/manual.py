@@ -6,9 +6,9 @@ python -m kgen.cli.manual docs/man
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import __version__
 from kgen.cli import command, main
@@ -20,6 +20,34 @@ if TYPE_CHECKING:  # a base of Typer's own classes, which it exports by no publi
     from typer._click import Context
 
 _STATUSES = tuple((str(int(status)), meaning) for status, meaning in MEANINGS.items())
+
+
+class Described(NamedTuple):
+    """What the declarations of a command say.
+
+    Attributes:
+        name: as it is typed: `kgen matrix show`.
+        purpose: what it does.
+        usage: the words behind the name.
+        example: a call.
+        panels: heading -> options and arguments, each with what it says.
+    """
+
+    name: str
+    purpose: str
+    usage: str
+    example: str
+    panels: Mapping[str, Sequence[tuple[str, str]]]
+
+
+def described() -> Iterator[Described]:
+    """Every command, `kgen` itself first."""
+    for context in _contexts(command.context_of(main.kgen(), [], lenient=True)):
+        own = context.command
+        assert isinstance(own, command.Command | Group)  # noqa: S101 - all commands are
+        panels = {heading: tuple(rows) for heading, rows in own.panels(context).items()}
+        usage = " ".join(own.usage(context))
+        yield Described(context.command_path, own.declaration.purpose, usage, own.declaration.example, panels)
 
 
 def pages() -> Mapping[str, str]:

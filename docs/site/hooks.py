@@ -1,0 +1,112 @@
+"""The reference, made from the code: `python docs/site/hooks.py` makes it again; mkdocs adds `llms.txt`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kgen
+from kgen import schema
+from kgen.cli import manual
+from kgen.errors import MEANINGS
+from kgen.fields import FIELDS, Shape
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+_HERE = Path(__file__).parents[1]
+_MADE = re.compile(r"(<!-- made: (\w+) -->).*?(<!-- made -->)", re.DOTALL)
+_SHAPES = {
+    Shape.ONE: "text",
+    Shape.MANY: "list of text",
+    Shape.PAIRS: "table of text",
+    Shape.YES: "`true`",
+    Shape.SWITCH: "`true` or `false`",
+    Shape.OPTIONAL: "`true` or text",
+    Shape.DAY: "date",
+}
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the list of pages for language models."""
+    titles = []
+    for path in sorted(Path(config.docs_dir).rglob("*.md")):
+        where = path.relative_to(config.docs_dir).with_suffix("").as_posix()
+        head = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        titles.append(f"- [{head}]({where.removesuffix('README').removesuffix('index')})")
+    text = "# kgen\n\n> One reproducible, GPU-proven environment per Keras backend.\n\n## Pages\n\n"
+    Path(config.site_dir, "llms.txt").write_text(text + "\n".join(titles) + "\n", encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """File below `docs` -> its text, with what is made from the code as it is now."""
+    made = {"settings": settings_table, "statuses": statuses_table, "api": api_reference}
+    found = {"reference/commands.md": commands(), "kgen.schema.json": schema.text()}
+    for path in sorted((_HERE / "reference").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if _MADE.search(text):
+            name = path.relative_to(_HERE).as_posix()
+            found[name] = _MADE.sub(lambda mark: f"{mark[1]}\n\n{made[mark[2]]().strip()}\n\n{mark[3]}", text)
+    return found
+
+
+def commands() -> str:
+    """Every command with its options, as `kgen help` groups them."""
+    return "\n".join(["# Commands", "", *_commands()])
+
+
+def _commands() -> Iterator[str]:
+    for command in manual.described():
+        yield f"## `{command.name}`"
+        yield ""
+        yield f"{command.purpose[:1].upper()}{command.purpose[1:]}."
+        yield ""
+        yield from ("```sh", command.example, "```", "") if command.example else ()
+        for heading, rows in command.panels.items():
+            yield f"| {heading} | |"
+            yield "|---|---|"
+            yield from (f"| `{_cell(term)}` | {_cell(text)} |" for term, text in rows)
+            yield ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def settings_table() -> str:
+    """A row for each key of the settings."""
+    rows = ["| key | value | flag | what it says |", "|---|---|---|---|"]
+    for field in FIELDS:
+        if field.key is not None:
+            flag = f"`{field.flag}`" if field.flag else ""
+            rows.append(f"| `{field.key}` | {_SHAPES[field.shape]} | {flag} | {_cell(field.help)} |")
+    rows.append("| `envs` | text |  | the folder of the environments on disk |")
+    return "\n".join(rows)
+
+
+def statuses_table() -> str:
+    """A row for each exit status."""
+    rows = [f"| {int(status)} | {meaning} |" for status, meaning in MEANINGS.items()]
+    return "\n".join(["| exit status | meaning |", "|---|---|", *rows])
+
+
+def api_reference() -> str:
+    """Signature and docstring of everything that `import kgen` offers."""
+    return "\n".join(line for name in kgen.__all__ for line in _documented(name, getattr(kgen, name)))
+
+
+def _documented(name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - a class or a function
+    yield f"### `{name}`"
+    yield ""
+    if inspect.isfunction(value):
+        yield from ("```python", re.sub(r" at 0x[0-9a-f]+", "", f"kgen.{name}{inspect.signature(value)}"), "```", "")
+    yield from ("```text", textwrap.dedent(inspect.getdoc(value) or "").strip(), "```", "")
+
+
+if __name__ == "__main__":
+    for place, content in pages().items():
+        (_HERE / place).write_text(content, encoding="utf-8")

@@ -1,0 +1,220 @@
+"""What README and docs say: commands are run and their output compared, programs are run, links lead somewhere."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import jsonschema
+import pytest
+import tomli
+from tests.command import Kgen, tree
+from tests.recorded import REFERENCE, RecordedIndex, load, serving
+from tests.test_reference_locks import at
+
+from kgen.cli import command, main
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "findings" not in path.parts)]
+
+_MARK = re.compile(r"^<!-- (?P<word>file|project): (?P<what>\S+) -->$")
+_LONGEST_README = 130
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, with the marks above it."""
+
+    language: str
+    text: str
+    marks: tuple[tuple[str, str], ...] = ()
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    marks: list[tuple[str, str]] = []
+    lines = iter(path.read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        mark = _MARK.match(line)
+        if mark is not None:
+            marks.append((mark["word"], mark["what"]))
+        elif line.startswith("```"):
+            inside = []
+            for inner in lines:
+                if inner == "```":
+                    break
+                inside.append(inner)
+            yield Block(line.removeprefix("```"), "\n".join(inside) + "\n", tuple(marks))
+            marks = []
+        elif line.strip():
+            marks = []
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[RecordedIndex]:
+    record = load()
+    with serving(RecordedIndex(record, hidden=record.backfilled)) as served:
+        yield served
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```console" in page.read_text()], ids=named)
+def test_what_is_shown_is_what_is_printed(
+    page: Path, kgen: Kgen, project: Path, tmp_path: Path, index: RecordedIndex
+) -> None:
+    """A page is a session in one folder, with the index and the matrix of the tests."""
+    there = at(kgen, index, tmp_path / "caches")
+    for block in blocks(page):
+        for word, what in block.marks:
+            if word == "file":
+                (project / what).write_text(block.text, encoding="utf-8")
+            else:  # of the day of the record, and otherwise as kgen decides
+                asked = tomli.loads((REFERENCE / "kgen.toml").read_text(encoding="utf-8"))
+                kept = (f"{key} = {json.dumps(asked[key], default=str)}\n" for key in ("python", "exclude-newer"))
+                (project / "kgen.toml").write_text("".join(kept), encoding="utf-8")
+        if block.language == "console":
+            shown = list(calls(block.text))
+            assert shown, block.text
+            for words, output in shown:
+                shown_here = normal(there.filtered(output))
+                assert printed(there, words, upto=shown_here) == shown_here, shlex.join(words)
+
+
+def calls(text: str) -> Iterator[tuple[list[str], str]]:
+    """The commands of a block, each with what it prints."""
+    parts = re.split(r"(?m)^\$ (.*)\n", text)
+    assert parts[0] == "", text
+    for line, output in zip(parts[1::2], parts[2::2], strict=True):
+        assert line.startswith("kgen "), line
+        yield shlex.split(line)[1:], output
+
+
+def printed(kgen: Kgen, words: list[str], *, upto: str) -> str:
+    """What a command prints on both streams, as far down as it is shown."""
+    done = kgen(*words, timeout=300)
+    both = normal(f"{done.stdout}{done.stderr}".strip() + "\n")
+    shown = normal(upto)
+    return (
+        both
+        if len(shown.splitlines()) >= len(both.splitlines())
+        else f"{chr(10).join(both.splitlines()[: len(shown.splitlines())])}\n"
+    )
+
+
+def normal(text: str) -> str:
+    """Without what depends on the machine: the widths of columns, which times and sizes decide."""
+    return re.sub(r"(?<=\S) {2,}", "  ", text).strip() + "\n"
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= _LONGEST_README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_exists_with_its_options(page: Path) -> None:
+    for block in blocks(page):
+        for line in block.text.splitlines() if block.language == "sh" else ():
+            for part in re.split(r"&&|[|;\"()]", line.partition(" #")[0]):
+                words = part.split()
+                if words[:1] == ["kgen"]:
+                    refuse_unknown(words[1:])
+
+
+def refuse_unknown(words: list[str]) -> None:
+    """That a call has only options that its command has."""
+    context = command.context_of(main.kgen(), [], lenient=True)
+    words = words[: words.index("--")] if "--" in words else words
+    while isinstance(context.command, command.Group):
+        found = context.command.get_command(context, words[0])
+        assert found is not None, words
+        context = found.make_context(words[0], [], parent=context, resilient_parsing=True)
+        words = words[1:]
+    known = {name for one in context.command.params for name in (*one.opts, *one.secondary_opts)} | {
+        "--help",
+        "--debug",
+    }
+    for word in words:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in known, (context.command_path, word)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_settings_that_are_shown_are_settings(page: Path) -> None:
+    checker = jsonschema.Draft7Validator(json.loads((DOCS / "kgen.schema.json").read_text()))
+    for block in blocks(page):
+        if block.language == "toml":
+            data = tomli.loads(block.text)
+            own = data.get("tool", {}).get("kgen", {}) if "tool" in data or "project" in data else data
+            assert [error.message for error in checker.iter_errors(json.loads(json.dumps(own, default=str)))] == []
+
+
+@functools.cache
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_hooks", DOCS / "site/hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", sorted(hooks().pages()))
+def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
+    """`python docs/site/hooks.py` makes it again."""
+    assert (DOCS / name).read_text(encoding="utf-8") == hooks().pages()[name]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 40
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"<(?:script|img|iframe|link)\b[^>]*(?:src|href)=.?(?:https?:)?//[^\s>]+", text) == [], page
+
+
+def test_the_site_is_searchable_and_lists_its_pages(site: Path) -> None:
+    found = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))
+    assert any("nccl" in one["text"].lower() for one in found["docs"])
+    listed = (site / "llms.txt").read_text(encoding="utf-8")
+    assert "[Your first environment in ten minutes](tutorials/first-environment)" in listed
+    assert (site / "kgen.schema.json").read_bytes() == (DOCS / "kgen.schema.json").read_bytes()
+
+
+@pytest.mark.parametrize("page", [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")], ids=named)
+def test_links_of_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def test_the_examples_change_nothing_here() -> None:
+    assert tree(ROOT / "docs").keys() >= {"index.md", "uv.md"}

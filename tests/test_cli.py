@@ -77,11 +77,30 @@ class TestTalk:
         for flag in ("--version", "-V"):
             assert kgen(flag) == Result(0, f"kgen {__version__}\n", "")
 
-    def test_without_command(self, kgen: Kgen) -> None:
-        result = kgen()
-        assert (result.status, result.stdout) == (2, "")
-        assert result.stderr == kgen("--help").stdout
-        assert result.stderr.startswith("usage: kgen [OPTION ...] COMMAND ...\n")
+    def test_without_command(self, kgen: Kgen, project: Path) -> None:
+        """Where one is, and what comes next: each of the four stages of a project."""
+        help_line = "      kgen help   # all commands\n"
+        new = kgen()
+        assert (new.status, new.stderr) == (0, "")
+        assert new.stdout.startswith(
+            "[TEMP]/project has no settings of kgen, and nothing locked\n\nnext: kgen init   # "
+        )
+        assert new.stdout.endswith(help_line)
+        (project / "kgen.toml").write_text(f'backends = ["numpy"]\ncpu = true\npython = "{PYTHON}"\n', encoding="utf-8")
+        assert kgen().stdout.startswith("[TEMP]/project has settings, and nothing locked\n\nnext: kgen lock   # ")
+        assert kgen("lock").status == 0
+        ready = "[TEMP]/project has locks that are in order: numpy-cpu\n\nnext: kgen run numpy-cpu -- python …   # "
+        assert kgen().stdout.startswith(ready)
+        (project / "kgen.toml").write_text('backends = ["numpy"]\ncpu = true\npython = "3.12"\n', encoding="utf-8")
+        stale = "[TEMP]/project has locks that are out of order: numpy-cpu\n\nnext: kgen check   # "
+        assert kgen().stdout.startswith(stale)
+        (project / "kgen.toml").write_text("backends = 3\n", encoding="utf-8")
+        assert kgen().status == 2
+
+    def test_version_for_a_report(self, kgen: Kgen) -> None:
+        said = kgen("--version", "--verbose").stdout
+        assert [line.split()[0] for line in said.splitlines()] == ["kgen", "Python", "platform", "matrix", "uv"]
+        assert str(Path.home()) not in said
 
     @pytest.mark.parametrize("command", [(), ("init",), ("solve",), ("lock",), ("matrix",), ("matrix", "show")])
     def test_help(self, kgen: Kgen, command: tuple[str, ...]) -> None:

@@ -76,18 +76,25 @@ def _top(
     context: typer.Context,
     *,
     version: Annotated[bool, option("-V", "--version", text="print the version", panel="Options")] = False,
+    verbose: Annotated[
+        bool, option("--verbose", text="with --version: what a report of a fault should have", panel="Options")
+    ] = False,
     debug: Annotated[
         bool,
         option(DEBUG, text="show where in kgen an unexpected fault came up; anywhere before `--`", panel="Options"),
     ] = False,
 ) -> None:
     del debug  # see `without_debug`
-    if version:
+    if version and not verbose:
         console.result(f"kgen {__version__}")
         raise typer.Exit(ExitStatus.DONE)
     if context.invoked_subcommand is None:
-        console.say(context.get_help())
-        raise typer.Exit(ExitStatus.USAGE)
+        from kgen.cli import first  # noqa: PLC0415 - a command needs none of it
+
+        if version:
+            first.say_version()
+            raise typer.Exit(ExitStatus.DONE)
+        raise typer.Exit(first.say_where())
 
 
 class Parsed(NamedTuple):

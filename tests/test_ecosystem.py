@@ -1,0 +1,180 @@
+"""What kgen offers to other tools: hooks, an action, an image, forms for reports; and what is released."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.command import LOCK, PYTHON, Kgen
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def run(*words: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def loaded(name: str) -> Any:  # noqa: ANN401 - whatever is in the file
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+SCHEMAS = {
+    "action.yml": "vendor.github-actions",
+    "CITATION.cff": "vendor.citation-file-format",
+    ".github/workflows/ci.yml": "vendor.github-workflows",
+    ".github/workflows/release.yml": "vendor.github-workflows",
+    ".github/ISSUE_TEMPLATE/fault.yml": "vendor.github-issue-forms",
+    ".github/ISSUE_TEMPLATE/matrix.yml": "vendor.github-issue-forms",
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_it_has_the_form_that_its_reader_takes(name: str) -> None:
+    done = run(BIN / "check-jsonschema", "--builtin-schema", SCHEMAS[name], name)
+    assert done.returncode == 0, done.stdout
+
+
+class TestPreCommit:
+    def test_the_hooks_are_hooks(self) -> None:
+        done = run(BIN / "pre-commit", "validate-manifest", ".pre-commit-hooks.yaml")
+        assert done.returncode == 0, done.stdout
+
+    @pytest.mark.parametrize("hook", loaded(".pre-commit-hooks.yaml"), ids=lambda hook: hook["id"])
+    def test_each_runs_on_what_it_is_about(self, hook: dict[str, Any], kgen: Kgen, project: Path) -> None:
+        (project / "kgen.toml").write_text(
+            f'backends = ["numpy"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n', encoding="utf-8"
+        )
+        assert kgen("lock").status == 0
+        words = shlex.split(hook["entry"])
+        assert words[0] == "kgen"
+        assert kgen(*words[1:]).status == 0
+        assert re.search(hook["files"], "kgen.toml")
+        assert not re.search(hook["files"], "src/kgen.toml.py")
+
+    def test_check_fails_where_it_should(self, kgen: Kgen, project: Path) -> None:
+        (project / "kgen.toml").write_text('backends = ["numpy"]\ncpu = true\n', encoding="utf-8")
+        assert kgen("check").status == 1
+
+    def test_they_run_in_a_repository(self, kgen: Kgen, project: Path, tmp_path: Path) -> None:
+        """By pre-commit itself, in the environment that the tests are in: to install one it would ask an index."""
+        hooks = loaded(".pre-commit-hooks.yaml")
+        local = [{**hook, "language": "system", "entry": f"{sys.executable} -m {hook['entry']}"} for hook in hooks]
+        (project / ".pre-commit-config.yaml").write_text(yaml.safe_dump({"repos": [{"repo": "local", "hooks": local}]}))
+        (project / "kgen.toml").write_text(
+            f'backends = ["numpy"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n', encoding="utf-8"
+        )
+        for words in (("init", "-q"), ("add", ".pre-commit-config.yaml", "kgen.toml")):
+            assert run("git", *words, cwd=project).returncode == 0
+        env = kgen.env(PRE_COMMIT_HOME=str(tmp_path / "pre-commit"))
+        done = run(BIN / "pre-commit", "run", "--all-files", cwd=project, **env)
+        assert "kgen check" in done.stdout
+        assert re.search(r"kgen check\.+Failed", done.stdout), done.stdout  # nothing was locked yet
+        assert re.search(r"kgen lock\.+Passed", done.stdout), done.stdout
+        assert run("git", "add", ".", cwd=project).returncode == 0
+        done = run(BIN / "pre-commit", "run", "--all-files", cwd=project, **env)
+        assert done.returncode == 0, done.stdout
+
+
+class TestAction:
+    def test_its_steps_do_what_they_say(self, kgen: Kgen, project: Path, tmp_path: Path) -> None:
+        """By bash, as a runner does it, with this kgen in the place of the one that would be installed."""
+        assert kgen(*LOCK, "numpy").status == 0
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        called = tmp_path / "called"
+        (programs / "kgen").write_text(
+            f'#!/bin/sh\necho "$@" >> {called}\n[ "$1" = sync ] && exit 0\nexec {sys.executable} -m kgen "$@"\n'
+        )
+        (programs / "kgen").chmod(0o755)
+        output = tmp_path / "output"
+        for step in loaded("action.yml")["runs"]["steps"]:
+            if "run" in step and step["name"] != "Install kgen":
+                env = kgen.env(GITHUB_OUTPUT=str(output), ENVIRONMENTS="numpy-cpu other")
+                env["PATH"] = f"{programs}:{env['PATH']}"
+                done = run("bash", "-euo", "pipefail", "-c", step["run"], cwd=project, **env)
+                assert done.returncode == 0, done.stderr
+        assert called.read_text().splitlines() == ["check", "sync numpy-cpu", "sync other"]
+        assert output.read_text() == f"envs={project}/.kgen/envs\n"
+
+    def test_no_input_is_put_into_a_script(self) -> None:
+        """A runner replaces `${{ }}` in the text of a script, whatever is in it: inputs come as variables."""
+        assert all("${{" not in step.get("run", "") for step in loaded("action.yml")["runs"]["steps"])
+
+
+def test_the_image_is_sound() -> None:
+    done = run(BIN / "hadolint", "Dockerfile")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The distributions of a release, built twice from copies in different folders."""
+    made = []
+    for name in ("one", "other"):
+        source = tmp_path_factory.mktemp(name) / "kgen"
+        source.mkdir()
+        listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").stdout.split("\0")
+        for path in filter(None, listed):
+            if (ROOT / path).is_file() and not path.startswith("tests/data"):
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / path, source / path)
+        words = (sys.executable, "-m", "build", "--no-isolation", "--outdir", str(source / "dist"), str(source))
+        done = run(*words, SOURCE_DATE_EPOCH="1700000000")
+        assert done.returncode == 0, done.stdout + done.stderr
+        made.append(source / "dist")
+    return made[0], made[1]
+
+
+class TestRelease:
+    def test_twice_built_is_the_same(self, released: tuple[Path, Path]) -> None:
+        sums = [
+            {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+            for folder in released
+        ]
+        assert sums[0] == sums[1]
+        assert sorted(path.rpartition(".")[2] for path in sums[0]) == ["gz", "whl"]
+
+    def test_an_index_would_take_it(self, released: tuple[Path, Path]) -> None:
+        done = run(BIN / "twine", "check", "--strict", *map(str, released[0].iterdir()))
+        assert done.returncode == 0, done.stdout
+
+    def test_it_holds_what_it_needs_and_no_tests(self, released: tuple[Path, Path]) -> None:
+        (wheel,) = released[0].glob("*.whl")
+        inside = set(zipfile.ZipFile(wheel).namelist())
+        assert {"kgen/__main__.py", "kgen/_data/matrix/jax.toml", "kgen/_data/templates/pylock.toml.j2"} <= inside
+        assert not [name for name in inside if name.startswith("tests")]
+        (sdist,) = released[0].glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"pyproject.toml", "README.md", "LICENSE", "mkdocs.yml", "docs/index.md", "nix/default.nix"} <= names
+
+    def test_what_is_installed_works(self, released: tuple[Path, Path], tmp_path: Path, kgen: Kgen) -> None:
+        """From a folder, into an environment that borrows the dependencies of this one."""
+        (wheel,) = released[0].glob("*.whl")
+        assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
+        uv = BIN / "uv"
+        python = tmp_path / "venv/bin/python"
+        done = run(uv, "pip", "install", "--no-deps", "--offline", "--python", python, wheel)
+        assert done.returncode == 0, done.stderr
+        (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+        (there,) = Path(sys.executable).parents[1].glob("lib/python*/site-packages")
+        (site / "borrowed.pth").write_text(f"{there}\n")
+        done = run(tmp_path / "venv/bin/kgen", "solve", "jax", "--cpu", "--python", PYTHON, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("jax-cpu: ")
+        where = run(python, "-c", "import kgen; print(kgen.__file__)", cwd=tmp_path).stdout
+        assert where.startswith(str(tmp_path)), where
+        assert kgen("--version").stdout == run(tmp_path / "venv/bin/kgen", "--version", cwd=tmp_path).stdout

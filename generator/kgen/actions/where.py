@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
+import platform
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import lockfiles, settings
+from kgen import __version__, host, lockfiles, settings, uvtool
 from kgen.actions.check import check
-from kgen.errors import UsageError
+from kgen.errors import OutsideError, UsageError
+from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import find_root
 
@@ -56,3 +60,23 @@ def where(folder: Path, matrix: CompatibilityMatrix) -> Standing:
     except UsageError:
         faulty = ()
     return Standing(root, Stage.STALE if faulty else Stage.READY, faulty or locked)
+
+
+def versions() -> Mapping[str, str]:
+    """What a report of a fault should have: the version of each part, and where the facts are from."""
+    revision, source = origin.current().revision, origin.texts_in_use()[1]
+    return {
+        "kgen": __version__,
+        "Python": f"{platform.python_version()} ({sys.implementation.name})",
+        "platform": host.subdir() or f"{platform.system()} {platform.machine()}",
+        "matrix": f"{revision} ({source.kind})",
+        "uv": _uv(),
+    }
+
+
+def _uv() -> str:
+    try:
+        done = uvtool.run([uvtool.find(), "--version"], timeout=10)
+    except OutsideError as error:
+        return error.message
+    return done.stdout.strip().removeprefix("uv ")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from pathlib import Path
 
-from kgen import __version__, host, uvtool
-from kgen.actions.where import Stage, where
+from kgen.actions.where import Stage, versions, where
 from kgen.cli import console
-from kgen.errors import ExitStatus, OutsideError
+from kgen.errors import ExitStatus
 from kgen.matrix import origin
 
 _NEXT = {
@@ -37,21 +34,6 @@ def say_where() -> ExitStatus:
 
 def say_version() -> None:
     """Print what a report of a fault should have: versions, and where the facts are from; no user and no host."""
-    revision, source = origin.current().revision, origin.texts_in_use()[1]
-    rows = {
-        "kgen": __version__,
-        "Python": f"{platform.python_version()} ({sys.implementation.name})",
-        "platform": host.subdir() or f"{platform.system()} {platform.machine()}",
-        "matrix": f"{revision} ({source.kind})",
-        "uv": _uv(),
-    }
+    rows = versions()
     width = max(map(len, rows))
     console.result("\n".join(f"{name.ljust(width)}  {value}" for name, value in rows.items()))
-
-
-def _uv() -> str:
-    try:
-        done = uvtool.run([uvtool.find(), "--version"], timeout=10)
-    except OutsideError as error:
-        return error.message
-    return done.stdout.strip().removeprefix("uv ")

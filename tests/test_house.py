@@ -221,7 +221,6 @@ _OTHERWISE = {
     "environments": {"formats.environment"},
     "init": {"gittool"},
     "installed": {"formats.environment", "formats.verify"},
-    "jupyter": {"formats.environment"},
     "lock": {"formats.outcome"},
     "locking": {"formats.outcome", "matrix.compatibility"},
     "matrix_audit": {"audit.run", "matrix.compatibility"},

@@ -2,6 +2,8 @@
 
     python benchmarks/run.py solve            # no network
     python benchmarks/run.py lock             # the index that uv is configured for
+    python benchmarks/run.py again            # locking where nothing is to be done, beside `uv lock`
+    python benchmarks/run.py grow             # environments of one Python, and of five
     python benchmarks/run.py lock --mirror URL    # a mirror of that index, made here, that sends cache headers
 
 Prints medians and ratios; judges nothing. The commands of a round follow each other, so that a machine (or an index)
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -128,6 +131,53 @@ def lock(rounds: int, index: str | None) -> None:
             )
 
 
+def again(rounds: int, index: str | None) -> None:
+    """`kgen lock` and `uv lock` where all is locked already, against an interpreter that does nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        extras = "".join(f'{key} = ["{text.split()[1]}"]\n' for key, text in REQUESTS.items() if key != "numpy")
+        (folder / "pyproject.toml").write_text(
+            f'[project]\nname = "again"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
+            f"[project.optional-dependencies]\n{extras}"
+            "[tool.uv]\nenvironments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
+            'conflicts = [[{ extra = "tensorflow" }, { extra = "jax" }, { extra = "torch" }]]\n'
+            f'[tool.kgen]\ncuda = "12"\npython = "{PYTHON}"\n',
+            encoding="utf-8",
+        )
+        commands: dict[str, tuple[str, ...]] = {
+            "python -c pass": (sys.executable, "-c", "pass"),
+            "kgen lock, four environments, nothing to do": (KGEN, "lock"),
+            "uv lock, three conflicting extras, the same": (UV, "lock", "--offline", "--python", PYTHON),
+        }
+        for command in ((KGEN, "lock"), (UV, "lock", "--python", PYTHON)):
+            timed(command, cwd=folder, index=index)
+        taken: dict[str, list[Taken]] = {what: [] for what in commands}
+        for _ in range(rounds + 1):
+            for what, command in commands.items():
+                taken[what].append(timed(command, cwd=folder, index=index))
+    for what, counted in taken.items():
+        row(what, counted[1:], 1000, "ms", 0)
+
+
+def grow(rounds: int, index: str | None) -> None:
+    """Four environments of one Python (JAX for CUDA and for the CPU, NumPy, OpenVINO), and those of five Pythons."""
+    pythons = ("3.10", "3.11", "3.12", "3.13", "3.14")
+    head = 'backends = ["jax", "numpy", "openvino"]\n'
+    targets = '[target.laptop]\ncpu = true\n[target.server]\ncuda = "12"\n'
+    settings = {
+        "kgen lock, four environments": f'{head}python = "{PYTHON}"\n{targets}',
+        "kgen lock, twenty environments": f"{head}pythons = {json.dumps(pythons)}\n{targets}",
+    }
+    taken: dict[str, list[Taken]] = {what: [] for what in settings}
+    for _ in range(rounds + 1):
+        for what, text in settings.items():
+            with tempfile.TemporaryDirectory() as name:
+                (Path(name) / "kgen.toml").write_text(text, encoding="utf-8")
+                taken[what].append(timed([KGEN, "lock"], cwd=Path(name), index=index))
+    for what, counted in taken.items():
+        row(what, counted[1:], 1, "s", 2)
+
+
 def row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int) -> None:
     """Print what was measured: the median, the range, and the processor time."""
     walls = [one.seconds * factor for one in counted]
@@ -141,7 +191,7 @@ def row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int
 def main() -> None:
     """Run what was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("solve", "lock"))
+    parser.add_argument("what", choices=("solve", "lock", "again", "grow"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
     parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
     arguments = parser.parse_args()
@@ -149,7 +199,7 @@ def main() -> None:
         solve(arguments.rounds)
     else:
         with mirror(arguments.mirror) if arguments.mirror else contextlib.nullcontext() as index:
-            lock(arguments.rounds, index)
+            {"lock": lock, "again": again, "grow": grow}[arguments.what](arguments.rounds, index)
 
 
 if __name__ == "__main__":

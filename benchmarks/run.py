@@ -134,22 +134,23 @@ def lock(rounds: int, index: str | None) -> None:
 def again(rounds: int, index: str | None) -> None:
     """`kgen lock` and `uv lock` where all is locked already, against an interpreter that does nothing."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, python = Path(name), f"{sys.version_info.major}.{sys.version_info.minor}"
         extras = "".join(f'{key} = ["{text.split()[1]}"]\n' for key, text in REQUESTS.items() if key != "numpy")
         (folder / "pyproject.toml").write_text(
-            f'[project]\nname = "again"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
+            f'[project]\nname = "again"\nversion = "0"\nrequires-python = "=={python}.*"\n'
             f"[project.optional-dependencies]\n{extras}"
             "[tool.uv]\nenvironments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
             'conflicts = [[{ extra = "tensorflow" }, { extra = "jax" }, { extra = "torch" }]]\n'
-            f'[tool.kgen]\ncuda = "12"\npython = "{PYTHON}"\n',
+            f'[tool.kgen]\ncuda = "12"\npython = "{python}"\n',
             encoding="utf-8",
         )
         commands: dict[str, tuple[str, ...]] = {
             "python -c pass": (sys.executable, "-c", "pass"),
             "kgen lock, four environments, nothing to do": (KGEN, "lock"),
-            "uv lock, three conflicting extras, the same": (UV, "lock", "--offline", "--python", PYTHON),
+            "uv lock, three conflicting extras, the same": (UV, "lock", "--offline", "--python", sys.executable),
         }
-        for command in ((KGEN, "lock"), (UV, "lock", "--python", PYTHON)):
+        locked: tuple[tuple[str, ...], ...] = ((KGEN, "lock"), (UV, "lock", "--python", sys.executable))
+        for command in locked:
             timed(command, cwd=folder, index=index)
         taken: dict[str, list[Taken]] = {what: [] for what in commands}
         for _ in range(rounds + 1):

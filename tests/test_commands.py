@@ -245,6 +245,7 @@ class TestFields:
             Shape.YES: ([flag], True),
             Shape.SWITCH: ([flag], True),
             Shape.MANY: ([flag, field.example, flag, field.example], [field.example, field.example]),
+            Shape.PAIRS: ([flag, field.example], [field.example]),
             Shape.OPTIONAL: ([flag], grammar.YES),
         }.get(field.shape, ([flag, field.example], field.example))
         parsed = main.parse(["lock", "jax", *words])

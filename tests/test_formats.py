@@ -170,7 +170,7 @@ from kgen.formats.elm import reader
 from kgen.formats.interface import Flaw
 
 
-def flaws(folder, locks, matrix):
+def flaws(folder, locks, matrix, asked):
     path = folder / "elm.json"
     try:
         reader.parse(path, files.read(path))

@@ -87,12 +87,10 @@ class ProjectRequirements(NamedTuple):
     Attributes:
         dependencies: those of its `pyproject.toml` and its files of requirements.
         notes: what was read, and what was not, a sentence each.
-        build: what builds the project itself; empty where it is no package.
     """
 
     dependencies: tuple[Requirement, ...] = ()
     notes: tuple[str, ...] = ()
-    build: tuple[Requirement, ...] = ()
 
 
 class Settings(NamedTuple):
@@ -142,6 +140,7 @@ class Settings(NamedTuple):
         other_frameworks: what becomes of frameworks that dependencies bring in: `joint`, `cpu`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
         build: projects that may be built from source where they have no wheel.
+        project_build: what builds the project itself; empty where it is no package, and until it was read.
         required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 
@@ -186,6 +185,7 @@ class Settings(NamedTuple):
     other_frameworks: str = JOINT
     allow_overlap: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
+    project_build: tuple[Requirement, ...] = ()
     required: ProjectRequirements = ProjectRequirements()
 
 

@@ -32,6 +32,7 @@ class Treatment(enum.Enum):
     DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
     TARGETS = "honoured: a target that it leaves out is refused"
     SOURCES = "an index is honoured and recorded; a path, a URL or a repository is refused"
+    BUILT = "refused, but for packages that `build` in kgen's settings names"
     REFUSED = "refused"
 
 
@@ -76,8 +77,8 @@ SETTINGS: tuple[UvSetting, ...] = (
     UvSetting("sources", Treatment.SOURCES, "where a package is from"),
     UvSetting("environments", Treatment.TARGETS, "the targets that are locked for"),
     UvSetting("resolution", Treatment.REFUSED, _NEWEST, "UV_RESOLUTION", usual=("highest",)),
-    UvSetting("no-binary", Treatment.REFUSED, _WHEELS, "UV_NO_BINARY"),
-    UvSetting("no-binary-package", Treatment.REFUSED, _WHEELS, "UV_NO_BINARY_PACKAGE"),
+    UvSetting("no-binary", Treatment.BUILT, _WHEELS, "UV_NO_BINARY"),
+    UvSetting("no-binary-package", Treatment.BUILT, _WHEELS, "UV_NO_BINARY_PACKAGE"),
     UvSetting(
         "torch-backend", Treatment.REFUSED, "the matrix decides on PyTorch's builds; `torch-index` lets it take more",
         "UV_TORCH_BACKEND",
@@ -87,6 +88,9 @@ SETTINGS: tuple[UvSetting, ...] = (
     UvSetting("all-extras", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
 )  # fmt: skip
 """All of them; the documentation has them in a table."""
+
+_ALL = ":all:"
+"""What uv calls every package."""
 
 _HERE = " (of this machine)"
 """The end of what is recorded of variables, and of files outside the project."""
@@ -102,6 +106,7 @@ class Shape(NamedTuple):
         sources: package -> the name and the URL of the index that it is from.
         elsewhere: package -> where it is from that no lock of wheels can hold, in words.
         refused: what a lock of kgen cannot be made with.
+        unbuilt: package, or `:all:` -> why its wheels, which uv is told to leave alone, must be taken.
     """
 
     recorded: tuple[str, ...] = ()
@@ -110,6 +115,7 @@ class Shape(NamedTuple):
     sources: Mapping[str, tuple[str, str]] = MappingProxyType({})
     elsewhere: Mapping[str, str] = MappingProxyType({})
     refused: tuple[SettingsError, ...] = ()
+    unbuilt: Mapping[str, SettingsError] = MappingProxyType({})
 
     @property
     def of_project(self) -> tuple[str, ...]:
@@ -138,6 +144,7 @@ def shape(root: Path, today: dt.date | None = None) -> Shape:
         found.sources,
         found.elsewhere,
         tuple(found.refused),
+        found.unbuilt,
     )
 
 
@@ -153,6 +160,7 @@ class _Shape:
         self.sources: dict[str, tuple[str, str]] = {}
         self.elsewhere: dict[str, str] = {}
         self.refused: list[SettingsError] = []
+        self.unbuilt: dict[str, SettingsError] = {}
 
     def read(self) -> None:
         """Looks at every setting, in variables and in files."""
@@ -180,15 +188,8 @@ class _Shape:
             yield from filter(None, (line.partition("#")[0].strip() for line in lines))
 
     def _note(self, setting: UvSetting, values: Sequence[object], where: str, *, mark: str) -> None:
-        if (
-            setting.treatment is Treatment.REFUSED
-            and values != ["false"]
-            and not set(map(str, values)) <= set(map(str, setting.usual))
-        ):
-            said = ", ".join(map(_said, values))
-            mend = f"unset {setting.variable}" if where == setting.variable else f"take `{setting.key}` out of {where}"
-            what = f"uv is configured with `{setting.key}` ({grammar.shown(said)}) in {where}"
-            self.refused.append(SettingsError(f"{what}: {setting.why}", hints=[mend]))
+        if setting.treatment in {Treatment.REFUSED, Treatment.BUILT}:
+            self._note_refused(setting, values, where)
         if setting.treatment is Treatment.RECORDED:
             self.recorded += [f"{setting.key}: {_said(value)}{mark}" for value in values if value not in setting.usual]
         elif setting.treatment is Treatment.DAY and self.day is None:
@@ -197,6 +198,20 @@ class _Shape:
             self.environments = self.environments or tuple(map(str, values))
         elif setting.treatment is Treatment.SOURCES and isinstance(values[0], Mapping):
             self._note_sources(values[0])
+
+    def _note_refused(self, setting: UvSetting, values: Sequence[object], where: str) -> None:
+        if values == ["false"] or set(map(str, values)) <= set(map(str, setting.usual)):
+            return
+        said = ", ".join(map(_said, values))
+        mend = f"unset {setting.variable}" if where == setting.variable else f"take `{setting.key}` out of {where}"
+        what = f"uv is configured with `{setting.key}` ({grammar.shown(said)}) in {where}"
+        error = SettingsError(f"{what}: {setting.why}", hints=[mend])
+        if setting.treatment is Treatment.REFUSED:
+            self.refused.append(error)
+            return
+        for value in values:
+            for name in value.split() if isinstance(value, str) else [_ALL]:
+                self.unbuilt[_ALL if name in {_ALL, "true", "1"} else canonical_name(name)] = error
 
     def _note_sources(self, table: Mapping[str, Any]) -> None:
         urls: dict[str, str] = {}

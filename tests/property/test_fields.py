@@ -126,7 +126,7 @@ def test_every_field_is_an_attribute_of_the_settings() -> None:
     for field in own:
         if field.key is not None and field.name in Settings._field_defaults:
             assert Settings._field_defaults[field.name] == field.initial, field.name
-    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "envs", "required"}
+    beside = {"root", "file", "accelerator", "backend_dependencies", "environments", "described", "envs", "required"}
     assert set(Settings._fields) - {field.name for field in own} == beside
 
 
@@ -135,7 +135,7 @@ def test_what_shapes_a_lock_is_an_attribute_of_the_request() -> None:
 
     Which frameworks dependencies bring along (`members`) the first closing tells.
     """
-    passing = {"name", "python_named", "python_open", "held", "as_of", "members"}
+    passing = {"name", "python_named", "python_open", "held", "as_of", "members", "cpu_members"}
     assert {entry.attribute for _, entry in fields.LOCKED} == set(EnvironmentRequest._fields) - passing
 
 

@@ -359,14 +359,15 @@ class _Check:
     def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
         """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
         required = self.settings.required
-        if not (required.dependencies or required.build) or not set(made_for.backends) <= set(self.matrix.backends):
+        build = self.settings.project_build
+        if not (required.dependencies or build) or not set(made_for.backends) <= set(self.matrix.backends):
             return made_for
         joint = JointEnvironment(name=made_for.name, backends=made_for.backends)
         asked = plan.request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
         return made_for._replace(
             requirements=tuple(dict.fromkeys((*made_for.requirements, *asked.requirements))),
             dependencies=tuple(dict.fromkeys((*made_for.dependencies, *asked.dependencies))),
-            project_build=required.build,
+            project_build=build,
         )
 
     def disagreements(self) -> Iterator[Finding]:

@@ -162,8 +162,8 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     written = settings_module.read(root, matrix)
     settings = merge(written, asked, matrix, folder)
     shaped = uvsettings.shape(root)
-    if shaped.refused and asked.command == "lock":
-        raise shaped.refused[0]
+    if asked.command == "lock":
+        _require_lockable(shaped, settings)
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
     notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
@@ -183,6 +183,17 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     return Draft(
         settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
     )
+
+
+def _require_lockable(shaped: uvsettings.Shape, settings: Settings) -> None:
+    """See that a lock can be made with uv's configuration.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    unbuilt = [error for name, error in shaped.unbuilt.items() if name not in settings.build]
+    for error in (*shaped.refused, *unbuilt):
+        raise error
 
 
 def from_sources(
@@ -501,7 +512,7 @@ def request_for(
         dependencies=(*unknown, *dependencies),
         constraints=settings.constraints,
         uv=settings.uv,
-        project_build=settings.required.build,
+        project_build=settings.project_build,
         cutoff=settings.exclude_newer,
         isolated=settings.isolate_config,
         own_index=settings.torch_index is not None,

@@ -101,8 +101,10 @@ class _Reader:
         for one in constraints:
             if one.extras:
                 self.faults.append(f"constraint `{one}`: a constraint brings nothing in, and so no extra")
-        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes), self._build)
-        return self.settings._replace(constraints=tuple(dict.fromkeys(constraints)), required=required)
+        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes))
+        return self.settings._replace(
+            constraints=tuple(dict.fromkeys(constraints)), required=required, project_build=self._build
+        )
 
     # -- pyproject.toml ------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
 from kgen.solver.keeping import keeping
@@ -137,6 +138,8 @@ def lock(
             notes=notes,
         )
         job = job._replace(requests=kept)
+    taken = _taken_over(job, options)
+    job = job._replace(requests=tuple(_with(matrix, one, taken.get(one.platform, {})) for one in job.requests))
     there = _standing(job, options, forms)
     if there:
         moving = [request for request in job.requests if request not in there]
@@ -157,10 +160,48 @@ def lock(
     if not options.dry_run:
         standing.remember(planned.settings.root, written)
     made = [one for part in parts for one in part.outcomes]
+    notes += _others_than_taken(made, taken, options.take_over)
     if there:
         written = {**written, **({} if options.dry_run else dict.fromkeys((one.environment for one in there), False))}
         made = _in_order(kept, made, there)
     return LockResult(made, written, tuple(notes))
+
+
+def _taken_over(job: LockJob, options: LockOptions) -> Mapping[str, Mapping[str, str]]:
+    """Platform -> the versions that the lock of another tool has for it; nothing where none is to be taken over."""
+    if options.take_over is None:
+        return {}
+    from kgen.actions.foreign import versions_in  # noqa: PLC0415 - a project is taken over once
+
+    platforms = dict.fromkeys(request.platform for request in job.requests)
+    return {platform: versions_in(options.take_over, platform, job.matrix) for platform in platforms}
+
+
+def _with(matrix: CompatibilityMatrix, request: EnvironmentRequest, versions: Mapping[str, str]) -> EnvironmentRequest:
+    """The request with those of these versions that fit, of what no lock that is there has."""
+    if not versions:
+        return request
+    held = {wish.name for wish in request.held}
+    wished = (Requirement(f"{name}=={version}") for name, version in sorted(versions.items()) if name not in held)
+    return keeping(matrix, request._replace(held=(*request.held, *wished)))
+
+
+def _others_than_taken(
+    made: Sequence[Outcome[Locked]], taken: Mapping[str, Mapping[str, str]], source: Path | None
+) -> Iterator[str]:
+    """What became of the versions of another tool's lock, a sentence for each environment."""
+    for one in made:
+        if source is None or one.lock is None or not one.form.is_default:
+            continue
+        has, wished = one.lock.summary.versions, taken[one.request.platform]
+        common = [name for name in has if name in wished]
+        other = [
+            f"{name} {has[name]} (it has {wished[name]})"
+            for name in common
+            if has[name].split("+")[0] != wished[name].split("+")[0]
+        ]
+        said = f"; otherwise: {', '.join(other)}" if other else ""
+        yield f"{one.request.environment}: {len(common) - len(other)} versions of {source.name}{said}"
 
 
 def _standing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -15,6 +16,7 @@ class LockOptions(NamedTuple):
         merge: whether locks in conflict are solved again, keeping what both sides share.
         installers: forms of locks that are made beside those that the settings ask for, as `conda`.
         given: names of the fields that were asked for with a call, as `channels`.
+        take_over: the lock of another tool, whose versions are taken where they fit and no lock of kgen has others.
         reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
@@ -25,13 +27,14 @@ class LockOptions(NamedTuple):
     merge: bool = False
     installers: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+    take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
 
     @property
     def anew(self) -> bool:
         """Whether everything is solved, though a lock of the same request may be there."""
-        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons
+        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons or self.take_over is not None
 
 
 AS_USUAL = LockOptions()

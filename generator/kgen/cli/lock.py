@@ -48,6 +48,15 @@ def run(
         bool,
         option("--merge", text="solve locks in conflict again, keeping what both sides share", panel=LOCKING),
     ] = False,
+    take_over: Annotated[
+        str | None,
+        option(
+            "--from",
+            metavar="LOCK",
+            text="begin with the versions of another tool's lock: uv.lock, poetry.lock, pixi.lock, conda-lock.yml, …",
+            panel=LOCKING,
+        ),
+    ] = None,
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
@@ -56,6 +65,7 @@ def run(
         upgrade=upgrade,
         upgrade_packages=tuple(upgrade_package or ()),
         merge=merge,
+        take_over=None if take_over is None else Path(take_over),
         installers=installers,
         given=asked.given,
         all_platforms=not {"platforms", "targets"} & set(asked.given),

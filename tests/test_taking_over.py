@@ -1,0 +1,132 @@
+"""`kgen lock --from`: a lock of kgen that begins with the versions of another tool's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.channel import ChannelServer
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.index import Index
+from tests.test_lock import versions
+from tests.wheelhouse import Wheel
+
+from kgen.actions.foreign import versions_in
+from kgen.errors import KgenError
+from kgen.matrix.compatibility import CompatibilityMatrix
+
+JAX = (*LOCK, "jax", "--cpu", "--dependency", "plain")
+UV = Path(sys.executable).with_name("uv")
+
+
+@pytest.fixture(autouse=True)
+def _wheels(index: Index) -> None:
+    index.wheelhouse.put(*(Wheel(name="plain", version=version) for version in ("1.0", "2.0", "3.0")))
+
+
+def take(kgen: Kgen, project: Path, name: str, text: str) -> str:
+    (project / name).write_text(text, encoding="utf-8")
+    done = kgen(*JAX, "--from", name)
+    assert done.status == 0, done.stderr
+    return done.stderr
+
+
+def test_of_uv(kgen_alone: Kgen, project: Path) -> None:
+    """A real one: kgen keeps what uv has locked, and would have taken newer versions by itself."""
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
+        'dependencies = ["jax<0.10", "plain<3"]\n'
+        f'[tool.uv]\nexclude-newer = "{CUTOFF}"\n[tool.kgen]\nproject = false\n',
+        encoding="utf-8",
+    )
+    words = [str(UV), "lock", "--python", sys.executable]
+    done = subprocess.run(words, cwd=project, env=kgen_alone.env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    done_too = kgen_alone(*JAX, "--from", "uv.lock")
+    assert done_too.status == 0, done_too.stderr
+    found = versions(project, "jax-cpu")
+    assert found["plain"] == "2.0"
+    assert found["jax"].startswith("0.9.")
+    assert "versions of uv.lock" in done_too.stderr
+    again = kgen_alone(*JAX)
+    assert versions(project, "jax-cpu") == found, again.stderr
+
+
+def test_what_does_not_fit_is_named(kgen_alone: Kgen, project: Path) -> None:
+    said = take(kgen_alone, project, "requirements.txt", "plain==2.0 \\\n  --hash=sha256:00\nkeras==1.0.0\n# six==1\n")
+    assert versions(project, "jax-cpu")["plain"] == "2.0"
+    assert "note: jax-cpu: 1 versions of requirements.txt; otherwise: keras " in said
+    assert " (it has 1.0.0)\n" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("poetry.lock", '[[package]]\nname = "Plain"\nversion = "1.0"\noptional = false\n'),
+        ("pdm.lock", '[metadata]\nlock_version = "4.5.0"\n[[package]]\nname = "plain"\nversion = "1.0"\n'),
+        ("pylock.toml", 'lock-version = "1.0"\n[[packages]]\nname = "plain"\nversion = "1.0"\n'),
+        (
+            "conda-lock.yml",
+            (
+                "version: 1\npackage:\n- {name: plain, version: '1.0', manager: pip, platform: linux-64}\n"
+                "- {name: plain, version: '3.0', manager: pip, platform: osx-arm64}\n"
+            ),
+        ),
+        (
+            "pixi.lock",
+            (
+                "version: 6\nenvironments:\n  default:\n    packages:\n      linux-64:\n"
+                "      - conda: https://a.example/linux-64/plain-1.0-h1_0.conda\n"
+                "packages:\n- conda: https://a.example/linux-64/plain-1.0-h1_0.conda\n"
+            ),
+        ),
+    ],
+)
+def test_of_others(kgen_alone: Kgen, project: Path, name: str, text: str) -> None:
+    said = take(kgen_alone, project, name, text)
+    assert versions(project, "jax-cpu")["plain"] == "1.0"
+    assert f"note: jax-cpu: 1 versions of {name}\n" in said
+
+
+def test_of_kgens_own_conda_locks(
+    kgen: Kgen, project: Path, served: ChannelServer, matrix: CompatibilityMatrix
+) -> None:
+    """What kgen writes for conda-lock and for pixi holds the same versions, under the names of the index."""
+    words = (*LOCK, "numpy", "--cpu", "--conda", "--channel", served.url)
+    assert kgen(*words).status == 0
+    pixi = kgen("export", "rattler-lock", "numpy", "--platform", "linux-64")
+    assert pixi.status == 0, pixi.stderr
+    (project / "pixi.lock").write_text(pixi.stdout)
+    conda = versions_in(project / "locks/numpy-cpu/conda-lock.yml", "linux-64", matrix)
+    assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda
+    assert {"numpy", "keras"} <= conda.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("cargo.lock", "", "kgen knows no lock of this name"),
+        ("uv.lock", "[[package]\n", "is not a uv.lock that kgen understands"),
+        ("uv.lock", "package = 3\n", "is not a uv.lock that kgen understands"),
+        ("uv.lock", "", "has no versions for linux-64"),
+        ("pixi.lock", "- 1\n", "is not a pixi.lock that kgen understands"),
+        ("pixi.lock", "a: [", "is not a pixi.lock that kgen understands"),
+        ("conda-lock.yml", "package:\n- {name: x}\n", "is not a conda-lock.yml that kgen understands"),
+        ("nothing.txt", None, "cannot be read: No such file"),
+    ],
+)
+def test_what_is_none(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(KgenError, match=said):
+        versions_in(tmp_path / name, "linux-64", matrix)
+
+
+def test_several_versions_of_one_project_are_left_to_kgen(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "uv.lock").write_text(
+        "".join(f'[[package]]\nname = "{name}"\nversion = "{version}"\n' for name, version in
+                (("a", "1"), ("a", "2"), ("b", "1"))), encoding="utf-8"
+    )  # fmt: skip
+    assert versions_in(tmp_path / "uv.lock", "linux-64", matrix) == {"b": "1"}

@@ -108,12 +108,12 @@ def test_of_kgens_own_conda_locks(
     ("name", "text", "said"),
     [
         ("cargo.lock", "", "kgen knows no lock of this name"),
-        ("uv.lock", "[[package]\n", "is not a uv.lock that kgen understands"),
-        ("uv.lock", "package = 3\n", "is not a uv.lock that kgen understands"),
+        ("uv.lock", "[[package]\n", "is not a lock that kgen understands"),
+        ("uv.lock", "package = 3\n", "is not a lock that kgen understands"),
         ("uv.lock", "", "has no versions for linux-64"),
-        ("pixi.lock", "- 1\n", "is not a pixi.lock that kgen understands"),
-        ("pixi.lock", "a: [", "is not a pixi.lock that kgen understands"),
-        ("conda-lock.yml", "package:\n- {name: x}\n", "is not a conda-lock.yml that kgen understands"),
+        ("pixi.lock", "- 1\n", "is not a lock that kgen understands"),
+        ("pixi.lock", "a: [", "is not a lock that kgen understands"),
+        ("conda-lock.yml", "package:\n- {name: x}\n", "is not a lock that kgen understands"),
         ("nothing.txt", None, "cannot be read: No such file"),
     ],
 )

@@ -3,7 +3,8 @@
 A package is found by :mod:`kgen.model.format`. Its modules are loaded when they are asked for, so that who runs a
 command in an environment of wheels does not pay for conda. Each is called like its protocol here: `locker.py`,
 `reader.py` and `installer.py`; `checker.py` of the forms whose locks stand beside those of the default one, which
-:mod:`kgen.freshness` compares with the settings; and `exporter.py` and `merger.py` of those that have them.
+:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py` and `merger.py` of those that have
+them.
 """
 
 from __future__ import annotations
@@ -189,6 +190,17 @@ class Exporter(Protocol):
     """Name on the command line -> what makes its text, of the lock in a file and of a platform that it is for."""
 
 
+Import = Callable[[str, str, "CompatibilityMatrix"], Iterable[tuple[str, str]]]
+"""Text, platform and matrix -> projects with their versions; raises what reading by keys does for what is none."""
+
+
+class Importer(Protocol):
+    """`importer.py`: reads locks of other tools that hold packages of this form."""
+
+    IMPORTS: Mapping[str, Import]
+    """Name of a file, in which `*` stands for anything -> what reads it."""
+
+
 class Merger(Protocol):
     """`merger.py`: merges the two sides of a lock."""
 
@@ -239,6 +251,11 @@ def judge(of: Format) -> Judge | None:
 def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:
     """What its locks can be exported to."""
     return _module(of, "exporter").EXPORTS if _has(of, "exporter") else {}
+
+
+def imports(of: Format) -> Mapping[str, Import]:
+    """The locks of other tools that it reads, by the names of their files."""
+    return _module(of, "importer").IMPORTS if _has(of, "importer") else {}
 
 
 def merger(of: Format) -> Merger | None:

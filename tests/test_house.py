@@ -223,6 +223,7 @@ _OF_COMMANDS = {
 # that does something.
 _OTHERWISE = {
     "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
+    "compare": {"validation.comparison"},
     "environments": {"formats.environment"},
     "init": {"gittool"},
     "installed": {"formats.environment", "formats.verify"},

@@ -30,7 +30,7 @@ def main() -> None:
             keras.layers.Dense(10, activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     # in the same order on every backend, so that their losses can be compared step by step
     model.fit(images, labels, batch_size=64, epochs=arguments.epochs, shuffle=False, verbose=2)
 

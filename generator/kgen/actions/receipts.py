@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import gittool, lockfiles, storage
+from kgen import files, gittool, lockfiles, storage
 from kgen.errors import UsageError
 from kgen.matrix import origin
 from kgen.project import LOCKS
-from kgen.validation import collection, receipts
+from kgen.validation import collection, receipts, signing
 from kgen.validation.collection import Entry, Skipped
 
 GIT = "git:"
@@ -24,10 +24,21 @@ class Collected(NamedTuple):
     Attributes:
         entries: one for each receipt, however many sources have it; by environment, device, driver and date.
         skipped: what looked like a receipt and is none.
+        places: the digest of a receipt -> everywhere that it was found.
     """
 
     entries: tuple[Entry, ...]
     skipped: tuple[Skipped, ...]
+    places: Mapping[str, tuple[str, ...]]
+
+    def signatures(self, entry: Entry, ending: str) -> tuple[bytes, ...]:
+        """What lies beside a receipt, wherever it was found; revisions of git are not looked through for it.
+
+        Raises:
+            OutsideError: one cannot be read.
+        """
+        paths = [signing.place_of(Path(place), ending) for place in self.places[entry.digest]]
+        return tuple(_content(path) for path in paths if path.is_file())
 
 
 class Migrated(NamedTuple):
@@ -91,11 +102,16 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
             skipped += bad
     # the same receipt in two sources is one receipt
     distinct = {entry.digest: entry for entry in reversed(found)}
-    return Collected(tuple(sorted(distinct.values(), key=_order)), tuple(skipped))
+    places: dict[str, tuple[str, ...]] = {}
+    for entry in found:
+        places[entry.digest] = (*places.get(entry.digest, ()), entry.source)
+    return Collected(tuple(sorted(distinct.values(), key=_order)), tuple(skipped), places)
 
 
 def merge(collected: Collected, target: Path) -> tuple[Path, ...]:
     """Put receipts into a folder, each under a name made from its content, so that merging twice changes nothing.
+
+    Signatures come along: those by keys are put into one envelope, of Sigstore's bundles the first is kept.
 
     Returns:
         The files that were not there before.
@@ -106,12 +122,28 @@ def merge(collected: Collected, target: Path) -> tuple[Path, ...]:
     written = []
     for entry in collected.entries:
         path = target / entry.environment / f"{entry.slug}-{entry.digest[:16]}.json"
-        if path.exists():
-            continue
-        storage.make_folder(path.parent)
-        storage.write_file(path, receipts.render(entry.data))
-        written.append(path)
+        if not path.exists():
+            storage.make_folder(path.parent)
+            storage.write_file(path, receipts.render(entry.data))
+            written.append(path)
+        for ending, join in ((signing.BY_KEY, signing.joined), (signing.BY_IDENTITY, _first)):
+            place = signing.place_of(path, ending)
+            mine = (_content(place),) if place.is_file() else ()
+            found = (*mine, *collected.signatures(entry, ending))
+            if found and (whole := join(found)) != next(iter(mine), None):
+                storage.write_file(place, whole)
     return tuple(written)
+
+
+def _first(found: Sequence[bytes]) -> bytes:
+    return found[0]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return files.read(path)
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from error
 
 
 def exported(entries: Iterable[Entry]) -> str:

@@ -156,6 +156,20 @@ def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tupl
     return payload, tuple(dict.fromkeys(signed))
 
 
+def joined(envelopes: Sequence[bytes]) -> bytes:
+    """The first of these envelopes with the signatures of all that hold the same; judges none of them."""
+    try:
+        found = [json.loads(one) for one in envelopes]
+        first = found[0]
+        rows = [row for one in found if one["payload"] == first["payload"] for row in one["signatures"]]
+        distinct = {(row.get("keyid"), row["sig"]): row for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return envelopes[0]
+    if list(distinct.values()) == first["signatures"]:
+        return envelopes[0]
+    return (json.dumps({**first, "signatures": list(distinct.values())}, indent=2, sort_keys=True) + "\n").encode()
+
+
 def _named(signature: Any, keyid: str) -> Any:  # noqa: ANN401 - the library has no types
     from securesystemslib.signer import Signature  # noqa: PLC0415 - of the extra
 

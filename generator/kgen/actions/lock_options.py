@@ -16,6 +16,7 @@ class LockOptions(NamedTuple):
         installers: forms of locks that are made beside those that the settings ask for, as `conda`.
         given: names of the fields that were asked for with a call, as `channels`.
         reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
+        proven: prefer the versions that so many receipts saw train; None for no such preference.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
 
@@ -27,11 +28,12 @@ class LockOptions(NamedTuple):
     given: tuple[str, ...] = ()
     reasons: bool = False
     all_platforms: bool = True
+    proven: int | None = None
 
     @property
     def anew(self) -> bool:
         """Whether everything is solved, though a lock of the same request may be there."""
-        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons
+        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons or self.proven is not None
 
 
 AS_USUAL = LockOptions()

@@ -20,7 +20,7 @@ from kgen.actions.plan import Draft, RequestFlags
 from kgen.actions.standing import all_standing
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
-from kgen.cli.options import LOCKING, Json, option
+from kgen.cli.options import LOCKING, Json, Proven, option
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain.commands import CommandForm
@@ -48,6 +48,7 @@ def run(
         bool,
         option("--merge", text="solve locks in conflict again, keeping what both sides share", panel=LOCKING),
     ] = False,
+    proven: Proven = None,
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
@@ -58,6 +59,7 @@ def run(
         merge=merge,
         installers=installers,
         given=asked.given,
+        proven=proven,
         all_platforms=not {"platforms", "targets"} & set(asked.given),
     )
 

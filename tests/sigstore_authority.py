@@ -1,4 +1,4 @@
-"""A Sigstore of the tests' own: an authority like Fulcio, its certificate log, and a log like Rekor; no service runs.
+"""A Sigstore of the tests' own: an authority like Fulcio, its certificate log, and a log like Rekor.
 
 What it makes is what Sigstore's own verifier takes for a bundle, given the trust configuration that it writes.
 """
@@ -6,10 +6,12 @@ What it makes is what Sigstore's own verifier takes for a bundle, given the trus
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.loopback import Handler, Server, running
 
 _SCTS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 _ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
@@ -77,8 +80,13 @@ class Authority:
             .sign(self._root.private, hashes.SHA256())
         )
 
-    def write_config(self, path: Path) -> Path:
-        """Writes the trust configuration that believes this authority."""
+    def write_config(self, path: Path, url: str | None = None) -> Path:
+        """Writes the trust configuration that believes this authority.
+
+        Args:
+            path: where.
+            url: where its services are; None if there are none.
+        """
         root = {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
             "tlogs": [self._log.instance()],
@@ -93,11 +101,17 @@ class Authority:
             "ctlogs": [self._certificates.instance()],
             "timestampAuthorities": [],
         }
+        services = {
+            "url": url,
+            "majorApiVersion": 1,
+            "operator": "tests",
+            "validFor": {"start": "2020-01-01T00:00:00Z"},
+        }
         signing = {
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-            "caUrls": [],
+            "caUrls": [services] if url else [],
             "oidcUrls": [],
-            "rekorTlogUrls": [],
+            "rekorTlogUrls": [services] if url else [],
             "rekorTlogConfig": {"selector": "ANY"},
             "tsaUrls": [],
             "tsaConfig": {"selector": "ANY"},
@@ -119,7 +133,7 @@ class Authority:
         """
         now = dt.datetime(2026, 11, 21, 12, tzinfo=dt.timezone.utc)
         key = _Key()
-        certificate = self._certified(key, identity, issuer, now)
+        certificate = self._certified(key.private.public_key(), identity, issuer, now)
         said = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} ".encode() + payload
         signature = key.sign(said)
         envelope = {"payload": _b64(payload), "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": _b64(signature)}]}
@@ -133,7 +147,64 @@ class Authority:
             "dsseEnvelope": envelope,
         }
 
-    def _certified(self, key: _Key, identity: str, issuer: str, now: dt.datetime) -> x509.Certificate:
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[str]:
+        """The services on loopback, which believe every token; gives their address."""
+        authority = self
+
+        class Services(Handler):
+            def do_POST(self) -> None:  # noqa: N802 - as the server calls it
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path.endswith("signingCert"):
+                    claims = self.headers["Authorization"].removeprefix("Bearer ").split(".")[1]
+                    answer = authority.answer_request(asked, json.loads(base64.urlsafe_b64decode(claims + "==")))
+                else:
+                    answer = authority.answer_entry(asked)
+                self.send(201, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+        with running(Server(Services)) as server:
+            yield server.root
+
+    def answer_request(self, asked: Any, claims: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """What Fulcio answers to a request for a certificate."""
+        request = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"]))
+        key = request.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+        leaf = self._certified(key, claims["sub"], claims["iss"], now)
+        chain = [one.public_bytes(Encoding.PEM).decode() for one in (leaf, self._certificate)]
+        return {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}
+
+    def answer_entry(self, asked: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """What Rekor answers to an entry that is proposed."""
+        content = asked["spec"]["proposedContent"]
+        envelope = json.loads(content["envelope"])
+        payload = base64.b64decode(envelope["payload"])
+        now = dt.datetime.now(dt.timezone.utc)
+        entry = self._logged(payload, envelope, envelope["signatures"][0]["sig"], content["verifiers"][0], now)
+        proof = entry["inclusionProof"]
+        return {
+            "0" * 80: {
+                "body": entry["canonicalizedBody"],
+                "integratedTime": int(entry["integratedTime"]),
+                "logID": self._log.name.hex(),
+                "logIndex": 0,
+                "verification": {
+                    "signedEntryTimestamp": entry["inclusionPromise"]["signedEntryTimestamp"],
+                    "inclusionProof": {
+                        "checkpoint": proof["checkpoint"]["envelope"],
+                        "hashes": [],
+                        "logIndex": 0,
+                        "rootHash": base64.b64decode(proof["rootHash"]).hex(),
+                        "treeSize": 1,
+                    },
+                },
+            }
+        }
+
+    def _certified(
+        self, key: ec.EllipticCurvePublicKey, identity: str, issuer: str, now: dt.datetime
+    ) -> x509.Certificate:
         serial = x509.random_serial_number()
 
         def certificate(scts: bytes) -> x509.Certificate:
@@ -141,7 +212,7 @@ class Authority:
                 x509.CertificateBuilder()
                 .subject_name(x509.Name([]))
                 .issuer_name(self._certificate.subject)
-                .public_key(key.private.public_key())
+                .public_key(key)
                 .serial_number(serial)
                 .not_valid_before(now)
                 .not_valid_after(now + _LIFE)

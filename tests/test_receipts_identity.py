@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,61 @@ def test_an_identity_replayed_for_another_lock(
     done = kgen("verify", str(other), "--identity", WHO, "--trust-config", config)
     assert done.status == 1
     assert "cpu.sigstore signs another receipt" in done.err
+
+
+def token(who: str, *, until: float) -> str:
+    """A token as OpenID Connect has it; signed by nobody, as the services of the tests look at no signature."""
+    claims = {"aud": "sigstore", "sub": who, "iss": ISSUER, "iat": int(time.time()), "exp": int(until)}
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    encoded = [base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts]
+    return ".".join([*encoded, base64.urlsafe_b64encode(b"x" * 32).decode().rstrip("=")])
+
+
+def test_signing_and_verifying(receipt: Path, kgen: Callable[..., Said], authority: Authority, tmp_path: Path) -> None:
+    with authority.serving() as url:
+        config = str(authority.write_config(tmp_path / "trust.json", url))
+        mine = token(WHO, until=time.time() + 60)
+        done = kgen("attest", str(receipt), "--sigstore", "--identity-token", mine, "--trust-config", config)
+        assert done.status == 0, done.err
+        assert done.out == f"{receipt.with_suffix('.sigstore')}: signed by {WHO}\n"
+        assert mine not in receipt.with_suffix(".sigstore").read_text()
+    # the services are gone, and nobody is asked
+    verified = kgen("verify", str(receipt), "--identity", WHO, "--issuer", ISSUER, "--trust-config", config)
+    assert verified.status == 0, verified.err
+    # the receipt itself did not change
+    assert receipts.render(receipts.load(receipt)) == receipt.read_bytes()
+
+
+def test_an_identity_that_has_expired_signs_nothing(
+    receipt: Path, kgen: Callable[..., Said], authority: Authority, tmp_path: Path
+) -> None:
+    config = str(authority.write_config(tmp_path / "trust.json", "http://127.0.0.1:9"))
+    words = ("attest", str(receipt), "--sigstore", "--trust-config", config, "--identity-token")
+    done = kgen(*words, token(WHO, until=time.time() - 60))
+    assert done.status == 2
+    assert "the identity to sign with is not accepted: " in done.err
+    assert not receipt.with_suffix(".sigstore").exists()
+
+
+def test_services_that_are_not_there_or_refuse(
+    receipt: Path, kgen: Callable[..., Said], authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(url: str) -> Said:
+        config = str(authority.write_config(tmp_path / "trust.json", url))
+        mine = token(WHO, until=time.time() + 60)
+        return kgen("attest", str(receipt), "--sigstore", "--trust-config", config, "--identity-token", mine)
+
+    def refuse(*_: object) -> dict[str, Any]:
+        return {"message": "no"}
+
+    gone = attempt("http://127.0.0.1:9")
+    with authority.serving() as url:
+        monkeypatch.setattr(authority, "answer_entry", refuse)
+        refused = attempt(url)
+        monkeypatch.setattr(authority, "answer_request", refuse)
+        uncertified = attempt(url)
+    for done in (gone, refused, uncertified):
+        assert done.status == 4, done.err
+        assert "error: Sigstore did not sign: " in done.err
+        assert done.err.endswith("\n\nhint: sign with a key: kgen attest --key FILE\n")
+    assert not receipt.with_suffix(".sigstore").exists()

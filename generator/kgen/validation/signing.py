@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from kgen import files, lockfiles
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import KgenError, OutsideError, UsageError
 from kgen.model.grammar import shown
 from kgen.validation import receipts
 
@@ -232,7 +232,6 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
     """
     import_of("sigstore")
     from sigstore.dsse import Statement  # noqa: PLC0415 - of the extra
-    from sigstore.errors import Error  # noqa: PLC0415 - as above
     from sigstore.oidc import ExpiredIdentity, IdentityError, IdentityToken, Issuer, IssuerError, detect_credential  # noqa: PLC0415 - as above  # noqa: PLC0415 - as above
     from sigstore.sign import SigningContext  # noqa: PLC0415 - as above
 
@@ -247,8 +246,10 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
         raise UsageError(
             f"the identity to sign with is not accepted: {shown(said)}", hints=["kgen attest --identity-token TOKEN"]
         ) from None
-    except (Error, OSError) as error:
-        said = " ".join(str(error).split())
+    except KgenError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what the library's clients raise is of no class that it publishes
+        said = " ".join(str(error).split()) or type(error).__name__
         raise OutsideError(
             f"Sigstore did not sign: {shown(said)}", hints=["sign with a key: kgen attest --key FILE"]
         ) from None

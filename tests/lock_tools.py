@@ -14,7 +14,18 @@ from kgen.uvtool import find
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "tests" / "requirements.txt"
-_WORDS = ("--group", "dev", "--extra", "conda", "--universal", "--python-version", "3.10", "--generate-hashes")
+_WORDS = (
+    "--group",
+    "dev",
+    "--extra",
+    "conda",
+    "--extra",
+    "sign",
+    "--universal",
+    "--python-version",
+    "3.10",
+    "--generate-hashes",
+)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,7 @@ from kgen.emitters.quoting import quote_comment, quote_docker, quote_markdown
 from kgen.errors import SettingsError
 from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
+from kgen.validation.receipts import DETAIL
 
 LOCKS = Path(__file__).parents[1] / "locks"
 NIX = Path(__file__).parents[1] / "nix"
@@ -215,20 +216,29 @@ def test_what_is_no_side_of_a_diff(kgen: Callable[..., Said], text: str) -> None
 # -- receipts ----------------------------------------------------------------------------------------------------------
 
 
+def changed(data: dict[str, Any], **values: object) -> str:
+    """A receipt that says something else in its detail."""
+    predicate = data["predicate"]
+    detail = {**predicate[DETAIL], **values}
+    return json.dumps({**data, "predicate": {**predicate, DETAIL: detail}})
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda _data: '{"a":' * 3000 + "1" + "}" * 3000,
         lambda _data: "[" * 100_000,
-        lambda data: json.dumps({**data, "environment": "numpy-cpu\nhint: rm -rf ~"}),
-        lambda data: json.dumps({**data, "lock": {**data["lock"], "file": "a\0b"}}),
-        lambda data: json.dumps({**data, "lock": {**data["lock"], "file": "/dev/zero"}}),
-        lambda data: json.dumps({key: value for key, value in data.items() if key != "platform"}),
-        lambda data: json.dumps({**data, "device": {"kind": "cpu", "name": None, "capability": None}}),
-        lambda data: json.dumps({**data, "device": {**data["device"], "name": "\x1b[2J"}}),
-        lambda data: json.dumps({**data, "steps": 7}),
-        lambda data: json.dumps({**data, "date": 20261120}),
-        lambda data: json.dumps({**data, "schema": 10**400}),
+        lambda data: changed(data, environment="numpy-cpu\nhint: rm -rf ~"),
+        lambda data: json.dumps({**data, "subject": [{**data["subject"][0], "name": "a\0b"}]}),
+        lambda data: json.dumps({**data, "subject": [{**data["subject"][0], "name": "/dev/zero"}]}),
+        lambda data: changed(data, platform=None),
+        lambda data: changed(data, device={"kind": "cpu", "name": None, "capability": None}),
+        lambda data: changed(data, device={"kind": "cpu", "name": "\x1b[2J", "capability": None, "driver": None}),
+        lambda data: changed(data, steps=7),
+        lambda data: changed(data, date=20261120),
+        lambda data: changed(data, schema=10**400),
+        lambda data: json.dumps({**data, "predicateType": "\x1b[2J"}),
+        lambda data: json.dumps({**data, "predicate": "PASSED"}),
         lambda _data: "\udcff",
     ],
 )

@@ -86,10 +86,8 @@ def test_a_receipt_older_than_the_lock(locked: Kgen) -> None:
     receipts = sorted(reference.glob("*/receipts/*.json"))
     folder = locked.folder / "locks/numpy-cpu/receipts"
     folder.mkdir()
-    data = json.loads(receipts[0].read_text()) if receipts else None
-    if data is None:
-        pytest.skip("no receipt is committed yet")
-    (folder / "cpu.json").write_text(json.dumps({**data, "environment": "numpy-cpu"}))
+    assert receipts[0].parts[-3] == "numpy-cpu"
+    shutil.copy(receipts[0], folder / "cpu.json")
     assert locked("check") == Result(
         0,
         "note: numpy-cpu: locks/numpy-cpu/receipts/cpu.json is older than the lock: it proves another one\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -92,7 +93,11 @@ def test_the_tools_are_locked() -> None:
         locked.setdefault(name, []).append(Version(version))
     data = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = [row for rows in data["dependency-groups"].values() for row in rows if isinstance(row, str)]
-    asked = [*data["project"]["dependencies"], *data["project"]["optional-dependencies"]["conda"], *groups]
+    asked = [
+        *data["project"]["dependencies"],
+        *itertools.chain(*data["project"]["optional-dependencies"].values()),
+        *groups,
+    ]
     for requirement in map(Requirement, asked):
         versions = locked[canonicalize_name(requirement.name)]
         assert all(version in requirement.specifier for version in versions), requirement
@@ -218,6 +223,7 @@ _OF_COMMANDS = {
 # that does something.
 _OTHERWISE = {
     "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
+    "compare": {"validation.comparison"},
     "environments": {"formats.environment"},
     "init": {"gittool"},
     "installed": {"formats.environment", "formats.verify"},

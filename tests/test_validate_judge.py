@@ -14,7 +14,7 @@ import pytest
 
 from kgen.validation import pins, reference, variables
 from kgen.validation.judge import Fault, Outcome, judge
-from kgen.validation.running import STEP, Observation, Subject, _read
+from kgen.validation.running import STEP, Observation, Subject, read_events
 
 SUBJECT = Subject(
     name="torch-cuda13", backend="torch", device="gpu", interpreter=Path("python"), variables={}, timeout=9.0
@@ -242,7 +242,7 @@ def test_what_a_framework_printed_cannot_steer_a_terminal() -> None:
 def test_half_a_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text(json.dumps({"event": "begin", "stage": "import"}) + '\n{"event": "en')
-    assert [event["event"] for event in _read(path)] == ["begin"]
+    assert [event["event"] for event in read_events(path)] == ["begin"]
 
 
 H200 = {"LD_LIBRARY_PATH": "/usr/lib/x86_64-linux-gnu", "PYTHONPATH": "/opt/brought"}

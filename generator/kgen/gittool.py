@@ -40,6 +40,37 @@ def content(folder: Path, revision: str, path: Path) -> bytes | None:
     return done.stdout.encode() if done.status == 0 else None
 
 
+def blobs(folder: Path, revision: str, below: str) -> dict[Path, str]:
+    """The files below a folder in a revision, relative to where it is asked from, each with what names its content."""
+    listed = _run(folder, "ls-tree", "-rz", revision, f"{below}/").stdout
+    rows = (row.partition("\t") for row in listed.split("\0") if row)
+    return {Path(name): facts.split()[2] for facts, _, name in rows}
+
+
+def contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The contents of blobs by name, from one git where that is possible; without those that it does not have."""
+    found: dict[str, bytes] = {}
+    if not names:
+        return found
+    done = process.run(("git", "cat-file", "--batch"), cwd=folder, stdin="".join(f"{name}\n" for name in names))
+    left = done.stdout.encode()
+    for name in names:
+        head, _, left = left.partition(b"\n")
+        facts = head.split()
+        if facts[-1:] == [b"missing"]:
+            continue
+        size = int(facts[2]) if len(facts) == len(("name", "kind", "size")) and facts[2].isdigit() else -1
+        if size < 0 or left[size : size + 1] != b"\n":
+            break  # a blob before was no UTF-8, and is not as long as git says any more
+        found[name], left = left[:size], left[size + 1 :]
+    for name in names:
+        if name not in found:
+            one = _run(folder, "cat-file", "blob", name)
+            if one.status == 0:
+                found[name] = one.stdout.encode()
+    return found
+
+
 def sides(folder: Path, path: Path) -> tuple[bytes, bytes] | None:
     """Both sides of a file that a merge left in conflict; None if git knows of none."""
     ours, theirs = content(folder, ":2", path), content(folder, ":3", path)

@@ -169,6 +169,16 @@ def write_file(path: Path, content: bytes) -> None:
         _sync(place.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those that it is in, where they are missing.
+
+    Raises:
+        OutsideError: that was impossible.
+    """
+    with _faults(path, "cannot be created"):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def _write_through(path: Path, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
     try:

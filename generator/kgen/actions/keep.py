@@ -55,8 +55,10 @@ def keep(
         missing = sorted(names - {*versions, *map(canonical_name, known)})
         if missing:
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
-        held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in names)
-        found.append(keeping(matrix, request._replace(held=tuple(held))))
+        # what is preferred to the old lock stands in the request already
+        free = {*names, *(wish.name for wish in request.held)}
+        held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in free)
+        found.append(keeping(matrix, request._replace(held=(*request.held, *held))))
     return tuple(found)
 
 

@@ -111,6 +111,7 @@ def lock(
     others = [form.name for form in forms if not form.is_default]
     if others and any(request.constraints for request in planned.requests):
         notes.append(f"constraints hold for wheels alone; the locks for {', '.join(others)} are made without them")
+    planned = _preferring(matrix, planned, options.proven, notes)
     upgraded = options.upgrade_packages
     job = LockJob(
         matrix=matrix,
@@ -202,6 +203,18 @@ def _others_than_taken(
         ]
         said = f"; otherwise: {', '.join(other)}" if other else ""
         yield f"{one.request.environment}: {len(common) - len(other)} versions of {source.name}{said}"
+
+
+def _preferring(matrix: CompatibilityMatrix, planned: Plan, least: int | None, notes: list[str]) -> Plan:
+    """The plan with what so many receipts of the project saw train; `notes` gets what is to be said of it."""
+    if least is None:
+        return planned
+    from kgen.actions.preference import preferring  # noqa: PLC0415 - most locks are made without receipts
+    from kgen.actions.receipts import collect  # noqa: PLC0415 - as above
+
+    requests, said = preferring(matrix, planned.requests, collect(planned.settings.root).entries, least)
+    notes += said
+    return planned._replace(requests=requests)
 
 
 def _standing(

@@ -18,6 +18,7 @@ class LockOptions(NamedTuple):
         given: names of the fields that were asked for with a call, as `channels`.
         take_over: the lock of another tool, whose versions are taken where they fit and no lock of kgen has others.
         reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
+        proven: prefer the versions that so many receipts saw train; None for no such preference.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
 
@@ -30,11 +31,13 @@ class LockOptions(NamedTuple):
     take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
+    proven: int | None = None
 
     @property
     def anew(self) -> bool:
         """Whether everything is solved, though a lock of the same request may be there."""
-        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons or self.take_over is not None
+        from_elsewhere = self.take_over is not None or self.proven is not None
+        return self.upgrade or bool(self.upgrade_packages) or self.merge or self.reasons or from_elsewhere
 
 
 AS_USUAL = LockOptions()

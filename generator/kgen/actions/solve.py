@@ -45,7 +45,14 @@ class SolveResult(NamedTuple):
         )
 
 
-def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path, *, upgrade: bool = False) -> SolveResult:
+def solve(
+    asked: RequestFlags,
+    matrix: CompatibilityMatrix,
+    folder: Path,
+    *,
+    upgrade: bool = False,
+    proven: int | None = None,
+) -> SolveResult:
     """Solve each environment that is asked for, to what locking would take: with what is locked, and libraries shared.
 
     Args:
@@ -53,6 +60,7 @@ def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path, *, upg
         matrix: the facts.
         folder: a folder of the project.
         upgrade: whether nothing is kept of the locks that are there.
+        proven: prefer the versions that so many receipts of the project saw train; None for no such preference.
 
     Raises:
         UsageError: what is asked makes no sense.
@@ -60,16 +68,27 @@ def solve(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path, *, upg
     """
     planned = plan.make(asked, matrix, folder)
     locks = planned.settings.root / LOCKS
+    if proven is not None:
+        planned = _preferring(matrix, planned, proven)
     if not upgrade and locks.is_dir():
         planned = planned._replace(requests=_as_locked(matrix, planned, locks))
     answers = tuple(solve_together(matrix, planned.requests))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
     kept = [answer for answer in answers if isinstance(answer, Resolution) and answer.request.held]
-    if kept:
+    if kept and proven is None:
         named = ", ".join(dict.fromkeys(answer.request.environment for answer in kept))
         note = f"{named}: with what is locked; `kgen solve --upgrade` solves as if nothing were"
         planned = planned._replace(notes=(*planned.notes, note))
     return SolveResult(answers, gains, planned)
+
+
+def _preferring(matrix: CompatibilityMatrix, planned: Plan, least: int) -> Plan:
+    """The plan with what receipts of the project saw train, and what is to be said of it."""
+    from kgen.actions.preference import preferring  # noqa: PLC0415 - most questions are asked without receipts
+    from kgen.actions.receipts import collect  # noqa: PLC0415 - as above
+
+    requests, notes = preferring(matrix, planned.requests, collect(planned.settings.root).entries, least)
+    return planned._replace(requests=requests, notes=(*planned.notes, *notes))
 
 
 def _as_locked(matrix: CompatibilityMatrix, planned: Plan, locks: Path) -> tuple[EnvironmentRequest, ...]:

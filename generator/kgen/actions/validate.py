@@ -404,7 +404,7 @@ def _validate(
             else:
                 assert locked is not None  # noqa: S101 - `no_lock` needs `python`
                 validation.installed = False
-                interpreter = _installed(root, locked, variables, options.envs, report=report, notify=notify)
+                interpreter = installed(root, locked, variables, options.envs, report=report, notify=notify)
                 validation.installed = True
             subject = Subject(
                 name=target.name,
@@ -435,7 +435,7 @@ def _validate(
         report("failed")
 
 
-def _installed(
+def installed(
     root: Path,
     locked: Lockfile,
     variables: Mapping[str, str],

@@ -87,6 +87,11 @@ def _show_help(ctx: Context, _parameter: Parameter, value: object) -> None:
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
+
+PROGRAM = "kgen.program"
+"""Where a context keeps the call of another program, of a command that declares one."""
+
+
 class _Shared:
     """What commands and groups have in common: their parsing, their faults, and their help."""
 
@@ -172,7 +177,8 @@ class _Shared:
     def usage(self, ctx: Context) -> list[str]:
         """The words of a call behind the command."""
         arguments = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
-        return ["[OPTION ...]", *map(_place, arguments)]
+        program = ["-- COMMAND ..."] if self.declaration.program else []
+        return ["[OPTION ...]", *map(_place, arguments), *program]
 
     def panels(self, ctx: Context) -> Mapping[str, Rows]:
         """What can be typed behind the command, by panel."""
@@ -193,6 +199,9 @@ class Command(_Shared, TyperCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the words behind the command; none may be left over."""
+        if self.declaration.program and "--" in args:
+            place = args.index("--")
+            args, ctx.meta[PROGRAM] = args[:place], args[place + 1 :]
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             raise UsageError(

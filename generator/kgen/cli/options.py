@@ -11,6 +11,7 @@ import typer
 from kgen.cli import candidates
 from kgen.cli.candidates import Candidates
 from kgen.errors import UsageError
+from kgen.model.grammar import YES
 from kgen.tables import nearest
 
 ASKED = "What is asked for"
@@ -107,6 +108,26 @@ def seconds(text: str) -> float:
     return value
 
 
+def _receipts(text: str) -> int:
+    if text == YES:
+        return 1
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:7]) < 10**6:
+        raise UsageError(
+            "`--proven` is not a number of receipts", hints=["leave the number out, or give one such as 2"]
+        )
+    return int(text)
+
+
+Proven = Annotated[
+    int | None,
+    option(
+        "--proven",
+        metavar="[N]",
+        text="prefer versions that N receipts of the project saw train on this kind of device; 1 without N",
+        panel=LOCKING,
+        parse=_receipts,
+    ),
+]
 Environments = Annotated[list[str] | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 Environment = Annotated[str, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 MaybeEnvironment = Annotated[str | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]

@@ -35,6 +35,7 @@ class Declaration(NamedTuple):
         rank: its place in the panel; equal ranks are ordered by name.
         actions: whether it has commands of its own: those of the modules `<its module>_<action>`.
         passes_on: whether all that follows the first word is another program's.
+        program: whether all that follows `--` is the call of another program, which the context then has.
     """
 
     purpose: str
@@ -43,6 +44,7 @@ class Declaration(NamedTuple):
     rank: int = 0
     actions: bool = False
     passes_on: bool = False
+    program: bool = False
 
 
 def declarations(group: str = "") -> Mapping[str, Declaration]:

@@ -1,7 +1,12 @@
 """What is left of a validation: `locks/<env>/receipts/<device>.json`, tied to what the lock installs by digests.
 
-A receipt says nothing of the machine that others could not have: no user, no host, no path of a person's home. Its
-form is `receipt.schema.json`.
+A receipt is an in-toto Statement with the predicate `test-result`, so that other tools can sign, store and judge it.
+Its subjects are the lock file and what the lock installs; what only kgen knows stands in one extension field. It says
+nothing of the machine that others could not have: no user, no host, no path of a person's home. Its form is
+`receipt.schema.json`.
+
+In here a receipt is one flat mapping (:func:`compose`, :func:`parse`); only :func:`statement` and :func:`parse` know
+how it stands in the file. :func:`parse` also reads the receipts that kgen wrote before they were Statements.
 """
 
 from __future__ import annotations
@@ -26,8 +31,25 @@ from kgen.tables import Table, mismatch
 if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
     from kgen.validation.judge import Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "receipts"
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+DETAIL = "urn:uuid:5a05e03d-7d09-4339-9df8-30eb8fbff261"
+"""The extension field of a test result that holds what kgen knows. Chosen once: a name that nobody has to own."""
+
+INSTALL_SET = "install-set"
+"""The subject whose digest is that of what the lock installs; another kgen or matrix does not change it."""
+
+STEP_PROGRAM = "kgen-step"
+"""The configuration of the test: the program that trains."""
+
+_BARE = 1
+"""The schema of receipts that were no Statements."""
+
+_RESULTS = {"PASSED": "passed", "FAILED": "failed"}
+_TESTS = {"passedTests": "passed", "failedTests": "failed"}
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -97,7 +119,19 @@ def compose(
             "differences": [dict(row._asdict()) for row in sorted(differences, key=lambda row: row.package)],
         },
         "steps": [_step(backend, verdict, str(device["kind"])) for backend, verdict in verdicts.items()],
+        "step_program": step_digest(),
     }
+
+
+def step_digest() -> str:
+    """What identifies the program that trains: a sha256 over its files and their names."""
+    import hashlib  # noqa: PLC0415 - loads OpenSSL
+
+    from kgen.validation.running import STEP  # noqa: PLC0415 - see above
+
+    paths = (STEP / "__main__.py", *sorted((STEP / "kgen_step").rglob("*.py")))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(STEP).as_posix()}" for path in paths]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
@@ -145,9 +179,31 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
     return row
 
 
+def statement(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A receipt as the in-toto Statement that stands in its file."""
+    lock, steps = data["lock"], data["steps"]
+    content, program = lock.get("content"), data.get("step_program")
+    apart = {"schema", "lock", "verdict", "step_program"}
+    return {
+        "_type": STATEMENT,
+        "subject": [
+            {"name": lock["file"], "digest": {"sha256": lock["sha256"]}},
+            *([{"name": INSTALL_SET, "digest": {"sha256": content}}] if content else []),
+        ],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": next(result for result, verdict in _RESULTS.items() if verdict == data["verdict"]),
+            # who validated before programs had digests did not note which one it was
+            "configuration": [{"name": STEP_PROGRAM, "digest": {"sha256": program}}] if program else [],
+            **{key: [one["backend"] for one in steps if one["verdict"] == verdict] for key, verdict in _TESTS.items()},
+            DETAIL: {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in apart}},
+        },
+    }
+
+
 def render(data: Mapping[str, Any]) -> bytes:
-    """The text of a receipt: the same for the same content."""
-    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """The text of a receipt's file: the same for the same content."""
+    return (json.dumps(statement(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
@@ -252,6 +308,24 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
     return any(one.platform == data["platform"] and one.content == proven.get("content") for one in locks)
 
 
+def load(path: Path, environment: str | None = None) -> Mapping[str, Any]:
+    """The receipt in a file; see :func:`parse`.
+
+    Raises:
+        OutsideError: it cannot be read.
+        SettingsError: it is no receipt.
+    """
+    try:
+        return parse(path, files.read(path), environment)
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from error
+
+
+def is_current(data: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a receipt is about a lock in this folder: about its bytes, or about what it installs."""
+    return _is_of(data, folder)
+
+
 def _load(path: Path) -> Mapping[str, Any] | None:
     try:
         content = files.read(path)
@@ -262,12 +336,19 @@ def _load(path: Path) -> Mapping[str, Any] | None:
     return parse(path, content)
 
 
-def parse(path: Path, content: bytes) -> Mapping[str, Any]:
-    """The receipt that these bytes are.
+def parse(path: Path, content: bytes, environment: str | None = None) -> Mapping[str, Any]:
+    """The receipt that these bytes are; `schema` says in which form.
+
+    Args:
+        path: the file, for messages.
+        content: its bytes.
+        environment: the environment that it must be of; None for the one whose folder the file is in, and empty for
+            any: a collection is in no environment's folder.
 
     Raises:
         SettingsError: they are none of this version of kgen; with every fault.
     """
+    owner = path.parent.parent.name if environment is None else environment
     faults: list[str] = []
     try:
         data: Any = json.loads(content)
@@ -275,8 +356,12 @@ def parse(path: Path, content: bytes) -> Mapping[str, Any]:
         data, faults = None, ["it is no JSON"]
     if not faults and type(data) is not dict:
         faults.append(mismatch(data, dict))
-    if not faults:
-        _look(Table(data, "", faults), path.parent.parent.name)
+    if not faults and "_type" in data:
+        data = _flat(Table(data, "", faults))
+        if not faults:
+            _look(Table(data, f"predicate.{DETAIL}", faults), owner, SCHEMA)
+    elif not faults:
+        _look(Table(data, "", faults), owner, _BARE)
     if faults:
         listed = "".join(f"\n  {fault}" for fault in faults)
         raise SettingsError(
@@ -286,13 +371,70 @@ def parse(path: Path, content: bytes) -> Mapping[str, Any]:
     return found
 
 
-def _look(top: Table, environment: str) -> None:
+def _flat(top: Table) -> Mapping[str, Any]:
+    """What a Statement says, as :func:`compose` makes it; notes what of the Statement itself is not as it should be."""
+    for key, wanted in (("_type", STATEMENT), ("predicateType", PREDICATE)):
+        found = top.get(key, str, required=True)
+        if found not in {wanted, None}:
+            top.fault(key, f"is {grammar.shown(str(found))}, and this kgen reads {wanted}")
+    digests = _digests(top, "subject")
+    files_named = [name for name in digests if name != INSTALL_SET]
+    if len(files_named) != 1:
+        top.fault("subject", f"names {len(files_named)} lock files, and a receipt is about one")
+    predicate = _part(top, "predicate")
+    result = predicate.get("result", str, required=True)
+    if result is not None and result not in _RESULTS:
+        predicate.fault("result", "is neither PASSED nor FAILED")
+    program = _digests(predicate, "configuration")
+    detail = _part(predicate, DETAIL)
+    if top.faults:
+        return {}
+    flat = {
+        **detail.data,
+        "lock": {"file": files_named[0], "sha256": digests[files_named[0]]},
+        "verdict": _RESULTS[str(result)],
+    }
+    if INSTALL_SET in digests:
+        flat["lock"]["content"] = digests[INSTALL_SET]
+    if STEP_PROGRAM in program:
+        flat["step_program"] = program[STEP_PROGRAM]
+    _look_at_results(predicate, detail.data.get("steps"))
+    return flat
+
+
+def _look_at_results(predicate: Table, steps: object) -> None:
+    """Notes where what stands in the predicate for everybody is not what kgen's own detail says."""
+    if not isinstance(steps, list):  # which is noted where the detail is looked at
+        return
+    rows = [one for one in steps if isinstance(one, dict)]
+    for key, verdict in _TESTS.items():
+        if predicate.texts(key) != tuple(one.get("backend") for one in rows if one.get("verdict") == verdict):
+            predicate.fault(key, "is not what the steps say")
+    passed = all(one.get("verdict") == _RESULTS["PASSED"] for one in rows)
+    if passed != (_RESULTS[predicate.text("result")] == _RESULTS["PASSED"]):
+        predicate.fault("result", "is not what the steps say")
+
+
+def _digests(of: Table, key: str) -> dict[str, str]:
+    """Name -> sha256 of the things that an array of resource descriptors names."""
+    found = {}
+    for row in _rows(of, key):
+        name = row.parsed("name", grammar.file, required=True)
+        digest = _part(row, "digest").parsed("sha256", grammar.sha256, required=True)
+        if name is not None and digest is not None:
+            if name in found:
+                row.fault("name", f"is there twice: {name}")
+            found[name] = digest
+    return found
+
+
+def _look(top: Table, environment: str, wanted: int) -> None:
     """Notes what of a receipt is not as its schema has it, as far as kgen or a person is told of it."""
     schema = top.get("schema", int, required=True)
-    if schema is not None and schema != SCHEMA:
-        top.fault("schema", f"is {schema}, and this kgen reads {SCHEMA}")
+    if schema is not None and schema != wanted:
+        top.fault("schema", f"is {schema}, and this kgen reads {wanted}")
     named = top.parsed("environment", grammar.environment, required=True)
-    if named is not None and formats.without_suffix(named) != environment:
+    if named is not None and environment and formats.without_suffix(named) != environment:
         top.fault("environment", f"is `{named}`, and the folder is {grammar.shown(environment)}")
     top.parsed("platform", grammar.platform, required=True)
     top.parsed("date", grammar.day, required=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import threading
@@ -22,6 +23,25 @@ _KEPT = 1 << 20
 
 _TICK = 0.2
 """Seconds between two looks at the stage."""
+
+
+def trains(step: str) -> bool:
+    """Whether Keras can train on a backend, as the step's module for it says.
+
+    Args:
+        step: the name of that module.
+    """
+    name = f"kgen_step.backends.{step}"
+    while True:
+        tree = ast.parse((STEP / Path(*name.split("."))).with_suffix(".py").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRAINS":
+                return bool(ast.literal_eval(node.value))
+        name = next(
+            str(node.module)
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and any(alias.name == "TRAINS" for alias in node.names)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +147,12 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
             except TimedOut as error:
                 status, output = None, error.stdout + error.stderr
         return Observation(
-            events=tuple(_read(events)), status=status, output=output, seconds=time.monotonic() - started
+            events=tuple(read_events(events)), status=status, output=output, seconds=time.monotonic() - started
         )
 
 
-def _read(path: Path) -> Iterator[Mapping[str, Any]]:
+def read_events(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The events in a file of JSON lines; without a line that was cut short."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -152,7 +173,7 @@ def _following(path: Path, report: Callable[[str], None]) -> Iterator[None]:
     def follow() -> None:
         reported = None
         while not over.wait(_TICK):
-            begun = [event.get("stage") for event in _read(path) if event.get("event") == "begin"]
+            begun = [event.get("stage") for event in read_events(path) if event.get("event") == "begin"]
             if begun and begun[-1] != reported:
                 reported = begun[-1]
                 report(str(reported))

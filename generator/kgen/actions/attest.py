@@ -1,0 +1,226 @@
+"""Sign receipts, and verify what was signed: two actions, so that whoever validates need not hold a key."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import files, lockfiles, storage
+from kgen.errors import KgenError, UsageError
+from kgen.model import grammar
+from kgen.validation import receipts, signing
+from kgen.validation.signing import BadSignature, Signer
+
+_SKEW = dt.timedelta(days=1)
+"""How far a date may be ahead: a day is the unit of receipts, and clocks are in all time zones."""
+
+
+class SignOptions(NamedTuple):
+    """Who signs; a key or Sigstore.
+
+    Attributes:
+        key: a file with a private key; None for Sigstore.
+        password: what the key is encrypted with.
+        token: an identity token for Sigstore; None for the one of the surroundings.
+        config: which authority Sigstore is; None for the public one.
+    """
+
+    key: Path | None = None
+    password: str | None = None
+    token: str | None = None
+    config: Path | None = None
+
+
+class Attested(NamedTuple):
+    """A receipt that was signed.
+
+    Attributes:
+        receipt: the receipt.
+        signature: the file beside it.
+        signer: who signed.
+        verdict: what was signed: `passed` or `failed`.
+    """
+
+    receipt: Path
+    signature: Path
+    signer: Signer
+    verdict: str
+
+
+class Trust(NamedTuple):
+    """Whom to believe, and what.
+
+    Attributes:
+        keys: files with public keys.
+        identity: an identity that Sigstore vouches for; None if only keys count.
+        issuer: who must have vouched for it; None for anybody that Sigstore's authority believes.
+        config: which authority Sigstore is; None for the public one.
+        lock: the lock file that receipts must be about; None for that of the folder where they lie.
+        days: how old a receipt may be; None for any age.
+    """
+
+    keys: tuple[Path, ...] = ()
+    identity: str | None = None
+    issuer: str | None = None
+    config: Path | None = None
+    lock: Path | None = None
+    days: int | None = None
+
+
+class Verified(NamedTuple):
+    """What is to be said of a receipt.
+
+    Attributes:
+        receipt: the receipt.
+        environment: whose it is.
+        device: what it was proven on.
+        verdict: what it says: `passed` or `failed`.
+        signers: who signed it, of those that are to be believed.
+        faults: why it proves nothing; none if it does.
+    """
+
+    receipt: Path
+    environment: str
+    device: str
+    verdict: str
+    signers: tuple[Signer, ...]
+    faults: tuple[str, ...]
+
+
+def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """The receipts that words name: a file, or an environment for all of its receipts; none for all of the project.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not names:
+        every = [found.path for one in lockfiles.environments(root) for found in receipts.find(one.folder)]
+        if not every:
+            raise UsageError(f"there is no receipt in {root}", hints=["kgen validate"])
+        return tuple(every)
+    paths: list[Path] = []
+    for name in names:
+        if Path(name).is_file():
+            paths.append(Path(name))
+            continue
+        try:
+            folder = lockfiles.choose(root, name).folder
+        except UsageError as error:
+            raise UsageError(
+                f"there is neither a receipt nor an environment {grammar.shown(name)}", hints=error.hints
+            ) from None
+        mine = [found.path for found in receipts.find(folder)]
+        if not mine:
+            raise UsageError(f"{name} has no receipt", hints=[f"kgen validate {name}"])
+        paths += mine
+    return tuple(dict.fromkeys(paths))
+
+
+def attest(paths: Sequence[Path], options: SignOptions) -> tuple[Attested, ...]:
+    """Sign receipts; each signature is a file beside its receipt.
+
+    Raises:
+        KgenError: one is no receipt, or cannot be signed; those before it are.
+    """
+    return tuple(_attest(path, options) for path in paths)
+
+
+def _attest(path: Path, options: SignOptions) -> Attested:
+    data = receipts.load(path, "")
+    payload = signing.canonical(data)
+    place = signing.place_of(path, signing.BY_IDENTITY if options.key is None else signing.BY_KEY)
+    if options.key is None:
+        content, signer = signing.sign_with_identity(payload, options.token, options.config)
+    else:
+        content, signer = signing.sign_with_key(payload, options.key, options.password, _content(place))
+    storage.write_file(place, content)
+    return Attested(path, place, signer, data["verdict"])
+
+
+def verify(paths: Sequence[Path], trust: Trust, today: dt.date) -> tuple[Verified, ...]:
+    """Look at receipts, their signatures and the locks that they are about; asks nobody.
+
+    Args:
+        paths: the receipts.
+        trust: whom to believe.
+        today: the day.
+
+    Raises:
+        UsageError: nobody is named whom to believe, or a key is none.
+        KgenError: one is no receipt.
+    """
+    if not trust.keys and trust.identity is None:
+        raise UsageError(
+            "nobody is named whose signature counts",
+            hints=["kgen verify --key key.pub", "kgen verify --identity somebody@example.com --issuer URL"],
+        )
+    return tuple(_verify(path, trust, today) for path in paths)
+
+
+def _verify(path: Path, trust: Trust, today: dt.date) -> Verified:
+    data = receipts.load(path, "")
+    signers, faults = _signers(path, signing.canonical(data), trust)
+    faults += list(_faults(path, data["lock"]["file"], trust))
+    date = dt.date.fromisoformat(data["date"])
+    if date > today + _SKEW:
+        faults.append(f"it is dated {data['date']}, in the future: a clock was wrong")
+    if trust.days is not None and (today - date).days > trust.days:
+        faults.append(f"it has expired: it is of {data['date']}, more than {trust.days} days ago")
+    if data["verdict"] != "passed":
+        faults.append("it says that training failed")
+    device = data["device"]["name"] or data["device"]["kind"]
+    return Verified(path, data["environment"], device, data["verdict"], tuple(signers), tuple(faults))
+
+
+def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], list[str]]:
+    """Who signed just this receipt; and why nobody did, where nobody did."""
+    signers: list[Signer] = []
+    faults: list[str] = []
+    by_key, by_identity = (signing.place_of(path, one) for one in (signing.BY_KEY, signing.BY_IDENTITY))
+    for place, wanted in ((by_key, bool(trust.keys)), (by_identity, trust.identity is not None)):
+        content = _content(place) if wanted else None
+        if content is None:
+            continue
+        try:
+            if place == by_key:
+                signed, found = signing.verify_with_keys(content, trust.keys)
+            else:
+                identity = str(trust.identity)
+                signed = signing.verify_with_identity(content, identity, trust.issuer, trust.config)
+                found = (Signer("identity", identity),)
+        except BadSignature as error:
+            faults.append(f"{place.name} is not valid: {error}")
+            continue
+        if signed == payload:
+            signers += found
+        else:
+            faults.append(f"{place.name} signs another receipt: this one was changed, or it was put beside it")
+    if signers:
+        return signers, []
+    return signers, faults or ["it is not signed by anybody whose signature counts"]
+
+
+def _faults(path: Path, named: str, trust: Trust) -> Iterator[str]:
+    """What is wrong about the lock that a receipt is about."""
+    lock = trust.lock or path.parent.parent / named
+    data = receipts.load(path, "")
+    if not lock.is_file():
+        yield f"there is no lock {lock} to compare with; name it: --lock FILE"
+    elif lock.name != named or not receipts.is_current(data, lock.parent):
+        yield f"it is about another lock than {lock}"
+    elif trust.lock is None:
+        try:
+            receipts.load(path)
+        except KgenError:
+            yield f"it is about the environment {data['environment']}, and lies in the folder {path.parent.parent.name}"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return files.read(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from error

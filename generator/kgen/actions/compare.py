@@ -1,0 +1,265 @@
+"""Run somebody's own training in several locked environments, unchanged, and compare what it did."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import host, process, storage
+from kgen.actions import sync, validate
+from kgen.actions.validate import ValidateOptions, ValidationTarget
+from kgen.errors import ExitStatus, KgenError, OutsideError, TimedOut, UsageError
+from kgen.host import Host
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import SHARE
+from kgen.model.accelerator import CPU
+from kgen.validation import comparison, running
+from kgen.validation.comparison import Training
+from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
+from kgen.validation.judge import Fault
+
+WATCH = running.STEP / "watch"
+"""What is put before Keras on the path of the program."""
+
+SEED = 20150327
+"""The seed of `--same-start`; any would do."""
+
+_KEPT = 1 << 20
+_ENDED = 0
+
+
+class CompareOptions(NamedTuple):
+    """How a training is compared.
+
+    Attributes:
+        device: as :class:`ValidateOptions` has it.
+        repeat: how often it runs in each environment.
+        same_start: whether every run begins with the same weights and seed.
+        tolerance: how far losses may be apart at a step, relative.
+        timeout: seconds for each run.
+        envs: the folder of the environments; None for that of the settings.
+    """
+
+    device: str = "auto"
+    repeat: int = 1
+    same_start: bool = False
+    tolerance: float = comparison.TOLERANCE
+    timeout: float = 3600.0
+    envs: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Contestant:
+    """An environment with one of its backends.
+
+    Attributes:
+        name: what people call it: the environment, with the backend where it has several.
+        target: the environment and its device.
+        backend: the backend that Keras is to come up with.
+        runs: what each run did.
+        skip: why it is not run.
+        failure: how a run failed; None if none did.
+        diagnosis: why.
+    """
+
+    name: str
+    target: ValidationTarget
+    backend: str
+    runs: list[Training] = field(default_factory=list)
+    skip: str | None = None
+    failure: str | None = None
+    diagnosis: Diagnosis = NOTHING
+
+    @property
+    def trained(self) -> bool:
+        """Whether every run trained to its end."""
+        return bool(self.runs) and self.failure is None and self.skip is None
+
+
+class CompareResult(NamedTuple):
+    """What a comparison comes to.
+
+    Attributes:
+        contestants: each environment and backend, in the order that was asked for.
+        verdict: which is fastest, and whether they agree.
+        options: how they were compared.
+    """
+
+    contestants: tuple[Contestant, ...]
+    verdict: comparison.Verdict
+    options: CompareOptions
+
+    @property
+    def status(self) -> ExitStatus:
+        """`CHECK_FAILED` if one failed, none trained, or they disagree; `DONE` otherwise."""
+        failed = any(one.failure is not None for one in self.contestants)
+        trained = any(one.trained for one in self.contestants)
+        return (
+            ExitStatus.DONE if trained and not failed and self.verdict.agree is not False else ExitStatus.CHECK_FAILED
+        )
+
+
+def compare(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    machine: Host,
+    command: Sequence[str],
+    *,
+    names: Sequence[str] = (),
+    options: CompareOptions | None = None,
+    progress: Callable[[str, str], None] | None = None,
+    notify: Callable[[str], None] = validate.ignore,
+) -> CompareResult:
+    """Run a command in environments, one after the other, and compare what it trained.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        machine: what this machine has.
+        command: the words of the program; it runs in the folder where kgen does.
+        names: environments; none for all that are locked for this machine.
+        options: how they are compared.
+        progress: called with the name of each contestant and what it is at.
+        notify: called with each remark that a person should read.
+
+    Raises:
+        UsageError: there is no such environment, or no command.
+        SettingsError: a lock cannot be read.
+    """
+    if not command:
+        raise UsageError("what is to be compared?", hints=["kgen compare jax torch -- python train.py"])
+    asked = options or CompareOptions()
+    chosen = validate.targets(root, matrix, machine, names, ValidateOptions(asked.device, envs=asked.envs))
+    contestants = tuple(
+        Contestant(
+            name=target.name if len(target.backends) == 1 else f"{target.name}/{backend}",
+            target=target,
+            backend=backend,
+            skip=target.skip or _unable(matrix, backend),
+        )
+        for target in chosen
+        for backend in target.backends
+    )
+    with storage.scratch() as folder:
+        # every environment once, and then again: a machine that warms up or is busy slows all of them alike
+        for number in range(asked.repeat):
+            for one in contestants:
+                if one.skip is None and one.failure is None:
+                    runner = _Runner(root, matrix, asked, folder / f"{number}", progress, notify)
+                    runner.run(one, tuple(command), folder / "start.npz")
+    trained = {one.name: one.runs for one in contestants if one.trained}
+    verdict = comparison.judge(trained, tolerance=asked.tolerance, same_start=asked.same_start)
+    return CompareResult(contestants, verdict, asked)
+
+
+def _unable(matrix: CompatibilityMatrix, backend: str) -> str | None:
+    row = matrix.backends[backend]
+    return None if running.trains(row.step) else f"Keras cannot train on {row.selected}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    root: Path
+    matrix: CompatibilityMatrix
+    options: CompareOptions
+    folder: Path
+    progress: Callable[[str, str], None] | None
+    notify: Callable[[str], None]
+
+    def run(self, one: Contestant, command: tuple[str, ...], start: Path) -> None:
+        """Run the command once for a contestant."""
+        self._report(one, "preparing")
+        try:
+            words, variables = self._way(one)
+        except KgenError as error:
+            one.failure = f"{Fault.INSTALL.value}: {error.message}"
+            one.diagnosis = Diagnosis(hints=error.hints)
+            self._report(one, "failed")
+            return
+        place = self.folder / one.name.replace("/", "-")
+        place.mkdir(parents=True)
+        events, spec = place / "events.jsonl", place / "watch.json"
+        values = {"events": str(events), "began": time.time(), "start": None, "seed": None}
+        if self.options.same_start:
+            values |= {"start": str(start), "seed": SEED}
+        spec.write_text(json.dumps(values), encoding="utf-8")
+        own = host.variable("PYTHONPATH")
+        chosen = [f"PYTHONPATH={WATCH}{f':{own}' if own else ''}", f"KGEN_WATCH={spec}"]
+        self._report(one, "training")
+        try:
+            done = process.run([*words, *chosen, *command], env=variables, timeout=self.options.timeout, keep=_KEPT)
+            status: int | None = done.status
+            output = done.stdout + done.stderr
+        except TimedOut as error:
+            status, output = None, error.stdout + error.stderr
+        except OutsideError as error:
+            status, output = None, error.message
+        training = comparison.read(running.read_events(events))
+        one.runs.append(training)
+        failure = self._failure(one, training, status)
+        if failure is not None:
+            fault, one.failure = failure
+            one.diagnosis = diagnose(
+                fault.value,
+                environment=one.target.name,
+                output=output,
+                failure={},
+                watched={},
+                missing=(),
+            )
+        self._report(one, "failed" if failure else "passed")
+
+    def _report(self, one: Contestant, stage: str) -> None:
+        if self.progress is not None:
+            self.progress(one.name, stage)
+
+    def _way(self, one: Contestant) -> tuple[list[str], Mapping[str, str]]:
+        """The words that enter the environment, and the variables that they are started with."""
+        locked = one.target.locked
+        assert locked is not None  # noqa: S101 - `no_lock` is not asked for
+        row = self.matrix.backends[one.backend]
+        variables = dict(row.environment)
+        if one.target.device == CPU.kind:
+            hiding = [name for kind in self.matrix.accelerators.values() for name in kind.hiding]
+            variables |= dict.fromkeys(hiding, "-1")
+        elif one.target.kind in self.matrix.accelerators:
+            variables = {**self.matrix.accelerators[one.target.kind].environment, **variables}
+        validate.installed(
+            self.root,
+            locked,
+            variables,
+            self.options.envs,
+            report=lambda stage: self._report(one, stage),
+            notify=self.notify,
+        )
+        source = sync.find(self.root, locked.environment, self.options.envs)
+        inside = {name: value for name, value in sync.entered(source).items() if value is not None}
+        chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
+        return ["/bin/sh", str(source.prefix / SHARE / "run.sh"), "/usr/bin/env", *chosen], inside
+
+    def _failure(self, one: Contestant, training: Training, status: int | None) -> tuple[Fault, str] | None:
+        """How a run failed, and in which of validate's ways; None if it did not."""
+        selected = self.matrix.backends[one.backend].selected
+        if status is None:
+            how = f"did not end within {self.options.timeout:g} s"
+        elif status < 0:
+            how = f"was ended by signal {-status}"
+        else:
+            how = f"ended with exit status {status}"
+        if training.backend is None:
+            hidden = "never imported Keras where kgen could see it (Python's -E and -I hide it)"
+            return Fault.IMPORT, hidden if status == _ENDED else f"{how} before it imported Keras"
+        if training.backend != selected:
+            return Fault.BACKEND, f"Keras runs on `{training.backend}`, and this environment is for `{selected}`"
+        if not training.steps:
+            what = "ended" if status == _ENDED else how
+            return Fault.FAILS, f"{what} without a step of `fit`"
+        if status != _ENDED or not training.ended:
+            return Fault.FAILS, f"{how} after {len(training.steps)} steps"
+        if training.start:
+            return Fault.FAILS, f"cannot begin with the common weights: {training.start}"
+        return None

@@ -1,0 +1,169 @@
+"""What is proven where: locked environments x the GPUs that receipts tell of, and what nobody has proven yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen import lockfiles
+from kgen.actions.receipts import Collected
+from kgen.formats import interface
+from kgen.host import Host
+from kgen.model import format as formats
+from kgen.model.accelerator import CPU
+from kgen.model.lockfile import Lockfile
+from kgen.validation import signing
+from kgen.validation.collection import Entry
+from kgen.validation.signing import BadSignature
+
+
+class Place(NamedTuple):
+    """Where something can be proven.
+
+    Attributes:
+        kind: `cpu`, or the kind of accelerator.
+        device: what it is called.
+        driver: its driver; None for the CPU, and where it does not matter.
+    """
+
+    kind: str
+    device: str
+    driver: str | None
+
+
+class Proof(NamedTuple):
+    """What is known of an environment at a place.
+
+    Attributes:
+        environment: the environment's name on disk.
+        platform: conda's name of the platform.
+        place: where.
+        verdict: `passed` or `failed`, of the newest receipt; None for a gap: nobody has proven it there.
+        date: the day of that receipt.
+        receipts: how many there are of what the lock installs.
+        signers: how many of the keys that were given signed one that passed; None if none was given.
+        step: seconds of a step.
+        older: whether there are receipts of what the lock installed before, and none of what it does now.
+        command: what fills the gap, on a machine that has such a device; None where there is none to fill.
+    """
+
+    environment: str
+    platform: str
+    place: Place
+    verdict: str | None
+    date: str | None = None
+    receipts: int = 0
+    signers: int | None = None
+    step: float | None = None
+    older: bool = False
+    command: str | None = None
+
+
+class Proven(NamedTuple):
+    """The map of what is proven.
+
+    Attributes:
+        proofs: a row for each environment and place, by environment; gaps among them.
+        unknown: environments that receipts are of and the project does not lock.
+    """
+
+    proofs: tuple[Proof, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def gaps(self) -> tuple[Proof, ...]:
+        """What nobody has proven."""
+        return tuple(one for one in self.proofs if one.verdict is None)
+
+
+def proven(root: Path, collected: Collected, machine: Host, keys: Sequence[Path] = ()) -> Proven:
+    """The map of a project.
+
+    Args:
+        root: the project's folder.
+        collected: the receipts.
+        machine: this machine, whose devices are places too.
+        keys: files with public keys: whose signatures count.
+
+    Raises:
+        SettingsError: a lock cannot be read.
+        UsageError: a key is none, or what verifies is not installed.
+    """
+    locks = [
+        lock
+        for form in formats.known()
+        for one in lockfiles.environments(root)
+        for path in sorted(one.folder.iterdir())
+        if form.platform_of(path.name) is not None
+        for lock in interface.read_every(form, path)
+    ]
+    places = _places(collected.entries, machine)
+    rows = [row for lock in locks for row in _of_lock(lock, collected, places, keys)]
+    known = {lock.environment for lock in locks}
+    unknown = sorted({entry.environment for entry in collected.entries} - known)
+    return Proven(tuple(rows), tuple(unknown))
+
+
+def _places(entries: Sequence[Entry], machine: Host) -> Mapping[str, tuple[Place, ...]]:
+    """Kind -> every place of that kind that anybody has told of, the driver aside."""
+    found: dict[str, dict[str, Place]] = {CPU.kind: {CPU.kind: Place(CPU.kind, CPU.kind, None)}}
+    for entry in entries:
+        found.setdefault(entry.kind, {}).setdefault(entry.device, Place(entry.kind, entry.device, None))
+    for kind, devices in machine.devices.items():
+        for gpu in devices.gpus:
+            found.setdefault(kind, {}).setdefault(gpu.name, Place(kind, gpu.name, None))
+    return {kind: tuple(places.values()) for kind, places in found.items()}
+
+
+def _of_lock(
+    lock: Lockfile, collected: Collected, places: Mapping[str, tuple[Place, ...]], keys: Sequence[Path]
+) -> Iterator[Proof]:
+    mine = [one for one in collected.entries if (one.environment, one.platform) == (lock.environment, lock.platform)]
+    now = [one for one in mine if one.content == lock.content]
+    groups: dict[Place, list[Entry]] = {}
+    for entry in now:
+        groups.setdefault(Place(entry.kind, entry.device, entry.driver), []).append(entry)
+    for place, entries in groups.items():
+        newest = max(entries, key=lambda one: (one.date, one.as_locked))
+        yield Proof(
+            environment=lock.environment,
+            platform=lock.platform,
+            place=place,
+            verdict=newest.verdict,
+            date=newest.date,
+            receipts=len(entries),
+            signers=_signers(entries, collected, keys) if keys else None,
+            step=newest.step,
+        )
+    kind = lock.computes_on.kind
+    anywhere = (Place(kind, "any", None),)
+    proven_at = {(place.kind, place.device) for place in groups}
+    for place in places.get(kind, anywhere) or anywhere:
+        if (place.kind, place.device) not in proven_at:
+            device = "cpu" if kind == CPU.kind else "gpu"
+            yield Proof(
+                environment=lock.environment,
+                platform=lock.platform,
+                place=place,
+                verdict=None,
+                older=any((one.kind, one.device) == place[:2] for one in mine),
+                command=f"kgen validate {lock.environment} --device {device}",
+            )
+
+
+def _signers(entries: Sequence[Entry], collected: Collected, keys: Sequence[Path]) -> int:
+    """How many of the keys signed a receipt that passed: two signatures by one key are of one signer."""
+    names = set()
+    for entry in entries:
+        if entry.verdict != "passed":
+            continue
+        payload = signing.canonical(entry.data)
+        for envelope in collected.signatures(entry, signing.BY_KEY):
+            try:
+                signed, signers = signing.verify_with_keys(envelope, keys)
+            except BadSignature:
+                continue
+            if signed == payload:
+                names |= {signer.name for signer in signers}
+    return len(names)

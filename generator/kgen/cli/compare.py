@@ -1,0 +1,290 @@
+"""`kgen compare`: your own training under each locked backend: time, memory, loss, and whether they agree."""
+
+from __future__ import annotations
+
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 3,
+    "purpose": "compare your own training under locked environments",
+    "example": "kgen compare jax torch --same-start -- python train.py",
+    "program": True,
+}
+
+import contextlib
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kgen import __version__, host, project, storage
+from kgen.actions.compare import CompareOptions, CompareResult, Contestant, compare
+from kgen.actions.validate import DEVICES
+from kgen.cli import candidates, console
+from kgen.cli.command import PROGRAM
+from kgen.cli.options import OUTPUT, Environments, Envs, Json, one_of, option, seconds
+from kgen.emitters.comparison import Bar, Failure, Line, render_page
+from kgen.errors import ExitStatus, UsageError
+from kgen.explain.sizes import size_text
+from kgen.matrix import origin
+from kgen.validation.comparison import TOLERANCE, Summary, summarise
+
+_HOW = "How it is compared"
+_HEADINGS = (
+    *("environment", "device", "step", "spread", "examples/s", "first step", "compile", "memory", "on device"),
+    "final loss",
+)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
+        raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])
+    return int(text)
+
+
+def _relative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError("`--tolerance` is not a relative distance", hints=["leave it out, or give one such as 0.001"])
+    return value
+
+
+def run(
+    context: typer.Context,
+    environments: Environments = None,
+    *,
+    device: Annotated[
+        str,
+        option(
+            "--device",
+            metavar="{gpu,cpu,auto}",
+            text="where to train; auto takes the GPU where the lock is for one and one is there",
+            panel=_HOW,
+            values=candidates.of(*DEVICES),
+            parse=one_of("device", "--device", *DEVICES),
+        ),
+    ] = "auto",
+    repeat: Annotated[
+        int | None,
+        option("--repeat", metavar="N", text="runs in each environment; 1 by default", panel=_HOW, parse=_count),
+    ] = None,
+    same_start: Annotated[
+        bool,
+        option(
+            "--same-start", text="begin everywhere with the same seed and weights, and compare the losses", panel=_HOW
+        ),
+    ] = False,
+    tolerance: Annotated[
+        float,
+        option(
+            "--tolerance",
+            metavar="X",
+            text=f"how far losses may be apart at any step, relative; {TOLERANCE} by default",
+            panel=_HOW,
+            parse=_relative,
+        ),
+    ] = TOLERANCE,
+    timeout: Annotated[
+        float,
+        option("--timeout", metavar="S", text="seconds for each run; 3600 by default", panel=_HOW, parse=seconds),
+    ] = 3600.0,
+    markdown: Annotated[bool, option("--markdown", text="print the table as Markdown", panel=OUTPUT)] = False,
+    output: Annotated[
+        str | None, option("-o", "--output", metavar="FILE", text="write a page with plots, HTML", panel=OUTPUT)
+    ] = None,
+    envs: Envs = None,
+    json: Json = False,
+) -> ExitStatus:
+    """Compare, and print what came of it."""
+    command: Sequence[str] = context.meta.get(PROGRAM, ())
+    options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs)
+    root = project.find_root(Path.cwd())
+    with _progress() as progress:
+        result = compare(
+            root,
+            origin.current(),
+            host.inspect(),
+            command,
+            names=environments or (),
+            options=options,
+            progress=progress,
+            notify=console.say,
+        )
+    if json:
+        console.data(_data(result, command))
+    else:
+        rows = [_row(one) for one in result.contestants]
+        console.result(_markdown(rows) if markdown else console.table(_HEADINGS, rows))
+        for line in verdict_lines(result):
+            console.result(line)
+    _print_failures(result)
+    if output is not None:
+        storage.write_file(Path(output), page(result, command).encode())
+        console.say(f"{output}: written")
+    return result.status
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, str], None] | None]:
+    """A line with what is running, where stderr is a terminal; silence elsewhere."""
+    if not host.is_terminal(sys.stderr):
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
+
+    with Console(stderr=True).status("preparing") as status:
+        yield lambda name, stage: status.update(f"{name}: {stage}")
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def verdict_lines(result: CompareResult) -> list[str]:
+    """What the comparison comes to, in sentences."""
+    verdict, options = result.verdict, result.options
+    lines = []
+    if verdict.fastest is not None and verdict.rivals:
+        lines.append(f"fastest: {verdict.fastest}")
+        for rival in verdict.rivals:
+            more = f"{rival.slower:.0%} more time a step"
+            lines.append(
+                f"  {rival.name}: no difference that counts: {more}, which is within the noise"
+                if rival.noise
+                else f"  {rival.name}: {more}"
+            )
+    if verdict.agree is None:
+        if options.same_start and verdict.fastest is not None:
+            lines.append("losses: not compared, as fewer than two environments began with the same weights")
+        return lines
+    for one in verdict.agreements:
+        if one.step is None:
+            lines.append(f"losses: {one.other} agrees with {one.one} to {one.distance:.1e} at every step")
+            continue
+        lines.append(
+            f"losses: {one.other} and {one.one} are {one.distance:.1e} apart; more than {options.tolerance:g} from"
+            f" step {one.step + 1} on"
+        )
+        if one.shuffled:
+            lines.append("  each backend shuffles in an order of its own; `fit(…, shuffle=False)` keeps one order")
+    return lines
+
+
+def _row(one: Contestant) -> tuple[str, ...]:
+    device = one.target.device
+    if not one.trained:
+        what = "skipped" if one.skip is not None else "failed"
+        return (one.name, device, what, *["-"] * (len(_HEADINGS) - 3))
+    found = summarise(one.runs)
+    losses = [run.final["loss"] for run in one.runs if "loss" in run.final]
+    return (
+        one.name,
+        device,
+        _time(found.step),
+        "-" if found.step is None else f"{_time(found.low)} to {_time(found.high)}",
+        "-" if found.rate is None else f"{found.rate:.0f}",
+        _time(found.first),
+        _time(found.compile),
+        "-" if found.host is None else size_text(found.host),
+        "-" if found.device is None else size_text(found.device),
+        f"{losses[0]:.5g}" if losses else "-",
+    )
+
+
+def _time(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.3g} ms"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [_HEADINGS, ["---"] * len(_HEADINGS), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines) + "\n"
+
+
+def _print_failures(result: CompareResult) -> None:
+    for one in result.contestants:
+        if one.skip is not None:
+            console.say(f"note: {one.name} is skipped: {one.skip}")
+        if one.failure is None:
+            continue
+        console.say(f"\nerror: {one.name}: {one.failure}")
+        for cause in one.diagnosis.causes:
+            console.say(f"  {cause}")
+        for quote in one.diagnosis.quotes:
+            console.say(f"  | {quote}")
+        console.hints(one.diagnosis.hints or [f"kgen validate {one.target.name}"])
+
+
+# -- data and page -----------------------------------------------------------------------------------------------------
+
+
+def _data(result: CompareResult, command: Sequence[str]) -> dict[str, Any]:
+    verdict = result.verdict
+    return {
+        "command": list(command),
+        "tolerance": result.options.tolerance,
+        "same_start": result.options.same_start,
+        "environments": [_contestant(one) for one in result.contestants],
+        "fastest": verdict.fastest,
+        "rivals": [one._asdict() for one in verdict.rivals],
+        "agree": verdict.agree,
+        "agreements": [{**one._asdict(), "distance": _finite(one.distance)} for one in verdict.agreements],
+    }
+
+
+def _contestant(one: Contestant) -> Mapping[str, Any]:
+    found: Summary = summarise(one.runs)
+    return {
+        "environment": one.target.name,
+        "backend": one.backend,
+        "device": one.target.device,
+        "skipped": one.skip,
+        "failed": one.failure,
+        "causes": list(one.diagnosis.causes),
+        "quotes": list(one.diagnosis.quotes),
+        "summary": found._asdict(),
+        "runs": [
+            {
+                **run._asdict(),
+                "losses": [_finite(loss) for loss in run.losses],
+                "final": {name: _finite(value) for name, value in run.final.items()},
+                "compile": run.compile,
+            }
+            for run in one.runs
+        ],
+    }
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def page(result: CompareResult, command: Sequence[str]) -> str:
+    """The page about a comparison."""
+    trained = [(one, summarise(one.runs)) for one in result.contestants if one.trained]
+    return render_page(
+        title="Keras backends compared",
+        command=shlex.join(command),
+        version=__version__,
+        repeat=result.options.repeat,
+        verdict=verdict_lines(result),
+        headings=_HEADINGS,
+        rows=[_row(one) for one in result.contestants],
+        bars=[
+            Bar(one.name, found.step, found.low or 0.0, found.high or 0.0, _time(found.step))
+            for one, found in trained
+            if found.step is not None
+        ],
+        lines=[Line(one.name, one.runs[0].losses) for one, _ in trained],
+        failures=[
+            Failure(one.name, one.failure, one.diagnosis.causes, one.diagnosis.quotes)
+            for one in result.contestants
+            if one.failure is not None
+        ],
+    )

@@ -1,0 +1,80 @@
+"""`kgen proven`: the map of what is proven where, and what fills its gaps."""
+
+from __future__ import annotations
+
+__command__ = {
+    "panel": "Prove it, and keep it true",
+    "rank": 7,
+    "purpose": "show what is proven on which GPUs, and what is not",
+    "example": "kgen proven locks collected --key key.pub",
+}
+
+from pathlib import Path
+from typing import Annotated
+
+from kgen import host, project
+from kgen.actions.proven import Proof, Proven, proven
+from kgen.actions.receipts import collect
+from kgen.cli import console
+from kgen.cli.options import Json, option
+from kgen.cli.receipts import Sources, remark
+from kgen.cli.receipts_list import told_skipped
+from kgen.errors import ExitStatus
+
+
+def run(
+    sources: Sources = None,
+    *,
+    key: Annotated[
+        list[str] | None,
+        option("--key", metavar="FILE", text="a public key whose signatures are counted, PEM; repeatable"),
+    ] = None,
+    json: Json = False,
+) -> ExitStatus:
+    """Print the map."""
+    root = project.find_root(Path.cwd())
+    collected = collect(root, sources or (), report=remark)
+    found = proven(root, collected, host.inspect(), tuple(map(Path, key or ())))
+    if json:
+        console.data(
+            {
+                "proofs": [{**one._asdict(), "place": one.place._asdict()} for one in found.proofs],
+                "unknown": list(found.unknown),
+            }
+        )
+    else:
+        _print(found, signed=bool(key))
+    return told_skipped(collected) if collected.skipped else ExitStatus.DONE
+
+
+def _print(found: Proven, *, signed: bool) -> None:
+    headings = ["environment", "platform", "device", "driver", "verdict", "date", "step", "receipts"]
+    rows = [_row(one, signed=signed) for one in found.proofs]
+    if signed:
+        headings.append("signers")
+    if rows:
+        console.result(console.table(headings, rows))
+    else:
+        console.say("nothing is locked")
+        console.hints(["kgen lock"])
+    for name in found.unknown:
+        console.say(f"note: there are receipts of {name}, which is not locked here")
+    if found.gaps:
+        count = len(found.gaps)
+        console.say(f"\n{count} gap{'s' if count != 1 else ''}; on a machine with that device:")
+        console.hints([one.command for one in found.gaps if one.command is not None])
+
+
+def _row(one: Proof, *, signed: bool) -> tuple[str, ...]:
+    gap = "not proven since the lock changed" if one.older else "not proven"
+    return (
+        one.environment,
+        one.platform,
+        one.place.device,
+        one.place.driver or "-",
+        one.verdict or gap,
+        one.date or "-",
+        "-" if one.step is None else f"{one.step * 1000:.3g} ms",
+        str(one.receipts),
+        *(["-" if one.signers is None or one.verdict is None else str(one.signers)] if signed else []),
+    )

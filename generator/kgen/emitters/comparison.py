@@ -1,0 +1,113 @@
+"""The page of a comparison: a table, the times of steps as bars, and the losses as lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kgen.templates import render
+
+_WIDTH, _HEIGHT, _LEFT, _ROOM = 760, 240, 150, 130
+_COLORS = ("#0969da", "#cf222e", "#1a7f37", "#9a6700", "#8250df", "#bf3989", "#57606a")
+_POINTS = 400
+"""So many points a line has at most: no screen shows more."""
+
+
+class Bar(NamedTuple):
+    """The time of a step.
+
+    Attributes:
+        name: the environment.
+        median: seconds.
+        low: the first quartile.
+        high: the third quartile.
+        text: the median, for people.
+    """
+
+    name: str
+    median: float
+    low: float
+    high: float
+    text: str
+
+
+class Line(NamedTuple):
+    """The losses of one environment, a step each."""
+
+    name: str
+    losses: Sequence[float]
+
+
+class Failure(NamedTuple):
+    """An environment that failed, how, and why."""
+
+    name: str
+    what: str
+    causes: Sequence[str]
+    quotes: Sequence[str]
+
+
+def render_page(
+    *,
+    title: str,
+    command: str,
+    version: str,
+    repeat: int,
+    verdict: Sequence[str],
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    bars: Sequence[Bar],
+    lines: Sequence[Line],
+    failures: Sequence[Failure],
+) -> str:
+    """The page as HTML that needs nothing from outside."""
+    most = max((bar.high for bar in bars), default=0.0) or 1.0
+    scale = (_WIDTH - _LEFT - _ROOM) / most
+    every = [loss for line in lines for loss in line.losses if math.isfinite(loss)]
+    low, high = min(every, default=0.0), max(every, default=1.0)
+    last = max((len(line.losses) for line in lines), default=0)
+    return render(
+        "report/compare.html.j2",
+        title=title,
+        command=command,
+        version=version,
+        repeat=repeat,
+        verdict=verdict,
+        headings=headings,
+        rows=rows,
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        colors=_COLORS,
+        bars=[
+            {
+                "name": bar.name,
+                "text": bar.text,
+                "about": f"{bar.name}: {bar.text}",
+                "length": round(bar.median * scale, 1),
+                "low": round(bar.low * scale, 1),
+                "high": round(bar.high * scale, 1),
+            }
+            for bar in bars
+        ],
+        lines=[
+            {"name": line.name, "color": place % len(_COLORS), "points": _points(line.losses, low, high, last)}
+            for place, line in enumerate(lines)
+            if line.losses
+        ],
+        top=f"{high:.4g}",
+        bottom=f"{low:.4g}",
+        last=last,
+        failures=failures,
+    )
+
+
+def _points(losses: Sequence[float], low: float, high: float, last: int) -> str:
+    stride = max(1, len(losses) // _POINTS)
+    wide, tall = (_WIDTH - _LEFT - 4) / max(1, last - 1), (_HEIGHT - 8) / ((high - low) or 1.0)
+    return " ".join(
+        f"{_LEFT + place * wide:.1f},{_HEIGHT - 4 - (losses[place] - low) * tall:.1f}"
+        for place in range(0, len(losses), stride)
+        if math.isfinite(losses[place])
+    )

@@ -1,0 +1,311 @@
+"""Signatures of receipts: DSSE envelopes by a key, and bundles of Sigstore; both are made and verified here alone.
+
+What is signed is the receipt's Statement as canonical JSON (RFC 8785), so that white space and the order of keys in
+the file do not matter. Signatures stand beside the receipt: `cpu.dsse`, `cpu.sigstore`. The libraries come with kgen's
+extra `sign` and are imported only here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from kgen import files, lockfiles
+from kgen.errors import KgenError, OutsideError, UsageError
+from kgen.model.grammar import shown
+from kgen.validation import receipts
+
+INSTALL = "pip install 'keras-kgen[sign]'"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+BY_KEY, BY_IDENTITY = ".dsse", ".sigstore"
+
+_KEY_HINTS = ("openssl genpkey -algorithm ed25519 -out key.pem", "openssl pkey -in key.pem -pubout -out key.pub")
+
+
+class BadSignature(Exception):  # noqa: N818 - it is a finding, which a command reports among others
+    """A signature that does not hold; the text says why."""
+
+
+class Signer(NamedTuple):
+    """Who signed.
+
+    Attributes:
+        kind: `key` or `identity`.
+        name: the digest of the key, or the identity.
+    """
+
+    kind: str
+    name: str
+
+
+def canonical(data: Mapping[str, Any]) -> bytes:
+    """What is signed of a receipt.
+
+    Raises:
+        UsageError: the library is missing, or a number cannot be written canonically.
+    """
+    import_of("rfc8785")
+    import rfc8785  # noqa: PLC0415 - of the extra
+
+    try:
+        return rfc8785.dumps(receipts.statement(data))
+    except rfc8785.CanonicalizationError as error:
+        raise UsageError(f"the receipt cannot be signed: {error}", hints=["kgen validate"]) from None
+
+
+def place_of(receipt: Path, ending: str) -> Path:
+    """Where the signature of a receipt belongs."""
+    return receipt.with_suffix(ending)
+
+
+def import_of(name: str) -> ModuleType:
+    """A module of the extra.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    import importlib  # noqa: PLC0415 - only here
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(f"signing needs {name}, which cannot be imported: {error}", hints=[INSTALL]) from None
+
+
+# -- by key ------------------------------------------------------------------------------------------------------------
+
+
+def sign_with_key(payload: bytes, key: Path, password: str | None, before: bytes | None) -> tuple[bytes, Signer]:
+    """An envelope with a signature by a private key.
+
+    Args:
+        payload: what is signed.
+        key: a file with the key, PEM.
+        password: what the key is encrypted with; None if it is not.
+        before: an envelope that is there: its signatures are kept if it is of the same payload.
+
+    Raises:
+        UsageError: it is no such key, or a library is missing.
+        OutsideError: the file cannot be read.
+    """
+    import_of("securesystemslib")
+    serialization = import_of("cryptography.hazmat.primitives.serialization")
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - of the extra
+    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415 - as above
+
+    content = _read(key)
+    try:
+        private = serialization.load_pem_private_key(content, None if password is None else password.encode())
+        signer = CryptoSigner(private)
+    except TypeError:
+        needs = "is encrypted, and no password is given" if password is None else "is not encrypted, and a password is"
+        raise UsageError(f"{key} {needs}", hints=["set or unset KGEN_KEY_PASSWORD"]) from None
+    except ValueError:
+        raise UsageError(f"{key} is no private key that can sign, in PEM", hints=_KEY_HINTS) from None
+    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    if before is not None:
+        try:
+            old = _envelope(before)
+        except BadSignature:
+            old = envelope
+        if (old.payload, old.payload_type) == (payload, PAYLOAD_TYPE):
+            envelope = old
+    envelope.sign(signer)
+    text = json.dumps(envelope.to_dict(), indent=2, sort_keys=True) + "\n"
+    return text.encode(), Signer("key", _key_name(private.public_key()))
+
+
+def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tuple[Signer, ...]]:
+    """What an envelope holds, and whose of these keys signed it.
+
+    Raises:
+        BadSignature: none of them did, or it is no envelope.
+        UsageError: a file holds no public key, or a library is missing.
+        OutsideError: one cannot be read.
+    """
+    import_of("securesystemslib")
+    from securesystemslib.exceptions import UnverifiedSignatureError  # noqa: PLC0415 - of the extra
+    from securesystemslib.signer import SSlibKey  # noqa: PLC0415 - as above
+
+    found = _envelope(envelope)
+    signed = []
+    for path in keys:
+        public = _public_key(path)
+        try:
+            key = SSlibKey.from_crypto(public)
+        except ValueError:
+            raise UsageError(f"{path}: kgen cannot verify with a key of this kind", hints=_KEY_HINTS) from None
+        # the name of a key within an envelope is a hint and no more: each signature is tried
+        for signature in found.signatures.values():
+            try:
+                key.verify_signature(_named(signature, key.keyid), found.pae())
+            except UnverifiedSignatureError:
+                continue
+            signed.append(Signer("key", _key_name(public)))
+            break
+    if not signed:
+        raise BadSignature("no signature in it is by the given key: it was changed, or another key signed it")
+    if found.payload_type != PAYLOAD_TYPE:
+        raise BadSignature(f"it holds `{shown(found.payload_type)}`, and a receipt is `{PAYLOAD_TYPE}`")
+    payload: bytes = found.payload
+    return payload, tuple(dict.fromkeys(signed))
+
+
+def joined(envelopes: Sequence[bytes]) -> bytes:
+    """The first of these envelopes with the signatures of all that hold the same; judges none of them."""
+    try:
+        found = [json.loads(one) for one in envelopes]
+        first = found[0]
+        rows = [row for one in found if one["payload"] == first["payload"] for row in one["signatures"]]
+        distinct = {(row.get("keyid"), row["sig"]): row for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return envelopes[0]
+    if list(distinct.values()) == first["signatures"]:
+        return envelopes[0]
+    return (json.dumps({**first, "signatures": list(distinct.values())}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _named(signature: Any, keyid: str) -> Any:  # noqa: ANN401 - the library has no types
+    from securesystemslib.signer import Signature  # noqa: PLC0415 - of the extra
+
+    return Signature(keyid, signature.signature)
+
+
+def _envelope(content: bytes) -> Any:  # noqa: ANN401 - the library has no types
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415 - of the extra
+    from securesystemslib.exceptions import Error  # noqa: PLC0415 - as above
+
+    try:
+        found = Envelope.from_dict(json.loads(content))
+        found.pae()  # which a payload type that is no text does not have
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error):
+        raise BadSignature("it is no DSSE envelope") from None
+    return found
+
+
+def _public_key(path: Path) -> Any:  # noqa: ANN401 - of one of several libraries' kinds
+    serialization = import_of("cryptography.hazmat.primitives.serialization")
+    content = _read(path)
+    try:
+        return serialization.load_pem_public_key(content)
+    except ValueError:
+        private = b"PRIVATE KEY-----" in content
+        quoted = shlex.quote(str(path))
+        raise UsageError(
+            f"{path} is {'a private key' if private else 'no public key in PEM'}; `--key` needs that of the signer",
+            hints=[f"openssl pkey -in {quoted} -pubout -out key.pub" if private else _KEY_HINTS[1]],
+        ) from None
+
+
+def _key_name(public: Any) -> str:  # noqa: ANN401 - as above
+    serialization = import_of("cryptography.hazmat.primitives.serialization")
+    info = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, info)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return files.read(path, files.SMALL)
+    except OSError as error:
+        raise lockfiles.unreadable(path, error) from error
+
+
+# -- by identity -------------------------------------------------------------------------------------------------------
+
+
+def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -> tuple[bytes, Signer]:
+    """A bundle that Sigstore's authority and log vouch for: it says who signed, and when.
+
+    Args:
+        payload: what is signed.
+        token: an OpenID Connect token; None for the one that the surroundings have, as CI does, or else a browser.
+        config: which authority, log and keys are meant; None for Sigstore's public ones.
+
+    Raises:
+        UsageError: the token is no good, or a library is missing.
+        OutsideError: the authority or the log did not take it.
+    """
+    import_of("sigstore")
+    from sigstore.dsse import Statement  # noqa: PLC0415 - of the extra
+    from sigstore.oidc import ExpiredIdentity, IdentityError, IdentityToken, Issuer, IssuerError, detect_credential  # noqa: PLC0415 - as above  # noqa: PLC0415 - as above
+    from sigstore.sign import SigningContext  # noqa: PLC0415 - as above
+
+    try:
+        trust = _trust(config, offline=False)
+        raw = token or detect_credential()
+        identity = IdentityToken(raw) if raw else Issuer(trust.signing_config.get_oidc_url()).identity_token()
+        with SigningContext.from_trust_config(trust).signer(identity) as signer:
+            bundle = signer.sign_dsse(Statement(payload))
+    except (IdentityError, IssuerError, ExpiredIdentity) as error:
+        said = " ".join(str(error).split()) or "it has expired"
+        raise UsageError(
+            f"the identity to sign with is not accepted: {shown(said)}", hints=["kgen attest --identity-token TOKEN"]
+        ) from None
+    except KgenError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what the library's clients raise is of no class that it publishes
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise OutsideError(
+            f"Sigstore did not sign: {shown(said)}", hints=["sign with a key: kgen attest --key FILE"]
+        ) from None
+    return (bundle.to_json() + "\n").encode(), Signer("identity", identity.identity)
+
+
+def verify_with_identity(bundle: bytes, identity: str, issuer: str | None, config: Path | None) -> bytes:
+    """What a bundle holds, if this identity signed it; asks nobody.
+
+    Raises:
+        BadSignature: it did not, or not while its certificate held.
+        UsageError: the trust configuration is none, or a library is missing.
+        OutsideError: Sigstore's own keys are not on this machine.
+    """
+    import_of("sigstore")
+    from sigstore.errors import Error  # noqa: PLC0415 - of the extra
+    from sigstore.models import Bundle  # noqa: PLC0415 - as above
+    from sigstore.verify import Verifier  # noqa: PLC0415 - as above
+    from sigstore.verify.policy import Identity  # noqa: PLC0415 - as above
+
+    try:
+        found = Bundle.from_json(bundle)
+    except (ValueError, Error) as error:
+        raise BadSignature(f"it is no bundle of Sigstore: {_first_line(error)}") from None
+    try:
+        trust = _trust(config, offline=True)
+    except Error as error:
+        raise OutsideError(
+            f"Sigstore's keys cannot be read: {_first_line(error)}",
+            hints=["kgen verify --trust-config FILE, with the keys of your authority"],
+        ) from None
+    try:
+        kind, payload = Verifier(trusted_root=trust.trusted_root).verify_dsse(
+            found, Identity(identity=identity, issuer=issuer)
+        )
+    except (ValueError, Error) as error:
+        raise BadSignature(_first_line(error)) from None
+    if kind != PAYLOAD_TYPE:
+        raise BadSignature(f"it holds `{shown(kind)}`, and a receipt is `{PAYLOAD_TYPE}`")
+    return payload
+
+
+def _trust(config: Path | None, *, offline: bool) -> Any:  # noqa: ANN401 - of the extra
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - of the extra
+
+    if config is None:
+        return ClientTrustConfig.production(offline=offline)
+    content = _read(config)
+    try:
+        return ClientTrustConfig.from_json(content.decode())
+    except ValueError as error:
+        raise UsageError(
+            f"{config} is no trust configuration of Sigstore: {_first_line(error)}",
+            hints=["leave `--trust-config` out for Sigstore's public authority"],
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return shown(next(iter(str(error).splitlines()), type(error).__name__))

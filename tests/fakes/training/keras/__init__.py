@@ -1,0 +1,69 @@
+"""A Keras that is none: it has a `fit` with callbacks, and steps that take as long as FAKE_STEP says."""
+
+import os
+import time
+import types
+
+import numpy
+
+__version__ = "3.0.0+fake"
+_NAME = os.environ.get("KERAS_BACKEND", "tensorflow")
+_SCALE = float(os.environ.get("FAKE_LOSS_" + _NAME.upper(), "1"))
+_STEP = float(os.environ.get("FAKE_STEP_" + _NAME.upper(), "0.002"))
+
+backend = types.SimpleNamespace(backend=lambda: os.environ.get("FAKE_BACKEND", _NAME))
+utils = types.SimpleNamespace(set_random_seed=numpy.random.seed)
+
+
+class _Callback:
+    model = None
+
+    def _nothing(self, *arguments, **named):
+        pass
+
+    on_train_begin = on_train_end = on_epoch_begin = on_epoch_end = _nothing
+    on_train_batch_begin = on_train_batch_end = _nothing
+
+
+callbacks = types.SimpleNamespace(Callback=_Callback)
+
+
+class _Trainer:
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, callbacks=None, shuffle=True, fail_at=None):
+        for one in callbacks or []:
+            one.model = self
+        self._tell(callbacks, "on_train_begin")
+        number = 0
+        for epoch in range(epochs):
+            self._tell(callbacks, "on_epoch_begin", epoch)
+            for batch in range(len(x) // (batch_size or 32)):
+                self._tell(callbacks, "on_train_batch_begin", batch)
+                if number == fail_at:
+                    raise RuntimeError("libfake.so.1: cannot open shared object file")
+                time.sleep(_STEP * (20 if number == 0 else 1))
+                number += 1
+                loss = float(self.weights.sum()) / number * _SCALE
+                self._tell(callbacks, "on_train_batch_end", batch, {"loss": loss, "accuracy": 0.5})
+            self._tell(callbacks, "on_epoch_end", epoch, {"loss": loss, "accuracy": 0.5})
+        self._tell(callbacks, "on_train_end", {"loss": loss, "accuracy": 0.5})
+
+    @staticmethod
+    def _tell(callbacks, name, *arguments):
+        for one in callbacks or []:
+            getattr(one, name)(*arguments)
+
+
+class Model(_Trainer):
+    steps_per_execution = 1
+
+    def __init__(self, size=4):
+        self.weights = numpy.random.random(size) + 1
+
+    def count_params(self):
+        return self.weights.size
+
+    def get_weights(self):
+        return [self.weights]
+
+    def set_weights(self, weights):
+        (self.weights,) = weights

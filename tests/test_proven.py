@@ -1,0 +1,122 @@
+"""`kgen proven`: what is proven where, and what is not; signatures that come along when receipts are merged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from tests.test_receipts import Said, forged, key, kgen, many, project, receipt
+
+from kgen.actions.proven import proven
+from kgen.actions.receipts import collect
+from kgen.host import Host
+from kgen.validation.receipts import DETAIL
+
+__all__ = ["kgen", "project", "receipt"]
+
+
+def machine() -> Host:
+    """A machine without any device."""
+    return Host(platform="linux-64", glibc=None, devices=MappingProxyType({}))
+
+
+def on_gpu(path: Path, source: Path, *, day: str = "2026-11-21", **values: str | None) -> None:
+    """A receipt as one that was made on a GPU."""
+    data: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    device = {"kind": "gpu", "accelerator": "cuda", "name": "NVIDIA H200", "capability": "9.0", "driver": "570.1"}
+    data["predicate"][DETAIL].update(device={**device, **values}, date=day)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def test_what_is_proven_and_what_is_not(project: Path, kgen: Callable[..., Said]) -> None:
+    (project / "locks/openvino-cpu/receipts/cpu.json").unlink()
+    done = kgen("proven")
+    assert done.status == 0
+    rows = [line.split() for line in done.out.splitlines()]
+    assert rows[1][:6] == ["numpy-cpu", "linux-64", "cpu", "-", "passed", "2026-11-21"]
+    assert rows[2][:6] == ["openvino-cpu", "linux-64", "cpu", "-", "not", "proven"]
+    assert done.err == ("\n1 gap; on a machine with that device:\n\nhint: kgen validate openvino-cpu --device cpu\n")
+    data = json.loads(kgen("proven", "--json").out)
+    assert [one["verdict"] for one in data["proofs"]] == ["passed", None]
+    assert data["proofs"][0]["step"] == pytest.approx(0.005476)
+
+
+def test_each_driver_is_a_row_and_the_newest_counts(project: Path, receipt: Path, tmp_path: Path) -> None:
+    for number, drivers in enumerate(("570.1", "570.1", "595.2")):
+        on_gpu(tmp_path / f"nodes/{number}.json", receipt, day=f"2026-11-2{number}", driver=drivers)
+    found = proven(project, collect(project, [str(tmp_path / "nodes")]), machine())
+    rows = {(one.place.device, one.place.driver): one for one in found.proofs if one.environment == "numpy-cpu"}
+    assert rows["NVIDIA H200", "570.1"].receipts == 2
+    assert rows["NVIDIA H200", "570.1"].date == "2026-11-21"
+    assert rows["NVIDIA H200", "595.2"].receipts == 1
+    assert rows["cpu", None].verdict is None
+
+
+def test_a_receipt_of_the_lock_before_is_no_proof(project: Path, receipt: Path) -> None:
+    forged(receipt, lambda data: data["subject"][1].update(digest={"sha256": "0" * 64}))
+    found = proven(project, collect(project), machine())
+    (one,) = found.gaps
+    assert (one.environment, one.older, one.command) == ("numpy-cpu", True, "kgen validate numpy-cpu --device cpu")
+
+
+def test_receipts_of_what_is_not_locked_are_told(project: Path, receipt: Path, kgen: Callable[..., Said]) -> None:
+    source = project / "elsewhere/a.json"
+    on_gpu(source, receipt)
+    forged(source, lambda data: data["predicate"][DETAIL].update(environment="jax-cuda12"))
+    done = kgen("proven", "locks", "elsewhere")
+    assert "note: there are receipts of jax-cuda12, which is not locked here\n" in done.err
+
+
+def test_signers_are_counted_once_and_only_those_that_are_believed(
+    receipt: Path, kgen: Callable[..., Said], tmp_path: Path
+) -> None:
+    one, two, stranger = (key(tmp_path, name) for name in ("one", "two", "stranger"))
+    for mine in (one, two, stranger):
+        kgen("attest", "numpy-cpu", "--key", str(mine.private))
+
+    def signers(*keys: Path) -> list[int]:
+        words = [word for path in keys for word in ("--key", str(path))]
+        return [row["signers"] for row in json.loads(kgen("proven", "--json", *words).out)["proofs"]]
+
+    assert signers(one.public, two.public) == [2, 0]
+    assert signers(one.public, one.public) == [1, 0]
+    forged(receipt, lambda data: data["predicate"][DETAIL].update(date="2026-11-22"))
+    assert signers(one.public, two.public) == [0, 0]
+
+
+def test_merging_keeps_the_signatures_of_every_place(
+    project: Path, receipt: Path, kgen: Callable[..., Said], tmp_path: Path
+) -> None:
+    one, two = key(tmp_path, "one"), key(tmp_path, "two")
+    for name, mine in (("here", one), ("there", two)):
+        place = tmp_path / name / "cpu.json"
+        place.parent.mkdir()
+        place.write_bytes(receipt.read_bytes())
+        kgen("attest", str(place), "--key", str(mine.private))
+    target = tmp_path / "collected"
+    words = ("receipts", "merge", str(tmp_path / "here"), str(tmp_path / "there"), "-o", str(target))
+    assert kgen(*words).out == f"{target}: 1 new, 0 there already\n"
+    (merged,) = target.rglob("*.json")
+    before = merged.with_suffix(".dsse").read_bytes()
+    assert kgen(*words).out == f"{target}: 0 new, 1 there already\n"
+    assert merged.with_suffix(".dsse").read_bytes() == before
+    lock = str(project / "locks/numpy-cpu/pylock.linux-64.toml")
+    for mine in (one, two):
+        assert kgen("verify", str(merged), "--lock", lock, "--key", str(mine.public)).status == 0
+
+
+def test_thousands_of_receipts_make_a_map(project: Path, receipt: Path, tmp_path: Path) -> None:
+    many(tmp_path / "many", receipt, 300)
+    found = proven(project, collect(project, [str(tmp_path / "many")]), machine())
+    assert found.proofs[0].receipts == 300
+
+
+def test_nothing_is_locked(project: Path, kgen: Callable[..., Said]) -> None:
+    for path in (project / "locks").iterdir():
+        path.rename(project / path.name)
+    assert kgen("proven").err == "nothing is locked\n\nhint: kgen lock\n"

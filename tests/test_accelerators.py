@@ -51,7 +51,7 @@ def ask(*backends: str, accelerator: Accelerator = ROCM7, gpus: tuple[str, ...] 
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cpu", "cuda12", "rocm7"])
+@pytest.mark.parametrize("name", ["cpu", "cuda12", "rocm7", "tpu", "metal", "xpu"])
 def test_an_accelerator_comes_back_from_its_name(name: str) -> None:
     assert accelerators.named(name).name == name
 
@@ -67,9 +67,14 @@ def test_every_kind_has_a_row_but_for_the_cpu(shipped_matrix: CompatibilityMatri
     assert [kind.name for kind in accelerators.known()][-1] == CPU.kind
     for kind in accelerators.probed():
         row = shipped_matrix.accelerators[kind.name]
-        assert Accelerator.numbered(kind.name, kind.example).major in row.majors
+        example = Accelerator.numbered(kind.name, kind.example) if kind.versioned else Accelerator(kind.name)
+        assert shipped_matrix.major_of(example) is not None
         assert kind.parse_architecture(kind.architecture_example) == kind.architecture_example
-        assert kind.parse_driver(kind.driver_example) == kind.driver_example
+        if kind.driver_example:
+            assert kind.parse_driver(kind.driver_example) == kind.driver_example
+        else:
+            with pytest.raises(ValueError, match="is not a version of a driver"):
+                kind.parse_driver("580")
         assert set(map(kind.parse_architecture, row.architectures.values())) == set(row.architectures.values())
 
 
@@ -79,7 +84,7 @@ def test_no_architecture_and_no_driver_is_of_two_kinds() -> None:
         with pytest.raises(ValueError, match=r"`.*` is not an? "):
             other.parse_architecture(one.architecture_example)
         with pytest.raises(ValueError, match=r"`.*` is not an? "):
-            other.parse_driver(one.driver_example)
+            other.parse_driver(one.driver_example or "none")
 
 
 @pytest.mark.parametrize(

@@ -491,7 +491,11 @@ def request_for(
         accelerator=accelerator if accelerated else CPU,
         python=settings.python or matrix.pythons[-1].version,
         platform=platform,
-        glibc=_glibc(settings, platform, matrix, targets) if system.glibc is not None else None,
+        glibc=(
+            _glibc(settings, platform, matrix, targets, accelerator if accelerated else CPU)
+            if system.glibc is not None
+            else None
+        ),
         macos=_macos(settings, targets) if system.macos is not None else None,
         driver=settings.driver if accelerated and not targets else None,
         gpus=settings.gpu if accelerated and not targets else (),
@@ -511,11 +515,18 @@ def request_for(
     )
 
 
-def _glibc(settings: Settings, platform: str, matrix: CompatibilityMatrix, targets: Sequence[Target]) -> Version | None:
-    """The oldest glibc of the machines that are meant; None where nobody says one."""
+def _glibc(
+    settings: Settings,
+    platform: str,
+    matrix: CompatibilityMatrix,
+    targets: Sequence[Target],
+    accelerator: Accelerator,
+) -> Version | None:
+    """The oldest glibc of the machines that are meant; where nobody says one, that of machines of the accelerator."""
     said = [one.glibc or settings.glibc for one in targets] or [settings.glibc]
     if not any(said):
-        return None
+        kind = matrix.accelerators.get(accelerator.kind)
+        return None if kind is None else kind.glibc
     return min(one for one in (glibc or matrix.platforms[platform].glibc for glibc in said) if one is not None)
 
 
@@ -672,7 +683,8 @@ def _require_vocabulary(settings: Settings, kind: Kind) -> None:
         UsageError: one is of another.
     """
     for field, why, example in settings_module.foreign_facts(kind, settings.driver, settings.gpu):
-        raise UsageError(f"{field.flag}: {why}", hints=[f"give one such as `{field.flag} {example}`"])
+        instead = f"give one such as `{field.flag} {example}`" if example else f"leave `{field.flag}` out"
+        raise UsageError(f"{field.flag}: {why}", hints=[instead])
 
 
 def _auto(

@@ -162,8 +162,11 @@ class CompatibilityMatrix:
         return {} if row is None else row.majors
 
     def major_of(self, accelerator: Accelerator) -> AcceleratorMajor | None:
-        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know."""
-        return None if accelerator.major is None else self.majors(accelerator.kind).get(accelerator.major)
+        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know.
+
+        That of a kind without versions is the one row that it has.
+        """
+        return self.majors(accelerator.kind).get(accelerator.major or 0)
 
     @functools.cached_property
     def toolkits(self) -> tuple[Toolkit, ...]:
@@ -410,7 +413,7 @@ class CompatibilityMatrix:
                 if platform not in self.platforms:
                     yield f"accelerators.{row.name}.platforms: unknown platform {platform}"
             for major in row.majors.values():
-                for name in major.architectures.names:
+                for name in major.architectures.named:
                     try:
                         accelerators.kind(row.name).parse_architecture(name)
                     except ValueError as error:

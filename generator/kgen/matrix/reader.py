@@ -122,8 +122,16 @@ def _pattern(text: str) -> str:
 
 
 def _built_for(row: Table) -> Accelerator:
-    """What a build is for, which its key says: `cuda = "12.8"`; the CPU without one."""
-    return _of_kind(row, lambda kind: row.parsed(kind, lambda text: Accelerator.numbered(kind, text))) or CPU
+    """What a build is for, which its key says: `cuda = "12.8"`, `tpu = true`; the CPU without one."""
+
+    def read(kind: str) -> Accelerator | None:
+        if accelerators.kind(kind).versioned:
+            return row.parsed(kind, lambda text: Accelerator.numbered(kind, text))
+        if not row.get(kind, bool):
+            row.fault(kind, "should be true, or not be there")
+        return Accelerator(kind)
+
+    return _of_kind(row, read) or CPU
 
 
 def _major_text(row: Table) -> Accelerator:
@@ -188,6 +196,7 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
             name=name,
             majors=_majors(row, name),
             platforms=row.parsed_texts("platforms", grammar.platform),
+            glibc=row.parsed("glibc", _version),
             runtime=row.get("runtime", str),
             unique=row.parsed_mapping("unique", grammar.project, grammar.line),
             versioned=row.texts("versioned"),
@@ -205,11 +214,14 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
 
 
 def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:
-    majors = {}
+    majors: dict[int, AcceleratorMajor] = {}
     for row in kind.tables("major"):
-        major = row.parsed("version", _number, required=True) or 0
+        versioned = accelerators.kind(name).versioned
+        major = row.parsed("version", _number, required=versioned) or 0
+        if not versioned and (row.has("version") or majors):
+            row.fault("version", f"{name} has no versions, and so one row without any")
         majors[major] = AcceleratorMajor(
-            accelerator=Accelerator(name, (major,)),
+            accelerator=Accelerator(name, (major,) if versioned else ()),
             driver=row.parsed("driver", DriverVersion),
             architectures=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
             provenance=_provenance(row),

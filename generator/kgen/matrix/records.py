@@ -29,7 +29,7 @@ class AcceleratorMajor(NamedTuple):
     """A major of a kind of accelerator.
 
     Attributes:
-        accelerator: the kind with this major.
+        accelerator: the kind with this major; without one where the kind has no versions.
         driver: the oldest driver that any build for this major runs on; None where no such driver is known.
         architectures: those that it compiles for.
         provenance: where the row is from.
@@ -46,8 +46,9 @@ class AcceleratorKind(NamedTuple):
 
     Attributes:
         name: what it is called in all files of the matrix, and what its module is called.
-        majors: its majors, oldest first.
+        majors: its majors, oldest first; of a kind without versions the one row that it has, as 0.
         platforms: where it can be used at all.
+        glibc: the floor that is assumed for it where the request names none; None for that of the platform.
         runtime: the role of the library that is its runtime, whose version is that of the environment; None where no
             package is.
         unique: the roles of libraries of which an environment has one at most -> how people call them.
@@ -66,6 +67,7 @@ class AcceleratorKind(NamedTuple):
     name: str
     majors: Mapping[int, AcceleratorMajor]
     platforms: tuple[str, ...]
+    glibc: Version | None
     runtime: str | None
     unique: Mapping[str, str]
     versioned: tuple[str, ...]

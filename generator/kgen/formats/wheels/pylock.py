@@ -196,7 +196,11 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "kgen": version,
         **lock_data(request),
         "matrix": revision,
-        **({} if resolution.runtime is None else {resolution.runtime.kind: resolution.runtime.number}),
+        **(
+            {resolution.runtime.kind: resolution.runtime.number}
+            if resolution.runtime and resolution.runtime.version
+            else {}
+        ),
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
         "driver": None if resolution.driver is None else f">={resolution.driver}",
         "size": lock.size,

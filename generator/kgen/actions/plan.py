@@ -57,6 +57,7 @@ class RequestFlags(NamedTuple):
         names: backends, and joint environments of the settings.
         together: the name of the one environment that all backends are to be in; None for one each.
         as_of: the day to go back to, together with the Keras of that day.
+        like: the image whose versions are taken, as far as they go together here.
         flags: name of a field -> what its flag was given; fields that were not given may be left out, or None.
     """
 
@@ -64,6 +65,7 @@ class RequestFlags(NamedTuple):
     names: tuple[str, ...] = ()
     together: str | None = None
     as_of: str | None = None
+    like: str | None = None
     flags: Mapping[str, Raw] = MappingProxyType({})
 
     @property
@@ -159,6 +161,11 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         SettingsError: the settings are wrong.
     """
     root = find_root(folder)
+    likeness: tuple[str, ...] = ()
+    if asked.like is not None:
+        from kgen.actions.like import as_image  # noqa: PLC0415 - it plans by itself what an image leaves possible
+
+        asked, likeness = as_image(asked, matrix, folder)
     written = settings_module.read(root, matrix)
     settings = merge(written, asked, matrix, folder)
     shaped = uvsettings.shape(root)
@@ -166,7 +173,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         raise shaped.refused[0]
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
-    notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
+    notes = [*likeness, *settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)

@@ -27,6 +27,7 @@ from kgen.matrix.records import (
     CudnnSupport,
     Framework,
     Generation,
+    Image,
     Library,
     Platform,
     PythonMinor,
@@ -49,6 +50,7 @@ _CONDA_NAMES = "conda-names.toml"
 _SONAMES = "sonames.toml"
 _COMPANIONS = "companions.toml"
 _GENERATIONS = "generations.toml"
+_IMAGES = "images.toml"
 _ACCELERATORS = "accelerators.toml"
 
 
@@ -69,13 +71,14 @@ class CompatibilityMatrix:
     def revision(self) -> str:
         """A digest of the facts, the same on every machine: of all files' bytes by name.
 
-        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took.
+        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took; and
+        without the images, of which a lock holds what it took as requirements.
         """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
         # iterated over, and not asked for their number first, which lists a folder twice
-        for name in sorted(name for name in self._files if name != _CONDA_NAMES):
+        for name in sorted(name for name in self._files if name not in {_CONDA_NAMES, _IMAGES}):
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
@@ -187,6 +190,11 @@ class CompatibilityMatrix:
     def companions(self) -> tuple[Companion, ...]:
         """What belongs to a release of a framework and does not say so; () of a matrix that knows of none."""
         return self._read(_COMPANIONS, reader.read_companions) if _COMPANIONS in self._files else ()
+
+    @functools.cached_property
+    def images(self) -> Mapping[str, Image]:
+        """What images that many people use have installed together, by name; {} of a matrix that knows none."""
+        return self._read(_IMAGES, reader.read_images) if _IMAGES in self._files else {}
 
     @functools.cached_property
     def soname_providers(self) -> tuple[SonameProvider, ...]:
@@ -362,6 +370,7 @@ class CompatibilityMatrix:
             _CONDA: reader.read_conda,  # a matrix without conda is one for wheels alone
             _COMPANIONS: reader.read_companions,
             _GENERATIONS: reader.read_generations,
+            _IMAGES: reader.read_images,
             _SONAMES: reader.read_sonames,
         }
         readers.update((name, read) for name, read in optional.items() if name in self._files)
@@ -404,8 +413,18 @@ class CompatibilityMatrix:
             *self._accelerator_faults(),
             *self._backend_faults(),
             *self._generation_faults(),
+            *self._image_faults(),
             *(self._conda_faults() if _CONDA in self._files else ()),
         ]
+
+    def _image_faults(self) -> Iterator[str]:
+        minors = {row.version for row in self.pythons}
+        for image in self.images.values():
+            if image.platform not in self.platforms:
+                yield f"images.{image.name}.platform: unknown platform {image.platform}"
+            if image.python not in minors:
+                yield f"images.{image.name}.python: unknown Python {image.python}"
+            yield from (f"images.{image.name}.{fault}" for fault in self._unknown_major(image.accelerator))
 
     def _accelerator_faults(self) -> Iterator[str]:
         for row in self.accelerators.values():

@@ -27,6 +27,7 @@ from kgen.matrix.records import (
     Framework,
     Generation,
     GpuFailure,
+    Image,
     Library,
     LibraryRelease,
     ModelLibrary,
@@ -562,6 +563,27 @@ def read_companions(file: Table) -> tuple[Companion, ...]:
         row.close()
     file.close()
     return tuple(rows)
+
+
+def read_images(file: Table) -> dict[str, Image]:
+    """`images.toml`: what images have installed together, by name."""
+    images = {}
+    for name in _names(file, grammar.backend):
+        row = file.table(name)
+        packages = row.table("packages", required=True)
+        images[name] = Image(
+            name=name,
+            title=row.text("title"),
+            python=row.parsed("python", _minor, required=True) or "0.0",
+            platform=row.parsed("platform", grammar.platform, required=True) or "",
+            accelerator=_major_text(row),
+            packages={one: packages.parsed(one, _version, required=True) or _ZERO for one in packages},
+            lacks=row.texts("lacks"),
+            provenance=_provenance(row),
+        )
+        packages.close()
+        row.close()
+    return images
 
 
 def _conda_framework(row: Table) -> CondaFramework:

@@ -436,6 +436,30 @@ class Companion(NamedTuple):
     provenance: Provenance
 
 
+class Image(NamedTuple):
+    """What an image that many people use has installed together.
+
+    Attributes:
+        name: as in `--like`.
+        title: how people call it.
+        python: its CPython minor.
+        platform: conda's name of its platform.
+        accelerator: the kind and the major that it computes on.
+        packages: normalised name -> the version that is installed, with its local label.
+        lacks: what is in it that no lock can have, or is not in it though people expect it, each in words.
+        provenance: where the row is from.
+    """
+
+    name: str
+    title: str
+    python: str
+    platform: str
+    accelerator: Accelerator
+    packages: Mapping[str, Version]
+    lacks: tuple[str, ...]
+    provenance: Provenance
+
+
 class CondaBuild(NamedTuple):
     """One kind of build of a framework on conda's channel.
 

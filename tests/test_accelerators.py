@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,17 @@ class TestLock:
         assert container["runArgs"] == list(ROCM.driver_help.docker)
         slurm = locked("export", "slurm", "jax-rocm7").stdout
         assert "#SBATCH --gres=gpu:1" in slurm
+
+
+def test_a_plugin_in_a_lock_for_the_cpu_is_refused_with_the_lock_that_it_is_for(kgen: Kgen) -> None:
+    done = kgen(*LOCK, "jax", "--cpu", "--dependency", "jax-rocm7-plugin", "--no-nix")
+    assert done.status == 4
+    assert "jax-rocm7-plugin 0.10.2 is of ROCm 7, in an environment for the CPU\n" in done.stderr
+    assert not (kgen.folder / "locks").exists()
+    (command,) = [line for line in done.stderr.splitlines() if line.startswith("hint: kgen lock jax --rocm 7")]
+    again = kgen(*shlex.split(command)[2:], "--no-nix")
+    assert again.status == 0, again.stderr
+    assert (kgen.folder / "locks/jax-rocm7").is_dir()
 
 
 def test_variables_that_a_kind_needs_are_in_locks_and_hooks(kgen: Kgen, tmp_path: Path) -> None:

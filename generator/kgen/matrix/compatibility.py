@@ -337,6 +337,22 @@ class CompatibilityMatrix:
                 return Accelerator(row.name, (int(match["major"]),))
         return None
 
+    def plugins_of(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
+        """Projects that a framework loads by itself where they are installed -> the majors that they are for.
+
+        They are what its builds for accelerators install, and none of those for the CPU does; without the libraries of
+        an accelerator, which do nothing by themselves.
+        """
+        builds = [build for release in self.framework(framework).releases for build in release.builds]
+        plain = {parse_requirement(text).name for one in builds if not one.accelerated for text in one.install}
+        found: dict[str, set[Accelerator]] = {}
+        for build in builds if plain else ():
+            for text in build.install:
+                name = parse_requirement(text).name
+                if name not in plain and not self.follows(name):
+                    found.setdefault(name, set()).add(build.accelerator.whole)
+        return {name: frozenset(majors) for name, majors in found.items()}
+
     def minor_bound(self, package: str, accelerator: Accelerator) -> Version | None:
         """The first version of a library that is too new for an accelerator with a minor; None if none is known."""
         major, minor = accelerator.major, accelerator.minor

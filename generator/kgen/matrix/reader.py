@@ -474,10 +474,22 @@ def read_library(file: Table, name: str) -> Library:
         accelerator=_major(file),
         releases=tuple(sorted(releases, key=lambda release: release.version)),
         yanked=dict(file.mapping("yanked", str)),
+        known_bad=_known_bad(file),
         provenance=_provenance(file),
     )
     file.close()
     return library
+
+
+def _known_bad(file: Table) -> dict[Version, str]:
+    inner = file.table("known-bad")
+    found = {}
+    for text, why in file.mapping("known-bad", str).items():
+        try:
+            found[_version(text)] = why
+        except ValueError as error:
+            inner.fault(text, str(error))
+    return found
 
 
 def read_toolkits(file: Table) -> tuple[Toolkit, ...]:

@@ -363,6 +363,7 @@ class Library(NamedTuple):
         accelerator: the kind and the major that its name states; None if it states none.
         releases: stable, not yanked, oldest first.
         yanked: version -> why it was yanked.
+        known_bad: version -> what is wrong with it though it was not yanked; builds that pin it have no other.
         provenance: where the rows are from.
     """
 
@@ -371,6 +372,7 @@ class Library(NamedTuple):
     accelerator: Accelerator | None
     releases: tuple[LibraryRelease, ...]
     yanked: Mapping[str, str]
+    known_bad: Mapping[Version, str]
     provenance: Provenance
 
 

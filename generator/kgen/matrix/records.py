@@ -262,6 +262,7 @@ class Build(NamedTuple):
         code: the architectures that it has code for.
         gpu_failures: GPUs that its code promises wrongly.
         local: the local version label of a build that only the framework's own index has.
+        beside: projects that it needs and that are taken from that index too; the package index has others by the name.
         known_bad: why this build is avoided though others of its release are not.
         republished: project -> the day from which on the index has the files that are installed; where they had been
             deleted, and were put there again.
@@ -277,6 +278,7 @@ class Build(NamedTuple):
     code: DeviceCode
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
+    beside: tuple[str, ...]
     known_bad: str | None
     republished: Mapping[str, datetime.date]
     provenance: Provenance

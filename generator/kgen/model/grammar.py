@@ -25,6 +25,9 @@ LONGEST_LINE = 4096
 NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 """An environment, a backend, a generation or a target. `nix/` has the same in its own words; a test compares them."""
 
+LABEL = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"
+"""A build that only its framework's own index has: the local label of its version, and the folder of that index."""
+
 ACCELERATOR = r"[a-z]{2,12}(?:[1-9][0-9]{0,2})?"
 """The end of an environment's name; which kinds there are, :func:`kgen.accelerators.names` knows."""
 CAPABILITY = r"[1-9][0-9]?\.[0-9]"
@@ -112,6 +115,7 @@ def _parser(pattern: str, what: str, longest: int = _LONGEST) -> Callable[[str],
 
 
 environment = _parser(NAME, "the name of an environment", LONGEST_NAME + _LONGEST_ENDING)
+label = _parser(LABEL, "the label of a build such as cu126 or rocm7.1", LONGEST_NAME)
 backend = _parser(NAME, "the name of a backend", LONGEST_NAME)
 accelerator = _parser(ACCELERATOR, "an accelerator, with a major where it has one")
 architecture = _parser(ARCHITECTURE, "an architecture such as 8.0 or gfx942", 32)

@@ -261,6 +261,8 @@ def resolution_of(
     install += unstated
     install += [need for need in _beside_companions(problem, packages) if need not in install]
     local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
+    beside = {name: framework for framework in local for name in picked[framework].beside}
+    install += [name for name in beside if name not in install]
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, builds = problem.request.accelerator, list(picked.values())
     floor = least_floor(problem.matrix, accelerator, builds, problem.request.machines, cudnn)
@@ -293,6 +295,7 @@ def resolution_of(
         cudnn=cudnn,
         driver=None if floor is None else floor.driver,
         local=local,
+        beside=beside,
         warnings=(
             *_warnings(problem, assignment, picked),
             *_bad_libraries(problem, libraries),

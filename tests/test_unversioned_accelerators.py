@@ -250,6 +250,22 @@ def test_what_has_no_row_says_where_it_is_to_be_had(
     assert words in report.message(found)
 
 
+@pytest.mark.parametrize(("platform", "version"), [("linux-64", "2.11.0"), ("win-64", "2.11.0")])
+def test_torch_for_an_intel_gpu_is_in_its_own_index(
+    shipped_matrix: CompatibilityMatrix, platform: str, version: str
+) -> None:
+    found = solve(shipped_matrix, ask("torch", XPU, platform)._replace(own_index=True))
+    assert isinstance(found, Resolution)
+    assert found.request.environment == "torch-xpu"
+    assert (str(found.packages["torch"]), found.local, found.beside) == (
+        version,
+        {"torch": "xpu"},
+        {"triton-xpu": "torch"},
+    )
+    assert found.install[0] == f"torch=={version}+xpu"
+    assert "triton-xpu" in found.install
+
+
 def test_every_build_without_versions_names_platforms_of_its_kind(shipped_matrix: CompatibilityMatrix) -> None:
     seen = set()
     for name in shipped_matrix.accelerated_frameworks:
@@ -260,7 +276,7 @@ def test_every_build_without_versions_names_platforms_of_its_kind(shipped_matrix
                     row = shipped_matrix.accelerators[build.accelerator.kind]
                     assert set(build.platforms) <= set(row.platforms)
                     assert build.accelerator.version == ()
-    assert seen == {("jax", "tpu"), ("torch", "metal"), ("tensorflow", "metal")}
+    assert seen == {("jax", "tpu"), ("torch", "metal"), ("tensorflow", "metal"), ("torch", "xpu")}
 
 
 def test_what_serves_a_generation(matrix: CompatibilityMatrix) -> None:

@@ -76,7 +76,7 @@ class _Handler(Handler):
             self._counted(int(fault), b"no", _PAGE)
         elif fault == "login":
             self._counted(200, b"<html><body><h1>Please log in</h1></body></html>", _PAGE)
-        elif match := re.fullmatch(r"/simple/(?:([a-z0-9]+)/)?([a-z0-9-]+)/", self.path):
+        elif match := re.fullmatch(r"/simple/(?:([a-z0-9.]+)/)?([a-z0-9-]+)/", self.path):
             self._project(served, match[2], fault, label=match[1])
         elif self.path.startswith("/files/"):
             self._file(served, self.path.removeprefix("/files/"), fault)
@@ -84,8 +84,8 @@ class _Handler(Handler):
             self._counted(404)
 
     def _project(self, served: Served, name: str, fault: Fault | None, *, label: str | None) -> None:
-        """A project's page; below a folder, of the builds with that label, as PyTorch's own index has it."""
-        wheels = [wheel for wheel in served.of(name) if label is None or wheel.version.endswith(f"+{label}")]
+        """A project's page; below a folder, of the builds with that label or none, as PyTorch's own index has it."""
+        wheels = [wheel for wheel in served.of(name) if label is None or wheel.version.partition("+")[2] in {label, ""}]
         if not wheels:
             self._counted(404)
             return

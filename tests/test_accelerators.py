@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def ask(*backends: str, accelerator: Accelerator = ROCM7, gpus: tuple[str, ...] 
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cpu", "cuda12", "rocm7"])
+@pytest.mark.parametrize("name", ["cpu", "cuda12", "rocm7", "tpu", "metal", "xpu"])
 def test_an_accelerator_comes_back_from_its_name(name: str) -> None:
     assert accelerators.named(name).name == name
 
@@ -67,9 +68,14 @@ def test_every_kind_has_a_row_but_for_the_cpu(shipped_matrix: CompatibilityMatri
     assert [kind.name for kind in accelerators.known()][-1] == CPU.kind
     for kind in accelerators.probed():
         row = shipped_matrix.accelerators[kind.name]
-        assert Accelerator.numbered(kind.name, kind.example).major in row.majors
+        example = Accelerator.numbered(kind.name, kind.example) if kind.versioned else Accelerator(kind.name)
+        assert shipped_matrix.major_of(example) is not None
         assert kind.parse_architecture(kind.architecture_example) == kind.architecture_example
-        assert kind.parse_driver(kind.driver_example) == kind.driver_example
+        if kind.driver_example:
+            assert kind.parse_driver(kind.driver_example) == kind.driver_example
+        else:
+            with pytest.raises(ValueError, match="is not a version of a driver"):
+                kind.parse_driver("580")
         assert set(map(kind.parse_architecture, row.architectures.values())) == set(row.architectures.values())
 
 
@@ -79,7 +85,7 @@ def test_no_architecture_and_no_driver_is_of_two_kinds() -> None:
         with pytest.raises(ValueError, match=r"`.*` is not an? "):
             other.parse_architecture(one.architecture_example)
         with pytest.raises(ValueError, match=r"`.*` is not an? "):
-            other.parse_driver(one.driver_example)
+            other.parse_driver(one.driver_example or "none")
 
 
 @pytest.mark.parametrize(
@@ -355,6 +361,17 @@ class TestLock:
         assert container["runArgs"] == list(ROCM.driver_help.docker)
         slurm = locked("export", "slurm", "jax-rocm7").stdout
         assert "#SBATCH --gres=gpu:1" in slurm
+
+
+def test_a_plugin_in_a_lock_for_the_cpu_is_refused_with_the_lock_that_it_is_for(kgen: Kgen) -> None:
+    done = kgen(*LOCK, "jax", "--cpu", "--dependency", "jax-rocm7-plugin", "--no-nix")
+    assert done.status == 4
+    assert "jax-rocm7-plugin 0.10.2 is of ROCm 7, in an environment for the CPU\n" in done.stderr
+    assert not (kgen.folder / "locks").exists()
+    (command,) = [line for line in done.stderr.splitlines() if line.startswith("hint: kgen lock jax --rocm 7")]
+    again = kgen(*shlex.split(command)[2:], "--no-nix")
+    assert again.status == 0, again.stderr
+    assert (kgen.folder / "locks/jax-rocm7").is_dir()
 
 
 def test_variables_that_a_kind_needs_are_in_locks_and_hooks(kgen: Kgen, tmp_path: Path) -> None:

@@ -155,6 +155,37 @@ def test_another_cuda_from_the_other_side(matrix: CompatibilityMatrix) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("backend", "accelerator", "plugin", "said"),
+    [
+        ("jax", CPU, ("jax-rocm7-plugin", "0.12.0"), "is of ROCm 7, in an environment for the CPU"),
+        ("jax", CPU, ("jax-cuda12-pjrt", "0.10.2"), "is of CUDA 12, in an environment for the CPU"),
+        ("jax", CUDA12, ("jax-rocm7-plugin", "0.12.0"), "is of ROCm 7, in an environment for CUDA 12"),
+        ("tensorflow", CPU, ("tensorflow-metal", "1.1.0"), "is of Metal, in an environment for the CPU"),
+    ],
+)
+def test_a_plugin_of_another_accelerator_is_loaded_wherever_it_is(
+    matrix: CompatibilityMatrix, backend: str, accelerator: Accelerator, plugin: tuple[str, str], said: str
+) -> None:
+    answer = resolution(matrix, backend, accelerator=accelerator)
+    name, version = plugin
+    assert judged(matrix, lock_of(answer, wheel(name, version))) == (f"{name} {version} {said}",)
+
+
+def test_a_library_of_cuda_beside_builds_for_the_cpu_lies_there_unused(matrix: CompatibilityMatrix) -> None:
+    """XGBoost asks for NCCL on every Linux."""
+    answer = resolution(matrix, "jax", accelerator=CPU)
+    assert judged(matrix, lock_of(answer, wheel("nvidia-nccl-cu12", "2.27.5"))) == ()
+
+
+def test_which_projects_are_plugins(shipped_matrix: CompatibilityMatrix) -> None:
+    assert set(shipped_matrix.plugins_of("jax")) == {
+        f"jax-{kind}-{part}" for kind in ("cuda12", "cuda13", "rocm60", "rocm7") for part in ("plugin", "pjrt")
+    }
+    assert set(shipped_matrix.plugins_of("tensorflow")) == {"tensorflow-metal"}
+    assert set(shipped_matrix.plugins_of("torch")) == set()
+
+
 def test_two_cudnn(matrix: CompatibilityMatrix, jax: Resolution) -> None:
     cudnn = jax.libraries["nvidia-cudnn-cu12"]
     found = judged(matrix, lock_of(jax, wheel("nvidia-cudnn-cu13", "9.26.0.51")))

@@ -18,13 +18,15 @@ import kgen
 from kgen import accelerators
 from kgen.accelerators import Fit
 from kgen.errors import ExitStatus, MatrixError
+from kgen.explain import report
 from kgen.explain.reasons import reason_rule
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.records import Build, Provenance, Release
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import WarningKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
 
 SEEN: dict[str, Any] = {"source": "seen", "checked": datetime.date(2024, 1, 1)}
@@ -314,7 +316,9 @@ def test_what_is_built_for_cuda_says_what_it_needs_of_it(shipped_matrix: Compati
             continue
         where = f"{name} {release.version} build {position}"
         known = {parse_requirement(text).name for text in (*build.requires, *build.adds)}
-        assert f"nvidia-cudnn-cu{build.accelerator.major}" in known, where
+        # CUDA's libraries are in the wheels for Windows
+        if "win-64" not in build.platforms:
+            assert f"nvidia-cudnn-cu{build.accelerator.major}" in known, where
         assert build.code.machine, where
         assert matrix.toolkit(build.accelerator) is not None, where
         assert {name.rpartition("-cu")[2] for name in known if re.search(r"-cu\d+$", name)} <= {
@@ -385,9 +389,14 @@ def test_what_is_built_for_rocm_names_the_code_in_it(shipped_matrix: Compatibili
         if build.accelerator.kind != rocm.name:
             continue
         where = f"{name} {release.version} build {position}"
-        seen.add(build.accelerator)
         major = shipped_matrix.major_of(build.accelerator)
         assert major is not None, where
+        if build.local is not None:
+            # no index that was read has them, and so nobody knows their code; their ROCm is in their label
+            assert (build.local, build.code.known) == (f"rocm{build.accelerator.number}", False), where
+            assert build.beside, where
+            continue
+        seen.add(build.accelerator)
         served = [one for one in major.architectures.names if rocm.fit(build.code, one) is Fit.NATIVE]
         assert served, where
         assert {one for one in build.code.machine if "generic" not in one} <= set(major.architectures.names), where
@@ -444,3 +453,48 @@ def test_openvino_ends_before_keras_316(shipped_matrix: CompatibilityMatrix) -> 
     row = shipped_matrix.backends["openvino"]
     assert Version("3.15.1") in row.keras
     assert Version("3.16.0") not in row.keras
+
+
+def test_a_library_that_something_is_wrong_with_is_told_of_where_a_build_pins_it(
+    shipped_matrix: CompatibilityMatrix,
+) -> None:
+    """cuDNN 9.20 opens a library that is in none of its wheels; PyTorch 2.12 and 2.13 pin it."""
+    for name in ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13"):
+        library = shipped_matrix.library(name)
+        assert library is not None
+        assert set(library.known_bad) == {Version("9.20.0.48")}
+        assert Version("9.20.0.48") in {release.version for release in library.releases}
+    asked = EnvironmentRequest(
+        name="torch", backends=("torch",), accelerator=Accelerator("cuda", (13,)), python="3.12", platform="linux-64"
+    )
+    pinned = solve(shipped_matrix, asked._replace(requirements=(parse_requirement("torch==2.12.1"),)))
+    newest = solve(shipped_matrix, asked)
+    assert isinstance(pinned, Resolution)
+    assert isinstance(newest, Resolution)
+    told = [(one.kind, one.name, str(one.version)) for one in pinned.warnings]
+    assert told == [(WarningKind.KNOWN_BAD, "nvidia-cudnn-cu13", "9.20.0.48")]
+    assert newest.warnings == ()
+
+
+def test_windows_and_aarch64_have_pytorchs_own_builds(shipped_matrix: CompatibilityMatrix) -> None:
+    asked = EnvironmentRequest(
+        name="torch", backends=("torch",), accelerator=Accelerator("cuda", (12,)), python="3.12", platform="win-64"
+    )
+    for changes, version in (
+        ({"gpus": ("12.0",)}, "2.11.0"),
+        ({"gpus": ("6.1",)}, "2.13.0"),
+        ({"accelerator": Accelerator("cuda", (13,))}, "2.13.0"),
+        ({"accelerator": Accelerator("cuda", (13,)), "platform": "linux-aarch64", "requirements": _TORCH}, "2.10.0"),
+    ):
+        request = asked._replace(own_index=True, **changes)
+        found = solve(shipped_matrix, request)
+        assert isinstance(found, Resolution), request
+        assert str(found.packages["torch"]) == version
+        assert found.local["torch"].startswith("cu")
+    refused = solve(shipped_matrix, asked)
+    assert isinstance(refused, Conflict)
+    text = report.message(refused)
+    assert "PyTorch's own index has its builds for CUDA on Windows (`--torch-index`)" in text
+
+
+_TORCH = (parse_requirement("torch==2.10.0"),)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import pytest
 import tomli
 from packaging.version import Version
 from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
+from tests.index import Index
+from tests.recorded import MATRIX
 from tests.repository import Repository, Served, serving
-from tests.wheelhouse import Wheelhouse
+from tests.wheelhouse import Wheel, Wheelhouse
 
-from kgen import uvtool
+from kgen import lockfiles, uvtool
 from kgen.errors import OutsideError
+from kgen.matrix.origin import FOLDER_VARIABLE
 
 CUDA = ("--cuda", "12")
 FOLDER = "locks/torch-cuda12"
@@ -197,3 +202,48 @@ def test_a_wrong_setting_is_told(kgen: Kgen, value: str, fault: str) -> None:
     assert "kgen.toml: torch-index: " in done.stderr
     assert fault in done.stderr
     assert "secret" not in done.stderr
+
+
+ROCM = """[[release.build]]
+rocm = "7.1"
+pythons = ["3.11"]
+platforms = { linux-64 = "2.28" }
+install = ["torch==2.10.0+rocm7.1"]
+requires = []
+local = "rocm7.1"
+beside = ["triton-rocm"]
+source = "made up"
+checked = 2026-11-28
+
+"""
+
+
+def test_what_a_build_needs_of_its_own_index_is_from_there_too(kgen: Kgen, tmp_path: Path, index: Index) -> None:
+    """The package index may have something else by that name."""
+    folder = Path(shutil.copytree(MATRIX, tmp_path / "matrix"))
+    file = folder / "torch.toml"
+    before, mark, after = file.read_text().partition('version = "2.10.0"\n')
+    head, build, rest = after.partition("[[release.build]]\n")
+    file.write_text(f"{before}{mark}{head}{ROCM}{build}{rest}")
+    tag = "cp311-cp311-linux_x86_64"
+    torch = Wheel(name="torch", version="2.10.0+rocm7.1", tag=tag, requires=("triton-rocm==3.6.0",))
+    triton = Wheel(name="triton-rocm", version="3.6.0", tag=tag)
+    index.wheelhouse.put(Wheel(name="triton-rocm", version="3.6.0", files={"somebody_else.py": b""}))
+    at_home = dataclasses.replace(kgen, environment={**kgen.environment, FOLDER_VARIABLE: str(folder)})
+    with serving(Served(wheels=[torch, triton])) as own:
+        done = at_home(LOCK[0], "torch", "--rocm", "7", *LOCK[1:], "--torch-index", own.url, "--no-nix")
+        assert done.status == 0, done.stderr
+        path = kgen.folder / "locks/torch-rocm7/pylock.linux-64.toml"
+        found = packages(path.read_text())
+        assert found["torch"]["version"] == "2.10.0+rocm7.1"
+        for name, wheel in (("torch", torch), ("triton-rocm", triton)):
+            assert found[name]["index"] == f"{own.url}/rocm7.1"
+            assert [one["hashes"]["sha256"] for one in found[name]["wheels"]] == [wheel.sha256]
+        lock = lockfiles.read(path)
+        assert lock.indexes == {"torch": "rocm7.1", "triton-rocm": "rocm7.1"}
+        (kgen.folder / "kgen.toml").write_text(
+            f'backends = ["torch"]\nrocm = "7"\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
+            f'exclude-newer = "{CUTOFF}"\ntorch-index = "{own.url}"\n'
+        )
+        checked = at_home("check")
+        assert checked.status == 0, checked.stdout + checked.stderr

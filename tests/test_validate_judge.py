@@ -77,14 +77,15 @@ def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
         ("gpu", "", "gpu", None),
         ("cuda", "", "gpu", "cuda"),
         ("rocm", "", "gpu", "rocm"),
-        ("tpu", "", "tpu", "tpu"),
-        ("METAL", "", "metal", "metal"),
+        ("tpu", "", "gpu", "tpu"),
+        ("METAL", "", "gpu", "metal"),
+        ("interpreter", "", "interpreter", "interpreter"),
     ],
 )
 def test_how_jax_calls_a_device(
     monkeypatch: pytest.MonkeyPatch, platform: str, version: str, kind: str, accelerator: str | None
 ) -> None:
-    """What is no CPU is not therefore a GPU."""
+    """What is no CPU is not therefore an accelerator; which one it is, its own name says."""
     monkeypatch.syspath_prepend(str(STEP))
     module = importlib.import_module("kgen_step.backends.jax")
     device = types.SimpleNamespace(platform=platform, client=types.SimpleNamespace(platform_version=version), id=0)

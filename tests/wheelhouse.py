@@ -307,15 +307,15 @@ class Wheelhouse:
     ) -> Wheel:
         requires = list(_NEEDED.get(name, ()))
         if name in self._matrix.framework_names or name.startswith("tensorflow"):
-            requires += [text for text in build.requires if not _is_cuda(text)]
+            requires += [text for text in build.requires if not _is_accelerators(text)]
             requires += [text for row in holding for text in self._extras(name, row)]
             if all("[" not in text for text in build.install):
-                requires += [text for text in build.requires if _is_cuda(text)]
+                requires += [text for text in build.requires if _is_accelerators(text)]
             if name == "jax":
                 requires.append(f"jaxlib=={version}")
         elif name.endswith("-plugin"):
             requires.append(f"{name.removesuffix('plugin')}pjrt=={version}")
-            requires += [_extra(text, "with-cuda") for text in build.requires if _is_cuda(text)]
+            requires += [_extra(text, "with-cuda") for text in build.requires if _is_accelerators(text)]
         floor = _floor(build.platforms, platform)
         return Wheel(
             name=name,
@@ -336,7 +336,7 @@ class Wheelhouse:
             if plugin is not None:
                 found.append(_extra(f"{plugin.name}[with-cuda]{plugin.specifier}", extra))
             else:
-                found += [_extra(text, extra) for text in build.requires if _is_cuda(text)]
+                found += [_extra(text, extra) for text in build.requires if _is_accelerators(text)]
         return found
 
 
@@ -346,8 +346,9 @@ def _extra(text: str, extra: str) -> str:
     return f'{requirement.strip()}; {condition}extra == "{extra}"'
 
 
-def _is_cuda(text: str) -> bool:
-    return text.startswith(("nvidia-", "cuda-", "triton"))
+def _is_accelerators(text: str) -> bool:
+    """Whether a requirement is one for an accelerator, which stands behind an extra."""
+    return text.startswith(("nvidia-", "cuda-", "triton", "libtpu"))
 
 
 def _floor(platforms: Mapping[str, Version | None], platform: str) -> Version | None:

@@ -324,7 +324,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         packages=kgen.parsed_mapping("packages", grammar.project, grammar.version, required=True),
         libraries=kgen.parsed_mapping("libraries", grammar.project, grammar.version),
         variables=kgen.parsed_mapping("variables", grammar.variable, grammar.line, required=True),
-        indexes=kgen.parsed_mapping("indexes", grammar.project, grammar.backend),
+        indexes=kgen.parsed_mapping("indexes", grammar.project, grammar.label),
         licences=kgen.parsed_mapping("licences", grammar.project, grammar.line),
         files=tuple(_files(top, "packages")),
         places=kgen.parsed_mapping("places", grammar.variable, grammar.line),

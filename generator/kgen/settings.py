@@ -316,7 +316,10 @@ def target_of(settings: Settings, name: str) -> Target:
 
 
 def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str]) -> Iterator[tuple[Field, str, str]]:
-    """What of a driver and GPUs is of another accelerator than this kind: field, why, and an example of its own."""
+    """What of a driver and GPUs is of another accelerator than this kind: field, why, and an example of its own.
+
+    The example is empty where the kind has no such thing, as TPUs have no driver whose version is told.
+    """
     for name, texts, parse, example in (
         ("driver", () if driver is None else (str(driver),), kind.parse_driver, kind.driver_example),
         ("gpu", gpus, kind.parse_architecture, kind.architecture_example),

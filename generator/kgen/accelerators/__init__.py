@@ -127,7 +127,7 @@ class Kind(Protocol):
         primitives: its library of the operations of neural networks.
         architecture: how people call what code is compiled for.
         architecture_example: one that can be typed.
-        driver_example: a version of its driver that can be typed.
+        driver_example: a version of its driver that can be typed; empty where none is told.
         in_wheels: whether its libraries are in an environment's packages; else they are the machine's own.
         rank: the order in which kinds are offered; the CPU is last.
         driver_help: what is said about its driver.
@@ -146,6 +146,11 @@ class Kind(Protocol):
     in_wheels: bool
     rank: int
     driver_help: DriverHelp
+
+    @property
+    def device_noun(self) -> str:
+        """One of its devices without the article: `NVIDIA GPU`."""
+        return self.device.partition(" ")[2]
 
     @property
     def versioned(self) -> bool:

@@ -66,10 +66,10 @@ def without_device(choice: Choice) -> UsageError:
     """That an environment is not downloaded to this machine unasked, and what to do."""
     environment, form = choice.environment.name, choice.form
     accelerator = accelerators.in_name(environment)
-    name, maker = f"{environment}{form.suffix}", accelerators.kind(accelerator.kind).maker
+    name, device = f"{environment}{form.suffix}", accelerators.kind(accelerator.kind).device_noun
     short = accelerators.without_ending(environment)
     return UsageError(
-        f"{name} is for {accelerators.title(accelerator)}, and this machine has no {maker} GPU",
+        f"{name} is for {accelerators.title(accelerator)}, and this machine has no {device}",
         hints=[
             f"kgen lock {short} --{CPU.kind}{form.words}",
             f"kgen sync {name}   # downloads it all the same",
@@ -97,7 +97,7 @@ def _fitting(
             if devices is None:
                 why = "; ".join(unfit) or "this machine has no GPU"
             elif not devices.found:
-                unfit.append(f"this machine has no {kind.maker} GPU")
+                unfit.append(f"this machine has no {kind.device_noun}")
                 break
             elif not _runs(group[0], form, here, devices):
                 unfit.append(f"{group[0].name} does not fit {_words(devices)}")

@@ -255,15 +255,15 @@ class _Chooser:
         asked = self._asked
         if asked is not None:
             kind = accelerators.kind(asked.kind)
-            value = f'"{asked.number or accelerators.AUTO}"' if kind.versioned else "true"
+            value = _value_of(asked)
             what = "The CPU" if asked == CPU else f"This {kind.title}"
             return _Entry(asked.kind, value, f"{_COMPUTED_ON} {what} was asked of kgen init."), (
-                asked if asked.version else CPU
+                asked if asked.version or not kind.versioned else CPU
             )
         found, reason = self._best()
         if found is None:
             return _Entry("cpu", "true", f"{_COMPUTED_ON} {reason}"), CPU
-        return _Entry(found.kind, f'"{found.number}"', f"{_COMPUTED_ON} {reason}"), found
+        return _Entry(found.kind, _value_of(found), f"{_COMPUTED_ON} {reason}"), found
 
     def _best(self) -> tuple[Accelerator | None, str]:
         """What `auto` takes on this machine, if there is any; and why it is that."""
@@ -273,8 +273,8 @@ class _Chooser:
         if not here.gpus:
             note = f" ({here.note})" if here.note else ""
             elsewhere = self._newest(self._backends, Machine())
-            instead = f'; for one elsewhere, use {kind.name}="{elsewhere.number}" instead' if elsewhere else ""
-            return None, f"No {kind.maker} GPU was found here{note}{instead}."
+            instead = f"; for one elsewhere, use {kind.name}={_value_of(elsewhere)} instead" if elsewhere else ""
+            return None, f"No {kind.device_noun} was found here{note}{instead}."
         target = Machine(here.driver, here.architectures)
         gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus))
         machine = f"driver {here.driver or 'of unknown version'} and {gpus}"
@@ -360,6 +360,12 @@ class _Chooser:
                 f'"{chosen}"',
                 f"{what} The best in requires-python for the newest releases of these backends.",
             )
+
+
+def _value_of(accelerator: Accelerator) -> str:
+    """What the settings say of an accelerator behind its key."""
+    kind = accelerators.kind(accelerator.kind)
+    return f'"{accelerator.number or accelerators.AUTO}"' if kind.versioned else "true"
 
 
 def _array(names: Sequence[str]) -> str:

@@ -57,6 +57,7 @@ class RequestFlags(NamedTuple):
         names: backends, and joint environments of the settings.
         together: the name of the one environment that all backends are to be in; None for one each.
         as_of: the day to go back to, together with the Keras of that day.
+        like: the image whose versions are taken, as far as they go together here.
         flags: name of a field -> what its flag was given; fields that were not given may be left out, or None.
     """
 
@@ -64,6 +65,7 @@ class RequestFlags(NamedTuple):
     names: tuple[str, ...] = ()
     together: str | None = None
     as_of: str | None = None
+    like: str | None = None
     flags: Mapping[str, Raw] = MappingProxyType({})
 
     @property
@@ -159,6 +161,11 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         SettingsError: the settings are wrong.
     """
     root = find_root(folder)
+    likeness: tuple[str, ...] = ()
+    if asked.like is not None:
+        from kgen.actions.like import as_image  # noqa: PLC0415 - it plans by itself what an image leaves possible
+
+        asked, likeness = as_image(asked, matrix, folder)
     written = settings_module.read(root, matrix)
     settings = merge(written, asked, matrix, folder)
     shaped = uvsettings.shape(root)
@@ -166,7 +173,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         _require_lockable(shaped, settings)
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
-    notes = [*settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
+    notes = [*likeness, *settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)
@@ -502,7 +509,11 @@ def request_for(
         accelerator=accelerator if accelerated else CPU,
         python=settings.python or matrix.pythons[-1].version,
         platform=platform,
-        glibc=_glibc(settings, platform, matrix, targets) if system.glibc is not None else None,
+        glibc=(
+            _glibc(settings, platform, matrix, targets, accelerator if accelerated else CPU)
+            if system.glibc is not None
+            else None
+        ),
         macos=_macos(settings, targets) if system.macos is not None else None,
         driver=settings.driver if accelerated and not targets else None,
         gpus=settings.gpu if accelerated and not targets else (),
@@ -522,11 +533,18 @@ def request_for(
     )
 
 
-def _glibc(settings: Settings, platform: str, matrix: CompatibilityMatrix, targets: Sequence[Target]) -> Version | None:
-    """The oldest glibc of the machines that are meant; None where nobody says one."""
+def _glibc(
+    settings: Settings,
+    platform: str,
+    matrix: CompatibilityMatrix,
+    targets: Sequence[Target],
+    accelerator: Accelerator,
+) -> Version | None:
+    """The oldest glibc of the machines that are meant; where nobody says one, that of machines of the accelerator."""
     said = [one.glibc or settings.glibc for one in targets] or [settings.glibc]
     if not any(said):
-        return None
+        kind = matrix.accelerators.get(accelerator.kind)
+        return None if kind is None else kind.glibc
     return min(one for one in (glibc or matrix.platforms[platform].glibc for glibc in said) if one is not None)
 
 
@@ -683,7 +701,8 @@ def _require_vocabulary(settings: Settings, kind: Kind) -> None:
         UsageError: one is of another.
     """
     for field, why, example in settings_module.foreign_facts(kind, settings.driver, settings.gpu):
-        raise UsageError(f"{field.flag}: {why}", hints=[f"give one such as `{field.flag} {example}`"])
+        instead = f"give one such as `{field.flag} {example}`" if example else f"leave `{field.flag}` out"
+        raise UsageError(f"{field.flag}: {why}", hints=[instead])
 
 
 def _auto(

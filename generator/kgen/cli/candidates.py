@@ -95,6 +95,14 @@ def generations() -> Iterable[Candidate]:
 
 
 @_quiet
+def images() -> Iterable[Candidate]:
+    """The images whose versions can be taken, the newest first."""
+    from kgen.matrix import origin  # noqa: PLC0415 - as above
+
+    return [(name, one.title) for name, one in reversed(list(origin.current().images.items()))]
+
+
+@_quiet
 def hubs() -> Iterable[Candidate]:
     """The libraries of models."""
     from kgen.matrix import origin  # noqa: PLC0415 - as above

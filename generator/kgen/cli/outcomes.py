@@ -52,7 +52,7 @@ def _row(outcome: Outcome[Locked], lock: Locked, written: Mapping[str, bool]) ->
     return (
         label(outcome),
         ", ".join(f"{name} {version}" for name, version in summary.frameworks.items()),
-        "-" if summary.runtime is None else summary.runtime.number,
+        "-" if summary.runtime is None else summary.runtime.number or summary.runtime.name,
         summary.cudnn or "-",
         str(len(summary.versions)),
         size_text(lock.size),

@@ -44,6 +44,18 @@ AsOf = Annotated[
 ]
 
 
+Like = Annotated[
+    str | None,
+    option(
+        "--like",
+        metavar="IMAGE",
+        text="the versions of an image, such as colab-2026-06, as far as they go together",
+        panel=ASKED,
+        values=candidates.images,
+    ),
+]
+
+
 def asking(scope: Scope, command: str) -> Callable[[Callable[..., ExitStatus]], Callable[..., ExitStatus]]:
     """Gives a command the parameters of its scope: its function gets them as `asked`, before parameters of its own."""
 
@@ -98,6 +110,7 @@ def flags_from(command: str, given: Mapping[str, Any]) -> RequestFlags:
         names=tuple(given["backends"] or ()),
         together=given["together"],
         as_of=given["as_of"],
+        like=given["like"],
         flags={name: _raw(BY_NAME[name], value) for name, value in flags.items()},
     )
 
@@ -116,6 +129,7 @@ def _parameters(scope: Scope) -> Iterator[inspect.Parameter]:
         **{field.name: Annotated[_TYPES[field.shape], of_field(field)] for field in flags_of(scope)},
         "together": Together,
         "as_of": AsOf,
+        "like": Like,
     }
     for name, annotation in annotations.items():
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -24,9 +24,12 @@ def target_data(request: EnvironmentRequest) -> dict[str, Any]:
     }
 
 
-def runtime_data(runtime: Accelerator | None) -> dict[str, str | None]:
-    """The version of a runtime by the name of its kind; `cuda` is always there, as programs expect it."""
-    return {"cuda": None, **({} if runtime is None else {runtime.kind: runtime.number})}
+def runtime_data(runtime: Accelerator | None) -> dict[str, str | bool | None]:
+    """The version of a runtime by the name of its kind, or true of a kind without versions.
+
+    `cuda` is always there, as programs expect it.
+    """
+    return {"cuda": None, **({} if runtime is None else {runtime.kind: runtime.number or True})}
 
 
 def solution_data(resolution: Resolution) -> dict[str, Any]:

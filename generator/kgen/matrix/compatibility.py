@@ -27,6 +27,7 @@ from kgen.matrix.records import (
     CudnnSupport,
     Framework,
     Generation,
+    Image,
     Library,
     Platform,
     PythonMinor,
@@ -49,6 +50,7 @@ _CONDA_NAMES = "conda-names.toml"
 _SONAMES = "sonames.toml"
 _COMPANIONS = "companions.toml"
 _GENERATIONS = "generations.toml"
+_IMAGES = "images.toml"
 _ACCELERATORS = "accelerators.toml"
 
 
@@ -69,13 +71,14 @@ class CompatibilityMatrix:
     def revision(self) -> str:
         """A digest of the facts, the same on every machine: of all files' bytes by name.
 
-        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took.
+        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took; and
+        without the images, of which a lock holds what it took as requirements.
         """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
         # iterated over, and not asked for their number first, which lists a folder twice
-        for name in sorted(name for name in self._files if name != _CONDA_NAMES):
+        for name in sorted(name for name in self._files if name not in {_CONDA_NAMES, _IMAGES}):
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
@@ -162,8 +165,11 @@ class CompatibilityMatrix:
         return {} if row is None else row.majors
 
     def major_of(self, accelerator: Accelerator) -> AcceleratorMajor | None:
-        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know."""
-        return None if accelerator.major is None else self.majors(accelerator.kind).get(accelerator.major)
+        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know.
+
+        That of a kind without versions is the one row that it has.
+        """
+        return self.majors(accelerator.kind).get(accelerator.major or 0)
 
     @functools.cached_property
     def toolkits(self) -> tuple[Toolkit, ...]:
@@ -184,6 +190,11 @@ class CompatibilityMatrix:
     def companions(self) -> tuple[Companion, ...]:
         """What belongs to a release of a framework and does not say so; () of a matrix that knows of none."""
         return self._read(_COMPANIONS, reader.read_companions) if _COMPANIONS in self._files else ()
+
+    @functools.cached_property
+    def images(self) -> Mapping[str, Image]:
+        """What images that many people use have installed together, by name; {} of a matrix that knows none."""
+        return self._read(_IMAGES, reader.read_images) if _IMAGES in self._files else {}
 
     @functools.cached_property
     def soname_providers(self) -> tuple[SonameProvider, ...]:
@@ -326,6 +337,22 @@ class CompatibilityMatrix:
                 return Accelerator(row.name, (int(match["major"]),))
         return None
 
+    def plugins_of(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
+        """Projects that a framework loads by itself where they are installed -> the majors that they are for.
+
+        They are what its builds for accelerators install, and none of those for the CPU does; without the libraries of
+        an accelerator, which do nothing by themselves.
+        """
+        builds = [build for release in self.framework(framework).releases for build in release.builds]
+        plain = {parse_requirement(text).name for one in builds if not one.accelerated for text in one.install}
+        found: dict[str, set[Accelerator]] = {}
+        for build in builds if plain else ():
+            for text in build.install:
+                name = parse_requirement(text).name
+                if name not in plain and not self.follows(name):
+                    found.setdefault(name, set()).add(build.accelerator.whole)
+        return {name: frozenset(majors) for name, majors in found.items()}
+
     def minor_bound(self, package: str, accelerator: Accelerator) -> Version | None:
         """The first version of a library that is too new for an accelerator with a minor; None if none is known."""
         major, minor = accelerator.major, accelerator.minor
@@ -359,6 +386,7 @@ class CompatibilityMatrix:
             _CONDA: reader.read_conda,  # a matrix without conda is one for wheels alone
             _COMPANIONS: reader.read_companions,
             _GENERATIONS: reader.read_generations,
+            _IMAGES: reader.read_images,
             _SONAMES: reader.read_sonames,
         }
         readers.update((name, read) for name, read in optional.items() if name in self._files)
@@ -401,8 +429,18 @@ class CompatibilityMatrix:
             *self._accelerator_faults(),
             *self._backend_faults(),
             *self._generation_faults(),
+            *self._image_faults(),
             *(self._conda_faults() if _CONDA in self._files else ()),
         ]
+
+    def _image_faults(self) -> Iterator[str]:
+        minors = {row.version for row in self.pythons}
+        for image in self.images.values():
+            if image.platform not in self.platforms:
+                yield f"images.{image.name}.platform: unknown platform {image.platform}"
+            if image.python not in minors:
+                yield f"images.{image.name}.python: unknown Python {image.python}"
+            yield from (f"images.{image.name}.{fault}" for fault in self._unknown_major(image.accelerator))
 
     def _accelerator_faults(self) -> Iterator[str]:
         for row in self.accelerators.values():
@@ -410,7 +448,7 @@ class CompatibilityMatrix:
                 if platform not in self.platforms:
                     yield f"accelerators.{row.name}.platforms: unknown platform {platform}"
             for major in row.majors.values():
-                for name in major.architectures.names:
+                for name in major.architectures.named:
                     try:
                         accelerators.kind(row.name).parse_architecture(name)
                     except ValueError as error:

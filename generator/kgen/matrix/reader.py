@@ -27,6 +27,7 @@ from kgen.matrix.records import (
     Framework,
     Generation,
     GpuFailure,
+    Image,
     Library,
     LibraryRelease,
     ModelLibrary,
@@ -122,8 +123,16 @@ def _pattern(text: str) -> str:
 
 
 def _built_for(row: Table) -> Accelerator:
-    """What a build is for, which its key says: `cuda = "12.8"`; the CPU without one."""
-    return _of_kind(row, lambda kind: row.parsed(kind, lambda text: Accelerator.numbered(kind, text))) or CPU
+    """What a build is for, which its key says: `cuda = "12.8"`, `tpu = true`; the CPU without one."""
+
+    def read(kind: str) -> Accelerator | None:
+        if accelerators.kind(kind).versioned:
+            return row.parsed(kind, lambda text: Accelerator.numbered(kind, text))
+        if not row.get(kind, bool):
+            row.fault(kind, "should be true, or not be there")
+        return Accelerator(kind)
+
+    return _of_kind(row, read) or CPU
 
 
 def _major_text(row: Table) -> Accelerator:
@@ -188,6 +197,7 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
             name=name,
             majors=_majors(row, name),
             platforms=row.parsed_texts("platforms", grammar.platform),
+            glibc=row.parsed("glibc", _version),
             runtime=row.get("runtime", str),
             unique=row.parsed_mapping("unique", grammar.project, grammar.line),
             versioned=row.texts("versioned"),
@@ -205,11 +215,14 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
 
 
 def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:
-    majors = {}
+    majors: dict[int, AcceleratorMajor] = {}
     for row in kind.tables("major"):
-        major = row.parsed("version", _number, required=True) or 0
+        versioned = accelerators.kind(name).versioned
+        major = row.parsed("version", _number, required=versioned) or 0
+        if not versioned and (row.has("version") or majors):
+            row.fault("version", f"{name} has no versions, and so one row without any")
         majors[major] = AcceleratorMajor(
-            accelerator=Accelerator(name, (major,)),
+            accelerator=Accelerator(name, (major,) if versioned else ()),
             driver=row.parsed("driver", DriverVersion),
             architectures=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
             provenance=_provenance(row),
@@ -367,7 +380,8 @@ def _read_build(row: Table) -> Build:
             portable=row.parsed_texts("ptx", grammar.architecture),
         ),
         gpu_failures=tuple(failures),
-        local=row.parsed("local", grammar.backend),
+        local=row.parsed("local", grammar.label),
+        beside=row.parsed_texts("beside", grammar.project),
         known_bad=row.get("known-bad", str),
         republished=row.mapping("republished", datetime.date),
         provenance=_provenance(row),
@@ -461,10 +475,22 @@ def read_library(file: Table, name: str) -> Library:
         accelerator=_major(file),
         releases=tuple(sorted(releases, key=lambda release: release.version)),
         yanked=dict(file.mapping("yanked", str)),
+        known_bad=_known_bad(file),
         provenance=_provenance(file),
     )
     file.close()
     return library
+
+
+def _known_bad(file: Table) -> dict[Version, str]:
+    inner = file.table("known-bad")
+    found = {}
+    for text, why in file.mapping("known-bad", str).items():
+        try:
+            found[_version(text)] = why
+        except ValueError as error:
+            inner.fault(text, str(error))
+    return found
 
 
 def read_toolkits(file: Table) -> tuple[Toolkit, ...]:
@@ -550,6 +576,27 @@ def read_companions(file: Table) -> tuple[Companion, ...]:
         row.close()
     file.close()
     return tuple(rows)
+
+
+def read_images(file: Table) -> dict[str, Image]:
+    """`images.toml`: what images have installed together, by name."""
+    images = {}
+    for name in _names(file, grammar.backend):
+        row = file.table(name)
+        packages = row.table("packages", required=True)
+        images[name] = Image(
+            name=name,
+            title=row.text("title"),
+            python=row.parsed("python", _minor, required=True) or "0.0",
+            platform=row.parsed("platform", grammar.platform, required=True) or "",
+            accelerator=_major_text(row),
+            packages={one: packages.parsed(one, _version, required=True) or _ZERO for one in packages},
+            lacks=row.texts("lacks"),
+            provenance=_provenance(row),
+        )
+        packages.close()
+        row.close()
+    return images
 
 
 def _conda_framework(row: Table) -> CondaFramework:

@@ -29,7 +29,7 @@ class AcceleratorMajor(NamedTuple):
     """A major of a kind of accelerator.
 
     Attributes:
-        accelerator: the kind with this major.
+        accelerator: the kind with this major; without one where the kind has no versions.
         driver: the oldest driver that any build for this major runs on; None where no such driver is known.
         architectures: those that it compiles for.
         provenance: where the row is from.
@@ -46,8 +46,9 @@ class AcceleratorKind(NamedTuple):
 
     Attributes:
         name: what it is called in all files of the matrix, and what its module is called.
-        majors: its majors, oldest first.
+        majors: its majors, oldest first; of a kind without versions the one row that it has, as 0.
         platforms: where it can be used at all.
+        glibc: the floor that is assumed for it where the request names none; None for that of the platform.
         runtime: the role of the library that is its runtime, whose version is that of the environment; None where no
             package is.
         unique: the roles of libraries of which an environment has one at most -> how people call them.
@@ -66,6 +67,7 @@ class AcceleratorKind(NamedTuple):
     name: str
     majors: Mapping[int, AcceleratorMajor]
     platforms: tuple[str, ...]
+    glibc: Version | None
     runtime: str | None
     unique: Mapping[str, str]
     versioned: tuple[str, ...]
@@ -260,6 +262,7 @@ class Build(NamedTuple):
         code: the architectures that it has code for.
         gpu_failures: GPUs that its code promises wrongly.
         local: the local version label of a build that only the framework's own index has.
+        beside: projects that it needs and that are taken from that index too; the package index has others by the name.
         known_bad: why this build is avoided though others of its release are not.
         republished: project -> the day from which on the index has the files that are installed; where they had been
             deleted, and were put there again.
@@ -275,6 +278,7 @@ class Build(NamedTuple):
     code: DeviceCode
     gpu_failures: tuple[GpuFailure, ...]
     local: str | None
+    beside: tuple[str, ...]
     known_bad: str | None
     republished: Mapping[str, datetime.date]
     provenance: Provenance
@@ -361,6 +365,7 @@ class Library(NamedTuple):
         accelerator: the kind and the major that its name states; None if it states none.
         releases: stable, not yanked, oldest first.
         yanked: version -> why it was yanked.
+        known_bad: version -> what is wrong with it though it was not yanked; builds that pin it have no other.
         provenance: where the rows are from.
     """
 
@@ -369,6 +374,7 @@ class Library(NamedTuple):
     accelerator: Accelerator | None
     releases: tuple[LibraryRelease, ...]
     yanked: Mapping[str, str]
+    known_bad: Mapping[Version, str]
     provenance: Provenance
 
 
@@ -431,6 +437,30 @@ class Companion(NamedTuple):
     framework: str
     releases: tuple[tuple[VersionRange, VersionRange], ...]
     needs: tuple[str, ...]
+    provenance: Provenance
+
+
+class Image(NamedTuple):
+    """What an image that many people use has installed together.
+
+    Attributes:
+        name: as in `--like`.
+        title: how people call it.
+        python: its CPython minor.
+        platform: conda's name of its platform.
+        accelerator: the kind and the major that it computes on.
+        packages: normalised name -> the version that is installed, with its local label.
+        lacks: what is in it that no lock can have, or is not in it though people expect it, each in words.
+        provenance: where the row is from.
+    """
+
+    name: str
+    title: str
+    python: str
+    platform: str
+    accelerator: Accelerator
+    packages: Mapping[str, Version]
+    lacks: tuple[str, ...]
     provenance: Provenance
 
 

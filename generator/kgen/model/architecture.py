@@ -15,6 +15,7 @@ from packaging.version import Version
 from kgen.model import grammar
 from kgen.model.ranges import VersionRange, spell
 
+_ANY = "any"
 _NAMES = rf"{grammar.ARCHITECTURE}(?: *, *{grammar.ARCHITECTURE})*"
 
 
@@ -40,7 +41,8 @@ class Architectures(NamedTuple):
 
     Attributes:
         range: the range; of names, the one that holds everything.
-        names: the names; () of a range.
+        names: the names; () of a range. The one name `any` stands for every architecture: that of a kind whose code
+            is compiled on the machine that runs it.
 
     >>> "8.6" in Architectures.parse(">=7.5"), "gfx942" in Architectures.parse("gfx90a, gfx942")
     (True, True)
@@ -51,11 +53,13 @@ class Architectures(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Architectures:
-        """Read `>=7.5,<13.0` or `gfx90a, gfx942`.
+        """Read `>=7.5,<13.0`, `gfx90a, gfx942` or `any`.
 
         Raises:
             ValueError: it is neither.
         """
+        if text == _ANY:
+            return cls(names=(_ANY,))
         if re.fullmatch(_NAMES, text) is not None:
             return cls(names=tuple(dict.fromkeys(part.strip() for part in text.split(","))))
         try:
@@ -64,9 +68,14 @@ class Architectures(NamedTuple):
             shown = grammar.shown(text)
             raise ValueError(f"`{shown}` is neither a range such as >=7.5 nor names such as gfx942") from None
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The architectures that it names one by one."""
+        return () if self.names == (_ANY,) else self.names
+
     def __contains__(self, architecture: object) -> bool:
         if self.names:
-            return architecture in self.names
+            return architecture in self.names or self.names == (_ANY,)
         return _is_in(self.range, str(architecture))
 
     def __str__(self) -> str:

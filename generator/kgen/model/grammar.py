@@ -25,11 +25,14 @@ LONGEST_LINE = 4096
 NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 """An environment, a backend, a generation or a target. `nix/` has the same in its own words; a test compares them."""
 
+LABEL = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"
+"""A build that only its framework's own index has: the local label of its version, and the folder of that index."""
+
 ACCELERATOR = r"[a-z]{2,12}(?:[1-9][0-9]{0,2})?"
 """The end of an environment's name; which kinds there are, :func:`kgen.accelerators.names` knows."""
 CAPABILITY = r"[1-9][0-9]?\.[0-9]"
-ARCHITECTURE = rf"(?:{CAPABILITY}|[a-z]{{2,12}}[0-9][a-z0-9]{{0,11}}(?:-[a-z0-9]{{1,8}}){{0,2}})"
-"""What code for a device is compiled for: a compute capability, or a name such as gfx942."""
+ARCHITECTURE = rf"(?:{CAPABILITY}|[a-z]{{1,12}}[0-9][a-z0-9]{{0,11}}(?:-[a-z0-9]{{1,8}}){{0,2}})"
+"""What code for a device is compiled for: a compute capability, or a name such as gfx942 or v5e."""
 PLATFORM = r"[a-z0-9]+-[a-z0-9]+"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 PYTHON = r"[1-9]\.(?:0|[1-9][0-9]{0,2})"
@@ -112,6 +115,7 @@ def _parser(pattern: str, what: str, longest: int = _LONGEST) -> Callable[[str],
 
 
 environment = _parser(NAME, "the name of an environment", LONGEST_NAME + _LONGEST_ENDING)
+label = _parser(LABEL, "the label of a build such as cu126 or rocm7.1", LONGEST_NAME)
 backend = _parser(NAME, "the name of a backend", LONGEST_NAME)
 accelerator = _parser(ACCELERATOR, "an accelerator, with a major where it has one")
 architecture = _parser(ARCHITECTURE, "an architecture such as 8.0 or gfx942", 32)

@@ -54,6 +54,7 @@ class Resolution(NamedTuple):
         local: for packages that only an index of their own has: name -> local version label, as `cpu`.
         warnings: what a careful colleague would mention.
         why: the reasons of each version.
+        beside: projects that a build of a framework's own index needs from there too -> that framework.
     """
 
     request: EnvironmentRequest
@@ -72,6 +73,7 @@ class Resolution(NamedTuple):
     constraints: tuple[str, ...] = ()
     sources: tuple[SourceRelease, ...] = ()
     republished: Mapping[str, datetime.date] = MappingProxyType({})
+    beside: Mapping[str, str] = MappingProxyType({})
 
 
 class Suggestion(NamedTuple):

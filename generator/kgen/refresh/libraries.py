@@ -152,6 +152,8 @@ class Update:
         head |= {"source": self._data.get("source", f"index page of {self.name}"), "checked": today}
         if yanked:
             head["yanked"] = {version: yanked[version] for version in sorted(yanked, key=writer.version_key)}
+        if "known-bad" in self._data:
+            head["known-bad"] = self._data["known-bad"]
         return writer.library_text({**head, "files": writer.grouped(fits)})
 
     def _beside(self, yanked: Mapping[str, str], fits: Sequence[LibraryFit], today: dt.date) -> str:

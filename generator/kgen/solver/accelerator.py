@@ -32,5 +32,5 @@ def newest_version(
         requests_for: what is asked for on an accelerator, with the driver and the GPUs of the machine.
         python: the CPython minor; None to choose the best one.
     """
-    majors = (Accelerator(kind, (major,)) for major in sorted(matrix.majors(kind), reverse=True))
+    majors = (row.accelerator for _, row in sorted(matrix.majors(kind).items(), reverse=True))
     return next((one for one in majors if solvable(matrix, requests_for(one), python)), None)

@@ -261,6 +261,8 @@ def resolution_of(
     install += unstated
     install += [need for need in _beside_companions(problem, packages) if need not in install]
     local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
+    beside = {name: framework for framework in local for name in picked[framework].beside}
+    install += [name for name in beside if name not in install]
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, builds = problem.request.accelerator, list(picked.values())
     floor = least_floor(problem.matrix, accelerator, builds, problem.request.machines, cudnn)
@@ -293,7 +295,12 @@ def resolution_of(
         cudnn=cudnn,
         driver=None if floor is None else floor.driver,
         local=local,
-        warnings=(*_warnings(problem, assignment, picked), *_republished_later(problem.request.cutoff, republished)),
+        beside=beside,
+        warnings=(
+            *_warnings(problem, assignment, picked),
+            *_bad_libraries(problem, libraries),
+            *_republished_later(problem.request.cutoff, republished),
+        ),
         why=(
             *(_reason(problem, variable, assignment) for variable in variables),
             *_replacements(problem),
@@ -402,6 +409,15 @@ def _doubts(name: str, release: Release) -> Iterator[Warning]:
         yield Warning(WarningKind.KNOWN_BAD, name, release.version, release.known_bad)
     if release.version.is_prerelease:
         yield Warning(WarningKind.PRERELEASE, name, release.version)
+
+
+def _bad_libraries(problem: Problem, libraries: Mapping[str, Version]) -> Iterator[Warning]:
+    """The libraries that something is wrong with, and that builds pin all the same."""
+    for name, version in libraries.items():
+        library = problem.matrix.library(name)
+        why = None if library is None else library.known_bad.get(version)
+        if why is not None:
+            yield Warning(WarningKind.KNOWN_BAD, name, version, why)
 
 
 def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[str, Version]) -> dict[str, Reason]:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from packaging.version import Version
 
-from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.accelerator import CPU
 from kgen.model.causes import Change, RequestField
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
@@ -175,9 +175,9 @@ def _glibcs(problem: Problem) -> Iterator[Step]:
 def _versions(problem: Problem) -> Iterator[Step]:
     """The whole major where a minor was asked for, then the other majors, the newest first."""
     asked = problem.request.accelerator
-    majors = sorted(problem.matrix.majors(asked.kind), reverse=True)
-    for major in ([asked.major] if asked.minor is not None else []) + [m for m in majors if m != asked.major]:
-        accelerator = Accelerator(asked.kind, () if major is None else (major,))
+    known = [row.accelerator for _, row in sorted(problem.matrix.majors(asked.kind).items(), reverse=True)]
+    wider = [asked.whole] if asked.minor is not None else []
+    for accelerator in (*wider, *(one for one in known if one != asked.whole)):
         yield (Change(RequestField.ACCELERATOR, accelerator),), problem.request._replace(accelerator=accelerator)
 
 

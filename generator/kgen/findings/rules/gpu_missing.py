@@ -18,7 +18,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "note",
                 (one.lock.environment,),
-                f"this machine has no {kind.maker} GPU",
+                f"this machine has no {kind.device_noun}",
                 says.interface if vendors is None else f"the PCI bus, {says.interface}",
                 "here the environment will train on the CPU, or not at all",
                 "run it on a machine that has one, or lock for this one: kgen lock --cpu",

@@ -234,9 +234,9 @@ def _changes(  # noqa: C901 - a way after the other
     for python in _other_pythons(matrix, request):
         yield (Change(RequestField.PYTHON, python),), request._replace(python=python)
     if accelerator != CPU:
-        for major in sorted(matrix.majors(accelerator.kind), reverse=True):
-            if major != accelerator.major:
-                other = Accelerator(accelerator.kind, (major,))
+        for _, row in sorted(matrix.majors(accelerator.kind).items(), reverse=True):
+            if row.accelerator != accelerator.whole:
+                other = row.accelerator
                 change = Change(RequestField.ACCELERATOR, other)
                 yield (change,), request._replace(accelerator=other, driver=None)
         change = Change(RequestField.ACCELERATOR, CPU)

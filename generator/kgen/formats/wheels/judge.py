@@ -177,9 +177,18 @@ def accelerator_of(matrix: CompatibilityMatrix, lock: Lock, name: str) -> Accele
 
 def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     wanted = lock.resolution.request.accelerator
+    astray = {}
+    for framework in matrix.accelerated_frameworks:
+        # loaded wherever they are, also by a build for the CPU; other libraries lie there unused
+        for name, majors in matrix.plugins_of(framework).items() if framework in lock.versions else ():
+            if name in lock.versions and wanted.whole not in majors:
+                astray[name] = max(majors)
+                yield OtherAccelerator(name, lock.versions[name], astray[name], wanted.whole)
     if wanted == CPU:
         return
     for name, version in lock.versions.items():
+        if name in astray:
+            continue
         own = accelerator_of(matrix, lock, name)
         if own is not None and own != wanted.whole:
             yield OtherAccelerator(name, version, own, wanted.whole)

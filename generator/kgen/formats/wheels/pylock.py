@@ -180,7 +180,8 @@ def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
 
 def _indexes(lock: Lock) -> dict[str, str]:
     """Package -> which of its framework's own indexes it is from, without a host: `cu126`."""
-    labels = lock.resolution.local
+    labels = dict(lock.resolution.local)
+    labels |= {name: labels[framework] for name, framework in lock.resolution.beside.items()}
     return {wheel.name: _toml(labels[wheel.name]) for wheel in lock.wheels if wheel.index is not None}
 
 
@@ -196,7 +197,11 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "kgen": version,
         **lock_data(request),
         "matrix": revision,
-        **({} if resolution.runtime is None else {resolution.runtime.kind: resolution.runtime.number}),
+        **(
+            {resolution.runtime.kind: resolution.runtime.number}
+            if resolution.runtime and resolution.runtime.version
+            else {}
+        ),
         "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
         "driver": None if resolution.driver is None else f">={resolution.driver}",
         "size": lock.size,

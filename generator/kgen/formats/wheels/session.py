@@ -32,7 +32,7 @@ from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
-from kgen.model.causes import LockFault, OverlappingFiles
+from kgen.model.causes import LockFault, OtherAccelerator, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import canonical_name, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
@@ -956,6 +956,7 @@ class Session:
                 f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named
                 else "look at `dependencies`: one of them brings these in",
+                *_on_another_accelerator(self._matrix, outcome.request, faults),
                 *_allowing(outcome.request, faults),
             ],
         )
@@ -1007,6 +1008,16 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
             for reason in answer.why
         ),
     )
+
+
+def _on_another_accelerator(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, faults: Sequence[LockFault]
+) -> Iterator[str]:
+    """The command for the accelerator that plugins of a framework are for, if all of them are for one."""
+    plugins = {name for one in matrix.accelerated_frameworks for name in matrix.plugins_of(one)}
+    meant = {one.own for one in faults if isinstance(one, OtherAccelerator) and one.package in plugins}
+    if len(meant) == 1:
+        yield lock_command(request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=()))
 
 
 def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:

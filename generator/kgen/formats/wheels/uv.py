@@ -87,14 +87,15 @@ class Uv:
         self._own = own
 
     def own_indexes(self, resolution: Resolution) -> Mapping[str, str]:
-        """Framework -> its own index, for each build of a resolution that is to be looked for there.
+        """Framework -> its own index, for each build of a resolution that is to be looked for there, and what it needs.
 
         Raises:
             OutsideError: where that is cannot be found out.
         """
         if self._own is None:
             return {}
-        return {name: self._own(name, label) for name, label in resolution.local.items()}
+        own = {name: self._own(name, label) for name, label in resolution.local.items()}
+        return own | {name: own[framework] for name, framework in resolution.beside.items()}
 
     def close(
         self,

@@ -1,5 +1,6 @@
 """JAX: XLA, through `jax.jit`."""
 
+import importlib.util
 import os
 import sys
 
@@ -12,6 +13,7 @@ WATCHED = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DISABLE_JIT", "XLA_FLAGS",
 
 _CPU = "cpu"
 _GPUS = ("cuda", "rocm", "gpu")
+_ACCELERATORS = (*_GPUS, "tpu", "metal", "mps")
 
 
 def hold(environ, device, _folder):
@@ -84,9 +86,12 @@ def prove(_function, _watch, _folder):
 
 
 def _kind(found):
-    """`cpu`, `gpu`, or what JAX calls a platform that is neither: `tpu`, `metal`."""
+    """`cpu`, `gpu` for any accelerator, or what JAX calls a platform that is neither.
+
+    Which accelerator it is, :func:`_accelerator` tells, and kgen compares with what the environment is for.
+    """
     platform = found.platform.lower()
-    return "gpu" if platform in _GPUS else platform
+    return "gpu" if platform in _ACCELERATORS else platform
 
 
 def _accelerator(found):
@@ -105,9 +110,12 @@ def _reasons():
     """What JAX noted of platforms that did not start. It has no public name for it."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     errors = dict(getattr(bridge, "_backend_errors", None) or {})
-    reasons = ["{}: {}".format(name, text) for name, text in sorted(errors.items()) if name not in {"tpu", _CPU}]
+    # JAX tries TPUs everywhere; that they are not there says something only where their library is installed
+    for_tpu = importlib.util.find_spec("libtpu") is not None
+    silent = {_CPU} if for_tpu else {"tpu", _CPU}
+    reasons = ["{}: {}".format(name, text) for name, text in sorted(errors.items()) if name not in silent]
     plugins = [name for name in sys.modules if name.startswith(("jax_cuda", "jax_rocm")) and "." not in name]
-    if not plugins:
+    if not plugins and not for_tpu:
         reasons.append("no plugin of JAX for a GPU was loaded")
     if os.environ.get("JAX_PLATFORMS"):
         reasons.append("JAX_PLATFORMS is {}".format(os.environ["JAX_PLATFORMS"]))

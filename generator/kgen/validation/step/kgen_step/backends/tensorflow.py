@@ -59,8 +59,17 @@ def device(kind):
     return {
         "name": details.get("device_name"),
         "capability": None if capability is None else ".".join(map(str, capability)),
-        "accelerator": "rocm" if tf.test.is_built_with_rocm() else "cuda",
+        "accelerator": _accelerator(tf, details),
     }
+
+
+def _accelerator(tf, details):
+    """What computes: ROCm's and CUDA's builds say so; a plugin of Apple's calls its device so."""
+    if tf.test.is_built_with_rocm():
+        return "rocm"
+    if tf.test.is_built_with_cuda():
+        return "cuda"
+    return str(details.get("device_name") or "").lower() or None
 
 
 def built():

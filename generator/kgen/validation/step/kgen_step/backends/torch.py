@@ -17,6 +17,7 @@ WATCHED = (
 )
 
 _CPU = "cpu"
+_ACCELERATORS = ("cuda", "mps", "xpu")
 _SHOWN = 8
 
 
@@ -36,6 +37,9 @@ def device(kind):
     if kind == _CPU:
         return {"name": None, "capability": None}
     if not torch.cuda.is_available():
+        found = _other(torch)
+        if found is not None:
+            return found
         raise Refused("no-device", "PyTorch sees no GPU", reasons=_reasons(torch), **libraries.driver())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -46,6 +50,17 @@ def device(kind):
         return {"name": properties.name, "capability": name or None, "accelerator": "rocm"}
     capability = "{}.{}".format(properties.major, properties.minor)
     return {"name": properties.name, "capability": capability, "accelerator": "cuda"}
+
+
+def _other(torch):
+    """What Keras takes where there is no CUDA and no ROCm, in its order: an Apple GPU, then one of Intel's."""
+    mps = getattr(torch.backends, "mps", None)
+    if mps is not None and mps.is_available():
+        return {"name": None, "capability": None, "accelerator": "mps"}
+    xpu = getattr(torch, "xpu", None)
+    if xpu is not None and xpu.is_available():
+        return {"name": torch.xpu.get_device_properties(0).name, "capability": None, "accelerator": "xpu"}
+    return None
 
 
 def built():
@@ -108,12 +123,12 @@ class _Listener:
 
 
 def places(array):
-    """The device of a tensor: `cuda:0` is `gpu:0`."""
+    """The device of a tensor: `cuda:0` is `gpu:0`, and so is that of any other accelerator."""
     found = getattr(array, "device", None)
     kind = getattr(found, "type", None)
     if kind is None:
         return []
-    return ["{}:{}".format("gpu" if kind == "cuda" else kind, found.index or 0)]
+    return ["{}:{}".format("gpu" if kind in _ACCELERATORS else kind, found.index or 0)]
 
 
 def prove(_function, watch, _folder):
@@ -138,6 +153,9 @@ def prove(_function, watch, _folder):
 
 def _reasons(torch):
     if torch.version.cuda is None and not getattr(torch.version, "hip", None):
+        mps = getattr(torch.backends, "mps", None)
+        if mps is not None and mps.is_built():
+            return ["this PyTorch computes on Apple's GPUs, and finds none that this macOS offers it"]
         return ["this PyTorch is a build without CUDA: {}".format(torch.__version__)]
     try:
         torch.cuda.init()

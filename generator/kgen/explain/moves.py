@@ -1,0 +1,89 @@
+"""The plan of a move to another version of an accelerator, in words that fit 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_WIDTH = 80
+_INDENT = " " * 10
+
+
+class Waiting(NamedTuple):
+    """A framework that has no build for the accelerator, so that its environments wait.
+
+    Attributes:
+        framework: its normalised name.
+        title: how people call it.
+        newest: its newest stable release on the platform.
+        built_for: what that release is built for there, in words.
+        early: its newest pre-release, if it is newer than that, and what that is built for; None if there is none.
+        elsewhere: where a build for the accelerator is to be had; empty if nobody knows.
+    """
+
+    framework: str
+    title: str
+    newest: str
+    built_for: str
+    early: tuple[str, str] | None
+    elsewhere: tuple[str, ...]
+
+
+def row(label: str, text: str) -> str:
+    """One line of a plan behind its label, folded: `  waits   for TensorFlow …`."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=f"  {label:<8}",
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def gpus_text(gpus: Sequence[tuple[str, str]]) -> str:
+    """GPUs by name, those of one architecture together: `P100 (6.0); V100 (7.0)`."""
+    by_architecture: dict[str, list[str]] = {}
+    for name, architecture in gpus:
+        by_architecture.setdefault(architecture, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({architecture})" for architecture, names in by_architecture.items())
+
+
+def moves_text(moves: Sequence[tuple[str, str | None, str]]) -> str:
+    """Packages before and after: `torch 2.10.0 -> 2.15.0, cuDNN 9.10 -> 9.26`."""
+    names = {"cudnn": "cuDNN"}
+    return ", ".join(
+        f"{names.get(name, name)} {new}" if old is None else f"{names.get(name, name)} {old} -> {new}"
+        for name, old, new in moves
+    )
+
+
+def driver_text(driver: tuple[str | None, str | None]) -> str:
+    """The drivers before and after; empty where nothing is known of the one after."""
+    old, new = driver
+    if new is None:
+        return ""
+    return f"{new} or newer" if old in {None, new} else f"{old} -> {new} or newer"
+
+
+def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator: str) -> Iterator[str]:
+    """Who waits for whom, and what ends it.
+
+    Args:
+        waiting: the frameworks without a build.
+        others: titles of the frameworks that wait with them.
+        accelerator: what there is no build for, in words.
+    """
+    for one in waiting:
+        text = f"for {one.title}: the matrix has no build of it for {accelerator}; {one.newest} is for {one.built_for}"
+        if one.early is not None:
+            version, built_for = one.early
+            text += f", and the early {version} for {built_for}"
+        yield row("waits", text)
+        yield row("until", f"a release of {one.title} has a build for {accelerator}: `kgen matrix refresh` finds it")
+        yield from (row("or", text) for text in one.elsewhere)
+    if others and waiting:
+        have, wait = ("has", "waits") if len(others) == 1 else ("have", "wait")
+        named = " and ".join(others)
+        yield row("with it", f"{named} {have} builds for {accelerator} and {wait} in one environment with it")

@@ -21,6 +21,9 @@ from kgen.model.lockfile import Lockfile
 from kgen.settings import Settings
 from kgen.tables import nearest
 
+_ALIKE = 0.75
+"""How alike what was typed must be to a format: `modulefile` is much like `dockerfile`, and something else."""
+
 _RUNNERS = "linux-64"
 """What the usual runners of a workflow are."""
 
@@ -197,7 +200,7 @@ def export(
     """
     chosen = FORMATS.get(format_name)
     if chosen is None:
-        near = nearest(format_name, FORMATS)
+        near = nearest(format_name, FORMATS, _ALIKE)
         raise UsageError(
             f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],

@@ -62,6 +62,7 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     cancel: threading.Event | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> process.Completed:
     """Runs uv, as :func:`kgen.process.run` does, with what is common to all of its runs.
 
@@ -75,6 +76,7 @@ def run(
             cwd=cwd,
             timeout=timeout,
             cancel=cancel,
+            hear=hear,
         )
 
 

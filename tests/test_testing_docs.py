@@ -46,7 +46,7 @@ print("%d.%d" % sys.version_info[:2], *sys.argv[1:], conftest.pytest_report_head
 def block(kind: str, holding: str = "") -> str:
     """The one block of a kind that holds a text."""
     (found,) = [text for of, text in BLOCKS if of == kind and holding in text]
-    return found
+    return str(found)
 
 
 @pytest.fixture(name="library", scope="module")

@@ -37,7 +37,7 @@ import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from kgen import elf, logins, transport
+from kgen import elf, host, logins, transport
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
 
@@ -844,6 +844,12 @@ class WheelReader:
     def _get(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         """Begins to ask, with the credentials of the index, or else those that netrc has for its server."""
         plain, own = logins.apart(url)
+        if host.is_offline():
+            asked = _Wheel(url=plain, filename=plain.rstrip("/").rpartition("/")[2], sha256="")
+            raise OutsideError(
+                f"{asked.filename} of {asked.host} is not on this machine, and `--offline` keeps kgen from fetching it",
+                hints=[f"leave `--offline` out, or {host.OFFLINE} unset"],
+            )
         login = own or self._logins.of(plain)
         session = self._session()
         try:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:  # slow to import, and seldom asked for
 
 T = TypeVar("T")
 
+_NAMED = 5
+"""So many files are named that are not there."""
+
 
 def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
     """Read the lock and find uv; see :class:`kgen.formats.interface.Installer`."""
@@ -159,7 +162,34 @@ class Uv:
             if done.status != 0 and not brought and all(file.url for file in lock.files):
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
         if done.status != 0:
+            if host.is_offline():
+                self._refuse_uncached(lock, python)
             raise _install_failure(lock, uvtool.words(done.stderr))
+
+    def _refuse_uncached(self, lock: Lockfile, python: str) -> None:
+        """Say which files of a lock are not on this machine, where none may be fetched.
+
+        Raises:
+            OutsideError: there are such files.
+        """
+        words = ("pip", "install", "--dry-run", "--no-deps", "--offline", "--python", python)
+        missing = []
+        for file in lock.files:
+            with storage.scratch() as folder:
+                if self._run(*words, "--reinstall", "--requirements", *_by_hash([file], folder)).status != 0:
+                    missing.append(file)
+        if missing:
+            named = ", ".join(f"{file.name} {file.version} ({size_text(file.size)})" for file in missing[:_NAMED])
+            others = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            size = sum(file.size or 0 for file in missing)
+            raise OutsideError(
+                f"{lock.environment}: {len(missing)} of {len(lock.files)} files, {size_text(size)}, are not on this"
+                f" machine, and `--offline` keeps uv from fetching them: {named}{others}",
+                hints=[
+                    f"kgen sync {lock.environment}   # without --offline, where there is a network",
+                    f"kgen bundle {lock.environment} -o {lock.environment}.tar   # there, then `kgen unbundle` here",
+                ],
+            )
 
     def install_wheel(self, wheel: Path, prefix: Path) -> None:
         """Installs a wheel that was built here, and nothing else; what is there of the project is replaced.

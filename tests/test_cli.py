@@ -307,6 +307,10 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\nhint: kgen run --help"
     ),
     ("export", "slurm", "jax", "torch"): "`kgen export`: unexpected `torch`\n\nhint: kgen export --help",
+    ("lock", "jax", "--cuda12"): (
+        "`kgen lock`: unknown option `--cuda12`\n\n"
+        "hint: did you mean `kgen lock jax --cuda 12`?\nhint: kgen lock --help"
+    ),
     ("export", "slrum"): "unknown format `slrum`\n\nhint: did you mean `slurm`?",
     ("validate", "--device", "gup"): "unknown device `gup`\n\nhint: did you mean `--device gpu`?",
     ("validate", "--device", "tensor"): "unknown device `tensor`\n\nhint: give one of gpu, cpu, auto",

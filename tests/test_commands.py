@@ -307,7 +307,7 @@ class TestValues:
         assert caught.value.exit_code == 0
 
     @pytest.mark.parametrize(
-        "words", [["lock", "--x=1"], ["-x"], ["diff"], ["merge-driver", "a"], [""], ["run", "--conda"]]
+        "words", [["lock", "--x=1"], ["-x"], ["unbundle"], ["merge-driver", "a"], [""], ["run", "--conda"]]
     )
     def test_every_wrong_word_is_an_error_of_kgens(self, words: list[str]) -> None:
         with pytest.raises(UsageError) as caught:

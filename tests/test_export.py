@@ -76,6 +76,7 @@ class TestExport:
                 ("nix", "torch"),
                 ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
             ),
+            (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
             (("zip",), "unknown format `zip`\n\nhint: known are {}\n"),
         ],

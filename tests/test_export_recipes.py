@@ -24,6 +24,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests.command import LOCK, Kgen, Result
 
+from kgen import lockfiles
 from kgen.emitters import cyclonedx, recipes
 from kgen.formats.wheels import FORMAT
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -212,7 +213,7 @@ class TestWorkflow:
         check = [str(Path(sys.executable).with_name("check-jsonschema")), "--builtin-schema", "vendor.github-workflows"]
         done = subprocess.run([*check, path], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
-        rows = yaml.safe_load(path.read_text())["jobs"]["validate"]["strategy"]["matrix"]["include"]
+        rows = yaml.safe_load(path.read_text())["jobs"]["test"]["strategy"]["matrix"]["include"]
         found = {row["environment"]: (row["python"], row["device"]) for row in rows}
         both = {"numpy-cpu": ("3.11", "cpu"), "torch-cuda12": ("3.11", "gpu")}
         assert found == ({"torch-cuda12": both["torch-cuda12"]} if words else both)
@@ -221,10 +222,27 @@ class TestWorkflow:
         jobs = yaml.safe_load(exported(locked, "github-actions"))["jobs"]
         lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
         commands = [shlex.split(line)[1:] for line in lines if line.startswith("kgen ")]
-        assert len(commands) == 3
+        assert [command[0] for command in commands] == ["check", "sync", "run", "validate"]
         for name, *rest in commands:
-            options = {word for word in rest if word.startswith("--")}
+            options = {word for word in rest if word.startswith("--") and word != "--"}
             assert options <= set(re.findall(r"--[a-z-]+", locked(name, "--help").stdout))
+
+    def test_the_project_s_tests_run_where_pytest_is_locked(self, locked: Kgen) -> None:
+        def rows() -> dict[str, bool]:
+            found = yaml.safe_load(exported(locked, "github-actions"))["jobs"]["test"]["strategy"]["matrix"]["include"]
+            return {row["environment"]: row["tests"] for row in found}
+
+        assert rows() == {"numpy-cpu": False, "torch-cuda12": False}
+        lock = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+        # any package that is called so
+        lock.write_text(lock.read_text().replace('name = "rich"', 'name = "pytest"', 1))
+        assert rows() == {"numpy-cpu": True, "torch-cuda12": False}
+
+    def test_what_is_kept_between_runs_goes_with_the_lock(self, locked: Kgen) -> None:
+        steps = yaml.safe_load(exported(locked, "github-actions"))["jobs"]["test"]["steps"]
+        (cache,) = [step["with"] for step in steps if str(step.get("uses", "")).startswith("actions/cache@")]
+        assert cache["path"] == "~/.cache/uv"
+        assert "hashFiles(format('locks/{0}/*', matrix.environment))" in cache["key"]
 
     def test_nothing_for_its_runners(self, kgen: Kgen) -> None:
         assert kgen(*LOCK, "numpy").status == 0
@@ -241,6 +259,96 @@ class TestWorkflow:
                 "error: numpy-cpu is locked for osx-arm64, and this is for Linux\n\n"
                 "hint: kgen lock numpy --platform linux-64\n",
             )
+
+
+class TestUpdates:
+    """The weekly workflow, its steps run against a repository and a `gh` of the test's own."""
+
+    @pytest.fixture(name="repository")
+    def _repository(self, locked: Kgen, tmp_path: Path) -> Path:
+        """The project with its locks committed and pushed; `kgen`, `gh` and `pip` on a PATH of their own."""
+        origin = tmp_path / "origin.git"
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        for words in (
+            ["init", "-q", "--bare", str(origin)],
+            ["init", "-q", "-b", "main"],
+            ["remote", "add", "origin", str(origin)],
+            ["add", "--all"],
+            ["commit", "-qm", "locks"],
+            ["push", "-q", "origin", "main"],
+        ):
+            subprocess.run(["git", *identity, *words], cwd=locked.folder, check=True)
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (tmp_path / "open").write_text("0")
+        texts = {
+            "kgen": f'exec {shlex.join(locked.words())} "$@"',
+            "pip": "exit 0",
+            "gh": f'echo "$*" >> {tmp_path}/asked\ncase $2 in list) cat {tmp_path}/open ;; *) cat "${{*##* }}" ;; esac',
+        }
+        for name, text in texts.items():
+            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+            (programs / name).chmod(0o755)
+        return tmp_path
+
+    def run(self, locked: Kgen, folder: Path) -> list[str]:
+        """What was asked of `gh`, after all steps have run."""
+        job = yaml.safe_load(exported(locked, "github-actions-update"))["jobs"]["update"]
+        (folder / "asked").write_text("")
+        environment = locked.env(
+            PATH=f"{folder / 'programs'}:{os.environ['PATH']}",
+            RUNNER_TEMP=str(folder),
+            **{name: text for name, text in job["env"].items() if name != "GH_TOKEN"},
+        )
+        for step in job["steps"]:
+            if "run" in step:
+                command = ["bash", "-e", "-c", step["run"].replace("kgen lock --upgrade", "true")]
+                done = subprocess.run(
+                    command, cwd=locked.folder, env=environment, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
+        return (folder / "asked").read_text().splitlines()
+
+    def test_it_is_what_github_takes(self, locked: Kgen, tmp_path: Path) -> None:
+        path = tmp_path / "kgen-update.yml"
+        path.write_text(exported(locked, "github-actions-update"))
+        check = [str(Path(sys.executable).with_name("check-jsonschema")), "--builtin-schema", "vendor.github-workflows"]
+        done = subprocess.run([*check, path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        steps = yaml.safe_load(path.read_text())["jobs"]["update"]["steps"]
+        assert "kgen lock --upgrade" in [step.get("run") for step in steps]
+
+    def test_where_nothing_is_new_nothing_is_opened(self, locked: Kgen, repository: Path) -> None:
+        assert self.run(locked, repository) == []
+
+    def test_what_is_new_becomes_a_pull_request_and_then_renews_it(self, locked: Kgen, repository: Path) -> None:
+        lock = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+        version = lockfiles.read(lock).versions["numpy"]
+        lock.write_text(
+            lock.read_text().replace(f'name = "numpy"\nversion = "{version}"', 'name = "numpy"\nversion = "9.9"')
+        )
+        listed, created = self.run(locked, repository)
+        assert listed == "pr list --head kgen-update --state open --json number --jq length"
+        assert created.startswith(
+            "pr create --head kgen-update --title locks: the newest that work together --body-file"
+        )
+        assert f"| numpy | {version} | 9.9 | up |" in (repository / "changes.md").read_text()
+        origin = [
+            "git",
+            "--git-dir",
+            str(repository / "origin.git"),
+            "show",
+            "kgen-update:locks/numpy-cpu/" + lock.name,
+        ]
+        assert 'version = "9.9"' in subprocess.run(origin, capture_output=True, text=True, check=True).stdout
+
+        subprocess.run(["git", "checkout", "-q", "main"], cwd=locked.folder, check=True)
+        lock.write_text(
+            lock.read_text().replace(f'name = "numpy"\nversion = "{version}"', 'name = "numpy"\nversion = "9.8"')
+        )
+        (repository / "open").write_text("1")
+        assert [line.split()[1] for line in self.run(locked, repository)] == ["list", "edit"]
+        assert f"| numpy | {version} | 9.8 | up |" in (repository / "changes.md").read_text()
 
 
 class TestBillOfMaterials:

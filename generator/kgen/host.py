@@ -50,6 +50,15 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+OFFLINE = "UV_OFFLINE"
+"""The variable that keeps uv from the network, and kgen too."""
+
+
+def is_offline() -> bool:
+    """Whether nothing may be fetched: `--offline`, or uv's variable for that."""
+    return (variable(OFFLINE) or "").strip().lower() in {"1", "true", "yes", "on", "t", "y"}
+
+
 def variables() -> dict[str, str]:
     """Every environment variable of this process."""
     return dict(os.environ)

@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
@@ -91,6 +91,7 @@ def run(
     timeout: float | None = None,
     cancel: threading.Event | None = None,
     keep: int | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> Completed:
     """Runs a program to its end and returns what it said; any exit status is an answer, not an error.
 
@@ -108,6 +109,7 @@ def run(
         cancel: set by another thread to have the program ended. A KeyboardInterrupt arrives in the main
             thread only, which then tells the others in this way.
         keep: about so many bytes are kept of the end of each stream, where a program may print without end.
+        hear: called with each line that it writes on stderr, without its end, as soon as it is there.
 
     Raises:
         TimedOut: it did not end in time; holds what it had said until then.
@@ -119,7 +121,7 @@ def run(
     _refuse_if_set(cancel, program)
     deadline = None if timeout is None else time.monotonic() + timeout
     child = _start(words, env=env, cwd=cwd, has_input=stdin is not None)
-    with _Pipes(child, stdin, keep) as pipes, _family_of(child, pipes):
+    with _Pipes(child, stdin, keep, hear) as pipes, _family_of(child, pipes):
         while child.poll() is None:
             _refuse_if_set(cancel, program)
             if deadline is not None and time.monotonic() >= deadline:
@@ -322,9 +324,17 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
 class _Pipes:
     """The three pipes to a program, none of which ever blocks; closed at the end of the `with` block."""
 
-    def __init__(self, child: subprocess.Popen[bytes], text: str | None, keep: int | None) -> None:
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        text: str | None,
+        keep: int | None,
+        hear: Callable[[str], None] | None = None,
+    ) -> None:
         import selectors  # noqa: PLC0415 - as subprocess
 
+        self._listener = hear
+        self._begun = b""
         self._child = child
         self._keep = keep
         self._input = memoryview((text or "").encode("utf-8", "surrogateescape"))
@@ -374,10 +384,15 @@ class _Pipes:
                 self._say(key)
 
     def _hear(self, key: selectors.SelectorKey) -> None:
+        of_errors = None if self._child.stderr is None else self._child.stderr.fileno()
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(key.fd, _CHUNK):
                 heard = self._heard[key.fd]
                 heard += chunk
+                if self._listener is not None and key.fd == of_errors:
+                    *lines, self._begun = (self._begun + chunk).split(b"\n")
+                    for line in lines:
+                        self._listener(line.decode("utf-8", "replace"))
                 if self._keep is not None and len(heard) > 2 * self._keep:
                     del heard[: -self._keep]
             self._selector.unregister(key.fileobj)

@@ -62,6 +62,7 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     cancel: threading.Event | None = None,
+    hear: Callable[[str], None] | None = None,
 ) -> process.Completed:
     """Runs uv, as :func:`kgen.process.run` does, with what is common to all of its runs.
 
@@ -75,6 +76,7 @@ def run(
             cwd=cwd,
             timeout=timeout,
             cancel=cancel,
+            hear=hear,
         )
 
 
@@ -266,6 +268,22 @@ def bounded(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
+_NOT_CACHED = re.compile(r"\b([a-z0-9][a-z0-9._-]*) was not found in the cache")
+_CUT_OFF = "network connectivity is disabled"
+
+
+def not_cached(reason: str) -> tuple[str, ...]:
+    """What uv would have to fetch, where it may not: by its words, which name one project as a rule.
+
+    Args:
+        reason: uv's words.
+    """
+    if not host.is_offline():
+        return ()
+    found = tuple(dict.fromkeys(_NOT_CACHED.findall(reason)))
+    return found or (("what is asked for",) if _CUT_OFF in reason.lower() else ())
+
+
 def failure(reason: str, command: str) -> OutsideError:
     """What uv met that is no matter of versions, with what to do about it.
 
@@ -274,6 +292,12 @@ def failure(reason: str, command: str) -> OutsideError:
         command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
+    missing = not_cached(reason)
+    if missing:
+        return OutsideError(
+            f"{' and '.join(missing)} is not in uv's cache, and `--offline` keeps uv from fetching it",
+            hints=[f"kgen {command}   # without --offline, where there is a network"],
+        )
     if _LOCKED_OUT.search(logins.without_urls(lowered)):
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):

@@ -37,7 +37,7 @@ import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from kgen import elf, logins, transport
+from kgen import elf, host, logins, transport
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
 
@@ -476,6 +476,94 @@ class WheelReader:
 
         return self._again(asked, once)
 
+    def save(
+        self,
+        url: str,
+        *,
+        filename: str,
+        sha256: str,
+        target: Path,
+        report: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        """Fetch a file whole; what an earlier call has got of it is not asked for again.
+
+        Args:
+            url: http(s), file, or a plain path.
+            filename: the file's name, for messages.
+            sha256: what it must have.
+            target: where it is to be. Until it is whole and verified it is beside that, as `….part`, and stays there
+                when this call is interrupted.
+            report: called with the number of bytes that were added; below zero where some had to be given up.
+
+        Raises:
+            OutsideError: it cannot be had, is not the file with this sha256, or cannot be written.
+            Cancelled: `cancel` was set.
+        """
+        wheel = _Wheel(url=url, filename=filename, sha256=sha256.lower())
+        part = target.with_name(f"{target.name}.part")
+        try:
+            path = _local_path(url)
+            there = _digest_of(part)
+            if there is not None:
+                report(part.stat().st_size)
+            if there != wheel.sha256:
+                if path is None:
+                    self._again(wheel, lambda: self._save_rest(wheel, part, report))
+                else:
+                    self._save_copy(wheel, path, part, report)
+                there = _digest_of(part)
+            if there != wheel.sha256:
+                report(-part.stat().st_size)
+                part.unlink()
+                wheel.verify(there or "")
+            part.replace(target)
+        except OSError as error:
+            raise wheel.fault(
+                f"{target} cannot be written: {error.strerror or error}", f"df -h {shlex.quote(str(target.parent))}"
+            ) from error
+
+    def _save_copy(self, wheel: _Wheel, path: Path, part: Path, report: Callable[[int], None]) -> None:
+        report(-part.stat().st_size if part.exists() else 0)
+        try:
+            source = path.open("rb")
+        except OSError as error:
+            look = f"ls -l {shlex.quote(str(path))}"
+            raise wheel.fault(f"{path} cannot be read: {error.strerror}", look) from error
+        with source, part.open("wb") as file:
+            while chunk := source.read(_CHUNK):
+                self._refuse_if_cancelled(wheel)
+                file.write(chunk)
+                report(len(chunk))
+
+    def _save_rest(self, wheel: _Wheel, part: Path, report: Callable[[int], None]) -> None:
+        have = part.stat().st_size if part.exists() else 0
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        self._refuse_if_cancelled(wheel)
+        try:
+            with self._get(wheel.url, headers) as response:
+                self._refuse_status(response, wheel, asked_for_range=bool(have))
+                goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+                if have and not (response.status_code == requests.codes.partial_content and goes_on):
+                    # it knows no ranges, or has another file now: from the beginning
+                    report(-have)
+                    part.unlink()
+                    if response.status_code != requests.codes.ok:
+                        raise _PassingError(wheel.fault(f"{wheel.host} does not send the rest of it"))
+                length = response.headers.get("Content-Length", "")
+                before = part.stat().st_size if part.exists() else 0
+                with part.open("ab") as file:
+                    for chunk in transport.content(response):
+                        self._refuse_if_cancelled(wheel)
+                        file.write(chunk)
+                        report(len(chunk))
+                    got = file.tell() - before
+                if length.isdecimal() and got != int(length):
+                    raise _PassingError(wheel.fault(f"{wheel.host} broke off after {got} of {length} bytes"))
+        except requests.RequestException as error:
+            _refuse(error, wheel)
+        except (urllib3.exceptions.HTTPError, UnicodeError) as error:
+            raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
+
     def members(
         self, url: str, *, filename: str, sha256: str, wanted: Callable[[str], bool]
     ) -> Mapping[str, bytes] | None:
@@ -756,6 +844,12 @@ class WheelReader:
     def _get(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         """Begins to ask, with the credentials of the index, or else those that netrc has for its server."""
         plain, own = logins.apart(url)
+        if host.is_offline():
+            asked = _Wheel(url=plain, filename=plain.rstrip("/").rpartition("/")[2], sha256="")
+            raise OutsideError(
+                f"{asked.filename} of {asked.host} is not on this machine, and `--offline` keeps kgen from fetching it",
+                hints=[f"leave `--offline` out, or {host.OFFLINE} unset"],
+            )
         login = own or self._logins.of(plain)
         session = self._session()
         try:
@@ -816,6 +910,18 @@ class WheelReader:
 def _auth(login: logins.Login) -> requests.auth.HTTPBasicAuth:
     # requests would write what is no Latin-1 in it in another way than uv does
     return requests.auth.HTTPBasicAuth(login.name.encode(), login.password.encode())
+
+
+def _digest_of(path: Path) -> str | None:
+    """The sha256 of a file; None if it is not there."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except FileNotFoundError:
+        return None
+    return digest.hexdigest()
 
 
 def _local_path(url: str) -> Path | None:

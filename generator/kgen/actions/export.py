@@ -21,6 +21,12 @@ from kgen.model.lockfile import Lockfile
 from kgen.settings import Settings
 from kgen.tables import nearest
 
+_TESTS = "pytest"
+"""What runs a project's tests."""
+
+_ALIKE = 0.75
+"""How alike what was typed must be to a format: `modulefile` is much like `dockerfile`, and something else."""
+
 _RUNNERS = "linux-64"
 """What the usual runners of a workflow are."""
 
@@ -103,7 +109,8 @@ def _workflow(export: Export) -> str:
         for platform, path in lockfiles.choose(export.settings.root, str(name)).platforms.items():
             if platform == _RUNNERS:
                 lock = lockfiles.read(path)
-                jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated))
+                tested = _TESTS in lock.versions
+                jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated, tested))
     if not jobs:
         raise UsageError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
     return recipes.render_workflow(jobs)
@@ -154,6 +161,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             render=lambda export: recipes.render_devcontainer(next(iter(_on_linux(export).values()))), of_one=True
         ),
         "github-actions": Format(render=_workflow, of_one=False),
+        "github-actions-update": Format(render=lambda _export: recipes.render_updates(), of_one=False),
         "slurm": Format(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
@@ -197,7 +205,7 @@ def export(
     """
     chosen = FORMATS.get(format_name)
     if chosen is None:
-        near = nearest(format_name, FORMATS)
+        near = nearest(format_name, FORMATS, _ALIKE)
         raise UsageError(
             f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],

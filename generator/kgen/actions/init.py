@@ -16,6 +16,7 @@ import tomli
 from kgen import accelerators, files, uvtool
 from kgen.actions.plan import request_for
 from kgen.actions.pythons import required
+from kgen.actions.takeover import Takeover
 from kgen.errors import SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.candidates import usable_majors
@@ -80,6 +81,7 @@ def write_settings(
     nix: bool = False,
     find_links: bool = False,
     installed: Callable[[str], bool] | None = None,
+    taken: Takeover | None = None,
 ) -> tuple[Path, str]:
     """Write settings for the project in this folder: into its `pyproject.toml`, else into a new `kgen.toml`.
 
@@ -98,6 +100,7 @@ def write_settings(
         find_links: whether uv finds builds in a folder besides its indexes, so that a framework's own index is not
             needed for them.
         installed: whether this machine has a CPython of a minor; None where that does not matter.
+        taken: what is taken over from another tool's files; what was asked for wins.
 
     Returns:
         The file, and the settings that are in it now.
@@ -110,9 +113,12 @@ def write_settings(
     there = locate(root)
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
+    backends = backends or (taken.backends if taken is not None else ())
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
     chooser.installed = installed
-    entries = [*chooser.entries(find_links=find_links), *([_NIX] if nix else [])]
+    chooser.taken = taken
+    more = [_Entry(one.key, _array(one.values), one.comment) for one in (taken.entries if taken is not None else ())]
+    entries = [*chooser.entries(find_links=find_links), *more, *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
     if chooser.project is not None:
@@ -197,6 +203,7 @@ class _Chooser:
         self._platform_known = known
         self._root = root
         self.installed: Callable[[str], bool] | None = None
+        self.taken: Takeover | None = None
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
@@ -209,7 +216,8 @@ class _Chooser:
         entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
-        comment += "They were named to kgen init." if self._named else known
+        named = "They were named to kgen init." if self.taken is None else "The project requires them."
+        comment += named if self._named else known
         if self._left_out:
             comment += f" Left out, as the matrix has no build that runs on this machine: {', '.join(self._left_out)}."
         yield _Entry(
@@ -219,11 +227,12 @@ class _Chooser:
         )
         yield entry
         yield from self._python_entries(accelerator)
+        asked = () if self.taken is None else self.taken.platforms
+        whose = "This is the machine's." if self._platform_known else "The machine's is none that kgen knows."
         yield _Entry(
             "platforms",
-            _array([self._platform]),
-            "The platforms to lock for, by conda's names. "
-            + ("This is the machine's." if self._platform_known else "The machine's is none that kgen knows."),
+            _array(asked or [self._platform]),
+            f"The platforms to lock for, by conda's names. {'They were asked for before.' if asked else whose}",
         )
         if not find_links:
             yield from self._own_index(accelerator)
@@ -338,7 +347,7 @@ class _Chooser:
         if self._python is not None:
             yield _Entry("python", f'"{self._python}"', f"{what} This one was asked of kgen init.")
             return
-        allowed = required(self._root, self._matrix)
+        allowed = required(self._root, self._matrix) or (None if self.taken is None else self.taken.python)
         if self._version_file is not None or (allowed is None and self.installed is None):
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection
 
@@ -11,6 +12,10 @@ from kgen.tables import nearest
 
 _ALIKE = 0.8
 """How alike a name must be to that of a backend of an older generation, which nobody types by accident."""
+
+
+_SHORT = range(2, 4)
+"""So many letters has what people write in the place of a long name."""
 
 
 def hints(name: str, command: str, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
@@ -31,12 +36,21 @@ def hints(name: str, command: str, matrix: CompatibilityMatrix, environments: Co
     backend = None if requirement is None else _backend_of(requirement, matrix)
     if backend is not None:
         return [f"kgen {command} {backend} --require {shlex.quote(name)}"]
-    near = nearest(name, known) or nearest(name, list(matrix.backends), _ALIKE)
+    near = nearest(name, known) or _short_for(name, matrix.short_names) or nearest(name, list(matrix.backends), _ALIKE)
     if near is not None:
         return [f"did you mean `{near}`?"]
     if requirement is None:
         return [listed]
     return [f"kgen {command} {matrix.short_names[0]} --dependency {shlex.quote(name)}", listed]
+
+
+def _short_for(name: str, known: Collection[str]) -> str | None:
+    """The one name that this is short for, as `tf` is: its first letter, and more of its letters in their order."""
+    if len(name) not in _SHORT:
+        return None
+    letters = re.compile("[a-z-]*".join(map(re.escape, name.lower())))
+    found = [one for one in known if letters.match(one)]
+    return found[0] if len(found) == 1 else None
 
 
 def _requirement(text: str) -> Requirement | None:

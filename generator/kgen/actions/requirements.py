@@ -220,12 +220,15 @@ class _Reader:
             if not isinstance(table, Mapping):
                 continue
             ignored = []
+            taken = {one.name for one in (*self.settings.dependencies, *self.settings.require)}
             for name, value in table.items():
                 if name == _POETRYS_PYTHON:
                     continue
                 found = _plain(name, value) if foreign.on_index else None
                 if found is None:
-                    ignored.append(name)
+                    # `kgen init --from` has put it into the settings
+                    if canonical_name(name) not in taken:
+                        ignored.append(name)
                 else:
                     yield found
             if ignored:

@@ -299,9 +299,14 @@ def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequ
         known: what there is.
         words: all words behind the command.
     """
+    known = tuple(known)
     near = nearest(wrong, known)
     hints = [f"{path} --help"]
-    if near is not None:
+    glued = re.fullmatch(r"(--[a-z-]+?)=?([0-9][0-9.]*)", wrong)
+    if glued is not None and glued[1] in known:
+        meant = [part for word in words for part in (glued.groups() if word == wrong else (word,))]
+        hints.insert(0, f"did you mean `{path} {shlex.join(meant)}`?")
+    elif near is not None:
         meant = [near + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
         hints.insert(0, f"did you mean `{path} {shlex.join(meant)}`?")
     # a command is named as it would be called; an option belongs to the command that it stands behind

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from kgen.errors import ExitStatus, KgenError, OutsideError
+from kgen.host import is_terminal
 from kgen.model.grammar import printable
 
 _SHOWN = 400
@@ -148,10 +149,90 @@ def hints(texts: Iterable[str]) -> None:
         say(f"hint: {printable(text)}")
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, aligned, as wide as they need to be: also readable in a log and by `grep`."""
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (headings, *rows)
+_GAP = "  "
+"""What is between two columns."""
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, room: int | None = None) -> str:
+    """Columns of text, aligned.
+
+    Where they are printed on a terminal they are no wider than it: cells are folded between their words, and where
+    that is not enough each row becomes a paragraph. Elsewhere a row is one line, for logs and `grep`.
+
+    Args:
+        headings: what is above each column.
+        rows: the cells of each row.
+        room: so many characters a line may have; 0 for as many as it takes, None for those of the terminal.
+    """
+    room = _columns() if room is None else room
+    lines = [headings, *rows]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(headings))]
+    if not room or _width(widths) <= room:
+        return "\n".join(_aligned(row, widths) for row in lines)
+    for pieces in (_items, str.split):
+        least = [max(len(piece) for row in lines for piece in (pieces(row[at]) or [""])) for at in range(len(widths))]
+        if _width(least) <= room:
+            narrow = _narrowed(widths, least, room)
+            return "\n".join(line for row in lines for line in _folded(row, narrow, pieces))
+    return "\n".join(_paragraph(headings, row, room) for row in rows)
+
+
+def _columns() -> int:
+    """How wide the terminal is that results are printed on; 0 where they are not."""
+    import shutil  # noqa: PLC0415 - most commands print no table
+
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
+
+
+def _width(columns: Sequence[int]) -> int:
+    return sum(columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _items(cell: str) -> list[str]:
+    """The items of a list in a cell, each with its comma."""
+    *ahead, last = cell.split(", ")
+    return [*(f"{item}," for item in ahead), last]
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """The widths of columns that fit; always the widest that can still give has given."""
+    narrow = list(widths)
+    while _width(narrow) > room:
+        widest = max((at for at in range(len(narrow)) if narrow[at] > least[at]), key=narrow.__getitem__)
+        narrow[widest] -= 1
+    return narrow
+
+
+def _folded(row: Sequence[str], widths: Sequence[int], pieces: Callable[[str], list[str]]) -> list[str]:
+    """The lines of a row whose cells are folded between these pieces."""
+    cells = []
+    for cell, width in zip(row, widths, strict=True):
+        lines = [""]
+        for piece in pieces(cell):
+            longer = f"{lines[-1]} {piece}".lstrip()
+            if len(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(piece)
+        cells.append(lines)
+    height = max(map(len, cells))
+    return [_aligned([lines[at] if at < len(lines) else "" for lines in cells], widths) for at in range(height)]
+
+
+def _paragraph(headings: Sequence[str], row: Sequence[str], room: int) -> str:
+    """A row that no table has room for: its first cell, and below it what each other column says."""
+    import textwrap  # noqa: PLC0415 - as above
+
+    pairs = [_items(f"{heading} {cell}") for heading, cell in zip(headings[1:], row[1:], strict=True) if cell]
+    # an item is not torn where a line can hold it: textwrap does not break at this space
+    whole = "; ".join(
+        " ".join(one.replace(" ", "\xa0") if len(one) < room // 2 else one for one in pair) for pair in pairs
     )
+    lines = textwrap.wrap(
+        whole, room, initial_indent=_GAP, subsequent_indent=_GAP, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join([row[0], *(line.replace("\xa0", " ") for line in lines)])

@@ -27,7 +27,10 @@ _SIDES = "What is compared"
 
 
 def run(
-    before: Annotated[str, argument("A", "a lock, a folder of locks, or a revision of git", panel=_SIDES)],
+    before: Annotated[
+        str | None,
+        argument("A", "a lock, a folder of locks, or a revision of git; HEAD by default", panel=_SIDES),
+    ] = None,
     after: Annotated[
         str | None, argument("B", "the same; by default the locks of the working tree", panel=_SIDES)
     ] = None,
@@ -36,7 +39,7 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Compare two sides and print what changed."""
-    found = diff(find_root(Path.cwd()), before, after)
+    found = diff(find_root(Path.cwd()), before or "HEAD", after)
     if json:
         console.data({"locks": [_data(one) for one in found]})
     elif markdown:
@@ -95,7 +98,7 @@ def _text(one: Difference) -> str:
 def _markdown(one: Difference) -> str:
     size = _size(one)
     if one.state != "changed":
-        return f"### {one.lock}\n\n{one.state.capitalize()}, {size}."
+        return f"### {one.lock}\n\n{_sentence(one.state)}, {size}."
     if not (one.changes or one.licences):
         return f"### {one.lock}\n\nThe same versions; something else in the lock is not."
     rows = [
@@ -110,8 +113,13 @@ def _markdown(one: Difference) -> str:
         f"A licence that nothing had before: {quote_markdown(name)} ({', '.join(of)})."
         for name, of in one.unseen.items()
     ]
-    said += [f"{size.capitalize()}."] if size else []
+    said += [f"{_sentence(size)}."] if size else []
     return "\n\n".join([f"### {one.lock}", table, *said])
+
+
+def _sentence(text: str) -> str:
+    """The text with a capital at its head; the letters of its units stay as they are."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _cell(text: str | None) -> str:

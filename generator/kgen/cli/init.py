@@ -18,6 +18,7 @@ from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import interpreter_here, write_settings
 from kgen.actions.plan import accelerator_of
+from kgen.actions.takeover import TOOLS, take_over
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field, offering_accelerators
@@ -34,11 +35,13 @@ class InitOptions(NamedTuple):
         backends: the backends; none for those that suit.
         accelerator: name of a kind of accelerator -> what its flag was given; all None for the one that suits best.
         python: the CPython minor; None for what the project says.
+        source: what an existing project is taken over from; None for nothing.
     """
 
     backends: tuple[str, ...] = ()
     accelerator: Mapping[str, Raw] = MappingProxyType({})
     python: str | None = None
+    source: str | None = None
 
 
 @offering_accelerators
@@ -50,6 +53,16 @@ def run(
     *,
     accelerator: Mapping[str, Raw],
     python: Annotated[str | None, of_field(BY_NAME["python"])] = None,
+    source: Annotated[
+        str | None,
+        option(
+            "--from",
+            metavar="SOURCE",
+            text="take an existing project over: environment.yml, requirements.txt, uv, poetry or pixi",
+            panel=ASKED,
+            values=candidates.of(*TOOLS, "environment.yml", "requirements.txt"),
+        ),
+    ] = None,
     git: Annotated[
         bool,
         option(
@@ -60,7 +73,7 @@ def run(
     ] = False,
 ) -> ExitStatus:
     """Write the settings and say where; set git up, where that is asked."""
-    options = InitOptions(tuple(backends or ()), accelerator, python)
+    options = InitOptions(tuple(backends or ()), accelerator, python, source)
     root = find_root(Path.cwd())
     if git and not gittool.is_repository(root):
         raise UsageError(f"{root} is in no git repository", hints=["git init"])
@@ -78,6 +91,7 @@ def run(
 
 def _write_settings(options: InitOptions, root: Path) -> None:
     matrix = origin.current()
+    taken = None if options.source is None else take_over(root, options.source, matrix)
     path, text = write_settings(
         root,
         host.inspect(),
@@ -88,8 +102,11 @@ def _write_settings(options: InitOptions, root: Path) -> None:
         nix=host.has_program("nix"),
         find_links=host.variable("UV_FIND_LINKS") is not None,
         installed=interpreter_here,
+        taken=taken,
     )
     console.result(text.rstrip("\n"))
+    for one in () if taken is None else taken.left:
+        console.say(f"note: left out: {one}")
     console.say(f"\nwritten to {path.name}; next: kgen lock")
     conda = host.conda_program()
     if conda is not None:

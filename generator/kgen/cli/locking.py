@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from kgen import host
 from kgen.actions import flake
+from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
@@ -91,7 +92,18 @@ def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, option
     outcomes.tell(result.outcomes, form, standing=not options.dry_run, portable=planned.settings.portable)
     _tell_newer(matrix, result)
     if len(locked) == len(result.outcomes) and not options.dry_run and not json:
+        _tell_absent(matrix, [outcome.request for outcome in locked if not outcome.form.brings_python])
         tell_next([outcome.request for outcome in locked], new_flake=new_flake)
+
+
+def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> None:
+    """Name the Pythons that were chosen and are not on this machine, before `kgen sync` fails for want of them."""
+    for one in absent(matrix, requests):
+        named = ", ".join(one.environments)
+        same = f"; `--python {one.instead}`, which is, gives the same frameworks" if one.instead else ""
+        console.say(
+            f"note: {named}: Python {one.version} is not on this machine: `uv python install {one.version}`{same}"
+        )
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:

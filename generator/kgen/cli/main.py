@@ -9,11 +9,14 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from kgen import __version__
+from kgen import __version__, host
 from kgen.cli import command, console
 from kgen.cli.options import option
 from kgen.cli.registry import Declaration
 from kgen.errors import ExitStatus, KgenError
+
+OFFLINE = "--offline"
+"""Read likewise: every command has it."""
 
 DEBUG = "--debug"
 """Read before the arguments are parsed: parsing may fail, and so may importing what does it."""
@@ -30,8 +33,10 @@ def run(argv: Sequence[str]) -> int:
     A bug ends with a status of its own and one line about it; `--debug` shows where it is.
     """
     words, debug = without_debug(argv)
+    words, offline = without(OFFLINE, words)
     try:
-        status = _run(words)
+        with host.lent({host.OFFLINE: "1"} if offline else {}):
+            status = _run(words)
         status = console.finished(status)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
@@ -83,8 +88,11 @@ def _top(
         bool,
         option(DEBUG, text="show where in kgen an unexpected fault came up; anywhere before `--`", panel="Options"),
     ] = False,
+    offline: Annotated[
+        bool, option(OFFLINE, text="fetch nothing, and say what is missing; anywhere before `--`", panel="Options")
+    ] = False,
 ) -> None:
-    del debug  # see `without_debug`
+    del debug, offline  # see `without_debug`
     if version and not verbose:
         console.result(f"kgen {__version__}")
         raise typer.Exit(ExitStatus.DONE)
@@ -122,11 +130,21 @@ def parse(argv: Sequence[str]) -> Parsed:
 
 def without_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
     """The words without `--debug`, which every command has, and whether it was among them; not what is behind `--`."""
+    return without(DEBUG, argv)
+
+
+def without(flag: str, argv: Sequence[str]) -> tuple[list[str], bool]:
+    """The words without a flag that every command has, and whether it was among them; not what is behind `--`.
+
+    Args:
+        flag: the flag.
+        argv: the words.
+    """
     words = list(argv)
     own = words[: words.index("--")] if "--" in words else words
     # of these commands what follows the environment is another program's, also without `--`
     if own[:1] == ["run"]:
         first = next((place for place, word in enumerate(own) if place and not word.startswith("-")), len(own))
         own = own[: first + 1]
-    kept = [word for word in own if word != DEBUG]
+    kept = [word for word in own if word != flag]
     return [*kept, *words[len(own) :]], len(kept) != len(own)

@@ -20,11 +20,13 @@ class Job(NamedTuple):
         environment: its name.
         python: the CPython minor.
         accelerated: whether it is for an accelerator, so that a runner with a GPU is asked for.
+        tested: whether what runs the project's tests is locked.
     """
 
     environment: str
     python: str
     accelerated: bool
+    tested: bool = False
 
 
 def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
@@ -77,17 +79,23 @@ def render_devcontainer(lock: Lockfile) -> str:
 
 
 def render_workflow(jobs: Sequence[Job]) -> str:
-    """A workflow of GitHub's that checks the locks, and installs and validates each environment."""
+    """A workflow of GitHub's that checks the locks, and installs, tests and validates each environment."""
     rows = [
         {
             "name": json.dumps(job.environment),
             "python": json.dumps(job.python),
             "device": "gpu" if job.accelerated else "cpu",
+            "tests": "true" if job.tested else "false",
             "runner": '["self-hosted", "gpu"]' if job.accelerated else "ubuntu-latest",
         }
         for job in jobs
     ]
     return render("exports/github-actions.yml.j2", environments=rows)
+
+
+def render_updates() -> str:
+    """A workflow of GitHub's that locks the newest each week, and opens a pull request with it."""
+    return render("exports/github-actions-update.yml.j2")
 
 
 def render_slurm(lock: Lockfile) -> str:

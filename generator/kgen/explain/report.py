@@ -143,7 +143,9 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
         case RefusalKind.INCOMPATIBLE:
             several = f"{', '.join(names[:-1])} and {names[-1]} together"
             wanted = several if len(names) > 1 else names[0]
-            return f"there is no {wanted} for {accelerator} and Python {request.python} that fits {fits}"
+            # of a Python that nobody asked for, any other would do, and none does
+            python = "" if request.python_open else f" and Python {request.python}"
+            return f"there is no {wanted} for {accelerator}{python} that fits {fits}"
         case RefusalKind.NO_PYTHON:
             on = f"{accelerator} on {request.platform}"
             return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kgen import host, lockfiles, process, project, storage, uvtool
 from kgen.errors import OutsideError
+from kgen.explain.sizes import size_text
 from kgen.formats.environment import (
     RECORD,
     SOURCE,
@@ -23,6 +26,7 @@ from kgen.formats.environment import (
     site_packages,
 )
 from kgen.formats.interface import Beside, Installation
+from kgen.formats.wheels import vendored
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -30,6 +34,9 @@ if TYPE_CHECKING:  # slow to import, and seldom asked for
     from kgen.formats.verify import Difference
 
 T = TypeVar("T")
+
+_NAMED = 5
+"""So many files are named that are not there."""
 
 
 def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
@@ -73,6 +80,7 @@ class Uv:
         self._program = program
         self._root = root
         self._own = own
+        self._hear: Callable[[str], None] | None = None
 
     def create(self, prefix: Path, *, python: str, prompt: str) -> None:
         """Makes an empty virtual environment that may be moved, in an empty folder.
@@ -106,20 +114,30 @@ class Uv:
             )
         raise uvtool.failure(reason, "sync")
 
-    def install(self, lock: Lockfile, prefix: Path, *, anew: Sequence[str] = ()) -> None:
+    def install(
+        self,
+        lock: Lockfile,
+        prefix: Path,
+        *,
+        anew: Sequence[str] = (),
+        report: Callable[[str], None] = lambda _stage: None,
+    ) -> None:
         """Installs every file of the lock, each by its hash, and nothing else.
 
-        By name and hash first: that takes a file from uv's cache, or from whatever index uv is configured for,
+        From the files that were brought along with a bundle, where they are all there, and without any network then.
+        Else by name and hash first: that takes a file from uv's cache, or from whatever index uv is configured for,
         also where the lock names another. What no index offers is fetched from where the lock says, if it does.
 
         Args:
             lock: the lock.
             prefix: the environment.
             anew: packages that are fetched again: what uv's cache has of them is thrown away.
+            report: called with how much of what is fetched has come.
 
         Raises:
             OutsideError: a file cannot be had, has another hash, or does not fit this machine.
         """
+        self._hear = Downloads(lock, report).hear
         python = str(prefix / "bin/python")
         again = [word for name in anew for word in ("--reinstall-package", name)]
         if anew:
@@ -130,15 +148,48 @@ class Uv:
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
             # uv builds apart from the environment, with these and nothing else
             allowed += ["--build-constraints", str(build)] if lock.build else []
-            if lock.indexes:
+            brought = vendored.complete(self._root, lock)
+            if brought:
+                here = vendored.laid_out(self._root, lock, folder / "wheels")
+                by_hash = _by_hash(lock.files, folder)
+                apart = ("--no-index", "--offline", "--find-links", str(here))
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, *apart, *by_hash)
+            elif lock.indexes:
                 done = self._install_from_several(lock, python, [*again, *allowed], folder)
             else:
                 by_hash = _by_hash(lock.files, folder)
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
-            if done.status != 0 and all(file.url for file in lock.files):
+            if done.status != 0 and not brought and all(file.url for file in lock.files):
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
         if done.status != 0:
+            if host.is_offline():
+                self._refuse_uncached(lock, python)
             raise _install_failure(lock, uvtool.words(done.stderr))
+
+    def _refuse_uncached(self, lock: Lockfile, python: str) -> None:
+        """Say which files of a lock are not on this machine, where none may be fetched.
+
+        Raises:
+            OutsideError: there are such files.
+        """
+        words = ("pip", "install", "--dry-run", "--no-deps", "--offline", "--python", python)
+        missing = []
+        for file in lock.files:
+            with storage.scratch() as folder:
+                if self._run(*words, "--reinstall", "--requirements", *_by_hash([file], folder)).status != 0:
+                    missing.append(file)
+        if missing:
+            named = ", ".join(f"{file.name} {file.version} ({size_text(file.size)})" for file in missing[:_NAMED])
+            others = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            size = sum(file.size or 0 for file in missing)
+            raise OutsideError(
+                f"{lock.environment}: {len(missing)} of {len(lock.files)} files, {size_text(size)}, are not on this"
+                f" machine, and `--offline` keeps uv from fetching them: {named}{others}",
+                hints=[
+                    f"kgen sync {lock.environment}   # without --offline, where there is a network",
+                    f"kgen bundle {lock.environment} -o {lock.environment}.tar   # there, then `kgen unbundle` here",
+                ],
+            )
 
     def install_wheel(self, wheel: Path, prefix: Path) -> None:
         """Installs a wheel that was built here, and nothing else; what is there of the project is replaced.
@@ -181,7 +232,47 @@ class Uv:
             [self._program, *arguments, *uvtool.PLAIN],
             env={"VIRTUAL_ENV": ""},
             cwd=self._root,
+            hear=self._hear,
         )
+
+
+class Downloads:
+    """How much of a lock's files uv has fetched, by what it says on the way: of large files alone, when they come."""
+
+    def __init__(
+        self, lock: Lockfile, report: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Count for one lock.
+
+        Args:
+            lock: the lock, which has the sizes.
+            report: called with what a person should read.
+            clock: seconds, from whenever.
+        """
+        self._sizes = {file.name: file.size or 0 for file in lock.files}
+        self._report = report
+        self._clock = clock
+        self._begun: float | None = None
+        self._wanted: set[str] = set()
+        self._come: set[str] = set()
+
+    def hear(self, line: str) -> None:
+        """Take in a line of uv's."""
+        said = _FETCHED.fullmatch(line)
+        if said is None or said["name"] not in self._sizes:
+            return
+        if self._begun is None:
+            self._begun = self._clock()
+        (self._come if said["done"] else self._wanted).add(said["name"])
+        done = sum(self._sizes[name] for name in self._come)
+        # more may be announced later; what is said of the whole is what is known of it
+        total = sum(self._sizes[name] for name in self._wanted | self._come)
+        passed = self._clock() - self._begun
+        rate = f", {size_text(round(done / passed))}/s" if done and passed > 0 else ""
+        self._report(f"downloading, {size_text(done)} of {size_text(total)}{rate}")
+
+
+_FETCHED = re.compile(r" *Download(?:ing|(?P<done>ed)) (?P<name>[a-z0-9-]+)(?: \([^)]*\))?")
 
 
 def _by_hash(files: Iterable[LockedFile], folder: Path) -> tuple[str, ...]:
@@ -256,7 +347,7 @@ def realise(
         report("looking for an interpreter")
         uv.create(staged, python=lock.python, prompt=lock.environment)
         report("installing")
-        uv.install(lock, staged)
+        uv.install(lock, staged, report=report)
         if thorough:
             report("comparing every file")
             from kgen.formats.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for

@@ -258,7 +258,7 @@ class Uv:
         if refused:  # to uv that is a package which does not exist, and only a hint says why
             raise failure(refused[1], "lock")
         reason = words(done.stderr)
-        if done.status == _NO_SOLUTION and "No solution found" in done.stderr:
+        if done.status == _NO_SOLUTION and "No solution found" in done.stderr and not uvtool.not_cached(reason):
             return Unclosed(named=_named(reason), reason=reason)
         raise failure(reason, "lock")
 

@@ -1,0 +1,442 @@
+"""What another tool's files say of a project, as settings of kgen: `kgen init --from`.
+
+What kgen reads by itself each time (`[project]` of `pyproject.toml`) is not written down again. What has no place in
+kgen's settings is left out, and named with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from kgen import files, parsers, uvtool
+from kgen.actions.pythons import RequiresPython
+from kgen.actions.requirements import given_in
+from kgen.errors import SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
+from kgen.model.requirement import Requirement
+from kgen.project import PYPROJECT
+from kgen.tables import nearest
+
+PIXI = "pixi.toml"
+TOOLS = ("uv", "poetry", "pixi")
+"""What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
+
+_PATCHES = 40
+"""More patch releases than a minor of CPython ever had."""
+
+
+class Entry(NamedTuple):
+    """A key of the settings.
+
+    Attributes:
+        key: the key.
+        values: the texts of its array.
+        comment: what is said about it.
+    """
+
+    key: str
+    values: tuple[str, ...]
+    comment: str
+
+
+class Takeover(NamedTuple):
+    """What is taken over.
+
+    Attributes:
+        backends: those whose frameworks are required, as kgen calls them; none where nothing says so.
+        platforms: those that the matrix knows; none where nothing says so.
+        python: the Pythons that are allowed; None where nothing says so.
+        entries: further settings.
+        left: what is left out, each with the reason.
+    """
+
+    backends: tuple[str, ...]
+    platforms: tuple[str, ...]
+    python: RequiresPython | None
+    entries: tuple[Entry, ...]
+    left: tuple[str, ...]
+
+
+def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
+    """Read what another tool's files say.
+
+    Args:
+        root: the project's folder.
+        source: `uv`, `poetry`, `pixi`, or the path of an `environment.yml`, a file of requirements, a `pixi.toml` or a
+            `pyproject.toml`.
+        matrix: the facts.
+
+    Raises:
+        UsageError: it is none of these, or is not there.
+        SettingsError: it cannot be understood.
+    """
+    reader = _Reader(root, matrix)
+    path = Path(source)
+    if source in TOOLS:
+        reader.read_tool(source)
+    elif path.suffix in {".yml", ".yaml"}:
+        reader.read_environment(path)
+    elif path.suffix in {".txt", ".in"}:
+        reader.read_requirements(path)
+    elif path.name == PIXI:
+        reader.read_pixi(_toml(path), path.name)
+    elif path.name == PYPROJECT:
+        tables = _toml(path).get("tool", {})
+        reader.read_tool(next((tool for tool in ("poetry", "pixi") if tool in tables), "uv"))
+    else:
+        near = nearest(source, TOOLS)
+        raise UsageError(
+            f"--from: `{grammar.shown(source)}` is nothing that kgen takes over",
+            hints=[
+                f"did you mean `--from {near}`?"
+                if near
+                else f"give {', '.join(TOOLS)}, environment.yml or requirements.txt"
+            ],
+        )
+    return reader.found(source)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return files.read_text(path, files.SMALL)
+    except FileNotFoundError:
+        raise UsageError(f"--from: {path} is not there", hints=["kgen init"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {path}"]) from None
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomli.loads(_text_of(path).removeprefix("\ufeff"))
+    except (tomli.TOMLDecodeError, RecursionError) as error:
+        said = grammar.shown(str(error).partition("\n")[0])
+        raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {path}"]) from None
+
+
+@dataclass
+class _Reader:
+    """Collects what files of one project say."""
+
+    root: Path
+    matrix: CompatibilityMatrix
+    backends: list[str] = field(default_factory=list)
+    platforms: list[str] = field(default_factory=list)
+    python: str | None = None
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+
+    def found(self, source: str) -> Takeover:
+        return Takeover(
+            backends=tuple(dict.fromkeys(self.backends)),
+            platforms=tuple(dict.fromkeys(self.platforms)),
+            python=self._allowed(),
+            entries=tuple(
+                Entry(key, tuple(dict.fromkeys(values)), f"Taken over from {source}.")
+                for key, values in self.lists.items()
+                if values
+            ),
+            left=tuple(dict.fromkeys(map(grammar.printable, self.left))),
+        )
+
+    def _allowed(self) -> RequiresPython | None:
+        if self.python is None:
+            return None
+        try:
+            allowed = SpecifierSet(self.python)
+        except InvalidSpecifier:
+            self.left.append(f"python {self.python}: it is no range of versions")
+            return None
+        minors = (row.version for row in self.matrix.pythons)
+        return RequiresPython(
+            self.python, tuple(one for one in minors if any(f"{one}.{patch}" in allowed for patch in range(_PATCHES)))
+        )
+
+    # -- one requirement -----------------------------------------------------------------------------------------------
+
+    def add(self, text: str, *, known: bool = False) -> None:
+        """Take a requirement over.
+
+        Args:
+            text: as the standard writes it.
+            known: whether kgen reads it by itself, so that it says of the backends alone.
+        """
+        try:
+            requirement = parsers.parse_requirement_flag(text)
+        except ValueError as error:
+            self.left.append(str(error))
+            return
+        backend = self._backend_of(requirement)
+        if backend is not None:
+            self.backends.append(backend)
+        if known:
+            return
+        decided = backend is not None or requirement.name in {one.package for one in self.matrix.generations.values()}
+        if not decided:
+            self.lists.setdefault("dependencies", []).append(str(requirement))
+        elif requirement.specifier:
+            wanted = Requirement(f"{requirement.name}{requirement.specifier}")
+            self.lists.setdefault("require", []).append(str(wanted))
+
+    def _backend_of(self, requirement: Requirement) -> str | None:
+        """The backend whose framework this is; none for what is required for its own sake, as NumPy is."""
+        default = self.matrix.default_backends(None)
+        rows = [self.matrix.backends[name] for name in default]
+        return next((row.short for row in rows if row.accelerated and row.framework == requirement.name), None)
+
+    # -- uv, Poetry and pixi -------------------------------------------------------------------------------------------
+
+    def read_tool(self, tool: str) -> None:
+        if tool == "pixi" and (self.root / PIXI).is_file():
+            self.read_pixi(_toml(self.root / PIXI), PIXI)
+            return
+        data = _toml(self.root / PYPROJECT)
+        tables = data.get("tool", {})
+        project = data.get("project")
+        if isinstance(project, Mapping):
+            for text in _texts(project.get("dependencies")):
+                self.add(text, known=True)
+        if tool == "uv":
+            self._read_uv(data, tables.get("uv", {}))
+        elif tool not in tables:
+            raise UsageError(f"--from: {PYPROJECT} has no table [tool.{tool}]", hints=["kgen init"])
+        elif tool == "poetry":
+            self._read_poetry(tables["poetry"])
+        else:
+            self.read_pixi(tables["pixi"], PYPROJECT)
+
+    def _read_uv(self, data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
+        groups = data.get("dependency-groups", {})
+        wanted = table.get("default-groups", ["dev"])
+        chosen = list(groups) if wanted == "all" else [name for name in _texts(wanted) if name in groups]
+        if chosen:
+            self.lists["groups"] = chosen
+        for text in _texts(table.get("dev-dependencies")):
+            self.add(text)
+        for name, row in table.get("sources", {}).items():
+            rows = row if isinstance(row, list) else [row]
+            if not all(isinstance(one, Mapping) and "index" in one for one in rows):
+                self.left.append(f"the source of {name} in [tool.uv.sources]: locks pin files of an index only")
+
+    def _read_poetry(self, table: Mapping[str, Any]) -> None:
+        groups = table.get("group", {})
+        for name, group in groups.items():
+            if group.get("optional"):
+                self.left.append(f"group {name} of Poetry: it is optional; `kgen add` takes what is in it")
+        every = [
+            table.get("dependencies", {}),
+            table.get("dev-dependencies", {}),
+            *(group.get("dependencies", {}) for group in groups.values() if not group.get("optional")),
+        ]
+        for rows in every:
+            for name, value in rows.items():
+                version = value.get("version", "*") if isinstance(value, Mapping) else value
+                if name == "python":
+                    self.python = _range(str(version))
+                    continue
+                self._add_row(name, value, version, _range)
+        if table.get("source"):
+            self.left.append("[[tool.poetry.source]]: uv asks its own indexes; name them as `[[index]]` in uv.toml")
+
+    def _add_row(self, name: str, value: object, version: object, ranges: Callable[[str], str]) -> None:
+        extras = _texts(value.get("extras")) if isinstance(value, Mapping) else []
+        foreign = {"git", "path", "url", "file"} & set(value) if isinstance(value, Mapping) else set()
+        if foreign or not isinstance(version, str):
+            how = min(foreign) if foreign else "a list of versions"
+            self.left.append(f"{name}: it is from {how}, and locks pin files of an index only")
+            return
+        named = f"[{','.join(extras)}]" if extras else ""
+        self.add(f"{name}{named}{ranges(version)}")
+
+    def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
+        head = table.get("workspace", table.get("project", {}))
+        self._platforms(_texts(head.get("platforms")))
+        for name, value in table.get("dependencies", {}).items():
+            version = value.get("version", "*") if isinstance(value, Mapping) else value
+            self._add_conda(name, "" if str(version) == "*" else str(version))
+        for name, value in table.get("pypi-dependencies", {}).items():
+            version = value.get("version", "*") if isinstance(value, Mapping) else value
+            if not (isinstance(value, Mapping) and value.get("editable")):
+                self._add_row(name, value, version, lambda text: "" if text == "*" else text)
+        for key, what in (("feature", "features"), ("tasks", "tasks"), ("target", "what is for one platform alone")):
+            if table.get(key):
+                self.left.append(f"{what} of {where} ({', '.join(table[key])}): kgen has no such thing")
+        if table.get("system-requirements"):
+            wanted = ", ".join(f"{name} {value}" for name, value in table["system-requirements"].items())
+            self.left.append(f"system-requirements {wanted}: kgen asks for `cuda`, `driver` and `glibc` by themselves")
+
+    def _platforms(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name in self.matrix.platforms:
+                self.platforms.append(name)
+            else:
+                self.left.append(f"platform {name}: the matrix does not know it")
+
+    # -- conda ---------------------------------------------------------------------------------------------------------
+
+    def read_environment(self, path: Path) -> None:
+        for key, values in _yaml(_text_of(path), path):
+            if key == "dependencies":
+                for text in values:
+                    match = _CONDA_SPEC.fullmatch(text)
+                    if match is None:
+                        self.left.append(f"{text}: it is no requirement that kgen can read")
+                    else:
+                        self._add_conda(match["name"], match["rest"].strip())
+            elif key == "pip":
+                for text in values:
+                    if text.startswith("-"):
+                        self.left.append(f"pip's `{text}`: name files with `kgen lock -r`, and indexes in uv.toml")
+                    else:
+                        self.add(text)
+            elif key == "channels":
+                self.left.append(f"channels {', '.join(values)}: they matter with `kgen lock --conda --channel` alone")
+            elif key == "variables":
+                self.left.append("variables: set them where you run the project")
+
+    def _add_conda(self, name: str, version: str) -> None:
+        """Take over what conda calls a package, in its own way to write versions."""
+        ranges = _conda_range(version)
+        if ranges is None:
+            self.left.append(f"{name} {version}: only conda reads such versions")
+            return
+        conda = self.matrix.conda
+        if name == "python":
+            self.python = ranges
+        elif name in {conda.version, *conda.cudnn}:
+            self.left.append(
+                f"{name} {version}: kgen chooses it; `kgen lock --cuda {version.lstrip('=<>')}` asks for it"
+            )
+        elif name in {"pip", "setuptools", "wheel"}:
+            self.left.append(f"{name}: no environment of kgen needs it")
+        else:
+            self.add(f"{self._projects.get(name, name)}{ranges}")
+
+    @property
+    def _projects(self) -> Mapping[str, str]:
+        """What conda calls a project -> the project; of several, the first by name."""
+        matrix = self.matrix
+        found: dict[str, str] = {}
+        for project, package in sorted(matrix.conda_names.items()):
+            found.setdefault(package, project)
+        found |= {package: project for project, package in sorted(matrix.conda.names.items(), reverse=True)}
+        for project, framework in matrix.conda.frameworks.items():
+            found |= dict.fromkeys(framework.packages, project)
+        return found
+
+    # -- requirements --------------------------------------------------------------------------------------------------
+
+    def read_requirements(self, path: Path) -> None:
+        if not path.is_file():
+            raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
+        texts = uvtool.requirements_in(uvtool.find(), path.absolute())
+        before = len(self.left)
+        for text in texts:
+            self.add(text, known=True)
+        for line in _text_of(path).splitlines():
+            if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
+                self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
+        if len(self.left) == before or not any("URL" in one for one in self.left[before:]):
+            self.lists["requirements"] = list(given_in(Path.cwd(), self.root, [str(path)]))
+            return
+        # the file as it stands could not be locked
+        for text in texts:
+            self.add(text)
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _range(text: str) -> str:
+    """Poetry's way to write a range, in the standard's."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return ",".join(_one_range(part) for part in parts if part != "*")
+
+
+def _one_range(text: str) -> str:
+    match = re.fullmatch(r"([\^~])\s*v?([0-9]+(?:\.[0-9]+)*)([a-z0-9.+-]*)", text)
+    if match is None:
+        return text if re.match(r"[<>=!~]", text) else f"=={text}"
+    numbers = [int(number) for number in match[2].split(".")]
+    if match[1] == "~":
+        at = min(1, len(numbers) - 1)
+    else:
+        at = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
+    below = [*numbers[:at], numbers[at] + 1]
+    return f">={match[2]}{match[3]},<{'.'.join(map(str, below))}"
+
+
+_CONDA_SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~].*)?)")
+
+
+def _conda_range(text: str) -> str | None:
+    """Conda's way to write a range, in the standard's; None where that has no such thing."""
+    text = text.strip()
+    # the build behind a version is conda's alone
+    text = re.sub(r"^(=?[0-9][^=\s,|]*)[=\s][^=].*$", r"\1", text)
+    parts = []
+    for part in filter(None, (one.strip().replace(" ", "") for one in text.split(","))):
+        match = re.fullmatch(r"(?P<sign>==|=|>=|<=|>|<|!=|~=)?(?P<version>[0-9][0-9A-Za-z.]*?)(?P<star>\.?\*)?", part)
+        if match is None:
+            return None
+        sign, version = match["sign"] or "=", match["version"]
+        if sign == "=" or (sign in {"==", "!="} and match["star"]):
+            parts.append(f"{'!=' if sign == '!=' else '=='}{version}.*")
+        else:
+            parts.append(f"{sign}{version}")
+    return ",".join(parts)
+
+
+def _yaml(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The lists of an `environment.yml`, by their keys: the little of YAML that such files are written in.
+
+    Raises:
+        SettingsError: something else is in it.
+    """
+    found: dict[str, list[str]] = {}
+    key, inner, depth = "", "", 0
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = re.sub(r"(^|\s)#.*$", "", raw).rstrip()
+        if not line.strip() or line.strip() == "---":
+            continue
+        top = re.fullmatch(r"([A-Za-z_]+):\s*(.*)", line)
+        row = re.fullmatch(r"(\s*)-\s+(.*)", line)
+        if top is not None:
+            key, inner = top[1], ""
+            found.setdefault(key, [])
+            if top[2].startswith("["):
+                found[key] += [_unquoted(one) for one in top[2].strip("[]").split(",") if one.strip()]
+            continue
+        if row is not None and key:
+            if inner and len(row[1]) > depth:
+                found[inner].append(_unquoted(row[2]))
+                continue
+            inner = ""
+            if row[2].endswith(":"):
+                inner, depth = row[2][:-1].strip(), len(row[1])
+                found.setdefault(inner, [])
+            else:
+                found[key].append(_unquoted(row[2]))
+            continue
+        if key == "variables":
+            found[key].append(line.strip())
+            continue
+        raise SettingsError(
+            f"{path}, line {number}: not as environment.yml has it: {grammar.shown(line.strip())}",
+            hints=["conda env export --from-history"],
+        )
+    yield from found.items()
+
+
+def _unquoted(text: str) -> str:
+    plain = text.strip()
+    return plain[1:-1] if plain[:1] in {"'", '"'} and plain[-1:] == plain[:1] else plain

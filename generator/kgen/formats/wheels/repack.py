@@ -1,0 +1,139 @@
+"""Makes a wheel again of what is installed, so that kgen can be brought to a machine that has no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+
+from packaging.requirements import Requirement
+from packaging.tags import parse_tag
+from packaging.utils import canonicalize_name
+
+from kgen.errors import OutsideError
+
+_WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "direct_url.json"})
+_DAY = (1980, 1, 1, 0, 0, 0)
+"""The day of every file in an archive: the same content gives the same bytes."""
+
+
+def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
+    """A project that is installed beside kgen, and all that it needs here, sorted by name.
+
+    Args:
+        name: the project.
+
+    Raises:
+        OutsideError: something of that is not installed.
+    """
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = [Requirement(name)]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        key = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            distribution = importlib.metadata.distribution(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            raise OutsideError(
+                f"{wanted.name} is not installed beside kgen, which needs it", hints=["pip install keras-kgen"]
+            ) from None
+        found[key[0]] = distribution
+        for text in distribution.requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                waiting.append(needed)
+    return tuple(found[name] for name in sorted(found))
+
+
+def wheel_of(
+    distribution: importlib.metadata.Distribution, *, source: Mapping[str, Path] | None = None
+) -> tuple[str, bytes]:
+    """The wheel that a distribution was installed from, or one like it: its name and its bytes.
+
+    Args:
+        distribution: what is installed.
+        source: of one that is installed editable, which of its folders stand for the code: path in the wheel -> folder.
+
+    Raises:
+        OutsideError: what is installed is not whole.
+    """
+    head = HeaderParser().parsestr(distribution.read_text("WHEEL") or "")
+    tags = [tag for text in head.get_all("Tag") or ["py3-none-any"] for tag in parse_tag(text)]
+    parts = (
+        ".".join(dict.fromkeys(part))
+        for part in zip(*sorted((t.interpreter, t.abi, t.platform) for t in tags), strict=True)
+    )
+    stem = f"{canonicalize_name(distribution.name).replace('-', '_')}-{distribution.version}"
+    content = dict(_installed(distribution, stem))
+    if source is not None and _is_editable(distribution):
+        metadata = {name: text for name, text in content.items() if name.startswith(f"{stem}.dist-info/")}
+        content = {**metadata, **{name: text for top, folder in source.items() for name, text in _below(top, folder)}}
+    rows = [f"{name},sha256={_hash(text)},{len(text)}" for name, text in sorted(content.items())]
+    record = f"{stem}.dist-info/RECORD"
+    content[record] = "".join(f"{row}\n" for row in [*rows, f"{record},,"]).encode()
+    packed = io.BytesIO()  # stored as it is: packing takes longer than all the rest of a bundle
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in sorted(content.items()):
+            info = zipfile.ZipInfo(name, _DAY)
+            info.external_attr = (0o100755 if ".data/scripts/" in name else 0o100644) << 16
+            archive.writestr(info, text)
+    return f"{stem}-{'-'.join(parts)}.whl", packed.getvalue()
+
+
+def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
+    said = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return bool(said.get("dir_info", {}).get("editable"))
+
+
+def _installed(distribution: importlib.metadata.Distribution, stem: str) -> Iterator[tuple[str, bytes]]:
+    """Path in a wheel and content of all that is installed, but for what an installer writes itself."""
+    programs = {point.name for point in distribution.entry_points if point.group.endswith("_scripts")}
+    for path in distribution.files or ():
+        pure = PurePosixPath(path)
+        if "__pycache__" in pure.parts or pure.suffix == ".pyc":
+            continue
+        inside = ".." not in pure.parts
+        if inside and pure.parent.name.endswith(".dist-info"):
+            if pure.name in _WRITTEN_BY_INSTALLERS:
+                continue
+            # its folder may be spelled otherwise than a new wheel spells it
+            place = f"{stem}.dist-info/{pure.name}"
+        elif inside:
+            place = pure.as_posix().replace(f"{pure.parts[0]}/", f"{stem}.dist-info/", 1)
+            place = place if pure.parts[0].endswith(".dist-info") else pure.as_posix()
+        else:
+            outside = [part for part in pure.parts if part != ".."]
+            if outside[0] == "bin":
+                if pure.name in programs:
+                    continue
+                place = f"{stem}.data/scripts/{pure.name}"
+            else:
+                place = f"{stem}.data/data/{'/'.join(outside)}"
+        try:
+            content = Path(str(distribution.locate_file(path))).read_bytes()
+        except OSError as error:
+            raise OutsideError(
+                f"{distribution.name} is not whole where kgen is installed: {path}: {error.strerror}",
+                hints=[f"pip install --force-reinstall {distribution.name}=={distribution.version}"],
+            ) from error
+        yield place, content
+
+
+def _below(top: str, folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield f"{top}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+
+
+def _hash(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -1,0 +1,401 @@
+"""`kgen bundle` and `kgen unbundle`: environments where there is no network, and nothing that was tampered with."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from tests.command import LOCK, Kgen, Result
+from tests.index import Index
+from tests.loopback import Handler, Server, running
+
+from kgen import lockfiles, wheels
+from kgen.errors import Cancelled, OutsideError
+from kgen.formats.wheels import repack
+
+PYLOCK = "pylock.linux-64.toml"
+
+
+def alone() -> list[str]:
+    """What runs a program where there is no network at all; nothing where the system does not let us."""
+    words = ["unshare", "--user", "--map-root-user", "--net"]
+    return words if shutil.which("unshare") and subprocess.run([*words, "true"], check=False).returncode == 0 else []
+
+
+def without_network(kgen: Kgen, *words: str, folder: Path, cache: Path) -> Result:
+    """Run kgen without a network, without an index, and with caches in which nothing is."""
+    environment = {
+        **kgen.env(UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", UV_CACHE_DIR=str(cache), UV_HTTP_RETRIES="0"),
+        "KGEN_CACHE_DIR": str(cache / "kgen"),
+    }
+    done = subprocess.run(
+        [*alone(), *kgen.words(*words)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return Result(done.returncode, kgen.filtered(done.stdout), kgen.filtered(done.stderr))
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        found = {}
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None
+            found[member.name] = content.read()
+    return found
+
+
+def pack(path: Path, content: Mapping[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, text in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+
+
+@pytest.fixture(scope="session", name="bundled_once")
+def _bundled_once(tmp_path_factory: pytest.TempPathFactory, healthy: Index) -> Path:
+    """A project with two environments that have most of their files in common, and a bundle of them."""
+    folder = tmp_path_factory.mktemp("bundled") / "project"
+    folder.mkdir()
+    kgen = Kgen(folder=folder, temporary=folder.parent).at(healthy.url)
+    assert kgen(*LOCK, "numpy", "jax").status == 0
+    done = kgen("bundle", "-o", "project.tar")
+    assert (done.status, done.stdout) == (0, "project.tar\n")
+    return folder
+
+
+@pytest.fixture(name="bundled")
+def _bundled(bundled_once: Path, project: Path) -> Path:
+    """The same in the test's own project."""
+    shutil.copytree(bundled_once, project, dirs_exist_ok=True)
+    return project / "project.tar"
+
+
+class TestThereAndBack:
+    def test_each_file_once_and_all_that_is_listed(self, bundled: Path, project: Path) -> None:
+        found = members(bundled)
+        listed = json.loads(found.pop("kgen-bundle.json"))
+        assert {row["path"]: row["sha256"] for row in listed["files"]} == {
+            path: hashlib.sha256(content).hexdigest() for path, content in found.items()
+        }
+        assert [row["name"] for row in listed["environments"]] == ["jax-cpu", "numpy-cpu"]
+        locks = [lockfiles.read(project / f"locks/{name}/{PYLOCK}") for name in ("jax-cpu", "numpy-cpu")]
+        wanted = {f"wheels/{file.sha256}/{file.filename}" for lock in locks for file in (*lock.files, *lock.build)}
+        assert {path for path in found if path.startswith("wheels/")} == wanted
+        assert len(wanted) < sum(len(lock.files) for lock in locks)
+        for name in ("jax-cpu", "numpy-cpu"):
+            assert found[f"locks/{name}/{PYLOCK}"] == (project / f"locks/{name}/{PYLOCK}").read_bytes()
+
+    def test_environments_are_made_without_a_network(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        there, cache = tmp_path / "there", tmp_path / "cache"
+        there.mkdir()
+        came = without_network(kgen, "unbundle", str(bundled), folder=there, cache=cache)
+        assert came.status == 0, came.stderr
+        assert came.stderr.endswith("\nnext: kgen sync jax-cpu\n")
+        assert without_network(kgen, "check", folder=there, cache=cache).status == 0
+        made = without_network(kgen, "sync", "--all", folder=there, cache=cache)
+        assert made.status == 0, made.stderr
+        script = "import keras, numpy; print(keras.__name__)"
+        ran = without_network(
+            kgen, "run", "--no-sync", "numpy", "--", "python", "-c", script, folder=there, cache=cache
+        )
+        assert (ran.status, ran.stdout) == (0, "keras\n")
+        again = without_network(kgen, "unbundle", str(bundled), "--json", folder=there, cache=cache)
+        assert json.loads(again.stdout)["added"] == 0
+
+    def test_kgen_itself_is_brought_along(self, bundled: Path, tmp_path: Path) -> None:
+        with tarfile.open(bundled) as archive:
+            names = [name for name in archive.getnames() if name.startswith("kgen/")]
+            for name in names:
+                archive.extract(name, tmp_path)
+        subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+        program = str(tmp_path / "venv/bin/kgen")
+        pip = [str(tmp_path / "venv/bin/pip"), "install", "--quiet", "--no-index", "--find-links", "../kgen"]
+        environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+        there = tmp_path / "there"
+        there.mkdir()
+        for words in ([*pip, "keras-kgen"], [program, "unbundle", str(bundled)], [program, "sync", "numpy"]):
+            done = subprocess.run(
+                [*alone(), *words], env=environment, cwd=there, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+
+    def test_what_an_older_bundle_has_is_not_fetched_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
+        assert kgen_alone(*LOCK, "numpy").status == 0
+        first = json.loads(kgen_alone("bundle", "-o", "b.tar", "--json").stdout)
+        assert first["fetched"] > 0
+        before = (project / "b.tar").read_bytes()
+        index.misbehave("500")
+        second = json.loads(kgen_alone("bundle", "-o", "b.tar", "--json").stdout)
+        assert (second["fetched"], second["files"]) == (0, first["files"])
+        assert (project / "b.tar").read_bytes() == before
+        # of one that is damaged nothing is taken
+        (project / "b.tar").write_bytes(before.replace(b"keras/__init__.py", b"keras/__inti__.py"))
+        failed = kgen_alone("bundle", "-o", "b.tar")
+        assert failed.status == 4
+        assert "answered 500" in failed.stderr
+
+    def test_an_interrupted_call_goes_on_where_it_was(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
+        assert kgen_alone(*LOCK, "numpy").status == 0
+        lock = lockfiles.read(project / f"locks/numpy-cpu/{PYLOCK}")
+        last = next(file for file in lock.files if file.name == "rich")
+        index.misbehave("500", at=f"/files/{last.filename}$")
+        failed = kgen_alone("bundle", "-o", "b.tar")
+        assert failed.status == 4
+        assert last.filename in failed.stderr
+        assert not (project / "b.tar").exists()
+        index.misbehave("500", at=r"^(?!.*/rich)")
+        index.behaviour.asked.clear()
+        done = kgen_alone("bundle", "-o", "b.tar")
+        store = Path(kgen_alone.environment["KGEN_CACHE_DIR"]).parent
+        assert done.status == 0, (done.stderr, list(store.rglob("*.part")))
+        assert all("rich" in path for path in index.behaviour.asked)
+
+
+class TestDamage:
+    def refused(self, kgen: Kgen, path: Path, tmp_path: Path) -> str:
+        there = tmp_path / "there"
+        done = kgen("unbundle", str(path), "--into", str(there))
+        assert done.status in {2, 4}
+        assert done.stdout == ""
+        assert not (there / "locks").exists()
+        return done.stderr.partition("\n")[0]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda name, _: name.startswith("wheels/"), "has not the sha256 that it is listed with"),
+            (lambda name, _: name.startswith("kgen/"), "has not the sha256 that it is listed with"),
+            (lambda name, _: name.endswith(".toml"), "has not the sha256 that it is listed with"),
+        ],
+    )
+    def test_another_byte(
+        self, kgen: Kgen, bundled: Path, tmp_path: Path, change: Callable[[str, bytes], bool], said: str
+    ) -> None:
+        content = members(bundled)
+        name = next(name for name, text in content.items() if change(name, text))
+        text = content[name]
+        content[name] = text[:-1] + bytes([text[-1] ^ 1])
+        pack(tmp_path / "bad.tar", content)
+        assert self.refused(kgen, tmp_path / "bad.tar", tmp_path) == f"error: {name} is damaged: it {said}"
+
+    def test_a_file_is_missing(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = members(bundled)
+        name = next(name for name in content if name.startswith("wheels/"))
+        del content[name]
+        pack(tmp_path / "bad.tar", content)
+        assert self.refused(kgen, tmp_path / "bad.tar", tmp_path).endswith(f"files are missing, the first is {name}")
+
+    def test_it_breaks_off(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = bundled.read_bytes()
+        (tmp_path / "bad.tar").write_bytes(content[: len(content) * 2 // 3])
+        assert "damaged" in self.refused(kgen, tmp_path / "bad.tar", tmp_path)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "../evil",
+            "/etc/evil",
+            "locks/numpy-cpu/../../evil",
+            "locks/numpy-cpu/evil.sh",
+            "locks/../evil",
+            ".git/hooks/post-checkout",
+            "kgen.toml",
+            f"wheels/{'0' * 64}/../../evil.whl",
+            "wheels/short/evil.whl",
+        ],
+    )
+    def test_a_path_that_is_none_of_a_bundle(self, kgen: Kgen, bundled: Path, tmp_path: Path, path: str) -> None:
+        content = members(bundled)
+        listed = json.loads(content["kgen-bundle.json"])
+        listed["files"].append({"path": path, "sha256": hashlib.sha256(b"evil").hexdigest(), "size": 4})
+        pack(tmp_path / "bad.tar", {**content, "kgen-bundle.json": json.dumps(listed).encode(), path: b"evil"})
+        said = self.refused(kgen, tmp_path / "bad.tar", tmp_path)
+        assert "is no bundle of kgen: " in said
+        assert not list(tmp_path.rglob("*evil*"))
+
+    def test_what_is_not_listed(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = members(bundled)
+        pack(tmp_path / "bad.tar", {**content, "kgen.toml": b"x = 1\n"})
+        assert self.refused(kgen, tmp_path / "bad.tar", tmp_path).startswith("error: kgen.toml is damaged")
+
+    def test_a_link(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = members(bundled)
+        name = next(name for name in content if name.endswith(".toml"))
+        with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+            for path, text in content.items():
+                info = tarfile.TarInfo(path)
+                if path == name:
+                    info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                else:
+                    info.size = len(text)
+                archive.addfile(info, io.BytesIO(text))
+        assert self.refused(kgen, tmp_path / "bad.tar", tmp_path).startswith(f"error: {name} is damaged")
+
+    @pytest.mark.parametrize("content", [b"", b"no archive", b"\0" * 10240])
+    def test_no_bundle(self, kgen: Kgen, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "bad.tar").write_bytes(content)
+        said = self.refused(kgen, tmp_path / "bad.tar", tmp_path)
+        assert said.startswith("error: [TEMP]/bad.tar ")
+
+    def test_the_folder_leads_elsewhere(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        there = tmp_path / "there"
+        (there / ".kgen").mkdir(parents=True)
+        (tmp_path / "elsewhere").mkdir()
+        (there / ".kgen/wheels").symlink_to(tmp_path / "elsewhere")
+        assert self.refused(kgen, bundled, tmp_path).endswith("leads out of the project")
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+    def test_another_lock_is_there(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        there = tmp_path / "there"
+        (there / "locks/numpy-cpu").mkdir(parents=True)
+        lock = there / f"locks/numpy-cpu/{PYLOCK}"
+        lock.write_text("# mine\n")
+        done = kgen("unbundle", str(bundled), "--into", str(there))
+        assert done.status == 2
+        assert "is there already, and is not what the bundle has" in done.stderr
+        assert lock.read_text() == "# mine\n"
+        assert not (there / "locks/jax-cpu").exists()
+
+
+class TestCalls:
+    def test_wrong_ones(self, kgen: Kgen, project: Path) -> None:
+        assert kgen("bundle").stderr == (
+            "error: `kgen bundle` needs a file to write\n\nhint: kgen bundle -o project.tar\n"
+        )
+        assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
+            "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
+        )
+        assert kgen("unbundle", "absent.tar").stderr == (
+            "error: absent.tar cannot be read as a bundle: No such file or directory\n\nhint: ls -l absent.tar\n"
+        )
+        assert list(project.iterdir()) == []
+
+    def test_for_another_platform_kgen_itself_is_left_out(self, kgen: Kgen, project: Path) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        here = project / f"locks/numpy-cpu/{PYLOCK}"
+        here.with_name("pylock.linux-aarch64.toml").write_text(here.read_text().replace("linux-64", "linux-aarch64"))
+        done = kgen("bundle", "numpy", "--platform", "linux-aarch64", "-o", "arm.tar")
+        assert done.status == 0
+        assert done.stderr.startswith("note: kgen itself is left out: what is installed here is not for linux-aarch64")
+        found = members(project / "arm.tar")
+        assert not [name for name in found if name.startswith("kgen/")]
+        assert [name for name in found if name.endswith(".toml")] == ["locks/numpy-cpu/pylock.linux-aarch64.toml"]
+
+
+class _Breaking(Handler):
+    """Sends half of what is asked for and hangs up, as often as it is told to."""
+
+    def answer(self) -> None:
+        server = self.server
+        assert isinstance(server, _Halves)
+        span = self.headers.get("Range", "")
+        server.spans.append(span)
+        start = int(span.removeprefix("bytes=").removesuffix("-")) if span and server.knows_ranges else 0
+        rest = server.content[start:]
+        status = 206 if span and server.knows_ranges else 200
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(rest)))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+        self.end_headers()
+        if server.breaks > 0:
+            server.breaks -= 1
+            self.wfile.write(rest[: len(rest) // 2])
+            self.close_connection = True
+        else:
+            self.wfile.write(rest)
+
+
+class _Halves(Server):
+    def __init__(self, content: bytes, *, breaks: int, knows_ranges: bool) -> None:
+        super().__init__(_Breaking)
+        self.content = content
+        self.breaks = breaks
+        self.knows_ranges = knows_ranges
+        self.spans: list[str] = []
+
+
+class TestSaving:
+    CONTENT = os.urandom(100_000)
+    SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+    @pytest.mark.parametrize(("knows_ranges", "spans"), [(True, ["", "bytes=50000-"]), (False, ["", "bytes=50000-"])])
+    def test_the_rest_is_asked_for(self, tmp_path: Path, *, knows_ranges: bool, spans: list[str]) -> None:
+        counts: list[int] = []
+        with (
+            running(_Halves(self.CONTENT, breaks=1, knows_ranges=knows_ranges)) as server,
+            wheels.WheelReader(cache=None) as reader,
+        ):
+            target = tmp_path / "a.whl"
+            reader.save(
+                f"{server.root}/a.whl", filename="a.whl", sha256=self.SHA256, target=target, report=counts.append
+            )
+        assert target.read_bytes() == self.CONTENT
+        assert server.spans == spans
+        assert sum(counts) == len(self.CONTENT)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.whl"]
+
+    def test_a_part_of_an_earlier_call_counts(self, tmp_path: Path) -> None:
+        (tmp_path / "a.whl.part").write_bytes(self.CONTENT[:70_000])
+        counts: list[int] = []
+        with (
+            running(_Halves(self.CONTENT, breaks=0, knows_ranges=True)) as server,
+            wheels.WheelReader(cache=None) as reader,
+        ):
+            target = tmp_path / "a.whl"
+            reader.save(
+                f"{server.root}/a.whl", filename="a.whl", sha256=self.SHA256, target=target, report=counts.append
+            )
+        assert target.read_bytes() == self.CONTENT
+        assert server.spans == ["bytes=70000-"]
+        assert sum(counts) == len(self.CONTENT)
+
+    def test_another_file_is_not_taken(self, tmp_path: Path) -> None:
+        source = tmp_path / "source.whl"
+        source.write_bytes(self.CONTENT)
+        with wheels.WheelReader(cache=None) as reader, pytest.raises(OutsideError, match="not the file"):
+            reader.save(str(source), filename="a.whl", sha256="0" * 64, target=tmp_path / "a.whl")
+        assert [path.name for path in tmp_path.iterdir()] == ["source.whl"]
+
+    def test_it_can_be_cancelled(self, tmp_path: Path) -> None:
+        source = tmp_path / "source.whl"
+        source.write_bytes(self.CONTENT)
+        cancel = threading.Event()
+        cancel.set()
+        with wheels.WheelReader(cache=None, cancel=cancel) as reader, pytest.raises(Cancelled):
+            reader.save(str(source), filename="a.whl", sha256=self.SHA256, target=tmp_path / "a.whl")
+        assert not (tmp_path / "a.whl").exists()
+
+
+def test_what_is_installed_gives_a_wheel_again() -> None:
+    found = {one.name.lower(): one for one in repack.closure("keras-kgen")}
+    assert {"uv", "typer", "packaging", "keras-kgen"} <= set(found)
+    assert "pytest" not in found
+    name, content = repack.wheel_of(found["uv"])
+    assert repack.wheel_of(found["uv"]) == (name, content)
+    assert name.startswith(f"uv-{found['uv'].version}-py3-none-")
+    with pytest.raises(OutsideError, match="is not installed beside kgen"):
+        repack.closure("absent-project")
+
+
+def test_a_portable_lock_is_fetched_from_the_index_that_is_configured(kgen: Kgen, project: Path) -> None:
+    assert kgen(*LOCK, "numpy", "--portable").status == 0
+    nowhere = dataclasses.replace(
+        kgen, environment={**kgen.environment, "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+    )
+    failed = nowhere("bundle", "-o", "b.tar")
+    assert failed.status == 4
+    assert not (project / "b.tar").exists()
+    assert kgen("bundle", "-o", "b.tar").status == 0

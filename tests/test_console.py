@@ -1,0 +1,104 @@
+"""Tables: as wide as they need to be where programs read them, and no wider than a terminal, with words whole."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.command import LOCK, Kgen
+
+from kgen.cli.console import table
+
+HEADINGS = ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock")
+ROWS = (
+    ("tensorflow-cuda12", "tensorflow 2.21.0, keras 3.15.1", "12.9", "9.28.0.42", "61", "3.28 GB", "4.1 s", "written"),
+    ("numpy-cpu", "numpy 2.5.5, jax 0.12.0.1, keras 3.15.1", "-", "-", "17", "152 MB", "0.6 s", "unchanged"),
+)
+CELLS = st.text("abc12., -", max_size=30).map(lambda text: " ".join(text.split()))
+
+
+def test_elsewhere_a_row_is_a_line() -> None:
+    headings, *rows = table(HEADINGS, ROWS, room=0).splitlines()
+    frameworks = len("tensorflow-cuda12") + 2
+    assert headings.index("frameworks") == frameworks
+    assert rows[1][frameworks:].startswith("numpy 2.5.5, jax 0.12.0.1, keras 3.15.1  -     -")
+    assert len(rows) == 2
+
+
+def test_cells_are_folded_between_their_items() -> None:
+    assert table(HEADINGS, ROWS, room=100) == (
+        "environment        frameworks                  CUDA  cuDNN      packages  download  time   lock\n"
+        "tensorflow-cuda12  tensorflow 2.21.0,          12.9  9.28.0.42  61        3.28 GB   4.1 s  written\n"
+        "                   keras 3.15.1\n"
+        "numpy-cpu          numpy 2.5.5, jax 0.12.0.1,  -     -          17        152 MB    0.6 s  unchanged\n"
+        "                   keras 3.15.1"
+    )
+
+
+def test_a_row_that_no_table_has_room_for_is_a_paragraph() -> None:
+    assert table(HEADINGS, ROWS, room=72) == (
+        "tensorflow-cuda12\n"
+        "  frameworks tensorflow 2.21.0, keras 3.15.1; CUDA 12.9;\n"
+        "  cuDNN 9.28.0.42; packages 61; download 3.28 GB; time 4.1 s;\n"
+        "  lock written\n"
+        "numpy-cpu\n"
+        "  frameworks numpy 2.5.5, jax 0.12.0.1, keras 3.15.1; CUDA -; cuDNN -;\n"
+        "  packages 17; download 152 MB; time 0.6 s; lock unchanged"
+    )
+
+
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=4),
+    room=st.integers(min_value=1, max_value=60),
+)
+def test_no_line_is_too_wide_and_no_word_is_broken(rows: list[tuple[str, str, str]], room: int) -> None:
+    headings = ("one", "two", "three")
+    words = [word for row in (headings, *rows) for cell in row for word in cell.split()]
+    # in a paragraph a word may have an indent before it, and a separator behind it
+    longest = max(max(map(len, words)) + 3, *(len(row[0]) for row in rows))
+    text = table(headings, rows, room=room)
+    assert all(len(line) <= max(room, longest) for line in text.splitlines())
+    there = text.replace(";", " ").split()
+    assert all(word in there for row in rows for cell in row for word in cell.split())
+
+
+def on_a_terminal(kgen: Kgen, *words: str, columns: int) -> list[str]:
+    """The lines that a command prints on a terminal of this width."""
+    ours, theirs = pty.openpty()
+    environment = {**kgen.env(COLUMNS=str(columns)), "NO_COLOR": "1"}
+    with subprocess.Popen(
+        kgen.words(*words), cwd=kgen.folder, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # its other end was closed
+            pass
+    os.close(ours)
+    assert running.returncode == 0
+    return shown.decode().replace("\r\n", "\n").splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_facts_on_a_terminal(kgen: Kgen, columns: int) -> None:
+    lines = on_a_terminal(kgen, "matrix", "show", "jax", columns=columns)
+    assert lines[0] == "jax"
+    assert max(map(len, lines)) <= columns
+    piped = kgen("matrix", "show", "jax").stdout
+    shown = {word.strip(";,") for line in lines for word in line.split()}
+    assert {word.strip(";,") for word in piped.split()} <= shown | {"version"}  # its heading
+
+
+def test_the_table_of_locks_on_a_terminal(kgen: Kgen) -> None:
+    assert kgen(*LOCK, "jax", "numpy", "--cuda", "12").status == 0
+    lines = on_a_terminal(kgen, *LOCK, "jax", "numpy", "--cuda", "12", columns=80)
+    assert max(map(len, lines)) <= 80
+    shown = " ".join(" ".join(lines).split())
+    for word in ("jax-cuda12", "numpy-cpu", "packages", "unchanged", "download"):
+        assert word in shown

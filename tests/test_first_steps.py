@@ -1,0 +1,111 @@
+"""What people stumble over who use kgen for the first time."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.command import LOCK, Kgen
+from tests.test_diff import LOCK as PYLOCK
+from tests.test_diff import older, repository
+
+from kgen import lockfiles
+from kgen.actions import interpreters
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
+from kgen.model.request import EnvironmentRequest
+
+__all__ = ["repository"]
+
+
+class TestDiff:
+    def test_without_a_side_it_compares_with_the_last_commit(self, kgen: Kgen, repository: Path) -> None:
+        assert kgen("diff").stdout == "no lock has changed\n"
+        newest = older(repository / "locks/numpy-cpu" / PYLOCK, "numpy")
+        assert kgen("diff").stdout == f"numpy-cpu (linux-64): changed\n  numpy {newest} -> 0.1 (down)\n"
+        assert kgen("diff").stdout == kgen("diff", "HEAD").stdout
+
+    def test_without_a_repository_it_says_what_to_name(self, kgen: Kgen) -> None:
+        assert kgen("diff").stderr == (
+            "error: `HEAD` is not a file or a folder, and [TEMP]/project is not in a git repository\n\n"
+            "hint: name two locks or two folders: kgen diff A B\n"
+        )
+
+    def test_units_keep_their_letters_in_markdown(self, kgen: Kgen, repository: Path) -> None:
+        lock = repository / "locks/numpy-cpu" / PYLOCK
+        bytes_there = lockfiles.read(lock).size
+        assert bytes_there is not None
+        file = next(one for one in lockfiles.read(lock).files if one.size)
+        lock.write_text(lock.read_text().replace(f"size = {file.size}", f"size = {(file.size or 0) + 10**6}", 1))
+        older(lock, "numpy")
+        done = subprocess.run(
+            kgen.words("diff", "--markdown"), cwd=repository, env=kgen.env(), capture_output=True, text=True, check=True
+        )
+        assert " MB -> " in done.stdout
+        assert "Download " in done.stdout
+        assert " mb" not in done.stdout
+
+
+class TestAPythonThatIsNotHere:
+    def request(self, python: str, *, open_: bool) -> EnvironmentRequest:
+        return EnvironmentRequest(
+            name="numpy",
+            backends=("numpy",),
+            accelerator=CPU,
+            python=python,
+            platform="linux-64",
+            python_open=open_,
+        )
+
+    def test_it_is_named_with_one_that_is_as_good(
+        self, matrix: CompatibilityMatrix, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kgen.host.subdir", lambda: "linux-64")
+        monkeypatch.setattr("kgen.uvtool.has_interpreter", lambda minor: minor == "3.12")
+        request = self.request("3.13", open_=True)
+        assert interpreters.absent(matrix, [request]) == (interpreters.AbsentPython("3.13", ("numpy-cpu",), "3.12"),)
+        assert interpreters.absent(matrix, [self.request("3.13", open_=False)]) == ()
+        assert interpreters.absent(matrix, [request._replace(platform="osx-arm64")]) == ()
+        assert interpreters.absent(matrix, [self.request("3.12", open_=True)]) == ()
+
+    def test_where_uv_cannot_tell_nothing_is_said(
+        self, matrix: CompatibilityMatrix, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kgen.host.subdir", lambda: "linux-64")
+        monkeypatch.setattr("kgen.uvtool.has_interpreter", lambda _minor: None)
+        assert interpreters.absent(matrix, [self.request("3.13", open_=True)]) == ()
+
+
+def test_a_refusal_names_no_python_that_nobody_asked_for(kgen: Kgen) -> None:
+    call = ("solve", "torch", "--cuda", "12.4", "--driver", "550", "--gpu", "12.0")
+    refused = kgen(*call)
+    assert refused.status == 3
+    head = refused.stderr.partition("\n")[0]
+    assert "Python" not in head
+    assert "Python 3.12" in kgen(*call, "--python", "3.12").stderr.partition("\n")[0]
+
+
+@pytest.mark.parametrize(("fault", "ignored", "runs"), [(0, "", True), (1, "", False), (1, "ignore", True)])
+def test_a_batch_job_ends_at_a_fault_unless_it_is_told_not_to(
+    kgen: Kgen, tmp_path: Path, *, fault: int, ignored: str, runs: bool
+) -> None:
+    assert kgen(*LOCK, "numpy").status == 0
+    script = tmp_path / "job.sh"
+    script.write_text(kgen("export", "slurm", "numpy").stdout)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in {"kgen": f"exit {fault}", "srun": 'echo "ran $*"'}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(stat.S_IRWXU)
+    done = subprocess.run(
+        ["sh", script, "python", "train.py"],
+        env={"PATH": f"{programs}:{os.defpath}", "SLURM_SUBMIT_DIR": str(tmp_path), "KGEN_FAULTS": ignored},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (0 if runs else 1)
+    assert done.stdout == ("ran kgen run --no-sync numpy-cpu -- python train.py\n" if runs else "")

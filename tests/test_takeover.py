@@ -1,0 +1,260 @@
+"""`kgen init --from`: an existing project of another tool, as settings of kgen; what has no place there is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import CUTOFF, Kgen
+
+from kgen.actions.takeover import Takeover, take_over
+from kgen.errors import SettingsError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+
+ENVIRONMENT = """\
+name: train   # how conda calls it
+channels:
+  - conda-forge
+  - nvidia
+dependencies:
+  - python=3.11
+  - pytorch::pytorch>=2.4,<2.6
+  - 'jax=0.5'
+  - numpy=1.26.*=py311_0
+  - scikit-learn 1.5.*
+  - cuda-version=12.6
+  - pip
+  - pip:
+      - keras-hub>=0.20
+      - -r more.txt
+      - git+https://example.org/x.git
+variables:
+  MODE: fast
+"""
+POETRY = """\
+[tool.poetry]
+name = "lib"
+version = "0"
+[tool.poetry.dependencies]
+python = "^3.11"
+tensorflow = "~2.18"
+keras = "^3.5"
+rich = "*"
+pillow = "10.4"
+mine = { path = "../mine" }
+jinja2 = { version = "^3.1", extras = ["i18n"] }
+[tool.poetry.group.test.dependencies]
+pytest = "^8"
+[tool.poetry.group.docs]
+optional = true
+[tool.poetry.group.docs.dependencies]
+sphinx = "*"
+[[tool.poetry.source]]
+name = "inner"
+url = "https://example.org/simple"
+"""
+PIXI = """\
+[workspace]
+name = "lib"
+platforms = ["linux-64", "osx-arm64", "linux-riscv64"]
+[dependencies]
+python = ">=3.11,<3.13"
+pytorch = ">=2.4"
+opt_einsum = "*"
+[pypi-dependencies]
+lib = { path = ".", editable = true }
+keras = ">=3.5"
+einops = { version = ">=0.8", extras = ["x"] }
+[tasks]
+train = "python train.py"
+[system-requirements]
+cuda = "12"
+"""
+UV = """\
+[project]
+name = "lib"
+version = "0"
+requires-python = ">=3.11,<3.13"
+dependencies = ["torch>=2.4,<2.6", "numpy<2"]
+[dependency-groups]
+dev = ["pytest"]
+docs = ["sphinx"]
+[tool.uv]
+dev-dependencies = ["ruff"]
+[tool.uv.sources]
+torch = { index = "own" }
+mine = { git = "https://example.org/mine" }
+"""
+
+
+def taken(folder: Path, matrix: CompatibilityMatrix, source: str, text: str, file: str | None = None) -> Takeover:
+    (folder / (file or source)).write_text(text, encoding="utf-8")
+    return take_over(folder, source if file else str(folder / source), matrix)
+
+
+def lists(of: Takeover) -> dict[str, set[str]]:
+    return {entry.key: set(entry.values) for entry in of.entries}
+
+
+def test_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", ENVIRONMENT)
+    assert found.backends == ("torch", "jax")
+    assert found.python is not None
+    assert found.python.minors == ("3.11",)
+    assert lists(found) == {
+        "require": {"torch<2.6,>=2.4", "jax==0.5.*"},
+        "dependencies": {"numpy==1.26.*", "scikit-learn==1.5.*", "keras-hub>=0.20"},
+    }
+    assert [one.partition(":")[0] for one in found.left] == [
+        "channels conda-forge, nvidia",
+        "cuda-version =12.6",
+        "pip",
+        "pip's `-r more.txt`",
+        "`git+https",
+        "variables",
+    ]
+
+
+def test_poetry(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    found = taken(tmp_path, matrix, "poetry", POETRY, "pyproject.toml")
+    assert found.backends == ("tensorflow",)
+    assert found.python is not None
+    assert found.python.text == ">=3.11,<4"
+    assert lists(found) == {
+        "require": {"tensorflow<2.19,>=2.18", "keras<4,>=3.5"},
+        "dependencies": {"rich", "pillow==10.4", "jinja2[i18n]<4,>=3.1", "pytest<9,>=8"},
+    }
+    assert found.left == (
+        "group docs of Poetry: it is optional; `kgen add` takes what is in it",
+        "mine: it is from path, and locks pin files of an index only",
+        "[[tool.poetry.source]]: uv asks its own indexes; name them as `[[index]]` in uv.toml",
+    )
+
+
+@pytest.mark.parametrize("file", ["pixi.toml", "pyproject.toml"])
+def test_pixi(tmp_path: Path, matrix: CompatibilityMatrix, file: str) -> None:
+    text = (
+        PIXI
+        if file == "pixi.toml"
+        else PIXI.replace("\n[", "\n[tool.pixi.").replace("[workspace", "[tool.pixi.workspace", 1)
+    )
+    found = taken(tmp_path, matrix, "pixi", text, file)
+    assert found.backends == ("torch",)
+    assert found.platforms == ("linux-64", "osx-arm64")
+    assert found.python is not None
+    assert found.python.minors == ("3.11", "3.12")
+    assert lists(found) == {"require": {"torch>=2.4", "keras>=3.5"}, "dependencies": {"opt-einsum", "einops[x]>=0.8"}}
+    assert [one.partition(" ")[0] for one in found.left] == ["platform", "tasks", "system-requirements"]
+
+
+def test_uv(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    found = taken(tmp_path, matrix, "uv", UV, "pyproject.toml")
+    # what [project] has, kgen reads by itself
+    assert (found.backends, found.platforms) == (("torch",), ())
+    assert lists(found) == {"groups": {"dev"}, "dependencies": {"ruff"}}
+    assert found.left == ("the source of mine in [tool.uv.sources]: locks pin files of an index only",)
+
+
+@pytest.mark.parametrize(
+    ("text", "entries", "left"),
+    [
+        ("torch>=2.4\nrich\n", ["requirements"], 0),
+        ("--index-url https://example.org/simple\njax\n", ["requirements"], 1),
+        ("torch>=2.4\nrich @ https://example.org/rich-1-py3-none-any.whl\nh5py\n", ["dependencies", "require"], 1),
+    ],
+)
+def test_a_file_of_requirements(
+    tmp_path: Path, matrix: CompatibilityMatrix, text: str, entries: list[str], left: int
+) -> None:
+    found = taken(tmp_path, matrix, "requirements.txt", text)
+    assert [entry.key for entry in found.entries] == entries
+    assert len(found.left) == left
+    assert len(found.backends) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "error", "said"),
+    [
+        ("absent.yml", None, UsageError, "is not there"),
+        ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 2: not as environment.yml has it"),
+        ("pixi.toml", "[", SettingsError, "is not valid TOML"),
+        ("poetri", None, UsageError, "is nothing that kgen takes over"),
+        ("environment.yml", "\x00: [\n", SettingsError, "line 1"),
+    ],
+)
+def test_what_cannot_be_taken(
+    tmp_path: Path, matrix: CompatibilityMatrix, *, source: str, text: str | None, error: type[Exception], said: str
+) -> None:
+    path = tmp_path / source if "." in source else Path(source)
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=said):
+        take_over(tmp_path, str(path), matrix)
+
+
+@pytest.mark.parametrize(
+    ("poetrys", "standard"),
+    [
+        ("^1.2.3", ">=1.2.3,<2"),
+        ("^0.2.3", ">=0.2.3,<0.3"),
+        ("^0.0.3", ">=0.0.3,<0.0.4"),
+        ("^0", ">=0,<1"),
+        ("~1.2.3", ">=1.2.3,<1.3"),
+        ("~1", ">=1,<2"),
+        (">=1,<2", "<2,>=1"),
+        ("1.2", "==1.2"),
+        ("*", ""),
+    ],
+)
+def test_the_ranges_of_poetry(tmp_path: Path, matrix: CompatibilityMatrix, poetrys: str, standard: str) -> None:
+    text = f'[tool.poetry.dependencies]\nrich = "{poetrys}"\n'
+    (values,) = lists(taken(tmp_path, matrix, "poetry", text, "pyproject.toml")).values()
+    expected = {f"rich{standard}"}
+    assert {",".join(sorted(one.removeprefix("rich").split(","))) for one in values} == {
+        ",".join(sorted(one.removeprefix("rich").split(","))) for one in expected
+    }
+
+
+def settings_of(project: Path) -> dict[str, Any]:
+    own = project / "kgen.toml"
+    if own.exists():
+        return tomli.loads(own.read_text(encoding="utf-8"))
+    table: dict[str, Any] = tomli.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["kgen"]
+    return table
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "text"),
+    [
+        ("environment.yml", "environment.yml", "dependencies:\n  - python=3.11\n  - jax\n  - rich>=0.1\n"),
+        ("requirements.txt", "requirements.txt", "jax\nrich>=0.1\n"),
+        (
+            "uv",
+            "pyproject.toml",
+            '[project]\nname = "a"\nversion = "0"\nrequires-python = "==3.11.*"\ndependencies = ["jax"]\n',
+        ),
+        ("poetry", "pyproject.toml", '[tool.poetry.dependencies]\npython = "~3.11"\njax = "*"\nrich = "^0.1"\n'),
+        ("pixi", "pixi.toml", '[workspace]\nplatforms = ["linux-64"]\n[dependencies]\npython = "3.11.*"\njax = "*"\n'),
+    ],
+)
+def test_the_settings_lock(kgen: Kgen, project: Path, source: str, file: str, text: str) -> None:
+    (project / file).write_text(text, encoding="utf-8")
+    done = kgen("init", "--from", source, "--cpu")
+    assert done.status == 0, done.stderr
+    assert settings_of(project)["backends"] == ["jax"]
+    locked = kgen("lock", "--python", "3.11", "--platform", "linux-64", "--exclude-newer", CUTOFF)
+    assert locked.status == 0, locked.stderr
+    assert "ignores" not in locked.stderr  # what was taken over
+    assert [path.name for path in (project / "locks").iterdir()] == ["jax-cpu"]
+
+
+def test_what_is_left_out_is_named(kgen: Kgen, project: Path) -> None:
+    (project / "environment.yml").write_text(ENVIRONMENT, encoding="utf-8")
+    done = kgen("init", "--from", "environment.yml", "--cpu")
+    assert done.status == 0
+    assert "note: left out: channels conda-forge, nvidia: " in done.stderr
+    assert "note: left out: pip's `-r more.txt`: " in done.stderr
+    assert "# The backends; each gets an environment of its own. The project requires them." in done.stdout
+    assert 'python = "3.11"' in done.stdout

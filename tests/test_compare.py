@@ -18,7 +18,7 @@ from tests.test_validate import lock, put_on_disk
 
 from kgen.actions.compare import WATCH
 from kgen.validation import running
-from kgen.validation.comparison import Training, distance, judge, read, summarise, warmup
+from kgen.validation.comparison import TOLERANCE, Training, distance, judge, read, summarise, warmup
 
 FAKES = Path(__file__).parent / "fakes" / "training"
 TRAIN = """
@@ -406,3 +406,12 @@ def test_events_of_another_kind_are_left_out(event: Mapping[str, object]) -> Non
 @pytest.mark.parametrize("step", sorted(path.stem for path in (running.STEP / "kgen_step/backends").glob("[a-z]*.py")))
 def test_who_trains_is_known_of_every_backend(step: str) -> None:
     assert running.trains(step) is (step not in {"numpy", "openvino"})
+
+
+def test_the_page_says_what_is_in_the_code() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs/how-to/compare.md").read_text(encoding="utf-8")
+    assert f"`--tolerance` ({TOLERANCE})" in text
+    call = next(line for line in text.splitlines() if line.startswith("kgen compare"))
+    program = call.partition(" -- python ")[2]
+    example = Path(__file__).resolve().parents[1] / program
+    assert call in example.read_text(encoding="utf-8")

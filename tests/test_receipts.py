@@ -657,3 +657,30 @@ def test_a_folder_that_cannot_be_read(project: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(KgenError) as caught:
         action.collect(project)
     assert caught.value.message.endswith("cannot be read: Permission denied")
+
+
+# -- the page about them -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("project")
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
+    """In the order in which they stand there, in a project with two locks."""
+    text = (Path(__file__).resolve().parents[1] / "docs/reference/receipts.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-eu", "-c", "".join(blocks)],
+        env={**os.environ, "PATH": path, "KGEN_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "numpy-cpu" in done.stdout
+
+
+def test_the_page_says_what_is_in_the_code() -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs/reference/receipts.md").read_text(encoding="utf-8")
+    for said in (receipts.STATEMENT, receipts.PREDICATE, DETAIL, receipts.INSTALL_SET, receipts.STEP_PROGRAM):
+        assert said in text

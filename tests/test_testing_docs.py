@@ -1,4 +1,4 @@
-"""`docs/testing.md`: what it tells maintainers to write works, on three backends and three Pythons."""
+"""`docs/how-to/testing.md`: what it tells maintainers to write works, on three backends and three Pythons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.wheelhouse import Wheel, Wheelhouse
 from kgen import uvtool
 from kgen.matrix.compatibility import CompatibilityMatrix
 
-TEXT = (Path(__file__).parents[1] / "docs/testing.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[1] / "docs/how-to/testing.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 PYTHONS = ("3.11", "3.12", "3.13")
 NAMES = {

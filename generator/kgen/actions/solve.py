@@ -24,11 +24,13 @@ class SolveResult(NamedTuple):
         answers: for each environment on each platform its resolution, or why there is none.
         gains: for each answer what a framework's own index would add to it; None where it adds nothing.
         plan: what was asked, with choices that were made for the user.
+        kept: the environments that were solved with what is locked of them.
     """
 
     answers: tuple[Resolution | Conflict, ...]
     gains: tuple[Suggestion | None, ...]
     plan: Plan
+    kept: tuple[str, ...] = ()
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
@@ -74,12 +76,8 @@ def solve(
         planned = planned._replace(requests=_as_locked(matrix, planned, locks))
     answers = tuple(solve_together(matrix, planned.requests))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
-    kept = [answer for answer in answers if isinstance(answer, Resolution) and answer.request.held]
-    if kept and proven is None:
-        named = ", ".join(dict.fromkeys(answer.request.environment for answer in kept))
-        note = f"{named}: with what is locked; `kgen solve --upgrade` solves as if nothing were"
-        planned = planned._replace(notes=(*planned.notes, note))
-    return SolveResult(answers, gains, planned)
+    kept = () if proven is not None else (answer.request.environment for answer in answers if answer.request.held)
+    return SolveResult(answers, gains, planned, tuple(dict.fromkeys(kept)))
 
 
 def _preferring(matrix: CompatibilityMatrix, planned: Plan, least: int) -> Plan:

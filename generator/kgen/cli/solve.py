@@ -42,6 +42,9 @@ def run(
             console.result("\n\n".join(report.solution_text(*one) for one in result.solved))
         for note in result.plan.notes:
             console.say(f"note: {note}")
+        if result.kept:
+            named = ", ".join(result.kept)
+            console.say(f"note: {named}: with what is locked; `kgen solve --upgrade` solves as if nothing were")
     for conflict in result.conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
         console.hints(report.hints(conflict, form))

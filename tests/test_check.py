@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -261,7 +262,11 @@ def test_files_of_this_machine_are_for_nobody_else(locked: Kgen) -> None:
     path.write_text(lockfiles.seal("".join(url.splitlines(keepends=True)[:-1])))
     (reason, environment, _) = found(locked, "numpy")[0]
     assert (reason, environment) == ("local", "numpy-cpu")
-    assert "names files of this machine, which nobody else has there" in locked("check", "numpy").stdout
+    said = locked("check", "numpy")
+    assert "names files of this machine, which nobody else has there" in said.stdout
+    fix = next(line for line in said.stderr.splitlines() if line.startswith("hint: kgen lock"))
+    assert locked(*shlex.split(fix)[2:]).status == 0
+    assert locked("check", "numpy").status == 0
 
 
 def test_the_projects_own_range_of_pythons(locked: Kgen) -> None:

@@ -28,6 +28,9 @@ from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings, Target
 
+_LOCAL = "local"
+"""The reason of a lock that names files of this machine, which locking the same way again gives again."""
+
 
 class Finding(NamedTuple):
     """Something about a locked environment that is not as it should be.
@@ -228,7 +231,8 @@ class _Check:
                 yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
-                yield finding("fault", one.reason, path, one.what, fix, source=one.source)
+                wanted = f"{fix} --portable" if one.reason == _LOCAL else fix
+                yield finding("fault", one.reason, path, one.what, wanted, source=one.source)
             for file in lock.files:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
         yield from self._hooks(environment, locks, fix, finding)
@@ -265,7 +269,7 @@ class _Check:
             found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
         if any(file.url and file.url.startswith("file:") for file in lock.files):
             what = "names files of this machine, which nobody else has there; `portable = true` locks by name and hash"
-            found.append(freshness.Stale("local", what))
+            found.append(freshness.Stale(_LOCAL, what))
         if self.settings.portable and any(file.url for file in lock.files):
             found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
         return found

@@ -308,29 +308,16 @@ class _Reader:
         if ranges is None:
             self.left.append(f"{name} {version}: only conda reads such versions")
             return
-        conda = self.matrix.conda
         if name == "python":
             self.python = ranges
-        elif name in {conda.version, *conda.cudnn}:
+        elif name in self.matrix.channel_runtimes:
             self.left.append(
                 f"{name} {version}: kgen chooses it; `kgen lock --cuda {version.lstrip('=<>')}` asks for it"
             )
         elif name in {"pip", "setuptools", "wheel"}:
             self.left.append(f"{name}: no environment of kgen needs it")
         else:
-            self.add(f"{self._projects.get(name, name)}{ranges}")
-
-    @property
-    def _projects(self) -> Mapping[str, str]:
-        """What conda calls a project -> the project; of several, the first by name."""
-        matrix = self.matrix
-        found: dict[str, str] = {}
-        for project, package in sorted(matrix.conda_names.items()):
-            found.setdefault(package, project)
-        found |= {package: project for project, package in sorted(matrix.conda.names.items(), reverse=True)}
-        for project, framework in matrix.conda.frameworks.items():
-            found |= dict.fromkeys(framework.packages, project)
-        return found
+            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges}")
 
     # -- requirements --------------------------------------------------------------------------------------------------
 

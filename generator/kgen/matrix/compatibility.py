@@ -215,6 +215,22 @@ class CompatibilityMatrix:
         """What conda's main channel builds; only who locks for conda asks."""
         return self._read(_CONDA, reader.read_conda)
 
+    @property
+    def channel_projects(self) -> Mapping[str, str]:
+        """What conda's main channel calls a project -> the project; of several, the first by name."""
+        found: dict[str, str] = {}
+        for project, package in sorted(self.conda_names.items()):
+            found.setdefault(package, project)
+        found |= {package: project for project, package in sorted(self.conda.names.items(), reverse=True)}
+        for project, framework in self.conda.frameworks.items():
+            found |= dict.fromkeys(framework.packages, project)
+        return found
+
+    @property
+    def channel_runtimes(self) -> frozenset[str]:
+        """The channel's packages that say which accelerator's runtime, and which cuDNN, is in an environment."""
+        return frozenset({self.conda.version, *self.conda.cudnn})
+
     @functools.cached_property
     def conda_names(self) -> Mapping[str, str]:
         """Project -> what conda's main channel calls it, where nobody at kgen has looked; {} where it is not known."""

@@ -22,10 +22,10 @@ import typer
 
 from kgen import __version__, host, project, storage
 from kgen.actions.compare import CompareOptions, CompareResult, Contestant, compare
-from kgen.actions.validate import DEVICES
-from kgen.cli import candidates, console
+from kgen.cli import console
 from kgen.cli.command import PROGRAM
-from kgen.cli.options import OUTPUT, Environments, Envs, Json, one_of, option, seconds
+from kgen.cli.devices import device
+from kgen.cli.options import OUTPUT, Environments, Envs, Json, option, seconds
 from kgen.emitters.comparison import Bar, Failure, Line, render_page
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.sizes import size_text
@@ -59,17 +59,7 @@ def run(
     context: typer.Context,
     environments: Environments = None,
     *,
-    device: Annotated[
-        str,
-        option(
-            "--device",
-            metavar="{gpu,cpu,auto}",
-            text="where to train; auto takes the GPU where the lock is for one and one is there",
-            panel=_HOW,
-            values=candidates.of(*DEVICES),
-            parse=one_of("device", "--device", *DEVICES),
-        ),
-    ] = "auto",
+    device: Annotated[str, device(_HOW)] = "auto",
     repeat: Annotated[
         int | None,
         option("--repeat", metavar="N", text="runs in each environment; 1 by default", panel=_HOW, parse=_count),

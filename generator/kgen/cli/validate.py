@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from kgen import accelerators, host, project
 from kgen.actions import validate as action
 from kgen.actions.validate import (
-    DEVICES,
     ProvenEnvironments,
     ValidateOptions,
     ValidateResult,
@@ -27,8 +26,9 @@ from kgen.actions.validate import (
     ValidationTarget,
 )
 from kgen.cli import candidates, console
+from kgen.cli.devices import device
 from kgen.cli.formats import OnlyFormat, naming_formats
-from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, seconds
+from kgen.cli.options import OUTPUT, Envs, Json, argument, option, seconds
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.model import format as formats
@@ -49,17 +49,7 @@ def run(
         argument("ENV", "a locked environment; all without any", values=candidates.environments),
     ] = None,
     *,
-    device: Annotated[
-        str,
-        option(
-            "--device",
-            metavar="{gpu,cpu,auto}",
-            text="where to train; auto takes the GPU where the lock is for one and one is there",
-            panel=_TRAINING,
-            values=candidates.of(*DEVICES),
-            parse=one_of("device", "--device", *DEVICES),
-        ),
-    ] = "auto",
+    device: Annotated[str, device(_TRAINING)] = "auto",
     python: Annotated[
         str | None,
         option(

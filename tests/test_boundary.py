@@ -143,7 +143,7 @@ class TestStreams:
             ("kgen solve --help {}", 0),
             ("kgen completion bash {}", 0),
             ("kgen solve nonsense {}", 2),
-            ("kgen {}", 2),
+            ("kgen {}", 0),
             ("kgen nonsense {}", 2),
         ],
     )

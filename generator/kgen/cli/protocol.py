@@ -26,7 +26,7 @@ _SECONDS = 120
 """So long a question may take; all of them are answered offline."""
 
 _NAMES = "backends (tensorflow, jax, torch, numpy, openvino), or environments of the settings; none for the usual ones"
-_ENVIRONMENTS = "locked environments, as jax-cuda12; none for all"
+_ENVIRONMENTS = "locked environments by their names; none for all"
 
 
 class Question(NamedTuple):

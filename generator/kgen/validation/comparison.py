@@ -70,7 +70,7 @@ class Training(NamedTuple):
         """Seconds by which the first step was longer than the others: tracing and compiling."""
         if not self.steady:
             return None
-        return max(0.0, self.steps[0] - statistics.median(self.steady) * self.per_execution)
+        return max(0, self.steps[0] - statistics.median(self.steady) * self.per_execution)
 
 
 class Summary(NamedTuple):
@@ -101,8 +101,8 @@ class Summary(NamedTuple):
     @property
     def noise(self) -> float:
         """Seconds by which its step varies: between the quartiles, or between the runs if that is more."""
-        quartiles = (self.high or 0.0) - (self.low or 0.0)
-        return max(quartiles, max(self.medians, default=0.0) - min(self.medians, default=0.0))
+        quartiles = (self.high or 0) - (self.low or 0)
+        return max(quartiles, max(self.medians, default=0) - min(self.medians, default=0))
 
 
 class Rival(NamedTuple):

@@ -15,11 +15,14 @@ from tests.index import Index
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
+from kgen.actions.plan import request_for
+from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Resolution
+from kgen.settings import JointEnvironment, Settings
 from kgen.solver.resolve import solve
 
 TAG = "py3-none-manylinux_2_17_x86_64"
@@ -481,3 +484,12 @@ class TestCompanions:
     def test_nobody_gets_one_who_asked_for_none(self, kgen_alone: Kgen, project: Path) -> None:
         assert lock(kgen_alone, "torch")[0] == 0
         assert not {"torchaudio", "torchcodec"} & {*versions(project, "torch-cuda12")}
+
+
+def test_what_a_framework_is_installed_with_is_no_part_of_it(matrix: CompatibilityMatrix) -> None:
+    """Theano-PyMC brings setuptools and six, as Theano does: that does not bring Theano along."""
+    settings = Settings(root=Path("/nowhere"), require=(Requirement("theano-pymc"),), python="3.7")
+    theano = JointEnvironment(name="keras2-theano", backends=("keras2-theano",))
+    request = request_for(theano, settings, CPU, "linux-64", matrix)
+    assert request.backends == ("keras2-theano-pymc",)
+    assert company.joined(matrix, request, ["theano-pymc", "setuptools", "six", "numpy"]).request == request

@@ -261,7 +261,7 @@ class _Reader:
         self._platforms(_texts(head.get("platforms")))
         for name, value in table.get("dependencies", {}).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
-            self._add_conda(name, "" if str(version) == "*" else str(version))
+            self._add_match(name, "" if str(version) == "*" else str(version))
         for name, value in table.get("pypi-dependencies", {}).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
             if not (isinstance(value, Mapping) and value.get("editable")):
@@ -290,7 +290,7 @@ class _Reader:
                     if match is None:
                         self.left.append(f"{text}: it is no requirement that kgen can read")
                     else:
-                        self._add_conda(match["name"], match["rest"].strip())
+                        self._add_match(match["name"], match["rest"].strip())
             elif key == "pip":
                 for text in values:
                     if text.startswith("-"):
@@ -302,7 +302,7 @@ class _Reader:
             elif key == "variables":
                 self.left.append("variables: set them where you run the project")
 
-    def _add_conda(self, name: str, version: str) -> None:
+    def _add_match(self, name: str, version: str) -> None:
         """Take over what conda calls a package, in its own way to write versions."""
         ranges = _conda_range(version)
         if ranges is None:

@@ -222,7 +222,7 @@ class _UserWish(NamedTuple):
         requirement = self.requirement
         package = self.names.package(requirement.name)
         yield MatchSpec(_spec(package, requirement.specifier), self.place, asked=True, project=requirement.name)
-        for extra in requirement.extras:
+        for extra in sorted(requirement.extras):
             found = self._package_of_extra(extra)
             if found is not None:
                 yield MatchSpec(_spec(found, requirement.specifier), self.place, asked=True)
@@ -246,7 +246,7 @@ class _UserWish(NamedTuple):
                 " and conda's builds bring theirs"
             )
             return
-        lost = [extra for extra in requirement.extras if self._package_of_extra(extra) is None]
+        lost = [extra for extra in sorted(requirement.extras) if self._package_of_extra(extra) is None]
         if lost and self.place is not RequestField.CONSTRAINT:
             package = self.names.package(requirement.name)
             yield (

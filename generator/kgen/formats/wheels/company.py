@@ -109,11 +109,15 @@ def _coming_along(
 
 
 def _only_for_cpu(matrix: CompatibilityMatrix, framework: str) -> frozenset[str]:
-    """The distributions of a framework that no build for an accelerator is installed by: tensorflow-cpu."""
+    """The distributions of a framework that no build for an accelerator is installed by: tensorflow-cpu.
+
+    What else is installed along with a build, as setuptools, is none of the framework.
+    """
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for release in matrix.framework(framework).releases:
         for build in release.builds:
-            found[build.accelerated].update(parse_requirement(text).name for text in build.install)
+            names = (parse_requirement(text).name for text in build.install)
+            found[build.accelerated].update(one for one in names if one.startswith(framework))
     return frozenset(found[False] - found[True])
 
 

@@ -50,6 +50,13 @@ def test_without_a_network(locked: Kgen, index: Index) -> None:
     assert states(locked(*BOTH).stdout) == ["unchanged", "unchanged"]
 
 
+def test_offline(locked: Kgen, index: Index) -> None:
+    """Whether uv may ask a network shapes no lock, and nothing is asked."""
+    index.misbehave("500")
+    done = locked("--offline", *BOTH, UV_HTTP_TIMEOUT="3", UV_CONCURRENT_DOWNLOADS="2")
+    assert (done.status, states(done.stdout)) == (0, ["unchanged", "unchanged"])
+
+
 def test_nobody_is_called(locked: Kgen, tmp_path: Path) -> None:
     """No child process and no connection."""
     (tmp_path / "watch").mkdir()

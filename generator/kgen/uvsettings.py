@@ -283,7 +283,10 @@ def _duration(text: str) -> dt.timedelta | None:
     return dt.timedelta(days=max(1, -(-seconds // _UNITS["day"])))
 
 
-_NO_MATTER = ("UV_CACHE_DIR", "UV_PYTHON_DOWNLOADS", "UV_NO_PROGRESS", "UV_LINK_MODE", "UV_PROJECT_ENVIRONMENT")
+_NO_MATTER = re.compile(
+    r"UV_(CACHE_DIR|NO_CACHE|PYTHON_DOWNLOADS|NO_PROGRESS|LINK_MODE|PROJECT_ENVIRONMENT|OFFLINE|COMPILE_BYTECODE"
+    r"|CONCURRENT_\w+|HTTP_\w+|NATIVE_TLS|SYSTEM_CERTS|LOG_\w+|TOOL_\w+)"
+)
 """Variables that no lock depends on."""
 
 _SECRET = ("_PASSWORD", "_USERNAME", "_TOKEN")
@@ -298,7 +301,7 @@ def fingerprint(root: Path) -> str:
     variables = {
         name: [logins.apart(word)[0] for word in value.split()]
         for name, value in sorted(host.variables().items())
-        if name.startswith("UV_") and name not in _NO_MATTER and not name.endswith(_SECRET)
+        if name.startswith("UV_") and not _NO_MATTER.fullmatch(name) and not name.endswith(_SECRET)
     }
     tables = [_without_logins(table) for table in _configuration(root)]
     said = json.dumps([variables, tables], sort_keys=True, default=str)

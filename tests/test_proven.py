@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from tests.command import Kgen
 from tests.test_receipts import Said, forged, key, kgen, many, project, receipt
 
 from kgen.actions.proven import proven
@@ -120,3 +121,10 @@ def test_nothing_is_locked(project: Path, kgen: Callable[..., Said]) -> None:
     for path in (project / "locks").iterdir():
         path.rename(project / path.name)
     assert kgen("proven").err == "nothing is locked\n\nhint: kgen lock\n"
+
+
+@pytest.mark.parametrize("words", [("proven",), ("receipts", "list")])
+def test_without_locks(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = Kgen(folder=tmp_path, temporary=tmp_path)(*words)
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == "error: nothing is locked in [TEMP], and so nothing is proven\n\nhint: kgen lock\n"

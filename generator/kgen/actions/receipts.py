@@ -92,6 +92,8 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
     """
     found: list[Entry] = []
     skipped: list[Skipped] = []
+    if not sources and not (root / LOCKS).exists():
+        raise UsageError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
     with collection.Index(origin.cache_folder().with_name("receipts.sqlite"), report) as index:
         for source in sources or (str(root / LOCKS),):
             if source.startswith(GIT):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ from kgen.cli import command, main
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "findings" not in path.parts)]
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
+PAGES = [ROOT / "README.md", *EXAMPLES, *sorted(path for path in DOCS.rglob("*.md") if "findings" not in path.parts)]
 
 _MARK = re.compile(r"^<!-- (?P<word>file|project): (?P<what>\S+) -->$")
 _LONGEST_README = 130
@@ -118,6 +120,19 @@ def printed(kgen: Kgen, words: list[str], *, upto: str) -> str:
 def normal(text: str) -> str:
     """Without what depends on the machine: the widths of columns, which times and sizes decide."""
     return re.sub(r"(?<=\S) {2,}", "  ", text).strip() + "\n"
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=named)
+def test_an_example_works_from_a_fresh_copy(page: Path, kgen: Kgen, project: Path) -> None:
+    """Its settings are those that its page shows, and its data are what its program makes."""
+    shutil.copytree(page.parent, project, dirs_exist_ok=True)
+    (shown,) = (block.text for block in blocks(page) if block.language == "toml")
+    assert (project / "kgen.toml").read_text(encoding="utf-8") == shown
+    done = kgen("solve")
+    assert done.status == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if ": Python" in line] == [
+        f"{name}-cpu" for name in tomli.loads(shown)["backends"]
+    ]
 
 
 def test_the_readme_is_read_in_a_minute() -> None:

@@ -109,8 +109,6 @@ def lock(
     locks = planned.settings.root / LOCKS
     notes: list[str] = []
     others = [form.name for form in forms if not form.is_default]
-    if others and any(request.constraints for request in planned.requests):
-        notes.append(f"constraints hold for wheels alone; the locks for {', '.join(others)} are made without them")
     planned = _preferring(matrix, planned, options.proven, notes)
     upgraded = options.upgrade_packages
     job = LockJob(

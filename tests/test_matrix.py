@@ -361,8 +361,9 @@ def literals(path: Path) -> Iterator[object]:
         for default in (*node.args.defaults, *node.args.kw_defaults)
         if isinstance(default, ast.Constant) and isinstance(default.value, float)
     }
+    otherwise = alone | seconds | defaults | set(examples(tree))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and id(node) not in alone | seconds | defaults | set(examples(tree)):
+        if isinstance(node, ast.Constant) and id(node) not in otherwise:
             yield node.value
 
 

@@ -3,7 +3,8 @@
     python benchmarks/run.py solve            # no network
     python benchmarks/run.py lock             # the index that uv is configured for
     python benchmarks/run.py again            # locking where nothing is to be done, beside `uv lock`
-    python benchmarks/run.py grow             # environments of one Python, and of five
+    python benchmarks/run.py fresh            # locking all anew, beside `uv lock --upgrade`
+    python benchmarks/run.py grow             # four locks, and the forty of five Pythons and two platforms
     python benchmarks/run.py lock --mirror URL    # a mirror of that index, made here, that sends cache headers
 
 Prints medians and ratios; judges nothing. The commands of a round follow each other, so that a machine (or an index)
@@ -131,19 +132,48 @@ def lock(rounds: int, index: str | None) -> None:
             )
 
 
+def three_extras(folder: Path) -> None:
+    """Write the project with three conflicting extras, which both tools lock."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    extras = "".join(f'{key} = ["{text.split()[1]}"]\n' for key, text in REQUESTS.items() if key != "numpy")
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "again"\nversion = "0"\nrequires-python = "=={python}.*"\n'
+        f"[project.optional-dependencies]\n{extras}"
+        "[tool.uv]\nenvironments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
+        'conflicts = [[{ extra = "tensorflow" }, { extra = "jax" }, { extra = "torch" }]]\n'
+        f'[tool.kgen]\ncuda = "12"\npython = "{python}"\n',
+        encoding="utf-8",
+    )
+
+
+def fresh(rounds: int, index: str | None) -> None:
+    """All locked anew, with warm caches: `kgen lock --upgrade` of four environments against `uv lock --upgrade`."""
+    commands: dict[str, tuple[str, ...]] = {
+        "kgen lock --upgrade, four environments": (KGEN, "lock", "--upgrade"),
+        "uv lock --upgrade, three conflicting extras": (UV, "lock", "--upgrade", "--python", sys.executable),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        three_extras(Path(name))
+        taken: dict[str, list[Taken]] = {what: [] for what in commands}
+        for _ in range(rounds + 1):
+            for what, command in commands.items():
+                taken[what].append(timed(command, cwd=Path(name), index=index))
+    for what, counted in taken.items():
+        row(what, counted[1:], 1, "s", 2)
+    ours, theirs = (counted[1:] for counted in taken.values())
+    for what, ratios in (
+        ("by the clock", [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True)]),
+        ("by processor time", [one.cpu / other.cpu for one, other in zip(ours, theirs, strict=True)]),
+    ):
+        low, high = min(ratios), max(ratios)
+        print(f"{f'  kgen / uv {what}, round by round':<45} {statistics.median(ratios):6.2f}    ({low:.2f}-{high:.2f})")
+
+
 def again(rounds: int, index: str | None) -> None:
     """`kgen lock` and `uv lock` where all is locked already, against an interpreter that does nothing."""
     with tempfile.TemporaryDirectory() as name:
-        folder, python = Path(name), f"{sys.version_info.major}.{sys.version_info.minor}"
-        extras = "".join(f'{key} = ["{text.split()[1]}"]\n' for key, text in REQUESTS.items() if key != "numpy")
-        (folder / "pyproject.toml").write_text(
-            f'[project]\nname = "again"\nversion = "0"\nrequires-python = "=={python}.*"\n'
-            f"[project.optional-dependencies]\n{extras}"
-            "[tool.uv]\nenvironments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
-            'conflicts = [[{ extra = "tensorflow" }, { extra = "jax" }, { extra = "torch" }]]\n'
-            f'[tool.kgen]\ncuda = "12"\npython = "{python}"\n',
-            encoding="utf-8",
-        )
+        folder = Path(name)
+        three_extras(folder)
         commands: dict[str, tuple[str, ...]] = {
             "python -c pass": (sys.executable, "-c", "pass"),
             "kgen lock, four environments, nothing to do": (KGEN, "lock"),
@@ -161,13 +191,14 @@ def again(rounds: int, index: str | None) -> None:
 
 
 def grow(rounds: int, index: str | None) -> None:
-    """Four environments of one Python (JAX for CUDA and for the CPU, NumPy, OpenVINO), and those of five Pythons."""
+    """Four locks (JAX for CUDA and for the CPU, NumPy, OpenVINO), and the forty of five Pythons and two platforms."""
     pythons = ("3.10", "3.11", "3.12", "3.13", "3.14")
+    places = 'platforms = ["linux-64", "linux-aarch64"]\n'
     head = 'backends = ["jax", "numpy", "openvino"]\n'
     targets = '[target.laptop]\ncpu = true\n[target.server]\ncuda = "12"\n'
     settings = {
-        "kgen lock, four environments": f'{head}python = "{PYTHON}"\n{targets}',
-        "kgen lock, twenty environments": f"{head}pythons = {json.dumps(pythons)}\n{targets}",
+        "kgen lock, four locks": f'{head}python = "{PYTHON}"\n{targets}',
+        "kgen lock, forty locks": f"{head}pythons = {json.dumps(pythons)}\n{places}{targets}",
     }
     taken: dict[str, list[Taken]] = {what: [] for what in settings}
     for _ in range(rounds + 1):
@@ -192,7 +223,7 @@ def row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int
 def main() -> None:
     """Run what was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("solve", "lock", "again", "grow"))
+    parser.add_argument("what", choices=("solve", "lock", "fresh", "again", "grow"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
     parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
     arguments = parser.parse_args()
@@ -200,7 +231,7 @@ def main() -> None:
         solve(arguments.rounds)
     else:
         with mirror(arguments.mirror) if arguments.mirror else contextlib.nullcontext() as index:
-            {"lock": lock, "again": again, "grow": grow}[arguments.what](arguments.rounds, index)
+            {"lock": lock, "fresh": fresh, "again": again, "grow": grow}[arguments.what](arguments.rounds, index)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ class Login(NamedTuple):
     password: str
 
 
-# a scheme is looked for at the start of a word alone: at every letter of a long one, the time would grow with its square
+# a scheme is looked for at the start of a word: at every letter of a long one, time would grow with its square
 _URL = re.compile(r"(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s)\]>\"'`]*", re.IGNORECASE)
 
 

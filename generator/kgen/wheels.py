@@ -161,17 +161,16 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
     """
-    owners: dict[str, tuple[str, tuple[int, int]]] = {}
-    shared: dict[str, dict[str, tuple[int, int]]] = {}
-    for name in sorted(listings):
-        for path, content in _installed(listings[name]):
-            owner = owners.setdefault(path, (name, content))
-            if owner[0] != name:
-                # Nearly every path has one owner; only for the others is a list made.
-                shared.setdefault(path, dict([owner]))[name] = content
+    installed = {name: _installed(listings[name]) for name in sorted(listings)}
+    # Nearly every one of the ten thousand paths of a lock has one owner: sets find the others without a loop.
+    met: set[str] = set()
+    shared: set[str] = set()
+    for paths in installed.values():
+        shared.update(met.intersection(paths))
+        met.update(paths)
     pairs: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(shared):
-        contents = list(shared[path].items())
+    for path in sorted(path for path in shared if not _is_own(path)):
+        contents = [(name, paths[path]) for name, paths in installed.items() if path in paths]
         for index, (first, one) in enumerate(contents):
             for second, other in contents[index + 1 :]:
                 if one != other:
@@ -179,19 +178,28 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     return sorted(Overlap(first=first, second=second, paths=tuple(paths)) for (first, second), paths in pairs.items())
 
 
-def _installed(listing: WheelListing) -> Iterator[tuple[str, tuple[int, int]]]:
+def _is_own(path: str) -> bool:
+    """Whether an installed path harms nobody though two wheels have it: metadata, and what stands there by mistake."""
+    head, _, rest = path.partition("/")
+    if rest:
+        return head.endswith(".dist-info")
+    return path in _LEFTOVERS or path.endswith(_PROSE)
+
+
+def _installed(listing: WheelListing) -> Mapping[str, tuple[int, int]]:
+    """The contents by path below site-packages; what a wheel puts elsewhere is left out."""
+    if ".data/" not in "\n".join(listing.entries):
+        return listing.entries
+    found: dict[str, tuple[int, int]] = {}
     for path, content in listing.entries.items():
         head, _, rest = path.partition("/")
-        if rest and head.endswith(".dist-info"):
+        if not (rest and head.endswith(".data")):
+            found[path] = content
             continue
-        if not rest and (path in _LEFTOVERS or path.endswith(_PROSE)):
-            continue
-        if rest and head.endswith(".data"):
-            scheme, _, below = rest.partition("/")
-            if scheme in {"purelib", "platlib"}:
-                yield below, content
-            continue
-        yield path, content
+        scheme, _, below = rest.partition("/")
+        if scheme in {"purelib", "platlib"}:
+            found[below] = content
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,8 @@ def _needed_libraries(
     wanted = lock.resolution.request.accelerator.whole
     sonames = matrix.sonames
     stems = {_stem(name) for name in sonames}
-    given = {path.rpartition("/")[2] for listing in listings.values() for path in listing.entries}
+    # one text instead of the ten thousand names in it, of which a handful is asked for
+    given = "".join("/" + "\n/".join(listing.entries) + "\n" for listing in listings.values())
     # of what could not be listed nobody knows what it gives
     complete = listings.keys() >= lock.versions.keys()
 
@@ -105,7 +106,7 @@ def _needed_libraries(
         for path, names in tracked.items():
             wrong = {name for name in names if not fits(name)}
             if not wrong:
-                lacking.update({name: lacking.get(name, path) for name in names if name not in given})
+                lacking.update({name: lacking.get(name, path) for name in names if f"/{name}\n" not in given})
             elif not _is_variant(path, wrong, tracked, fits):
                 yield from _told(NeedsOtherMajor(package, version, path, tuple(sorted(wrong)), wanted), told)
         if lacking and complete and not told:

@@ -264,8 +264,21 @@ def _plugged(jax: Resolution) -> Lock:
         ({"a.so": asks("libcudart.so.14")}, "libcudart.so.14 (a.so)"),
         ({"a.so": asks(loaded=("libcudart.so.13",))}, "libcudart.so.13 (a.so)"),
         ({"a.so": asks("libcudart.so.13"), "b.so": asks("libcublas.so.12")}, "libcudart.so.13 (a.so)"),
+        ({"a.pyd": asks("kernel32.dll", "cudart64_13.dll")}, "cudart64_13.dll (a.pyd)"),
+        ({"a.dll": asks(loaded=("nvrtc64_130_0.dll",))}, "nvrtc64_130_0.dll (a.dll)"),
+        ({"a.dll": asks("cublaslt64_14.dll")}, "cublaslt64_14.dll (a.dll)"),
     ],
-    ids=["several", "older", "cuFFT of CUDA 13 is 12", "one that nobody knows", "opened", "another library fits"],
+    ids=[
+        "several",
+        "older",
+        "cuFFT of CUDA 13 is 12",
+        "one that nobody knows",
+        "opened",
+        "another library fits",
+        "Windows",
+        "Windows, opened",
+        "Windows, one that nobody knows",
+    ],
 )
 def test_a_file_that_needs_another_major(
     matrix: CompatibilityMatrix, plugged: Lock, files: dict[str, Needs], said: str
@@ -297,6 +310,12 @@ def test_a_library_that_nothing_has(matrix: CompatibilityMatrix, plugged: Lock) 
     assert needing(matrix, plugged, files, given="nvidia/cuda_runtime/lib/libcudart.so.12") == (
         f"plugin 2.0 needs {needed} (b.so), and nothing in the lock has it",
     )
+
+
+def test_windows_minds_no_capitals(matrix: CompatibilityMatrix, plugged: Lock) -> None:
+    files = {"a.pyd": asks("cublaslt64_12.dll", "cudart64_12.dll", "cufft64_11.dll", "kernel32.dll")}
+    given = needing(matrix, plugged, files, own=("plugin/lib/cudart64_12.dll",), given="torch/lib/cublasLt64_12.dll")
+    assert given == ("plugin 2.0 needs cufft64_11.dll of nvidia-cufft-cu12 (a.pyd), and nothing in the lock has it",)
 
 
 @pytest.mark.parametrize(

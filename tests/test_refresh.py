@@ -27,9 +27,9 @@ from kgen.errors import Cancelled, OutsideError
 from kgen.index import Index
 from kgen.matrix import origin, writer
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
-from kgen.refresh import names
+from kgen.refresh import names, sonames
 from kgen.refresh.facts import FactReader
-from kgen.refresh.run import Refresh, Refreshed
+from kgen.refresh.run import Change, Refresh, Refreshed
 
 TODAY = dt.date(2027, 3, 4)
 DAY = dt.date(2027, 3, 1)
@@ -1339,6 +1339,55 @@ def test_two_at_once_wait_for_each_other(kgen: Kgen, repository: Repository, tmp
     assert [process.returncode for process in pair] == [0, 0]
     assert sorted(json.loads(out)["up-to-date"] for out, _ in told) == [False, True]
     assert sum("is at work in" in err for _, err in told) <= 1
+
+
+# -- shared libraries --------------------------------------------------------------------------------------------------
+
+PROVIDER = f"""\
+# Which project gives which.
+
+[[provider]]
+cuda = "12"
+project = "{CUDNN}"
+versions = ["8.9.0.1", "9.10.2.21"]
+sonames = ["libcudnn.so.8", "libcudnn.so.9", "libodd.so.1.2"]
+source = "made up"
+checked = 2026-01-01
+"""
+
+
+def cudnn(version: str, *names: str, tag: str = "manylinux_2_17_x86_64") -> Wheel:
+    paths = {f"nvidia/cudnn/lib/{name}": b"x" for name in names}
+    return Wheel(name=CUDNN, version=version, tag=f"py3-none-{tag}", requires_python=">=3", uploaded=OLD, files=paths)
+
+
+def test_the_names_of_libraries_are_those_of_the_newest_of_each_major(refresh: Refreshing, served: Served) -> None:
+    served.wheels += [
+        cudnn("8.9.0.1", "libcudnn.so.8", "libodd.so.1.2"),
+        cudnn("9.11.0.1", "libcudnn.so.9", "libcudnn_ops.so.9", "libcudnn-x.so.9.1", "libcudnn.so", "libOpenCL.so.1"),
+        cudnn("9.11.0.1", "cudnn64_9.dll", "cudnnLt64_9.dll", "cudnn.lib", "cupti64_2025.3.1.dll", tag="win_amd64"),
+        cudnn("9.12.0.1rc1", "libcudnn_early.so.9"),
+    ]
+    found = refresh({sonames.FILE: PROVIDER})
+    text = found.files[sonames.FILE]
+    (row,) = tomli.loads(text)["provider"]
+    assert row["versions"] == ["8.9.0.1", "9.11.0.1"]
+    assert row["sonames"] == [
+        "libcudnn.so.8", "libcudnn.so.9", "libcudnn_ops.so.9", "libodd.so.1.2", "cudnn64_9.dll", "cudnnlt64_9.dll"
+    ]  # fmt: skip
+    assert (row["checked"], text.partition("[[")[0]) == (TODAY, "# Which project gives which.\n\n")
+    said = "has cudnn64_9.dll, cudnnlt64_9.dll, libcudnn_ops.so.9"
+    assert [one for one in found.changes if one.what == "changed"] == [Change("changed", CUDNN, "9.11.0.1", said)]
+    asked = found.wheels
+    assert asked >= len(row["versions"])
+    again = refresh({**found.files, sonames.FILE: text})
+    assert (sonames.FILE in again.files, again.wheels) == (False, 0)
+
+
+def test_of_two_lists_of_libraries_the_younger_counts() -> None:
+    younger = PROVIDER.replace("2026-01-01", "2026-02-01")
+    assert origin.merged(sonames.FILE, PROVIDER, younger) == younger
+    assert origin.merged(sonames.FILE, younger, PROVIDER) == younger
 
 
 # -- conda's names -----------------------------------------------------------------------------------------------------

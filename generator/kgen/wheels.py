@@ -37,7 +37,7 @@ import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from kgen import elf, host, logins, transport
+from kgen import elf, host, logins, pe, transport
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
 
@@ -89,8 +89,11 @@ _HEADER = "kgen-wheel-listing 2"
 
 _NEEDS_HEADER = "kgen-wheel-needs 1"
 
-_COMPILED = re.compile(r"\.so(?:\.[0-9]+)*$")
-"""How the name of a compiled file of Linux ends."""
+_COMPILED = re.compile(r"(?P<elf>\.so(?:\.[0-9]+)*)$|(?P<pe>\.(?:dll|pyd))$", re.IGNORECASE)
+"""How the name of a compiled file ends, by the form that Linux and Windows have for it. Those of macOS are not read: no
+accelerator there has libraries in wheels."""
+
+_READERS = {"elf": elf.needs, "pe": pe.needs}
 
 _ONE, _ALL = 64 * 1024 * 1024, 200 * 1024 * 1024
 """Bytes that are inflated of one compiled file, and of all in one wheel, to find what it needs."""
@@ -200,6 +203,12 @@ def _installed(listing: WheelListing) -> Mapping[str, tuple[int, int]]:
         if scheme in {"purelib", "platlib"}:
             found[below] = content
     return found
+
+
+def _reader_of(path: str) -> Callable[..., elf.Needs | None]:
+    """What reads a compiled file, by its name."""
+    match = _COMPILED.search(path)
+    return _READERS[match.lastgroup or "elf"] if match else elf.needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -659,9 +668,9 @@ class WheelReader:
             listing: what :meth:`read` has found.
 
         Returns:
-            path of each compiled file of Linux -> what it needs; None if they could not be read: the index knows no
-            ranges and the wheel is large, or what is there is not what the list of files says, which an installer
-            finds out.
+            path of each compiled file of Linux and Windows -> what it needs; None if they could not be read: the
+            index knows no ranges and the wheel is large, or what is there is not what the list of files says, which
+            an installer finds out.
 
         Raises:
             OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
@@ -693,7 +702,7 @@ class WheelReader:
         members = self.stream(url, filename=filename, sha256=sha256, wanted=limits.__contains__)
         if members is None:
             return None
-        read = {path: elf.needs(pieces, limit=limits[path]) for path, pieces in members}
+        read = {path: _reader_of(path)(pieces, limit=limits[path]) for path, pieces in members}
         return {path: found for path, found in sorted(read.items()) if found is not None}
 
     def _read_file(self, wheel: _Wheel, path: Path) -> WheelListing:

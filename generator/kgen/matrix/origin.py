@@ -45,6 +45,7 @@ _OWN = frozenset(
 """What no refresh writes. How an environment selects its backend is among it: no repository can have another word."""
 
 _CONDA_NAMES = "conda-names.toml"
+_SONAMES = "sonames.toml"
 _TOOLKITS = "toolkits.toml"
 
 Kind = Literal["shipped", "cache", "project"]
@@ -252,6 +253,9 @@ def merged(name: str, lower: str, upper: str) -> str:
             # a list as a whole, and no rows: the newer one
             newer = [tomli.loads(text)["origin"]["version"] for text in (lower, upper)]
             return upper if Version(newer[1]) > Version(newer[0]) else lower
+        if name == _SONAMES:
+            # read from wheels: who has read newer ones knows more
+            return upper if _day_of(upper) > _day_of(lower) else lower
         if name.startswith(_LIBRARIES):
             return _merged_library(tomli.loads(lower), tomli.loads(upper))
         heading = "[[toolkit]]" if name == _TOOLKITS else "[[release]]"
@@ -270,6 +274,11 @@ def merged(name: str, lower: str, upper: str) -> str:
     return writer.with_rows(lower, heading, added)
 
 
+def _day_of(text: str) -> dt.date:
+    """The youngest day on which somebody looked at a row."""
+    return max((row["checked"] for row in tomli.loads(text).get("provider", ())), default=dt.date.min)
+
+
 def _is_sound(name: str, text: str) -> bool:
     """Whether a file of a refreshed matrix can be read by itself."""
     faults: list[str] = []
@@ -280,6 +289,8 @@ def _is_sound(name: str, text: str) -> bool:
     stem = name.removesuffix(".toml")
     if name == _CONDA_NAMES:
         reader.read_conda_names(table)
+    elif name == _SONAMES:
+        reader.read_sonames(table)
     elif name.startswith(_LIBRARIES):
         reader.read_library(table, stem)
     elif name == _TOOLKITS:

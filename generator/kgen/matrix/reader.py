@@ -543,6 +543,7 @@ def read_sonames(file: Table) -> tuple[SonameProvider, ...]:
             SonameProvider(
                 accelerator=_major_text(row),
                 project=row.parsed("project", grammar.project, required=True) or "",
+                versions=tuple(row.parsed_texts("versions", _version)),
                 sonames=row.parsed_texts("sonames", grammar.soname),
                 provenance=_provenance(row),
             )

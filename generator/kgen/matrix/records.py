@@ -412,12 +412,14 @@ class SonameProvider(NamedTuple):
     Attributes:
         accelerator: the major that they are for.
         project: its normalised name.
-        sonames: what compiled files ask the loader for.
+        versions: its releases that were read, the newest of each major; none if nobody wrote them down.
+        sonames: what compiled files ask the loader for, on Linux and on Windows.
         provenance: where the row is from.
     """
 
     accelerator: Accelerator
     project: str
+    versions: tuple[Version, ...]
     sonames: tuple[str, ...]
     provenance: Provenance
 

@@ -74,6 +74,11 @@ def toolkit_text(row: Mapping[str, Any]) -> str:
     return "\n".join(blocks)
 
 
+def row_text(heading: str, row: Mapping[str, Any]) -> str:
+    """A row without tables in it, as its file has it."""
+    return _block(heading, row)
+
+
 def library_text(data: Mapping[str, Any]) -> str:
     """A library's file.
 

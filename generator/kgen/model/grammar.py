@@ -44,7 +44,9 @@ CONDA_PACKAGE = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_-]*"
 CONDA_VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_~-]*"
 SONAME = r"lib[A-Za-z0-9_+-]{1,60}\.so(?:\.[0-9]{1,4}){1,4}"
-"""A shared library with its version, as the loader knows it."""
+"""A shared library of Linux with its version, as the loader knows it."""
+DLL = r"[A-Za-z0-9_.+-]{1,80}\.dll"
+"""The same of Windows."""
 SHA256 = r"[0-9a-f]{64}"
 MD5 = r"[0-9a-f]{32}"
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -128,7 +130,7 @@ driver = _parser(DRIVER, "a driver version such as 535.183 or 580.65.06")
 project = _parser(PROJECT, "the name of a package")
 conda_package = _parser(CONDA_PACKAGE, "the name of a conda package")
 conda_version = _parser(CONDA_VERSION, "a version of a conda package")
-soname = _parser(SONAME, "a soname with its version such as libcudart.so.12")
+soname = _parser(f"{SONAME}|{DLL}", "a soname with its version such as libcudart.so.12 or cudart64_12.dll")
 sha256 = _parser(SHA256, "a sha256")
 md5 = _parser(MD5, "an md5")
 wheel = _parser(WHEEL, "the name of a wheel", _LONGEST_FILE)

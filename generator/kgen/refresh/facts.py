@@ -121,6 +121,16 @@ class FactReader:
                 keep(place, _HEADER, json.dumps(found).encode())
         return tuple(found)
 
+    def paths(self, file: IndexFile) -> tuple[str, ...] | None:
+        """The paths of the files in a wheel; None if its index knows no ranges, and it is too large to be read whole.
+
+        Raises:
+            OutsideError: it cannot be had, or is not what its name says.
+        """
+        self._count(file)
+        listing = self._reader.read(file.url, filename=file.filename, sha256=file.sha256)
+        return tuple(listing.entries) if listing.complete else None
+
     def member(self, file: IndexFile, path: str, limit: int) -> bytes | None:
         """A file in a wheel; None if it is not there, or the index knows no ranges and the wheel is large.
 

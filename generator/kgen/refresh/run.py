@@ -24,6 +24,7 @@ from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.refresh import names as conda_names
+from kgen.refresh import sonames
 from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
@@ -193,6 +194,7 @@ class Refresh:
             toolkits = self._toolkits(updates, asking)
             updates |= self._unfollowed(rows, own, toolkits, asking)
             self._conda_names()
+            self._sonames()
         except BaseException:
             self._cancel.set()
             raise
@@ -319,6 +321,29 @@ class Refresh:
         self._result.changes.append(
             Change("changed", conda_names.PROJECT, file.version, f"{differing} of conda's names of {len(found)}")
         )
+
+    # -- shared libraries ---------------------------------------------------------------------------------------------
+
+    def _sonames(self) -> None:
+        """What libraries NVIDIA's wheels have, where they have newer releases; what cannot be read is a note."""
+        if sonames.FILE not in self._texts:
+            return
+        pages = {name: self._files(name) for name in self._matrix.library_names}
+        try:
+            text, changed = sonames.refreshed(
+                self._texts[sonames.FILE],
+                pages,
+                self._context.targets,
+                self._facts.paths,
+                today=self._today,
+                notes=self._result.notes,
+            )
+        except OutsideError as error:
+            self._result.notes.append(error.message)
+            return
+        if changed:
+            self._result.files[sonames.FILE] = text
+            self._result.changes += [Change("changed", one.project, one.version, one.detail) for one in changed]
 
     # -- frameworks ----------------------------------------------------------------------------------------------------
 

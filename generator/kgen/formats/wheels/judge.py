@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kgen.elf import Needs
     from kgen.wheels import WheelListing
 
+_WINDOWS = re.compile(r"(?:_[0-9.]+)*\.dll$")
 _NO_NEEDS: Mapping[str, Mapping[str, Needs]] = MappingProxyType({})
 
 
@@ -88,6 +90,8 @@ def _needed_libraries(
     stems = {_stem(name) for name in sonames}
     # one text instead of the ten thousand names in it, of which a handful is asked for
     given = "".join("/" + "\n/".join(listing.entries) + "\n" for listing in listings.values())
+    if any(name.endswith(".dll") for name in sonames):
+        given += given.lower()
     # of what could not be listed nobody knows what it gives
     complete = listings.keys() >= lock.versions.keys()
 
@@ -95,7 +99,7 @@ def _needed_libraries(
         return wanted in sonames.get(name, {})
 
     for package, files in needs.items():
-        own = {path.rpartition("/")[2] for path in listings[package].entries} if package in listings else set()
+        own = {_name(path) for path in listings[package].entries} if package in listings else set()
         tracked = {
             path: {name for name in one.needed if _stem(name) in stems and name not in own}
             for path, one in files.items()
@@ -114,6 +118,13 @@ def _needed_libraries(
             yield NeedsMissing(package, version, lacking[projects[0][0]], projects)
         for path, opened in _opened_of_others(files, stems - {_stem(name) for name in own}, fits):
             yield from _told(NeedsOtherMajor(package, version, path, opened, wanted), told)
+
+
+def _name(path: str) -> str:
+    """The name of a file as the loader takes it: that of Windows minds no capitals."""
+    name = path.rpartition("/")[2]
+    small = name.lower()
+    return small if small.endswith(".dll") else name
 
 
 def _told(fault: NeedsOtherMajor, told: set[str]) -> Iterator[LockFault]:
@@ -146,7 +157,8 @@ def _opened_of_others(
 
 
 def _stem(soname: str) -> str:
-    return soname.partition(".so")[0]
+    """The name without the version, on Linux and on Windows: libcudart, cudart64."""
+    return _WINDOWS.sub("", soname) if soname.endswith(".dll") else soname.partition(".so")[0]
 
 
 def _wrong_versions(lock: Lock) -> Iterator[LockFault]:

@@ -117,6 +117,51 @@ def require(found: Tree, package: str) -> str:
 
 
 def _read(source: Source) -> Tree:
+    said = packages(source)
+    return Tree(source.name, said.versions, _needs(said))
+
+
+class Packages(NamedTuple):
+    """What the packages of an environment say of themselves.
+
+    Attributes:
+        versions: package -> its version.
+        required: package -> all that it may need.
+        markers: what decides which of that it does need.
+    """
+
+    versions: Mapping[str, str]
+    required: Mapping[str, Sequence[Requirement]]
+    markers: Mapping[str, str]
+
+    def active(self) -> Mapping[str, Sequence[Requirement]]:
+        """Package -> what it needs, with all extras that others ask it for: these grow until nothing new is asked."""
+        extras: dict[str, set[str]] = {name: set() for name in self.versions}
+        found: dict[str, list[Requirement]] = {}
+        waiting = list(self.versions)
+        while waiting:
+            name = waiting.pop()
+            found[name] = [
+                one
+                for one in self.required[name]
+                if one.marker is None
+                or any(one.marker.evaluate({**self.markers, "extra": extra}) for extra in ("", *extras[name]))
+            ]
+            for one in found[name]:
+                other = canonical_name(one.name)
+                if other in extras and not one.extras <= extras[other]:
+                    extras[other] |= one.extras
+                    waiting.append(other)
+        return found
+
+
+def packages(source: Source) -> Packages:
+    """What the packages of an environment on disk say of themselves.
+
+    Raises:
+        OutsideError: what one says cannot be read.
+        SettingsError: its lock cannot be read.
+    """
     lock = interface.read(source.form, source.lock, host.subdir())
     site = environments.site_packages(source.prefix)
     versions: dict[str, str] = {}
@@ -130,40 +175,33 @@ def _read(source: Source) -> Tree:
         if isinstance(named, str) and isinstance(version, str) and is_line(named) and is_line(version):
             name = canonical_name(named)
             versions[name] = version
-            required[name] = list(_requirements(headers.get_all("Requires-Dist") or []))
-    markers = {**default_environment(), "python_version": lock.python, "python_full_version": f"{lock.python}.0"}
-    return Tree(source.name, versions, _needs(versions, required, {key: str(value) for key, value in markers.items()}))
+            required[name] = list(requirements(headers.get_all("Requires-Dist") or []))
+    return Packages(versions, required, markers_of(lock.python))
 
 
-def _requirements(texts: Sequence[object]) -> Iterator[Requirement]:
+def markers_of(python: str) -> Mapping[str, str]:
+    """The values of markers here, for an environment of a Python minor."""
+    values = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
+    return {key: str(value) for key, value in values.items()}
+
+
+def requirements(texts: Sequence[object]) -> Iterator[Requirement]:
+    """The requirements in these texts; what no installer could read, none has followed."""
     for text in texts:
         try:
             yield Requirement(str(text))
-        except InvalidRequirement:  # what no installer could read, none has followed
+        except InvalidRequirement:
             continue
 
 
-def _needs(
-    versions: Mapping[str, str], required: Mapping[str, Sequence[Requirement]], markers: Mapping[str, str]
-) -> dict[str, tuple[Need, ...]]:
-    """What each package needs, with all extras that others ask it for: these grow until nothing new is asked."""
-    extras: dict[str, set[str]] = {name: set() for name in versions}
-    found: dict[str, tuple[Need, ...]] = dict.fromkeys(versions, ())
-    waiting = list(versions)
-    while waiting:
-        name = waiting.pop()
+def _needs(said: Packages) -> dict[str, tuple[Need, ...]]:
+    """What each package needs of those that are there."""
+    found = {}
+    for name, needed in said.active().items():
         needs = {
-            canonical_name(one.name): Need(canonical_name(one.name), frozenset(one.extras), str(one.specifier))
-            for one in required[name]
-            if canonical_name(one.name) in versions
-            and (
-                one.marker is None
-                or any(one.marker.evaluate({**markers, "extra": extra}) for extra in ("", *extras[name]))
-            )
+            other: Need(other, frozenset(one.extras), str(one.specifier))
+            for one in needed
+            if (other := canonical_name(one.name)) in said.versions
         }
         found[name] = tuple(needs[other] for other in sorted(needs))
-        for need in needs.values():
-            if not need.extras <= extras[need.name]:
-                extras[need.name] |= need.extras
-                waiting.append(need.name)
     return found

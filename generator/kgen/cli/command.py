@@ -177,7 +177,7 @@ class _Shared:
     def usage(self, ctx: Context) -> list[str]:
         """The words of a call behind the command."""
         arguments = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
-        program = ["-- COMMAND ..."] if self.declaration.program else []
+        program = [self.declaration.program] if self.declaration.program else []
         return ["[OPTION ...]", *map(_place, arguments), *program]
 
     def panels(self, ctx: Context) -> Mapping[str, Rows]:

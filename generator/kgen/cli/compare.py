@@ -7,7 +7,7 @@ __command__ = {
     "rank": 3,
     "purpose": "compare your own training under locked environments",
     "example": "kgen compare jax torch --same-start -- python train.py",
-    "program": True,
+    "program": "-- COMMAND ...",
 }
 
 import contextlib

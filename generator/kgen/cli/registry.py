@@ -35,7 +35,8 @@ class Declaration(NamedTuple):
         rank: its place in the panel; equal ranks are ordered by name.
         actions: whether it has commands of its own: those of the modules `<its module>_<action>`.
         passes_on: whether all that follows the first word is another program's.
-        program: whether all that follows `--` is the call of another program, which the context then has.
+        program: what is typed where all that follows `--` is the call of another program, which the context then has:
+            `-- COMMAND ...`, in brackets where it may be left out; empty for none.
     """
 
     purpose: str
@@ -44,7 +45,7 @@ class Declaration(NamedTuple):
     rank: int = 0
     actions: bool = False
     passes_on: bool = False
-    program: bool = False
+    program: str = ""
 
 
 def declarations(group: str = "") -> Mapping[str, Declaration]:

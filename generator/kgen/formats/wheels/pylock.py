@@ -18,6 +18,7 @@ from kgen.matrix.records import Platform
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
     from kgen.formats.wheels.lock import Lock, LockedWheel
+    from kgen.model.resolution import Resolution
 
 _ROWS = frozenset({"why", "build"})
 """What of `[tool.kgen]` is arrays of tables."""
@@ -123,6 +124,11 @@ def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
         return False
 
 
+def again(data: Mapping[str, Any]) -> str:
+    """The text of what is in a lock, or would be in one that nobody has written yet."""
+    return seal(_again(data))
+
+
 def _again(data: Mapping[str, Any]) -> str:
     """The text, without a seal, that kgen writes of what is in a lock."""
     kgen = data["tool"]["kgen"]
@@ -189,6 +195,16 @@ def _versions(versions: Mapping[str, object]) -> dict[str, str]:
     return {toml_text(name) if not name.isidentifier() else name: _toml(str(v)) for name, v in versions.items()}
 
 
+def accelerator_data(resolution: Resolution) -> dict[str, str | None]:
+    """What a lock says of its accelerator's libraries and driver."""
+    runtime = resolution.runtime
+    return {
+        **({runtime.kind: runtime.number} if runtime and runtime.version else {}),
+        "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
+        "driver": None if resolution.driver is None else f">={resolution.driver}",
+    }
+
+
 def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
     resolution = lock.resolution
     request = resolution.request
@@ -197,13 +213,7 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         "kgen": version,
         **lock_data(request),
         "matrix": revision,
-        **(
-            {resolution.runtime.kind: resolution.runtime.number}
-            if resolution.runtime and resolution.runtime.version
-            else {}
-        ),
-        "cudnn": None if resolution.cudnn is None else str(resolution.cudnn),
-        "driver": None if resolution.driver is None else f">={resolution.driver}",
+        **accelerator_data(resolution),
         "size": lock.size,
         "warnings": [warning_text(one) for one in resolution.warnings] or None,
     }

@@ -1,0 +1,507 @@
+"""From a lock that passes to one that does not, through valid locks in between, to the packages that matter."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shlex
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli
+from packaging.requirements import Requirement as Needed
+
+from kgen import fields, files, gittool, host, lockfiles, process, storage
+from kgen.actions import sync, validate
+from kgen.actions.tree import Packages, markers_of, packages, requirements
+from kgen.actions.validate import ValidateOptions
+from kgen.errors import KgenError, OutsideError, TimedOut, UsageError
+from kgen.formats.environment import Source
+from kgen.formats.wheels import pylock
+from kgen.host import Host
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import SHARE
+from kgen.model import format as formats
+from kgen.model import grammar
+from kgen.model.grammar import shown
+from kgen.model.lockfile import Lockfile
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.model.resolution import Resolution
+from kgen.project import LOCKS
+from kgen.solver.resolve import solve
+from kgen.validation import bisection
+from kgen.validation.bisection import Culprit, Move, Outcome, Versions
+
+FOLDER = Path(".kgen/bisect")
+"""Where the environments in between are made, and what came of each is kept."""
+
+_STATE = "state.json"
+_SCHEMA = 1
+_SKIP = 125
+"""The exit status with which a program says that this one cannot be tried, as for `git bisect run`."""
+
+_KEPT = 1 << 16
+
+
+class BisectOptions(NamedTuple):
+    """How locks are tried.
+
+    Attributes:
+        device: as :class:`kgen.actions.validate.ValidateOptions` has it, where no program is given.
+        slower: what takes so many percent more time than the first lock does not pass; None for whatever it takes.
+        repeat: how often each is timed; the median counts.
+        timeout: seconds for each run.
+        again: whether what is known of former runs is forgotten.
+    """
+
+    device: str = "auto"
+    slower: float | None = None
+    repeat: int = 1
+    timeout: float = 3600.0
+    again: bool = False
+
+
+class Trial(NamedTuple):
+    """What came of a lock.
+
+    Attributes:
+        outcome: whether it passed.
+        seconds: how long it took; None if nothing was timed.
+        said: in words, how it failed or why it was skipped; the last line of the program.
+        known: whether that was known from a former run.
+    """
+
+    outcome: Outcome
+    seconds: float | None = None
+    said: str = ""
+    known: bool = False
+
+
+class Bisected(NamedTuple):
+    """What a bisection comes to.
+
+    Attributes:
+        environment: of which environment.
+        moves: the steps from the one lock to the other.
+        culprit: where passing ends.
+        packages: what went there.
+        before: the versions of the lock that passes.
+        after: those of the other one.
+        alone: what came of these packages alone, on the lock that passes; None where they cannot be without others.
+        trial: what the first lock that fails had to say.
+        tried: how many locks were tried in this run.
+        known: of how many it was known.
+    """
+
+    environment: str
+    moves: tuple[Move, ...]
+    culprit: Culprit
+    packages: tuple[str, ...]
+    before: Versions
+    after: Versions
+    alone: Outcome | None
+    trial: Trial
+    tried: int
+    known: int
+
+
+class Side(NamedTuple):
+    """A lock, as it is given.
+
+    Attributes:
+        shown: what the user wrote.
+        lock: what was read.
+        data: all that is in it.
+    """
+
+    shown: str
+    lock: Lockfile
+    data: Mapping[str, Any]
+
+
+Progress = Callable[[str], None]
+
+
+def bisect(
+    root: Path,
+    good: str,
+    bad: str,
+    command: Sequence[str] = (),
+    *,
+    matrix: CompatibilityMatrix,
+    machine: Host,
+    options: BisectOptions | None = None,
+    progress: Progress = validate.ignore,
+    notify: Progress = validate.ignore,
+) -> Bisected:
+    """Find the packages between two locks of which one passes and the other does not.
+
+    Args:
+        root: the project's folder.
+        good: the lock that passes: a file, or `REVISION:FILE`, or a revision of git for the file that `bad` is.
+        bad: the lock that does not, the same.
+        command: what is run in each environment; nothing for the training step of `kgen validate`.
+        matrix: the facts.
+        machine: what this machine has.
+        options: how they are tried.
+        progress: called with each stage.
+        notify: called with what came of each lock.
+
+    Raises:
+        UsageError: they are no two locks of one environment, or not of this machine, or the first does not pass or the
+            second does.
+        SettingsError: a lock cannot be read.
+        OutsideError: an environment cannot be made.
+    """
+    asked = options or BisectOptions()
+    sides = _sides(root, good, bad)
+    refuse_others(*sides)
+    before, after = sides[0].lock, sides[1].lock
+    if not bisection.changes(before.versions, after.versions):
+        raise UsageError(f"{sides[0].shown} and {sides[1].shown} have the same versions", hints=["kgen diff A B"])
+    here = host.subdir()
+    if before.platform != here:
+        raise UsageError(
+            f"the locks are for {before.platform}, and this machine is {here or 'none that kgen knows'}",
+            hints=[f"run `kgen bisect` on {before.platform}"],
+        )
+    place = root / FOLDER / before.environment
+    try:
+        (place / LOCKS / before.environment).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise lockfiles.unreadable(place, error) from error
+    tries = _Tries(place, matrix, machine, sides, tuple(command), asked, progress, notify)
+    with storage.exclusive(place, who="kgen bisect", wait=lambda: progress("waiting for another `kgen bisect`")):
+        storage.write_file(place / ".gitignore", b"*\n")
+        tries.load()
+        return tries.bisect()
+
+
+# -- the two locks -----------------------------------------------------------------------------------------------------
+
+
+def _sides(root: Path, good: str, bad: str) -> tuple[Side, Side]:
+    """Both locks; a bare revision is taken for that of the file which the other one names."""
+    paths = {text: Path(text) for text in (good, bad) if Path(text).is_file()}
+    texts = [
+        f"{text}:{_below(root, paths[other])}" if text not in paths and ":" not in text and other in paths else text
+        for text, other in ((good, bad), (bad, good))
+    ]
+    return _side(root, texts[0]), _side(root, texts[1])
+
+
+def _below(root: Path, path: Path) -> str:
+    whole = path.absolute()
+    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else path.as_posix()
+
+
+def _side(root: Path, text: str) -> Side:
+    path = Path(text)
+    if path.is_file():
+        content: bytes | None = lockfiles.content_of(path)
+    else:
+        revision, colon, name = text.partition(":")
+        path = root / name
+        content = None
+        if colon and not revision.startswith("-") and gittool.is_repository(root):
+            content = gittool.content(root, revision, Path(name))
+    if content is None:
+        raise UsageError(
+            f"`{shown(text)}` is not a lock, nor REVISION:FILE of one in git",
+            hints=["kgen bisect HEAD~1 locks/jax-cpu/pylock.linux-64.toml"],
+        )
+    if formats.of_file(path.name) not in {None, formats.default()}:
+        raise UsageError(f"{shown(text)} is no lock of wheels", hints=["kgen bisect takes pylock.*.toml"])
+    lock, data = lockfiles.parse(_place(path, content), content)
+    return Side(text, lock, data)
+
+
+def _place(path: Path, content: bytes) -> Path:
+    """Where a lock would stand in a project: a copy of one, kept under another name, is a lock still."""
+    try:
+        kgen = tomli.loads(content.decode())["tool"]["kgen"]
+        return (
+            path.parent
+            / grammar.environment(kgen["environment"])
+            / lockfiles.filename(grammar.platform(kgen["platform"]))
+        )
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return path
+
+
+def refuse_others(good: Side, bad: Side) -> None:
+    """See that the two locks are of one environment.
+
+    Raises:
+        UsageError: they are not.
+    """
+    for what in ("environment", "platform", "python", "accelerator", "backends"):
+        one, other = getattr(good.lock, what), getattr(bad.lock, what)
+        if one != other:
+            said = [", ".join(value) if isinstance(value, tuple) else value for value in (one, other)]
+            raise UsageError(
+                f"the locks differ in more than packages: {what} {said[0]} ({good.shown}) and {said[1]} ({bad.shown})",
+                hints=[f"kgen diff {shlex.quote(good.shown)} {shlex.quote(bad.shown)}"],
+            )
+
+
+# -- trying them -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What came of each lock in between, now or in a former run."""
+
+    place: Path
+    matrix: CompatibilityMatrix
+    machine: Host
+    sides: tuple[Side, Side]
+    command: tuple[str, ...]
+    options: BisectOptions
+    progress: Progress
+    notify: Progress
+    outcomes: dict[str, Trial] = field(default_factory=dict)
+    said: list[Packages] = field(default_factory=list)
+    tried: int = 0
+    known: int = 0
+    limit: float | None = None
+
+    @property
+    def _key(self) -> str:
+        told = [one.lock.content for one in self.sides], self.command, list(self.options._replace(again=False))
+        return lockfiles.digest(json.dumps([_SCHEMA, *told]).encode())
+
+    def load(self) -> None:
+        """Take over what a former run of the same question found out."""
+        try:
+            data = json.loads(files.read_text(self.place / _STATE, files.LARGE))
+            if data["key"] != self._key or self.options.again:
+                return
+            self.outcomes = {str(one): Trial(*trial)._replace(known=True) for one, trial in data["outcomes"].items()}
+            self.said = [
+                Packages(
+                    {str(name): str(version) for name, version in side["versions"].items()},
+                    {str(name): list(requirements(texts)) for name, texts in side["required"].items()},
+                    markers_of(self.sides[0].lock.python),
+                )
+                for side in data["packages"]
+            ]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            self.outcomes, self.said = {}, []
+
+    def _save(self) -> None:
+        data = {
+            "key": self._key,
+            "outcomes": {content: trial[:3] for content, trial in self.outcomes.items()},
+            "packages": [
+                {
+                    "versions": dict(one.versions),
+                    "required": {name: list(map(str, needed)) for name, needed in one.required.items()},
+                }
+                for one in self.said
+            ],
+        }
+        storage.write_file(self.place / _STATE, json.dumps(data).encode())
+
+    def bisect(self) -> Bisected:
+        before, after = (one.lock.versions for one in self.sides)
+        self._ends()
+        found = bisection.moves(before, after, broken=self._broken, misfits=self._misfits)
+        self.notify(f"{len(bisection.changes(before, after))} packages differ, in {len(found)} steps that are valid")
+        trials = {len(found): self._trial(after)}
+
+        def outcome(number: int) -> Outcome:
+            trials[number] = self._trial(found[number - 1].versions, f"step {number} of {len(found)}")
+            return trials[number].outcome
+
+        culprit = bisection.search(len(found), outcome)
+        names = bisection.between(found, culprit)
+        return Bisected(
+            environment=self.sides[0].lock.environment,
+            moves=found,
+            culprit=culprit,
+            packages=names,
+            before=before,
+            after=after,
+            alone=self._alone(names, culprit, before, after),
+            trial=trials[culprit.first],
+            tried=self.tried,
+            known=self.known,
+        )
+
+    def _ends(self) -> None:
+        """See that the one passes and the other does not."""
+        good, bad = self.sides
+        first = self._trial(good.lock.versions, good.shown)
+        if first.outcome != "passes":
+            raise UsageError(
+                f"{good.shown} does not pass: {first.said}",
+                hints=["kgen bisect GOOD BAD, where GOOD is a lock that passes"],
+            )
+        if self.options.slower is not None and first.seconds is not None:
+            self.limit = first.seconds * (1 + self.options.slower / 100)
+        second = self._trial(bad.lock.versions, bad.shown)
+        if second.outcome != "fails":
+            what = "passes too" if second.outcome == "passes" else f"cannot be tried: {second.said}"
+            raise UsageError(f"{bad.shown} {what}", hints=["kgen bisect GOOD BAD, where BAD is a lock that fails"])
+
+    def _alone(self, names: Sequence[str], culprit: Culprit, before: Versions, after: Versions) -> Outcome | None:
+        """What comes of the packages that matter without those that went before them."""
+        if culprit.last == 0:
+            return "fails"
+        versions = bisection.applied(before, after, names)
+        tolerated = {*self._broken(before), *self._broken(after)}
+        if not set(self._broken(versions)) <= tolerated or self._misfits(versions) is not None:
+            return None
+        return self._trial(versions, f"{', '.join(names)} alone").outcome
+
+    # -- what fits -----------------------------------------------------------------------------------------------------
+
+    def _broken(self, versions: Versions) -> Iterator[tuple[str, str]]:
+        """What packages say against versions."""
+        good, bad = self.said
+        required: dict[str, Sequence[Needed]] = {}
+        for name, version in versions.items():
+            side = good if good.versions.get(name) == version else bad
+            required[name] = side.required.get(name, ())
+        active = Packages(versions, required, good.markers).active()
+        for name, needed in active.items():
+            for one in needed:
+                other = canonical_name(one.name)
+                there = versions.get(other)
+                if there is None or not one.specifier.contains(there, prereleases=True):
+                    yield name, other
+
+    def _misfits(self, versions: Versions) -> frozenset[str] | None:
+        """What the matrix has against versions."""
+        return None if self._resolution(versions) is not None else self._followed
+
+    @property
+    def _followed(self) -> frozenset[str]:
+        return frozenset(name for one in self.sides for name in (*one.lock.packages, *one.lock.libraries))
+
+    def _resolution(self, versions: Versions) -> Resolution | None:
+        """What the solver says to these versions of what the matrix follows; None if they do not go together."""
+        request = fields.request_of(self.sides[1].data["tool"]["kgen"])
+        pins = (
+            Requirement(f"{name}=={versions[name].partition('+')[0]}")
+            for name in sorted(self._followed)
+            if name in versions
+        )
+        found = solve(self.matrix, request._replace(requirements=tuple(pins)))
+        return found if isinstance(found, Resolution) else None
+
+    # -- one lock ------------------------------------------------------------------------------------------------------
+
+    def _trial(self, versions: Versions, what: str = "") -> Trial:
+        """What comes of the lock with these versions."""
+        text = self._text(versions)
+        path = self.place / LOCKS / self.sides[0].lock.environment / self.sides[1].lock.path.name
+        lock, _ = lockfiles.parse(path, text.encode())
+        found = self.outcomes.get(lock.content)
+        if found is None:
+            storage.write_file(path, text.encode())
+            found = self._timed(lock, what)
+            self.outcomes[lock.content] = found
+            self.tried += 1
+            self._save()
+        elif what and found.known:
+            self.known += 1
+        if found.outcome == "passes" and self.limit is not None and found.seconds and found.seconds > self.limit:
+            found = found._replace(outcome="fails", said=f"{found.seconds:.2f} s, and {self.limit:.2f} s are allowed")
+        if what:
+            ending = f": {found.said}" if found.said else ""
+            self.notify(f"{what}: {found.outcome}{ending}{' (known)' if found.known else ''}")
+        return found
+
+    def _text(self, versions: Versions) -> str:
+        """The lock with these versions, of files that one of the two has."""
+        good, bad = self.sides
+        for side in self.sides:
+            if versions == side.lock.versions:
+                return pylock.again(side.data)
+        data = copy.deepcopy(dict(bad.data))
+        rows = [{canonical_name(row["name"]): row for row in side.data["packages"]} for side in (bad, good)]
+        data["packages"] = [
+            next(side[name] for side in rows if name in side and side[name]["version"] == version)
+            for name, version in sorted(versions.items())
+        ]
+        kgen = data["tool"]["kgen"]
+        for table in ("packages", "libraries"):
+            names = {**good.data["tool"]["kgen"].get(table, {}), **kgen.get(table, {})}
+            kgen[table] = {name: versions[name].partition("+")[0] for name in names if name in versions}
+        kgen["licences"] = {
+            name: side.lock.licences[name]
+            for name, version in sorted(versions.items())
+            for side in (good, bad)
+            if side.lock.versions.get(name) == version and name in side.lock.licences
+        }
+        resolution = self._resolution(versions)
+        if resolution is not None:
+            decided = pylock.accelerator_data(resolution)
+            kgen |= {name: value for name, value in decided.items() if value is not None}
+            for name in [name for name, value in decided.items() if value is None]:
+                kgen.pop(name, None)
+        for derived in ("why", "warnings", "size"):
+            kgen.pop(derived, None)
+        return pylock.again(data)
+
+    def _timed(self, lock: Lockfile, what: str) -> Trial:
+        self.progress(f"{what}: installing")
+        source = sync.find(self.place, lock.environment)
+        made = sync.sync(source, own=False, progress=lambda _name: nullcontext(self.progress))
+        for note in made.notes:
+            self.notify(note)
+        if len(self.said) < len(self.sides):
+            self.said.append(packages(source))
+        trials = []
+        for number in range(self.options.repeat):
+            self.progress(f"{what}: run {number + 1} of {self.options.repeat}")
+            trials.append(self._run(source) if self.command else self._validated(lock))
+            if trials[-1].outcome != "passes":
+                return trials[-1]
+        return Trial("passes", statistics.median(one.seconds or 0.0 for one in trials))
+
+    def _run(self, source: Source) -> Trial:
+        """What the program has to say in an environment."""
+        inside = {name: value for name, value in sync.entered(source).items() if value is not None}
+        words = ("/bin/sh", str(source.prefix / SHARE / "run.sh"), *self.command)
+        began = time.monotonic()
+        try:
+            done = process.run(words, env=inside, timeout=self.options.timeout, keep=_KEPT)
+        except TimedOut:
+            return Trial("fails", said=f"did not end within {self.options.timeout:g} s")
+        except OutsideError as error:
+            raise UsageError(error.message, hints=["kgen bisect GOOD BAD -- python train.py"]) from error
+        took = time.monotonic() - began
+        if done.status == 0:
+            return Trial("passes", took)
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        said = f"exit status {done.status}" if done.status > 0 else f"signal {-done.status}"
+        return Trial(
+            "skipped" if done.status == _SKIP else "fails",
+            said=f"{said}, {shown(lines[-1])}" if lines else said,
+        )
+
+    def _validated(self, lock: Lockfile) -> Trial:
+        """What `kgen validate` has to say to it."""
+        options = ValidateOptions(self.options.device, timeout=self.options.timeout)
+        chosen = validate.targets(self.place, self.matrix, self.machine, [lock.environment], options)
+        (found,) = validate.validate(self.place, self.matrix, self.machine, chosen, options).validations
+        if found.error is not None:
+            raise _again(found.error)
+        verdicts = list(found.verdicts.values())
+        for verdict in verdicts:
+            if verdict.outcome.value != "passed":
+                outcome: Outcome = "skipped" if verdict.outcome.value == "skipped" else "fails"
+                return Trial(outcome, said=shown(verdict.message.partition("\n")[0]))
+        return Trial("passes", sum(verdict.seconds for verdict in verdicts))
+
+
+def _again(error: KgenError) -> OutsideError:
+    return OutsideError(error.message, hints=error.hints)

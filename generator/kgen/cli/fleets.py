@@ -50,7 +50,7 @@ def validate_fleet(
         console.result(console.table(_HEADINGS, [_row(one) for one in result.answers]))
     for pool, findings in result.findings.items():
         _print_findings(pool, findings)
-    _print_summary(result, site, names)
+    _print_summary(result, [*names, "--fleet", site, *(("--each-node",) if options.each_node else ()), "--resume"])
     return result.status
 
 
@@ -93,14 +93,15 @@ def _print_findings(pool: str, findings: Sequence[Finding]) -> None:
         console.say(f"  fix:   {one.fix}")
 
 
-def _print_summary(result: FleetResult, site: str, names: Sequence[str]) -> None:
+def _print_summary(result: FleetResult, again: Sequence[str]) -> None:
+    """How many of what there are, and what is to be typed for the rest."""
     counts = Counter(one.state for one in result.answers)
     console.say(", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]))
     if result.fault is not None:
         console.say("")
         console.error(result.fault)
     elif counts[State.LOST] or counts[State.NOT_SCHEDULED]:
-        console.hints([f"kgen validate {shlex.join([*names, '--fleet', site, '--resume'])}"])
+        console.hints([f"kgen validate {shlex.join(again)}"])
 
 
 def _data(result: FleetResult, root: Path) -> Mapping[str, Any]:

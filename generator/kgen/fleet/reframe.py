@@ -47,6 +47,7 @@ _STAGES: Mapping[str, str] = {
 }
 _KEPT = 1 << 20
 _QUOTED = 8
+_SHOWN = 300
 
 
 class ReFrame:
@@ -272,16 +273,26 @@ def _reported(report: Path) -> tuple[dict[str, str], list[Returned]]:
         for case in (case for run in data["runs"] for case in run["testcases"]):
             if case.get("fail_reason"):
                 reason = _sentence(str(case["fail_reason"]))
-                reasons[str(case.get("stagedir"))] = reason
+                said = _last_line(Path(str(case.get("stagedir"))) / str(case.get("job_stderr")))
+                reasons[str(case.get("stagedir"))] = f"{reason}: {said}" if said else reason
                 pool, environ = f"{case['system']}:{case['partition']}", str(case["environ"])
                 unplaced[pool, environ] = Returned(Slot(pool, environ), None, None, reason)
     return reasons, list(unplaced.values())
 
 
+def _last_line(path: Path) -> str:
+    """What a job has said last: kgen, or the scheduler that ended it."""
+    try:
+        lines = [line for line in files.read_text(path, errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return printable(lines[-1].strip()[:_SHOWN]) if lines else ""
+
+
 def _sentence(reason: str) -> str:
     """What ReFrame says of a failure, without the name of its exception and its own stack."""
     first = printable(reason.strip().splitlines()[0]) if reason.strip() else ""
-    return re.sub(r"^[a-z ]*error: ", "", first)
+    return re.sub(r"^[a-z ]*error: (?:\[jobid=[^]]*\] )?", "", first)
 
 
 def _text_of(path: Path) -> str | None:

@@ -322,6 +322,28 @@ def test_every_node_follows_the_canary(project: Path, matrix: CompatibilityMatri
     assert [(limits.each_node, limits.retries) for _, limits in fleet.asked] == [(False, 3), (True, 3)]
 
 
+def test_two_hundred_nodes(project: Path, matrix: CompatibilityMatrix) -> None:
+    """One of them failed, and the project's receipt of that kind of GPU says so."""
+    fleets.copied(project, "jax-cuda12")
+    kinds = pools(matrix, **{f"n{number}": ("8.0", "9.0")[number % 2] for number in range(200)})
+    lock = fleets.lock(project, "jax-cuda12")
+    names = {"8.0": "NVIDIA A100", "9.0": "NVIDIA H200"}
+
+    def answer(job: Job) -> dict[str, Any]:
+        (gpu,) = job.pool.target.gpu
+        verdict = "failed" if job.pool.name == "n7" else "passed"
+        return fleets.receipt(lock, {**H200, "name": names[gpu], "capability": gpu}, verdict=verdict)
+
+    result = action.validate(project, matrix, Recorded(kinds, answer))
+    assert len(result.answers) == 200
+    assert [one.slot.pool for one in result.answers if one.state is State.FAILED] == ["n7"]
+    assert {path.stem: receipts.load(path)["verdict"] for path in result.receipts} == {
+        "nvidia-a100": "passed",
+        "nvidia-h200": "failed",
+    }
+    assert result.status is ExitStatus.CHECK_FAILED
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 import threading
@@ -66,7 +67,7 @@ def test_nodes_answer_or_die_or_are_cancelled(kgen: Kgen, project: Path, tmp_pat
 
     def meddle() -> None:
         for node in ("n3", "n4", "n5"):
-            slurm.until(lambda node=node: cluster.jobs(node), 60)
+            slurm.until(functools.partial(cluster.jobs, node), 60)
         cluster.kill("n3")
         cluster.ask("scancel", *cluster.jobs("n4"))
         (job,) = cluster.jobs("n5")

@@ -19,6 +19,7 @@ from kgen.actions.doctor import is_for, judge_described
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.findings import Finding
 from kgen.fleet import answers
+from kgen.fleet.kubernetes import PREFIX, Kubernetes
 from kgen.fleet.reframe import ReFrame
 from kgen.fleet.shape import Answer, Engine, Job, Limits, Pool, Progress, Returned, Slot, State
 from kgen.formats import interface
@@ -108,18 +109,23 @@ class _Environment(NamedTuple):
         return f"{self.environment.name}{self.form.suffix}"
 
 
-def engine_of(site: str, matrix: CompatibilityMatrix) -> Engine:
+def engine_of(site: str, matrix: CompatibilityMatrix, image: str | None = None) -> Engine:
     """The engine that knows a site.
 
     Args:
-        site: the file of a site's configuration.
+        site: the file of a site's configuration, or `k8s:` and a context.
         matrix: the facts.
+        image: the image of the pods; None for what has no pods.
 
     Raises:
         UsageError: there is no such site, or the engine is missing.
         SettingsError: the site's description makes no sense.
         OutsideError: the site cannot be asked.
     """
+    if site.startswith(PREFIX):
+        return Kubernetes(site.removeprefix(PREFIX), image)
+    if image is not None:
+        raise UsageError("`--image` is for `--fleet k8s:CONTEXT`", hints=[f"kgen validate --fleet {site}"])
     return ReFrame(Path(site), matrix)
 
 
@@ -322,7 +328,7 @@ class _Run:
             returned = self._engine.run(jobs, place, limits, self._progress)
         except KgenError as error:
             self._fault = error
-            returned = self._engine.gather(place)
+            returned = self._gathered(place)
         wanted = {(job.pool.name, job.environment): job for job in jobs}
         self._take(returned, wanted, self._today, standing)
         for pool, environment in wanted:
@@ -332,6 +338,14 @@ class _Run:
         lost = any(self._answers[one.slot].state is State.LOST for one in returned if one.slot in self._answers)
         if self._fault is None and not lost:  # what was lost is to be looked at, and may yet come
             shutil.rmtree(place, ignore_errors=True)
+
+    def _gathered(self, place: Path) -> list[Returned]:
+        """What has come back of a run; nothing where the engine cannot say."""
+        try:
+            return self._engine.gather(place)
+        except KgenError as error:
+            self._notify(f"note: {error.message}")
+            return []
 
     def _take(
         self,
@@ -374,7 +388,7 @@ class _Run:
                 since = dt.date.fromisoformat(json.loads(files.read(place / _JOBS))["since"])
             except (OSError, ValueError, KeyError, TypeError):
                 since = self._today - _FORGOTTEN
-            returned = self._engine.gather(place)
+            returned = self._gathered(place)
             before = dict(self._answers)
             self._take(returned, self._jobs, since, {})
             self._answers = before  # they are receipts like others, which stand where somebody resumes

@@ -29,6 +29,7 @@ def validate_fleet(
     names: Sequence[str],
     options: FleetOptions,
     *,
+    image: str | None,
     json: bool,
 ) -> ExitStatus:
     """Validate on a fleet, and print what came of it.
@@ -39,9 +40,10 @@ def validate_fleet(
         site: what `--fleet` says.
         names: environments; none for all.
         options: how.
+        image: what `--image` says.
         json: whether to print data.
     """
-    engine = action.engine_of(site, matrix)
+    engine = action.engine_of(site, matrix, image)
     with _progress() as progress:
         result = action.validate(root, matrix, engine, names, options, progress=progress, notify=console.say)
     if json:
@@ -50,7 +52,8 @@ def validate_fleet(
         console.result(console.table(_HEADINGS, [_row(one) for one in result.answers]))
     for pool, findings in result.findings.items():
         _print_findings(pool, findings)
-    _print_summary(result, [*names, "--fleet", site, *(("--each-node",) if options.each_node else ()), "--resume"])
+    again = [*names, "--fleet", site, *(() if image is None else ("--image", image))]
+    _print_summary(result, [*again, *(("--each-node",) if options.each_node else ()), "--resume"])
     return result.status
 
 

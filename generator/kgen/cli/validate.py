@@ -99,9 +99,13 @@ def run(
         option(
             "--fleet",
             metavar="SITE",
-            text="train on the nodes of a cluster: SITE is a configuration of ReFrame's",
+            text="train on the nodes of a cluster: SITE is a configuration of ReFrame's, or k8s:CONTEXT",
             panel=_FLEET,
         ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        option("--image", metavar="IMAGE", text="with k8s: the image that has kgen and the project", panel=_FLEET),
     ] = None,
     each_node: Annotated[
         bool, option("--each-node", text="on every node, and not on one of each partition", panel=_FLEET)
@@ -137,8 +141,10 @@ def run(
     asked = FleetOptions(device, timeout, form, envs, each_node, resume, retries or 0, driver)
     if site is not None:
         _refuse_with_fleet({"--python": python, "--no-lock": no_lock, "--list": listed, "--receipts": receipts})
-        return validate_fleet(root, matrix, site, names, asked, json=json)
-    _refuse_without_fleet({"--each-node": each_node, "--resume": resume, "--retries": retries, "--driver": driver})
+        return validate_fleet(root, matrix, site, names, asked, image=image, json=json)
+    _refuse_without_fleet(
+        {"--image": image, "--each-node": each_node, "--resume": resume, "--retries": retries, "--driver": driver}
+    )
     if listed:
         return _list(root, action.proven(root, names, form=form), json=json)
     machine = host.inspect()

@@ -53,6 +53,8 @@ class Cluster(Server):
         deleted: the names of jobs that were deleted.
         refuse: what is answered with 403, by the method and the kind: `POST jobs`.
         broken: products whose pods never start.
+        slow: whether no job says that it has ended.
+        full: products whose pods never get a node, until the time of the job is over.
     """
 
     def __init__(self, nodes: Sequence[Mapping[str, Any]], programs: Path, folder: Path) -> None:
@@ -62,6 +64,8 @@ class Cluster(Server):
         self.deleted: list[str] = []
         self.refuse = ""
         self.broken: frozenset[str] = frozenset()
+        self.slow = False
+        self.full: frozenset[str] = frozenset()
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, tuple[dict[str, Any], str]] = {}
 
@@ -84,6 +88,12 @@ class Cluster(Server):
         self.posted.append(manifest)
         name = f"{manifest['metadata']['generateName']}{len(self.posted)}"
         spec = manifest["spec"]
+        manifest["metadata"]["name"] = name
+        if self.full & set(spec["template"]["spec"].get("nodeSelector", {}).values()):
+            over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "active too long"}
+            manifest["status"] = {"conditions": [over]}
+            self.jobs[name] = manifest
+            return manifest
         failed = status = 0
         places = self._places(spec["template"]["spec"].get("nodeSelector", {}))
         for index in range(spec["completions"]):
@@ -94,8 +104,7 @@ class Cluster(Server):
             failed += bool(status)
         condition = {"type": "Failed" if failed else "Complete", "status": "True"}
         never = bool(self.broken & set(spec["template"]["spec"].get("nodeSelector", {}).values()))
-        manifest["metadata"]["name"] = name
-        manifest["status"] = {} if never else {"conditions": [condition]}
+        manifest["status"] = {} if never or self.slow else {"conditions": [condition]}
         self.jobs[name] = manifest
         return manifest
 

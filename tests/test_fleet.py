@@ -118,7 +118,7 @@ def test_every_way_that_a_node_answers_is_told_apart(kgen: Kgen, project: Path, 
         "future": "is 9, and this kgen reads 2",
         "skips": "no GPU here",
         "errs": "there is no CPython 3.12",
-        "dies": "it left no receipt",
+        "dies": "it left no receipt: error: there is no environment `x`",
         "recovers": "",
         "hangs": "timed out",
     }.items():

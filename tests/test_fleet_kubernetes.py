@@ -115,13 +115,41 @@ def test_every_node_and_a_driver(fleet: Kgen, cluster: Cluster, made: Path) -> N
     assert (done.status, len(cluster.posted)) == (1, posted)
 
 
-def test_an_image_that_is_not_there(fleet: Kgen, cluster: Cluster) -> None:
-    cluster.broken = frozenset({A})
+def test_what_was_interrupted_is_read_later(fleet: Kgen, cluster: Cluster) -> None:
+    cluster.slow = True
+    words = ("validate", "jax", "--fleet", "k8s:lab", "--image", "i")
+    process = fleet.start(*words)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        for _ in range(2):
+            assert process.stderr.readline().endswith("jax-cuda12: submitted\n")
+        process.kill()
+        process.wait(30)
+    done = fleet(*words, "--resume", "--json")
+    assert {key: (one["verdict"], one["stands"]) for key, one in answers(done.stdout).items()} == {
+        (A, "jax-cuda12"): ("passed", True),
+        (H, "jax-cuda12"): ("passed", True),
+    }, done.stderr
+    assert (done.status, len(cluster.posted)) == (0, 2)
+
+
+def test_an_environment_folder_that_no_manifest_can_hold(fleet: Kgen, cluster: Cluster) -> None:
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--envs", "/a\nb")
+    assert done.status == 2
+    assert "jax-cuda12 on NVIDIA-H200: `/a\\nb` is not one printable line" in done.stderr
+    assert not cluster.posted
+
+
+def test_pods_that_never_start(fleet: Kgen, cluster: Cluster) -> None:
+    cluster.broken, cluster.full = frozenset({A}), frozenset({H})
     done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
     found = answers(done.stdout)
     assert found[A, "jax-cuda12"]["verdict"] == "not scheduled"
     assert found[A, "jax-cuda12"]["reason"] == "ImagePullBackOff: no such image"
-    assert found[H, "jax-cuda12"]["verdict"] == "passed"
+    assert found[H, "jax-cuda12"]["verdict"] == "not scheduled"
+    assert found[H, "jax-cuda12"]["reason"] == "DeadlineExceeded: active too long"
+    assert done.status == 1
 
 
 @pytest.mark.parametrize(

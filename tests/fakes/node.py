@@ -25,6 +25,7 @@ if how == "recovers":
         sys.exit(1)
     how = "passed"
 if how == "dies":
+    sys.stderr.write("error: there is no environment `x`\n\nhint: kgen lock\n")
     sys.exit(137)
 if how in ("skips", "errs"):
     row = {"environment": environment, "steps": [{"backend": "x", "verdict": "skipped", "message": "no GPU here"}]}

@@ -121,6 +121,7 @@ def _workflow(export: Export) -> str:
 
 def _kubernetes(export: Export) -> str:
     lock = next(iter(_on_linux(export).values()))
+    lock.require_grammar()
     name = lock.environment
     device = "gpu" if lock.accelerated else "cpu"
     try:

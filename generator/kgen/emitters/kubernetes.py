@@ -7,12 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kgen import accelerators
+from kgen.model import grammar
 from kgen.model.accelerator import CPU
 from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
 
 MARK = "=== kgen: "
 """What a line of the log begins with that says which file follows; alone it is the end."""
+
+_WAITING = 3600
+"""Seconds for which pods may wait for a node."""
 
 _LONGEST = 50
 """Characters of the names of jobs: Kubernetes adds some, and those of pods more."""
@@ -44,14 +48,17 @@ def render_job(
         image: the image, with kgen and the project.
         words: the command, but for where receipts go.
         accelerator: the kind whose device each pod takes; `cpu` for none.
-        seconds: how long it may take altogether.
+        seconds: how long each pod may take.
         selector: the labels that its nodes have.
         completions: on how many nodes, each its own.
         retries: how often each is tried again.
 
     Raises:
-        ValueError: Kubernetes has no resource for devices of that kind.
+        ValueError: Kubernetes has no resource for devices of that kind, or a value is more than one line.
     """
+    for value in (label, image, *words):
+        if not grammar.is_line(value):
+            raise ValueError(f"`{grammar.shown(value)}` is not one printable line")
     kind = accelerators.kind(accelerator)
     resource = kind.driver_help.kubernetes
     if accelerator != CPU.kind and not resource:
@@ -68,5 +75,6 @@ def render_job(
         completions=completions,
         retries=retries,
         seconds=int(seconds),
+        altogether=int(seconds * (retries + 1) + _WAITING),
         mark=MARK,
     )

@@ -133,17 +133,22 @@ class Kubernetes:
         import yaml  # noqa: PLC0415 - the client brings it
 
         pool = job.pool
-        text = render_job(
-            label=f"{job.environment} on {pool.name}",
-            name=f"{name_of(job.environment, pool.name)}-{secrets.token_hex(3)}",
-            image=self._image,
-            words=(*pool.program, *job.words),
-            accelerator=pool.target.accelerator.kind if job.accelerated else CPU.kind,
-            seconds=job.seconds,
-            selector={} if pool.name == CPU.name else {PRODUCT: pool.name},
-            completions=len(self._nodes[pool.name]) if limits.each_node else 1,
-            retries=limits.retries,
-        )
+        try:
+            text = render_job(
+                label=f"{job.environment} on {pool.name}",
+                name=f"{name_of(job.environment, pool.name)}-{secrets.token_hex(3)}",
+                image=self._image,
+                words=(*pool.program, *job.words),
+                accelerator=pool.target.accelerator.kind if job.accelerated else CPU.kind,
+                seconds=job.seconds,
+                selector={} if pool.name == CPU.name else {PRODUCT: pool.name},
+                completions=len(self._nodes[pool.name]) if limits.each_node else 1,
+                retries=limits.retries,
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"{job.environment} on {pool.name}: {error}", hints=["leave out `--envs`: the image has its own"]
+            ) from None
         return self._client.job_of(yaml.safe_load(text))
 
     def _ended(self, name: str) -> str | None:
@@ -174,7 +179,11 @@ class Kubernetes:
         returned: dict[Slot, Returned] = {}
         for name, row in submitted.items():
             tries: dict[Slot, int] = {}
-            for pod in self._pods(name):
+            pods = self._pods(name)
+            if not pods:  # the cluster removes those that its time limit ends
+                slot = Slot(row["pool"], row["environment"])
+                returned[slot] = Returned(slot, None, None, self._why(name))
+            for pod in pods:
                 slot = Slot(row["pool"], row["environment"], (pod.spec.node_name or _index(pod)) if row["each"] else "")
                 tries[slot] = tries.get(slot, 0) + 1
                 place = folder / name / pod.metadata.name
@@ -186,6 +195,14 @@ class Kubernetes:
                 if before is None or before.folder is None or not answers.is_answered(before.folder):
                     returned[slot] = one
         return [returned[slot] for slot in sorted(returned)]
+
+    def _why(self, name: str) -> str:
+        """Why a job has failed, in the cluster's words."""
+        with self._asking("read jobs"):
+            job = self._client.batch.read_namespaced_job(name, self._namespace)
+        failed = [one for one in job.status.conditions or () if one.status == "True" and one.type == "Failed"]
+        said = [": ".join(filter(None, (one.reason, one.message))) for one in failed]
+        return printable(said[0])[:_SHOWN] if said else "it has no pods"
 
     def _fetch(self, pod: str, place: Path) -> None:
         """Writes what a pod's log holds as the files that they were."""

@@ -281,12 +281,13 @@ def _reported(report: Path) -> tuple[dict[str, str], list[Returned]]:
 
 
 def _last_line(path: Path) -> str:
-    """What a job has said last: kgen, or the scheduler that ended it."""
+    """Why a job ended, in its own words: kgen's error, else the last that it said, which may be the scheduler's."""
     try:
-        lines = [line for line in files.read_text(path, errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in files.read_text(path, errors="replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return printable(lines[-1].strip()[:_SHOWN]) if lines else ""
+    errors = [line for line in lines if line.startswith("error: ")]
+    return printable((errors or lines)[-1][:_SHOWN]) if lines else ""
 
 
 def _sentence(reason: str) -> str:

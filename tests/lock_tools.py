@@ -21,6 +21,8 @@ _WORDS = (
     "conda",
     "--extra",
     "sign",
+    "--extra",
+    "fleet",
     "--universal",
     "--python-version",
     "3.10",

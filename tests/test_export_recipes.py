@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import secrets
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,14 +17,13 @@ import tomli
 import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from tests import slurm
 from tests.command import LOCK, Kgen, Result
 
 from kgen import lockfiles
 from kgen.emitters import cyclonedx, recipes
 from kgen.formats.wheels import FORMAT
 from kgen.model.lockfile import LockedFile, Lockfile
-
-SBIN = "/usr/sbin:/sbin"
 
 
 @pytest.fixture(name="locked")
@@ -376,39 +370,7 @@ class TestBillOfMaterials:
         assert "properties" not in found["numpy"]
 
 
-def launched(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """A cluster's controller on loopback, of one node with a GPU that is switched on when it is needed."""
-    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{SBIN}", "SLURM_CONF": str(folder / "slurm.conf")}
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    key = folder / "munge.key"
-    key.write_bytes(secrets.token_bytes(128))
-    key.chmod(0o400)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    name = socket.gethostname().partition(".")[0]
-    (folder / "slurm.conf").write_text(
-        f"""\
-ClusterName=test
-SlurmctldHost={name}(127.0.0.1)
-SlurmctldPort={port}
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-CredType=cred/munge
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmctldLogFile={folder}/slurmctld.log
-ProctrackType=proctrack/pgid
-SelectType=select/cons_tres
-MpiDefault=none
+_ONE_NODE = """\
 GresTypes=gpu
 ResumeProgram=/bin/true
 SuspendProgram=/bin/true
@@ -416,43 +378,22 @@ SuspendTime=600
 NodeName=node1 CPUs=16 RealMemory=65536 Gres=gpu:1 State=CLOUD
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-    )
-    munged = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.sock"]
-    files = [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
-    started = [launched([*munged, *files], environment)]
-    try:
-        until((folder / "munge.sock").exists)
-        started.append(launched(["slurmctld", "-D"], environment))
-        ping = ["scontrol", "ping"]
-        until(lambda: b"UP" in subprocess.run(ping, env=environment, capture_output=True, check=False).stdout)
-        yield environment
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait(30)
-
-
-def until(done: object, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < end, "it does not come up"
-        time.sleep(0.1)
+"""A node with a GPU that is switched on when it is needed."""
 
 
 class TestSlurm:
-    @pytest.mark.skipif(
-        shutil.which("slurmctld", path=f"{os.environ['PATH']}:{SBIN}") is None or os.geteuid() != 0,
-        reason="no Slurm here, or nobody who may start it",
-    )
+    @pytest.mark.skipif(not slurm.is_there("slurmctld", "munged"), reason="no Slurm here, or nobody who may start it")
     def test_sbatch_takes_it(self, locked: Kgen, tmp_path: Path) -> None:
         script = tmp_path / "torch.sh"
         script.write_text(exported(locked, "slurm", "torch"))
         # the path of a socket must be short, and those of pytest are not
-        with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm(Path(folder)) as environment:
+        with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm.cluster(Path(folder), _ONE_NODE) as cluster:
 
             def tested() -> subprocess.CompletedProcess[str]:
                 words = ["sbatch", "--test-only", str(script), "python", "train.py"]
-                return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+                return subprocess.run(
+                    words, env=cluster.environment, capture_output=True, text=True, check=False, timeout=60
+                )
 
             done = tested()
             assert done.returncode == 0, done.stderr

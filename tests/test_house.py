@@ -228,6 +228,7 @@ _OTHERWISE = {
     "init": {"gittool"},
     "installed": {"formats.environment", "formats.verify"},
     "lock": {"formats.outcome"},
+    "fleets": {"findings", "fleet.shape", "matrix.compatibility"},
     "locking": {"formats.outcome", "matrix.compatibility"},
     "matrix_audit": {"audit.run", "matrix.compatibility"},
     "matrix_plot": {"solver.overlap"},
@@ -237,7 +238,7 @@ _OTHERWISE = {
     "shell": {"formats.environment"},
     "shells": {"formats.environment"},
     "sync": {"formats.environment"},
-    "validate": {"validation.judge", "validation.pins", "validation.receipts"},
+    "validate": {"parsers", "validation.judge", "validation.pins", "validation.receipts"},
 }
 
 

@@ -299,6 +299,20 @@ def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
     return None if found is None or found.name == next(iter(matrix.generations)) else found.name
 
 
+def described(row: Table, name: str, matrix: CompatibilityMatrix) -> Target | None:
+    """The machine that a table describes with the keys of a target, wherever the table stands.
+
+    Args:
+        row: the table; what is wrong in it is among its faults afterwards.
+        name: what the machine is called.
+        matrix: the facts.
+
+    Returns:
+        None where it does not say what the machine computes on.
+    """
+    return _Reader(matrix).target(row, name)
+
+
 def target_of(settings: Settings, name: str) -> Target:
     """The target of this name.
 
@@ -395,16 +409,23 @@ class _Reader:
                 section.fault(_key(name), str(error))
                 continue
             row = section.table(name)
-            asked = self._accelerators(row, {field.name: self._value(row, field) for field in ACCELERATORS})
-            facts = {field.name: self._value(row, field) for field in MACHINE}
-            row.close()
-            if not asked:
-                if not any(row.has(field.name) for field in ACCELERATORS):
-                    known = ", ".join(str(field.key) for field in ACCELERATORS)
-                    section.fault(_key(name), f"does not say what it computes on: give one of {known}")
-                continue
-            found[name] = Target(name, next(iter(asked.values())), **facts)  # type: ignore[arg-type]
-            self._require_vocabulary(row, found[name])
+            target = self.target(row, name)
+            if target is not None:
+                found[name] = target
+            elif not any(row.has(field.name) for field in ACCELERATORS):
+                known = ", ".join(str(field.key) for field in ACCELERATORS)
+                section.fault(_key(name), f"does not say what it computes on: give one of {known}")
+        return found
+
+    def target(self, row: Table, name: str) -> Target | None:
+        """What a table says of a machine; None where it does not say what that computes on."""
+        asked = self._accelerators(row, {field.name: self._value(row, field) for field in ACCELERATORS})
+        facts = {field.name: self._value(row, field) for field in MACHINE}
+        row.close()
+        if not asked:
+            return None
+        found = Target(name, next(iter(asked.values())), **facts)  # type: ignore[arg-type]
+        self._require_vocabulary(row, found)
         return found
 
     @staticmethod

@@ -96,6 +96,7 @@ class DriverHelp(NamedTuple):
         install: distribution -> the command that installs a newer driver.
         docker: the options that give Docker's containers the devices.
         containers: container runtime -> how it is given the devices.
+        kubernetes: the resource of Kubernetes that is one of the devices; empty where no plugin offers them.
     """
 
     interface: str = ""
@@ -112,6 +113,7 @@ class DriverHelp(NamedTuple):
     install: Mapping[str, str] = MappingProxyType({})
     docker: tuple[str, ...] = ()
     containers: Mapping[str, str] = MappingProxyType({})
+    kubernetes: str = ""
 
 
 class Kind(Protocol):

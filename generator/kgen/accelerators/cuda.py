@@ -34,6 +34,7 @@ class _Cuda(Kind):
     in_wheels = True
     rank = 0
     driver_help = DriverHelp(
+        kubernetes="nvidia.com/gpu",
         interface="NVML",
         status="nvidia-smi",
         listing="nvidia-smi --list-gpus",

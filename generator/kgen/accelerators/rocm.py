@@ -53,6 +53,7 @@ class Rocm(Kind):
     in_wheels = False
     rank = 1
     driver_help = DriverHelp(
+        kubernetes="amd.com/gpu",
         interface="the amdgpu driver",
         status="rocminfo",
         listing="rocminfo | grep gfx",

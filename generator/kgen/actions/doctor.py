@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.version import Version
+
 from kgen import accelerators, findings, host, lockfiles, project, settings, surroundings, uvtool
 from kgen.actions import sync
 from kgen.errors import UsageError
@@ -23,6 +25,7 @@ from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
+from kgen.settings import Target
 from kgen.validation import pins
 
 
@@ -123,22 +126,43 @@ def examine_target(
     ]
     for lock in locks:
         require_known(matrix, lock)
-    fitting = [lock for lock in locks if wanted or _is_for(lock, target.accelerator, matrix)]
+    fitting = [lock for lock in locks if wanted or is_for(lock, target.accelerator, matrix)]
     if not fitting:
         raise UsageError(
             f"nothing in {root / project.LOCKS} is locked for target {name}", hints=[f"kgen lock --target {name}"]
         )
+    return judge_described(target, fitting, matrix, glibc=asked.glibc, platforms=platforms)
+
+
+def judge_described(
+    target: Target,
+    locks: Sequence[Lockfile],
+    matrix: CompatibilityMatrix,
+    *,
+    glibc: Version | None = None,
+    platforms: Sequence[str] | None = None,
+) -> DoctorResult:
+    """Judge locks for a machine by its description.
+
+    Args:
+        target: the machine.
+        locks: the locks, as the matrix has them.
+        matrix: the facts.
+        glibc: its glibc where the description does not say it.
+        platforms: its platforms, where the description does not.
+    """
+    name = target.name
     gpus = tuple(accelerators.Gpu(f"GPU of {name}", one, 0) for one in target.gpu)
     devices = {target.accelerator.kind: accelerators.Devices(target.driver, gpus)} if target.machine.known else {}
-    machine = Host((platforms or (None,))[0], target.glibc or asked.glibc, devices)
+    machine = Host((platforms or target.platforms or (None,))[0], target.glibc or glibc, devices)
     examined = [
-        ExaminedEnvironment(lock=lock, prefix=Path(), whole=False, interpreter=None, free=None) for lock in fitting
+        ExaminedEnvironment(lock=lock, prefix=Path(), whole=False, interpreter=None, free=None) for lock in locks
     ]
     found = findings.examine(machine, surroundings.UNKNOWN, examined, matrix, {}, target=name)
-    return DoctorResult(machine, tuple(dict.fromkeys(lock.environment for lock in fitting)), found, name)
+    return DoctorResult(machine, tuple(dict.fromkeys(lock.environment for lock in locks)), found, name)
 
 
-def _is_for(lock: Lockfile, accelerator: Accelerator, matrix: CompatibilityMatrix) -> bool:
+def is_for(lock: Lockfile, accelerator: Accelerator, matrix: CompatibilityMatrix) -> bool:
     """Whether a lock is one for this accelerator: on the CPU only that of backends that have nothing else there."""
     has = lock.computes_on
     if has == CPU and accelerator != CPU:

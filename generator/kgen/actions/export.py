@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from kgen import host, lockfiles, project, settings
 from kgen.actions import flake
-from kgen.emitters import cyclonedx, recipes, requirements
+from kgen.emitters import cyclonedx, kubernetes, recipes, requirements
 from kgen.errors import UsageError
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
@@ -26,6 +26,9 @@ _TESTS = "pytest"
 
 _ALIKE = 0.75
 """How alike what was typed must be to a format: `modulefile` is much like `dockerfile`, and something else."""
+
+_HOUR = 3600.0
+"""Seconds that an exported job may take, which people change as they like."""
 
 _RUNNERS = "linux-64"
 """What the usual runners of a workflow are."""
@@ -116,6 +119,25 @@ def _workflow(export: Export) -> str:
     return recipes.render_workflow(jobs)
 
 
+def _kubernetes(export: Export) -> str:
+    lock = next(iter(_on_linux(export).values()))
+    lock.require_grammar()
+    name = lock.environment
+    device = "gpu" if lock.accelerated else "cpu"
+    try:
+        return kubernetes.render_job(
+            label=name,
+            name=kubernetes.name_of(name),
+            image=f"{name}:latest",
+            words=("kgen", "validate", name, "--json", "--device", device),
+            accelerator=lock.computes_on.kind,
+            seconds=_HOUR,
+            selector={},
+        )
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}", hints=[f"kgen export slurm {name}"]) from None
+
+
 def _vscode(export: Export) -> str:
     """Of the environment where it is on disk, or will be; in the project by the editor's name of its folder."""
     root = export.settings.root
@@ -165,6 +187,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "slurm": Format(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
+        "kubernetes": Format(render=_kubernetes, of_one=True),
         "vscode": Format(render=_vscode, of_one=True),
         "envrc": Format(render=_envrc, of_one=True),
         "cyclonedx": Format(render=lambda export: cyclonedx.render(list(_locks(export).values())), of_one=True),

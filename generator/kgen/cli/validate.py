@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 from kgen import accelerators, host, project
 from kgen.actions import validate as action
+from kgen.actions.fleet import FleetOptions
 from kgen.actions.validate import (
     ProvenEnvironments,
     ValidateOptions,
@@ -27,11 +28,14 @@ from kgen.actions.validate import (
 )
 from kgen.cli import candidates, console
 from kgen.cli.devices import device
+from kgen.cli.fleets import validate_fleet
 from kgen.cli.formats import OnlyFormat, naming_formats
 from kgen.cli.options import OUTPUT, Envs, Json, argument, option, seconds
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.model import format as formats
+from kgen.model.driver import DriverVersion
+from kgen.parsers import parse_driver
 from kgen.validation import pins
 from kgen.validation.judge import Fault, Outcome, Verdict
 from kgen.validation.receipts import Receipt
@@ -40,6 +44,23 @@ _NAMED = 2
 """So many packages a line of `--list` names."""
 
 _TRAINING = "How it is trained"
+_FLEET = "On the nodes of a cluster"
+_MOST_RETRIES = 100
+
+
+def _retries(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:4]) > _MOST_RETRIES:
+        raise UsageError(
+            f"`--retries` is not a number from 0 to {_MOST_RETRIES}", hints=["leave it out, or give one such as 2"]
+        )
+    return int(text)
+
+
+def _driver(text: str) -> DriverVersion:
+    try:
+        return parse_driver(text)
+    except ValueError as error:
+        raise UsageError(f"--driver: {error}", hints=["give one such as 595"]) from None
 
 
 @naming_formats
@@ -69,6 +90,43 @@ def run(
         option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
     ] = 900.0,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
+    receipts: Annotated[
+        str | None,
+        option("--receipts", metavar="DIR", text="write receipts below DIR, and not beside the locks", panel=OUTPUT),
+    ] = None,
+    site: Annotated[
+        str | None,
+        option(
+            "--fleet",
+            metavar="SITE",
+            text="train on the nodes of a cluster: SITE is a configuration of ReFrame's, or k8s:CONTEXT",
+            panel=_FLEET,
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        option("--image", metavar="IMAGE", text="with k8s: the image that has kgen and the project", panel=_FLEET),
+    ] = None,
+    each_node: Annotated[
+        bool, option("--each-node", text="on every node, and not on one of each partition", panel=_FLEET)
+    ] = False,
+    resume: Annotated[
+        bool, option("--resume", text="leave out what has a receipt of this lock from there", panel=_FLEET)
+    ] = False,
+    retries: Annotated[
+        int | None,
+        option("--retries", metavar="N", text="try N times again what brings no answer", panel=_FLEET, parse=_retries),
+    ] = None,
+    driver: Annotated[
+        DriverVersion | None,
+        option(
+            "--driver",
+            metavar="V",
+            text="say what breaks with this driver, then try one node of each kind before the others",
+            panel=_FLEET,
+            parse=_driver,
+        ),
+    ] = None,
     form: OnlyFormat = None,
     envs: Envs = None,
     json: Json = False,
@@ -77,8 +135,16 @@ def run(
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     names = tuple(environments or ())
-    options = ValidateOptions(device, python, no_lock, timeout, form, envs)
+    place = None if receipts is None else Path.cwd() / receipts
+    options = ValidateOptions(device, python, no_lock, timeout, form, envs, place)
     action.refuse_contradictions(names, options)
+    asked = FleetOptions(device, timeout, form, envs, each_node, resume, retries or 0, driver)
+    if site is not None:
+        _refuse_with_fleet({"--python": python, "--no-lock": no_lock, "--list": listed, "--receipts": receipts})
+        return validate_fleet(root, matrix, site, names, asked, image=image, json=json)
+    _refuse_without_fleet(
+        {"--image": image, "--each-node": each_node, "--resume": resume, "--retries": retries, "--driver": driver}
+    )
     if listed:
         return _list(root, action.proven(root, names, form=form), json=json)
     machine = host.inspect()
@@ -90,6 +156,16 @@ def run(
         result = action.validate(root, matrix, machine, targets, options, progress=progress, notify=console.say)
     _print(result, root, json=json)
     return result.status
+
+
+def _refuse_with_fleet(given: Mapping[str, object]) -> None:
+    for name in (name for name, value in given.items() if value):
+        raise UsageError(f"`{name}` contradicts `--fleet`", hints=["keep one of the two"])
+
+
+def _refuse_without_fleet(given: Mapping[str, object]) -> None:
+    for name in (name for name, value in given.items() if value is not None and value is not False):
+        raise UsageError(f"`{name}` is for `--fleet`", hints=[f"kgen validate --fleet SITE {name}"])
 
 
 @contextlib.contextmanager
@@ -237,13 +313,17 @@ def _data(validation: Validation, root: Path) -> dict[str, Any]:
         "environment": target.name,
         "device": target.device,
         "note": target.note,
-        "receipt": None if validation.receipt is None else validation.receipt.relative_to(root).as_posix(),
+        "receipt": None if validation.receipt is None else _shown_path(validation.receipt, root),
         "steps": [_step_data(backend, verdict) for backend, verdict in validation.verdicts.items()],
     }
     if validation.error is not None:
         data["fault"] = None if validation.installed else Fault.INSTALL.value
         data["error"] = {"message": validation.error.message, "hints": list(validation.error.hints)}
     return data
+
+
+def _shown_path(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:

@@ -209,8 +209,28 @@ def render(data: Mapping[str, Any]) -> bytes:
 
 def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
     """Where the receipt of this lock and device belongs."""
-    name = device_name(str(device["kind"]), device["name"])
-    return locked.path.parent / FOLDER / f"{name}{locked.form.suffix}.json"
+    return locked.path.parent / FOLDER / _file_name(locked, device)
+
+
+def _file_name(locked: Lockfile, device: Mapping[str, str | None]) -> str:
+    return f"{device_name(str(device['kind']), device['name'])}{locked.form.suffix}.json"
+
+
+def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path:
+    """Writes a receipt as `<env>/<device>.json` below a folder that is no project's.
+
+    Returns:
+        Its path.
+
+    Raises:
+        OutsideError: that was impossible.
+    """
+    from kgen import storage  # noqa: PLC0415 - see above
+
+    path = folder / locked.path.parent.name / _file_name(locked, data["device"])
+    storage.make_folder(path.parent)
+    storage.write_file(path, render(data))
+    return path
 
 
 def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:

@@ -1,0 +1,375 @@
+"""Kubernetes as an engine: nodes that GPU feature discovery has labelled -> pools; jobs -> Indexed Jobs, one a pool.
+
+A pod writes what kgen leaves into its log, from which it is read back through the API. The client comes with kgen's
+extra `fleet` and is imported only here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kgen import accelerators, files, storage
+from kgen.emitters.kubernetes import MARK, name_of, render_job
+from kgen.errors import OutsideError, UsageError
+from kgen.fleet import answers
+from kgen.fleet.shape import Job, Limits, Pool, Progress, Returned, Slot
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.driver import DriverVersion
+from kgen.model.grammar import printable, shown
+from kgen.settings import Target
+from kgen.tables import nearest
+
+INSTALL = "pip install 'keras-kgen[fleet]'"
+PREFIX = "k8s:"
+"""What `--fleet` begins with for a context."""
+
+PRODUCT = "nvidia.com/gpu.product"
+_KIND = "cuda"
+"""What GPU feature discovery knows."""
+
+_COMPUTE = ("nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor")
+_DRIVER = ("nvidia.com/cuda.driver.major", "nvidia.com/cuda.driver.minor", "nvidia.com/cuda.driver.rev")
+_DRIVER_WHOLE = "nvidia.com/cuda.driver-version.full"
+
+_JOBS, _SLOT = "submitted.json", "slot.json"
+_POLL = 2.0
+_ANSWERED = "answered"
+_REFUSED = frozenset({401, 403})
+_HOPELESS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"}
+)
+"""Why a container waits that will not start by itself."""
+
+_SHOWN = 300
+
+
+class Kubernetes:
+    """A cluster by a context of the user's kubeconfig.
+
+    Args:
+        context: the context.
+        image: the image of the pods.
+        poll: seconds between two looks at the jobs.
+
+    Raises:
+        UsageError: there is no such context, no client, or no image is given.
+        OutsideError: the cluster cannot be reached, or refuses.
+    """
+
+    title = "Kubernetes"
+
+    def __init__(self, context: str, image: str | None, *, poll: float = _POLL) -> None:
+        if not image:
+            raise UsageError(
+                "`--fleet k8s:` needs the image that has kgen and the project",
+                hints=[f"kgen validate --fleet {PREFIX}{shown(context)} --image IMAGE"],
+            )
+        self._client = _client(context)
+        self._context, self._image, self._poll = context, image, poll
+        self._namespace = self._client.namespace
+        self._nodes: dict[str, list[str]] = {}
+        self.pools: Mapping[str, Pool] = self._read_pools()
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return name_of("k8s", self._context)
+
+    def _read_pools(self) -> dict[str, Pool]:
+        pools: dict[str, Pool] = {}
+        rows: dict[str, list[Mapping[str, str]]] = {}
+        with self._asking("list nodes"):
+            listed = self._client.core.list_node().items
+        for node in listed:
+            labels: Mapping[str, str] = node.metadata.labels or {}
+            # without the labels there are CPUs only, or nobody has labelled the GPUs
+            pool = labels.get(PRODUCT, CPU.name)
+            rows.setdefault(pool, []).append(labels)
+            self._nodes.setdefault(pool, []).append(node.metadata.name)
+        for name, every in rows.items():
+            target = Target(name, CPU) if name == CPU.name else _described(name, every)
+            pools[name] = Pool(name, target, project="", program=("kgen",), limited=False)
+        return pools
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def run(self, jobs: Sequence[Job], folder: Path, limits: Limits, progress: Progress) -> list[Returned]:
+        """See :class:`kgen.fleet.shape.Engine`."""
+        submitted: dict[str, dict[str, Any]] = {}
+        for job in jobs:
+            with self._asking("create jobs"):
+                made = self._client.batch.create_namespaced_job(self._namespace, self._manifest(job, limits))
+            submitted[made.metadata.name] = {
+                "pool": job.pool.name,
+                "environment": job.environment,
+                "each": limits.each_node,
+            }
+            # before the next one is: whoever ends now is to find them again
+            storage.write_file(folder / _JOBS, json.dumps(submitted).encode())
+            progress(f"{job.pool.name}, {job.environment}", "submitted")
+        waiting, answered = set(submitted), set()
+        while waiting:
+            for name in sorted(waiting):
+                how = self._ended(name)
+                if how is not None:
+                    waiting.discard(name)
+                    answered |= {name} if how == _ANSWERED else set()
+                    progress(f"{submitted[name]['pool']}, {submitted[name]['environment']}", how)
+            if waiting:
+                time.sleep(self._poll)
+        found = self.gather(folder)
+        for name in answered:  # the others are to be looked at; the cluster removes them after a day
+            with contextlib.suppress(OutsideError), self._asking("delete jobs"):
+                self._client.batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
+        return found
+
+    def _manifest(self, job: Job, limits: Limits) -> object:
+        import yaml  # noqa: PLC0415 - the client brings it
+
+        pool = job.pool
+        try:
+            text = render_job(
+                label=f"{job.environment} on {pool.name}",
+                name=f"{name_of(job.environment, pool.name)}-{secrets.token_hex(3)}",
+                image=self._image,
+                words=(*pool.program, *job.words),
+                accelerator=pool.target.accelerator.kind if job.accelerated else CPU.kind,
+                seconds=job.seconds,
+                selector={} if pool.name == CPU.name else {PRODUCT: pool.name},
+                completions=len(self._nodes[pool.name]) if limits.each_node else 1,
+                retries=limits.retries,
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"{job.environment} on {pool.name}: {error}", hints=["leave out `--envs`: the image has its own"]
+            ) from None
+        return self._client.job_of(yaml.safe_load(text))
+
+    def _ended(self, name: str) -> str | None:
+        """How a job has ended; None while it goes on."""
+        with self._asking("read jobs"):
+            job = self._client.batch.read_namespaced_job(name, self._namespace)
+        for condition in job.status.conditions or ():
+            if condition.status == "True" and condition.type in {"Complete", "Failed"}:
+                return _ANSWERED if condition.type == "Complete" else "no answer"
+        pods = self._pods(name)
+        wanted = job.spec.completions or 1
+        hopeless = [pod for pod in pods if _waits_for(pod) in _HOPELESS]
+        return "cannot start" if len(hopeless) >= wanted else None
+
+    def _pods(self, name: str) -> list[Any]:
+        with self._asking("list pods"):
+            listed = self._client.core.list_namespaced_pod(self._namespace, label_selector=f"job-name={name}")
+        return sorted(listed.items, key=lambda pod: str(pod.metadata.creation_timestamp))
+
+    # -- what came back ------------------------------------------------------------------------------------------------
+
+    def gather(self, folder: Path) -> list[Returned]:
+        """See :class:`kgen.fleet.shape.Engine`."""
+        try:
+            submitted: Any = json.loads(files.read(folder / _JOBS))
+        except (OSError, ValueError):
+            return []
+        returned: dict[Slot, Returned] = {}
+        for name, row in submitted.items():
+            tries: dict[Slot, int] = {}
+            pods = self._pods(name)
+            if not pods:  # the cluster removes those that its time limit ends
+                slot = Slot(row["pool"], row["environment"])
+                returned[slot] = Returned(slot, None, None, self._why(name))
+            for pod in pods:
+                slot = Slot(row["pool"], row["environment"], (pod.spec.node_name or _index(pod)) if row["each"] else "")
+                tries[slot] = tries.get(slot, 0) + 1
+                place = folder / name / pod.metadata.name
+                node = pod.spec.node_name if _has_begun(pod) else None
+                if node is not None:
+                    self._fetch(pod.metadata.name, place)
+                one = Returned(slot, place, node, _reason(pod), tries[slot])
+                before = returned.get(slot)
+                if before is None or before.folder is None or not answers.is_answered(before.folder):
+                    returned[slot] = one
+        return [returned[slot] for slot in sorted(returned)]
+
+    def _why(self, name: str) -> str:
+        """Why a job has failed, in the cluster's words."""
+        with self._asking("read jobs"):
+            job = self._client.batch.read_namespaced_job(name, self._namespace)
+        failed = [one for one in job.status.conditions or () if one.status == "True" and one.type == "Failed"]
+        said = [": ".join(filter(None, (one.reason, one.message))) for one in failed]
+        return printable(said[0])[:_SHOWN] if said else "it has no pods"
+
+    def _fetch(self, pod: str, place: Path) -> None:
+        """Writes what a pod's log holds as the files that they were."""
+        if answers.is_answered(place):
+            return
+        with self._asking("read the logs of pods"):
+            text = self._client.core.read_namespaced_pod_log(pod, self._namespace, container="kgen")
+        for name, content in parts_of(text or ""):
+            path = place / name
+            storage.make_folder(path.parent)
+            storage.write_file(path, content.encode())
+
+    # -- the API -------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Makes errors of what the client raises within the block."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client brings it
+
+        try:
+            yield
+        except ApiException as error:
+            if error.status in _REFUSED:
+                raise OutsideError(
+                    f"the cluster of context {self._context} does not let you {what}: {_message(error)}",
+                    hints=[f"kubectl --context {self._context} auth can-i --list"],
+                ) from error
+            raise OutsideError(
+                f"the cluster of context {self._context} cannot {what}: {_message(error)}",
+                hints=[f"kubectl --context {self._context} get jobs,pods"],
+            ) from error
+        except ValueError as error:  # the client's, of an answer that is not as it expects
+            raise OutsideError(
+                f"the cluster of context {self._context} answers what the client does not understand when asked to"
+                f" {what}: {printable(str(error).partition(chr(10))[0])[:_SHOWN]}",
+                hints=[f"kubectl --context {self._context} version"],
+            ) from error
+        except (HTTPError, OSError) as error:
+            raise OutsideError(
+                f"the cluster of context {self._context} cannot be reached: {printable(str(error))[:_SHOWN]}",
+                hints=[f"kubectl --context {self._context} cluster-info"],
+            ) from error
+
+
+class _Client:
+    """The parts of the API that are used, and the namespace of the context."""
+
+    def __init__(self, api: Any, namespace: str) -> None:  # noqa: ANN401 - the client has no types
+        from kubernetes import client  # noqa: PLC0415 - of the extra
+
+        # what it declares of its answers leaves everything optional, also what every object has
+        self.core: Any = client.CoreV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
+        self.job_of: Any = client.V1Job.from_dict
+        self.namespace = namespace
+
+
+def _client(context: str) -> _Client:
+    import importlib  # noqa: PLC0415 - only here
+
+    try:
+        config: Any = importlib.import_module("kubernetes.config")
+    except ImportError as error:
+        raise UsageError(
+            f"`--fleet k8s:` needs kubernetes, which cannot be imported: {error}", hints=[INSTALL]
+        ) from None
+    try:
+        contexts, _ = config.list_kube_config_contexts()
+    except config.ConfigException as error:
+        raise UsageError(f"there is no kubeconfig: {printable(str(error))}", hints=["kubectl config view"]) from None
+    known = {str(row["name"]): row for row in contexts}
+    if context not in known:
+        near = nearest(context, known)
+        raise UsageError(
+            f"unknown context `{shown(context)}`; the kubeconfig has {', '.join(known) or 'none'}",
+            hints=[f"did you mean `{PREFIX}{near}`?" if near else "kubectl config get-contexts"],
+        )
+    try:
+        api = config.new_client_from_config(context=context)
+    except config.ConfigException as error:
+        raise UsageError(
+            f"the context {context} cannot be used: {printable(str(error))}", hints=["kubectl config view"]
+        ) from None
+    return _Client(api, known[context]["context"].get("namespace") or "default")
+
+
+def _described(name: str, every: Sequence[Mapping[str, str]]) -> Target:
+    """A GPU by the labels of its nodes, with the oldest driver of them; a label that makes no sense says nothing."""
+    kind = accelerators.kind(_KIND)
+    gpus, drivers = set(), []
+    for labels in every:
+        with contextlib.suppress(ValueError):
+            gpus.add(kind.parse_architecture(".".join(labels.get(part, "") for part in _COMPUTE)))
+        with contextlib.suppress(ValueError):
+            drivers.append(DriverVersion(kind.parse_driver(_driver(labels))))
+    return Target(name, Accelerator(_KIND), driver=min(drivers, default=None), gpu=tuple(sorted(gpus)))
+
+
+def _driver(labels: Mapping[str, str]) -> str:
+    whole = labels.get(_DRIVER_WHOLE)
+    return whole or ".".join(part for part in (labels.get(key, "") for key in _DRIVER) if part)
+
+
+def parts_of(log: str) -> Iterator[tuple[str, str]]:
+    """The files in the log of a pod, by the names that they have in the folder of a job; one without an end is none.
+
+    Args:
+        log: the log.
+    """
+    name, lines = None, list[str]()
+    for line in log.splitlines():
+        if not line.startswith(MARK.rstrip()):
+            lines.append(line)
+            continue
+        if name is not None:
+            yield name, "\n".join(lines).rstrip("\n") + "\n"
+        name, lines = _name_of(line[len(MARK) :].strip()), []
+
+
+def _name_of(said: str) -> str | None:
+    """Where a file of a pod belongs; None for what is none of the two that a job leaves."""
+    path = PurePosixPath(said)
+    if said == f"kgen-{answers.ANSWER}":
+        return answers.ANSWER
+    if len(path.parts) == 3 and path.parts[0] == f"kgen-{answers.RECEIPTS}" and ".." not in path.parts:  # noqa: PLR2004
+        return f"{answers.RECEIPTS}/{path.parts[1]}/{path.parts[2]}"
+    return None
+
+
+def _index(pod: Any) -> str:  # noqa: ANN401 - the client has no types
+    labels: Mapping[str, str] = pod.metadata.labels or {}
+    return f"index-{labels.get('batch.kubernetes.io/job-completion-index', '0')}"
+
+
+def _container(pod: Any) -> Any:  # noqa: ANN401 - as above
+    statuses = pod.status.container_statuses or ()
+    return statuses[0].state if statuses else None
+
+
+def _waits_for(pod: Any) -> str | None:  # noqa: ANN401 - as above
+    state = _container(pod)
+    return None if state is None or state.waiting is None else state.waiting.reason
+
+
+def _has_begun(pod: Any) -> bool:  # noqa: ANN401 - as above
+    state = _container(pod)
+    return state is not None and (state.running is not None or state.terminated is not None)
+
+
+def _reason(pod: Any) -> str:  # noqa: ANN401 - as above
+    """Why a pod has not ended well, in the cluster's words."""
+    state = _container(pod)
+    if state is not None and state.waiting is not None:
+        return printable(": ".join(filter(None, (state.waiting.reason, state.waiting.message))))[:_SHOWN]
+    if state is not None and state.terminated is not None and state.terminated.exit_code:
+        return printable(f"{state.terminated.reason}, exit status {state.terminated.exit_code}")[:_SHOWN]
+    for condition in pod.status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return printable(": ".join(filter(None, (condition.reason, condition.message))))[:_SHOWN]
+    said = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
+    return printable(said)[:_SHOWN]
+
+
+def _message(error: Any) -> str:  # noqa: ANN401 - as above
+    try:
+        said = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        said = str(error.reason)
+    return printable(said)[:_SHOWN]

@@ -1,0 +1,215 @@
+"""`kgen validate --fleet k8s:CONTEXT` and `kgen export kubernetes`: the client against an API on loopback.
+
+The script of a pod runs here as it is; `fakes/node.py` stands for the image's kgen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from tests import fleets
+from tests.command import Kgen
+from tests.fleets import H200, NODE, ON_CPU
+from tests.kubernetes_api import Cluster, node, require_job
+from tests.loopback import running
+from tests.test_validate import within
+
+from kgen.fleet.kubernetes import parts_of
+
+H, A = "NVIDIA-H200", "NVIDIA-A100-SXM4-40GB"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, made: Path) -> Iterator[Cluster]:
+    """Two nodes with an H200, one with an A100, one without; what the node in `made/how` says happens on them."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "kgen"
+    words = f'exec {sys.executable} -S {NODE} "$(cat {made}/how-$NODE)" {made} {made}/log "$@"'
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    nodes = [node("h1", H), node("h2", H, driver="570.124.06"), node("a1", A, "8.0"), node("c1")]
+    with running(Cluster(nodes, programs, tmp_path / "pods")) as found:
+        yield found
+
+
+@pytest.fixture
+def fleet(kgen: Kgen, project: Path, cluster: Cluster, made: Path, tmp_path: Path) -> Kgen:
+    """`kgen` in a project with a lock for CUDA and one for the CPU, with the cluster in its kubeconfig."""
+    fleets.copied(project, "jax-cuda12", "numpy-cpu")
+    for name in ("jax-cuda12", "numpy-cpu"):
+        lock = fleets.lock(project, name)
+        fleets.written(made, lock, "h", fleets.receipt(lock, H200 if name == "jax-cuda12" else ON_CPU))
+        device = {**H200, "name": "NVIDIA A100", "capability": "8.0"} if name == "jax-cuda12" else ON_CPU
+        fleets.written(made, lock, "a", fleets.receipt(lock, device))
+    for name, how in {"h1": "h", "h2": "h", "a1": "a", "c1": "h"}.items():
+        (made / f"how-{name}").write_text(how)
+    return within(kgen, {"KUBECONFIG": str(cluster.kubeconfig(tmp_path / "config"))})
+
+
+def answers(text: str) -> dict[tuple[str, str], Any]:
+    return {(one["pool"], one["environment"]): one for one in json.loads(text)["answers"]}
+
+
+def test_a_job_for_each_kind_of_gpu(fleet: Kgen, project: Path, cluster: Cluster, made: Path) -> None:
+    done = fleet("validate", "--fleet", "k8s:lab", "--image", "registry/lab:1", "--json")
+    found = answers(done.stdout)
+    assert {key: (one["verdict"], one["node"], one["device"]) for key, one in found.items()} == {
+        (A, "jax-cuda12"): ("passed", "a1", "NVIDIA A100"),
+        (A, "numpy-cpu"): ("passed", "a1", "cpu"),
+        (H, "jax-cuda12"): ("passed", "h1", "NVIDIA H200"),
+        (H, "numpy-cpu"): ("passed", "h1", "cpu"),
+        ("cpu", "numpy-cpu"): ("passed", "h1", "cpu"),
+    }, done.stderr
+    assert done.status == 0
+    jobs = {job["metadata"]["generateName"]: job["spec"] for job in cluster.posted}
+    assert len(cluster.deleted) == len(jobs) == 5
+    spec = next(spec for name, spec in jobs.items() if name.startswith("kgen-jax-cuda12-nvidia-h200-"))
+    assert (spec["completionMode"], spec["completions"], spec["backoffLimitPerIndex"]) == ("Indexed", 1, 0)
+    pod = spec["template"]["spec"]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.product": H}
+    assert pod["containers"][0]["image"] == "registry/lab:1"
+    assert pod["containers"][0]["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
+    assert "h validate jax-cuda12 --json --device gpu --timeout 900" in fleets.calls(made)
+    assert sorted(path.stem for path in (project / "locks/jax-cuda12/receipts").iterdir()) == [
+        "nvidia-a100",
+        "nvidia-h200",
+    ]
+
+
+def test_every_node_and_a_driver(fleet: Kgen, cluster: Cluster, made: Path) -> None:
+    (made / "how-h2").write_text("dies")
+    done = fleet(
+        *("validate", "jax-cuda12", "--fleet", "k8s:lab", "--image", "i", "--each-node", "--retries", "1", "--json")
+    )
+    found = {one["node"]: one for one in json.loads(done.stdout)["answers"]}
+    assert {name: (one["verdict"], one["attempts"]) for name, one in found.items()} == {
+        "a1": ("passed", 1),
+        "h1": ("passed", 1),
+        "h2": ("engine failure", 2),
+    }, done.stderr
+    assert found["h2"]["reason"] == "Error, exit status 137"
+    assert done.status == 4
+    pod = next(job["spec"] for job in cluster.posted if job["spec"]["completions"] == 2)["template"]
+    (apart,) = pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart["labelSelector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert len(cluster.deleted) == 1, "what was lost is to be looked at"
+    # the oldest driver of a kind counts, and what it breaks is never submitted
+    posted = len(cluster.posted)
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--driver", "450.80.02", "--json")
+    assert {one["verdict"] for one in answers(done.stdout).values()} == {"would break"}
+    assert (done.status, len(cluster.posted)) == (1, posted)
+
+
+def test_what_was_interrupted_is_read_later(fleet: Kgen, cluster: Cluster) -> None:
+    cluster.slow = True
+    words = ("validate", "jax", "--fleet", "k8s:lab", "--image", "i")
+    process = fleet.start(*words)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        for _ in range(2):
+            assert process.stderr.readline().endswith("jax-cuda12: submitted\n")
+        process.kill()
+        process.wait(30)
+    done = fleet(*words, "--resume", "--json")
+    assert {key: (one["verdict"], one["stands"]) for key, one in answers(done.stdout).items()} == {
+        (A, "jax-cuda12"): ("passed", True),
+        (H, "jax-cuda12"): ("passed", True),
+    }, done.stderr
+    assert (done.status, len(cluster.posted)) == (0, 2)
+
+
+def test_an_environment_folder_that_no_manifest_can_hold(fleet: Kgen, cluster: Cluster) -> None:
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--envs", "/a\nb")
+    assert done.status == 2
+    assert "jax-cuda12 on NVIDIA-H200: `/a\\nb` is not one printable line" in done.stderr
+    assert not cluster.posted
+
+
+def test_pods_that_never_start(fleet: Kgen, cluster: Cluster) -> None:
+    cluster.broken, cluster.full = frozenset({A}), frozenset({H})
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
+    found = answers(done.stdout)
+    assert found[A, "jax-cuda12"]["verdict"] == "not scheduled"
+    assert found[A, "jax-cuda12"]["reason"] == "ImagePullBackOff: no such image"
+    assert found[H, "jax-cuda12"]["verdict"] == "not scheduled"
+    assert found[H, "jax-cuda12"]["reason"] == "DeadlineExceeded: active too long"
+    assert done.status == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "refuse", "said"),
+    [
+        (("k8s:lap", "--image", "i"), "", "error: unknown context `lap`; the kubeconfig has lab\n"),
+        (("k8s:lab",), "", "error: `--fleet k8s:` needs the image that has kgen and the project\n"),
+        (("site.py", "--image", "i"), "", "error: `--image` is for `--fleet k8s:CONTEXT`\n"),
+        (
+            ("k8s:lab", "--image", "i"),
+            "GET nodes",
+            "error: the cluster of context lab does not let you list nodes: jobs.batch is forbidden",
+        ),
+    ],
+)
+def test_wrong_calls(fleet: Kgen, cluster: Cluster, words: tuple[str, ...], refuse: str, said: str) -> None:
+    cluster.refuse = refuse
+    done = fleet("validate", "--fleet", *words)
+    assert (done.status, done.stdout) == (4 if refuse else 2, "")
+    assert done.stderr.startswith(said)
+
+
+def test_no_right_to_create_jobs(fleet: Kgen, cluster: Cluster) -> None:
+    cluster.refuse = "POST jobs"
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i")
+    assert done.status == 4
+    assert "error: the cluster of context lab does not let you create jobs: jobs.batch is forbidden" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_out_of_reach(kgen: Kgen, project: Path, cluster: Cluster, tmp_path: Path) -> None:
+    fleets.copied(project, "numpy-cpu")
+    config = cluster.kubeconfig(tmp_path / "config")
+    config.write_text(config.read_text().replace(str(cluster.server_port), "9"))
+    done = within(kgen, {"KUBECONFIG": str(config)})("validate", "--fleet", "k8s:lab", "--image", "i")
+    assert (done.status, done.stdout) == (4, "")
+    assert done.stderr.startswith("error: the cluster of context lab cannot be reached: ")
+    none = within(kgen, {"KUBECONFIG": str(tmp_path / "nothing")})("validate", "--fleet", "k8s:lab", "--image", "i")
+    assert (none.status, none.stdout) == (2, "")
+    assert none.stderr.startswith("error: there is no kubeconfig: ")
+
+
+def test_the_log_of_a_pod_is_files_again() -> None:
+    log = "motd\n=== kgen: kgen-answer.json\n{}\n\n=== kgen: kgen-receipts/jax/gpu.json\n{\n}\n\n=== kgen: \n"
+    assert list(parts_of(log)) == [("answer.json", "{}\n"), ("receipts/jax/gpu.json", "{\n}\n")]
+    # what has no end was cut off, and what leads elsewhere is no file of a job's
+    assert list(parts_of(log.rpartition("=== kgen")[0])) == [("answer.json", "{}\n")]
+    assert list(parts_of("=== kgen: kgen-receipts/../x.json\na\n=== kgen: /etc/x\nb\n=== kgen: \n")) == []
+
+
+def test_an_exported_job_is_one(kgen: Kgen, project: Path) -> None:
+    fleets.copied(project, "jax-cuda12", "numpy-cpu")
+    for name, limits in (("jax-cuda12", {"nvidia.com/gpu": "1"}), ("numpy-cpu", None)):
+        done = kgen("export", "kubernetes", name)
+        manifest = yaml.safe_load(done.stdout)
+        require_job(manifest)
+        container = manifest["spec"]["template"]["spec"]["containers"][0]
+        assert container.get("resources", {}).get("limits") == limits
+        assert f"'kgen' 'validate' '{name}' '--json'" in container["args"][0]
+        # that the schemas look at what they are given
+        manifest["spec"]["completionMod"] = "Indexed"
+        with pytest.raises(jsonschema.ValidationError, match="completionMod"):
+            require_job(manifest)

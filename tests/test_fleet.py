@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,22 @@ def test_a_site_that_describes_its_nodes_wrongly(kgen: Kgen, project: Path, made
         "site.py: lab:three: extras.kgen.gpu: contradicts `cpu`; keep one of the two",
     ):
         assert line in done.stderr, done.stderr
+
+
+def test_the_site_of_the_documentation_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matrix: CompatibilityMatrix
+) -> None:
+    page = (Path(__file__).parents[1] / "docs/how-to/fleet.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "site.py").write_text(block)
+    monkeypatch.setenv("RFM_SYSTEM", "lab")
+    monkeypatch.setenv("PYTHONPATH", str(FAKES / "light"))
+    found = action.engine_of(str(tmp_path / "site.py"), matrix).pools
+    assert {name: (str(pool.target.accelerator.name), pool.target.gpu) for name, pool in found.items()} == {
+        "lab:h200": ("cuda13", ("9.0",)),
+        "lab:cpu": ("cpu", ()),
+    }
+    assert str(found["lab:h200"].target.driver) == "580"
 
 
 def test_without_reframe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matrix: CompatibilityMatrix) -> None:

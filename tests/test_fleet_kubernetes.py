@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import jsonschema
 import pytest
 import yaml
 from tests import fleets
-from tests.command import Kgen
+from tests.command import Kgen, Result
 from tests.fleets import H200, NODE, ON_CPU
 from tests.kubernetes_api import Cluster, node, require_job
 from tests.loopback import running
-from tests.test_validate import within
 
+from kgen.cli.main import run
 from kgen.fleet.kubernetes import parts_of
 
 H, A = "NVIDIA-H200", "NVIDIA-A100-SXM4-40GB"
@@ -47,9 +47,22 @@ def cluster(tmp_path: Path, made: Path) -> Iterator[Cluster]:
         yield found
 
 
+Command = Callable[..., Result]
+
+
 @pytest.fixture
-def fleet(kgen: Kgen, project: Path, cluster: Cluster, made: Path, tmp_path: Path) -> Kgen:
-    """`kgen` in a project with a lock for CUDA and one for the CPU, with the cluster in its kubeconfig."""
+def fleet(  # noqa: PLR0917 - fixtures
+    project: Path,
+    cluster: Cluster,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Command:
+    """`kgen` in a project with a lock for CUDA and one for the CPU, with the cluster in its kubeconfig.
+
+    It runs in this process, as the client of Kubernetes takes seconds to import.
+    """
     fleets.copied(project, "jax-cuda12", "numpy-cpu")
     for name in ("jax-cuda12", "numpy-cpu"):
         lock = fleets.lock(project, name)
@@ -58,14 +71,22 @@ def fleet(kgen: Kgen, project: Path, cluster: Cluster, made: Path, tmp_path: Pat
         fleets.written(made, lock, "a", fleets.receipt(lock, device))
     for name, how in {"h1": "h", "h2": "h", "a1": "a", "c1": "h"}.items():
         (made / f"how-{name}").write_text(how)
-    return within(kgen, {"KUBECONFIG": str(cluster.kubeconfig(tmp_path / "config"))})
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "config")))
+
+    def call(*words: str) -> Result:
+        status = run(words)
+        said = capfd.readouterr()
+        return Result(int(status), said.out, said.err)
+
+    return call
 
 
 def answers(text: str) -> dict[tuple[str, str], Any]:
     return {(one["pool"], one["environment"]): one for one in json.loads(text)["answers"]}
 
 
-def test_a_job_for_each_kind_of_gpu(fleet: Kgen, project: Path, cluster: Cluster, made: Path) -> None:
+def test_a_job_for_each_kind_of_gpu(fleet: Command, project: Path, cluster: Cluster, made: Path) -> None:
     done = fleet("validate", "--fleet", "k8s:lab", "--image", "registry/lab:1", "--json")
     found = answers(done.stdout)
     assert {key: (one["verdict"], one["node"], one["device"]) for key, one in found.items()} == {
@@ -91,7 +112,7 @@ def test_a_job_for_each_kind_of_gpu(fleet: Kgen, project: Path, cluster: Cluster
     ]
 
 
-def test_every_node_and_a_driver(fleet: Kgen, cluster: Cluster, made: Path) -> None:
+def test_every_node_and_a_driver(fleet: Command, cluster: Cluster, made: Path) -> None:
     (made / "how-h2").write_text("dies")
     done = fleet(
         *("validate", "jax-cuda12", "--fleet", "k8s:lab", "--image", "i", "--each-node", "--retries", "1", "--json")
@@ -115,10 +136,10 @@ def test_every_node_and_a_driver(fleet: Kgen, cluster: Cluster, made: Path) -> N
     assert (done.status, len(cluster.posted)) == (1, posted)
 
 
-def test_what_was_interrupted_is_read_later(fleet: Kgen, cluster: Cluster) -> None:
+def test_what_was_interrupted_is_read_later(fleet: Command, kgen: Kgen, cluster: Cluster, tmp_path: Path) -> None:
     cluster.slow = True
     words = ("validate", "jax", "--fleet", "k8s:lab", "--image", "i")
-    process = fleet.start(*words)
+    process = kgen.start(*words, KUBECONFIG=str(tmp_path / "config"))
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout, process.stderr:
@@ -134,14 +155,14 @@ def test_what_was_interrupted_is_read_later(fleet: Kgen, cluster: Cluster) -> No
     assert (done.status, len(cluster.posted)) == (0, 2)
 
 
-def test_an_environment_folder_that_no_manifest_can_hold(fleet: Kgen, cluster: Cluster) -> None:
+def test_an_environment_folder_that_no_manifest_can_hold(fleet: Command, cluster: Cluster) -> None:
     done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--envs", "/a\nb")
     assert done.status == 2
     assert "jax-cuda12 on NVIDIA-H200: `/a\\nb` is not one printable line" in done.stderr
     assert not cluster.posted
 
 
-def test_pods_that_never_start(fleet: Kgen, cluster: Cluster) -> None:
+def test_pods_that_never_start(fleet: Command, cluster: Cluster) -> None:
     cluster.broken, cluster.full = frozenset({A}), frozenset({H})
     done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
     found = answers(done.stdout)
@@ -165,14 +186,14 @@ def test_pods_that_never_start(fleet: Kgen, cluster: Cluster) -> None:
         ),
     ],
 )
-def test_wrong_calls(fleet: Kgen, cluster: Cluster, words: tuple[str, ...], refuse: str, said: str) -> None:
+def test_wrong_calls(fleet: Command, cluster: Cluster, words: tuple[str, ...], refuse: str, said: str) -> None:
     cluster.refuse = refuse
     done = fleet("validate", "--fleet", *words)
     assert (done.status, done.stdout) == (4 if refuse else 2, "")
     assert done.stderr.startswith(said)
 
 
-def test_no_right_to_create_jobs(fleet: Kgen, cluster: Cluster) -> None:
+def test_no_right_to_create_jobs(fleet: Command, cluster: Cluster) -> None:
     cluster.refuse = "POST jobs"
     done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i")
     assert done.status == 4
@@ -180,14 +201,14 @@ def test_no_right_to_create_jobs(fleet: Kgen, cluster: Cluster) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_out_of_reach(kgen: Kgen, project: Path, cluster: Cluster, tmp_path: Path) -> None:
-    fleets.copied(project, "numpy-cpu")
-    config = cluster.kubeconfig(tmp_path / "config")
+def test_a_cluster_out_of_reach(fleet: Command, cluster: Cluster, tmp_path: Path) -> None:
+    config = tmp_path / "config"
     config.write_text(config.read_text().replace(str(cluster.server_port), "9"))
-    done = within(kgen, {"KUBECONFIG": str(config)})("validate", "--fleet", "k8s:lab", "--image", "i")
+    done = fleet("validate", "--fleet", "k8s:lab", "--image", "i")
     assert (done.status, done.stdout) == (4, "")
     assert done.stderr.startswith("error: the cluster of context lab cannot be reached: ")
-    none = within(kgen, {"KUBECONFIG": str(tmp_path / "nothing")})("validate", "--fleet", "k8s:lab", "--image", "i")
+    config.write_text("{}")
+    none = fleet("validate", "--fleet", "k8s:lab", "--image", "i")
     assert (none.status, none.stdout) == (2, "")
     assert none.stderr.startswith("error: there is no kubeconfig: ")
 

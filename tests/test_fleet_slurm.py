@@ -107,3 +107,14 @@ def test_nodes_answer_or_die_or_are_cancelled(kgen: Kgen, project: Path, tmp_pat
     stands = {one["node"]: one["stands"] for one in json.loads(again.stdout)["answers"]}
     assert (again.status, stands) == (0, {"n1": True, "n2": True, "n4": False}), again.stderr
     assert len(fleets.calls(made)) == 1
+
+
+def test_what_slurm_refuses_is_told_in_its_words(kgen: Kgen, project: Path, tmp_path: Path, cluster: Cluster) -> None:
+    fleets.copied(project, "numpy-cpu")
+    there = {name: cluster.environment[name] for name in ("SLURM_CONF", "PATH")}
+    part = partition("one", "passed", tmp_path, extras={"cpu": True}, scheduler="squeue", access=["-p secret"])
+    site(project / "site.py", [part])
+    done = within(kgen, {**there, "PYTHONPATH": str(FAKES / "light")})("validate", "--fleet", "site.py", "--json")
+    (one,) = json.loads(done.stdout)["answers"]
+    assert (one["verdict"], done.status) == ("not scheduled", 1), done.stderr
+    assert "invalid partition specified: secret" in one["reason"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kgen import accelerators, files, storage
+from kgen import accelerators, files, host, storage
 from kgen.emitters.kubernetes import MARK, name_of, render_job
 from kgen.errors import OutsideError, UsageError
 from kgen.fleet import answers
@@ -270,8 +270,10 @@ def _client(context: str) -> _Client:
         raise UsageError(
             f"`--fleet k8s:` needs kubernetes, which cannot be imported: {error}", hints=[INSTALL]
         ) from None
+    # the client looks at the variable once, when it is imported
+    place = host.variable("KUBECONFIG") or None
     try:
-        contexts, _ = config.list_kube_config_contexts()
+        contexts, _ = config.list_kube_config_contexts(config_file=place)
     except config.ConfigException as error:
         raise UsageError(f"there is no kubeconfig: {printable(str(error))}", hints=["kubectl config view"]) from None
     known = {str(row["name"]): row for row in contexts}
@@ -282,7 +284,7 @@ def _client(context: str) -> _Client:
             hints=[f"did you mean `{PREFIX}{near}`?" if near else "kubectl config get-contexts"],
         )
     try:
-        api = config.new_client_from_config(context=context)
+        api = config.new_client_from_config(config_file=place, context=context)
     except config.ConfigException as error:
         raise UsageError(
             f"the context {context} cannot be used: {printable(str(error))}", hints=["kubectl config view"]

@@ -38,6 +38,7 @@ _PROGRAM = "reframe"
 _CHECK, _PLAN, _SLOT, _SITE = "kgen_validate", "plan.json", "slot.json", "site.json"
 _STAGE, _REPORT, _LOG = "stage", "report.json", "reframe.log"
 _LINE = re.compile(r"\[\s*(RUN|OK|FAIL|SKIP|ABORT)\s*\].* @(\S+?)\+([A-Za-z0-9_-]+)(?:\s|$)")
+_RULE = re.compile("--- std(?:out|err) ---")
 _STAGES: Mapping[str, str] = {
     "RUN": "submitted",
     "OK": "answered",
@@ -291,9 +292,11 @@ def _last_line(path: Path) -> str:
 
 
 def _sentence(reason: str) -> str:
-    """What ReFrame says of a failure, without the name of its exception and its own stack."""
-    first = printable(reason.strip().splitlines()[0]) if reason.strip() else ""
-    return re.sub(r"^[a-z ]*error: (?:\[jobid=[^]]*\] )?", "", first)
+    """What ReFrame says of a failure, without the name of its exception; of a program that failed with what it said."""
+    first, *rest = [line.strip() for line in reason.splitlines() if line.strip()] or [""]
+    said = [line for line in rest if not _RULE.fullmatch(line)] if first.endswith(":") else []
+    plain = re.sub(r"^[a-z ]*error: (?:\[jobid=[^]]*\] )?", "", first)
+    return printable(" ".join([plain, *said]))[:_SHOWN]
 
 
 def _text_of(path: Path) -> str | None:

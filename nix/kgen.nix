@@ -58,7 +58,10 @@ let
       pname = wheel.name;
       inherit (wheel) version;
       format = "wheel";
-      src = import ./fetch-wheel.nix { inherit pkgs wheel python; };
+      src = import ./fetch-file.nix {
+        inherit pkgs python;
+        file = wheel;
+      };
       dependencies = map (name: python.pkgs.${name}) (wheel.requires or [ ]);
     };
 

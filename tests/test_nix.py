@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,7 +95,11 @@ class TestReadLock:
             "python": "3.12",
             "size": data["tool"]["kgen"]["size"],
             "backends": ["numpy"],
-            "cuda": None,
+            "accelerator": "cpu",
+            "runtime": None,
+            "build": [],
+            "sources": [],
+            "buildsProject": False,
             "places": [],
             "variables": data["tool"]["kgen"]["variables"],
         }
@@ -210,7 +216,7 @@ class TestReadLock:
             "--show-trace",
             "--impure",
             "--expr",
-            f"import {ROOT}/nix/read-lock.nix {{ systems = {{ }}; }} {lock}",
+            f"import {ROOT}/nix/read-lock.nix {{ matrix = {{ }}; systems = {{ }}; }} {lock}",
         )
         assert f"while reading the lock {lock}" in nix.run(*words, fails=True).stderr
 
@@ -622,6 +628,123 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
             status = path.lstat()
             assert status.st_mtime == 1
             assert path.is_symlink() or not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+
+
+BACKEND = b"""
+import os, zipfile
+
+def get_requires_for_build_wheel(settings):
+    return WANTED
+
+def build_wheel(folder, settings, metadata):
+    import helper
+    name = "sourced-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        def write(path, text):
+            wheel.writestr(zipfile.ZipInfo(path), text)
+        write("sourced.py", open("sourced.py").read() + "built_with = %r\\n" % helper.VERSION)
+        write("sourced-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: sourced\\nVersion: 1.0\\n")
+        write("sourced-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        write("sourced-1.0.dist-info/entry_points.txt", "[console_scripts]\\nsourced = sourced:main\\n")
+        write("sourced-1.0.dist-info/RECORD", "")
+    return name
+"""
+"""A build backend that writes down which version of another package it was built with."""
+
+
+class TestSources:
+    """Source distributions: built by what the lock has for that, and by nothing else."""
+
+    def sdist(self, **files: str) -> File:
+        """An archive of sources, with these files beside those of every one; None takes one out."""
+        system = '[build-system]\nrequires = ["maker", "helper"]\nbuild-backend = "maker"\n'
+        whole = {"pyproject.toml": system, "sourced.py": "def main(): print('main', built_with)\n", **files}
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, text in whole.items():
+                member = tarfile.TarInfo(f"sourced-1.0/{path}")
+                member.size = len(text.encode())
+                archive.addfile(member, io.BytesIO(text.encode()))
+        return File(name="sourced", version="1.0", filename="Sourced-1.0.tar.gz", content=buffer.getvalue())
+
+    def written(
+        self,
+        nix: Nix,
+        tmp_path: Path,
+        sdist: File,
+        *,
+        wanted: str = '["helper"]',
+        python: str = MINOR,
+        seeded: bool = True,
+    ) -> str:
+        """An expression of the environment, with what is in its lock in the store."""
+        maker = Wheel(name="maker", version="1", files={"maker.py": BACKEND.replace(b"WANTED", wanted.encode())})
+        helper = Wheel(name="helper", version="2", files={"helper.py": b"VERSION = 2\n"})
+        build = [File.of(maker), File.of(helper)]
+        text = lock_text("some-cpu", [File.of(Wheel(name="one", version="1")), sdist], build=build, python=python)
+        lock = write_environment(tmp_path / "locks", "some-cpu", text)
+        nix.seed(file.written(tmp_path / "wheels") for file in (*build, *([sdist] if seeded else [])))
+        nix.seed([File.of(Wheel(name="one", version="1")).written(tmp_path / "wheels")])
+        return f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}"
+
+    @pytest.mark.parametrize("minor", ["3.7", MINOR])
+    def test_built_by_what_is_locked(self, nix: Nix, tmp_path: Path, minor: str) -> None:
+        """For the environment's Python; what builds it is not in the environment."""
+        if minor not in json.loads((nix.nixpkgs / "machine.json").read_text())["pythons"]:
+            pytest.skip(f"there is no CPython {minor} here")
+        venv = nix.build(self.written(nix, tmp_path, self.sdist(), python=minor))
+        assert isinstance(venv, Path)
+        assert subprocess.run([venv / "bin/sourced"], capture_output=True, text=True, check=True).stdout == "main 2\n"
+        code = "import sys, sourced, importlib.util as u; print(sys.version_info[:2], u.find_spec('maker'))"
+        assert python(venv, code).stdout == f"({minor.replace('.', ', ')}) None\n"
+
+    def test_built_again_bit_for_bit(self, nix: Nix, tmp_path: Path) -> None:
+        venv = nix.build(self.written(nix, tmp_path, self.sdist(**{"again.txt": "again"})))
+        derivation = nix.run("nix-store", "--query", "--deriver", str(venv)).stdout.strip()
+        needed = nix.run("nix-store", "--query", "--requisites", derivation).stdout.split()
+        (built,) = [path for path in needed if path.endswith("-sourced-1.0.whl.drv")]
+        nix.run("nix-store", "--realise", "--check", built)
+
+    @pytest.mark.parametrize(
+        ("files", "wanted", "said"),
+        [
+            ({}, '["helper", "more>=1"]', "more>=1"),
+            ({"pyproject.toml": "[[["}, "[]", "has a pyproject.toml that cannot be read"),
+            (
+                {"../evil": ""},
+                "[]",
+                "kgen: the sources of sourced 1.0 holds what leads out of it: 'sourced-1.0/../evil'",
+            ),
+            ({"../../evil/x": ""}, "[]", "holds what leads out of it"),
+            (
+                {"pyproject.toml": "[build-system]\nbuild-backend = 1\n"},
+                "[]",
+                "does not say in its pyproject.toml what",
+            ),
+        ],
+    )
+    def test_sources_that_cannot_be_built(
+        self, nix: Nix, tmp_path: Path, files: dict[str, str], wanted: str, said: str
+    ) -> None:
+        heard = str(nix.build(self.written(nix, tmp_path, self.sdist(**files), wanted=wanted), fails=True))
+        assert said in heard
+        if "helper" in wanted:
+            assert "kgen: sourced 1.0 cannot be built with what the lock has for that" in heard
+
+    def test_no_archive(self, nix: Nix, tmp_path: Path) -> None:
+        broken = File(name="sourced", version="1.0", filename="sourced-1.0.tar.gz", content=b"none")
+        said = str(nix.build(self.written(nix, tmp_path, broken), fails=True))
+        assert "kgen: the sources of sourced 1.0 cannot be unpacked: " in said
+        assert "Traceback" not in said
+
+    def test_from_where_nixpkgs_looks(self, tmp_path: Path) -> None:
+        """Sources lie beside wheels there, below the name that the file has."""
+        sdist = self.sdist(**{"where.txt": "there"})
+        path = "/packages/source/S/Sourced/Sourced-1.0.tar.gz"
+        with serving_files({path: ("application/gzip", sdist.content)}) as (root, asked):
+            nix = Nix.at(tmp_path / "nix", pypi=root)
+            nix.build(self.written(nix, tmp_path, sdist, seeded=False))
+        assert asked == [path]
 
 
 class TestPreload:

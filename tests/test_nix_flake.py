@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from tests.command import CUTOFF, Kgen
 from tests.index import Index
 from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
 from tests.wheelhouse import Wheel
+
+from kgen import accelerators, lockfiles
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.validation import reference
 
 pytestmark = [pytest.mark.nix, pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH")]
 
@@ -89,11 +94,12 @@ class TestOwnFlake:
         assert set(shown["devShells"]) == {SYSTEM}
         assert set(shown["devShells"][SYSTEM]) == environments | backends | {"default"}
         assert shown["devShells"][SYSTEM]["jax"]["name"] == "jax-cuda12"
-        assert set(shown["packages"][SYSTEM]) == environments | backends | {"default", "kgen"}
+        images = {f"{name}-image" for name in environments | backends}
+        assert set(shown["packages"][SYSTEM]) == environments | backends | images | {"default", "kgen"}
         for system in ("aarch64-linux", "aarch64-darwin"):
             assert set(shown["packages"][system]) == {"default", "kgen"}
         assert shown["packages"][SYSTEM]["default"]["name"].startswith("keras-kgen-")
-        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu-imports-keras", "openvino-cpu-imports-keras"}
+        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu", "openvino-cpu"}
         assert set(shown["formatter"]) == {SYSTEM, "aarch64-linux", "aarch64-darwin"}
         assert shown["overlays"]["default"]["type"] == "nixpkgs-overlay"
         assert shown["templates"]["default"]["type"] == "template"
@@ -231,22 +237,77 @@ class TestShell:
 
 
 class TestChecks:
-    def test_the_small_ones_import_keras(self, nix: Nix, own: Path) -> None:
-        nix.flake("flake", "check", f"path:{own}")
-        built = json.loads(
-            nix.flake("build", "--no-link", "--json", f"path:{own}#checks.{SYSTEM}.jax-cpu-imports-keras")
+    def test_a_backend_that_is_not_the_locks(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """`nix flake check` runs kgen's step in each small environment for the CPU, and says how it failed."""
+        other = b"def backend(): return 'torch'\n"
+        wheels = (
+            Wheel(name="keras", version="3.1", files={**KERAS, "keras/backend.py": other}),
+            Wheel(name="numpy", version="2", files={"numpy/__init__.py": b"floating = ndarray = float\n"}),
         )
-        assert Path(built[0]["outputs"]["out"]).read_text() == "keras 3 on jax\n"
-
-    def test_a_backend_that_is_not_the_hooks(self, nix: Nix, own: Path) -> None:
-        hook = own / "locks" / "jax-cpu" / "activate.d" / "kgen.sh"
-        keras = File.of(
-            Wheel(name="keras", version="3.1", files={**KERAS, "keras/backend.py": b"def backend(): return 'torch'\n"})
-        )
-        nix.seed([keras.written(own.parent / "wheels")])
-        (hook.parents[1] / "pylock.linux-64.toml").write_text(lock_text("jax-cpu", [keras]))
+        files = [File.of(wheel) for wheel in wheels]
+        nix.seed(file.written(tmp_path / "wheels") for file in files)
+        for name in ("jax-cpu", "torch-cpu", "numpy-cpu"):
+            shutil.rmtree(own / "locks" / name)
+        text = lock_text("numpy-cpu", files, variables={"KERAS_BACKEND": "numpy"})
+        write_environment(own / "locks", "numpy-cpu", text)
         said = nix.flake("flake", "check", f"path:{own}", "--print-build-logs", fails=True)
-        assert "Keras is on torch, and the hook asks for jax" in said
+        assert "kgen: numpy-cpu: numpy failed in the stage `import` with status 1" in said
+        assert "torch" in said.partition("numpy failed in the stage")[2]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (None, "trained as the reference does: Distance(losses=0.0, weights=0.0"),
+            ("losses", "kgen: some-cpu: jax is too far from the reference: "),
+            ("weights", "kgen: some-cpu: jax is too far from the reference: "),
+            ("result", "kgen: some-cpu: jax failed in the stage `start` with status 3"),
+        ],
+    )
+    def test_what_the_step_reports_is_compared(self, tmp_path: Path, change: str | None, said: str) -> None:
+        """By numbers of a program that trains nothing and tells those of the reference."""
+        told = {"event": "result", **json.loads(json.dumps(dict(reference.load())))}
+        told.pop("outputs")
+        if change == "losses":
+            told["losses"][-1] *= 1.001
+        if change == "weights":
+            next(iter(told["weights"].values()))[0] += 1e-3
+        (tmp_path / "told.json").write_text(json.dumps(told) + "\n")
+        python = tmp_path / "python"
+        copy = "exit 3" if change == "result" else f'cp {tmp_path}/told.json "$4"'
+        python.write_text(f'#!/bin/sh\ntest "$KERAS_BACKEND" = jax || exit 9\n{copy}\n')
+        python.chmod(0o755)
+        step = {"backend": "jax", "step": "jax", "import": "keras"}
+        given = {"steps": json.dumps([step]), "variables": '{"KERAS_BACKEND": "numpy"}', "environment": "some-cpu"}
+        program = ROOT / "nix" / "builders" / "check_step.py"
+        words: list[str | Path] = [sys.executable, program, python, ROOT / "generator" / "kgen" / "validation"]
+        done = subprocess.run(words, env={**os.environ, **given}, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (change is None)
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_what_the_step_is_given(self, nix: Nix, matrix: CompatibilityMatrix) -> None:
+        """Of each backend of the matrix what `kgen validate` gives it."""
+        steps = nix.evaluate(
+            f"let matrix = import {ROOT}/nix/matrix.nix; in builtins.listToAttrs (map (name: {{ inherit name; "
+            f"value = matrix.stepOf name; }}) [ {' '.join(f'{chr(34)}{name}{chr(34)}' for name in matrix.backends)} ])"
+        )
+        assert steps == {
+            name: {
+                "backend": row.selected,
+                "step": row.step,
+                "import": matrix.generations[row.generation].module,
+            }
+            for name, row in matrix.backends.items()
+        }
+        assert nix.evaluate(f'(import {ROOT}/nix/matrix.nix).stepOf "none"') is None
+
+    def test_the_kinds_are_those_of_the_matrix(self, nix: Nix) -> None:
+        assert nix.evaluate(f"(import {ROOT}/nix/matrix.nix).kinds") == sorted(
+            accelerators.names(), key=lambda n: (n != "cpu", n)
+        )
+        rows = nix.evaluate(f"builtins.attrNames (import {ROOT}/nix/drivers.nix)")
+        assert isinstance(rows, list)
+        assert set(rows) <= set(accelerators.names())
 
     def test_a_lock_in_the_folder_of_another(self, nix: Nix, own: Path) -> None:
         locks = own / "locks"
@@ -271,8 +332,8 @@ class TestNames:
             write_environment(tmp_path / "locks", name, lock_text(name, [File.of(Wheel(name="one", version="1"))]))
         nixpkgs = f"{{ legacyPackages.{SYSTEM} = pkgs; }}"
         return (
-            f"builtins.mapAttrs (_: one: one.name) (kgen.mkOutputs {{ nixpkgs = {nixpkgs};"
-            f" locks = {tmp_path}/locks; {arguments} }}).packages.{SYSTEM}"
+            f"builtins.mapAttrs (_: one: one.lock.environment) (kgen.mkOutputs {{ nixpkgs = {nixpkgs};"
+            f" locks = {tmp_path}/locks; {arguments} }}).devShells.{SYSTEM}"
         )
 
     def test_short_names(self, nix: Nix, tmp_path: Path) -> None:
@@ -313,12 +374,48 @@ class TestNames:
         lock.write_text(lock.read_text().replace("[tool.kgen]", f"{package}[tool.kgen]", 1))
         for output in ("packages", "devShells"):
             names = nix.evaluate(f"builtins.attrNames {self.offered(tmp_path, output)}")
-            assert names == ["jax", "jax-cpu"]
+            assert isinstance(names, list)
+            assert [name for name in names if not name.endswith("-image")] == ["jax", "jax-cpu"]
         checks = nix.evaluate(f"builtins.mapAttrs (_: one: one.name) {self.offered(tmp_path, 'checks')}")
-        assert checks == {"jax-cpu-imports-keras": "jax-cpu-imports-keras", "locks": "kgen-locks"}
+        assert checks == {"jax-cpu": "jax-cpu-trains", "locks": "kgen-locks"}
         said = str(nix.evaluate(f"{self.offered(tmp_path, 'legacyPackages')}.keras2-theano-cpu", fails=True))
-        assert "has a source distribution of theano and no wheel: Nix builds no sources, and" in said
-        assert "`kgen sync keras2-theano-cpu` does" in said
+        assert (
+            "has a source distribution of theano, and not what that is built with; `kgen lock` writes it again" in said
+        )
+
+    def test_a_python_that_nixpkgs_has_not(self, nix: Nix, tmp_path: Path) -> None:
+        """An old one takes no other environment with it, whether it is missing or says that it was removed."""
+        one = File.of(Wheel(name="one", version="1"))
+        write_environment(tmp_path / "locks", "jax-cpu", lock_text("jax-cpu", [one]))
+        write_environment(tmp_path / "locks", "jax-cpu-py36", lock_text("jax-cpu-py36", [one], python="3.6"))
+        for pkgs in ("pkgs", '(pkgs // { python36 = throw "python36 was removed"; })'):
+            made = f"(kgen.mkOutputs {{ nixpkgs.legacyPackages.{SYSTEM} = {pkgs}; locks = {tmp_path}/locks; }})"
+            for output in ("packages", "devShells", "checks"):
+                names = nix.evaluate(f"builtins.attrNames {made}.{output}.{SYSTEM}")
+                assert isinstance(names, list)
+                assert "jax-cpu" in names
+                assert not any("py36" in name for name in names)
+            said = str(nix.evaluate(f"{made}.legacyPackages.{SYSTEM}.jax-cpu-py36.name", fails=True))
+            assert "python36" in said
+
+    def test_several_pythons(self, nix: Nix, tmp_path: Path) -> None:
+        """By the names that kgen takes: `jax-cpu-py311`, and without the Python where that is the only one."""
+        names = ["jax-cpu-py311", "jax-cpu-py312", "torch-cuda12-py312", "keras2-theano-cpu", "keras-core-jax-cpu"]
+        made = self.outputs(tmp_path, names, 'preferred = [ "jax-cpu-py312" ];')
+        assert nix.evaluate(made) == {
+            **{name: name for name in names},
+            "jax": "jax-cpu-py312",
+            "jax-cpu": "jax-cpu-py312",
+            "torch": "torch-cuda12-py312",
+            "torch-cuda12": "torch-cuda12-py312",
+            "keras2-theano": "keras2-theano-cpu",
+            "theano": "keras2-theano-cpu",
+            "keras-core-jax": "keras-core-jax-cpu",
+        }
+        found = {short: tuple(one.name for one in lockfiles.called(tmp_path, short)) for short in ("jax", "jax-cpu")}
+        assert found == dict.fromkeys(found, ("jax-cpu-py311", "jax-cpu-py312"))
+        for short in ("torch", "torch-cuda12", "keras2-theano", "keras-core-jax"):
+            assert lockfiles.choose(tmp_path, short).name == nix.evaluate(f'({made})."{short}"')
 
     def test_locks_that_git_does_not_know(self, nix: Nix, tmp_path: Path) -> None:
         said = str(nix.evaluate(f"kgen.locksIn {tmp_path}/locks", fails=True))

@@ -35,6 +35,9 @@ pytestmark = [
 TRAINED = {"jax", "tensorflow", "torch"}
 """The others cannot train: theirs is a forward pass, and nothing of theirs is compiled."""
 
+STEPPED = {"jax", "numpy"}
+"""Those that take the step in the shell, too. The others compile for long, and their checks take it."""
+
 
 @pytest.fixture(scope="module", name="cache")
 def _cache(matrix: CompatibilityMatrix, _environment: Mapping[str, str]) -> Path:
@@ -92,18 +95,20 @@ def test_a_training_step_in_the_shell(nix: Nix, cache: Path, tmp_path: Path, bac
     for backend, shell in shells.items():
         if backend == "torch" and shutil.which("g++") is None:
             pytest.skip("PyTorch compiles with a C++ compiler, and there is none here")
-        result = _step(nix, shell, backend, tmp_path / backend)
-        assert (result["proof"]["convolutions"] > 0) == (backend in TRAINED), result["proof"]
-        assert reference.distance(result).within(reference.TOLERANCES["cpu"])
+        if backend in STEPPED:
+            result = _step(nix, shell, backend, tmp_path / backend)
+            assert (result["proof"]["convolutions"] > 0) == (backend in TRAINED), result["proof"]
+            assert reference.distance(result).within(reference.TOLERANCES["cpu"])
         imported = nix.flake("develop", shell, "-c", "python", "-c", "import keras; print(keras.backend.backend())")
         assert imported == f"{backend}\n"
 
-    # the same by the flake's own checks, from what has been built
+    # the step in the sandbox, by the flake's own checks
     nix.flake("flake", "check", f"path:{project}")
     for backend in backends:
-        words = ("build", "--no-link", "--json", f"path:{project}#checks.{SYSTEM}.{backend}-cpu-imports-keras")
+        words = ("build", "--no-link", "--json", f"path:{project}#checks.{SYSTEM}.{backend}-cpu")
         built = json.loads(nix.flake(*words))
-        assert Path(built[0]["outputs"]["out"]).read_text().endswith(f" on {backend}\n")
+        done = "trained" if backend in TRAINED else "computed"
+        assert f"{backend}-cpu: {backend} {done} as the reference does" in Path(built[0]["outputs"]["out"]).read_text()
 
     # an installer's metadata, and everything that the packages need of each other
     uv = Path(sys.executable).parent / "uv"

@@ -19,6 +19,7 @@ import sys
 
 INTERPRETER = "the interpreter"
 PRELOAD = "_kgen_preload"
+PROJECT = "_kgen_project"
 VARIABLES = "_kgen_environment"
 SHOWN = 20
 ELF_HEADER = 64
@@ -148,13 +149,20 @@ def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
                 path = f"{prefix}/{name}" if prefix else name
                 if part != "bin" or not _add_script(venv, f"{folder}/{name}", path, owner):
                     venv.add(f"{folder}/{name}", path, owner)
+    for name, text in _entry_scripts(place, venv.python):
+        venv.write(f"bin/{name}", text, owner, mode=0o755)
+
+
+def _entry_scripts(place: str, python: str) -> list[tuple[str, str]]:
+    """The scripts that an unpacked wheel's entry points ask for, by their names."""
     with open(f"{place}/scripts.json", encoding="utf-8") as file:
         scripts: dict[str, str] = json.load(file)
+    found = []
     for name, value in scripts.items():
         module, _, attribute = value.partition(":")
         first = attribute.partition(".")[0]
-        text = SCRIPT.format(python=venv.python, module=module, first=first, attribute=attribute)
-        venv.write(f"bin/{name}", text, owner, mode=0o755)
+        found.append((name, SCRIPT.format(python=python, module=module, first=first, attribute=attribute)))
+    return found
 
 
 def _is_compiled(path: str, folders: list[str], files: list[str], venv: Venv) -> bool:
@@ -172,23 +180,37 @@ def _is_compiled(path: str, folders: list[str], files: list[str], venv: Venv) ->
 
 def _add_script(venv: Venv, source: str, path: str, owner: str) -> bool:
     """Whether it is a script for whatever Python it is installed for; if so it gets this one's."""
-    with open(source, "rb") as file:
-        asked = re.match(rb"#!pythonw?([ \t][^\r\n]*)?\r?\n", file.readline())
-        if asked is None:
-            return False
-        rest = file.read().decode("utf-8", "surrogateescape")
-    flags = (asked[1] or b"").decode("utf-8", "surrogateescape").rstrip()
-    venv.write(path, f"#!{venv.python}{flags}\n{rest}", owner, mode=0o755)
+    text = _script(source, venv.python)
+    if text is None:
+        return False
+    venv.write(path, text, owner, mode=0o755)
     return True
 
 
+def _script(source: str, python: str) -> str | None:
+    """A script for whatever Python it is installed for, as one of this Python; None for anything else."""
+    with open(source, "rb") as file:
+        asked = re.match(rb"#!pythonw?([ \t][^\r\n]*)?\r?\n", file.readline())
+        if asked is None:
+            return None
+        rest = file.read().decode("utf-8", "surrogateescape")
+    flags = (asked[1] or b"").decode("utf-8", "surrogateescape").rstrip()
+    return f"#!{python}{flags}\n{rest}"
+
+
 def main(given: dict[str, str]) -> None:
-    """Make the environment that the process's environment describes in `$out`."""
+    """Make the environment, or the editable project, that the process's environment describes in `$out`."""
+    if "editable" in given:
+        _link_project(given["editable"], given["python"], given["out"])
+        return
     venv = Venv(given["out"], given["interpreter"], given["minor"])
     for wheel in json.loads(given["wheels"]):
         add_wheel(venv, wheel)
     if given["preload"]:
         _add_preload(venv, given)
+    if given.get("project"):
+        _add_module(venv, given["project"], PROJECT)
+        venv.write(f"{venv.site}/{PROJECT}.pth", f"import {PROJECT}; {PROJECT}.install()\n", "kgen")
     variables = json.loads(given.get("variables", "{}"))
     if variables:
         _add_variables(venv, variables)
@@ -196,19 +218,44 @@ def main(given: dict[str, str]) -> None:
         _fail(given["environment"], venv.conflicts)
 
 
+def _link_project(place: str, python: str, out: str) -> None:
+    """Make of an unpacked editable wheel its metadata in `site` and its programs in `bin`, for another environment."""
+    os.makedirs(f"{out}/bin")
+    os.symlink(f"{place}/site", f"{out}/site")
+    for name in sorted(os.listdir(f"{place}/bin")) if os.path.isdir(f"{place}/bin") else ():
+        text = _script(f"{place}/bin/{name}", python)
+        if text is None:
+            os.symlink(f"{place}/bin/{name}", f"{out}/bin/{name}")
+        else:
+            _write_script(f"{out}/bin/{name}", text)
+    for name, text in _entry_scripts(place, python):
+        _write_script(f"{out}/bin/{name}", text)
+
+
+def _write_script(path: str, text: str) -> None:
+    with open(path, "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+    os.chmod(path, 0o755)  # noqa: S103 - as every store has it
+
+
 def _add_preload(venv: Venv, given: dict[str, str]) -> None:
     """Have every Python of this environment call the module that loads libraries."""
-    with open(given["preload"], encoding="utf-8") as file:
-        venv.write(f"{venv.site}/{PRELOAD}.py", file.read(), "kgen")
+    _add_module(venv, given["preload"], PRELOAD)
+    # `site` runs this one line
+    arguments = f"{given['libraries'].split()!r}, driver={given['driver'].split()!r}"
+    venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
+
+
+def _add_module(venv: Venv, path: str, name: str) -> None:
+    """Put a module of kgen's own into the environment, byte-compiled as the others are."""
+    with open(path, encoding="utf-8") as file:
+        venv.write(f"{venv.site}/{name}.py", file.read(), "kgen")
     py_compile.compile(
-        f"{venv.root}/{venv.site}/{PRELOAD}.py",
-        dfile=f"{PRELOAD}.py",
+        f"{venv.root}/{venv.site}/{name}.py",
+        dfile=f"{name}.py",
         doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
-    # `site` runs this one line
-    arguments = f"{given['libraries'].split()!r}, driver={given['driver'] == '1'}"
-    venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
 
 
 def _add_variables(venv: Venv, variables: dict[str, str]) -> None:

@@ -9,9 +9,10 @@ let
       {
         inherit name system;
         builder = bash;
+        # were the last program to take bash's place, Nix would end it as soon as it closes what it writes to
         args = [
           "-euc"
-          script
+          "${script}\n:"
         ];
         PATH = machine.tools;
       }
@@ -112,6 +113,8 @@ let
 
   pythons = builtins.listToAttrs (map python machine.minors);
 
+  compiler = linked "compiler" { bin = machine.tools; };
+
   lib = linked "host-libraries" (
     builtins.listToAttrs (
       map (path: {
@@ -127,9 +130,10 @@ pythons
   python3 = pythons.${machine.python3};
   stdenv = {
     hostPlatform = { inherit system; };
-    cc.cc = { inherit lib; };
+    cc = compiler // { cc = { inherit lib; }; };
   };
   zlib = lib;
+  coreutils = linked "coreutils" { bin = machine.tools; };
   bashInteractive = linked "bash" { "bin/bash" = bash; };
   cacert = linked "cacert" { "etc/ssl/certs/ca-bundle.crt" = machine.certificates; };
   nixfmt-tree = run "nixfmt-tree" { } "echo > $out";
@@ -138,6 +142,28 @@ pythons
   runCommand =
     name: attributes: script:
     run name attributes script;
+
+  runCommandCC =
+    name: attributes: script:
+    run name ({ nativeBuildInputs = [ compiler ]; } // attributes) script;
+
+  # what the real one is asked for, and no more; its layers are the store paths that are reached from what is in it
+  dockerTools.streamLayeredImage =
+    {
+      name,
+      tag ? null,
+      contents ? [ ],
+      config ? { },
+      extraCommands ? "",
+    }:
+    run "stream-${name}" {
+      image = builtins.toJSON { inherit name tag config contents extraCommands; };
+      # keeps what the image needs alive
+      inherit contents;
+    } ''
+      printf '%s\n' "#!${bash}" "cat <<'END'" "$image" END > "$out"
+      chmod +x "$out"
+    '';
 
   fetchPypi =
     {

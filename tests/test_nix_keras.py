@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 from platformdirs import user_cache_path
+from tests import pinned
+from tests.loopback import running
 from tests.nix import MINOR, SECONDS, SYSTEM, LockError, Nix, copy_of_repository, locked_wheels
 from tests.pinned import MissingLockError
 
@@ -118,3 +120,23 @@ def test_a_training_step_in_the_shell(nix: Nix, cache: Path, tmp_path: Path, bac
         [uv, "pip", "check", "--python", venv / "bin" / "python"], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_sources_of_the_real_index(nix: Nix, tmp_path: Path) -> None:
+    """Theano, which has no wheel, and the CPython that it is for."""
+    locks = pinned.LOCKS / "keras2-theano-3.7"
+    (lock,) = locks.glob("*/pylock.linux-64.toml")
+    if "3.7" not in json.loads((nix.nixpkgs / "machine.json").read_text())["pythons"]:
+        pytest.skip("there is no CPython 3.7 here")
+    with running(pinned.PinnedIndex(pinned.hashes(lock))) as index:
+        venv = nix.build(f'kgen.mkVenv {{ inherit pkgs; lock = {lock}; index = "{index.url}"; }}')
+    assert isinstance(venv, Path)
+    code = "import theano, pkg_resources as p; print(theano.__version__, p.get_distribution('theano').version)"
+    done = subprocess.run(
+        [venv / "bin/python", "-c", code],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1.0.5 1.0.5\n"

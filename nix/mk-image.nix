@@ -1,7 +1,7 @@
 # mkImage :: { pkgs, venv } -> a program that writes a container image of an environment to its standard output
 #
-# `nix run .#jax-cpu-image | docker load`, or `| skopeo copy docker-archive:/dev/stdin oci:folder`. Its layers are the
-# store paths, so that images share what their environments share. Of the driver nothing is in it: container runtimes
+# `nix build .#jax-cpu-image && ./result | docker load`, or `| skopeo copy docker-archive:/dev/stdin oci:folder`. Its
+# layers are store paths, so that images share what their environments share. Of the driver nothing is in it: container runtimes
 # lend that, and find by these variables that they should.
 { pkgs, venv }:
 let

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 import tomli
+from packaging.utils import canonicalize_name
 from tests.command import CUTOFF, Kgen
 from tests.index import Index
 from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
 from tests.wheelhouse import Wheel
 
 from kgen import accelerators, lockfiles
+from kgen.formats.wheels import repack
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
 
@@ -47,6 +50,39 @@ OWN_WORK = """
   };
 }
 """
+BUNDLER = """
+{
+  outputs = _: {
+    bundlers.SYSTEM.default = program: derivation {
+      name = "bundled";
+      system = "SYSTEM";
+      builder = "/bin/sh";
+      args = [ "-c" ''
+        { echo '#!/bin/sh'; echo "exec $program" '"$@"'; } > $out
+        /bin/chmod +x $out
+        exit
+      '' ];
+      program = "${program}/bin/${program.meta.mainProgram}";
+    };
+  };
+}
+"""
+"""A bundler that bundles nothing: a script that starts the program."""
+MAKER = b"""
+import os, zipfile
+
+def build_editable(folder, settings, metadata):
+    name = "made-1-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.writestr("made.pth", os.getcwd() + "\\n")
+        if os.path.exists("odd"):
+            wheel.writestr("odd.bin", os.getcwd())
+        wheel.writestr("made-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: made\\nVersion: 1\\n")
+        wheel.writestr("made-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("made-1.dist-info/RECORD", "")
+    return name
+"""
+"""A build backend whose editable wheels are the project's folder on the path."""
 SAY = "import keras; print(keras.backend.backend())"
 
 
@@ -234,6 +270,50 @@ class TestShell:
         said = nix.flake("develop", f"path:{own}#jax", "-c", "true", fails=True)
         assert "locks/jax-cpu/activate.d/kgen.sh is not there; `kgen lock` writes it" in said
         assert self.develop(nix, own, "torch", "echo well") == ["well"]
+
+
+class TestPackages:
+    """What else can be made of an environment."""
+
+    def test_image(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """Its program is the environment's Python, on the backend that is locked; it has a shell and certificates."""
+        nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
+        told = json.loads(subprocess.run([tmp_path / "stream"], capture_output=True, check=True).stdout)
+        venv = nix.flake("eval", "--raw", f"path:{own}#jax.outPath")
+        assert (told["name"], told["tag"]) == ("jax-cpu", "latest")
+        assert told["config"]["Entrypoint"] == [f"{venv}/bin/python"]
+        variables = dict(one.split("=", 1) for one in told["config"]["Env"])
+        assert variables["KERAS_BACKEND"] == "jax"
+        assert variables["PATH"] == f"{venv}/bin:/bin"
+        assert Path(variables["SSL_CERT_FILE"]).exists()
+        assert not {"NVIDIA_VISIBLE_DEVICES"} & set(variables)
+        # the image is made of what it refers to
+        stream = (tmp_path / "stream").resolve()
+        assert venv in nix.run("nix-store", "--query", "--requisites", str(stream)).stdout.split()
+
+    def test_image_for_cuda(self, nix: Nix, tmp_path: Path) -> None:
+        """A container runtime lends the driver to a container that asks for it."""
+        one = File.of(Wheel(name="one", version="1"))
+        lock = write_environment(tmp_path / "locks", "jax-cuda12", lock_text("jax-cuda12", [one], cuda="12.8"))
+        made = f"kgen.mkImage {{ inherit pkgs; venv = kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}; }}"
+        told = nix.evaluate(f"builtins.fromJSON (builtins.unsafeDiscardStringContext ({made}).image)")
+        assert isinstance(told, dict)
+        assert "NVIDIA_VISIBLE_DEVICES=all" in told["config"]["Env"]
+        assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in told["config"]["Env"]
+
+    def test_no_image_where_there_are_no_containers(self, nix: Nix, own: Path) -> None:
+        shown = json.loads(nix.flake("flake", "show", "--json", f"path:{own}"))
+        assert set(shown["packages"]["aarch64-darwin"]) == {"numpy", "numpy-cpu"}
+
+    def test_bundle(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """`nix bundle` finds the program of an environment."""
+        bundler = tmp_path / "bundler"
+        bundler.mkdir()
+        (bundler / "flake.nix").write_text(BUNDLER.replace("SYSTEM", SYSTEM))
+        words = ("bundle", "--bundler", f"path:{bundler}", "--out-link", str(tmp_path / "bundled"), f"path:{own}#torch")
+        nix.run("nix", *words, "--override-input", "nixpkgs", f"path:{nix.nixpkgs}", "--no-write-lock-file")
+        done = subprocess.run([tmp_path / "bundled", "-c", SAY], capture_output=True, text=True, check=True, env={})
+        assert done.stdout == "torch\n"
 
 
 class TestChecks:
@@ -432,6 +512,119 @@ class TestNames:
     def test_a_preference_for_nothing(self, nix: Nix, tmp_path: Path) -> None:
         made = self.outputs(tmp_path, ["jax-cpu"], 'preferred = [ "jx-cpu" ];')
         assert "`preferred` names jx-cpu; there are jax-cpu in" in str(nix.evaluate(made, fails=True))
+
+
+PYPROJECT = """\
+[build-system]
+requires = ["BACKEND"]
+build-backend = "HOOKS"
+[project]
+name = "my-lib"
+version = "1.5"
+scripts = { my-tool = "my_lib:main" }
+[project.entry-points.my_group]
+thing = "my_lib:main"
+"""
+
+
+@functools.cache
+def installed_wheels(name: str) -> tuple[File, ...]:
+    """Wheels of a project that is installed here, and of what it needs."""
+    files = []
+    for distribution in repack.closure(name):
+        filename, content = repack.wheel_of(distribution)
+        project = canonicalize_name(distribution.metadata["Name"])
+        files.append(File(name=project, version=distribution.version, filename=filename, content=content))
+    return tuple(files)
+
+
+class TestEditableProject:
+    """The project itself in its shells: its programs, its metadata, and the code of the folder, as it is now."""
+
+    @pytest.fixture(name="package", params=["hatchling", "setuptools", "setuptools with a finder"])
+    @staticmethod
+    def _package(request: pytest.FixtureRequest, nix: Nix, own: Path, tmp_path: Path) -> Path:
+        backend, _, finder = request.param.partition(" ")
+        hooks = {"hatchling": "hatchling.build", "setuptools": "setuptools.build_meta"}[backend]
+        build = [*installed_wheels(backend), *(installed_wheels("editables") if backend == "hatchling" else ())]
+        keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
+        nix.seed(file.written(tmp_path / "wheels") for file in build)
+        shutil.rmtree(own / "locks")
+        for name in ("jax", "torch"):
+            variables = {"KERAS_BACKEND": name}
+            text = lock_text(f"{name}-cpu", [keras], variables=variables, build=build, builds_project=True)
+            write_environment(own / "locks", f"{name}-cpu", text, variables)
+        place = own / ("code/deep/library" if finder else "src/my_lib")
+        place.mkdir(parents=True)
+        (place / "__init__.py").write_text("def main(): print('one')\n")
+        text = PYPROJECT.replace("BACKEND", backend).replace("HOOKS", hooks)
+        if finder:
+            text += '[tool.setuptools]\npackages = ["my_lib"]\npackage-dir = { my_lib = "code/deep/library" }\n'
+        (own / "pyproject.toml").write_text(text)
+        (own / "README.txt").write_text("see")
+        return own
+
+    def develop(self, nix: Nix, project: Path, script: str, *, cwd: Path | None = None) -> str:
+        words = ("develop", f"path:{project}#jax", "-c", "bash", "-euc", script)
+        return nix.flake(*words, cwd=cwd or project)
+
+    def test_programs_and_code(self, nix: Nix, package: Path) -> None:
+        code = (
+            "import importlib.metadata as m, my_lib; my_lib.main(); print(m.version('my-lib'), my_lib.__file__,"
+            " [one.name for one in m.entry_points(group='my_group')])"
+        )
+        (module,) = package.rglob("__init__.py")
+        change = f"echo \"def main(): print('two')\" > {module}"
+        script = f'my-tool; python -c "{code}"; {change}; my-tool; cd /; my-tool; echo "${{PYTHONPATH-none}}"'
+        lines = self.develop(nix, package, script).splitlines()
+        assert lines == ["one", "one", f"1.5 {module} ['thing']", "two", "two", "none"]
+        # in a folder of it
+        assert self.develop(nix, package, "my-tool", cwd=module.parent) == "two\n"
+
+    def test_the_environment_is_none_of_it(self, nix: Nix, package: Path) -> None:
+        """Edits of the project build the environment no second time, nor is anything of it there outside of a shell."""
+        before = nix.flake("eval", "--raw", f"path:{package}#packages.{SYSTEM}.jax.outPath")
+        (package / "new.txt").write_text("new")
+        assert nix.flake("eval", "--raw", f"path:{package}#packages.{SYSTEM}.jax.outPath") == before
+        code = "import importlib.util; print(importlib.util.find_spec('my_lib'))"
+        assert nix.flake("run", f"path:{package}#jax", "--", "-c", code) == "None\n"
+
+
+class TestEditableProjectElsewhere:
+    """What becomes of a project that is no package, or of a shell in another folder."""
+
+    def shell(self, nix: Nix, own: Path, tmp_path: Path, pyproject: str, *, builds: bool = True) -> None:
+        build = [File.of(Wheel(name="maker", version="1", files={"maker.py": MAKER}))]
+        nix.seed(file.written(tmp_path / "wheels") for file in build)
+        keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
+        shutil.rmtree(own / "locks" / "jax-cpu")
+        text = lock_text("jax-cpu", [keras], build=build if builds else (), builds_project=builds)
+        write_environment(own / "locks", "jax-cpu", text, {"KERAS_BACKEND": "jax"})
+        (own / "pyproject.toml").write_text(pyproject)
+
+    @pytest.mark.parametrize("builds", [True, False])
+    def test_no_package(self, nix: Nix, own: Path, tmp_path: Path, *, builds: bool) -> None:
+        system = "" if builds else '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n'
+        self.shell(nix, own, tmp_path, f'{system}[project]\nname = "x"\n', builds=builds)
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "bash", "-c", 'echo "${KGEN_PROJECT-none}"')
+        assert said == "none\n"
+
+    def test_in_another_folder(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """The code is that of the store, and that is said."""
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "made.py").write_text("WHERE = __file__\n")
+        words = ("nix", "develop", f"path:{own}#jax", "--override-input", "nixpkgs", f"path:{nix.nixpkgs}")
+        run = ("--no-write-lock-file", "-c", "python", "-c", "import made; print(made.WHERE)")
+        done = nix.run(*words, *run, cwd=tmp_path)
+        assert done.stdout.startswith(f"{nix.folder}/store/")
+        assert "kgen: this is not the project's folder: its code is that of" in done.stderr
+        assert nix.run(*words, *run, cwd=own).stdout == f"{own}/made.py\n"
+
+    def test_what_cannot_be_moved(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "odd").touch()
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "true", fails=True)
+        assert "cannot be moved: odd.bin names the folder in which it was built" in said
 
 
 class TestUsersProject:

@@ -44,6 +44,8 @@
 
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
 
+      flakeModules.default = import ./nix/flake-module.nix { inherit (kgen) mkOutputs; };
+
       overlays.default = final: _: {
         kgen = application final;
         mkKerasShell = arguments: kgen.mkKerasShell ({ pkgs = final; } // arguments);

@@ -190,6 +190,41 @@ class TestOwnFlake:
         words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({expression}).name"))
         # getFlake takes no override: the pin is never fetched, as nothing of it is asked for
         assert nix.run(*words).stdout == "numpy-cpu"
+        command = f'(builtins.getFlake "path:{repository}").overlays.default pkgs pkgs'
+        words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({command}).kgen.attributes.pname"))
+        assert nix.run(*words).stdout == "keras-kgen"
+
+    def test_the_module_for_flake_parts(self, nix: Nix, repository: Path) -> None:
+        """Its options are the arguments of mkOutputs, and each system gets what that gives for its own packages."""
+        module = f"""
+            let
+              flake = builtins.getFlake "path:{repository}";
+              typed = {{ nullOr = one: one; listOf = one: one; either = one: _: one; path = "path"; str = "str"; }};
+              lib = {{ types = typed; mkOption = one: one; mkIf = when: what: if when then what else {{ }}; }};
+              made = settings: import {ROOT}/nix/flake-module.nix {{ inherit (kgen) mkOutputs; }} {{
+                inherit lib;
+                config.kgen = builtins.mapAttrs (_: one: one.default) (made settings).options.kgen // settings;
+              }};
+              of = settings: (made settings).config.perSystem {{ inherit pkgs; system = "{SYSTEM}"; }};
+              names = builtins.mapAttrs (_: one: builtins.attrNames one);
+            in {{
+              offered = builtins.isFunction flake.flakeModules.default;
+              options = builtins.attrNames (made {{ }}).options.kgen;
+              arguments = builtins.attrNames (builtins.functionArgs kgen.mkOutputs);
+              nothing = (made {{ }}).config;
+              outputs = names (of {{ locks = {ROOT}/locks; preferred = [ "jax-cuda13" ]; }});
+              jax = (of {{ locks = {ROOT}/locks; preferred = [ "jax-cuda13" ]; }}).packages.jax.name;
+            }}"""
+        found = nix.evaluate(f"({module})")
+        assert isinstance(found, dict)
+        assert found["offered"]
+        assert [*found["options"], "nixpkgs"] == sorted(found["arguments"], key=lambda name: (name == "nixpkgs", name))
+        assert found["nothing"] == {}
+        assert set(found["outputs"]) == {"checks", "devShells", "legacyPackages", "packages"}
+        assert set(found["outputs"]["checks"]) == {"locks", "numpy-cpu", "openvino-cpu"}
+        assert {"jax", "jax-cuda12", "jax-cuda13", "numpy", "torch-cuda12"} <= set(found["outputs"]["devShells"])
+        assert found["outputs"]["legacyPackages"] == ["torch"]
+        assert found["jax"] == "jax-cuda13"
 
 
 class TestShell:

@@ -1,4 +1,4 @@
-# fetchFile :: { pkgs, file, index ? …, python ? … } -> a wheel, or a source distribution, in the store
+# fetchFile :: { pkgs, file, index ? …, python ? …, netrc ? false } -> a wheel, or a source distribution, in the store
 #
 # A fixed-output derivation: what comes out is of the lock's sha256, wherever it came from, and its store path depends
 # on the file's name and hash alone. So a change of index rebuilds nothing, both forms of a lock share their files, and
@@ -11,13 +11,15 @@
 #   the lock       where it has URLs
 #   nixpkgs        where fetchPypi would look for the file
 #
-# Who may ask, a netrc file says that $NETRC of the process that builds names. No URL here holds a login: everybody can
+# With `netrc` Nix's own fetcher asks the URL of the lock, and nobody else: it has the logins of Nix's setting `netrc-file`,
+# which no derivation and no sandbox sees. Else: who may ask, a netrc file says that $NETRC of the process that builds names. No URL here holds a login: everybody can
 # read derivations.
 {
   pkgs,
   file,
   index ? builtins.getEnv "KGEN_INDEX",
   python ? pkgs.python3,
+  netrc ? false,
 }:
 let
   inherit (builtins)
@@ -79,10 +81,23 @@ let
       beside "${builtins.substring 0 1 (elemAt sourceParts 0)}/${elemAt sourceParts 0}"
     else
       throw "kgen: ${file.filename} is no name of a wheel or a source distribution";
-in
-derivation {
   # a store name may not hold "!"
   name = builtins.replaceStrings [ "!" ] [ "-" ] file.filename;
+
+  byNix =
+    if file.url == null then
+      throw (
+        "kgen: the lock has no URL of ${file.filename}, and with `netrc` nothing else is asked: lock without `--portable`,"
+        + " or name an `index` and the logins for it by NETRC"
+      )
+    else
+      import <nix/fetchurl.nix> {
+        inherit name;
+        inherit (file) url sha256;
+      };
+
+  byKgen = derivation {
+  inherit name;
   inherit (pkgs.stdenv.hostPlatform) system;
   builder = python.interpreter;
   args = [
@@ -111,4 +126,6 @@ derivation {
   project = file.name;
   inherit roots;
   urls = if file.url != null then file.url else toString known;
-}
+  };
+in
+if netrc then byNix else byKgen

@@ -18,6 +18,7 @@ in
     index =
       option (types.nullOr (types.either types.str (types.listOf types.str))) null
         "Simple repositories that have the files of portable locks; null for where nixpkgs looks.";
+    netrc = option types.bool false "Whether Nix's own fetcher asks the lock's URLs, with the logins of `netrc-file`.";
     default = option (types.nullOr types.str) null "The environment of the shell that has no name.";
     preferred = option (types.listOf types.str) [ ] "Of several environments of a backend, the one that its name stands for.";
   };
@@ -31,6 +32,7 @@ in
             default
             index
             locks
+            netrc
             preferred
             project
             ;

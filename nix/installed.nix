@@ -1,4 +1,4 @@
-# installed :: { pkgs, lock, index ? …, python ? … } -> what environments are made of
+# installed :: { pkgs, lock, index ? …, netrc ? false, python ? … } -> what environments are made of
 #
 # Each wheel is fetched and unpacked (and byte-compiled) by itself, so that environments share what they have in common.
 # A source distribution becomes a wheel first, built in an environment of what the lock says that it is built with, and of
@@ -11,6 +11,7 @@
   pkgs,
   lock,
   index ? null,
+  netrc ? false,
   python ? null,
 }:
 let
@@ -49,7 +50,7 @@ let
     file:
     fetchFile (
       {
-        inherit pkgs file;
+        inherit pkgs file netrc;
         python = cpython;
       }
       // (if index == null then { } else { inherit index; })

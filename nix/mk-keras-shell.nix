@@ -1,4 +1,4 @@
-# mkKerasShell :: { pkgs, lock, index ? …, project ? null, packages ? [ ], env ? { }, shellHook ? "" } -> a development shell
+# mkKerasShell :: { pkgs, lock, index ? …, netrc ? false, project ? null, packages ? [ ], env ? { }, shellHook ? "" } -> a development shell
 #
 # Puts the environment's Python first and sets what the hook of the lock sets, by that very hook. `packages`, `env` and
 # `shellHook` are as in mkShell. `project` is the folder of a Python project that the lock has been made for: it is
@@ -8,6 +8,7 @@
   pkgs,
   lock,
   index ? null,
+  netrc ? false,
   project ? null,
   packages ? [ ],
   env ? { },
@@ -19,7 +20,7 @@ let
     inherit (pkgs.stdenv.hostPlatform) system;
   };
   venv = mkVenv {
-    inherit pkgs index;
+    inherit pkgs index netrc;
     lock = locked;
   };
   activate =

@@ -1,4 +1,4 @@
-# mkOutputs :: { nixpkgs, locks, index ? …, default ? null, preferred ? [ ], project ? … }
+# mkOutputs :: { nixpkgs, locks, index ? …, netrc ? false, default ? null, preferred ? [ ], project ? … }
 #           -> { devShells, packages, checks, legacyPackages }
 #
 # What a flake offers for a folder of locks. Of each environment, for each system it is locked for: a shell, the
@@ -21,6 +21,7 @@
   nixpkgs,
   locks,
   index ? null,
+  netrc ? false,
   default ? null,
   preferred ? [ ],
   project ? dirOf locks,
@@ -228,14 +229,14 @@ let
   shell =
     pkgs: path:
     mkKerasShell {
-      inherit pkgs index project;
+      inherit pkgs index netrc project;
       lock = path;
     };
 
   venv =
     pkgs: lock:
     mkVenv {
-      inherit pkgs index lock;
+      inherit pkgs index netrc lock;
     };
 
   isSmall = lock: lock.accelerator == "cpu" && lock.size != null && lock.size <= small;

@@ -1,4 +1,4 @@
-# mkVenv :: { pkgs, lock, index ? …, python ? … } -> a virtual environment in the store
+# mkVenv :: { pkgs, lock, index ? …, netrc ? false, python ? … } -> a virtual environment in the store
 #
 # `lock` is a folder of an environment, a lock in it, or what readLock gave.
 { chooseLock, installed }:
@@ -6,6 +6,7 @@
   pkgs,
   lock,
   index ? null,
+  netrc ? false,
   python ? null,
 }:
 let
@@ -14,7 +15,7 @@ let
     inherit (pkgs.stdenv.hostPlatform) system;
   };
   made = installed {
-    inherit pkgs index python;
+    inherit pkgs index netrc python;
     lock = locked;
   };
 in

@@ -375,6 +375,34 @@ class TestFetchWheel:
         derivation = Path(str(nix.evaluate(f"({self.fetch(file)}).drvPath")))
         assert secret not in derivation.read_text()
 
+    def test_by_nix_with_its_own_logins(self, nix: Nix, tmp_path: Path) -> None:
+        """Those of its setting `netrc-file`, which a sandbox does not see; no derivation and no log has them."""
+        file, secret = self.unique("netrc-file"), "s3cret"
+        wanted = "Basic " + base64.b64encode(f"me:{secret}".encode()).decode()
+
+        class Private(Handler):
+            def answer(self) -> None:
+                allowed = self.headers.get("Authorization") == wanted
+                self.send(200 if allowed else 401, file.content if allowed else b"")
+
+        logins = tmp_path / "netrc"
+        logins.write_text(f"machine 127.0.0.1 login me password {secret}\n")
+        with running(Server(Private)) as server:
+            url = f"{server.root}/{file.filename}"
+            fetch = self.fetch(file, "netrc = true;", url=url)
+            words = ("nix", "build", "--no-link", "--impure", "--print-build-logs", "--expr", nix._bound(fetch))
+            assert "401" in nix.run(*words, fails=True).stderr
+            said = nix.run(*words, "--option", "netrc-file", str(logins)).stderr
+        made = nix.evaluate(f"[ ({fetch}).drvPath ({fetch}).outPath ({self.fetch(file)}).outPath ]")
+        assert isinstance(made, list)
+        assert secret not in said + Path(made[0]).read_text()
+        assert made[1] == made[2]
+        assert Path(made[1]).read_bytes() == file.content
+
+    def test_by_nix_without_a_url(self, nix: Nix) -> None:
+        said = str(nix.evaluate(f"({self.fetch(self.FILE, 'netrc = true;')}).drvPath", fails=True))
+        assert f"kgen: the lock has no URL of {self.FILE.filename}, and with `netrc` nothing else is asked" in said
+
     def test_a_login_in_the_index_is_refused(self, nix: Nix) -> None:
         """It would be in a derivation, which everybody can read; nor is it printed."""
         for index in (

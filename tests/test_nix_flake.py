@@ -199,7 +199,8 @@ class TestOwnFlake:
         module = f"""
             let
               flake = builtins.getFlake "path:{repository}";
-              typed = {{ nullOr = one: one; listOf = one: one; either = one: _: one; path = "path"; str = "str"; }};
+              typed = {{ path = null; str = null; bool = null; }} // combined;
+              combined = {{ nullOr = one: one; listOf = one: one; either = one: _: one; }};
               lib = {{ types = typed; mkOption = one: one; mkIf = when: what: if when then what else {{ }}; }};
               made = settings: import {ROOT}/nix/flake-module.nix {{ inherit (kgen) mkOutputs; }} {{
                 inherit lib;

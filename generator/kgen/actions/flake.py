@@ -46,9 +46,9 @@ def _of_repository(origin: object) -> str:
     Raises:
         ValueError: it is from none, or not as it should be.
     """
-    repository = origin.get("vcs_info") if isinstance(origin, Mapping) else None
-    if not isinstance(repository, Mapping):
+    if not isinstance(origin, Mapping) or not isinstance(origin.get("vcs_info"), Mapping):
         raise ValueError("not from a repository")  # noqa: TRY004 - what is in a file, not how this is called
+    repository = origin["vcs_info"]
     url, commit = origin.get("url"), repository.get("commit_id")
     if repository.get("vcs") != "git" or not isinstance(url, str) or not isinstance(commit, str):
         raise ValueError("not from a repository of git")

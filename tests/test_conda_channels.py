@@ -98,11 +98,9 @@ def test_two_cudnn_under_two_names(opened: Opened, own: Channel, nvidia: Channel
 
 
 @pytest.mark.parametrize(("cuda", "build"), [("12", "cuda129_"), ("13", "cuda130_"), (None, "cpu_")])
-def test_a_channel_that_ended(
-    opened: Opened, built: Channel, pytorch: Channel, nvidia: Channel, cuda: str | None, build: str
-) -> None:
+def test_a_channel_that_ended(opened: Opened, built: Channel, pytorch: Channel, cuda: str | None, build: str) -> None:
     """Its builds do not say in conda-forge's way what they are for; the next channel that has such a build serves."""
-    found = records(opened(pytorch, nvidia).full(ask("torch", cuda=cuda)))
+    found = records(opened(pytorch).full(ask("torch", cuda=cuda)))
     assert found["pytorch"]["version"] == "2.12.0"
     assert found["pytorch"]["build"].startswith(build)
     assert found["pytorch"]["url"].startswith(built.folder.as_uri())

@@ -26,7 +26,7 @@
           "torch-cuda12"
         ];
       };
-      application = pkgs: import ./nix/kgen.nix { inherit pkgs; };
+      application = pkgs: kgen.mkKgen { inherit pkgs; };
     in
     {
       lib = kgen;

@@ -14,6 +14,7 @@ let
   mkCheck = import ./mk-check.nix { inherit matrix; };
   mkImage = import ./mk-image.nix;
   mkKerasShell = import ./mk-keras-shell.nix { inherit chooseLock mkVenv; };
+  mkKgen = { pkgs }: import ./kgen.nix { inherit pkgs installed; };
   mkOutputs = import ./mk-outputs.nix {
     inherit
       locksIn
@@ -34,6 +35,7 @@ in
     locksIn
     mkImage
     mkKerasShell
+    mkKgen
     mkOutputs
     mkVenv
     readLock

@@ -168,6 +168,23 @@ in
 {
   inherit cpython venv;
 
+  # the environment with a project in it, built as a wheel
+  withProject =
+    {
+      name,
+      version,
+      source,
+    }:
+    link lock.environment {
+      packages = map wheelOf lock.wheels ++ [
+        (unpack {
+          inherit name version;
+          size = null;
+          wheel = buildWheel { inherit name version source; };
+        })
+      ];
+    };
+
   # The project itself, installed editable: `site` with its metadata, and `bin` with its programs. What is in a store has no
   # place for the folder that somebody works in: paths in it are looked up in $KGEN_PROJECT when they are asked for.
   editable =

@@ -42,20 +42,6 @@ build-users-group =
 substitute = false
 warn-dirty = false
 """
-NIXPKGS_PACKAGES = {
-    "hatchling": "1.29.0",
-    "jinja2": "3.1.6",
-    "nvidia-ml-py": "13.580.82",
-    "packaging": "26.0",
-    "platformdirs": "4.5.1",
-    "shellingham": "1.5.4",
-    "requests": "2.32.5",
-    "rich": "14.2.0",
-    "tomli": "2.3.0",
-    "tomlkit": "0.13.3",
-    "typer": "0.28.0",
-}
-"""Versions of a nixpkgs that is older in one thing than what kgen needs."""
 SECONDS = 900
 
 
@@ -200,7 +186,6 @@ def _machine(pypi: str) -> dict[str, object]:
         "minors": [f"3.{minor}" for minor in range(7, 17)],
         "pythons": _pythons(),
         "python3": f"python{MINOR.replace('.', '')}",
-        "packages": NIXPKGS_PACKAGES,
         "libraries": [_library(name) for name in LIBRARIES],
         "tools": "/usr/bin",
         "certificates": os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 import tomli
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests import lock_nix
 from tests.command import CUTOFF, Kgen
 from tests.index import Index
 from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
 from tests.wheelhouse import Wheel
 
 from kgen import accelerators, lockfiles
+from kgen.emitters.nix import PLATFORMS
 from kgen.formats.wheels import repack
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
@@ -42,7 +45,7 @@ OWN_WORK = """
       training = kgen.lib.mkKerasShell {
         inherit pkgs;
         lock = ./locks/torch-cpu;
-        packages = [ pkgs.uv ];
+        packages = [ pkgs.ffmpeg ];
         env.MINE = "a $(touch pwned) ' \\" b";
         shellHook = "echo hooked on $KERAS_BACKEND";
       };
@@ -159,28 +162,37 @@ class TestOwnFlake:
     def test_the_template_is_what_kgen_would_write(self, kgen: Kgen) -> None:
         assert (ROOT / "nix" / "template" / "flake.nix").read_text() == kgen("export", "nix").stdout
 
-    def test_kgen_itself(self, nix: Nix) -> None:
-        """Made of nixpkgs' packages but for what is too old there, which comes as the very wheel that is locked."""
-        made = "(import %s/nix/kgen.nix { inherit pkgs; }).attributes" % ROOT  # noqa: UP031 - braces
-        project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
-        assert nix.evaluate(f"{made}.pname") == project["name"]
-        of_each = "map (one: { name = one.attributes.pname; value = one.kind; })"
-        kinds = nix.evaluate(f"builtins.listToAttrs ({of_each} {made}.dependencies)")
-        expected = {text.partition(">=")[0]: "nixpkgs" for text in project["dependencies"]}
-        del expected["uv"]
-        assert kinds == {**expected, "packaging": "package"}
-        replaced = f'builtins.filter (one: one.kind == "package") {made}.dependencies'
-        wheel = nix.evaluate(f"(builtins.head ({replaced})).attributes.src.outputHash")
-        locked = tomli.loads((ROOT / "locks" / "numpy-cpu" / "pylock.linux-64.toml").read_text())["packages"]
-        (packaging,) = [package for package in locked if package["name"] == "packaging"]
-        assert wheel == packaging["wheels"][0]["hashes"]["sha256"]
+    @pytest.mark.parametrize("kind", ["run", "build"])
+    def test_what_kgen_is_made_of(self, kind: str) -> None:
+        """The lock of its package has what pyproject.toml requires, for every system and every CPython."""
+        data = json.loads((ROOT / "nix" / "kgen-lock.json").read_text())
+        project = tomli.loads((ROOT / "pyproject.toml").read_text())
+        wanted = project["project"]["dependencies"] if kind == "run" else project["build-system"]["requires"]
+        assert set(data["targets"]) == set(PLATFORMS)
+        for platform, minors in data["targets"].items():
+            assert set(minors) == set(lock_nix.MINORS)
+            for minor, kinds in minors.items():
+                rows = {data["files"][name]["name"]: data["files"][name] for name in kinds[kind]}
+                for requirement in map(Requirement, wanted):
+                    version = rows[requirement.name]["version"]
+                    assert requirement.specifier.contains(version), f"python -m tests.lock_nix: {requirement}"
+                assert all(len(row["sha256"]) == 64 and row["size"] > 0 for row in rows.values())
+                # its program is linked with nothing
+                uv = next((name for name in kinds[kind] if name.startswith("uv-")), None)
+                assert (uv is not None) == (kind == "run")
+                assert uv is None or ("musllinux" in uv) == platform.startswith("linux"), (platform, minor)
 
-    def test_a_nixpkgs_that_is_too_old(self, nix: Nix) -> None:
-        rich = 'rich = { version = "13.0"; };'
-        older = f"pkgs // {{ python3 = pkgs.python3 // {{ pkgs = pkgs.python3.pkgs // {{ {rich} }}; }}; }}"
-        made = f"(import {ROOT}/nix/kgen.nix {{ pkgs = {older}; }}).attributes.dependencies"
-        said = str(nix.evaluate(f"map (one: one.kind) ({made})", fails=True))
-        assert "kgen needs rich >=13.9, and this nixpkgs has 13.0: `nix flake update nixpkgs`" in said
+    def test_kgen_itself(self, nix: Nix) -> None:
+        """It takes nixpkgs' own CPython where it is locked for that, else the newest that there is, or says so."""
+        made = "kgen.mkKgen { pkgs = %s; }"
+        assert nix.evaluate(f"({made % 'pkgs'}).pname") == "keras-kgen"
+        assert nix.evaluate(f"({made % 'pkgs'}).python.pythonVersion") == MINOR
+        other = '(pkgs // { python3 = pkgs.python310; python314 = throw "it was removed"; })'
+        assert nix.evaluate(f"({made % other}).python.pythonVersion") == "3.13"
+        names = " ".join(f'"python{minor.replace(".", "")}"' for minor in lock_nix.MINORS)
+        none = f"(removeAttrs (pkgs // {{ python3 = pkgs.python310; }}) [ {names} ])"
+        said = str(nix.evaluate(f"({made % none}).python.pythonVersion", fails=True))
+        assert f"kgen: it is locked for Python {', '.join(lock_nix.MINORS)}, and this nixpkgs has none of them" in said
 
     def test_the_overlay(self, nix: Nix, repository: Path) -> None:
         expression = (
@@ -191,7 +203,7 @@ class TestOwnFlake:
         # getFlake takes no override: the pin is never fetched, as nothing of it is asked for
         assert nix.run(*words).stdout == "numpy-cpu"
         command = f'(builtins.getFlake "path:{repository}").overlays.default pkgs pkgs'
-        words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({command}).kgen.attributes.pname"))
+        words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({command}).kgen.pname"))
         assert nix.run(*words).stdout == "keras-kgen"
 
     def test_the_module_for_flake_parts(self, nix: Nix, repository: Path) -> None:
@@ -297,7 +309,7 @@ class TestShell:
         lines = self.develop(nix, own, "training", f'echo "$MINE"; echo "$PATH"; python -c "{SAY}"')
         assert lines[:2] == ["hooked on torch", "a $(touch pwned) ' \" b"]
         assert "-torch-cpu/bin:" in lines[2]
-        assert "-uv/bin:" in lines[2]
+        assert "-ffmpeg/bin:" in lines[2]
         assert lines[3] == "torch"
         assert self.develop(nix, own, "plain", 'echo "${KERAS_BACKEND-none}"') == ["none"]
 

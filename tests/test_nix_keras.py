@@ -20,10 +20,13 @@ from typing import Any
 import pytest
 from platformdirs import user_cache_path
 from tests import pinned
+from tests.command import CUTOFF, PYTHON
+from tests.index import Index
 from tests.loopback import running
 from tests.nix import MINOR, SECONDS, SYSTEM, LockError, Nix, copy_of_repository, locked_wheels
 from tests.pinned import MissingLockError
 
+from kgen import __version__
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
 from kgen.validation.running import STEP
@@ -140,3 +143,30 @@ def test_sources_of_the_real_index(nix: Nix, tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "1.0.5 1.0.5\n"
+
+
+def test_kgen_from_its_own_lock(nix: Nix, tmp_path: Path, index: Index) -> None:
+    """Where there is no Python and no uv: what the package has is enough to lock."""
+    repository = copy_of_repository(tmp_path / "repository")
+    locked = json.loads((repository / "nix" / "kgen-lock.json").read_text())
+    with running(pinned.PinnedIndex({name: row["sha256"] for name, row in locked["files"].items()})) as files:
+        version = ("run", f"path:{repository}#kgen", "--", "--version")
+        assert nix.flake(*version, variables={"KGEN_INDEX": files.url}) == f"kgen {__version__}\n"
+    project = tmp_path / "project"
+    project.mkdir()
+    built = json.loads(nix.flake("build", "--no-link", "--json", f"path:{repository}#kgen"))
+    out = Path(built[0]["outputs"]["out"])
+    assert (out / "share/man/man1/kgen.1").exists()
+    assert {path.name for path in (out / "bin").iterdir()} == {"kgen"}
+    environment = {
+        "HOME": str(tmp_path / "home"),
+        "PATH": "/nonexistent",
+        "UV_DEFAULT_INDEX": index.url,
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+    words = ("lock", "numpy", "--cpu", "--python", PYTHON, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+    done = subprocess.run(
+        [out / "bin/kgen", *words], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()

@@ -93,23 +93,8 @@ let
       value = package // {
         pythonVersion = minor;
         interpreter = "${package}/bin/python${minor}";
-        pkgs = pythonPackages;
       };
     };
-
-  # What a package of nixpkgs would be built of, written down: to build them needs the real ones.
-  described = kind: attributes: run "${attributes.pname}-${attributes.version}" { } ''
-    echo ${kind} > "$out"
-  '' // { inherit kind attributes; inherit (attributes) version; };
-
-  pythonPackages = {
-    buildPythonApplication = described "application";
-    buildPythonPackage = described "package";
-  }
-  // builtins.mapAttrs (
-    pname: version:
-    described "nixpkgs" { inherit pname version; }
-  ) machine.packages;
 
   pythons = builtins.listToAttrs (map python machine.minors);
 
@@ -137,7 +122,7 @@ pythons
   bashInteractive = linked "bash" { "bin/bash" = bash; };
   cacert = linked "cacert" { "etc/ssl/certs/ca-bundle.crt" = machine.certificates; };
   nixfmt-tree = run "nixfmt-tree" { } "echo > $out";
-  uv = run "uv" { } "echo > $out";
+  ffmpeg = run "ffmpeg" { } "mkdir -p $out/bin";
 
   runCommand =
     name: attributes: script:

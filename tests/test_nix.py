@@ -23,6 +23,7 @@ from tests.nix import (
     LIBRARY_FOLDERS,
     MINOR,
     ROOT,
+    STUB,
     File,
     Nix,
     lock_text,
@@ -834,6 +835,30 @@ class TestPreload:
         assert closure
         names = [path.name for root in closure for path in [Path(root), *Path(root).glob("lib/lib*")]]
         assert not any(name.startswith(("libcuda", "libnvidia")) for name in names)
+
+
+class TestNixpkgs:
+    """What is used of nixpkgs is what its own files have: tests run with a small one in its place."""
+
+    KNOWN = tomli.loads((STUB / "attributes.toml").read_text())["attributes"]
+
+    def test_what_is_used(self) -> None:
+        texts = [path.read_text() for path in (*(ROOT / "nix").rglob("*.nix"), ROOT / "flake.nix")]
+        code = re.sub(r"(?m)(^|\s)#.*$", "", "\n".join(texts))
+        used = {one.rstrip(".") for one in re.findall(r"(?<![\w.])pkgs\.([A-Za-z][\w.-]*)", code)}
+        whole = {name for name in self.KNOWN if any(one == name or one.startswith(f"{name}.") for one in used)}
+        assert not {one for one in used if not any(one == name or one.startswith(f"{name}.") for name in self.KNOWN)}
+        assert whole == set(self.KNOWN), "a row that nothing uses"
+
+    def test_the_one_of_the_tests(self, nix: Nix) -> None:
+        """It has all of that, and takes nothing that the real one does not."""
+        for name, row in self.KNOWN.items():
+            assert nix.evaluate(f"pkgs ? {name}"), name
+            arguments = row.get("arguments")
+            if arguments is not None:
+                taken = nix.evaluate(f"builtins.attrNames (builtins.functionArgs pkgs.{name})")
+                assert isinstance(taken, list)
+                assert set(taken) <= set(arguments), name
 
 
 def test_quoted_texts_arrive(nix: Nix) -> None:

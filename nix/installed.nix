@@ -98,6 +98,8 @@ let
       driver = concatStringsSep " " driver;
       interpreter = cpython.interpreter;
       wheels = toJSON packages;
+      # programs of wheels ask for the one of ordinary systems, which NixOS has not
+      loader = if isLinux then pkgs.stdenv.cc.bintools.dynamicLinker else "";
       # on macOS wheels find everything that they need
       preload = if isLinux then ./builders/_kgen_preload.py else "";
       libraries = concatStringsSep " " (

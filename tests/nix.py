@@ -187,6 +187,7 @@ def _machine(pypi: str) -> dict[str, object]:
         "pythons": _pythons(),
         "python3": f"python{MINOR.replace('.', '')}",
         "libraries": [_library(name) for name in LIBRARIES],
+        "loader": "/lib64/ld-linux-x86-64.so.2",
         "tools": "/usr/bin",
         "certificates": os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
         "pypi": pypi,

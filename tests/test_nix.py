@@ -511,6 +511,25 @@ class TestMkVenv:
         assert (venv / f"include/site/python{MINOR}/feature/feature.h").read_text() == "#define FEATURE\n"
         assert python(venv, "import pure, plat; print(pure.x, plat.x)").stdout == "1 2\n"
 
+    def test_programs_are_loaded_by_the_loader_of_nix(self, nix: Nix, make: Callable[..., Path]) -> None:
+        """NixOS has none where programs of wheels look for it; nothing else in them changes."""
+        program = Path("/usr/bin/readlink").read_bytes()
+        foreign = program.replace(b"/lib64/ld-linux-x86-64.so.2", b"/lib64/ld-other-x86-64.so.2")
+        paths = ["loads/bin/where", "loads/bin/other"]
+        files = {"loads/__init__.py": b"", **dict(zip(paths, (program, foreign), strict=True))}
+        wheel = Wheel(name="loads", version="1.0", files=files)
+        venv = make(File.of(wheel, with_executables(wheel, paths)))
+        there = venv / SITE / "loads" / "bin" / "where"
+        listed = subprocess.run(["readelf", "-lW", there], capture_output=True, text=True, check=True).stdout
+        loader = nix.evaluate("pkgs.stdenv.cc.bintools.dynamicLinker")
+        assert f"[Requesting program interpreter: {loader}]" in listed
+        assert there.read_bytes()[: len(program)].count(b"/lib64/ld-linux-x86-64.so.2") == 1
+        assert len(there.read_bytes()) == len(program) + len(str(loader)) + 1
+        done = subprocess.run([there, "/proc/self/exe"], capture_output=True, text=True, check=True, env={})
+        assert done.stdout == f"{there}\n"
+        # another loader is another system's
+        assert (venv / SITE / "loads" / "bin" / "other").read_bytes() == foreign
+
     def test_the_metadata_says_where_the_files_are(self, make: Callable[..., Path]) -> None:
         files = {
             "listed.py": b"",

@@ -16,6 +16,7 @@ import re
 import shutil
 import struct
 import sys
+from typing import BinaryIO, NamedTuple
 
 INTERPRETER = "the interpreter"
 PRELOAD = "_kgen_preload"
@@ -37,8 +38,9 @@ sys.exit({attribute}())
 class Venv:
     """An environment in the making: who owns each of its paths, and what two want to own."""
 
-    def __init__(self, root: str, interpreter: str, minor: str) -> None:
+    def __init__(self, root: str, interpreter: str, minor: str, loader: str = "") -> None:
         self.root = root
+        self.loader = loader
         self.python = f"{root}/bin/python"
         self.site = f"lib/python{minor}/site-packages"
         self.include = f"include/site/python{minor}"
@@ -75,6 +77,8 @@ class Venv:
                 self._conflict(path, owner, other)
         elif os.access(source, os.X_OK) and is_program(source):
             shutil.copy(source, target)
+            if self.loader:
+                set_loader(target, self.loader)
         else:
             os.symlink(source, target)
 
@@ -123,15 +127,58 @@ class Venv:
 def is_program(path: str) -> bool:
     """Whether an ELF file can be run by itself: it is of type EXEC, or names its own loader."""
     with open(path, "rb") as file:
-        head = file.read(ELF_HEADER)
-        if len(head) < ELF_HEADER or head[:4] != b"\x7fELF" or head[4] != ELF_64_BITS:
-            return False
-        order = "<" if head[5] == 1 else ">"
-        kind, start, size, count = struct.unpack(f"{order}16xH14xQ14xHH6x", head)
-        file.seek(start)
-        table = file.read(size * count)
-    kinds = [struct.unpack_from(f"{order}I", table, size * number)[0] for number in range(len(table) // (size or 1))]
-    return bool(kind == ET_EXEC or PT_INTERP in kinds)
+        kind, headers = _headers(file)
+    return kind == ET_EXEC or any(header.kind == PT_INTERP for header in headers)
+
+
+class _Header(NamedTuple):
+    """A program header of an ELF file: where it is, what it is of, and how integers in it are written."""
+
+    place: int
+    kind: int
+    order: str
+
+
+def _headers(file: BinaryIO) -> tuple[int, list[_Header]]:
+    """The type of an ELF file of 64 bits and its program headers; of any other file none."""
+    head = file.read(ELF_HEADER)
+    if len(head) < ELF_HEADER or head[:4] != b"\x7fELF" or head[4] != ELF_64_BITS:
+        return 0, []
+    order = "<" if head[5] == 1 else ">"
+    kind, start, size, count = struct.unpack(f"{order}16xH14xQ14xHH6x", head)
+    file.seek(start)
+    table = file.read(size * count)
+    places = range(0, len(table), size) if size else ()
+    kinds = ((at, found) for at in places for found in struct.unpack_from(f"{order}I", table, at))
+    return kind, [_Header(start + at, found, order) for at, found in kinds]
+
+
+def set_loader(path: str, loader: str) -> None:
+    """Have a program be loaded by this loader, if it asks for one of that name by another path, as systems have it.
+
+    The kernel reads the path from the file, wherever in it the header says that it is: a longer one comes to the end,
+    and nothing else in the file moves.
+    """
+    with open(path, "r+b") as file:
+        for header in _headers(file)[1]:
+            if header.kind != PT_INTERP:
+                continue
+            file.seek(header.place + 8)
+            (offset,) = struct.unpack(f"{header.order}Q", file.read(8))
+            file.seek(header.place + 32)
+            (size,) = struct.unpack(f"{header.order}Q", file.read(8))
+            file.seek(offset)
+            asked = file.read(size).rstrip(b"\0").decode("utf-8", "surrogateescape")
+            if asked == loader or os.path.basename(asked) != os.path.basename(loader):
+                return
+            text = os.fsencode(loader) + b"\0"
+            end = file.seek(0, os.SEEK_END)
+            file.write(text)
+            file.seek(header.place + 8)
+            file.write(struct.pack(f"{header.order}Q", end))
+            file.seek(header.place + 32)
+            file.write(struct.pack(f"{header.order}Q", len(text)))
+            return
 
 
 def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
@@ -203,7 +250,7 @@ def main(given: dict[str, str]) -> None:
     if "editable" in given:
         _link_project(given["editable"], given["python"], given["out"])
         return
-    venv = Venv(given["out"], given["interpreter"], given["minor"])
+    venv = Venv(given["out"], given["interpreter"], given["minor"], given.get("loader", ""))
     for wheel in json.loads(given["wheels"]):
         add_wheel(venv, wheel)
     if given["preload"]:

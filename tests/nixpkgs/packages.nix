@@ -98,6 +98,8 @@ let
 
   pythons = builtins.listToAttrs (map python machine.minors);
 
+  loader = linked "glibc" { "lib/${baseNameOf machine.loader}" = machine.loader; };
+
   compiler = linked "compiler" { bin = machine.tools; };
 
   lib = linked "host-libraries" (
@@ -115,7 +117,10 @@ pythons
   python3 = pythons.${machine.python3};
   stdenv = {
     hostPlatform = { inherit system; };
-    cc = compiler // { cc = { inherit lib; }; };
+    cc = compiler // {
+      cc = { inherit lib; };
+      bintools.dynamicLinker = "${loader}/lib/${baseNameOf machine.loader}";
+    };
   };
   zlib = lib;
   coreutils = linked "coreutils" { bin = machine.tools; };

@@ -26,7 +26,7 @@
           "torch-cuda12"
         ];
       };
-      application = pkgs: import ./nix/kgen.nix { inherit pkgs; };
+      application = pkgs: kgen.mkKgen { inherit pkgs; };
     in
     {
       lib = kgen;
@@ -43,6 +43,8 @@
       );
 
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
+
+      flakeModules.default = import ./nix/flake-module.nix { inherit (kgen) mkOutputs; };
 
       overlays.default = final: _: {
         kgen = application final;

@@ -1,84 +1,48 @@
-# The command `kgen` as a package, from nixpkgs' Python packages. What it needs stands in pyproject.toml and is read there.
-#
-# Where nixpkgs is older than what kgen needs: a pure-Python wheel that is pinned here takes the place of the package (see
-# `newer`). uv is nixpkgs' program, as a wheel's would not run on NixOS; kgen says so itself where it is too old.
-{ pkgs }:
+# The command `kgen` as a package, made of this repository's own lock (`kgen-lock.json`, which `python -m tests.lock_nix`
+# writes): every wheel that it runs on, uv among them, and those that build it. Of nixpkgs it takes a CPython.
+{ pkgs, installed }:
 let
   inherit (builtins)
-    compareVersions
+    attrNames
+    concatStringsSep
     elemAt
     filter
+    fromJSON
     fromTOML
+    head
+    listToAttrs
+    map
     match
     readFile
+    tryEval
     ;
+  inherit (pkgs.stdenv.hostPlatform) system;
 
-  python = pkgs.python3;
   project = (fromTOML (readFile ../pyproject.toml)).project;
   version = elemAt (match ''.*__version__ = "([^"]+)".*'' (readFile ../generator/kgen/__init__.py)) 0;
 
-  newer.packaging = rec {
-    name = "packaging";
-    version = "26.3";
-    filename = "packaging-${version}-py3-none-any.whl";
-    sha256 = "d7193f7c8e4e93f444fde0262bf90af30e16fa0ad0ad44cb553c87339b23cd1c";
-    size = 129956;
-    url = null;
-  };
-  newer.typer = rec {
-    name = "typer";
-    version = "0.28.0";
-    filename = "typer-${version}-py3-none-any.whl";
-    sha256 = "afd18929180b706c5e9a239f53c3c8136903553c0c2d460598bbaa924191d4ab";
-    size = 123253;
-    url = null;
-    requires = [
-      "annotated-doc"
-      "rich"
-      "shellingham"
-    ];
-  };
+  locked = fromJSON (readFile ./kgen-lock.json);
+  platforms = import ./systems.nix;
+  platform = head (filter (name: platforms.${name} == system) (attrNames platforms));
+  minors = locked.targets.${platform};
 
-  # "packaging>=26.3" -> its name and floor
-  requirement =
-    text:
-    let
-      parts = match "([a-z0-9-]+)>=([0-9.]+)(,.*)?" text;
-    in
-    {
-      name = elemAt parts 0;
-      floor = elemAt parts 1;
-    };
-  requirements = map requirement project.dependencies;
-  libraries = filter (one: one.name != "uv") requirements;
-
-  fromWheel =
-    wheel:
-    python.pkgs.buildPythonPackage {
-      pname = wheel.name;
-      inherit (wheel) version;
-      format = "wheel";
-      src = import ./fetch-wheel.nix { inherit pkgs wheel python; };
-      dependencies = map (name: python.pkgs.${name}) (wheel.requires or [ ]);
-    };
-
-  provide =
-    { name, floor }:
-    let
-      package = python.pkgs.${name};
-    in
-    if compareVersions package.version floor >= 0 then
-      package
-    else if newer ? ${name} then
-      fromWheel newer.${name}
+  # nixpkgs' own choice if it is locked for, else the newest that it has
+  attribute = minor: "python" + builtins.replaceStrings [ "." ] [ "" ] minor;
+  there =
+    filter (minor: pkgs ? ${attribute minor} && (tryEval pkgs.${attribute minor}.interpreter).success) (
+      builtins.sort (a: b: builtins.compareVersions a b > 0) (attrNames minors)
+    );
+  python =
+    if minors ? ${pkgs.python3.pythonVersion} then
+      pkgs.python3
+    else if there != [ ] then
+      pkgs.${attribute (head there)}
     else
-      throw "kgen needs ${name} >=${floor}, and this nixpkgs has ${package.version}: `nix flake update nixpkgs`";
-in
-python.pkgs.buildPythonApplication {
-  pname = project.name;
-  inherit version;
-  pyproject = true;
-  src = builtins.path {
+      throw "kgen: it is locked for Python ${concatStringsSep ", " (attrNames minors)}, and this nixpkgs has none of them";
+
+  filesOf = kind: map (filename: locked.files.${filename} // { inherit filename; url = null; }) minors.${python.pythonVersion}.${kind};
+
+  source = builtins.path {
     name = "kgen-source";
     path = ../.;
     # what `kgen` is made of and no more, so that a change of a test or a lock does not build it again
@@ -87,19 +51,37 @@ python.pkgs.buildPythonApplication {
       let
         inside = builtins.substring (builtins.stringLength (toString ../.) + 1) (-1) path;
       in
-      match "(generator|matrix|templates)(/.*)?|pyproject.toml|README.md|LICENSE" inside != null
+      match "(generator|matrix|templates)(/.*)?|docs|docs/man(/.*)?|pyproject.toml|README.md|LICENSE" inside != null
       && match "(.*/)?__pycache__(/.*)?" inside == null;
   };
-  build-system = [ python.pkgs.hatchling ];
-  dependencies = map provide libraries;
-  pythonRemoveDeps = [ "uv" ];
-  makeWrapperArgs = [
-    "--prefix"
-    "PATH"
-    ":"
-    "${pkgs.uv}/bin"
-  ];
-  pythonImportsCheck = [ "kgen" ];
+
+  made = installed {
+    inherit pkgs python;
+    lock = {
+      environment = "kgen";
+      python = python.pythonVersion;
+      accelerator = "cpu";
+      variables = { };
+      buildsProject = false;
+      wheels = filesOf "run";
+      build = filesOf "build";
+      sources = [ ];
+    };
+  };
+  venv = made.withProject {
+    inherit (project) name;
+    inherit version source;
+  };
+in
+# of the environment its program and its manual, and no Python that would come before another on PATH
+pkgs.runCommand "keras-kgen-${version}" { } ''
+  mkdir -p "$out/bin"
+  ln -s ${venv}/bin/kgen "$out/bin/kgen"
+  ln -s ${venv}/share "$out/share"
+''
+// {
+  pname = project.name;
+  inherit version python;
   meta = {
     inherit (project) description;
     mainProgram = "kgen";

@@ -1,12 +1,19 @@
-# mkOutputs :: { nixpkgs, locks, index ? …, default ? null, preferred ? [ ] } -> { devShells, packages, checks, legacyPackages }
+# mkOutputs :: { nixpkgs, locks, index ? …, netrc ? false, default ? null, preferred ? [ ], project ? … }
+#           -> { devShells, packages, checks, legacyPackages }
 #
-# What a flake offers for a folder of locks: of each environment, for each system it is locked for, a shell, the
-# environment itself, and checks; and in `legacyPackages`, where Nix looks last and shows nothing, why a name is none. `jax` is short for the one environment of that name (`jax-cpu`, `jax-cuda12`), or for
-# the one of several that is in `preferred`; `default` is what `nix develop` takes when nothing is named.
+# What a flake offers for a folder of locks. Of each environment, for each system it is locked for: a shell, the
+# environment itself, an image of it, and a check. In `legacyPackages`, where Nix looks last and shows nothing, stands why a
+# name is none. Short names are those of `kgen run`: `jax` is the one environment of JAX (`jax-cpu`, `jax-cuda12`), or the
+# one of several that is in `preferred`; `jax-cpu` is `jax-cpu-py311` where that is the only Python. `default` is what
+# `nix develop` takes when nothing is named; `project` is the folder of the project itself, null for none.
 {
   locksIn,
+  matrix,
+  mkCheck,
+  mkImage,
   mkKerasShell,
   mkVenv,
+  pythonFor,
   readLock,
   systems,
 }:
@@ -14,8 +21,10 @@
   nixpkgs,
   locks,
   index ? null,
+  netrc ? false,
   default ? null,
   preferred ? [ ],
+  project ? dirOf locks,
 }:
 let
   inherit (builtins)
@@ -24,15 +33,21 @@ let
     concatMap
     concatStringsSep
     deepSeq
+    dirOf
     elem
     elemAt
     filter
     groupBy
     head
+    isList
     length
     listToAttrs
     map
     match
+    readFile
+    seq
+    split
+    tryEval
     ;
 
   # bytes of wheels; a check that downloads gigabytes is none that anybody runs
@@ -51,15 +66,44 @@ let
       }) names
     );
 
-  # an environment with a package that has no wheel must not take the others with it: not even whoever lists them reads
-  # more of a lock than this
-  isServed = path: length (builtins.split "\n(sdist = |\\[packages\\.sdist])" (builtins.readFile path)) == 1;
-  served = paths: mapNames (name: paths.${name}) (filter (name: isServed paths.${name}) (attrNames paths));
+  # An environment that this nixpkgs has no Python for, or whose sources nothing builds, must not take the others with it;
+  # not even whoever lists them reads more of a lock than this.
+  whyNot =
+    pkgs: name: path:
+    let
+      text = readFile path;
+      has = pattern: length (split pattern text) != 1;
+      minors = filter isList (split "\npython = \"(3\\.[0-9]+)\"\n" text);
+      there = tryEval (
+        pythonFor {
+          inherit pkgs;
+          lock = {
+            environment = name;
+            python = head (head minors);
+          };
+        }
+      );
+    in
+    if minors != [ ] && !there.success then
+      "python"
+    else if has "\n(sdist = |\\[packages\\.sdist])" && !has "\n\\[\\[tool\\.kgen\\.build]]\n" then
+      "lock"
+    else
+      null;
+  served =
+    pkgs: paths:
+    mapNames (name: paths.${name}) (filter (name: whyNot pkgs name paths.${name} == null) (attrNames paths));
   unserved =
-    paths:
-    mapNames (name: deepSeq (readLock paths.${name}).wheels null) (
-      filter (name: !isServed paths.${name}) (attrNames paths)
-    );
+    pkgs: paths:
+    mapNames (
+      name:
+      let
+        lock = readLock paths.${name};
+      in
+      seq lock (pythonFor {
+        inherit pkgs lock;
+      })
+    ) (filter (name: whyNot pkgs name paths.${name} != null) (attrNames paths));
 
   platformOf = system: head (filter (platform: systems.${platform} == system) (attrNames systems));
 
@@ -81,13 +125,40 @@ let
     )
   );
 
-  # short name -> the environments that it may stand for
+  # what an environment is called besides, in the order of how near that is to its name
+  shortsOf =
+    name:
+    let
+      parts = match matrix.named name;
+      base = elemAt parts 0;
+      backend = match "(${concatStringsSep "|" matrix.generations})-(.+)" base;
+    in
+    if parts == null then
+      [ ]
+    else
+      [ base ]
+      ++ (if elemAt parts 3 == null then [ ] else [ "${base}-${elemAt parts 1}" ])
+      ++ (if backend == null then [ ] else [ (elemAt backend 1) ]);
+
+  # short name -> the environments that it may stand for; Keras's older generations come where no other has the name
   groupsOf =
     paths:
     let
-      short = name: elemAt (match "(.*)-[a-z]+[0-9]*" name) 0;
+      named = concatMap (
+        name:
+        map (short: {
+          inherit name short;
+          base = elemAt (match matrix.named name) 0;
+        }) (shortsOf name)
+      ) (attrNames paths);
+      nearest =
+        members:
+        let
+          own = filter (one: one.base == one.short || match "${one.short}-py[0-9]+" one.name != null) members;
+        in
+        map (one: one.name) (if own == [ ] then members else own);
     in
-    groupBy short (filter (name: match ".*-[a-z]+[0-9]*" name != null) (attrNames paths));
+    builtins.mapAttrs (_: nearest) (groupBy (one: one.short) named);
 
   # short name -> environment
   shortNames =
@@ -136,7 +207,13 @@ let
     if strangers != [ ] then
       throw "kgen: `preferred` names ${concatStringsSep ", " strangers}; ${known}"
     else
-      builtins.mapAttrs (system: paths: make nixpkgs.legacyPackages.${system} (served paths)) perSystem;
+      builtins.mapAttrs (
+        system: paths:
+        let
+          pkgs = nixpkgs.legacyPackages.${system};
+        in
+        make pkgs (served pkgs paths)
+      ) perSystem;
 
   # an environment that went must not take the others with it: only who asks for the default hears of it
   unnamed =
@@ -152,28 +229,17 @@ let
   shell =
     pkgs: path:
     mkKerasShell {
-      inherit pkgs index;
+      inherit pkgs index netrc project;
       lock = path;
     };
 
-  # Keras, imported in the environment with what its hook sets, is on the backend that the hook names
-  imports =
-    pkgs: path:
-    let
-      made = shell pkgs path;
-    in
-    pkgs.runCommand "${made.lock.environment}-imports-keras" { } ''
-      export HOME="$TMPDIR" KERAS_HOME="$TMPDIR/keras"
-      . ${made.lock.activate}
-      ${made.venv}/bin/python -c '
-      import os, keras
-      backend, asked = keras.backend.backend(), os.environ["KERAS_BACKEND"]
-      assert backend == asked, f"Keras is on {backend}, and the hook asks for {asked}"
-      print("keras", keras.__version__, "on", backend)
-      ' > "$out"
-    '';
+  venv =
+    pkgs: lock:
+    mkVenv {
+      inherit pkgs index netrc lock;
+    };
 
-  isSmall = lock: lock.cuda == null && lock.size != null && lock.size <= small;
+  isSmall = lock: lock.accelerator == "cpu" && lock.size != null && lock.size <= small;
 
   # every lock of the system can be read, and lies in the folder of its name
   wellFormed =
@@ -188,7 +254,11 @@ let
           if lock.environment != name then
             throw "kgen: the lock ${toString paths.${name}} is one of ${lock.environment}, and lies in the folder of ${name}"
           else
-            deepSeq lock.wheels name
+            deepSeq [
+              lock.wheels
+              lock.sources
+              lock.build
+            ] name
         ) (attrNames paths)
       );
     } ''printf '%s\n' "$environments" > "$out"'';
@@ -198,18 +268,29 @@ in
     pkgs: paths: withShortNames paths (builtins.mapAttrs (_: shell pkgs) paths)
   );
 
-  legacyPackages = builtins.mapAttrs (_: paths: unserved paths // ambiguous (served paths)) perSystem;
+  legacyPackages = builtins.mapAttrs (
+    system: paths:
+    let
+      pkgs = nixpkgs.legacyPackages.${system};
+    in
+    unserved pkgs paths // ambiguous (served pkgs paths)
+  ) perSystem;
 
   packages = eachSystem (
     pkgs: paths:
-    withShortNames paths (
-      builtins.mapAttrs (
-        _: lock:
-        mkVenv {
-          inherit pkgs index lock;
-        }
-      ) paths
-    )
+    let
+      environments = withShortNames paths (builtins.mapAttrs (_: venv pkgs) paths);
+      images = listToAttrs (
+        map (name: {
+          name = "${name}-image";
+          value = mkImage {
+            inherit pkgs;
+            venv = environments.${name};
+          };
+        }) (filter (name: name != "default") (attrNames environments))
+      );
+    in
+    (if match ".*-linux" pkgs.stdenv.hostPlatform.system == null then { } else images) // environments
   );
 
   checks = eachSystem (
@@ -217,11 +298,12 @@ in
     {
       locks = wellFormed pkgs paths;
     }
-    // listToAttrs (
-      map (name: {
-        name = "${name}-imports-keras";
-        value = imports pkgs paths.${name};
-      }) (filter (name: isSmall (readLock paths.${name})) (attrNames paths))
-    )
+    // mapNames (
+      name:
+      mkCheck {
+        inherit pkgs;
+        venv = venv pkgs paths.${name};
+      }
+    ) (filter (name: isSmall (readLock paths.${name})) (attrNames paths))
   );
 }

@@ -4,10 +4,11 @@
 # Everything in it is data: nothing of it is evaluated, and each value that gets any further has been looked at here.
 #
 #   readLock ./locks/numpy-cpu/pylock.linux-64.toml
-#   => { environment = "numpy-cpu"; platform = "linux-64"; system = "x86_64-linux"; python = "3.12"; cuda = null;
+#   => { environment = "numpy-cpu"; platform = "linux-64"; system = "x86_64-linux"; python = "3.12";
+#        accelerator = "cpu"; runtime = null;
 #        size = 152000000; wheels = [ { name = "absl-py"; version = …; filename = …; sha256 = …; size = …; url = null; } … ];
 #        activate = ./locks/numpy-cpu/activate.d/kgen.sh; … }
-{ systems }:
+{ matrix, systems }:
 path:
 let
   inherit (builtins)
@@ -77,6 +78,7 @@ let
 
   environment = text "[tool.kgen]" decided "environment" "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
   platform = text "[tool.kgen]" decided "platform" "[a-z0-9]+-[a-z0-9]+";
+  accelerator = elemAt (match "([a-z]+)[0-9]*" (text "[tool.kgen]" decided "accelerator" "[a-z]+[0-9]*")) 0;
   python = text "[tool.kgen]" decided "python" "3\\.[0-9]+";
   size = natural "[tool.kgen]" (decided.size or null);
 
@@ -85,43 +87,59 @@ let
   last = parts: elemAt parts (length parts - 1);
   nameIn = url: unescaped (last (filter isString (builtins.split "/" (elemAt (match "([^?#]*).*" url) 0))));
 
-  wheelOf =
-    package:
+  namePattern = "[A-Za-z0-9][A-Za-z0-9._+!]*(-[A-Za-z0-9._+!]+)+";
+  patterns = {
+    wheel = "${namePattern}\\.whl";
+    sdist = "${namePattern}\\.(tar\\.gz|zip)";
+  };
+
+  # a file of a package: what kind it is, and where it stands in the lock
+  fileOf =
+    package: kind: file:
     let
       name = text "a package's" package "name" "[a-z0-9]+(-[a-z0-9]+)*";
       where = "${name}'s";
-      wheels = package.wheels or null;
-      wheel =
-        if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
-          elemAt wheels 0
-        else
-          refuse (
-          if package ? sdist then
-            "has a source distribution of ${name} and no wheel: Nix builds no sources, and `kgen sync ${environment}` does"
-          else
-            "does not have exactly one wheel of ${name}"
-        );
-      url = if wheel ? url then text where wheel "url" "(https?|file)://[!-~]+" else null;
-      located = { filename = if url == null then wheel.path or null else nameIn url; };
-      hashes = wheel.hashes or { };
+      url = if file ? url then text where file "url" "(https?|file)://[!-~]+" else null;
+      located = { filename = if url == null then file.path or null else nameIn url; };
+      hashes = file.hashes or { };
     in
-    if wheel ? url == wheel ? path then
+    if file ? url == file ? path then
       refuse "has for ${name} not exactly one of `url` and `path`"
     else
       {
         inherit name url;
         version = text where package "version" "[A-Za-z0-9.!+]+";
-        filename = text where located "filename" "[A-Za-z0-9][A-Za-z0-9._+!]*(-[A-Za-z0-9._+!]+)+\\.whl";
+        filename = text where located "filename" patterns.${kind};
         sha256 = text where hashes "sha256" "[0-9a-f]{64}";
-        size = natural where (wheel.size or null);
+        size = natural where (file.size or null);
       };
 
+  wheelOf =
+    package:
+    let
+      wheels = package.wheels or null;
+    in
+    if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
+      fileOf package "wheel" (elemAt wheels 0)
+    else
+      refuse "does not have exactly one wheel of ${toJSON (package.name or null)}";
+
+  sourceOf =
+    package:
+    if package ? wheels || !isAttrs package.sdist then
+      refuse "has of ${toJSON (package.name or null)} not exactly one of a wheel and a source distribution"
+    else
+      fileOf package "sdist" package.sdist;
+
   packages = data.packages or (refuse "has no packages");
-  wheels = map wheelOf packages;
-  # a package without a wheel is told of who asks for the wheels
-  hasSources = builtins.any (package: package ? sdist) packages;
-  sizes = if hasSources then [ null ] else map (wheel: wheel.size) wheels;
-  names = if hasSources then map (package: toJSON (package.name or null)) packages else map (wheel: wheel.name) wheels;
+  isSource = package: package ? sdist;
+  wheels = map wheelOf (filter (package: !isSource package) packages);
+  sources = map sourceOf (filter isSource packages);
+  # what source distributions, and the project itself, are built with
+  build = map wheelOf (decided.build or [ ]);
+  files = wheels ++ sources;
+  sizes = map (one: one.size) files;
+  names = map (one: one.name) files;
 
   variables = decided.variables or { };
 
@@ -152,6 +170,10 @@ let
       what = "is of schema ${toJSON decided.schema}, and this flake reads ${toJSON schema}: `nix flake update kgen`, or lock again";
     }
     {
+      found = !(builtins.elem accelerator matrix.kinds);
+      what = "is for ${accelerator}, which this flake does not know: `nix flake update kgen`";
+    }
+    {
       found = (data.lock-version or null) != "1.0";
       what = "has the lock-version ${toJSON (data.lock-version or null)}; known is 1.0";
     }
@@ -162,6 +184,10 @@ let
     {
       found = length (attrNames (listToAttrs (map (name: { inherit name; value = null; }) names))) != length names;
       what = "was changed by hand: it names a package twice";
+    }
+    {
+      found = sources != [ ] && build == [ ];
+      what = "has a source distribution of ${(elemAt sources 0).name}, and not what that is built with; `kgen lock` writes it again";
     }
     {
       found = size != null && !(builtins.elem null sizes) && foldl' (sum: one: sum + one) 0 sizes != size;
@@ -178,10 +204,13 @@ if faults != [ ] then
 else
   {
     inherit
+      accelerator
+      build
       environment
       platform
       python
       size
+      sources
       wheels
       ;
     file = path;
@@ -194,7 +223,11 @@ else
         value = text "[tool.kgen.variables]" variables name "[ -~]*";
       }) (attrNames variables)
     );
-    cuda = if decided ? cuda then text "[tool.kgen]" decided "cuda" "[0-9]+(\\.[0-9]+)*" else null;
+    # which version of what the accelerator is programmed with, where it has versions: 12.8 of CUDA
+    runtime =
+      if decided ? ${accelerator} then text "[tool.kgen]" decided accelerator "[0-9]+(\\.[0-9]+)*" else null;
+    # whether what builds the project itself is locked along
+    buildsProject = decided ? build-requires && build != [ ];
     # variables that name a place in the environment's own folder, which in a store nobody can write to
     places = map (name: text "[tool.kgen.places]" { inherit name; } "name" "[A-Za-z_][A-Za-z0-9_]*") (
       attrNames (decided.places or { })

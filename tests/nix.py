@@ -26,6 +26,7 @@ from tests.pinned import assert_pinned, locking
 from tests.record_locks import cpu, label
 from tests.wheelhouse import Wheel
 
+from kgen import host
 from kgen.emitters.hooks import render_hooks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,20 +42,6 @@ build-users-group =
 substitute = false
 warn-dirty = false
 """
-NIXPKGS_PACKAGES = {
-    "hatchling": "1.29.0",
-    "jinja2": "3.1.6",
-    "nvidia-ml-py": "13.580.82",
-    "packaging": "26.0",
-    "platformdirs": "4.5.1",
-    "shellingham": "1.5.4",
-    "requests": "2.32.5",
-    "rich": "14.2.0",
-    "tomli": "2.3.0",
-    "tomlkit": "0.13.3",
-    "typer": "0.28.0",
-}
-"""Versions of a nixpkgs that is older in one thing than what kgen needs."""
 SECONDS = 900
 
 
@@ -196,21 +183,35 @@ class Nix:
 def _machine(pypi: str) -> dict[str, object]:
     return {
         "systems": [SYSTEM, "aarch64-linux", "aarch64-darwin"],
-        "minors": [f"3.{minor}" for minor in range(8, 17)],
-        "pythons": {
-            MINOR: {
-                "executable": os.path.realpath(sys._base_executable),  # type: ignore[attr-defined]
-                "library": sysconfig.get_path("stdlib"),
-                "headers": sysconfig.get_path("include"),
-            }
-        },
+        "minors": [f"3.{minor}" for minor in range(7, 17)],
+        "pythons": _pythons(),
         "python3": f"python{MINOR.replace('.', '')}",
-        "packages": NIXPKGS_PACKAGES,
         "libraries": [_library(name) for name in LIBRARIES],
+        "loader": "/lib64/ld-linux-x86-64.so.2",
         "tools": "/usr/bin",
         "certificates": os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
         "pypi": pypi,
     }
+
+
+def _pythons() -> dict[str, dict[str, str]]:
+    """This interpreter, and those of other minors that pyenv has."""
+    found = {}
+    for minor in (f"3.{minor}" for minor in range(7, 17)):
+        for interpreter in host.pyenv_interpreters(minor)[:1]:
+            prefix = interpreter.resolve().parent.parent
+            headers = next(prefix.glob(f"include/python{minor}*"))
+            found[minor] = {
+                "executable": str(interpreter.resolve()),
+                "library": str(prefix / "lib" / f"python{minor}"),
+                "headers": str(headers),
+            }
+    found[MINOR] = {
+        "executable": os.path.realpath(sys._base_executable),  # type: ignore[attr-defined]
+        "library": sysconfig.get_path("stdlib"),
+        "headers": sysconfig.get_path("include"),
+    }
+    return found
 
 
 def _library(name: str) -> str:
@@ -275,32 +276,51 @@ def lock_text(
     root: str | None = None,
     cuda: str | None = None,
     variables: Mapping[str, str] | None = None,
+    build: Sequence[File] = (),
+    builds_project: bool = False,
+    python: str = MINOR,
 ) -> str:
-    """A lock in kgen's form, with no judge in between; with URLs below `root`, or portable."""
-    rows = []
-    for file in sorted(files, key=lambda file: file.name):
+    """A lock in kgen's form, with no judge in between; with URLs below `root`, or portable.
+
+    Args:
+        environment: its name.
+        files: what is installed.
+        root: where the files are; None for a portable lock.
+        cuda: the version of CUDA.
+        variables: what selects the backend.
+        build: what builds those of the files that are source distributions.
+        builds_project: whether it builds the project itself.
+        python: the CPython.
+    """
+
+    def entry(table: str, file: File) -> str:
         where = f'path = "{file.filename}"' if root is None else f'url = "{root}/{file.filename.replace("+", "%2B")}"'
-        rows.append(
-            f'[[packages]]\nname = "{file.name}"\nversion = "{file.version}"\n'
-            f'wheels = [{{ {where}, size = {len(file.content)}, hashes = {{ sha256 = "{file.sha256}" }} }}]\n'
-        )
+        row = f'{{ {where}, size = {len(file.content)}, hashes = {{ sha256 = "{file.sha256}" }} }}'
+        kind = f"wheels = [{row}]" if file.filename.endswith(".whl") else f"sdist = {row}"
+        return f'[[{table}]]\nname = "{file.name}"\nversion = "{file.version}"\n{kind}\n'
+
+    accelerator = f"cuda{cuda.partition('.')[0]}" if cuda else "cpu"
+    rows = [entry("packages", file) for file in sorted(files, key=lambda file: file.name)]
     return "\n".join(
         [
             (
                 '# Made by kgen: by a test.\nlock-version = "1.0"\n'
                 "environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]\n"
-                f'requires-python = "=={MINOR}.*"\ncreated-by = "kgen"\n'
+                f'requires-python = "=={python}.*"\ncreated-by = "kgen"\n'
             ),
             *rows,
             f'[tool.kgen]\nschema = 1\nkgen = "0"\nenvironment = "{environment}"\nbackends = ["numpy"]\n'
-            f'python = "{MINOR}"\nplatform = "linux-64"\n'
+            f'accelerator = "{accelerator}"\n'
+            f'python = "{python}"\nplatform = "linux-64"\n'
             + (f'cuda = "{cuda}"\n' if cuda else "")
+            + ('build-requires = ["x"]\n' if builds_project else "")
             + f"size = {sum(len(file.content) for file in files)}\n",
             "\n".join(
                 ["[tool.kgen.variables]", *(f"{name} = {json.dumps(value)}" for name, value in variables.items()), ""]
                 if variables
                 else []
             ),
+            *(entry("tool.kgen.build", file) for file in build),
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -388,6 +390,17 @@ def test_what_is_installed_gives_a_wheel_again() -> None:
     assert name.startswith(f"uv-{found['uv'].version}-py3-none-")
     with pytest.raises(OutsideError, match="is not installed beside kgen"):
         repack.closure("absent-project")
+
+
+def test_metadata_of_others_inside_of_a_package() -> None:
+    """Setuptools brings along packages with metadata of their own; none of it stands for that of setuptools."""
+    distribution = importlib.metadata.distribution("setuptools")
+    _, content = repack.wheel_of(distribution)
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+        names = set(wheel.namelist())
+        info = f"setuptools-{distribution.version}.dist-info"
+        assert wheel.read(f"{info}/METADATA").decode() == distribution.read_text("METADATA")
+    assert len([name for name in names if name.startswith("setuptools/_vendor/") and name.endswith("/METADATA")]) > 1
 
 
 def test_a_portable_lock_is_fetched_from_the_index_that_is_configured(kgen: Kgen, project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import rattler as library
 from backports import zstd
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 from rattler.exceptions import SolverError
+from tests import test_scenarios as scenarios
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
 
 from kgen.explain import report
@@ -335,3 +338,54 @@ def test_differential(
     assert refused == [], "refused, though rattler solves them"
     assert without == [], "locked for CUDA, and solvable on a machine without a driver"
     assert solved == SOLVED[platform]
+
+
+SCENARIOS_LOCKED = {"linux-aarch64": 29, "osx-arm64": 3, "win-64": 0}
+"""So many requests of the wheels' scenarios have a solution in the sample, which has no Keras 3 for Windows."""
+
+
+@pytest.mark.parametrize("platform", SCENARIOS_LOCKED)
+def test_the_requests_of_the_wheels_on_another_platform(
+    matrix: CompatibilityMatrix, session: CondaSession, platform: str
+) -> None:
+    """Each is locked for that platform and accelerator, or refused with a reason; a hint is of that platform, too."""
+    locked = 0
+    for path in scenarios.SCENARIOS:
+        asked = scenarios.with_base(scenarios.read(path))["request"]
+        request = scenarios.request_of(asked)._replace(platform=platform)
+        outcome = session.full(request)
+        assert outcome.error is None, (path, outcome.error)
+        if outcome.lock is None:
+            lines = told(outcome).splitlines()
+            assert lines[0].startswith(f"{request.environment}: conda-forge has no "), path
+            assert lines[1].startswith("  "), path
+            carriers = sorted({matrix.backends[name].framework for name in request.backends} & OWN.keys())
+            if request.accelerator != CPU and platform == "osx-arm64" and carriers:
+                assert re.search(rf"(?m)^  ({'|'.join(carriers)}) is built for the CPU on osx-arm64$", told(outcome)), (
+                    path
+                )
+            assert all(f"--platform {platform}" in line for line in lines if line.startswith("kgen solve")), path
+            continue
+        locked += 1
+        assert {record["subdir"] for record in outcome.lock.records} <= {platform, "noarch"}, path
+        built = {OWN[name][0]: builds(outcome)[OWN[name][0]] for name in request.backends if name in OWN}
+        accelerated = request.accelerator != CPU
+        assert all(build.startswith("cuda12" if accelerated else "cpu") for build in built.values()), (path, built)
+        found = versions(outcome)
+        assert len({found[name] for name in matrix.conda.cudnn if name in found}) == (1 if accelerated else 0), path
+        if accelerated and request.accelerator.minor is not None:
+            assert Version(found["cuda-version"]) <= Version(".".join(map(str, request.accelerator.version))), path
+    assert locked == SCENARIOS_LOCKED[platform]
+
+
+def test_no_glibc_where_there_is_none(matrix: CompatibilityMatrix) -> None:
+    request = ask("torch", cuda="cpu", glibc=Version("2.17"))
+    machines = {
+        platform: dict(target(matrix, request._replace(platform=platform), CHANNELS).virtuals)
+        for platform in ("linux-64", "osx-arm64", "win-64")
+    }
+    assert {platform: names.get("__glibc") for platform, names in machines.items()} == {
+        "linux-64": "2.17",
+        "osx-arm64": None,
+        "win-64": None,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tests.command import LOCK, Kgen, Result
 from tests.index import Index
 
 from kgen import host, lockfiles, settings, storage
+from kgen.actions import flake as actions_flake
 from kgen.actions.export import FORMATS
 from kgen.actions.init import write_settings
 from kgen.emitters import requirements
@@ -39,6 +41,41 @@ class TestExport:
         assert kgen("export", "nix") == Result(0, text, "")
         assert '      default = "numpy-cpu";\n' in text
         assert '    kgen.url = "flake:kgen";\n' in text
+
+    @pytest.mark.parametrize(
+        ("origin", "flake"),
+        [
+            (
+                {"url": "https://host.example/kgen.git", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}},
+                f"git+https://host.example/kgen.git?rev={'0a' * 20}",
+            ),
+            (
+                {"url": "ssh://git@host.example/kgen", "vcs_info": {"vcs": "git", "commit_id": "b" * 64}},
+                f"git+ssh://git@host.example/kgen?rev={'b' * 64}",
+            ),
+            ({"url": "https://me:pw@host.example/k", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, "flake:kgen"),
+            ({"url": "https://host.example/k?x=1", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, "flake:kgen"),
+            ({"url": "https://host.example/k", "vcs_info": {"vcs": "git", "commit_id": "main"}}, "flake:kgen"),
+            ({"url": "https://host.example/k", "vcs_info": {"vcs": "hg", "commit_id": "0a" * 20}}, "flake:kgen"),
+            ({"url": "file:///home/me/kgen", "dir_info": {"editable": True}}, "flake:kgen"),
+            ({"url": 1, "vcs_info": {"vcs": "git"}}, "flake:kgen"),
+            ([], "flake:kgen"),
+            (None, "flake:kgen"),
+        ],
+    )
+    def test_nix_finds_kgen_where_it_is_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: object, flake: str
+    ) -> None:
+        """At the commit that it was installed from; else in Nix's registry, and what the settings say comes first."""
+        info = tmp_path / "keras_kgen-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: keras-kgen\nVersion: 1\n")
+        if origin is not None:
+            (info / "direct_url.json").write_text(json.dumps(origin))
+        monkeypatch.syspath_prepend(tmp_path)
+        assert f'    kgen.url = "{flake}";\n' in actions_flake.text(Settings(root=tmp_path), [])
+        own = Settings(root=tmp_path, flake="path:../kgen")
+        assert '    kgen.url = "path:../kgen";\n' in actions_flake.text(own, [])
 
     def test_an_environment_is_the_default(self, kgen: Kgen, project: Path) -> None:
         lay(project, "jax-cpu", "torch-cuda12", "torch-cpu")

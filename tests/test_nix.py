@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.nix import (
     LIBRARY_FOLDERS,
     MINOR,
     ROOT,
+    STUB,
     File,
     Nix,
     lock_text,
@@ -93,7 +96,11 @@ class TestReadLock:
             "python": "3.12",
             "size": data["tool"]["kgen"]["size"],
             "backends": ["numpy"],
-            "cuda": None,
+            "accelerator": "cpu",
+            "runtime": None,
+            "build": [],
+            "sources": [],
+            "buildsProject": False,
             "places": [],
             "variables": data["tool"]["kgen"]["variables"],
         }
@@ -210,7 +217,7 @@ class TestReadLock:
             "--show-trace",
             "--impure",
             "--expr",
-            f"import {ROOT}/nix/read-lock.nix {{ systems = {{ }}; }} {lock}",
+            f"import {ROOT}/nix/read-lock.nix {{ matrix = {{ }}; systems = {{ }}; }} {lock}",
         )
         assert f"while reading the lock {lock}" in nix.run(*words, fails=True).stderr
 
@@ -369,6 +376,34 @@ class TestFetchWheel:
         derivation = Path(str(nix.evaluate(f"({self.fetch(file)}).drvPath")))
         assert secret not in derivation.read_text()
 
+    def test_by_nix_with_its_own_logins(self, nix: Nix, tmp_path: Path) -> None:
+        """Those of its setting `netrc-file`, which a sandbox does not see; no derivation and no log has them."""
+        file, secret = self.unique("netrc-file"), "s3cret"
+        wanted = "Basic " + base64.b64encode(f"me:{secret}".encode()).decode()
+
+        class Private(Handler):
+            def answer(self) -> None:
+                allowed = self.headers.get("Authorization") == wanted
+                self.send(200 if allowed else 401, file.content if allowed else b"")
+
+        logins = tmp_path / "netrc"
+        logins.write_text(f"machine 127.0.0.1 login me password {secret}\n")
+        with running(Server(Private)) as server:
+            url = f"{server.root}/{file.filename}"
+            fetch = self.fetch(file, "netrc = true;", url=url)
+            words = ("nix", "build", "--no-link", "--impure", "--print-build-logs", "--expr", nix._bound(fetch))
+            assert "401" in nix.run(*words, fails=True).stderr
+            said = nix.run(*words, "--option", "netrc-file", str(logins)).stderr
+        made = nix.evaluate(f"[ ({fetch}).drvPath ({fetch}).outPath ({self.fetch(file)}).outPath ]")
+        assert isinstance(made, list)
+        assert secret not in said + Path(made[0]).read_text()
+        assert made[1] == made[2]
+        assert Path(made[1]).read_bytes() == file.content
+
+    def test_by_nix_without_a_url(self, nix: Nix) -> None:
+        said = str(nix.evaluate(f"({self.fetch(self.FILE, 'netrc = true;')}).drvPath", fails=True))
+        assert f"kgen: the lock has no URL of {self.FILE.filename}, and with `netrc` nothing else is asked" in said
+
     def test_a_login_in_the_index_is_refused(self, nix: Nix) -> None:
         """It would be in a derivation, which everybody can read; nor is it printed."""
         for index in (
@@ -475,6 +510,25 @@ class TestMkVenv:
         assert (venv / "share/feature/data.txt").read_text() == "data"
         assert (venv / f"include/site/python{MINOR}/feature/feature.h").read_text() == "#define FEATURE\n"
         assert python(venv, "import pure, plat; print(pure.x, plat.x)").stdout == "1 2\n"
+
+    def test_programs_are_loaded_by_the_loader_of_nix(self, nix: Nix, make: Callable[..., Path]) -> None:
+        """NixOS has none where programs of wheels look for it; nothing else in them changes."""
+        program = Path("/usr/bin/readlink").read_bytes()
+        foreign = program.replace(b"/lib64/ld-linux-x86-64.so.2", b"/lib64/ld-other-x86-64.so.2")
+        paths = ["loads/bin/where", "loads/bin/other"]
+        files = {"loads/__init__.py": b"", **dict(zip(paths, (program, foreign), strict=True))}
+        wheel = Wheel(name="loads", version="1.0", files=files)
+        venv = make(File.of(wheel, with_executables(wheel, paths)))
+        there = venv / SITE / "loads" / "bin" / "where"
+        listed = subprocess.run(["readelf", "-lW", there], capture_output=True, text=True, check=True).stdout
+        loader = nix.evaluate("pkgs.stdenv.cc.bintools.dynamicLinker")
+        assert f"[Requesting program interpreter: {loader}]" in listed
+        assert there.read_bytes()[: len(program)].count(b"/lib64/ld-linux-x86-64.so.2") == 1
+        assert len(there.read_bytes()) == len(program) + len(str(loader)) + 1
+        done = subprocess.run([there, "/proc/self/exe"], capture_output=True, text=True, check=True, env={})
+        assert done.stdout == f"{there}\n"
+        # another loader is another system's
+        assert (venv / SITE / "loads" / "bin" / "other").read_bytes() == foreign
 
     def test_the_metadata_says_where_the_files_are(self, make: Callable[..., Path]) -> None:
         files = {
@@ -624,6 +678,123 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
             assert path.is_symlink() or not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
 
 
+BACKEND = b"""
+import os, zipfile
+
+def get_requires_for_build_wheel(settings):
+    return WANTED
+
+def build_wheel(folder, settings, metadata):
+    import helper
+    name = "sourced-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        def write(path, text):
+            wheel.writestr(zipfile.ZipInfo(path), text)
+        write("sourced.py", open("sourced.py").read() + "built_with = %r\\n" % helper.VERSION)
+        write("sourced-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: sourced\\nVersion: 1.0\\n")
+        write("sourced-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        write("sourced-1.0.dist-info/entry_points.txt", "[console_scripts]\\nsourced = sourced:main\\n")
+        write("sourced-1.0.dist-info/RECORD", "")
+    return name
+"""
+"""A build backend that writes down which version of another package it was built with."""
+
+
+class TestSources:
+    """Source distributions: built by what the lock has for that, and by nothing else."""
+
+    def sdist(self, **files: str) -> File:
+        """An archive of sources, with these files beside those of every one; None takes one out."""
+        system = '[build-system]\nrequires = ["maker", "helper"]\nbuild-backend = "maker"\n'
+        whole = {"pyproject.toml": system, "sourced.py": "def main(): print('main', built_with)\n", **files}
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, text in whole.items():
+                member = tarfile.TarInfo(f"sourced-1.0/{path}")
+                member.size = len(text.encode())
+                archive.addfile(member, io.BytesIO(text.encode()))
+        return File(name="sourced", version="1.0", filename="Sourced-1.0.tar.gz", content=buffer.getvalue())
+
+    def written(
+        self,
+        nix: Nix,
+        tmp_path: Path,
+        sdist: File,
+        *,
+        wanted: str = '["helper"]',
+        python: str = MINOR,
+        seeded: bool = True,
+    ) -> str:
+        """An expression of the environment, with what is in its lock in the store."""
+        maker = Wheel(name="maker", version="1", files={"maker.py": BACKEND.replace(b"WANTED", wanted.encode())})
+        helper = Wheel(name="helper", version="2", files={"helper.py": b"VERSION = 2\n"})
+        build = [File.of(maker), File.of(helper)]
+        text = lock_text("some-cpu", [File.of(Wheel(name="one", version="1")), sdist], build=build, python=python)
+        lock = write_environment(tmp_path / "locks", "some-cpu", text)
+        nix.seed(file.written(tmp_path / "wheels") for file in (*build, *([sdist] if seeded else [])))
+        nix.seed([File.of(Wheel(name="one", version="1")).written(tmp_path / "wheels")])
+        return f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}"
+
+    @pytest.mark.parametrize("minor", ["3.7", MINOR])
+    def test_built_by_what_is_locked(self, nix: Nix, tmp_path: Path, minor: str) -> None:
+        """For the environment's Python; what builds it is not in the environment."""
+        if minor not in json.loads((nix.nixpkgs / "machine.json").read_text())["pythons"]:
+            pytest.skip(f"there is no CPython {minor} here")
+        venv = nix.build(self.written(nix, tmp_path, self.sdist(), python=minor))
+        assert isinstance(venv, Path)
+        assert subprocess.run([venv / "bin/sourced"], capture_output=True, text=True, check=True).stdout == "main 2\n"
+        code = "import sys, sourced, importlib.util as u; print(sys.version_info[:2], u.find_spec('maker'))"
+        assert python(venv, code).stdout == f"({minor.replace('.', ', ')}) None\n"
+
+    def test_built_again_bit_for_bit(self, nix: Nix, tmp_path: Path) -> None:
+        venv = nix.build(self.written(nix, tmp_path, self.sdist(**{"again.txt": "again"})))
+        derivation = nix.run("nix-store", "--query", "--deriver", str(venv)).stdout.strip()
+        needed = nix.run("nix-store", "--query", "--requisites", derivation).stdout.split()
+        (built,) = [path for path in needed if path.endswith("-sourced-1.0.whl.drv")]
+        nix.run("nix-store", "--realise", "--check", built)
+
+    @pytest.mark.parametrize(
+        ("files", "wanted", "said"),
+        [
+            ({}, '["helper", "more>=1"]', "more>=1"),
+            ({"pyproject.toml": "[[["}, "[]", "has a pyproject.toml that cannot be read"),
+            (
+                {"../evil": ""},
+                "[]",
+                "kgen: the sources of sourced 1.0 holds what leads out of it: 'sourced-1.0/../evil'",
+            ),
+            ({"../../evil/x": ""}, "[]", "holds what leads out of it"),
+            (
+                {"pyproject.toml": "[build-system]\nbuild-backend = 1\n"},
+                "[]",
+                "does not say in its pyproject.toml what",
+            ),
+        ],
+    )
+    def test_sources_that_cannot_be_built(
+        self, nix: Nix, tmp_path: Path, files: dict[str, str], wanted: str, said: str
+    ) -> None:
+        heard = str(nix.build(self.written(nix, tmp_path, self.sdist(**files), wanted=wanted), fails=True))
+        assert said in heard
+        if "helper" in wanted:
+            assert "kgen: sourced 1.0 cannot be built with what the lock has for that" in heard
+
+    def test_no_archive(self, nix: Nix, tmp_path: Path) -> None:
+        broken = File(name="sourced", version="1.0", filename="sourced-1.0.tar.gz", content=b"none")
+        said = str(nix.build(self.written(nix, tmp_path, broken), fails=True))
+        assert "kgen: the sources of sourced 1.0 cannot be unpacked: " in said
+        assert "Traceback" not in said
+
+    def test_from_where_nixpkgs_looks(self, tmp_path: Path) -> None:
+        """Sources lie beside wheels there, below the name that the file has."""
+        sdist = self.sdist(**{"where.txt": "there"})
+        path = "/packages/source/S/Sourced/Sourced-1.0.tar.gz"
+        with serving_files({path: ("application/gzip", sdist.content)}) as (root, asked):
+            nix = Nix.at(tmp_path / "nix", pypi=root)
+            nix.build(self.written(nix, tmp_path, sdist, seeded=False))
+        assert asked == [path]
+
+
 class TestPreload:
     """What a Python with a C library of its own must be given; the driver is a library of another name here."""
 
@@ -683,6 +854,30 @@ class TestPreload:
         assert closure
         names = [path.name for root in closure for path in [Path(root), *Path(root).glob("lib/lib*")]]
         assert not any(name.startswith(("libcuda", "libnvidia")) for name in names)
+
+
+class TestNixpkgs:
+    """What is used of nixpkgs is what its own files have: tests run with a small one in its place."""
+
+    KNOWN = tomli.loads((STUB / "attributes.toml").read_text())["attributes"]
+
+    def test_what_is_used(self) -> None:
+        texts = [path.read_text() for path in (*(ROOT / "nix").rglob("*.nix"), ROOT / "flake.nix")]
+        code = re.sub(r"(?m)(^|\s)#.*$", "", "\n".join(texts))
+        used = {one.rstrip(".") for one in re.findall(r"(?<![\w.])pkgs\.([A-Za-z][\w.-]*)", code)}
+        whole = {name for name in self.KNOWN if any(one == name or one.startswith(f"{name}.") for one in used)}
+        assert not {one for one in used if not any(one == name or one.startswith(f"{name}.") for name in self.KNOWN)}
+        assert whole == set(self.KNOWN), "a row that nothing uses"
+
+    def test_the_one_of_the_tests(self, nix: Nix) -> None:
+        """It has all of that, and takes nothing that the real one does not."""
+        for name, row in self.KNOWN.items():
+            assert nix.evaluate(f"pkgs ? {name}"), name
+            arguments = row.get("arguments")
+            if arguments is not None:
+                taken = nix.evaluate(f"builtins.attrNames (builtins.functionArgs pkgs.{name})")
+                assert isinstance(taken, list)
+                assert set(taken) <= set(arguments), name
 
 
 def test_quoted_texts_arrive(nix: Nix) -> None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tests import lock_nix
 from tests.command import CUTOFF, Kgen
 from tests.index import Index
 from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
 from tests.wheelhouse import Wheel
+
+from kgen import accelerators, lockfiles
+from kgen.emitters.nix import PLATFORMS
+from kgen.formats.wheels import repack
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.validation import reference
 
 pytestmark = [pytest.mark.nix, pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH")]
 
@@ -34,7 +45,7 @@ OWN_WORK = """
       training = kgen.lib.mkKerasShell {
         inherit pkgs;
         lock = ./locks/torch-cpu;
-        packages = [ pkgs.uv ];
+        packages = [ pkgs.ffmpeg ];
         env.MINE = "a $(touch pwned) ' \\" b";
         shellHook = "echo hooked on $KERAS_BACKEND";
       };
@@ -42,6 +53,39 @@ OWN_WORK = """
   };
 }
 """
+BUNDLER = """
+{
+  outputs = _: {
+    bundlers.SYSTEM.default = program: derivation {
+      name = "bundled";
+      system = "SYSTEM";
+      builder = "/bin/sh";
+      args = [ "-c" ''
+        { echo '#!/bin/sh'; echo "exec $program" '"$@"'; } > $out
+        /bin/chmod +x $out
+        exit
+      '' ];
+      program = "${program}/bin/${program.meta.mainProgram}";
+    };
+  };
+}
+"""
+"""A bundler that bundles nothing: a script that starts the program."""
+MAKER = b"""
+import os, zipfile
+
+def build_editable(folder, settings, metadata):
+    name = "made-1-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.writestr("made.pth", os.getcwd() + "\\n")
+        if os.path.exists("odd"):
+            wheel.writestr("odd.bin", os.getcwd())
+        wheel.writestr("made-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: made\\nVersion: 1\\n")
+        wheel.writestr("made-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("made-1.dist-info/RECORD", "")
+    return name
+"""
+"""A build backend whose editable wheels are the project's folder on the path."""
 SAY = "import keras; print(keras.backend.backend())"
 
 
@@ -89,11 +133,12 @@ class TestOwnFlake:
         assert set(shown["devShells"]) == {SYSTEM}
         assert set(shown["devShells"][SYSTEM]) == environments | backends | {"default"}
         assert shown["devShells"][SYSTEM]["jax"]["name"] == "jax-cuda12"
-        assert set(shown["packages"][SYSTEM]) == environments | backends | {"default", "kgen"}
+        images = {f"{name}-image" for name in environments | backends}
+        assert set(shown["packages"][SYSTEM]) == environments | backends | images | {"default", "kgen"}
         for system in ("aarch64-linux", "aarch64-darwin"):
             assert set(shown["packages"][system]) == {"default", "kgen"}
         assert shown["packages"][SYSTEM]["default"]["name"].startswith("keras-kgen-")
-        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu-imports-keras", "openvino-cpu-imports-keras"}
+        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu", "openvino-cpu"}
         assert set(shown["formatter"]) == {SYSTEM, "aarch64-linux", "aarch64-darwin"}
         assert shown["overlays"]["default"]["type"] == "nixpkgs-overlay"
         assert shown["templates"]["default"]["type"] == "template"
@@ -117,28 +162,37 @@ class TestOwnFlake:
     def test_the_template_is_what_kgen_would_write(self, kgen: Kgen) -> None:
         assert (ROOT / "nix" / "template" / "flake.nix").read_text() == kgen("export", "nix").stdout
 
-    def test_kgen_itself(self, nix: Nix) -> None:
-        """Made of nixpkgs' packages but for what is too old there, which comes as the very wheel that is locked."""
-        made = "(import %s/nix/kgen.nix { inherit pkgs; }).attributes" % ROOT  # noqa: UP031 - braces
-        project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
-        assert nix.evaluate(f"{made}.pname") == project["name"]
-        of_each = "map (one: { name = one.attributes.pname; value = one.kind; })"
-        kinds = nix.evaluate(f"builtins.listToAttrs ({of_each} {made}.dependencies)")
-        expected = {text.partition(">=")[0]: "nixpkgs" for text in project["dependencies"]}
-        del expected["uv"]
-        assert kinds == {**expected, "packaging": "package"}
-        replaced = f'builtins.filter (one: one.kind == "package") {made}.dependencies'
-        wheel = nix.evaluate(f"(builtins.head ({replaced})).attributes.src.outputHash")
-        locked = tomli.loads((ROOT / "locks" / "numpy-cpu" / "pylock.linux-64.toml").read_text())["packages"]
-        (packaging,) = [package for package in locked if package["name"] == "packaging"]
-        assert wheel == packaging["wheels"][0]["hashes"]["sha256"]
+    @pytest.mark.parametrize("kind", ["run", "build"])
+    def test_what_kgen_is_made_of(self, kind: str) -> None:
+        """The lock of its package has what pyproject.toml requires, for every system and every CPython."""
+        data = json.loads((ROOT / "nix" / "kgen-lock.json").read_text())
+        project = tomli.loads((ROOT / "pyproject.toml").read_text())
+        wanted = project["project"]["dependencies"] if kind == "run" else project["build-system"]["requires"]
+        assert set(data["targets"]) == set(PLATFORMS)
+        for platform, minors in data["targets"].items():
+            assert set(minors) == set(lock_nix.MINORS)
+            for minor, kinds in minors.items():
+                rows = {data["files"][name]["name"]: data["files"][name] for name in kinds[kind]}
+                for requirement in map(Requirement, wanted):
+                    version = rows[requirement.name]["version"]
+                    assert requirement.specifier.contains(version), f"python -m tests.lock_nix: {requirement}"
+                assert all(len(row["sha256"]) == 64 and row["size"] > 0 for row in rows.values())
+                # its program is linked with nothing
+                uv = next((name for name in kinds[kind] if name.startswith("uv-")), None)
+                assert (uv is not None) == (kind == "run")
+                assert uv is None or ("musllinux" in uv) == platform.startswith("linux"), (platform, minor)
 
-    def test_a_nixpkgs_that_is_too_old(self, nix: Nix) -> None:
-        rich = 'rich = { version = "13.0"; };'
-        older = f"pkgs // {{ python3 = pkgs.python3 // {{ pkgs = pkgs.python3.pkgs // {{ {rich} }}; }}; }}"
-        made = f"(import {ROOT}/nix/kgen.nix {{ pkgs = {older}; }}).attributes.dependencies"
-        said = str(nix.evaluate(f"map (one: one.kind) ({made})", fails=True))
-        assert "kgen needs rich >=13.9, and this nixpkgs has 13.0: `nix flake update nixpkgs`" in said
+    def test_kgen_itself(self, nix: Nix) -> None:
+        """It takes nixpkgs' own CPython where it is locked for that, else the newest that there is, or says so."""
+        made = "kgen.mkKgen { pkgs = %s; }"
+        assert nix.evaluate(f"({made % 'pkgs'}).pname") == "keras-kgen"
+        assert nix.evaluate(f"({made % 'pkgs'}).python.pythonVersion") == MINOR
+        other = '(pkgs // { python3 = pkgs.python310; python314 = throw "it was removed"; })'
+        assert nix.evaluate(f"({made % other}).python.pythonVersion") == "3.13"
+        names = " ".join(f'"python{minor.replace(".", "")}"' for minor in lock_nix.MINORS)
+        none = f"(removeAttrs (pkgs // {{ python3 = pkgs.python310; }}) [ {names} ])"
+        said = str(nix.evaluate(f"({made % none}).python.pythonVersion", fails=True))
+        assert f"kgen: it is locked for Python {', '.join(lock_nix.MINORS)}, and this nixpkgs has none of them" in said
 
     def test_the_overlay(self, nix: Nix, repository: Path) -> None:
         expression = (
@@ -148,6 +202,42 @@ class TestOwnFlake:
         words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({expression}).name"))
         # getFlake takes no override: the pin is never fetched, as nothing of it is asked for
         assert nix.run(*words).stdout == "numpy-cpu"
+        command = f'(builtins.getFlake "path:{repository}").overlays.default pkgs pkgs'
+        words = ("nix", "eval", "--impure", "--raw", "--expr", nix._bound(f"({command}).kgen.pname"))
+        assert nix.run(*words).stdout == "keras-kgen"
+
+    def test_the_module_for_flake_parts(self, nix: Nix, repository: Path) -> None:
+        """Its options are the arguments of mkOutputs, and each system gets what that gives for its own packages."""
+        module = f"""
+            let
+              flake = builtins.getFlake "path:{repository}";
+              typed = {{ path = null; str = null; bool = null; }} // combined;
+              combined = {{ nullOr = one: one; listOf = one: one; either = one: _: one; }};
+              lib = {{ types = typed; mkOption = one: one; mkIf = when: what: if when then what else {{ }}; }};
+              made = settings: import {ROOT}/nix/flake-module.nix {{ inherit (kgen) mkOutputs; }} {{
+                inherit lib;
+                config.kgen = builtins.mapAttrs (_: one: one.default) (made settings).options.kgen // settings;
+              }};
+              of = settings: (made settings).config.perSystem {{ inherit pkgs; system = "{SYSTEM}"; }};
+              names = builtins.mapAttrs (_: one: builtins.attrNames one);
+            in {{
+              offered = builtins.isFunction flake.flakeModules.default;
+              options = builtins.attrNames (made {{ }}).options.kgen;
+              arguments = builtins.attrNames (builtins.functionArgs kgen.mkOutputs);
+              nothing = (made {{ }}).config;
+              outputs = names (of {{ locks = {ROOT}/locks; preferred = [ "jax-cuda13" ]; }});
+              jax = (of {{ locks = {ROOT}/locks; preferred = [ "jax-cuda13" ]; }}).packages.jax.name;
+            }}"""
+        found = nix.evaluate(f"({module})")
+        assert isinstance(found, dict)
+        assert found["offered"]
+        assert [*found["options"], "nixpkgs"] == sorted(found["arguments"], key=lambda name: (name == "nixpkgs", name))
+        assert found["nothing"] == {}
+        assert set(found["outputs"]) == {"checks", "devShells", "legacyPackages", "packages"}
+        assert set(found["outputs"]["checks"]) == {"locks", "numpy-cpu", "openvino-cpu"}
+        assert {"jax", "jax-cuda12", "jax-cuda13", "numpy", "torch-cuda12"} <= set(found["outputs"]["devShells"])
+        assert found["outputs"]["legacyPackages"] == ["torch"]
+        assert found["jax"] == "jax-cuda13"
 
 
 class TestShell:
@@ -219,7 +309,7 @@ class TestShell:
         lines = self.develop(nix, own, "training", f'echo "$MINE"; echo "$PATH"; python -c "{SAY}"')
         assert lines[:2] == ["hooked on torch", "a $(touch pwned) ' \" b"]
         assert "-torch-cpu/bin:" in lines[2]
-        assert "-uv/bin:" in lines[2]
+        assert "-ffmpeg/bin:" in lines[2]
         assert lines[3] == "torch"
         assert self.develop(nix, own, "plain", 'echo "${KERAS_BACKEND-none}"') == ["none"]
 
@@ -230,23 +320,122 @@ class TestShell:
         assert self.develop(nix, own, "torch", "echo well") == ["well"]
 
 
-class TestChecks:
-    def test_the_small_ones_import_keras(self, nix: Nix, own: Path) -> None:
-        nix.flake("flake", "check", f"path:{own}")
-        built = json.loads(
-            nix.flake("build", "--no-link", "--json", f"path:{own}#checks.{SYSTEM}.jax-cpu-imports-keras")
-        )
-        assert Path(built[0]["outputs"]["out"]).read_text() == "keras 3 on jax\n"
+class TestPackages:
+    """What else can be made of an environment."""
 
-    def test_a_backend_that_is_not_the_hooks(self, nix: Nix, own: Path) -> None:
-        hook = own / "locks" / "jax-cpu" / "activate.d" / "kgen.sh"
-        keras = File.of(
-            Wheel(name="keras", version="3.1", files={**KERAS, "keras/backend.py": b"def backend(): return 'torch'\n"})
+    def test_image(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """Its program is the environment's Python, on the backend that is locked; it has a shell and certificates."""
+        nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
+        told = json.loads(subprocess.run([tmp_path / "stream"], capture_output=True, check=True).stdout)
+        venv = nix.flake("eval", "--raw", f"path:{own}#jax.outPath")
+        assert (told["name"], told["tag"]) == ("jax-cpu", "latest")
+        assert told["config"]["Entrypoint"] == [f"{venv}/bin/python"]
+        variables = dict(one.split("=", 1) for one in told["config"]["Env"])
+        assert variables["KERAS_BACKEND"] == "jax"
+        assert variables["PATH"] == f"{venv}/bin:/bin"
+        assert Path(variables["SSL_CERT_FILE"]).exists()
+        assert not {"NVIDIA_VISIBLE_DEVICES"} & set(variables)
+        # the image is made of what it refers to
+        stream = (tmp_path / "stream").resolve()
+        assert venv in nix.run("nix-store", "--query", "--requisites", str(stream)).stdout.split()
+
+    def test_image_for_cuda(self, nix: Nix, tmp_path: Path) -> None:
+        """A container runtime lends the driver to a container that asks for it."""
+        one = File.of(Wheel(name="one", version="1"))
+        lock = write_environment(tmp_path / "locks", "jax-cuda12", lock_text("jax-cuda12", [one], cuda="12.8"))
+        made = f"kgen.mkImage {{ inherit pkgs; venv = kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}; }}"
+        told = nix.evaluate(f"builtins.fromJSON (builtins.unsafeDiscardStringContext ({made}).image)")
+        assert isinstance(told, dict)
+        assert "NVIDIA_VISIBLE_DEVICES=all" in told["config"]["Env"]
+        assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in told["config"]["Env"]
+
+    def test_no_image_where_there_are_no_containers(self, nix: Nix, own: Path) -> None:
+        shown = json.loads(nix.flake("flake", "show", "--json", f"path:{own}"))
+        assert set(shown["packages"]["aarch64-darwin"]) == {"numpy", "numpy-cpu"}
+
+    def test_bundle(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """`nix bundle` finds the program of an environment."""
+        bundler = tmp_path / "bundler"
+        bundler.mkdir()
+        (bundler / "flake.nix").write_text(BUNDLER.replace("SYSTEM", SYSTEM))
+        words = ("bundle", "--bundler", f"path:{bundler}", "--out-link", str(tmp_path / "bundled"), f"path:{own}#torch")
+        nix.run("nix", *words, "--override-input", "nixpkgs", f"path:{nix.nixpkgs}", "--no-write-lock-file")
+        done = subprocess.run([tmp_path / "bundled", "-c", SAY], capture_output=True, text=True, check=True, env={})
+        assert done.stdout == "torch\n"
+
+
+class TestChecks:
+    def test_a_backend_that_is_not_the_locks(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """`nix flake check` runs kgen's step in each small environment for the CPU, and says how it failed."""
+        other = b"def backend(): return 'torch'\n"
+        wheels = (
+            Wheel(name="keras", version="3.1", files={**KERAS, "keras/backend.py": other}),
+            Wheel(name="numpy", version="2", files={"numpy/__init__.py": b"floating = ndarray = float\n"}),
         )
-        nix.seed([keras.written(own.parent / "wheels")])
-        (hook.parents[1] / "pylock.linux-64.toml").write_text(lock_text("jax-cpu", [keras]))
+        files = [File.of(wheel) for wheel in wheels]
+        nix.seed(file.written(tmp_path / "wheels") for file in files)
+        for name in ("jax-cpu", "torch-cpu", "numpy-cpu"):
+            shutil.rmtree(own / "locks" / name)
+        text = lock_text("numpy-cpu", files, variables={"KERAS_BACKEND": "numpy"})
+        write_environment(own / "locks", "numpy-cpu", text)
         said = nix.flake("flake", "check", f"path:{own}", "--print-build-logs", fails=True)
-        assert "Keras is on torch, and the hook asks for jax" in said
+        assert "kgen: numpy-cpu: numpy failed in the stage `import` with status 1" in said
+        assert "torch" in said.partition("numpy failed in the stage")[2]
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (None, "trained as the reference does: Distance(losses=0.0, weights=0.0"),
+            ("losses", "kgen: some-cpu: jax is too far from the reference: "),
+            ("weights", "kgen: some-cpu: jax is too far from the reference: "),
+            ("result", "kgen: some-cpu: jax failed in the stage `start` with status 3"),
+        ],
+    )
+    def test_what_the_step_reports_is_compared(self, tmp_path: Path, change: str | None, said: str) -> None:
+        """By numbers of a program that trains nothing and tells those of the reference."""
+        told = {"event": "result", **json.loads(json.dumps(dict(reference.load())))}
+        told.pop("outputs")
+        if change == "losses":
+            told["losses"][-1] *= 1.001
+        if change == "weights":
+            next(iter(told["weights"].values()))[0] += 1e-3
+        (tmp_path / "told.json").write_text(json.dumps(told) + "\n")
+        python = tmp_path / "python"
+        copy = "exit 3" if change == "result" else f'cp {tmp_path}/told.json "$4"'
+        python.write_text(f'#!/bin/sh\ntest "$KERAS_BACKEND" = jax || exit 9\n{copy}\n')
+        python.chmod(0o755)
+        step = {"backend": "jax", "step": "jax", "import": "keras"}
+        given = {"steps": json.dumps([step]), "variables": '{"KERAS_BACKEND": "numpy"}', "environment": "some-cpu"}
+        program = ROOT / "nix" / "builders" / "check_step.py"
+        words: list[str | Path] = [sys.executable, program, python, ROOT / "generator" / "kgen" / "validation"]
+        done = subprocess.run(words, env={**os.environ, **given}, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (change is None)
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_what_the_step_is_given(self, nix: Nix, matrix: CompatibilityMatrix) -> None:
+        """Of each backend of the matrix what `kgen validate` gives it."""
+        steps = nix.evaluate(
+            f"let matrix = import {ROOT}/nix/matrix.nix; in builtins.listToAttrs (map (name: {{ inherit name; "
+            f"value = matrix.stepOf name; }}) [ {' '.join(f'{chr(34)}{name}{chr(34)}' for name in matrix.backends)} ])"
+        )
+        assert steps == {
+            name: {
+                "backend": row.selected,
+                "step": row.step,
+                "import": matrix.generations[row.generation].module,
+            }
+            for name, row in matrix.backends.items()
+        }
+        assert nix.evaluate(f'(import {ROOT}/nix/matrix.nix).stepOf "none"') is None
+
+    def test_the_kinds_are_those_of_the_matrix(self, nix: Nix) -> None:
+        assert nix.evaluate(f"(import {ROOT}/nix/matrix.nix).kinds") == sorted(
+            accelerators.names(), key=lambda n: (n != "cpu", n)
+        )
+        rows = nix.evaluate(f"builtins.attrNames (import {ROOT}/nix/drivers.nix)")
+        assert isinstance(rows, list)
+        assert set(rows) <= set(accelerators.names())
 
     def test_a_lock_in_the_folder_of_another(self, nix: Nix, own: Path) -> None:
         locks = own / "locks"
@@ -271,8 +460,8 @@ class TestNames:
             write_environment(tmp_path / "locks", name, lock_text(name, [File.of(Wheel(name="one", version="1"))]))
         nixpkgs = f"{{ legacyPackages.{SYSTEM} = pkgs; }}"
         return (
-            f"builtins.mapAttrs (_: one: one.name) (kgen.mkOutputs {{ nixpkgs = {nixpkgs};"
-            f" locks = {tmp_path}/locks; {arguments} }}).packages.{SYSTEM}"
+            f"builtins.mapAttrs (_: one: one.lock.environment) (kgen.mkOutputs {{ nixpkgs = {nixpkgs};"
+            f" locks = {tmp_path}/locks; {arguments} }}).devShells.{SYSTEM}"
         )
 
     def test_short_names(self, nix: Nix, tmp_path: Path) -> None:
@@ -313,12 +502,48 @@ class TestNames:
         lock.write_text(lock.read_text().replace("[tool.kgen]", f"{package}[tool.kgen]", 1))
         for output in ("packages", "devShells"):
             names = nix.evaluate(f"builtins.attrNames {self.offered(tmp_path, output)}")
-            assert names == ["jax", "jax-cpu"]
+            assert isinstance(names, list)
+            assert [name for name in names if not name.endswith("-image")] == ["jax", "jax-cpu"]
         checks = nix.evaluate(f"builtins.mapAttrs (_: one: one.name) {self.offered(tmp_path, 'checks')}")
-        assert checks == {"jax-cpu-imports-keras": "jax-cpu-imports-keras", "locks": "kgen-locks"}
+        assert checks == {"jax-cpu": "jax-cpu-trains", "locks": "kgen-locks"}
         said = str(nix.evaluate(f"{self.offered(tmp_path, 'legacyPackages')}.keras2-theano-cpu", fails=True))
-        assert "has a source distribution of theano and no wheel: Nix builds no sources, and" in said
-        assert "`kgen sync keras2-theano-cpu` does" in said
+        assert (
+            "has a source distribution of theano, and not what that is built with; `kgen lock` writes it again" in said
+        )
+
+    def test_a_python_that_nixpkgs_has_not(self, nix: Nix, tmp_path: Path) -> None:
+        """An old one takes no other environment with it, whether it is missing or says that it was removed."""
+        one = File.of(Wheel(name="one", version="1"))
+        write_environment(tmp_path / "locks", "jax-cpu", lock_text("jax-cpu", [one]))
+        write_environment(tmp_path / "locks", "jax-cpu-py36", lock_text("jax-cpu-py36", [one], python="3.6"))
+        for pkgs in ("pkgs", '(pkgs // { python36 = throw "python36 was removed"; })'):
+            made = f"(kgen.mkOutputs {{ nixpkgs.legacyPackages.{SYSTEM} = {pkgs}; locks = {tmp_path}/locks; }})"
+            for output in ("packages", "devShells", "checks"):
+                names = nix.evaluate(f"builtins.attrNames {made}.{output}.{SYSTEM}")
+                assert isinstance(names, list)
+                assert "jax-cpu" in names
+                assert not any("py36" in name for name in names)
+            said = str(nix.evaluate(f"{made}.legacyPackages.{SYSTEM}.jax-cpu-py36.name", fails=True))
+            assert "python36" in said
+
+    def test_several_pythons(self, nix: Nix, tmp_path: Path) -> None:
+        """By the names that kgen takes: `jax-cpu-py311`, and without the Python where that is the only one."""
+        names = ["jax-cpu-py311", "jax-cpu-py312", "torch-cuda12-py312", "keras2-theano-cpu", "keras-core-jax-cpu"]
+        made = self.outputs(tmp_path, names, 'preferred = [ "jax-cpu-py312" ];')
+        assert nix.evaluate(made) == {
+            **{name: name for name in names},
+            "jax": "jax-cpu-py312",
+            "jax-cpu": "jax-cpu-py312",
+            "torch": "torch-cuda12-py312",
+            "torch-cuda12": "torch-cuda12-py312",
+            "keras2-theano": "keras2-theano-cpu",
+            "theano": "keras2-theano-cpu",
+            "keras-core-jax": "keras-core-jax-cpu",
+        }
+        found = {short: tuple(one.name for one in lockfiles.called(tmp_path, short)) for short in ("jax", "jax-cpu")}
+        assert found == dict.fromkeys(found, ("jax-cpu-py311", "jax-cpu-py312"))
+        for short in ("torch", "torch-cuda12", "keras2-theano", "keras-core-jax"):
+            assert lockfiles.choose(tmp_path, short).name == nix.evaluate(f'({made})."{short}"')
 
     def test_locks_that_git_does_not_know(self, nix: Nix, tmp_path: Path) -> None:
         said = str(nix.evaluate(f"kgen.locksIn {tmp_path}/locks", fails=True))
@@ -335,6 +560,119 @@ class TestNames:
     def test_a_preference_for_nothing(self, nix: Nix, tmp_path: Path) -> None:
         made = self.outputs(tmp_path, ["jax-cpu"], 'preferred = [ "jx-cpu" ];')
         assert "`preferred` names jx-cpu; there are jax-cpu in" in str(nix.evaluate(made, fails=True))
+
+
+PYPROJECT = """\
+[build-system]
+requires = ["BACKEND"]
+build-backend = "HOOKS"
+[project]
+name = "my-lib"
+version = "1.5"
+scripts = { my-tool = "my_lib:main" }
+[project.entry-points.my_group]
+thing = "my_lib:main"
+"""
+
+
+@functools.cache
+def installed_wheels(name: str) -> tuple[File, ...]:
+    """Wheels of a project that is installed here, and of what it needs."""
+    files = []
+    for distribution in repack.closure(name):
+        filename, content = repack.wheel_of(distribution)
+        project = canonicalize_name(distribution.metadata["Name"])
+        files.append(File(name=project, version=distribution.version, filename=filename, content=content))
+    return tuple(files)
+
+
+class TestEditableProject:
+    """The project itself in its shells: its programs, its metadata, and the code of the folder, as it is now."""
+
+    @pytest.fixture(name="package", params=["hatchling", "setuptools", "setuptools with a finder"])
+    @staticmethod
+    def _package(request: pytest.FixtureRequest, nix: Nix, own: Path, tmp_path: Path) -> Path:
+        backend, _, finder = request.param.partition(" ")
+        hooks = {"hatchling": "hatchling.build", "setuptools": "setuptools.build_meta"}[backend]
+        build = [*installed_wheels(backend), *(installed_wheels("editables") if backend == "hatchling" else ())]
+        keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
+        nix.seed(file.written(tmp_path / "wheels") for file in build)
+        shutil.rmtree(own / "locks")
+        for name in ("jax", "torch"):
+            variables = {"KERAS_BACKEND": name}
+            text = lock_text(f"{name}-cpu", [keras], variables=variables, build=build, builds_project=True)
+            write_environment(own / "locks", f"{name}-cpu", text, variables)
+        place = own / ("code/deep/library" if finder else "src/my_lib")
+        place.mkdir(parents=True)
+        (place / "__init__.py").write_text("def main(): print('one')\n")
+        text = PYPROJECT.replace("BACKEND", backend).replace("HOOKS", hooks)
+        if finder:
+            text += '[tool.setuptools]\npackages = ["my_lib"]\npackage-dir = { my_lib = "code/deep/library" }\n'
+        (own / "pyproject.toml").write_text(text)
+        (own / "README.txt").write_text("see")
+        return own
+
+    def develop(self, nix: Nix, project: Path, script: str, *, cwd: Path | None = None) -> str:
+        words = ("develop", f"path:{project}#jax", "-c", "bash", "-euc", script)
+        return nix.flake(*words, cwd=cwd or project)
+
+    def test_programs_and_code(self, nix: Nix, package: Path) -> None:
+        code = (
+            "import importlib.metadata as m, my_lib; my_lib.main(); print(m.version('my-lib'), my_lib.__file__,"
+            " [one.name for one in m.entry_points(group='my_group')])"
+        )
+        (module,) = package.rglob("__init__.py")
+        change = f"echo \"def main(): print('two')\" > {module}"
+        script = f'my-tool; python -c "{code}"; {change}; my-tool; cd /; my-tool; echo "${{PYTHONPATH-none}}"'
+        lines = self.develop(nix, package, script).splitlines()
+        assert lines == ["one", "one", f"1.5 {module} ['thing']", "two", "two", "none"]
+        # in a folder of it
+        assert self.develop(nix, package, "my-tool", cwd=module.parent) == "two\n"
+
+    def test_the_environment_is_none_of_it(self, nix: Nix, package: Path) -> None:
+        """Edits of the project build the environment no second time, nor is anything of it there outside of a shell."""
+        before = nix.flake("eval", "--raw", f"path:{package}#packages.{SYSTEM}.jax.outPath")
+        (package / "new.txt").write_text("new")
+        assert nix.flake("eval", "--raw", f"path:{package}#packages.{SYSTEM}.jax.outPath") == before
+        code = "import importlib.util; print(importlib.util.find_spec('my_lib'))"
+        assert nix.flake("run", f"path:{package}#jax", "--", "-c", code) == "None\n"
+
+
+class TestEditableProjectElsewhere:
+    """What becomes of a project that is no package, or of a shell in another folder."""
+
+    def shell(self, nix: Nix, own: Path, tmp_path: Path, pyproject: str, *, builds: bool = True) -> None:
+        build = [File.of(Wheel(name="maker", version="1", files={"maker.py": MAKER}))]
+        nix.seed(file.written(tmp_path / "wheels") for file in build)
+        keras = File.of(Wheel(name="keras", version="3.0", files=KERAS))
+        shutil.rmtree(own / "locks" / "jax-cpu")
+        text = lock_text("jax-cpu", [keras], build=build if builds else (), builds_project=builds)
+        write_environment(own / "locks", "jax-cpu", text, {"KERAS_BACKEND": "jax"})
+        (own / "pyproject.toml").write_text(pyproject)
+
+    @pytest.mark.parametrize("builds", [True, False])
+    def test_no_package(self, nix: Nix, own: Path, tmp_path: Path, *, builds: bool) -> None:
+        system = "" if builds else '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n'
+        self.shell(nix, own, tmp_path, f'{system}[project]\nname = "x"\n', builds=builds)
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "bash", "-c", 'echo "${KGEN_PROJECT-none}"')
+        assert said == "none\n"
+
+    def test_in_another_folder(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """The code is that of the store, and that is said."""
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "made.py").write_text("WHERE = __file__\n")
+        words = ("nix", "develop", f"path:{own}#jax", "--override-input", "nixpkgs", f"path:{nix.nixpkgs}")
+        run = ("--no-write-lock-file", "-c", "python", "-c", "import made; print(made.WHERE)")
+        done = nix.run(*words, *run, cwd=tmp_path)
+        assert done.stdout.startswith(f"{nix.folder}/store/")
+        assert "kgen: this is not the project's folder: its code is that of" in done.stderr
+        assert nix.run(*words, *run, cwd=own).stdout == f"{own}/made.py\n"
+
+    def test_what_cannot_be_moved(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "odd").touch()
+        said = nix.flake("develop", f"path:{own}#jax", "-c", "true", fails=True)
+        assert "cannot be moved: odd.bin names the folder in which it was built" in said
 
 
 class TestUsersProject:

@@ -1,4 +1,4 @@
-"""Lends a Python that brings its own C library what wheels expect of a machine, and of NVIDIA only the driver.
+"""Lends a Python that brings its own C library what wheels expect of a machine, and of the driver what it asks for.
 
 Lies in an environment's site-packages and is called from a `.pth` file beside it, at every start of its Python. At the
 first import that is not of the standard library it loads libraries by absolute path. What is loaded under its name is
@@ -23,16 +23,6 @@ DRIVER_FOLDERS = (
     "/usr/lib64",  # Red Hat and its kin
     "/usr/lib",  # Arch
 )
-DRIVER = "libcuda.so.1"
-# libcuda asks for these by name when it needs them, and its own folder is not searched for them
-DRIVER_PARTS = (
-    "libdxcore.so",
-    "libnvidia-ml.so.1",
-    "libnvidia-ptxjitcompiler.so.1",
-    "libnvidia-nvvm.so.4",
-    "libnvidia-nvvm70.so.4",
-    "libnvidia-gpucomp.so",
-)
 # `site` asks for these at every start, and they are hardly ever there
 ASKED_BY_SITE = frozenset({"sitecustomize", "usercustomize"})
 STANDARD = frozenset(getattr(sys, "stdlib_module_names", sys.builtin_module_names)) | ASKED_BY_SITE
@@ -41,7 +31,7 @@ STANDARD = frozenset(getattr(sys, "stdlib_module_names", sys.builtin_module_name
 class _Preloader:
     """A finder that finds nothing: it waits for the first import of something installed, and is gone then."""
 
-    def __init__(self, libraries: list[str], *, driver: bool) -> None:
+    def __init__(self, libraries: list[str], *, driver: list[str]) -> None:
         self.libraries = libraries
         self.driver = driver
 
@@ -55,35 +45,35 @@ class _Preloader:
             preload(self.libraries, driver=self.driver)
 
 
-def install(libraries: list[str], *, driver: bool) -> None:
+def install(libraries: list[str], *, driver: list[str]) -> None:
     """Wait for the first import of something installed.
 
     Args:
         libraries: libraries to load then, by absolute path.
-        driver: whether to load NVIDIA's driver then, from where this machine has it.
+        driver: libraries of a driver to load then, from where this machine has the last of them.
     """
     sys.meta_path.insert(0, _Preloader(libraries, driver=driver))
 
 
-def preload(libraries: list[str], *, driver: bool) -> None:
+def preload(libraries: list[str], *, driver: list[str]) -> None:
     """Load the libraries, and the driver if there is one; say so if one that is there cannot be loaded."""
     import ctypes  # noqa: PLC0415 - most programs that are started import nothing that needs it
 
     for library in libraries:
         _load(ctypes.CDLL, library)
-    folder = driver_folder() if driver else None
+    folder = driver_folder(driver[-1]) if driver else None
     if folder is not None:
-        for name in (*DRIVER_PARTS, DRIVER):
+        for name in driver:
             library = os.path.join(folder, name)
             if os.path.exists(library):
                 _load(ctypes.CDLL, library)
 
 
-def driver_folder() -> str | None:
-    """Where this machine has NVIDIA's driver: in $KGEN_DRIVER_DIR, or where the kinds of systems have it."""
+def driver_folder(library: str) -> str | None:
+    """Where this machine has a driver that is known by a library: in $KGEN_DRIVER_DIR, or where systems have it."""
     own = os.environ.get("KGEN_DRIVER_DIR")
     for folder in (own,) if own else DRIVER_FOLDERS:
-        if os.path.exists(os.path.join(folder, DRIVER)):
+        if os.path.exists(os.path.join(folder, library)):
             return folder
     return None
 

@@ -16,9 +16,11 @@ import re
 import shutil
 import struct
 import sys
+from typing import BinaryIO, NamedTuple
 
 INTERPRETER = "the interpreter"
 PRELOAD = "_kgen_preload"
+PROJECT = "_kgen_project"
 VARIABLES = "_kgen_environment"
 SHOWN = 20
 ELF_HEADER = 64
@@ -36,8 +38,9 @@ sys.exit({attribute}())
 class Venv:
     """An environment in the making: who owns each of its paths, and what two want to own."""
 
-    def __init__(self, root: str, interpreter: str, minor: str) -> None:
+    def __init__(self, root: str, interpreter: str, minor: str, loader: str = "") -> None:
         self.root = root
+        self.loader = loader
         self.python = f"{root}/bin/python"
         self.site = f"lib/python{minor}/site-packages"
         self.include = f"include/site/python{minor}"
@@ -74,6 +77,8 @@ class Venv:
                 self._conflict(path, owner, other)
         elif os.access(source, os.X_OK) and is_program(source):
             shutil.copy(source, target)
+            if self.loader:
+                set_loader(target, self.loader)
         else:
             os.symlink(source, target)
 
@@ -122,15 +127,58 @@ class Venv:
 def is_program(path: str) -> bool:
     """Whether an ELF file can be run by itself: it is of type EXEC, or names its own loader."""
     with open(path, "rb") as file:
-        head = file.read(ELF_HEADER)
-        if len(head) < ELF_HEADER or head[:4] != b"\x7fELF" or head[4] != ELF_64_BITS:
-            return False
-        order = "<" if head[5] == 1 else ">"
-        kind, start, size, count = struct.unpack(f"{order}16xH14xQ14xHH6x", head)
-        file.seek(start)
-        table = file.read(size * count)
-    kinds = [struct.unpack_from(f"{order}I", table, size * number)[0] for number in range(len(table) // (size or 1))]
-    return bool(kind == ET_EXEC or PT_INTERP in kinds)
+        kind, headers = _headers(file)
+    return kind == ET_EXEC or any(header.kind == PT_INTERP for header in headers)
+
+
+class _Header(NamedTuple):
+    """A program header of an ELF file: where it is, what it is of, and how integers in it are written."""
+
+    place: int
+    kind: int
+    order: str
+
+
+def _headers(file: BinaryIO) -> tuple[int, list[_Header]]:
+    """The type of an ELF file of 64 bits and its program headers; of any other file none."""
+    head = file.read(ELF_HEADER)
+    if len(head) < ELF_HEADER or head[:4] != b"\x7fELF" or head[4] != ELF_64_BITS:
+        return 0, []
+    order = "<" if head[5] == 1 else ">"
+    kind, start, size, count = struct.unpack(f"{order}16xH14xQ14xHH6x", head)
+    file.seek(start)
+    table = file.read(size * count)
+    places = range(0, len(table), size) if size else ()
+    kinds = ((at, found) for at in places for found in struct.unpack_from(f"{order}I", table, at))
+    return kind, [_Header(start + at, found, order) for at, found in kinds]
+
+
+def set_loader(path: str, loader: str) -> None:
+    """Have a program be loaded by this loader, if it asks for one of that name by another path, as systems have it.
+
+    The kernel reads the path from the file, wherever in it the header says that it is: a longer one comes to the end,
+    and nothing else in the file moves.
+    """
+    with open(path, "r+b") as file:
+        for header in _headers(file)[1]:
+            if header.kind != PT_INTERP:
+                continue
+            file.seek(header.place + 8)
+            (offset,) = struct.unpack(f"{header.order}Q", file.read(8))
+            file.seek(header.place + 32)
+            (size,) = struct.unpack(f"{header.order}Q", file.read(8))
+            file.seek(offset)
+            asked = file.read(size).rstrip(b"\0").decode("utf-8", "surrogateescape")
+            if asked == loader or os.path.basename(asked) != os.path.basename(loader):
+                return
+            text = os.fsencode(loader) + b"\0"
+            end = file.seek(0, os.SEEK_END)
+            file.write(text)
+            file.seek(header.place + 8)
+            file.write(struct.pack(f"{header.order}Q", end))
+            file.seek(header.place + 32)
+            file.write(struct.pack(f"{header.order}Q", len(text)))
+            return
 
 
 def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
@@ -148,13 +196,20 @@ def add_wheel(venv: Venv, wheel: dict[str, str]) -> None:
                 path = f"{prefix}/{name}" if prefix else name
                 if part != "bin" or not _add_script(venv, f"{folder}/{name}", path, owner):
                     venv.add(f"{folder}/{name}", path, owner)
+    for name, text in _entry_scripts(place, venv.python):
+        venv.write(f"bin/{name}", text, owner, mode=0o755)
+
+
+def _entry_scripts(place: str, python: str) -> list[tuple[str, str]]:
+    """The scripts that an unpacked wheel's entry points ask for, by their names."""
     with open(f"{place}/scripts.json", encoding="utf-8") as file:
         scripts: dict[str, str] = json.load(file)
+    found = []
     for name, value in scripts.items():
         module, _, attribute = value.partition(":")
         first = attribute.partition(".")[0]
-        text = SCRIPT.format(python=venv.python, module=module, first=first, attribute=attribute)
-        venv.write(f"bin/{name}", text, owner, mode=0o755)
+        found.append((name, SCRIPT.format(python=python, module=module, first=first, attribute=attribute)))
+    return found
 
 
 def _is_compiled(path: str, folders: list[str], files: list[str], venv: Venv) -> bool:
@@ -172,23 +227,37 @@ def _is_compiled(path: str, folders: list[str], files: list[str], venv: Venv) ->
 
 def _add_script(venv: Venv, source: str, path: str, owner: str) -> bool:
     """Whether it is a script for whatever Python it is installed for; if so it gets this one's."""
-    with open(source, "rb") as file:
-        asked = re.match(rb"#!pythonw?([ \t][^\r\n]*)?\r?\n", file.readline())
-        if asked is None:
-            return False
-        rest = file.read().decode("utf-8", "surrogateescape")
-    flags = (asked[1] or b"").decode("utf-8", "surrogateescape").rstrip()
-    venv.write(path, f"#!{venv.python}{flags}\n{rest}", owner, mode=0o755)
+    text = _script(source, venv.python)
+    if text is None:
+        return False
+    venv.write(path, text, owner, mode=0o755)
     return True
 
 
+def _script(source: str, python: str) -> str | None:
+    """A script for whatever Python it is installed for, as one of this Python; None for anything else."""
+    with open(source, "rb") as file:
+        asked = re.match(rb"#!pythonw?([ \t][^\r\n]*)?\r?\n", file.readline())
+        if asked is None:
+            return None
+        rest = file.read().decode("utf-8", "surrogateescape")
+    flags = (asked[1] or b"").decode("utf-8", "surrogateescape").rstrip()
+    return f"#!{python}{flags}\n{rest}"
+
+
 def main(given: dict[str, str]) -> None:
-    """Make the environment that the process's environment describes in `$out`."""
-    venv = Venv(given["out"], given["interpreter"], given["minor"])
+    """Make the environment, or the editable project, that the process's environment describes in `$out`."""
+    if "editable" in given:
+        _link_project(given["editable"], given["python"], given["out"])
+        return
+    venv = Venv(given["out"], given["interpreter"], given["minor"], given.get("loader", ""))
     for wheel in json.loads(given["wheels"]):
         add_wheel(venv, wheel)
     if given["preload"]:
         _add_preload(venv, given)
+    if given.get("project"):
+        _add_module(venv, given["project"], PROJECT)
+        venv.write(f"{venv.site}/{PROJECT}.pth", f"import {PROJECT}; {PROJECT}.install()\n", "kgen")
     variables = json.loads(given.get("variables", "{}"))
     if variables:
         _add_variables(venv, variables)
@@ -196,19 +265,44 @@ def main(given: dict[str, str]) -> None:
         _fail(given["environment"], venv.conflicts)
 
 
+def _link_project(place: str, python: str, out: str) -> None:
+    """Make of an unpacked editable wheel its metadata in `site` and its programs in `bin`, for another environment."""
+    os.makedirs(f"{out}/bin")
+    os.symlink(f"{place}/site", f"{out}/site")
+    for name in sorted(os.listdir(f"{place}/bin")) if os.path.isdir(f"{place}/bin") else ():
+        text = _script(f"{place}/bin/{name}", python)
+        if text is None:
+            os.symlink(f"{place}/bin/{name}", f"{out}/bin/{name}")
+        else:
+            _write_script(f"{out}/bin/{name}", text)
+    for name, text in _entry_scripts(place, python):
+        _write_script(f"{out}/bin/{name}", text)
+
+
+def _write_script(path: str, text: str) -> None:
+    with open(path, "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+    os.chmod(path, 0o755)  # noqa: S103 - as every store has it
+
+
 def _add_preload(venv: Venv, given: dict[str, str]) -> None:
     """Have every Python of this environment call the module that loads libraries."""
-    with open(given["preload"], encoding="utf-8") as file:
-        venv.write(f"{venv.site}/{PRELOAD}.py", file.read(), "kgen")
+    _add_module(venv, given["preload"], PRELOAD)
+    # `site` runs this one line
+    arguments = f"{given['libraries'].split()!r}, driver={given['driver'].split()!r}"
+    venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
+
+
+def _add_module(venv: Venv, path: str, name: str) -> None:
+    """Put a module of kgen's own into the environment, byte-compiled as the others are."""
+    with open(path, encoding="utf-8") as file:
+        venv.write(f"{venv.site}/{name}.py", file.read(), "kgen")
     py_compile.compile(
-        f"{venv.root}/{venv.site}/{PRELOAD}.py",
-        dfile=f"{PRELOAD}.py",
+        f"{venv.root}/{venv.site}/{name}.py",
+        dfile=f"{name}.py",
         doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
-    # `site` runs this one line
-    arguments = f"{given['libraries'].split()!r}, driver={given['driver'] == '1'}"
-    venv.write(f"{venv.site}/{PRELOAD}.pth", f"import {PRELOAD}; {PRELOAD}.install({arguments})\n", "kgen")
 
 
 def _add_variables(venv: Venv, variables: dict[str, str]) -> None:

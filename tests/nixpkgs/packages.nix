@@ -9,9 +9,10 @@ let
       {
         inherit name system;
         builder = bash;
+        # were the last program to take bash's place, Nix would end it as soon as it closes what it writes to
         args = [
           "-euc"
-          script
+          "${script}\n:"
         ];
         PATH = machine.tools;
       }
@@ -92,25 +93,14 @@ let
       value = package // {
         pythonVersion = minor;
         interpreter = "${package}/bin/python${minor}";
-        pkgs = pythonPackages;
       };
     };
 
-  # What a package of nixpkgs would be built of, written down: to build them needs the real ones.
-  described = kind: attributes: run "${attributes.pname}-${attributes.version}" { } ''
-    echo ${kind} > "$out"
-  '' // { inherit kind attributes; inherit (attributes) version; };
-
-  pythonPackages = {
-    buildPythonApplication = described "application";
-    buildPythonPackage = described "package";
-  }
-  // builtins.mapAttrs (
-    pname: version:
-    described "nixpkgs" { inherit pname version; }
-  ) machine.packages;
-
   pythons = builtins.listToAttrs (map python machine.minors);
+
+  loader = linked "glibc" { "lib/${baseNameOf machine.loader}" = machine.loader; };
+
+  compiler = linked "compiler" { bin = machine.tools; };
 
   lib = linked "host-libraries" (
     builtins.listToAttrs (
@@ -127,17 +117,43 @@ pythons
   python3 = pythons.${machine.python3};
   stdenv = {
     hostPlatform = { inherit system; };
-    cc.cc = { inherit lib; };
+    cc = compiler // {
+      cc = { inherit lib; };
+      bintools.dynamicLinker = "${loader}/lib/${baseNameOf machine.loader}";
+    };
   };
   zlib = lib;
+  coreutils = linked "coreutils" { bin = machine.tools; };
   bashInteractive = linked "bash" { "bin/bash" = bash; };
   cacert = linked "cacert" { "etc/ssl/certs/ca-bundle.crt" = machine.certificates; };
   nixfmt-tree = run "nixfmt-tree" { } "echo > $out";
-  uv = run "uv" { } "echo > $out";
+  ffmpeg = run "ffmpeg" { } "mkdir -p $out/bin";
 
   runCommand =
     name: attributes: script:
     run name attributes script;
+
+  runCommandCC =
+    name: attributes: script:
+    run name ({ nativeBuildInputs = [ compiler ]; } // attributes) script;
+
+  # what the real one is asked for, and no more; its layers are the store paths that are reached from what is in it
+  dockerTools.streamLayeredImage =
+    {
+      name,
+      tag ? null,
+      contents ? [ ],
+      config ? { },
+      extraCommands ? "",
+    }:
+    run "stream-${name}" {
+      image = builtins.toJSON { inherit name tag config contents extraCommands; };
+      # keeps what the image needs alive
+      inherit contents;
+    } ''
+      printf '%s\n' "#!${bash}" "cat <<'END'" "$image" END > "$out"
+      chmod +x "$out"
+    '';
 
   fetchPypi =
     {

@@ -49,8 +49,8 @@ def install(of: Source, lock: Lockfile, build: ProjectBuild, report: Callable[[s
         uv.install(lock._replace(files=lock.build, build=(), indexes={}), builder)
         wheels = folder / "wheels"
         wheels.mkdir()
-        program = Path(__file__).with_name("wheels") / "pep660.py"
-        words = [python, str(program), build.backend, build.path and str(root / build.path), str(wheels)]
+        program = Path(__file__).with_name("wheels") / "pep517.py"
+        words = [python, str(program), build.backend, build.path and str(root / build.path), str(wheels), "editable"]
         # what the backend writes on stdout beside the names is shown to nobody
         done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": ""})
         if done.status == _WANTS_MORE:

@@ -312,9 +312,9 @@ def _pattern(conda: Conda, request: EnvironmentRequest) -> str:
 def _virtuals(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> dict[str, str]:
     conda = matrix.conda
     found = dict(conda.virtuals.get(request.platform, {}))
-    glibc = request.glibc or matrix.platforms[request.platform].glibc
-    if glibc is not None:
-        found["__glibc"] = str(glibc)
+    floor = matrix.platforms[request.platform].glibc
+    if floor is not None:
+        found["__glibc"] = str(request.glibc or floor)
     accelerator = request.accelerator
     if accelerator.kind == conda.kind:
         found[conda.virtual] = driver_runs(matrix, request) or f"{accelerator.major}.{accelerator.minor or 0}"

@@ -103,7 +103,8 @@ def _installed(distribution: importlib.metadata.Distribution, stem: str) -> Iter
         if "__pycache__" in pure.parts or pure.suffix == ".pyc":
             continue
         inside = ".." not in pure.parts
-        if inside and pure.parent.name.endswith(".dist-info"):
+        # packages bring along metadata of others, deeper inside
+        if inside and len(pure.parts) == 2 and pure.parts[0].endswith(".dist-info"):  # noqa: PLR2004 - folder and file
             if pure.name in _WRITTEN_BY_INSTALLERS:
                 continue
             # its folder may be spelled otherwise than a new wheel spells it

@@ -1,6 +1,6 @@
-"""The builder of one wheel's file: finds it by name, takes nothing that is not of the lock's sha256.
+"""The builder of one file of a lock: finds it by name, takes nothing that is not of the lock's sha256.
 
-Its arguments are in the environment, put there by fetch-wheel.nix. Needs a CPython and its standard library only.
+Its arguments are in the environment, put there by fetch-file.nix. Needs a CPython and its standard library only.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _give_up(filename: str, reasons: list[str]) -> NoReturn:
 
 
 def main(given: dict[str, str]) -> None:
-    """Fetch the wheel that the environment describes to `$out`."""
+    """Fetch the file that the environment describes to `$out`."""
     filename, sha256 = given["filename"], given["sha256"]
     # before the first TLS context is made
     os.environ["SSL_CERT_FILE"] = given.get("NIX_SSL_CERT_FILE") or given["certificates"]

@@ -54,6 +54,7 @@ class ValidateOptions(NamedTuple):
         timeout: seconds for each backend.
         form: the form of locks that alone is meant; None for all of them.
         envs: the folder of the environments; None for that of the settings.
+        suite: what is to be proven, one of :data:`kgen.validation.receipts.SUITES`.
     """
 
     device: str = "auto"
@@ -62,6 +63,7 @@ class ValidateOptions(NamedTuple):
     timeout: float = 900.0
     form: Format | None = None
     envs: str | None = None
+    suite: str = receipts.BASIC
 
 
 AS_USUAL = ValidateOptions()
@@ -261,6 +263,8 @@ def refuse_contradictions(names: Sequence[str], options: ValidateOptions) -> Non
     """
     if options.device not in DEVICES:
         raise UsageError(f"unknown device `{options.device}`", hints=[f"give one of {', '.join(DEVICES)}"])
+    if options.suite not in receipts.SUITES:
+        raise UsageError(f"unknown suite `{options.suite}`", hints=[f"give one of {', '.join(receipts.SUITES)}"])
     if options.no_lock and options.python is None:
         raise UsageError(
             "`--no-lock` is for an environment that kgen did not make",
@@ -397,7 +401,9 @@ def _validate(
         for backend in target.backends:
             row = matrix.backends[backend]
             variables = row.environment
+            selecting: tuple[str, ...] = ()
             if target.device != CPU.kind and target.kind in matrix.accelerators:
+                selecting = matrix.accelerators[target.kind].hiding[:1]
                 variables = {**matrix.accelerators[target.kind].environment, **variables}
             if options.python is not None:
                 interpreter = _foreign(Path(options.python), variables)
@@ -419,13 +425,19 @@ def _validate(
                 accelerator=_called(matrix, target, row.framework),
                 hiding=tuple(dict.fromkeys(name for kind in matrix.accelerators.values() for name in kind.hiding)),
                 listed="installed" if locked is None else locked.form.listed,
+                suite=options.suite,
+                selecting=selecting,
             )
             verdict = judge(subject, observe(subject, report), {} if locked is None else locked.versions)
             validation.verdicts[backend] = verdict
             report(verdict.outcome.value)
         if locked is not None:
             data = receipts.compose(
-                locked, _device(validation, machine), validation.verdicts, today=dt.datetime.now(dt.timezone.utc).date()
+                locked,
+                _device(validation, machine),
+                validation.verdicts,
+                today=dt.datetime.now(dt.timezone.utc).date(),
+                suite=options.suite,
             )
             with storage.exclusive(locked.path.parent.parent, wait=lambda: report("waiting for another kgen")):
                 validation.receipt = receipts.write(locked, data)

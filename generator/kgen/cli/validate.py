@@ -28,11 +28,11 @@ from kgen.actions.validate import (
 from kgen.cli import candidates, console
 from kgen.cli.devices import device
 from kgen.cli.formats import OnlyFormat, naming_formats
-from kgen.cli.options import OUTPUT, Envs, Json, argument, option, seconds
+from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, seconds
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.model import format as formats
-from kgen.validation import pins
+from kgen.validation import pins, receipts
 from kgen.validation.judge import Fault, Outcome, Verdict
 from kgen.validation.receipts import Receipt
 
@@ -68,6 +68,17 @@ def run(
         float,
         option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
     ] = 900.0,
+    suite: Annotated[
+        str,
+        option(
+            "--suite",
+            metavar=f"{{{','.join(receipts.SUITES)}}}",
+            text="what is proven: full adds precision, attention, recurrence, saving, pipelines, two processes",
+            panel=_TRAINING,
+            values=candidates.of(*receipts.SUITES),
+            parse=one_of("suite", "--suite", *receipts.SUITES),
+        ),
+    ] = receipts.BASIC,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
     form: OnlyFormat = None,
     envs: Envs = None,
@@ -77,7 +88,7 @@ def run(
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     names = tuple(environments or ())
-    options = ValidateOptions(device, python, no_lock, timeout, form, envs)
+    options = ValidateOptions(device, python, no_lock, timeout, form, envs, suite)
     action.refuse_contradictions(names, options)
     if listed:
         return _list(root, action.proven(root, names, form=form), json=json)
@@ -137,6 +148,9 @@ def _print(result: ValidateResult, root: Path, *, json: bool) -> None:
     for one in result.validations:
         _print_details(one)
     agreement = result.agreement
+    for one in result.validations:
+        for backend, verdict in one.verdicts.items():
+            _print_parts(f"{one.target.name}, {backend}", verdict)
     if agreement is not None:
         farthest = " and ".join(agreement.pair)
         console.say(
@@ -167,6 +181,17 @@ def _print_details(validation: Validation) -> None:
     if validation.error is not None:
         console.say("")
         console.error(validation.error)
+
+
+def _print_parts(name: str, verdict: Verdict) -> None:
+    """The parts of the full suite, each with how far its numbers are from their reference."""
+    if verdict.parts:
+        rows = [
+            (part.name, part.outcome, f"{off:.1e}" if (off := part.distance) is not None else "-", part.remark)
+            for part in verdict.parts
+        ]
+        console.say(f"\n{name}:")
+        console.say(console.table(("part", "verdict", "off by", "remark"), rows))
 
 
 def _print_differences(validation: Validation) -> None:
@@ -201,6 +226,7 @@ _HINTS: Mapping[Fault, str] = {
     Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
     Fault.ELSEWHERE: "nvidia-smi",
     Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
+    Fault.PART: "`kgen validate {environment} --suite full --json` prints all that it reported",
     Fault.NUMBERS: "kgen sync {environment}, and run it once more; then it is worth a report to the framework",
 }
 """What to type where the diagnosis has nothing better."""
@@ -264,8 +290,9 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
             for name in ("losses", "weights", "outputs")
             if distance is not None and (value := getattr(distance, name)) is not None
         },
+        "parts": [{**one.receipt, "why": one.why} for one in verdict.parts],
         "seconds": round(verdict.seconds, 3),
-        "result": {key: value for key, value in verdict.result.items() if key not in {"weights", "event"}},
+        "result": {key: value for key, value in verdict.result.items() if key not in {"weights", "event", "parts"}},
     }
 
 
@@ -288,7 +315,9 @@ def _list(root: Path, found: ProvenEnvironments, *, json: bool) -> ExitStatus:
         return ExitStatus.DONE
     rows = [_list_row(name, receipt) for name, receipt in found.receipts]
     if rows:
-        console.result(console.table(("environment", "device", "driver", "verdict", "date", "lock", "installed"), rows))
+        console.result(
+            console.table(("environment", "device", "driver", "suite", "verdict", "date", "lock", "installed"), rows)
+        )
     if found.unproven:
         console.say(f"not proven anywhere: {', '.join(found.unproven)}")
         console.hints(["kgen validate"])
@@ -300,6 +329,7 @@ def _list_row(name: str, receipt: Receipt) -> tuple[str, ...]:
         name,
         receipt.device,
         receipt.driver or "-",
+        receipt.suite,
         receipt.verdict,
         receipt.date,
         "changed since" if receipt.stale else "this one",

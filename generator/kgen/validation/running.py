@@ -62,6 +62,8 @@ class Subject:
         accelerator: how the framework calls what must compute; None if that does not matter.
         hiding: variables that hide devices from a process, where the CPU is to compute.
         listed: which list of installed packages, of those that the step reports, is compared with its lock.
+        suite: what is proven, one of :data:`kgen.validation.receipts.SUITES`.
+        selecting: variables that give a process some of the devices.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Subject:
     accelerator: str | None = None
     hiding: tuple[str, ...] = ()
     listed: str = "installed"
+    suite: str = "basic"
+    selecting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,8 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
             "step": subject.step or subject.backend,
             "device": subject.device,
             "hiding": list(subject.hiding),
+            "selecting": list(subject.selecting),
+            "suite": subject.suite,
             "folder": str(own),
             "ends": time.time() + subject.timeout,
         }

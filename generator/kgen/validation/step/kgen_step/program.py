@@ -9,10 +9,13 @@ import sys
 import time
 
 from kgen_step import VERSION, installed, libraries
-from kgen_step.events import Events, Refused
+from kgen_step.events import Events, Refused, failure
 
 _BEFORE_TIMEOUT = 1.5
 """Seconds before the caller's timeout at which every thread's position is written to stderr."""
+
+FULL = "full"
+"""The suite with the parts of `kgen_step.parts`."""
 
 _SETTINGS = '{"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}\n'
 """Keras's own defaults, in place of whatever the user's keras.json says; the backend is not chosen here."""
@@ -27,6 +30,10 @@ def run(spec, backend, path):
         # This interpreter has started a while after the caller began to count.
         faulthandler.dump_traceback_later(max(left - _BEFORE_TIMEOUT, left / 2), exit=False)
     try:
+        if "joined" in spec:
+            with events.stage("joined"):
+                _take_part(spec, backend)
+            return 0
         result = _stages(spec, backend, events)
     except BaseException as error:  # noqa: BLE001 - it was told; the interpreter's own report would say it once more
         events.tell("libraries", libraries=libraries.loaded(), missing=libraries.missing())
@@ -69,11 +76,7 @@ def _stages(spec, backend, events):
     uncompiled = {}
     if hasattr(backend, "switch"):
         with events.stage("uncompiled"):
-            model = network.build(keras, weights, options, rotated=rotated)
-            runner = network.Trainer(model, images, labels, rotated=rotated)
-            for number in range(runner.steps):
-                runner.step(number)
-            uncompiled = {"uncompiled": runner.values()}
+            uncompiled = {"uncompiled": _uncompiled(keras, (weights, images, labels), options, rotated=rotated)}
             backend.switch()
             options = backend.compile_options()
     with events.stage("build"):
@@ -98,10 +101,13 @@ def _stages(spec, backend, events):
             for what, arrays in runner.arrays().items()
         }
         proof = backend.prove(runner.function, watch, spec["folder"])
+    values = dict(runner.values(), **uncompiled)
+    if spec.get("suite") == FULL:
+        values["parts"] = [_part(*one, keras=keras, backend=backend, spec=spec, events=events) for one in _known()]
     with events.stage("libraries"):
         found = libraries.loaded()
     return dict(
-        dict(runner.values(), **uncompiled),
+        values,
         step=VERSION,
         backend=spec["backend"],
         python=platform.python_version(),
@@ -117,6 +123,58 @@ def _stages(spec, backend, events):
             "step": round(statistics.median(steps), 6),
         },
     )
+
+
+def _uncompiled(keras, arrays, options, *, rotated):
+    """The values of a training before compilation is switched on."""
+    from kgen_step import network
+
+    weights, images, labels = arrays
+    model = network.build(keras, weights, options, rotated=rotated)
+    runner = network.Trainer(model, images, labels, rotated=rotated)
+    for number in range(runner.steps):
+        runner.step(number)
+    return runner.values()
+
+
+def _known():
+    from kgen_step import parts
+
+    return parts.known()
+
+
+def _part(name, module, *, keras, backend, spec, events):
+    """What became of a part of the full suite; one that fails keeps no other from being tried."""
+    from kgen_step.parts import Absent, World
+
+    reason = backend.CANNOT.get(name) if hasattr(backend, "CANNOT") else None
+    if reason is None and module.TRAINS and not backend.TRAINS:
+        reason = "Keras cannot train on this backend"
+    if reason is not None:
+        return {"part": name, "outcome": "contract", "why": reason}
+    events.tell("begin", stage=name)
+    folder = os.path.join(spec["folder"], "part-" + name)
+    os.mkdir(folder)
+    started = time.perf_counter()
+    try:
+        found = dict(module.run(World(keras, backend, spec, folder)), outcome="measured")
+    except Absent as absent:
+        found = {"outcome": "absent", "why": str(absent)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's
+        found = dict(failure(error), outcome="failed")
+    seconds = round(time.perf_counter() - started, 4)
+    events.tell("end", stage=name, seconds=seconds)
+    return dict(found, part=name, seconds=seconds)
+
+
+def _take_part(spec, backend):
+    """One of several processes that train together: whoever started it has settled the environment."""
+    backend.join(spec["device"], spec["joined"]["rank"], spec["joined"]["addresses"])
+    keras = importlib.import_module(spec["import"])
+    backend.device(spec["device"])
+    from kgen_step.parts import two_processes
+
+    two_processes.take_part(keras, backend, spec)
 
 
 def _settle(spec):

@@ -13,5 +13,10 @@ places(array)           where an array lives: [`gpu:0`]; [] for what is no array
 prepare(model)          only of who has it: compiles what Keras does not
 switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
+CANNOT                  only of who has it: part of the full suite -> why this backend cannot do it, which is its
+                        contract; parts that train need no mention where TRAINS says so
+fused_attention(kind, query, key, value)   only of who has it: outputs of a fused kernel, and its name
+count(kind), join(kind, rank, addresses), mean(array)   only of who has it: how many processes can share the devices
+                        out; meets the others; the mean of an array of each, by what, and where it was taken
 prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,36 @@ def test_an_unknown_suite_is_no_suite(validate: Kgen) -> None:
     assert (done.status, done.stdout) == (2, "")
     assert "unknown suite `fulll`" in done.stderr
     assert "hint: did you mean `--suite full`?" in done.stderr
+
+
+# -- short cuts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("step")
+def test_a_short_cut_is_taken_unless_it_failed_or_the_user_has_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = importlib.import_module("kgen_step.program")
+    backend = importlib.import_module("kgen_step.backends.torch")
+    (name,) = backend.SHORT_CUTS
+    monkeypatch.delenv(name, raising=False)
+    assert program._short_cuts({}, backend) == {name: "1"}
+    assert program._short_cuts({"plain": True}, backend) == {}
+    monkeypatch.setenv(name, "0")
+    assert program._short_cuts({}, backend) == {}
+    assert program._short_cuts({}, importlib.import_module("kgen_step.backends.numpy")) == {}
+
+
+@pytest.mark.usefixtures("step")
+def test_a_step_that_failed_with_a_short_cut_begins_again_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    program = importlib.import_module("kgen_step.program")
+    spec = tmp_path / "spec.json"
+    ran: list[Any] = []
+    monkeypatch.setattr("sys.argv", ["step", str(spec), "events"])
+    monkeypatch.setattr("os.execve", lambda *call: ran.append(call))
+    program._begin_again({"backend": "torch"}, {"HOME": "/x"})
+    assert json.loads(spec.read_text()) == {"backend": "torch", "plain": True}
+    assert ran == [(sys.executable, [sys.executable, "-B", "step", str(spec), "events"], {"HOME": "/x"})]

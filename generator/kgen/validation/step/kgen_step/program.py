@@ -1,7 +1,10 @@
 """The stages of the step, one after the other. Each begins and ends with an event."""
 
+import contextlib
 import faulthandler
+import gc
 import importlib
+import json
 import os
 import platform
 import statistics
@@ -49,23 +52,18 @@ def _stages(spec, backend, events):
         before = dict(os.environ)
         _settle(spec)
         backend.hold(os.environ, spec["device"], spec["folder"])
+        taken = _short_cuts(spec, backend)
+        os.environ.update(taken)
         if spec["device"] == "cpu":
             os.environ.update(dict.fromkeys(spec.get("hiding", ()), "-1"))
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
-        held = {name: value for name, value in os.environ.items() if before.get(name) != value}
-        # Told without what is of this machine: the folder, and what the user had in it before.
-        held = {
-            name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(
-                spec["folder"], "$FOLDER"
-            )
-            for name, value in held.items()
-        }
+        held = _held(before, spec["folder"])
         events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())
     with events.stage("import"):
         keras = importlib.import_module(spec["import"])
         _refuse_other_backend(keras, spec)
-        from kgen_step import network, task
+        from kgen_step import task
     with events.stage("device"):
         device = dict(backend.device(spec["device"]), kind=spec["device"])
         events.tell("device", device=device, built=backend.built())
@@ -80,21 +78,17 @@ def _stages(spec, backend, events):
             backend.switch()
             options = backend.compile_options()
     with events.stage("build"):
-        model = network.build(keras, weights, options, rotated=rotated)
-        if hasattr(backend, "prepare"):
-            backend.prepare(model)
-    runner = (
-        network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
-    )
-    with events.stage("compile"):
+        runner = _runner(keras, backend, (weights, images, labels), options)
+    with events.stage("compile"), _without_collection():
         watch = backend.watch()
-        runner.step(0)
+        try:
+            runner.step(0)
+        except Exception as error:
+            if taken and backend.CUT_SHORT in str(failure(error)["errors"]):
+                _begin_again(spec, before)
+            raise
     with events.stage("steps"):
-        steps = []
-        for number in range(1, runner.steps):
-            started = time.perf_counter()
-            runner.step(number)
-            steps.append(time.perf_counter() - started)
+        steps = [_timed(runner, number) for number in range(1, runner.steps)]
     with events.stage("proof"):
         placed = {
             what: sorted({place for array in arrays for place in backend.places(array)})
@@ -123,6 +117,66 @@ def _stages(spec, backend, events):
             "step": round(statistics.median(steps), 6),
         },
     )
+
+
+def _timed(runner, number):
+    """The seconds of a step."""
+    started = time.perf_counter()
+    runner.step(number)
+    return time.perf_counter() - started
+
+
+def _held(before, folder):
+    """What was set, told without what is of this machine: the folder, and what the user had in it before."""
+    held = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    return {
+        name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(folder, "$FOLDER")
+        for name, value in held.items()
+    }
+
+
+def _short_cuts(spec, backend):
+    """The variables that save time, but for those that the user has set; none where they were no help."""
+    wanted = {} if spec.get("plain") else getattr(backend, "SHORT_CUTS", {})
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def _begin_again(spec, environ):
+    """Has the interpreter run the whole step once more, without short cuts: modules that have seen one remember it."""
+    with open(sys.argv[1], "w", encoding="utf-8") as file:
+        json.dump(dict(spec, plain=True), file)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execve(sys.executable, [sys.executable, "-B", *sys.argv], environ)  # noqa: S606 - this program itself
+
+
+def _runner(keras, backend, arrays, options):
+    """What takes the steps, with a network of its own."""
+    from kgen_step import network
+
+    weights, images, labels = arrays
+    rotated = getattr(backend, "ROTATED", False)
+    model = network.build(keras, weights, options, rotated=rotated)
+    if hasattr(backend, "prepare"):
+        backend.prepare(model)
+    if not backend.TRAINS:
+        return network.Predictor(model, images)
+    give = getattr(backend, "batch", None)
+    if give is not None:
+        images, labels = give(images), give(labels)
+    return network.Trainer(model, images, labels, rotated=rotated)
+
+
+@contextlib.contextmanager
+def _without_collection():
+    """No cycles are looked for meanwhile: a compiler in Python makes millions of objects, and keeps most of them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _uncompiled(keras, arrays, options, *, rotated):

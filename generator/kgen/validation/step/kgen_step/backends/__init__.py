@@ -10,7 +10,10 @@ built()                 what it says that it was built for: {cuda, cudnn}
 compile_options()       what Keras's `compile` is told to have the training step compiled
 watch()                 begins to listen to its compiler, just before the first step
 places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
-prepare(model)          only of who has it: compiles what Keras does not
+prepare(model)          only of who has it: what Keras does not do before the first step
+batch(array)            only of who has it: batches as the training step takes them, in place of NumPy's arrays
+SHORT_CUTS              only of who has it: variables that save time, and are not set where the first step failed with
+                        them, that is with the error CUT_SHORT; what the user has set stands
 switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
 CANNOT                  only of who has it: part of the full suite -> why this backend cannot do it, which is its

@@ -79,6 +79,7 @@ class FakeNvml:
             "nvmlDeviceGetCudaComputeCapability": lambda handle: given(handle[1]),
             **{name: value for name, value in vars(pynvml).items() if name.startswith("NVML_") and type(value) is int},
             "nvmlDeviceGetMigMode": lambda handle: [self.state(handle, "mig"), 0],
+            "nvmlDeviceGetUUID": lambda handle: f"MIG-{handle[2]}",
             "nvmlDeviceGetMaxMigDeviceCount": lambda _handle: 7,
             "nvmlDeviceGetMigDeviceHandleByIndex": self.instance,
             "nvmlDeviceGetComputeMode": lambda handle: self.state(handle, "mode"),
@@ -201,7 +202,9 @@ def test_the_instances_of_a_divided_gpu_are_the_devices(install: Install) -> Non
     """Numbers without an instance are between those with one."""
     states: dict[str, dict[str, object]] = {H200[0]: {"mig": 1, "instances": {0: INSTANCE, 3: INSTANCE}}}
     install(FakeNvml(gpus=[H200, B200], states=states))
-    part = Gpu(name="NVIDIA H200 MIG 1g.18gb", architecture="9.0", memory_bytes=16_911_433_728)
+    part = Gpu(
+        name="NVIDIA H200 MIG 1g.18gb", architecture="9.0", memory_bytes=16_911_433_728, selector="MIG-16911433728"
+    )
     whole = Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1)
     assert host.inspect().of("cuda").gpus == (part, part, whole)
     first, second = accelerators.kind("cuda").conditions()

@@ -47,11 +47,13 @@ class Gpu(NamedTuple):
         architecture: as its kind spells it: `9.0`, `gfx942`.
         memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
             machine's.
+        selector: by what a process is given it where its number does not do.
     """
 
     name: str
     architecture: str
     memory_bytes: int
+    selector: str = ""
 
 
 class Devices(NamedTuple):

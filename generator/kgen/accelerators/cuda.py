@@ -252,7 +252,9 @@ def _partitions(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:  # 
         # numbers without an instance raise an error too
         with contextlib.suppress(nvml.NVMLError):
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-            found.append(Gpu(str(nvml.nvmlDeviceGetName(instance)), gpu.architecture, _memory(nvml, instance)))
+            one = Gpu(str(nvml.nvmlDeviceGetName(instance)), gpu.architecture, _memory(nvml, instance))
+            # CUDA's numbers are those of GPUs; an instance is chosen by this alone
+            found.append(one._replace(selector=str(nvml.nvmlDeviceGetUUID(instance))))
     return tuple(found)
 
 

@@ -28,7 +28,7 @@ from kgen.actions.validate import (
 from kgen.cli import candidates, console
 from kgen.cli.devices import device
 from kgen.cli.formats import OnlyFormat, naming_formats
-from kgen.cli.options import OUTPUT, Envs, Json, argument, one_of, option, seconds
+from kgen.cli.options import OUTPUT, Envs, Json, argument, jobs, one_of, option, seconds
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.model import format as formats
@@ -79,6 +79,16 @@ def run(
             parse=one_of("suite", "--suite", *receipts.SUITES),
         ),
     ] = receipts.BASIC,
+    at_once: Annotated[
+        int | None,
+        option(
+            "--jobs",
+            metavar="N",
+            text="so many environments at once, each on a GPU of its own; 1 by default",
+            panel=_TRAINING,
+            parse=jobs,
+        ),
+    ] = None,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
     form: OnlyFormat = None,
     envs: Envs = None,
@@ -88,7 +98,7 @@ def run(
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     names = tuple(environments or ())
-    options = ValidateOptions(device, python, no_lock, timeout, form, envs, suite)
+    options = ValidateOptions(device, python, no_lock, timeout, form, envs, suite, at_once or 1)
     action.refuse_contradictions(names, options)
     if listed:
         return _list(root, action.proven(root, names, form=form), json=json)

@@ -114,15 +114,17 @@ class Observation:
         return begun
 
 
-def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
+def observe(subject: Subject, report: Callable[[str], None], cancel: threading.Event | None = None) -> Observation:
     """Runs the step to its end, or ends it with all its children when its time is over.
 
     Args:
         subject: what to run.
         report: called with the name of each stage, from another thread.
+        cancel: set by another thread to have it ended.
 
     Raises:
         OutsideError: the interpreter is missing or cannot be executed.
+        Cancelled: `cancel` was set.
     """
     with storage.scratch() as folder:
         events, spec, own = folder / "events.jsonl", folder / "spec.json", folder / "own"
@@ -146,6 +148,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
                     [*subject.way, str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
                     env=subject.variables,
                     timeout=subject.timeout,
+                    cancel=cancel,
                     keep=_KEPT,
                 )
                 status: int | None = done.status

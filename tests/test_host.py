@@ -228,6 +228,11 @@ def test_the_state_that_a_gpu_is_in(install: Install) -> None:
     assert nvml.shutdowns == 1
     states[B200[0]]["mode"] = 2
     assert accelerators.kind("cuda").conditions()[1].sharing == "prohibited"
+    # what the H200 of the recordings answers: default mode, nobody on it, no errors, MIG off
+    recorded: dict[str, object] = {"mode": 0, "processes": [], "uncorrected": 0, "mig": 0}
+    install(FakeNvml(driver="580.159.04", gpus=[H200], states={H200[0]: recorded}))
+    assert accelerators.kind("cuda").conditions() == (Condition(number=0, name="NVIDIA H200", uncorrected=0),)
+    install(nvml)
     # a driver of old answers in another form, which the bindings refuse
     states[H200[0]]["processes"] = NVMLLibraryMismatchError("Unversioned function called")
     assert accelerators.kind("cuda").conditions()[0].processes == ()

@@ -12,13 +12,13 @@ from packaging.version import Version
 from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
 
 from kgen import findings
-from kgen.accelerators import Gpu
+from kgen.accelerators import Condition, Gpu
 from kgen.findings import ExaminedEnvironment, manual
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import LockedFile
-from kgen.surroundings import DriverLibrary, KerasSettings, Library, Surroundings
+from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Server, Surroundings
 
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
@@ -39,6 +39,11 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
     changes.pop("pci", None)
     if "keras" in changes:
         changes["keras"] = KerasSettings(Path("/home/u/.keras/keras.json"), changes["keras"].get("values"))
+    if "nodes" in changes:
+        changes["nodes"] = frozenset(changes["nodes"])
+    if "server" in changes:
+        changes["server"] = Server(**{"runs": None, **changes["server"]})
+    changes["faults"] = tuple(DeviceFault(**row) for row in changes.get("faults", ()))
     if "driver_library" in changes:
         changes["driver_library"] = DriverLibrary(**{"answers": None, **changes["driver_library"]})
     changes["libraries"] = tuple(Library(**{"version": None, **row}) for row in changes.get("libraries", ()))
@@ -61,6 +66,14 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     )
 
 
+def _condition(data: Mapping[str, Any]) -> Condition:
+    changes = dict(data)
+    if "partitions" in changes:
+        changes["partitions"] = tuple(Gpu(name, architecture, 0) for name, architecture in changes["partitions"])
+    changes["processes"] = tuple(changes.get("processes", ()))
+    return Condition(**{"number": 0, "name": "NVIDIA H100", **changes})
+
+
 @pytest.mark.parametrize("path", cases(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("{folder}", str(tmp_path))
@@ -72,9 +85,13 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
     machine = case.get("machine", {"driver": "580.65.06", "gpus": [["NVIDIA H100", "9.0"]]})
     gpus = [Gpu(name=name, architecture=architecture, memory_bytes=0) for name, architecture in machine.get("gpus", ())]
     host = having(machine.get("driver"), *gpus, note=machine.get("note"))
+    if machine.get("two_versions"):
+        host = host._replace(devices={"cuda": host.of("cuda")._replace(two_versions=True)})
     host = host._replace(glibc=Version(machine["glibc"]) if "glibc" in machine else host.glibc)
     examined = [_examined(case.get("environment", {}))]
-    found = findings.examine(host, _around(case.get("around", {})), examined, matrix, LIBRARIES)
+    states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
+    around = _around(case.get("around", {}))
+    found = findings.examine(host, around, examined, matrix, LIBRARIES, conditions=states)
     here = [one for one in found if one.identifier == path.parent.name]
     told = [{"kind": one.kind, "what": one.what, "where": one.where, "fix": one.fix} for one in here]
     wanted = case["finds"]

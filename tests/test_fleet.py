@@ -456,3 +456,17 @@ def test_without_reframe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matrix
     with pytest.raises(UsageError, match="ReFrame is not installed") as caught:
         action.engine_of(str(tmp_path / "site.py"), matrix)
     assert caught.value.hints == ("pip install 'keras-kgen[fleet]'",)
+
+
+def test_a_receipt_of_another_suite_does_not_stand(project: Path, matrix: CompatibilityMatrix) -> None:
+    fleets.copied(project, "jax-cuda12")
+    words: list[str] = []
+
+    def answer(job: Job) -> dict[str, Any] | None:
+        words.append(" ".join(job.words))
+        return answering(project, "580.65.06")(job)
+
+    fleet = Recorded(pools(matrix, h1="9.0"), answer)
+    action.validate(project, matrix, fleet)
+    action.validate(project, matrix, fleet, (), FleetOptions(resume=True, suite=receipts.FULL))
+    assert ["--suite full" in one for one in words] == [False, True]

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pynvml
 import pytest
 from packaging.version import Version
 
-from kgen import host
-from kgen.accelerators import Gpu
+from kgen import accelerators, host
+from kgen.accelerators import Condition, Gpu
 from kgen.errors import OutsideError, SettingsError
 from kgen.host import Host
 from kgen.model.driver import DriverVersion
@@ -27,6 +28,10 @@ class NVMLError_LibraryNotFound(NVMLError):  # noqa: N801, N818 - that is its na
     pass
 
 
+class NVMLLibraryMismatchError(Exception):
+    pass
+
+
 @dataclass
 class FakeNvml:
     """A machine as NVML sees it; an exception in place of a value is raised."""
@@ -36,6 +41,7 @@ class FakeNvml:
     start: Exception | None = None
     count: object = None
     stop: Exception | None = None
+    states: dict[str, dict[str, object]] = field(default_factory=dict)
     shutdowns: int = 0
 
     def init(self) -> None:
@@ -47,10 +53,22 @@ class FakeNvml:
         if self.stop:
             raise self.stop
 
+    def state(self, handle: tuple[str, ...], key: str) -> object:
+        return given(self.states.get(handle[0], {}).get(key, NVMLError("Not Supported")))
+
+    def instance(self, handle: tuple[str, ...], index: int) -> object:
+        instances: dict[int, object] = self.states[handle[0]].get("instances", {})  # type: ignore[assignment]
+        return given(instances.get(index, NVMLError("Not Found")))
+
+    def errors(self, handle: tuple[str, ...], kind: int, since: int) -> object:
+        # 1 is what could not be corrected, 0 since the driver was loaded: NVML's header
+        return self.state(handle, "uncorrected") if (kind, since) == (1, 0) else 99
+
     def module(self) -> types.ModuleType:
         module = types.ModuleType("pynvml")
         functions: dict[str, object] = {
             "NVMLError": NVMLError,
+            "NVMLLibraryMismatchError": NVMLLibraryMismatchError,
             "NVMLError_LibraryNotFound": NVMLError_LibraryNotFound,
             "nvmlInit": self.init,
             "nvmlShutdown": self.shutdown,
@@ -59,6 +77,17 @@ class FakeNvml:
             "nvmlDeviceGetHandleByIndex": lambda index: given(self.gpus[index]),
             "nvmlDeviceGetName": lambda handle: given(handle[0]),
             "nvmlDeviceGetCudaComputeCapability": lambda handle: given(handle[1]),
+            **{name: value for name, value in vars(pynvml).items() if name.startswith("NVML_") and type(value) is int},
+            "nvmlDeviceGetMigMode": lambda handle: [self.state(handle, "mig"), 0],
+            "nvmlDeviceGetUUID": lambda handle: f"MIG-{handle[2]}",
+            "nvmlDeviceGetMaxMigDeviceCount": lambda _handle: 7,
+            "nvmlDeviceGetMigDeviceHandleByIndex": self.instance,
+            "nvmlDeviceGetComputeMode": lambda handle: self.state(handle, "mode"),
+            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [
+                types.SimpleNamespace(pid=one)
+                for one in self.state(handle, "processes")  # type: ignore[attr-defined]
+            ],
+            "nvmlDeviceGetTotalEccErrors": self.errors,
             "nvmlDeviceGetMemoryInfo": lambda handle: types.SimpleNamespace(total=given(handle[2])),
         }
         for name, value in functions.items():
@@ -152,6 +181,63 @@ def test_what_is_broken_is_a_note(
     assert [gpu.name for gpu in found.gpus] == names
     assert found.note == note
     assert nvml.shutdowns == (0 if nvml.start else 1)
+
+
+def test_a_code_says_that_module_and_libraries_are_of_two_versions(install: Install) -> None:
+    """Its text may be of another language, or of another release of the bindings."""
+    error = NVMLError("Driver/library version mismatch")
+    error.value = 18  # type: ignore[attr-defined]
+    install(FakeNvml(start=error))
+    found = host.inspect().of("cuda")
+    assert found.two_versions
+    assert found.note == "NVML is there and does not start: Driver/library version mismatch"
+    install(FakeNvml(start=NVMLError("Unknown Error")))
+    assert not host.inspect().of("cuda").two_versions
+
+
+INSTANCE = ("NVIDIA H200 MIG 1g.18gb", NVMLError("Not Supported"), 16_911_433_728)
+
+
+def test_the_instances_of_a_divided_gpu_are_the_devices(install: Install) -> None:
+    """Numbers without an instance are between those with one."""
+    states: dict[str, dict[str, object]] = {H200[0]: {"mig": 1, "instances": {0: INSTANCE, 3: INSTANCE}}}
+    install(FakeNvml(gpus=[H200, B200], states=states))
+    part = Gpu(
+        name="NVIDIA H200 MIG 1g.18gb", architecture="9.0", memory_bytes=16_911_433_728, selector="MIG-16911433728"
+    )
+    whole = Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1)
+    assert host.inspect().of("cuda").gpus == (part, part, whole)
+    first, second = accelerators.kind("cuda").conditions()
+    assert (first.partitions, second.partitions) == ((part, part), None)
+    install(FakeNvml(gpus=[H200], states={H200[0]: {"mig": 1}}))
+    assert host.inspect().of("cuda").gpus == ()
+    assert accelerators.kind("cuda").conditions()[0].partitions == ()
+
+
+def test_the_state_that_a_gpu_is_in(install: Install) -> None:
+    states: dict[str, dict[str, object]] = {
+        H200[0]: {"mode": 3, "processes": [4711], "uncorrected": 2},
+        B200[0]: {"mode": 0, "processes": [], "uncorrected": 0, "mig": 0},
+    }
+    nvml = install(FakeNvml(gpus=[H200, NVMLError("GPU is lost"), B200, ("GB10", (12, 1), 1)], states=states))
+    assert accelerators.kind("cuda").conditions() == (
+        Condition(number=0, name="NVIDIA H200", sharing="exclusive", processes=(4711,), uncorrected=2),
+        Condition(number=2, name="NVIDIA B200", uncorrected=0),
+        Condition(number=3, name="GB10"),
+    )
+    assert nvml.shutdowns == 1
+    states[B200[0]]["mode"] = 2
+    assert accelerators.kind("cuda").conditions()[1].sharing == "prohibited"
+    # what the H200 of the recordings answers: default mode, nobody on it, no errors, MIG off
+    recorded: dict[str, object] = {"mode": 0, "processes": [], "uncorrected": 0, "mig": 0}
+    install(FakeNvml(driver="580.159.04", gpus=[H200], states={H200[0]: recorded}))
+    assert accelerators.kind("cuda").conditions() == (Condition(number=0, name="NVIDIA H200", uncorrected=0),)
+    install(nvml)
+    # a driver of old answers in another form, which the bindings refuse
+    states[H200[0]]["processes"] = NVMLLibraryMismatchError("Unversioned function called")
+    assert accelerators.kind("cuda").conditions()[0].processes == ()
+    install(FakeNvml(start=NVMLError("Unknown Error")))
+    assert accelerators.kind("cuda").conditions() == ()
 
 
 def test_memory_that_is_not_told(install: Install) -> None:

@@ -39,8 +39,8 @@ def test_what_is_proven_and_what_is_not(project: Path, kgen: Callable[..., Said]
     done = kgen("proven")
     assert done.status == 0
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[1][:6] == ["numpy-cpu", "linux-64", "cpu", "-", "passed", "2026-11-21"]
-    assert rows[2][:6] == ["openvino-cpu", "linux-64", "cpu", "-", "not", "proven"]
+    assert rows[1][:7] == ["numpy-cpu", "linux-64", "cpu", "-", "basic", "passed", "2026-11-21"]
+    assert rows[2][:7] == ["openvino-cpu", "linux-64", "cpu", "-", "-", "not", "proven"]
     assert done.err == ("\n1 gap; on a machine with that device:\n\nhint: kgen validate openvino-cpu --device cpu\n")
     data = json.loads(kgen("proven", "--json").out)
     assert [one["verdict"] for one in data["proofs"]] == ["passed", None]
@@ -56,6 +56,25 @@ def test_each_driver_is_a_row_and_the_newest_counts(project: Path, receipt: Path
     assert rows["NVIDIA H200", "570.1"].date == "2026-11-21"
     assert rows["NVIDIA H200", "595.2"].receipts == 1
     assert rows["cpu", None].verdict is None
+
+
+def test_another_suite_is_another_proof(project: Path, receipt: Path, tmp_path: Path) -> None:
+    """The receipts here are from before there were two, and of the basic one; one of the full suite fills gaps too."""
+    on_gpu(tmp_path / "nodes/basic.json", receipt)
+    on_gpu(tmp_path / "nodes/full.json", receipt, day="2026-11-23")
+    forged(tmp_path / "nodes/full.json", lambda data: data["predicate"][DETAIL].update(suite="full"))
+    receipt.unlink()
+    found = proven(project, collect(project, [str(tmp_path / "nodes")]), machine())
+    rows = [one for one in found.proofs if one.environment == "numpy-cpu" and one.place.device == "NVIDIA H200"]
+    assert [(one.suite, one.date, one.receipts) for one in rows] == [
+        ("basic", "2026-11-21", 1),
+        ("full", "2026-11-23", 1),
+    ]
+    (entry,) = [one for one in collect(project, [str(tmp_path / "nodes")]).entries if one.suite == "full"]
+    assert entry.slug == "nvidia-h200-full"
+    forged(tmp_path / "nodes/full.json", lambda data: data["predicate"][DETAIL].update(suite="whole"))
+    (skipped,) = collect(project, [str(tmp_path / "nodes")]).skipped
+    assert "is none of basic, full" in skipped.why
 
 
 def test_a_receipt_of_the_lock_before_is_no_proof(project: Path, receipt: Path) -> None:

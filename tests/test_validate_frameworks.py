@@ -147,12 +147,20 @@ def run(command: Kgen, place: Path, *arguments: str, **environment: str) -> Resu
 def test_the_step_passes(world: World, backend: str, compiler: str | None) -> None:
     """Locked by kgen, installed as locked, trained and compiled; the numbers are those of the reference."""
     world.environment(f"{backend}-cpu")
-    done = world.validate(f"{backend}-cpu")
+    done = world.validate(f"{backend}-cpu", "--suite", "full")
     assert done.status == 0, done.stdout + done.stderr
-    data = checked(world.kgen.folder / "locks" / f"{backend}-cpu" / "receipts" / "cpu.json")
-    assert data["verdict"] == "passed"
+    data = checked(world.kgen.folder / "locks" / f"{backend}-cpu" / "receipts" / "cpu-full.json")
+    assert (data["verdict"], data["suite"]) == ("passed", "full")
     assert data["installed"] == {"as_locked": True, "differences": []}
     (step,) = data["steps"]
+    outcomes = {row["part"]: row["outcome"] for row in step["parts"]}
+    missing = {"pipeline-dataloader": "torch", "pipeline-tf-data": "tensorflow"}
+    absent = {part for part, module in missing.items() if module != backend}
+    trained = {"mixed-precision", "two-processes"} if compiler is None else set()
+    assert {part for part, outcome in outcomes.items() if outcome == "absent"} == absent
+    assert {part for part, outcome in outcomes.items() if outcome == "contract"} == trained
+    assert len(outcomes) == 10
+    assert set(outcomes.values()) <= {"passed", "absent", "contract"}
     assert step["proof"]["compiler"] == compiler
     if compiler is None:
         assert step["contract"] == "forward"
@@ -252,6 +260,23 @@ def test_wrong_numbers(world: World, project: Callable[[str], Kgen], tmp_path: P
     done = run(project("jax-cpu"), place, "jax")
     assert done.status == 1, done.stdout
     assert "jax-cpu runs with wrong numbers on cpu: losses are off by 0.0" in done.stderr
+
+
+def test_a_wrong_layer_beyond_the_network(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:
+    """A Keras whose LSTM forgets a little more than it should: the basic suite never sees it."""
+    place = world.broken("numpy-cpu", tmp_path / "broken")
+    source = place / f"lib/python{_PYTHON}/site-packages/keras/src/layers/rnn/lstm.py"
+    text = source.read_text(encoding="utf-8")
+    assert text.count("c = f * c_tm1 + i *") == 2
+    source.unlink()
+    source.write_text(text.replace("c = f * c_tm1 + i *", "c = 0.999 * f * c_tm1 + i *"), encoding="utf-8")
+    command = project("numpy-cpu")
+    assert run(command, place, "numpy").status == 0
+    done = run(command, place, "numpy", "--suite", "full")
+    assert done.status == 1, done.stdout
+    assert "numpy-cpu fails in a part of the full suite on cpu: recurrent: outputs are off by " in done.stderr
+    assert "predict" in done.stderr
+    assert checked(command.folder / "locks/numpy-cpu/receipts/cpu-full.json")["verdict"] == "failed"
 
 
 def test_cpu_builds_where_a_gpu_is_wanted(world: World, project: Callable[..., Kgen], driver: Path) -> None:

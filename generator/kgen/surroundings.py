@@ -6,6 +6,7 @@ Every fact says where it is from, so that whoever is told of it can go there.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -29,6 +30,9 @@ ask = getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2])
 sys.exit({_REFUSED} if ask(ctypes.byref(number)) != 0 or number.value == 0 else 0)
 """
 """Asks a driver's library for its version, which starts no GPU; a stub refuses."""
+
+_RECORDS, _RECORD = 65536, 8192
+"""So many records of the kernel's log are read at most, each of so many bytes: the kernel's own limit."""
 
 _DISPLAY = "0x03"
 """The class of PCI devices that show something, GPUs without a display among them."""
@@ -71,6 +75,32 @@ class DriverLibrary(NamedTuple):
     fault: str | None = None
 
 
+class DeviceFault(NamedTuple):
+    """A fault of a device that the kernel has logged.
+
+    Attributes:
+        device: its place on the bus.
+        code: the driver's number for such faults.
+        times: how often.
+    """
+
+    device: str
+    code: str
+    times: int
+
+
+class Server(NamedTuple):
+    """What processes of this user go through to share a device.
+
+    Attributes:
+        folder: its folder.
+        runs: whether its process is there; None where there is no telling.
+    """
+
+    folder: str
+    runs: bool | None
+
+
 class KerasSettings(NamedTuple):
     """Keras's own file of settings.
 
@@ -96,6 +126,11 @@ class Surroundings(NamedTuple):
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
         driver_library: the driver's own library; None where there is none, or nobody asked.
         modules: the modules of the kernel.
+        nodes: what is in `/dev`; None where there is no telling.
+        wsl: whether Windows runs this Linux.
+        faults: faults of devices that the kernel has logged, as far as its log may be read.
+        server: the server through which processes share a device; None where there is none.
+        memory: the bytes that processes may still take; None where there is no telling.
     """
 
     variables: Mapping[str, str]
@@ -107,6 +142,11 @@ class Surroundings(NamedTuple):
     set_in: Mapping[str, tuple[str, ...]]
     driver_library: DriverLibrary | None = None
     modules: frozenset[str] = frozenset()
+    nodes: frozenset[str] | None = None
+    wsl: bool = False
+    faults: tuple[DeviceFault, ...] = ()
+    server: Server | None = None
+    memory: int | None = None
 
 
 UNKNOWN = Surroundings(
@@ -151,6 +191,11 @@ def gather(
         set_in=_mentions(interesting),
         driver_library=next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None),
         modules=_modules(Path("/proc/modules")),
+        nodes=_nodes(Path("/dev")),
+        wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
+        faults=next(filter(None, (faults(kind, _kernel_log()) for kind in kinds if kind.driver_help.logged)), ()),
+        server=next(filter(None, (_server(kind, variables, Path("/proc")) for kind in kinds)), None),
+        memory=memory_left(Path("/proc/meminfo"), Path("/sys/fs/cgroup")),
     )
 
 
@@ -248,6 +293,70 @@ def _modules(listing: Path) -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(line.split(" ")[0] for line in lines)
+
+
+def _nodes(folder: Path) -> frozenset[str] | None:
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except OSError:
+        return None
+
+
+def _kernel_log(device: Path = Path("/dev/kmsg")) -> tuple[str, ...]:
+    """The lines of the kernel's log; none where it is not for this user."""
+    try:
+        handle = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    lines = []
+    try:
+        for _ in range(_RECORDS):
+            try:
+                record = os.read(handle, _RECORD)
+            except BrokenPipeError:  # overwritten meanwhile: the next read is of the oldest that is there
+                continue
+            if not record:
+                break
+            lines.append(record.decode("utf-8", "replace").partition(";")[2])
+    except OSError:  # as BlockingIOError: that was the last
+        pass
+    finally:
+        os.close(handle)
+    return tuple(lines)
+
+
+def faults(kind: Kind, lines: Sequence[str]) -> tuple[DeviceFault, ...]:
+    """The faults of a kind's devices that lines of the kernel's log tell of, each once."""
+    pattern = re.compile(kind.driver_help.logged)
+    found = [(match["device"], match["code"]) for match in map(pattern.search, lines) if match is not None]
+    return tuple(DeviceFault(*one, found.count(one)) for one in dict.fromkeys(found))
+
+
+def _server(kind: Kind, variables: Mapping[str, str], processes: Path) -> Server | None:
+    """The server of a kind that processes of this environment would go through."""
+    says = kind.driver_help.server
+    if says is None:
+        return None
+    folder = Path(variables.get(says.variable) or says.folder)
+    if not (folder / says.control).exists():
+        return None
+    number = _reads(folder / says.process)
+    return Server(str(folder), (processes / number).exists() if number.isdigit() else None)
+
+
+def memory_left(system: Path, group: Path) -> int | None:
+    """The bytes that processes may still take: of the machine, and of the container where that has fewer.
+
+    Args:
+        system: `/proc/meminfo`.
+        group: where the control group of this process is mounted.
+    """
+    match = re.search(r"^MemAvailable: +([0-9]+) kB$", _reads(system), re.MULTILINE)
+    left = [int(match[1]) * 1024] if match is not None else []
+    most, used = _reads(group / "memory.max"), _reads(group / "memory.current")
+    if most.isdigit() and used.isdigit():
+        left.append(max(int(most) - int(used), 0))
+    return min(left, default=None)
 
 
 def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:

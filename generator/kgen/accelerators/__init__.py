@@ -47,11 +47,13 @@ class Gpu(NamedTuple):
         architecture: as its kind spells it: `9.0`, `gfx942`.
         memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
             machine's.
+        selector: by what a process is given it where its number does not do.
     """
 
     name: str
     architecture: str
     memory_bytes: int
+    selector: str = ""
 
 
 class Devices(NamedTuple):
@@ -61,11 +63,13 @@ class Devices(NamedTuple):
         driver: the version of its driver; None without one, and where that does not tell.
         gpus: the devices, in the order of the driver.
         note: in words, what is there and does not work; None if all of it does, or none is there.
+        two_versions: whether what does not work is that the kernel's module and the libraries are of two versions.
     """
 
     driver: DriverVersion | None = None
     gpus: tuple[Gpu, ...] = ()
     note: str | None = None
+    two_versions: bool = False
 
     @property
     def found(self) -> bool:
@@ -76,6 +80,76 @@ class Devices(NamedTuple):
     def architectures(self) -> tuple[str, ...]:
         """The architectures of its devices, each once."""
         return tuple(dict.fromkeys(gpu.architecture for gpu in self.gpus))
+
+
+class Condition(NamedTuple):
+    """The state that a device is in.
+
+    Attributes:
+        number: its number, by which its maker's tool is asked for it.
+        name: what its driver calls it.
+        sharing: who may compute on it: `shared` by all, `exclusive` for one process, or `prohibited`.
+        processes: the numbers of the processes that compute on it.
+        uncorrected: errors of its memory since the last restart that could not be corrected; None where nobody counts.
+        partitions: the devices that it is divided into; None if it is undivided.
+    """
+
+    number: int
+    name: str
+    sharing: str = "shared"
+    processes: tuple[int, ...] = ()
+    uncorrected: int | None = None
+    partitions: tuple[Gpu, ...] | None = None
+
+
+class SharingServer(NamedTuple):
+    """A server of a driver's through which several processes share a device.
+
+    Attributes:
+        title: what people call it.
+        variable: the variable that names its folder.
+        folder: the folder where that is not set.
+        control: what is in the folder where it serves; processes then go through it.
+        process: the file in the folder with the number of its process.
+        start: the command that starts it.
+        stop: the command that ends it.
+    """
+
+    title: str
+    variable: str
+    folder: str
+    control: str
+    process: str
+    start: str
+    stop: str
+
+
+class ContainerHelp(NamedTuple):
+    """What a toolkit gives containers of a driver.
+
+    Attributes:
+        variable: the variable of a container that says which of the driver's libraries it is given.
+        compute: the word in it for those that compute.
+        every: the word for all.
+        nodes: what a process opens in `/dev`.
+    """
+
+    variable: str
+    compute: str
+    every: str
+    nodes: tuple[str, ...]
+
+
+class WslHelp(NamedTuple):
+    """Where Windows puts a driver for Linux.
+
+    Attributes:
+        folder: the folder of its libraries.
+        node: what a process opens in `/dev`.
+    """
+
+    folder: str
+    node: str
 
 
 class DriverHelp(NamedTuple):
@@ -97,6 +171,13 @@ class DriverHelp(NamedTuple):
         docker: the options that give Docker's containers the devices.
         containers: container runtime -> how it is given the devices.
         kubernetes: the resource of Kubernetes that is one of the devices; empty where no plugin offers them.
+        server: what lets processes share a device; None if there is no such.
+        contained: what a container is given of it; None where nothing is known.
+        wsl: what Windows gives Linux of it; None if it does not.
+        logged: pattern of a line of the kernel's log that tells of a fault, with the groups `device` and `code`; empty
+            if there is none.
+        codes: such a code -> what it means, of those after which a device computes wrong or not at all.
+        reset: the command that brings a device back; `{number}` in it is its number.
     """
 
     interface: str = ""
@@ -114,6 +195,12 @@ class DriverHelp(NamedTuple):
     docker: tuple[str, ...] = ()
     containers: Mapping[str, str] = MappingProxyType({})
     kubernetes: str = ""
+    server: SharingServer | None = None
+    contained: ContainerHelp | None = None
+    wsl: WslHelp | None = None
+    logged: str = ""
+    codes: Mapping[str, str] = MappingProxyType({})
+    reset: str = ""
 
 
 class Kind(Protocol):
@@ -186,6 +273,10 @@ class Kind(Protocol):
     @abstractmethod
     def probe(self) -> Devices:
         """What this machine has; a machine without such a device, or with a broken driver, is an answer."""
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The state that each device is in; nothing where the driver does not tell, or nobody has asked it yet."""
+        return ()
 
 
 @functools.cache

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kgen.accelerators import Devices, DriverHelp, Fit, Gpu, Kind
+from kgen.accelerators import (
+    Condition,
+    ContainerHelp,
+    Devices,
+    DriverHelp,
+    Fit,
+    Gpu,
+    Kind,
+    SharingServer,
+    WslHelp,
+)
 from kgen.model.grammar import shown
 
 if TYPE_CHECKING:
@@ -17,6 +28,8 @@ _CAPABILITY = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a
 _OLDEST = 3
 """The first major of a compute capability that CUDA still had when this was written."""
 _NVML = "libnvidia-ml.so.1"
+_SHARING = ("shared", "exclusive", "prohibited", "exclusive")
+"""What NVML's numbers of compute modes mean: default, exclusive thread (of old), prohibited, exclusive process."""
 _DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
 
 
@@ -62,6 +75,35 @@ class _Cuda(Kind):
             "apptainer": "apptainer exec --nv …",
             "kubernetes": ("kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1"),
         },
+        server=SharingServer(
+            title="MPS",
+            variable="CUDA_MPS_PIPE_DIRECTORY",
+            folder="/tmp/nvidia-mps",  # noqa: S108 - the one that it has by default
+            control="control",
+            process="nvidia-cuda-mps-control.pid",
+            start="nvidia-cuda-mps-control -d",
+            stop="echo quit | nvidia-cuda-mps-control",
+        ),
+        contained=ContainerHelp(
+            variable="NVIDIA_DRIVER_CAPABILITIES",
+            compute="compute",
+            every="all",
+            nodes=("nvidiactl", "nvidia-uvm"),
+        ),
+        wsl=WslHelp(folder="/usr/lib/wsl/lib", node="dxg"),
+        logged=r"NVRM: Xid \((?:PCI:)?(?P<device>[0-9A-Fa-f:.]+)\): (?P<code>[0-9]+)",
+        codes={
+            "48": "an error of its memory that could not be corrected",
+            "62": "its microcontroller halted",
+            "64": "a faulty row of its memory could not be replaced",
+            "74": "an error on NVLink",
+            "79": "it has fallen off the bus",
+            "94": "an error of its memory ended a process",
+            "95": "an error of its memory reached other processes",
+            "119": "its system processor does not answer",
+            "120": "an error of its system processor",
+        },
+        reset="sudo nvidia-smi --gpu-reset -i {number}",
     )
 
     def parse_architecture(self, text: str) -> str:
@@ -102,7 +144,8 @@ class _Cuda(Kind):
         except pynvml.NVMLError_LibraryNotFound:
             return Devices()
         except (pynvml.NVMLError, OSError) as error:
-            return Devices(note=f"NVML is there and does not start: {error}")
+            two_versions = getattr(error, "value", None) == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+            return Devices(note=f"NVML is there and does not start: {error}", two_versions=two_versions)
         notes: list[str] = []
         try:
             driver, gpus = _driver(pynvml, notes), _gpus(pynvml, notes)
@@ -112,6 +155,30 @@ class _Cuda(Kind):
             except pynvml.NVMLError as error:
                 notes.append(f"NVML does not shut down: {error}")
         return Devices(driver, gpus, "; ".join(notes) or None)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Asks NVML for what may keep a GPU that answers from computing."""
+        if sys.platform == "linux" and "pynvml" not in sys.modules and not _there(_NVML):
+            return ()
+        try:
+            import pynvml  # noqa: PLC0415 - as above
+        except ImportError:
+            return ()
+        try:
+            pynvml.nvmlInit()
+        except (pynvml.NVMLError, OSError):
+            return ()
+        found = []
+        try:
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                with contextlib.suppress(pynvml.NVMLError, ValueError):
+                    found.append(_condition(pynvml, index, pynvml.nvmlDeviceGetHandleByIndex(index)))
+        except pynvml.NVMLError:
+            return ()
+        finally:
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+        return tuple(found)
 
 
 def _there(library: str) -> bool:
@@ -142,7 +209,7 @@ def _driver(nvml: Any, notes: list[str]) -> DriverVersion | None:  # noqa: ANN40
 
 
 def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it has no types
-    gpus = []
+    gpus: list[Gpu] = []
     try:
         count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
@@ -151,7 +218,10 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
     for index in range(count):
         # A GPU that has fallen off the bus must not hide the others.
         try:
-            gpus.append(_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            gpu = _gpu(nvml, handle)
+            partitions = _partitions(nvml, handle, gpu)
+            gpus += [gpu] if partitions is None else partitions
         except (nvml.NVMLError, ValueError) as error:
             notes.append(f"GPU {index} does not answer: {error}")
     return tuple(gpus)
@@ -159,12 +229,50 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
 
 def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(str(nvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", _memory(nvml, handle))
+
+
+def _memory(nvml: Any, handle: Any) -> int:  # noqa: ANN401 - it has no types
     try:
-        memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
+        return int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
     except nvml.NVMLError:
         # Not supported where GPU and CPU share their memory.
-        memory = 0
-    return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), architecture=f"{major}.{minor}", memory_bytes=memory)
+        return 0
+
+
+def _partitions(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:  # noqa: ANN401 - it has no types
+    """The instances of a GPU in MIG mode, which CUDA computes on in its place; None of one that is in no such mode."""
+    try:
+        if not nvml.nvmlDeviceGetMigMode(handle)[0]:
+            return None
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except nvml.NVMLError:  # a GPU that has no such mode
+        return None
+    found = []
+    for index in range(count):
+        # numbers without an instance raise an error too
+        with contextlib.suppress(nvml.NVMLError):
+            instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+            one = Gpu(str(nvml.nvmlDeviceGetName(instance)), gpu.architecture, _memory(nvml, instance))
+            # CUDA's numbers are those of GPUs; an instance is chosen by this alone
+            found.append(one._replace(selector=str(nvml.nvmlDeviceGetUUID(instance))))
+    return tuple(found)
+
+
+def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401 - it has no types
+    gpu = _gpu(nvml, handle)
+    found = Condition(number=index, name=gpu.name, partitions=_partitions(nvml, handle, gpu))
+    # Each may be unknown to a GPU or a driver, or not for everybody to ask.
+    with contextlib.suppress(nvml.NVMLError, IndexError):
+        found = found._replace(sharing=_SHARING[nvml.nvmlDeviceGetComputeMode(handle)])
+    # The bindings refuse the form of an older driver's answer by an error that is none of NVML's.
+    with contextlib.suppress(nvml.NVMLError, getattr(nvml, "NVMLLibraryMismatchError", nvml.NVMLError)):
+        running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        found = found._replace(processes=tuple(int(one.pid) for one in running))
+    with contextlib.suppress(nvml.NVMLError):
+        kind, since = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+        found = found._replace(uncorrected=int(nvml.nvmlDeviceGetTotalEccErrors(handle, kind, since)))
+    return found
 
 
 KIND = _Cuda()

@@ -58,6 +58,7 @@ class FleetOptions(NamedTuple):
         resume: whether what has a receipt is left alone.
         retries: how often a job without an answer is tried again.
         driver: the driver that the nodes with GPUs are to be judged for, and tried with; None for no matter which.
+        suite: what is to be proven, one of :data:`kgen.validation.receipts.SUITES`.
     """
 
     device: str = "auto"
@@ -68,6 +69,7 @@ class FleetOptions(NamedTuple):
     resume: bool = False
     retries: int = 0
     driver: DriverVersion | None = None
+    suite: str = receipts.BASIC
 
 
 AS_USUAL = FleetOptions()
@@ -258,6 +260,7 @@ class _Run:
         if envs is None and pool.project is None:
             envs = str(project.envs(self._root))
         words = ["validate", one.name, "--json", "--device", device, "--timeout", f"{options.timeout:g}"]
+        words += [] if options.suite == receipts.BASIC else ["--suite", options.suite]
         words += [] if envs is None else ["--envs", envs]
         seconds = options.timeout * len(lock.backends) + INSTALLING
         return Job(pool, one.name, lock, tuple(words), accelerated and device == "gpu", seconds)
@@ -410,7 +413,7 @@ class _Run:
                 except KgenError as error:
                     self._notify(f"note: {error.message}")
                     continue
-                if answers.receipt_fault(data, job) is None:
+                if receipts.suite_of(data) == self._options.suite and answers.receipt_fault(data, job) is None:
                     found[slot] = answers.of_receipt(slot, path, data)._replace(stands=True)
         return found
 
@@ -424,7 +427,7 @@ class _Run:
             if job is None or answer.receipt is None or answer.stands:
                 continue
             data = receipts.load(answer.receipt, "")
-            path = receipts.path_of(job.lock, data["device"])
+            path = receipts.path_of(job.lock, data["device"], receipts.suite_of(data))
             if path not in chosen or answer.state is State.FAILED:
                 chosen[path] = (job.lock, answer.receipt)
         written = []

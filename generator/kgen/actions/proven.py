@@ -15,6 +15,7 @@ from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 from kgen.validation import signing
 from kgen.validation.collection import Entry
+from kgen.validation.receipts import BASIC
 from kgen.validation.signing import BadSignature
 
 
@@ -44,6 +45,7 @@ class Proof(NamedTuple):
         receipts: how many there are of what the lock installs.
         signers: how many of the keys that were given signed one that passed; None if none was given.
         step: seconds of a step.
+        suite: what was proven: one of :data:`kgen.validation.receipts.SUITES`; of a gap the least of them.
         older: whether there are receipts of what the lock installed before, and none of what it does now.
         command: what fills the gap, on a machine that has such a device; None where there is none to fill.
     """
@@ -56,6 +58,7 @@ class Proof(NamedTuple):
     receipts: int = 0
     signers: int | None = None
     step: float | None = None
+    suite: str = BASIC
     older: bool = False
     command: str | None = None
 
@@ -121,10 +124,10 @@ def _of_lock(
 ) -> Iterator[Proof]:
     mine = [one for one in collected.entries if (one.environment, one.platform) == (lock.environment, lock.platform)]
     now = [one for one in mine if one.content == lock.content]
-    groups: dict[Place, list[Entry]] = {}
+    groups: dict[tuple[Place, str], list[Entry]] = {}
     for entry in now:
-        groups.setdefault(Place(entry.kind, entry.device, entry.driver), []).append(entry)
-    for place, entries in groups.items():
+        groups.setdefault((Place(entry.kind, entry.device, entry.driver), entry.suite), []).append(entry)
+    for (place, suite), entries in groups.items():
         newest = max(entries, key=lambda one: (one.date, one.as_locked))
         yield Proof(
             environment=lock.environment,
@@ -135,10 +138,11 @@ def _of_lock(
             receipts=len(entries),
             signers=_signers(entries, collected, keys) if keys else None,
             step=newest.step,
+            suite=suite,
         )
     kind = lock.computes_on.kind
     anywhere = (Place(kind, "any", None),)
-    proven_at = {(place.kind, place.device) for place in groups}
+    proven_at = {(place.kind, place.device) for place, _ in groups}
     for place in places.get(kind, anywhere) or anywhere:
         if (place.kind, place.device) not in proven_at:
             device = "cpu" if kind == CPU.kind else "gpu"

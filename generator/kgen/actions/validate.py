@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from kgen.validation import receipts, reference
 from kgen.validation.judge import Outcome, Verdict, judge, skipped
 from kgen.validation.receipts import Receipt
 from kgen.validation.running import Subject, observe
+from kgen.validation.sharing import ANY, Seat, Seats, seats
 
 Reporter = Callable[[str], None]
 """Is told a stage, or a remark."""
@@ -54,7 +56,9 @@ class ValidateOptions(NamedTuple):
         timeout: seconds for each backend.
         form: the form of locks that alone is meant; None for all of them.
         envs: the folder of the environments; None for that of the settings.
-        receipts: the folder that receipts are written below, as `<env>/<device>.json`; None for beside the locks.
+        below: the folder that receipts are written below, as `<env>/<device>.json`; None for beside the locks.
+        suite: what is to be proven, one of :data:`kgen.validation.receipts.SUITES`.
+        jobs: how many environments are validated at once at most; each has a GPU to itself, or waits for one.
     """
 
     device: str = "auto"
@@ -63,7 +67,9 @@ class ValidateOptions(NamedTuple):
     timeout: float = 900.0
     form: Format | None = None
     envs: str | None = None
-    receipts: Path | None = None
+    below: Path | None = None
+    suite: str = receipts.BASIC
+    jobs: int = 1
 
 
 AS_USUAL = ValidateOptions()
@@ -263,6 +269,10 @@ def refuse_contradictions(names: Sequence[str], options: ValidateOptions) -> Non
     """
     if options.device not in DEVICES:
         raise UsageError(f"unknown device `{options.device}`", hints=[f"give one of {', '.join(DEVICES)}"])
+    if options.suite not in receipts.SUITES:
+        raise UsageError(f"unknown suite `{options.suite}`", hints=[f"give one of {', '.join(receipts.SUITES)}"])
+    if options.jobs < 1:
+        raise UsageError(f"`jobs` is {options.jobs}, and one environment at least is validated at once")
     if options.no_lock and options.python is None:
         raise UsageError(
             "`--no-lock` is for an environment that kgen did not make",
@@ -353,7 +363,7 @@ def validate(
     progress: Callable[[ValidationTarget, str], None] | None = None,
     notify: Callable[[str], None] = ignore,
 ) -> ValidateResult:
-    """Train on each target, one after the other, and write the receipts.
+    """Train on each target, one after the other or several at once, and write the receipts.
 
     What goes wrong with one target is in its validation, and the others are validated all the same.
 
@@ -366,30 +376,72 @@ def validate(
         progress: called with each stage of each target, also from another thread; in the end with the outcome.
         notify: called with each remark about the environments that a person should read.
     """
-    found = []
-    for target in chosen:
-        validation = Validation(target=target)
-        report: Reporter = ignore if progress is None else _reporter(progress, target)
-        _validate(validation, root=root, options=options, matrix=matrix, machine=machine, report=report, notify=notify)
-        found.append(validation)
+    found = [Validation(target=target) for target in chosen]
+    run = _Run(root, matrix, machine, options, notify)
+    reports = [ignore if progress is None else _reporter(progress, target) for target in chosen]
+    if options.jobs == 1:
+        for validation, report in zip(found, reports, strict=True):
+            _validate(validation, run, report, ANY)
+        return ValidateResult(tuple(found))
+    seats = {kind: Seats(every) for kind in {one.kind for one in chosen} if (every := _seats(kind, matrix, machine))}
+
+    def work(validation: Validation, report: Reporter) -> None:
+        target = validation.target
+        shared = seats.get(target.kind) if target.device != CPU.kind and target.skip is None else None
+        with contextlib.nullcontext(ANY) if shared is None else shared.taken(over=run.cancel.is_set) as seat:
+            _validate(validation, run, report, seat)
+
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only who asks for several pays for it
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        waiting = [pool.submit(work, *one) for one in zip(found, reports, strict=True)]
+        try:
+            for one in waiting:
+                one.result()
+        except BaseException:
+            # as ctrl-C, which reaches this thread alone
+            run.cancel.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     return ValidateResult(tuple(found))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What all validations of a run have in common.
+
+    Attributes:
+        root: the project's folder.
+        matrix: the facts.
+        machine: what this machine has.
+        options: how they are validated.
+        notify: called with remarks.
+        cancel: set to have all of them ended.
+        writing: held by who installs, or writes a receipt: one after the other.
+    """
+
+    root: Path
+    matrix: CompatibilityMatrix
+    machine: Host
+    options: ValidateOptions
+    notify: Callable[[str], None]
+    cancel: threading.Event = field(default_factory=threading.Event)
+    writing: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _seats(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Seat, ...]:
+    """The devices of a kind, by the variable that its accelerator declares; none where it declares no such."""
+    variables = matrix.accelerators[kind].hiding if kind in matrix.accelerators else ()
+    return seats(variables[0], host.variable(variables[0]), machine.of(kind).gpus) if variables else ()
 
 
 def _reporter(progress: Callable[[ValidationTarget, str], None], target: ValidationTarget) -> Reporter:
     return lambda stage: progress(target, stage)
 
 
-def _validate(
-    validation: Validation,
-    *,
-    root: Path,
-    options: ValidateOptions,
-    matrix: CompatibilityMatrix,
-    machine: Host,
-    report: Reporter,
-    notify: Callable[[str], None],
-) -> None:
-    target = validation.target
+def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -> None:
+    """Train on one target, with the device that it has to itself."""
+    matrix, options, target = run.matrix, run.options, validation.target
     locked = target.locked
     if target.skip is not None:
         validation.verdicts = {backend: skipped(target.skip) for backend in target.backends}
@@ -399,14 +451,17 @@ def _validate(
         for backend in target.backends:
             row = matrix.backends[backend]
             variables = row.environment
+            selecting: tuple[str, ...] = ()
             if target.device != CPU.kind and target.kind in matrix.accelerators:
+                selecting = matrix.accelerators[target.kind].hiding[:1]
                 variables = {**matrix.accelerators[target.kind].environment, **variables}
             if options.python is not None:
                 interpreter = _foreign(Path(options.python), variables)
             else:
                 assert locked is not None  # noqa: S101 - `no_lock` needs `python`
                 validation.installed = False
-                interpreter = installed(root, locked, variables, options.envs, report=report, notify=notify)
+                with run.writing:
+                    interpreter = installed(run.root, locked, variables, options.envs, report=report, notify=run.notify)
                 validation.installed = True
             subject = Subject(
                 name=target.name,
@@ -415,25 +470,35 @@ def _validate(
                 module=matrix.generations[row.generation].module,
                 device=target.device,
                 interpreter=interpreter.path,
-                variables=interpreter.variables,
+                variables={**interpreter.variables, **seat.variables},
                 timeout=options.timeout,
                 way=interpreter.entry,
                 accelerator=_called(matrix, target, row.framework),
                 hiding=tuple(dict.fromkeys(name for kind in matrix.accelerators.values() for name in kind.hiding)),
                 listed="installed" if locked is None else locked.form.listed,
+                suite=options.suite,
+                selecting=selecting,
             )
-            verdict = judge(subject, observe(subject, report), {} if locked is None else locked.versions)
+            verdict = judge(subject, observe(subject, report, run.cancel), {} if locked is None else locked.versions)
             validation.verdicts[backend] = verdict
             report(verdict.outcome.value)
         if locked is not None:
             data = receipts.compose(
-                locked, _device(validation, machine), validation.verdicts, today=dt.datetime.now(dt.timezone.utc).date()
+                locked,
+                _device(validation, run.machine, seat.place or 0),
+                validation.verdicts,
+                today=dt.datetime.now(dt.timezone.utc).date(),
+                suite=options.suite,
             )
-            if options.receipts is not None:
+            if options.below is not None:
                 # the project may be read-only here, and others write nowhere near
-                validation.receipt = receipts.write_below(options.receipts, locked, data)
+                with run.writing:
+                    validation.receipt = receipts.write_below(options.below, locked, data)
             else:
-                with storage.exclusive(locked.path.parent.parent, wait=lambda: report("waiting for another kgen")):
+                exclusive = storage.exclusive(
+                    locked.path.parent.parent, wait=lambda: report("waiting for another kgen")
+                )
+                with run.writing, exclusive:
                     validation.receipt = receipts.write(locked, data)
             validation.receipt_kept = validation.receipt is None
     except KgenError as error:
@@ -490,13 +555,19 @@ def _called(matrix: CompatibilityMatrix, target: ValidationTarget, framework: st
     return None if target.device == CPU.kind or kind is None else kind.devices.get(framework)
 
 
-def _device(validation: Validation, machine: Host) -> dict[str, str | None]:
-    """The device as a receipt names it; what the framework did not report, the driver does."""
+def _device(validation: Validation, machine: Host, place: int) -> dict[str, str | None]:
+    """The device as a receipt names it; what the framework did not report, the driver does.
+
+    Args:
+        validation: what was run.
+        machine: what this machine has.
+        place: that of the device among those of its kind.
+    """
     if validation.target.device == "cpu":
         return {"kind": "cpu", "name": None, "capability": None, "driver": None}
     reported: Mapping[str, Any] = next((v.result["device"] for v in validation.verdicts.values() if v.result), {})
     here = machine.of(validation.target.kind)
-    gpu = here.gpus[0] if here.gpus else None
+    gpu = here.gpus[min(place, len(here.gpus) - 1)] if here.gpus else None
     return {
         "kind": "gpu",
         "accelerator": validation.target.kind,

@@ -38,6 +38,9 @@ def argument(metavar: str, text: str, *, panel: str = PLACE, values: Candidates 
     )
 
 
+_MOST_JOBS = 1000
+
+
 def option(
     *words: str,
     text: str,
@@ -106,6 +109,17 @@ def seconds(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise UsageError("`--timeout` is not a number of seconds", hints=["leave it out, or give one such as 900"])
     return value
+
+
+def jobs(text: str) -> int:
+    """How much is done at once.
+
+    Raises:
+        UsageError: it is no number of 1 or more.
+    """
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) < _MOST_JOBS:
+        raise UsageError("`--jobs` is not a number of environments", hints=["leave it out, or give one such as 2"])
+    return int(text)
 
 
 def _receipts(text: str) -> int:

@@ -48,7 +48,7 @@ def run(
 
 
 def _print(found: Proven, *, signed: bool) -> None:
-    headings = ["environment", "platform", "device", "driver", "verdict", "date", "step", "receipts"]
+    headings = ["environment", "platform", "device", "driver", "suite", "verdict", "date", "step", "receipts"]
     rows = [_row(one, signed=signed) for one in found.proofs]
     if signed:
         headings.append("signers")
@@ -72,6 +72,7 @@ def _row(one: Proof, *, signed: bool) -> tuple[str, ...]:
         one.platform,
         one.place.device,
         one.place.driver or "-",
+        "-" if one.verdict is None else one.suite,
         one.verdict or gap,
         one.date or "-",
         "-" if one.step is None else f"{one.step * 1000:.3g} ms",

@@ -30,13 +30,13 @@ from kgen.cli import candidates, console
 from kgen.cli.devices import device
 from kgen.cli.fleets import validate_fleet
 from kgen.cli.formats import OnlyFormat, naming_formats
-from kgen.cli.options import OUTPUT, Envs, Json, argument, option, seconds
+from kgen.cli.options import OUTPUT, Envs, Json, argument, jobs, one_of, option, seconds
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.model import format as formats
 from kgen.model.driver import DriverVersion
 from kgen.parsers import parse_driver
-from kgen.validation import pins
+from kgen.validation import pins, receipts
 from kgen.validation.judge import Fault, Outcome, Verdict
 from kgen.validation.receipts import Receipt
 
@@ -89,8 +89,29 @@ def run(
         float,
         option("--timeout", metavar="S", text="seconds for each; 900 by default", panel=_TRAINING, parse=seconds),
     ] = 900.0,
+    suite: Annotated[
+        str,
+        option(
+            "--suite",
+            metavar=f"{{{','.join(receipts.SUITES)}}}",
+            text="what is proven: full adds precision, attention, recurrence, saving, pipelines, two processes",
+            panel=_TRAINING,
+            values=candidates.of(*receipts.SUITES),
+            parse=one_of("suite", "--suite", *receipts.SUITES),
+        ),
+    ] = receipts.BASIC,
+    at_once: Annotated[
+        int | None,
+        option(
+            "--jobs",
+            metavar="N",
+            text="so many environments at once, each on a GPU of its own; 1 by default",
+            panel=_TRAINING,
+            parse=jobs,
+        ),
+    ] = None,
     listed: Annotated[bool, option("--list", text="list what is proven where, and run nothing", panel=OUTPUT)] = False,
-    receipts: Annotated[
+    below: Annotated[
         str | None,
         option("--receipts", metavar="DIR", text="write receipts below DIR, and not beside the locks", panel=OUTPUT),
     ] = None,
@@ -135,12 +156,14 @@ def run(
     matrix = origin.current()
     root = project.find_root(Path.cwd())
     names = tuple(environments or ())
-    place = None if receipts is None else Path.cwd() / receipts
-    options = ValidateOptions(device, python, no_lock, timeout, form, envs, place)
+    place = None if below is None else Path.cwd() / below
+    options = ValidateOptions(device, python, no_lock, timeout, form, envs, place, suite, at_once or 1)
     action.refuse_contradictions(names, options)
-    asked = FleetOptions(device, timeout, form, envs, each_node, resume, retries or 0, driver)
+    asked = FleetOptions(device, timeout, form, envs, each_node, resume, retries or 0, driver, suite)
     if site is not None:
-        _refuse_with_fleet({"--python": python, "--no-lock": no_lock, "--list": listed, "--receipts": receipts})
+        _refuse_with_fleet(
+            {"--python": python, "--no-lock": no_lock, "--list": listed, "--receipts": below, "--jobs": at_once}
+        )
         return validate_fleet(root, matrix, site, names, asked, image=image, json=json)
     _refuse_without_fleet(
         {"--image": image, "--each-node": each_node, "--resume": resume, "--retries": retries, "--driver": driver}
@@ -213,6 +236,9 @@ def _print(result: ValidateResult, root: Path, *, json: bool) -> None:
     for one in result.validations:
         _print_details(one)
     agreement = result.agreement
+    for one in result.validations:
+        for backend, verdict in one.verdicts.items():
+            _print_parts(f"{one.target.name}, {backend}", verdict)
     if agreement is not None:
         farthest = " and ".join(agreement.pair)
         console.say(
@@ -243,6 +269,17 @@ def _print_details(validation: Validation) -> None:
     if validation.error is not None:
         console.say("")
         console.error(validation.error)
+
+
+def _print_parts(name: str, verdict: Verdict) -> None:
+    """The parts of the full suite, each with how far its numbers are from their reference."""
+    if verdict.parts:
+        rows = [
+            (part.name, part.outcome, f"{off:.1e}" if (off := part.distance) is not None else "-", part.remark)
+            for part in verdict.parts
+        ]
+        console.say(f"\n{name}:")
+        console.say(console.table(("part", "verdict", "off by", "remark"), rows))
 
 
 def _print_differences(validation: Validation) -> None:
@@ -277,6 +314,7 @@ _HINTS: Mapping[Fault, str] = {
     Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
     Fault.ELSEWHERE: "nvidia-smi",
     Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
+    Fault.PART: "`kgen validate {environment} --suite full --json` prints all that it reported",
     Fault.NUMBERS: "kgen sync {environment}, and run it once more; then it is worth a report to the framework",
 }
 """What to type where the diagnosis has nothing better."""
@@ -344,8 +382,9 @@ def _step_data(backend: str, verdict: Verdict) -> dict[str, Any]:
             for name in ("losses", "weights", "outputs")
             if distance is not None and (value := getattr(distance, name)) is not None
         },
+        "parts": [{**one.receipt, "why": one.why} for one in verdict.parts],
         "seconds": round(verdict.seconds, 3),
-        "result": {key: value for key, value in verdict.result.items() if key not in {"weights", "event"}},
+        "result": {key: value for key, value in verdict.result.items() if key not in {"weights", "event", "parts"}},
     }
 
 
@@ -368,7 +407,9 @@ def _list(root: Path, found: ProvenEnvironments, *, json: bool) -> ExitStatus:
         return ExitStatus.DONE
     rows = [_list_row(name, receipt) for name, receipt in found.receipts]
     if rows:
-        console.result(console.table(("environment", "device", "driver", "verdict", "date", "lock", "installed"), rows))
+        console.result(
+            console.table(("environment", "device", "driver", "suite", "verdict", "date", "lock", "installed"), rows)
+        )
     if found.unproven:
         console.say(f"not proven anywhere: {', '.join(found.unproven)}")
         console.hints(["kgen validate"])
@@ -380,6 +421,7 @@ def _list_row(name: str, receipt: Receipt) -> tuple[str, ...]:
         name,
         receipt.device,
         receipt.driver or "-",
+        receipt.suite,
         receipt.verdict,
         receipt.date,
         "changed since" if receipt.stale else "this one",

@@ -7,7 +7,9 @@ A kind of finding is a module in `rules`, and all that kgen has to know of it: i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+from kgen.accelerators import Condition
 from kgen.findings.rules import identifier, known
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
 from kgen.host import Host
@@ -38,6 +40,7 @@ def examine(
     libraries: Mapping[str, SystemLibrary],
     *,
     target: str = "",
+    conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """Every finding, the faults first.
 
@@ -48,8 +51,9 @@ def examine(
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
         target: the target of the settings that the machine is, which is judged by its description; empty for this one.
+        conditions: kind of accelerator -> the state that each of its devices is in.
     """
-    facts = Facts(machine, around, tuple(examined), matrix, libraries, target)
+    facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions)
     rules = {name: rule for name, rule in known().items() if rule.of_description or not target}
     found = [one._replace(identifier=name) for name, rule in rules.items() for one in rule.examine(facts)]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))

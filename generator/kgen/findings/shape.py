@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from kgen.accelerators import Condition
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import SharedFile
@@ -80,6 +82,7 @@ class Facts(NamedTuple):
         matrix: what serves which GPU.
         libraries: stem of a shared library, as `libcudnn` -> what it is.
         target: the target of the settings that is judged by its description; empty for this machine.
+        conditions: kind of accelerator -> the state that each of its devices is in.
     """
 
     machine: Host
@@ -88,6 +91,7 @@ class Facts(NamedTuple):
     matrix: CompatibilityMatrix
     libraries: Mapping[str, SystemLibrary]
     target: str = ""
+    conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({})
 
     def seen_by(self, interface: str) -> str:
         """Where a fact about the machine is from: an interface of this machine, or the description of another."""

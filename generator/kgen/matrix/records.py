@@ -58,7 +58,7 @@ class AcceleratorKind(NamedTuple):
             name tells.
         architectures: how people call a device -> its architecture.
         exact: architectures that run no machine code but their own, where others also run that of older siblings.
-        hiding: variables that hide devices from a process.
+        hiding: variables that hide devices from a process; the first also gives it some, by their numbers.
         environment: variables that a process must find.
         devices: the framework's module -> how it calls a device of this kind.
         provenance: where the row is from.

@@ -19,7 +19,7 @@ from kgen import files, gittool
 from kgen.errors import OutsideError, SettingsError
 from kgen.validation import receipts
 
-_VERSION = 1
+_VERSION = 2
 """Of the tables: an index of another one is made anew."""
 
 _PATIENCE = 5.0
@@ -42,6 +42,7 @@ class Entry(NamedTuple):
         date: the day, as `2026-11-20`.
         as_locked: whether exactly what is locked was installed.
         step: seconds of a step, of its slowest backend; None where nothing was measured.
+        suite: what was to be proven.
         text: the receipt itself, as JSON.
         source: where it was found.
     """
@@ -58,6 +59,7 @@ class Entry(NamedTuple):
     date: str
     as_locked: bool
     step: float | None
+    suite: str
     text: str
     source: str = ""
 
@@ -70,8 +72,7 @@ class Entry(NamedTuple):
     @property
     def slug(self) -> str:
         """What a file with it is called, but for its ending."""
-        device = self.data["device"]
-        return receipts.device_name(str(device["kind"]), device["name"])
+        return receipts.slug(self.data["device"], self.suite)
 
 
 class Skipped(NamedTuple):
@@ -109,6 +110,7 @@ def entry_of(data: Mapping[str, Any], source: str = "") -> Entry:
         date=data["date"],
         as_locked=data["installed"]["as_locked"],
         step=max(seconds, default=None),
+        suite=receipts.suite_of(data),
         text=text,
         source=source,
     )

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kgen.validation import pins, reference
+from kgen.validation import parts, pins, receipts, reference
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose, folded, out_of_memory
+from kgen.validation.parts import Part
 from kgen.validation.pins import Difference, Mismatch
 from kgen.validation.reference import TOLERANCES, Distance
 from kgen.validation.running import Observation, Subject
@@ -36,6 +37,7 @@ class Fault(enum.Enum):
     ELSEWHERE = "runs on another device"
     LIBRARIES = "loads other libraries"
     NUMBERS = "runs with wrong numbers"
+    PART = "fails in a part of the full suite"
 
 
 _DRIVERS = frozenset({"cuda", "nvidia-ml"})
@@ -69,6 +71,7 @@ class Verdict:
         distance: how far from the reference, at the farthest of what was trained; None if there was nothing to compare.
         differences: pins of the lock that are not kept.
         mismatches: libraries of other versions than their packages.
+        parts: of the full suite, what each part comes to.
         seconds: how long the step took as a whole.
     """
 
@@ -81,6 +84,7 @@ class Verdict:
     distance: Distance | None = None
     differences: tuple[Difference, ...] = ()
     mismatches: tuple[Mismatch, ...] = ()
+    parts: tuple[Part, ...] = ()
     seconds: float = 0.0
 
 
@@ -107,8 +111,12 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
     wrong = pins.mismatches(loaded, installed, locked)
     trained = [one for one in (result, result.get("uncompiled")) if one]
     distance = max(map(reference.distance, trained), key=_width, default=None)
+    found = parts.judged(result)
+    failure = observation.last("failed")
     if result:
         fault, message = _of_result(subject, result, wrong, distance)
+        if fault is None and subject.suite == receipts.FULL:
+            fault, message, failure = _of_parts(found, message)
     else:
         fault, message = _of_failure(subject, observation)
     diagnosis = NOTHING
@@ -117,7 +125,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             fault.value,
             environment=subject.name,
             output=observation.output,
-            failure=observation.last("failed"),
+            failure=failure,
             watched=observation.last("started").get("watched", {}),
             missing=observation.last("libraries").get("missing", ()),
             installed=installed,
@@ -129,12 +137,13 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
         outcome=Outcome.PASSED if fault is None else Outcome.FAILED,
         fault=fault,
         message=message,
-        whole=tuple(f"{one['type']}: {one['message']}" for one in observation.last("failed").get("errors", ())),
+        whole=tuple(f"{one['type']}: {one['message']}" for one in failure.get("errors", ())),
         diagnosis=diagnosis,
         result=result,
         distance=distance,
         differences=pins.differences(locked, installed) if installed else (),
         mismatches=wrong,
+        parts=found,
         seconds=observation.seconds,
     )
 
@@ -143,7 +152,7 @@ def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]
     """What it means that there is no result."""
     failed = observation.last("failed")
     stage = failed.get("stage") or observation.stage or "start"
-    fault = Fault.BACKEND if failed.get("kind") == "wrong-backend" else _STAGES[stage]
+    fault = Fault.BACKEND if failed.get("kind") == "wrong-backend" else _STAGES.get(stage, Fault.PART)
     if observation.status is None:
         return fault, f"did not end within {subject.timeout:g} s; it was in the stage `{stage}`"
     if not failed:
@@ -157,7 +166,7 @@ def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]
     # The innermost cause is what a person looks for; the outermost may be Keras's wrapping of it.
     first = errors[0]
     text = folded(first["message"])
-    if fault is Fault.FAILS and out_of_memory(failed):
+    if fault in {Fault.FAILS, Fault.PART} and out_of_memory(failed):
         fault = Fault.MEMORY
     said = f"{first['type']}: {text}" if text else first["type"]
     return fault, said if failed.get("kind") is None else text or first["type"]
@@ -194,6 +203,20 @@ def _of_result(
     verb = "run" if proof.get("engine") else "compiled"
     both = "; the same uncompiled" if "uncompiled" in result and not proof.get("engine") else ""
     return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}{both}"
+
+
+def _of_parts(found: tuple[Part, ...], message: str) -> tuple[Fault | None, str, Mapping[str, Any]]:
+    """What the parts of the full suite mean where the network trains as it should; and the first error of one."""
+    failed = [one for one in found if one.outcome == parts.FAILED]
+    failure = next((one.failure for one in failed if one.failure), {})
+    if failed:
+        fault = Fault.MEMORY if failure and out_of_memory(failure) else Fault.PART
+        return fault, "; ".join(f"{one.name}: {one.why}" for one in failed), failure
+    if not found:
+        return Fault.PART, "the step reported none", failure
+    count = sum(one.outcome == parts.PASSED for one in found)
+    left = f", {len(found) - count} not here" if count < len(found) else ""
+    return None, f"{message}; {count} parts passed{left}", failure
 
 
 def _elsewhere(subject: Subject, result: Mapping[str, Any]) -> str | None:

@@ -39,6 +39,12 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 DETAIL = "urn:uuid:5a05e03d-7d09-4339-9df8-30eb8fbff261"
 """The extension field of a test result that holds what kgen knows. Chosen once: a name that nobody has to own."""
 
+SUITES = ("basic", "full")
+"""What can be asked to be proven: that a network trains as the reference does; the parts of Keras beyond that too."""
+
+BASIC, FULL = SUITES
+"""The basic one is what every receipt was about before there were several."""
+
 INSTALL_SET = "install-set"
 """The subject whose digest is that of what the lock installs; another kgen or matrix does not change it."""
 
@@ -80,10 +86,26 @@ class Receipt(NamedTuple):
     date: str
     as_locked: bool
 
+    @property
+    def suite(self) -> str:
+        """What was to be proven."""
+        return suite_of(self.data)
+
 
 def device_name(kind: str, name: str | None) -> str:
     """The name of a receipt's file without its ending: `cpu`, `nvidia-h200`, or `gpu` for one without a name."""
     return kind if kind == "cpu" or not name else _SLUG.sub("-", name.lower()).strip("-")
+
+
+def slug(device: Mapping[str, str | None], suite: str) -> str:
+    """The name of a receipt's file without its ending: that of the device, and of the suite if it is no basic one."""
+    name = device_name(str(device["kind"]), device["name"])
+    return name if suite == BASIC else f"{name}-{suite}"
+
+
+def suite_of(data: Mapping[str, Any]) -> str:
+    """The suite that a receipt is about; those from before there were several do not say."""
+    return str(suite_of(data))
 
 
 def compose(
@@ -92,6 +114,7 @@ def compose(
     verdicts: Mapping[str, Verdict],
     *,
     today: dt.date,
+    suite: str = BASIC,
 ) -> dict[str, Any]:
     """The content of a receipt.
 
@@ -100,6 +123,7 @@ def compose(
         device: kind, name, capability, driver; of a GPU the kind of accelerator too.
         verdicts: backend -> its verdict; none of them skipped.
         today: the day.
+        suite: what was to be proven, one of :data:`SUITES`.
     """
     from kgen.validation.judge import Outcome  # noqa: PLC0415 - see above
 
@@ -113,6 +137,7 @@ def compose(
         "device": dict(device),
         "verdict": (Outcome.PASSED if passed else Outcome.FAILED).value,
         "date": today.isoformat(),
+        "suite": suite,
         "kgen": __version__,
         "installed": {
             "as_locked": not differences,
@@ -174,6 +199,7 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
         "seconds": result["seconds"],
         "losses": result.get("losses", []),
         **({"uncompiled": result["uncompiled"]["losses"]} if "uncompiled" in result else {}),
+        **({"parts": [one.receipt for one in verdict.parts]} if verdict.parts else {}),
         "distance": measured,
         "tolerance": {**{name: getattr(tolerance, name) for name in measured}, "reason": tolerance.reason},
     }
@@ -207,13 +233,13 @@ def render(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(statement(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def path_of(locked: Lockfile, device: Mapping[str, str | None]) -> Path:
-    """Where the receipt of this lock and device belongs."""
-    return locked.path.parent / FOLDER / _file_name(locked, device)
+def path_of(locked: Lockfile, device: Mapping[str, str | None], suite: str = BASIC) -> Path:
+    """Where the receipt of this lock, device and suite belongs: one of another suite is another proof."""
+    return locked.path.parent / FOLDER / _file_name(locked, device, suite)
 
 
-def _file_name(locked: Lockfile, device: Mapping[str, str | None]) -> str:
-    return f"{device_name(str(device['kind']), device['name'])}{locked.form.suffix}.json"
+def _file_name(locked: Lockfile, device: Mapping[str, str | None], suite: str) -> str:
+    return f"{slug(device, suite)}{locked.form.suffix}.json"
 
 
 def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path:
@@ -227,7 +253,7 @@ def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path
     """
     from kgen import storage  # noqa: PLC0415 - see above
 
-    path = folder / locked.path.parent.name / _file_name(locked, data["device"])
+    path = folder / locked.path.parent.name / _file_name(locked, data["device"], suite_of(data))
     storage.make_folder(path.parent)
     storage.write_file(path, render(data))
     return path
@@ -243,7 +269,7 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
-    path = path_of(locked, data["device"])
+    path = path_of(locked, data["device"], suite_of(data))
     old = _load(path)
     if old is not None and _is_stronger(old, data):
         return None
@@ -459,6 +485,8 @@ def _look(top: Table, environment: str, wanted: int) -> None:
         top.fault("environment", f"is `{named}`, and the folder is {grammar.shown(environment)}")
     top.parsed("platform", grammar.platform, required=True)
     top.parsed("date", grammar.day, required=True)
+    if top.get("suite", str) not in {*SUITES, None}:
+        top.fault("suite", f"is none of {', '.join(SUITES)}")
     top.parsed("kgen", grammar.line, required=True)
     lock = _part(top, "lock")
     lock.parsed("file", grammar.file, required=True)

@@ -62,6 +62,8 @@ class Subject:
         accelerator: how the framework calls what must compute; None if that does not matter.
         hiding: variables that hide devices from a process, where the CPU is to compute.
         listed: which list of installed packages, of those that the step reports, is compared with its lock.
+        suite: what is proven, one of :data:`kgen.validation.receipts.SUITES`.
+        selecting: variables that give a process some of the devices.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Subject:
     accelerator: str | None = None
     hiding: tuple[str, ...] = ()
     listed: str = "installed"
+    suite: str = "basic"
+    selecting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +114,17 @@ class Observation:
         return begun
 
 
-def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
+def observe(subject: Subject, report: Callable[[str], None], cancel: threading.Event | None = None) -> Observation:
     """Runs the step to its end, or ends it with all its children when its time is over.
 
     Args:
         subject: what to run.
         report: called with the name of each stage, from another thread.
+        cancel: set by another thread to have it ended.
 
     Raises:
         OutsideError: the interpreter is missing or cannot be executed.
+        Cancelled: `cancel` was set.
     """
     with storage.scratch() as folder:
         events, spec, own = folder / "events.jsonl", folder / "spec.json", folder / "own"
@@ -129,6 +135,8 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
             "step": subject.step or subject.backend,
             "device": subject.device,
             "hiding": list(subject.hiding),
+            "selecting": list(subject.selecting),
+            "suite": subject.suite,
             "folder": str(own),
             "ends": time.time() + subject.timeout,
         }
@@ -140,6 +148,7 @@ def observe(subject: Subject, report: Callable[[str], None]) -> Observation:
                     [*subject.way, str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
                     env=subject.variables,
                     timeout=subject.timeout,
+                    cancel=cancel,
                     keep=_KEPT,
                 )
                 status: int | None = done.status

@@ -11,16 +11,16 @@ from kgen.findings.wording import kind_of
 def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
         kind = kind_of(one.lock)
-        note, says = facts.machine.of(kind.name).note, kind.driver_help
-        if note is not None:
+        here, says = facts.machine.of(kind.name), kind.driver_help
+        note = here.note
+        if note is not None and not here.two_versions:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
                 f"{kind.maker}'s driver does not answer: {note}",
                 says.interface,
                 "no framework will see the GPU",
-                f"{says.status}; if it says the same, reboot: the kernel's module and the libraries may be of two"
-                " versions",
+                says.status,
             )
 
 
@@ -28,10 +28,9 @@ RULE = Rule(
     rank=10,
     title="The driver is there and does not answer",
     about=(
-        "NVML, or the kernel's interface of another maker, is there and fails. The usual reason after an "
-        "update is that the kernel's module is still the old one while the libraries are new: only a "
-        "restart loads the new module. No framework sees the GPU until then."
+        "NVML, or the kernel's interface of another maker, is there and fails. No framework sees the GPU "
+        "until it answers."
     ),
-    fixing=("Ask the maker's own tool, which prints the reason. If it names two versions, restart the machine."),
+    fixing=("Ask the maker's own tool, which prints the reason."),
     examine=_examine,
 )

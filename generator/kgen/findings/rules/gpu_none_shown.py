@@ -12,7 +12,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
         kind = kind_of(one.lock)
         here, says = facts.machine.of(kind.name), kind.driver_help
-        if here.found and not here.gpus and here.note is None:
+        divided = any(one.partitions is not None for one in facts.conditions.get(kind.name, ()))
+        if here.found and not here.gpus and here.note is None and not divided:
             yield Finding(
                 "fault",
                 (one.lock.environment,),

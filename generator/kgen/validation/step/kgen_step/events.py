@@ -20,6 +20,10 @@ class Refused(Exception):  # noqa: N818 - nothing has gone wrong in the step its
         self.facts = facts
 
 
+class Absent(Exception):  # noqa: N818 - nothing is wrong
+    """The environment, or the machine, lacks what a part of the full suite is about; says what."""
+
+
 class Events:
     """Appends events to a file; each is written at once, so that the last one survives whatever comes next."""
 
@@ -48,18 +52,23 @@ class Events:
         self.tell("end", stage=name, seconds=round(self.seconds[name], 6))
 
     def _fail(self, stage, error):
-        chain = []
-        cause = error
-        while cause is not None and len(chain) < _FRAMES:
-            chain.append({"type": type(cause).__name__, "message": str(cause)[:_LONGEST]})
-            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-        frames = [
-            {"file": os.path.basename(frame.filename), "line": frame.lineno, "name": frame.name}
-            for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-        ]
         kind = getattr(error, "kind", None) if isinstance(error, Refused) else None
         facts = error.facts if isinstance(error, Refused) else {}
-        self.tell("failed", stage=stage, kind=kind, errors=chain, frames=frames, facts=facts)
+        self.tell("failed", stage=stage, kind=kind, facts=facts, **failure(error))
+
+
+def failure(error):
+    """An error with what caused it, and where it was raised."""
+    chain = []
+    cause = error
+    while cause is not None and len(chain) < _FRAMES:
+        chain.append({"type": type(cause).__name__, "message": str(cause)[:_LONGEST]})
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    frames = [
+        {"file": os.path.basename(frame.filename), "line": frame.lineno, "name": frame.name}
+        for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    ]
+    return {"errors": chain, "frames": frames}
 
 
 def plain(value):

@@ -1,7 +1,10 @@
 """The stages of the step, one after the other. Each begins and ends with an event."""
 
+import contextlib
 import faulthandler
+import gc
 import importlib
+import json
 import os
 import platform
 import statistics
@@ -9,10 +12,13 @@ import sys
 import time
 
 from kgen_step import VERSION, installed, libraries
-from kgen_step.events import Events, Refused
+from kgen_step.events import Events, Refused, failure
 
 _BEFORE_TIMEOUT = 1.5
 """Seconds before the caller's timeout at which every thread's position is written to stderr."""
+
+FULL = "full"
+"""The suite with the parts of `kgen_step.parts`."""
 
 _SETTINGS = '{"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}\n'
 """Keras's own defaults, in place of whatever the user's keras.json says; the backend is not chosen here."""
@@ -27,6 +33,10 @@ def run(spec, backend, path):
         # This interpreter has started a while after the caller began to count.
         faulthandler.dump_traceback_later(max(left - _BEFORE_TIMEOUT, left / 2), exit=False)
     try:
+        if "joined" in spec:
+            with events.stage("joined"):
+                _take_part(spec, backend)
+            return 0
         result = _stages(spec, backend, events)
     except BaseException as error:  # noqa: BLE001 - it was told; the interpreter's own report would say it once more
         events.tell("libraries", libraries=libraries.loaded(), missing=libraries.missing())
@@ -42,23 +52,18 @@ def _stages(spec, backend, events):
         before = dict(os.environ)
         _settle(spec)
         backend.hold(os.environ, spec["device"], spec["folder"])
+        taken = _short_cuts(spec, backend)
+        os.environ.update(taken)
         if spec["device"] == "cpu":
             os.environ.update(dict.fromkeys(spec.get("hiding", ()), "-1"))
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
-        held = {name: value for name, value in os.environ.items() if before.get(name) != value}
-        # Told without what is of this machine: the folder, and what the user had in it before.
-        held = {
-            name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(
-                spec["folder"], "$FOLDER"
-            )
-            for name, value in held.items()
-        }
+        held = _held(before, spec["folder"])
         events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())
     with events.stage("import"):
         keras = importlib.import_module(spec["import"])
         _refuse_other_backend(keras, spec)
-        from kgen_step import network, task
+        from kgen_step import task
     with events.stage("device"):
         device = dict(backend.device(spec["device"]), kind=spec["device"])
         events.tell("device", device=device, built=backend.built())
@@ -69,39 +74,34 @@ def _stages(spec, backend, events):
     uncompiled = {}
     if hasattr(backend, "switch"):
         with events.stage("uncompiled"):
-            model = network.build(keras, weights, options, rotated=rotated)
-            runner = network.Trainer(model, images, labels, rotated=rotated)
-            for number in range(runner.steps):
-                runner.step(number)
-            uncompiled = {"uncompiled": runner.values()}
+            uncompiled = {"uncompiled": _uncompiled(keras, (weights, images, labels), options, rotated=rotated)}
             backend.switch()
             options = backend.compile_options()
     with events.stage("build"):
-        model = network.build(keras, weights, options, rotated=rotated)
-        if hasattr(backend, "prepare"):
-            backend.prepare(model)
-    runner = (
-        network.Trainer(model, images, labels, rotated=rotated) if backend.TRAINS else network.Predictor(model, images)
-    )
-    with events.stage("compile"):
+        runner = _runner(keras, backend, (weights, images, labels), options)
+    with events.stage("compile"), _without_collection():
         watch = backend.watch()
-        runner.step(0)
+        try:
+            runner.step(0)
+        except Exception as error:
+            if taken and backend.CUT_SHORT in str(failure(error)["errors"]):
+                _begin_again(spec, before)
+            raise
     with events.stage("steps"):
-        steps = []
-        for number in range(1, runner.steps):
-            started = time.perf_counter()
-            runner.step(number)
-            steps.append(time.perf_counter() - started)
+        steps = [_timed(runner, number) for number in range(1, runner.steps)]
     with events.stage("proof"):
         placed = {
             what: sorted({place for array in arrays for place in backend.places(array)})
             for what, arrays in runner.arrays().items()
         }
         proof = backend.prove(runner.function, watch, spec["folder"])
+    values = dict(runner.values(), **uncompiled)
+    if spec.get("suite") == FULL:
+        values["parts"] = [_part(*one, keras=keras, backend=backend, spec=spec, events=events) for one in _known()]
     with events.stage("libraries"):
         found = libraries.loaded()
     return dict(
-        dict(runner.values(), **uncompiled),
+        values,
         step=VERSION,
         backend=spec["backend"],
         python=platform.python_version(),
@@ -117,6 +117,118 @@ def _stages(spec, backend, events):
             "step": round(statistics.median(steps), 6),
         },
     )
+
+
+def _timed(runner, number):
+    """The seconds of a step."""
+    started = time.perf_counter()
+    runner.step(number)
+    return time.perf_counter() - started
+
+
+def _held(before, folder):
+    """What was set, told without what is of this machine: the folder, and what the user had in it before."""
+    held = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    return {
+        name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(folder, "$FOLDER")
+        for name, value in held.items()
+    }
+
+
+def _short_cuts(spec, backend):
+    """The variables that save time, but for those that the user has set; none where they were no help."""
+    wanted = {} if spec.get("plain") else getattr(backend, "SHORT_CUTS", {})
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def _begin_again(spec, environ):
+    """Has the interpreter run the whole step once more, without short cuts: modules that have seen one remember it."""
+    with open(sys.argv[1], "w", encoding="utf-8") as file:
+        json.dump(dict(spec, plain=True), file)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execve(sys.executable, [sys.executable, "-B", *sys.argv], environ)  # noqa: S606 - this program itself
+
+
+def _runner(keras, backend, arrays, options):
+    """What takes the steps, with a network of its own."""
+    from kgen_step import network
+
+    weights, images, labels = arrays
+    rotated = getattr(backend, "ROTATED", False)
+    model = network.build(keras, weights, options, rotated=rotated)
+    if hasattr(backend, "prepare"):
+        backend.prepare(model)
+    if not backend.TRAINS:
+        return network.Predictor(model, images)
+    give = getattr(backend, "batch", None)
+    if give is not None:
+        images, labels = give(images), give(labels)
+    return network.Trainer(model, images, labels, rotated=rotated)
+
+
+@contextlib.contextmanager
+def _without_collection():
+    """No cycles are looked for meanwhile: a compiler in Python makes millions of objects, and keeps most of them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _uncompiled(keras, arrays, options, *, rotated):
+    """The values of a training before compilation is switched on."""
+    from kgen_step import network
+
+    weights, images, labels = arrays
+    model = network.build(keras, weights, options, rotated=rotated)
+    runner = network.Trainer(model, images, labels, rotated=rotated)
+    for number in range(runner.steps):
+        runner.step(number)
+    return runner.values()
+
+
+def _known():
+    from kgen_step import parts
+
+    return parts.known()
+
+
+def _part(name, module, *, keras, backend, spec, events):
+    """What became of a part of the full suite; one that fails keeps no other from being tried."""
+    from kgen_step.parts import Absent, World
+
+    reason = backend.CANNOT.get(name) if hasattr(backend, "CANNOT") else None
+    if reason is None and module.TRAINS and not backend.TRAINS:
+        reason = "Keras cannot train on this backend"
+    if reason is not None:
+        return {"part": name, "outcome": "contract", "why": reason}
+    events.tell("begin", stage=name)
+    folder = os.path.join(spec["folder"], "part-" + name)
+    os.mkdir(folder)
+    started = time.perf_counter()
+    try:
+        found = dict(module.run(World(keras, backend, spec, folder)), outcome="measured")
+    except Absent as absent:
+        found = {"outcome": "absent", "why": str(absent)}
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's
+        found = dict(failure(error), outcome="failed")
+    seconds = round(time.perf_counter() - started, 4)
+    events.tell("end", stage=name, seconds=seconds)
+    return dict(found, part=name, seconds=seconds)
+
+
+def _take_part(spec, backend):
+    """One of several processes that train together: whoever started it has settled the environment."""
+    backend.join(spec["device"], spec["joined"]["rank"], spec["joined"]["addresses"])
+    keras = importlib.import_module(spec["import"])
+    backend.device(spec["device"])
+    from kgen_step.parts import two_processes
+
+    two_processes.take_part(keras, backend, spec)
 
 
 def _settle(spec):

@@ -81,15 +81,18 @@ def _spread(by_result, kernel):
     return gradient
 
 
-def trajectory(seed=task.SEED):
-    """Gives the losses, the first outputs, the weights at the end, and the least distance from a kink of relu."""
+def trajectory(seed=task.SEED, steps=task.STEPS):
+    """Gives the losses of so many steps, the first outputs, the weights at the end, and the least distance from a kink.
+
+    A kink is one of relu.
+    """
     weights, images, labels = task.arrays(seed)
     weights = [weight.astype("float64") for weight in weights]
     velocities = [numpy.zeros_like(weight) for weight in weights]
     first, _ = forward(weights, images[0].astype("float64"))
     losses = []
     margin = numpy.inf
-    for step in range(task.STEPS):
+    for step in range(steps):
         batch, wanted = (values[step % task.BATCHES].astype("float64") for values in (images, labels))
         loss, gradients, distance = loss_and_gradients(weights, batch, wanted)
         losses.append(loss)

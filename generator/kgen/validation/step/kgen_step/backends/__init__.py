@@ -10,8 +10,16 @@ built()                 what it says that it was built for: {cuda, cudnn}
 compile_options()       what Keras's `compile` is told to have the training step compiled
 watch()                 begins to listen to its compiler, just before the first step
 places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
-prepare(model)          only of who has it: compiles what Keras does not
+prepare(model)          only of who has it: what Keras does not do before the first step
+batch(array)            only of who has it: batches as the training step takes them, in place of NumPy's arrays
+SHORT_CUTS              only of who has it: variables that save time, and are not set where the first step failed with
+                        them, that is with the error CUT_SHORT; what the user has set stands
 switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
+CANNOT                  only of who has it: part of the full suite -> why this backend cannot do it, which is its
+                        contract; parts that train need no mention where TRAINS says so
+fused_attention(kind, query, key, value)   only of who has it: outputs of a fused kernel, and its name
+count(kind), join(kind, rank, addresses), mean(array)   only of who has it: how many processes can share the devices
+                        out; meets the others; the mean of an array of each, by what, and where it was taken
 prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """

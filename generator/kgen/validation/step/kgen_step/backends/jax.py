@@ -5,13 +5,17 @@ import os
 import sys
 
 from kgen_step import hlo, libraries
-from kgen_step.events import Refused
+from kgen_step.events import Absent, Refused
 
 TRAINS = True
 MODULES = ("jax", "jaxlib")
 WATCHED = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DISABLE_JIT", "XLA_FLAGS", "JAX_ENABLE_X64")
 
 _CPU = "cpu"
+_PROCESSES = 2
+_COLLECTIVES = "jax_cpu_collectives_implementation"
+_BETWEEN_CPUS, _BETWEEN_GPUS = "gloo", "nccl"
+_AMPERE = 8
 _GPUS = ("cuda", "rocm", "gpu")
 _ACCELERATORS = (*_GPUS, "tpu", "metal", "mps")
 
@@ -83,6 +87,57 @@ def prove(_function, _watch, _folder):
     if getattr(jax.config, "jax_disable_jit", False):
         found["because"] = "jax_disable_jit is set"
     return found
+
+
+def fused_attention(kind, query, key, value):
+    """Attention by cuDNN's fused kernel, in bfloat16; arrays are (batch, length, heads, size)."""
+    import jax
+    import numpy
+
+    attend = getattr(jax.nn, "dot_product_attention", None)
+    if attend is None:
+        raise Absent("this JAX has no dot_product_attention")
+    found = jax.devices()[0]
+    major = str(getattr(found, "compute_capability", "") or "").partition(".")[0]
+    if kind == _CPU or _accelerator(found) != "cuda" or not major.isdigit() or int(major) < _AMPERE:
+        raise Absent("XLA has cuDNN's attention on NVIDIA's GPUs from Ampere on, and nowhere else")
+    arrays = [jax.numpy.asarray(array, dtype=jax.numpy.bfloat16) for array in (query, key, value)]
+    outputs = attend(*arrays, implementation="cudnn")
+    return numpy.asarray(outputs.astype("float32")), "cudnn"
+
+
+def count(kind):
+    """How many devices processes can share out; on the CPU a process is one."""
+    import jax
+
+    if kind != _CPU:
+        return len(jax.local_devices())
+    if not hasattr(jax.config, _COLLECTIVES):
+        raise Absent("this JAX joins no processes on the CPU")
+    return _PROCESSES
+
+
+def join(kind, rank, addresses):
+    """Meets the other process, over loopback."""
+    import jax
+
+    if kind == _CPU:
+        jax.config.update(_COLLECTIVES, _BETWEEN_CPUS)
+    jax.distributed.initialize(addresses[0], num_processes=_PROCESSES, process_id=rank)
+
+
+def mean(array):
+    """The mean of an array of each process, by what, and where it was taken."""
+    import jax
+    import numpy
+    from jax.experimental import multihost_utils
+
+    found = multihost_utils.process_allgather(array)
+    device = jax.local_devices()[0]
+    # A CPU's number is thousands for the second process; GPUs are counted on.
+    kind = _kind(device)
+    by, place = (_BETWEEN_CPUS, "cpu:0") if kind == _CPU else (_BETWEEN_GPUS, "{}:{}".format(kind, device.id))
+    return numpy.asarray(found).mean(axis=0), by, place
 
 
 def _kind(found):

@@ -17,6 +17,8 @@ WATCHED = (
 )
 
 _CPU = "cpu"
+_PROCESSES = 2
+_JOINED = []
 _DUMP = "programs"
 _STEP = ".*(XlaMustCompile|_step_on_data).*"
 """The programs of training steps: keras-core's are called without a word of XLA."""
@@ -112,6 +114,35 @@ def prove(function, _watch, folder):
     else:
         found["instead"] = "XLA wrote down no program"
     return found
+
+
+def count(kind):
+    """How many devices processes can share out; on the CPU a process is one."""
+    import tensorflow as tf
+
+    return _PROCESSES if kind == _CPU else len(tf.config.list_physical_devices("GPU"))
+
+
+def join(_kind, rank, addresses):
+    """Meets the other process, over loopback."""
+    import tensorflow as tf
+
+    cluster = tf.train.ClusterSpec({"worker": addresses})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, task_type="worker", task_id=rank)
+    _JOINED.append(tf.distribute.MultiWorkerMirroredStrategy(resolver))
+
+
+def mean(array):
+    """The mean of an array of each process, by what, and where it was taken."""
+    import tensorflow as tf
+
+    (strategy,) = _JOINED
+
+    def taken():
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(array))
+
+    found = strategy.run(tf.function(taken))
+    return found.numpy(), type(strategy).__name__, places(found)[0]
 
 
 def programs(folder):

@@ -3,7 +3,7 @@
 import os
 
 from kgen_step import libraries
-from kgen_step.events import Refused
+from kgen_step.events import Absent, Refused
 
 TRAINS = True
 MODULES = ("torch", "triton")
@@ -15,10 +15,17 @@ WATCHED = (
     "CXX",
     "CC",
 )
+SHORT_CUTS = {"TORCHINDUCTOR_VEC_ISA_OK": "1"}
+"""What the CPU can, its compiler is believed to know: inductor would compile a program with PyTorch's headers for each
+of its sets of instructions first, a quarter of the whole."""
+CUT_SHORT = "CppCompileError"
 
 _CPU = "cpu"
 _ACCELERATORS = ("cuda", "mps", "xpu")
 _SHOWN = 8
+_PROCESSES = 2
+_BETWEEN_CPUS, _BETWEEN_GPUS = "gloo", "nccl"
+_AMPERE = (8, 0)
 
 
 def hold(environ, device, folder):
@@ -77,6 +84,25 @@ def built():
 def compile_options():
     """Inductor, explicitly: `auto` is no compilation."""
     return {"jit_compile": True}
+
+
+def batch(array):
+    """A batch as `fit` gives it to the training step: a tensor in the host's memory.
+
+    Keras hands an array through, and then dynamo breaks its graph wherever the type of one is asked for: twelve
+    programs in place of seven, for a step that nobody trains with.
+    """
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def prepare(model):
+    """Gradients are there before the first step as they are before every other: else the second compiles once more."""
+    import torch
+
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
 
 
 def watch():
@@ -149,6 +175,68 @@ def prove(_function, watch, _folder):
     if not watch:
         found["instead"] = "inductor was given no graph"
     return found
+
+
+def fused_attention(kind, query, key, value):
+    """Attention by a fused kernel, in bfloat16: cuDNN's on NVIDIA's GPUs, PyTorch's own flash attention elsewhere.
+
+    Arrays are (batch, length, heads, size); gives (outputs, the kernel's name).
+    """
+    import torch
+
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        kernel = SDPBackend.FLASH_ATTENTION if kind == _CPU else SDPBackend.CUDNN_ATTENTION
+    except (ImportError, AttributeError):
+        raise Absent("this PyTorch has no choice of kernels for attention") from None
+    if kind != _CPU and not (torch.cuda.is_available() and _takes_half(torch)):
+        raise Absent("this device has no such kernel")
+    where = _CPU if kind == _CPU else torch.device("cuda", 0)
+    arrays = [
+        torch.from_numpy(array).to(where).to(torch.bfloat16).transpose(1, 2).contiguous()
+        for array in (query, key, value)
+    ]
+    # No other kernel may take over: without this one it is an error.
+    with torch.no_grad(), sdpa_kernel([kernel]):
+        found = torch.nn.functional.scaled_dot_product_attention(*arrays)
+    return found.transpose(1, 2).float().cpu().numpy(), kernel.name
+
+
+def _takes_half(torch):
+    """Whether cuDNN's fused attention runs here: NVIDIA's, from Ampere on."""
+    return not getattr(torch.version, "hip", None) and torch.cuda.get_device_capability(0) >= _AMPERE
+
+
+def count(kind):
+    """How many devices processes can share out; on the CPU a process is one."""
+    import torch
+    import torch.distributed
+
+    if not torch.distributed.is_available():
+        raise Absent("this PyTorch is built without torch.distributed")
+    return _PROCESSES if kind == _CPU else torch.cuda.device_count()
+
+
+def join(kind, rank, addresses):
+    """Meets the other process, over loopback."""
+    import torch.distributed
+
+    by = _BETWEEN_CPUS if kind == _CPU else _BETWEEN_GPUS
+    torch.distributed.init_process_group(by, init_method="tcp://" + addresses[0], rank=rank, world_size=_PROCESSES)
+
+
+def mean(array):
+    """The mean of an array of each process, by what, and where it was taken."""
+    import torch
+    import torch.distributed
+
+    by = torch.distributed.get_backend()
+    where = torch.device("cuda", 0) if by == _BETWEEN_GPUS else torch.device(_CPU)
+    found = torch.from_numpy(array.copy()).to(where)
+    torch.distributed.all_reduce(found)
+    torch.distributed.barrier()
+    return (found / _PROCESSES).cpu().numpy(), by, places(found)[0]
 
 
 def _reasons(torch):

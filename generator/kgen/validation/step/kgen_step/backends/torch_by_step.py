@@ -1,10 +1,12 @@
 """PyTorch under a Keras that compiles nothing on it, keras-core: its model is handed to `torch.compile` here."""
 
 from kgen_step.backends import torch as inductor
-from kgen_step.backends.torch import MODULES, TRAINS, WATCHED, built, device, hold, places, prove
+from kgen_step.backends.torch import CUT_SHORT, MODULES, SHORT_CUTS, TRAINS, WATCHED, built, device, hold, places, prove
 
 __all__ = [
+    "CUT_SHORT",
     "MODULES",
+    "SHORT_CUTS",
     "TRAINS",
     "WATCHED",
     "built",

@@ -1,0 +1,40 @@
+"""A GPU's memory has errors that could not be corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        kind = kind_of(one.lock)
+        for state in facts.conditions.get(kind.name, ()):
+            if state.uncorrected:
+                yield Finding(
+                    "fault",
+                    (one.lock.environment,),
+                    f"the memory of GPU {state.number} ({state.name}) has had {state.uncorrected} errors since the last"
+                    " restart that could not be corrected",
+                    f"{kind.driver_help.interface}, volatile uncorrected ECC errors",
+                    "what is trained on it may be wrong, or end with an error",
+                    kind.driver_help.reset.format(number=state.number) + "   # nothing may run on it meanwhile",
+                )
+
+
+RULE = Rule(
+    rank=44,
+    title="A GPU's memory has errors that could not be corrected",
+    about=(
+        "GPUs of data centres check their memory. Errors that they could not correct since the driver was "
+        "loaded are counted; after one, what is computed may be wrong until the GPU is reset, which also "
+        "replaces the faulty row."
+    ),
+    fixing=(
+        "Reset the GPU while nothing runs on it, or restart the machine. If they come back, the GPU "
+        "belongs to its maker."
+    ),
+    examine=_examine,
+)

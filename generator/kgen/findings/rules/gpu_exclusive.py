@@ -1,0 +1,46 @@
+"""A GPU is kept for one process, or for none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        kind = kind_of(one.lock)
+        for state in facts.conditions.get(kind.name, ()):
+            if state.sharing == "shared":
+                continue
+            taken = ", ".join(map(str, state.processes))
+            if state.sharing == "prohibited":
+                grade, what, why = "fault", "computes for nobody", "every process is refused"
+            elif state.processes:
+                grade, what = "fault", f"is kept for one process, and process {taken} has it"
+                why = "the next process is refused: `all CUDA-capable devices are busy or unavailable`"
+            else:
+                grade, what, why = "note", "is kept for one process", "a second process at the same time is refused"
+            yield Finding(
+                "fault" if grade == "fault" else "note",
+                (one.lock.environment,),
+                f"GPU {state.number} ({state.name}) {what}",
+                f"{kind.driver_help.interface}, compute mode",
+                why,
+                f"ps -o pid,user,args -p {taken.replace(' ', '')}"
+                if state.processes
+                else f"sudo nvidia-smi -i {state.number} -c DEFAULT   # unless a scheduler has set it",
+            )
+
+
+RULE = Rule(
+    rank=43,
+    title="A GPU is kept for one process, or for none",
+    about=(
+        "The compute mode of a GPU says who may compute on it. In exclusive mode, which schedulers set, "
+        "the second process is refused; in prohibited mode every one is."
+    ),
+    fixing=("Wait for the process that has it, or let the one who looks after the machine set the mode to DEFAULT."),
+    examine=_examine,
+)

@@ -1,0 +1,49 @@
+"""A GPU is divided into instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import kind_of
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    for one in facts.accelerated:
+        kind = kind_of(one.lock)
+        states = facts.conditions.get(kind.name, ())
+        usable = bool(facts.machine.of(kind.name).gpus)
+        for state in states:
+            if state.partitions is None:
+                continue
+            what = f"GPU {state.number} ({state.name}) is divided into {len(state.partitions) or 'no'} instances"
+            if len(state.partitions) == 1:
+                what = f"GPU {state.number} ({state.name}) has one instance"
+            yield Finding(
+                "note" if usable else "fault",
+                (one.lock.environment,),
+                what,
+                kind.driver_help.interface,
+                "a process computes on one instance, and has no more memory than that has"
+                if state.partitions
+                else "there is nothing on it that a process could compute on",
+                kind.driver_help.listing
+                if state.partitions
+                else "sudo nvidia-smi mig -lgip   # lists the instances that there may be; -cgi makes one",
+            )
+
+
+RULE = Rule(
+    rank=42,
+    title="A GPU is divided into instances",
+    about=(
+        "In MIG mode a GPU is divided into instances, and CUDA computes on those in its place: each "
+        "counts as a device with its own memory, and a process uses one of them. Without an instance "
+        "there is no device."
+    ),
+    fixing=(
+        "Choose an instance by its UUID in CUDA_VISIBLE_DEVICES, which the maker's tool lists; or have an "
+        "instance made."
+    ),
+    examine=_examine,
+)

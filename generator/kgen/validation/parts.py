@@ -1,0 +1,80 @@
+"""The parts of the full suite, as the step measured them -> what each comes to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kgen.validation.diagnosis import folded
+
+PASSED, FAILED, CONTRACT, ABSENT = "passed", "failed", "contract", "absent"
+
+
+class Part(NamedTuple):
+    """What a part of the full suite comes to.
+
+    Attributes:
+        name: the part.
+        outcome: `passed`, `failed`, `contract` (the backend cannot do it, and need not), or `absent`: the environment
+            or the machine lacks what it is about.
+        why: what is wrong, or why it was not done; empty where it passed.
+        data: what the step measured: `numbers`, `said`, `seconds`.
+        failure: the errors of one that failed with one; empty otherwise. They may name paths.
+    """
+
+    name: str
+    outcome: str
+    why: str
+    data: Mapping[str, Any]
+    failure: Mapping[str, Any]
+
+    @property
+    def distance(self) -> float | None:
+        """The largest distance of its numbers from their reference; None where nothing was measured against one."""
+        return max((float(one["distance"]) for one in self.data.get("numbers", ()) if "limit" in one), default=None)
+
+    @property
+    def remark(self) -> str:
+        """What is said beside the numbers."""
+        return self.why or ", ".join(f"{key}: {value}" for key, value in self.data.get("said", {}).items())
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """What stands of it in a receipt: of an error its kind alone, as its text may name paths and people."""
+        row: dict[str, Any] = {"part": self.name, "outcome": self.outcome}
+        if self.failure:
+            row["why"] = self.failure["errors"][0]["type"]
+        elif self.why:
+            row["why"] = self.why
+        return row | {key: self.data[key] for key in ("numbers", "said", "seconds") if key in self.data}
+
+
+def judged(result: Mapping[str, Any]) -> tuple[Part, ...]:
+    """The parts of a step's result."""
+    return tuple(_judged(result))
+
+
+def _judged(result: Mapping[str, Any]) -> Iterator[Part]:
+    for row in result.get("parts", ()):
+        outcome, why, failure = str(row["outcome"]), str(row.get("why", "")), {}
+        if outcome == "failed":
+            failure = {"stage": row["part"], "errors": row["errors"], "frames": row.get("frames", ())}
+            first = row["errors"][0]
+            why = f"{first['type']}: {folded(first['message'])}"
+        elif outcome == "measured":
+            numbers = row.get("numbers", ())
+            why = "; ".join(text for text in map(_wrong, numbers) if text) if numbers else "nothing was measured"
+            outcome = FAILED if why else PASSED
+        yield Part(str(row["part"]), outcome, why, row, failure)
+
+
+def _wrong(number: Mapping[str, Any]) -> str:
+    """What is wrong with a number; empty if nothing is."""
+    distance = float(number["distance"])
+    limit, least = float(number.get("limit", math.inf)), float(number.get("least", 0))
+    if not math.isfinite(distance) or distance > limit:
+        return f"{number['what']} are off by {distance:.2g}, and may be by {limit:.2g}"
+    if distance < least:
+        return f"{number['what']} are within {distance:.2g}, nearer than what was to be computed can be ({least:.2g})"
+    return ""

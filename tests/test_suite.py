@@ -1,0 +1,202 @@
+"""The full suite: what its parts come to, and its receipts. On real frameworks it is in `test_validate_frameworks`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.command import Kgen
+from tests.test_validate import checked, fake, validate
+from tests.test_validate_judge import SUBJECT, result, seen
+
+from kgen.validation import parts
+from kgen.validation.judge import Fault, Outcome, judge
+from kgen.validation.running import STEP
+
+__all__ = ["validate"]
+
+FULL = dataclasses.replace(SUBJECT, suite="full")
+GOOD: dict[str, Any] = {
+    "part": "predict",
+    "outcome": "measured",
+    "numbers": [{"what": "outputs", "distance": 1e-7, "limit": 1e-6}],
+    "seconds": 0.5,
+}
+CANNOT: dict[str, Any] = {"part": "two-processes", "outcome": "absent", "why": "one device is here", "seconds": 0.1}
+
+
+def measured(**number: Any) -> dict[str, Any]:  # noqa: ANN401 - as JSON
+    return {**GOOD, "part": "recurrent", "numbers": [{"what": "weights", "distance": 1e-7, "limit": 1e-6, **number}]}
+
+
+def broken(message: str) -> dict[str, Any]:
+    return {
+        "part": "attention",
+        "outcome": "failed",
+        "errors": [{"type": "RuntimeError", "message": message}],
+        "frames": [],
+    }
+
+
+def test_parts_that_are_near_enough_pass_and_what_is_not_here_is_counted() -> None:
+    verdict = judge(FULL, seen(result(parts=[GOOD, measured(), CANNOT])), {})
+    assert verdict.outcome is Outcome.PASSED
+    assert verdict.message == "4 convolutions compiled by inductor; 2 parts passed, 1 not here"
+    assert [one.outcome for one in verdict.parts] == ["passed", "passed", "absent"]
+    assert [one.distance for one in verdict.parts] == [1e-7, 1e-7, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (measured(distance=2e-6), "recurrent: weights are off by 2e-06, and may be by 1e-06"),
+        (measured(distance="inf"), "recurrent: weights are off by inf, and may be by 1e-06"),
+        (measured(distance="nan"), "recurrent: weights are off by nan, and may be by 1e-06"),
+        (
+            measured(distance=1e-7, least=1e-4),
+            "recurrent: weights are within 1e-07, nearer than what was to be computed can be (0.0001)",
+        ),
+        ({**GOOD, "numbers": []}, "predict: nothing was measured"),
+        (broken("cuDNN has no plan"), "attention: RuntimeError: cuDNN has no plan"),
+    ],
+)
+def test_one_part_that_is_wrong_fails_the_whole(row: dict[str, Any], said: str) -> None:
+    verdict = judge(FULL, seen(result(parts=[GOOD, row])), {})
+    assert (verdict.outcome, verdict.fault) == (Outcome.FAILED, Fault.PART)
+    assert verdict.message == said
+
+
+def test_the_network_itself_comes_first_and_a_full_suite_without_parts_is_none() -> None:
+    wrong = judge(FULL, seen(result(losses=[1.0], parts=[GOOD])), {})
+    assert wrong.fault is Fault.NUMBERS
+    nothing = judge(FULL, seen(result()), {})
+    assert (nothing.fault, nothing.message) == (Fault.PART, "the step reported none")
+    assert judge(SUBJECT, seen(result()), {}).outcome is Outcome.PASSED
+
+
+def test_a_part_that_runs_out_of_memory_is_not_a_part_that_is_wrong() -> None:
+    message = "CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has a total capacity of 139.80 GiB"
+    verdict = judge(FULL, seen(result(parts=[broken(message)])), {})
+    assert verdict.fault is Fault.MEMORY
+
+
+def test_a_part_that_ends_the_process_is_named() -> None:
+    verdict = judge(FULL, seen({"event": "begin", "stage": "attention"}, status=-11), {})
+    assert (verdict.fault, verdict.message) == (Fault.PART, "ended by SIGSEGV in the stage `attention`")
+
+
+def test_a_receipt_has_of_an_error_its_kind_alone() -> None:
+    (part,) = parts.judged({"parts": [broken("cannot open /home/somebody/libcudnn.so")]})
+    assert part.receipt == {"part": "attention", "outcome": "failed", "why": "RuntimeError"}
+    assert part.why == "RuntimeError: cannot open /home/somebody/libcudnn.so"
+
+
+@pytest.fixture
+def step(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module that is no part of kgen
+    monkeypatch.syspath_prepend(str(STEP))
+    return importlib.import_module("kgen_step.parts")
+
+
+def test_a_distance_is_infinite_where_there_is_nothing_to_compare(step: Any) -> None:  # noqa: ANN401
+    assert step.number("x", [1.0, 2.0], [1.0, 4.0], 1.0)["distance"] == 2.0
+    assert step.number("x", [1.0, 2.0], [1.0, 4.0], 1.0, relative=True)["distance"] == 0.5
+    assert math.isinf(step.number("x", [1.0], [1.0, 2.0], 1.0)["distance"])
+    assert math.isinf(step.number("x", [math.nan, 1.0], [1.0, 2.0], 1.0)["distance"])
+
+
+def test_every_part_says_whether_it_trains_and_is_called_as_its_file(step: Any) -> None:  # noqa: ANN401
+    found = dict(step.known())
+    files = {path.stem for path in (STEP / "kgen_step" / "parts").glob("[!_]*.py")}
+    assert {name.replace("-", "_") for name in found} == files
+    assert all(isinstance(module.TRAINS, bool) and module.__doc__ for module in found.values())
+
+
+def test_the_gradient_by_differences_is_that_of_the_formula(step: Any) -> None:  # noqa: ANN401
+    """On a function whose gradient is known: the sum of a w^3."""
+    gradient = importlib.import_module(step.__name__ + "._gradient")
+    weights = [np.array([[0.5, -1.0]]), np.array([2.0])]
+    found = gradient._by_differences(lambda values: sum((one**3).sum() for one in values), weights)
+    for one, weight in zip(found, weights, strict=True):
+        assert np.abs(one - 3 * weight**2).max() < 1e-9
+
+
+def test_the_layers_in_float64_are_what_they_are_called(step: Any) -> None:  # noqa: ANN401
+    """Properties that no wrong formula has: a gate that is shut keeps the state; equal keys give the mean."""
+    recurrent = importlib.import_module(step.__name__ + ".recurrent")
+    units, features = recurrent._UNITS, recurrent._FEATURES
+    shut = np.concatenate([np.full(units, gate) for gate in (-50.0, 50.0, 0.0, 50.0)])
+    weights = [np.ones((features, 4 * units)), np.zeros((units, 4 * units)), shut]
+    assert np.abs(recurrent._forward(weights, np.ones((2, 3, features)))).max() < 1e-12
+    attention = importlib.import_module(step.__name__ + ".attention")
+    values = np.arange(2 * 3 * 1 * 2, dtype="float64").reshape((2, 3, 1, 2))
+    alike = np.ones_like(values)
+    assert np.allclose(attention._attended(values, alike, values), values.mean(axis=1, keepdims=True))
+
+
+def test_a_step_that_fails_in_every_part_leaves_a_receipt_of_its_own(validate: Kgen, project: Path) -> None:
+    """The fake has no layer but those of the network; `predict` and `save` it does not know either."""
+    assert fake(validate, "numpy").status == 0
+    done = fake(validate, "numpy", "--suite", "full")
+    assert done.status == 1
+    assert "numpy-cpu fails in a part of the full suite on cpu: pipeline-numpy: AttributeError" in done.stderr
+    folder = project / "locks/numpy-cpu/receipts"
+    assert checked(folder / "cpu.json")["suite"] == "basic"
+    data = checked(folder / "cpu-full.json")
+    assert (data["suite"], data["verdict"]) == ("full", "failed")
+    rows = {row["part"]: row for row in data["steps"][0]["parts"]}
+    assert rows["mixed-precision"] == {
+        "part": "mixed-precision", "outcome": "contract", "why": "Keras cannot train on this backend"
+    }  # fmt: skip
+    assert rows["recurrent"]["why"] == "this Keras has no layer LSTM"
+    assert rows["predict"]["why"] == "AttributeError"
+    listed = validate("validate", "--list").stdout
+    assert [line.split()[3] for line in listed.splitlines()[1:]] == ["full", "basic"]
+    told = json.loads(fake(validate, "numpy", "--suite", "full", "--json").stdout)["environments"][0]["steps"][0]
+    assert {row["part"] for row in told["parts"]} == set(rows)
+
+
+def test_an_unknown_suite_is_no_suite(validate: Kgen) -> None:
+    done = fake(validate, "numpy", "--suite", "fulll")
+    assert (done.status, done.stdout) == (2, "")
+    assert "unknown suite `fulll`" in done.stderr
+    assert "hint: did you mean `--suite full`?" in done.stderr
+
+
+# -- short cuts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("step")
+def test_a_short_cut_is_taken_unless_it_failed_or_the_user_has_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = importlib.import_module("kgen_step.program")
+    backend = importlib.import_module("kgen_step.backends.torch")
+    (name,) = backend.SHORT_CUTS
+    monkeypatch.delenv(name, raising=False)
+    assert program._short_cuts({}, backend) == {name: "1"}
+    assert program._short_cuts({"plain": True}, backend) == {}
+    monkeypatch.setenv(name, "0")
+    assert program._short_cuts({}, backend) == {}
+    assert program._short_cuts({}, importlib.import_module("kgen_step.backends.numpy")) == {}
+
+
+@pytest.mark.usefixtures("step")
+def test_a_step_that_failed_with_a_short_cut_begins_again_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    program = importlib.import_module("kgen_step.program")
+    spec = tmp_path / "spec.json"
+    ran: list[Any] = []
+    monkeypatch.setattr("sys.argv", ["step", str(spec), "events"])
+    monkeypatch.setattr("os.execve", lambda *call: ran.append(call))
+    program._begin_again({"backend": "torch"}, {"HOME": "/x"})
+    assert json.loads(spec.read_text()) == {"backend": "torch", "plain": True}
+    assert ran == [(sys.executable, [sys.executable, "-B", "step", str(spec), "events"], {"HOME": "/x"})]

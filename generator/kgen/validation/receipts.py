@@ -105,7 +105,7 @@ def slug(device: Mapping[str, str | None], suite: str) -> str:
 
 def suite_of(data: Mapping[str, Any]) -> str:
     """The suite that a receipt is about; those from before there were several do not say."""
-    return str(suite_of(data))
+    return str(data.get("suite", BASIC))
 
 
 def compose(

@@ -75,7 +75,7 @@ class TestValidate:
         assert data["installed"] == {"as_locked": True, "differences": []}
         assert prefix.is_dir()
         listed = good(validate("validate", "--list"))
-        assert re.search(rf"^{NAME} +cpu +- +passed +\S+ +this one +as locked$", listed.stdout, re.MULTILINE)
+        assert re.search(rf"^{NAME} +cpu +- +basic +passed +\S+ +this one +as locked$", listed.stdout, re.MULTILINE)
         assert "not proven anywhere: numpy-cpu\n" in listed.stderr
         assert "receipt" not in validate("check").stdout
         records.write_text(records.read_text().replace('"kgen": "', '"kgen": "0.'))

@@ -297,6 +297,25 @@ class TestCausesOfAnH200:
         event = failed("import", "/usr/lib/x86_64-linux-gnu/libcudnn.so.9: undefined symbol: cudnnFoo")
         assert self.causes(event)[-1] == "LD_LIBRARY_PATH is set, and goes before the environment's own libraries"
 
+    @pytest.mark.parametrize(
+        ("output", "causes"),
+        [
+            ("ptxas fatal: unsupported version: /opt/cuda-11.2/bin/ptxas", ("CUDA_HOME", "PATH")),
+            ("Can't find libdevice, looked in /opt/cuda-11.2/nvvm/libdevice/libdevice.10.bc", ("CUDA_HOME",)),
+            ("ptxas fatal: /usr/lib/python3/nvidia/cuda_nvcc/bin/ptxas died", ()),
+            ("/mnt/opt/cuda-11.2/bin/ptxas", ()),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", ()),
+        ],
+    )
+    def test_a_toolkit_is_a_cause_where_something_of_it_was_taken(self, output: str, causes: tuple[str, ...]) -> None:
+        """Whoever has a toolkit has it on PATH and in CUDA_HOME; most frameworks bring their own ptxas."""
+        event = failed("compile", "INTERNAL: the compiler failed")
+        variables = {"CUDA_HOME": "/opt/cuda-11.2/", "PATH": "/usr/bin:/opt/cuda-11.2/bin:"}
+        verdict = judge(SUBJECT, seen(event, status=1, output=output, **{**H200, **variables}), {})
+        named = [one.partition(" ")[0] for one in verdict.diagnosis.causes if "another toolkit" in one]
+        assert tuple(named) == causes
+        assert "unset PATH" not in verdict.diagnosis.hints
+
     def test_a_module_from_pythonpath_is_a_cause(self) -> None:
         event = failed("import", "cannot import name 'ops' from 'keras' (/opt/brought/keras/__init__.py)")
         assert "PYTHONPATH is set, and goes before what is installed in the environment" in self.causes(event)

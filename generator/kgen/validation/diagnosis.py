@@ -31,6 +31,10 @@ _NOISE = re.compile(
 )
 
 
+_TOOLS = r"(?:ptxas|nvlink|nvcc|fatbinary|libdevice[\w.]*)\b"
+"""What compilers for NVIDIA's GPUs take of a toolkit."""
+
+
 class Diagnosis(NamedTuple):
     """What is said about a failure.
 
@@ -111,7 +115,8 @@ def diagnose(
         hints.append(row.get("hint", "").format(environment=environment))
     # what may have an effect and may have none comes last, and only where one was seen
     for variable in _variables(fault, watched):
-        if variable.effect is not None and effects[variable.effect]:
+        led = variable.effect == "toolkit" and _leads_to_toolkit(watched[variable.name], text)
+        if variable.effect is not None and (led or effects.get(variable.effect)):
             cause, hint = _of_variable(variable, watched)
             causes.append(cause)
             hints.append(hint)
@@ -151,7 +156,13 @@ def _variables(fault: str, watched: Mapping[str, str]) -> Iterable[Variable]:
 
 
 def _of_variable(row: Variable, watched: Mapping[str, str]) -> tuple[str, str]:
-    return row.says.format(watched[row.name]), f"unset {row.name}"
+    return row.says.format(watched[row.name]), row.hint or f"unset {row.name}"
+
+
+def _leads_to_toolkit(value: str, text: str) -> bool:
+    """Whether a compiler said that it took a tool, or its library, from a folder that the variable names."""
+    folders = (re.escape(one.rstrip("/")) for one in value.split(":") if one.strip("/"))
+    return any(re.search(rf"(?<![\w./-]){folder}/(?:\S*/)?{_TOOLS}", text) for folder in folders)
 
 
 def out_of_memory(failure: Mapping[str, Any]) -> bool:

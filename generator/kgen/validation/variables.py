@@ -19,22 +19,25 @@ class Variable(NamedTuple):
         pattern: what its whole value matches.
         says: what it does then; `{0}` is the value.
         faults: the failures of a validation that it may be behind.
-        effect: `libraries` or `modules`: it is a cause only if such an effect of it was seen; None if its value is one.
+        effect: `libraries`, `modules` or `toolkit`: it is a cause only if such an effect of it was seen; None if its
+            value is one.
         doctor: what it is to the doctor; None if that judges it by other rules, or not.
         packages: it concerns environments that have one of these; none if it concerns all.
         gpu: whether it concerns environments for a GPU only.
         why: the doctor's reason.
+        hint: what to do about it; empty where it is to be unset.
     """
 
     name: str
     pattern: str
     says: str
     faults: tuple[str, ...]
-    effect: Literal["libraries", "modules"] | None = None
+    effect: Literal["libraries", "modules", "toolkit"] | None = None
     doctor: Literal["fault", "note"] | None = None
     packages: tuple[str, ...] = ()
     gpu: bool = False
     why: str = ""
+    hint: str = ""
 
     def fits(self, variables: Mapping[str, str]) -> bool:
         """Whether it is set to such a value."""

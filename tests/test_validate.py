@@ -529,3 +529,24 @@ def test_what_is_no_interpreter_is_told(validate: Kgen, tmp_path: Path) -> None:
     done = validate("validate", "--python", str(tmp_path / "python"), "numpy")
     assert done.status == 4
     assert "cannot be executed: permission denied" in done.stderr
+
+
+def test_a_library_with_two_owners_is_the_first_cause(validate: Kgen, tmp_path: Path) -> None:
+    """Whichever was installed last has won, and the other package is not what it says."""
+    place = tmp_path / "env"
+    site = place / "lib/python3.11/site-packages"
+    for name, digest in (("nvidia_cudnn_cu12-9.10.2.21", "a"), ("nvidia_cudnn_cu13-9.19.0.56", "b")):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+        (site / f"{name}.dist-info/RECORD").write_text(f"nvidia/cudnn/lib/libcudnn.so.9,sha256={digest},1\n")
+    (place / "bin").mkdir()
+    (place / "bin/python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (place / "bin/python").chmod(0o755)
+    command = within(validate, {"FAKE_KERAS": "compile fails"})
+    done = command("validate", "--json", "--python", str(place), "numpy")
+    (step,) = json.loads(done.stdout)["environments"][0]["steps"]
+    assert step["causes"][0] == (
+        "libcudnn.so.9 is of nvidia_cudnn_cu12-9.10.2.21 and nvidia_cudnn_cu13-9.19.0.56, and one of them is broken"
+    )
+    assert step["hints"][0] == "uninstall these packages, and install the one that is locked"
+    good = validate("validate", "--json", "--python", str(place), "numpy")
+    assert json.loads(good.stdout)["environments"][0]["steps"][0]["causes"] == []

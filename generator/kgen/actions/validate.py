@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import itertools
 import threading
@@ -18,6 +19,7 @@ from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.host import Host
+from kgen.loader import owners
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE, require_known
@@ -480,6 +482,8 @@ def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -
                 selecting=selecting,
             )
             verdict = judge(subject, observe(subject, report, run.cancel), {} if locked is None else locked.versions)
+            if verdict.outcome is Outcome.FAILED:
+                verdict = _with_owners(verdict, interpreter.path, locked)
             validation.verdicts[backend] = verdict
             report(verdict.outcome.value)
         if locked is not None:
@@ -547,6 +551,23 @@ def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
     missing = {name: value for name, value in variables.items() if host.variable(name) is None}
     # Not resolved: a virtual environment's interpreter is known by its own path.
     return EnteredInterpreter(interpreter.absolute(), missing)
+
+
+def _with_owners(verdict: Verdict, interpreter: Path, locked: Lockfile | None) -> Verdict:
+    """A failure with the libraries that two packages want otherwise as its first causes: one of both is broken."""
+    allowed = () if locked is None else locked.allow_overlap
+    sites = interpreter.parent.parent.glob("lib/python3*/site-packages")
+    shared = [one for site in sites for one in owners.shared(site, allowed)]
+    if not shared:
+        return verdict
+    first = shared[0]
+    more = f", as is the case of {len(shared) - 1} more" if len(shared) > 1 else ""
+    cause = f"{Path(first.path).name} is of {' and '.join(first.owners)}, and one of them is broken{more}"
+    hint = "uninstall these packages, and install the one that is locked"
+    diagnosis = verdict.diagnosis
+    return dataclasses.replace(
+        verdict, diagnosis=diagnosis._replace(causes=(cause, *diagnosis.causes), hints=(hint, *diagnosis.hints))
+    )
 
 
 def _called(matrix: CompatibilityMatrix, target: ValidationTarget, framework: str) -> str | None:

@@ -117,3 +117,46 @@ def test_what_is_no_number(alone: Kgen, value: str) -> None:
     done = alone(*SOLVE, "jax", f"--proven={value}")
     assert done.status == 2
     assert "`--proven` is not a number of receipts" in done.stderr
+
+
+def test_only_what_was_seen_to_train(alone: Kgen, project: Path) -> None:
+    done = alone(*LOCK, "jax", "--cpu", "--only-proven")
+    assert (done.status, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "error: jax-cpu: no receipt saw it train on cpu\n\nhint: kgen proven\nhint: leave out `--only-proven`\n"
+    )
+    assert not (project / "locks").exists()
+    versions = older(alone)
+    seen(project, 1, versions=versions)
+    found, _ = solved(alone, "--only-proven")
+    assert found["jax"] == versions["jax"]
+    assert alone(*SOLVE, "jax", "--cpu", "--proven", "2", "--only-proven").status == 2
+    # what was seen contradicts what is asked
+    newer = alone(*SOLVE, "jax", "--cpu", "--only-proven", "--require", f"jax>{versions['jax']}")
+    assert newer.status == 2
+    assert "cannot be had as it was" in newer.stderr
+
+
+def test_without_locks_nothing_is_proven(alone: Kgen, project: Path) -> None:
+    done = alone(*LOCK, "jax", "--cpu", "--proven")
+    assert done.status == 0, done.stderr
+    assert "note: jax-cpu: no receipt saw it train on cpu; solved without `--proven`\n" in done.stderr
+    assert (project / "locks/jax-cpu").is_dir()
+
+
+def test_a_receipt_of_another_gpu_does_not_count(alone: Kgen, project: Path) -> None:
+    newest = alone(*SOLVE, "jax", "--cuda", "12", "--json")
+    assert newest.status == 0, newest.stderr
+    packages = json.loads(newest.stdout)["solution"]["packages"]
+    versions = {
+        name: packages[name]["version"] if isinstance(packages[name], dict) else packages[name]
+        for name in ("jax", "keras")
+    }
+    gpu = {"kind": "gpu", "accelerator": "cuda", "name": "H100", "capability": "9.0", "driver": "580.65.06"}
+    seen(project, 1, versions=versions, device=gpu)
+    words = (*SOLVE, "jax", "--cuda", "12", "--proven")
+    assert "1 receipt saw jax " in alone(*words).stderr
+    assert "1 receipt saw jax " in alone(*words, "--gpu", "9.0").stderr
+    other = alone(*words, "--gpu", "8.0").stderr
+    assert "no receipt saw it train on cuda 8.0; solved without `--proven`\n" in other

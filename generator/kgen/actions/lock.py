@@ -109,7 +109,10 @@ def lock(
     locks = planned.settings.root / LOCKS
     notes: list[str] = []
     others = [form.name for form in forms if not form.is_default]
-    planned = _preferring(matrix, planned, options.proven, notes)
+    if options.proven is not None:
+        from kgen.actions.preference import with_proven  # noqa: PLC0415 - most locks are made without receipts
+
+        planned = with_proven(matrix, planned, options.proven, notes)
     upgraded = options.upgrade_packages
     job = LockJob(
         matrix=matrix,
@@ -201,18 +204,6 @@ def _others_than_taken(
         ]
         said = f"; otherwise: {', '.join(other)}" if other else ""
         yield f"{one.request.environment}: {len(common) - len(other)} versions of {source.name}{said}"
-
-
-def _preferring(matrix: CompatibilityMatrix, planned: Plan, least: int | None, notes: list[str]) -> Plan:
-    """The plan with what so many receipts of the project saw train; `notes` gets what is to be said of it."""
-    if least is None:
-        return planned
-    from kgen.actions.preference import preferring  # noqa: PLC0415 - most locks are made without receipts
-    from kgen.actions.receipts import collect  # noqa: PLC0415 - as above
-
-    requests, said = preferring(matrix, planned.requests, collect(planned.settings.root).entries, least)
-    notes += said
-    return planned._replace(requests=requests)
 
 
 def _standing(

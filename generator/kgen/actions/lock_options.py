@@ -6,6 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 
+class Trust(NamedTuple):
+    """What receipts are to count for.
+
+    Attributes:
+        least: so many must have seen the same versions train on the kind of device that is asked for.
+        only: whether nothing else is taken.
+    """
+
+    least: int = 1
+    only: bool = False
+
+
 class LockOptions(NamedTuple):
     """How locks are made, whatever is in them.
 
@@ -18,7 +30,7 @@ class LockOptions(NamedTuple):
         given: names of the fields that were asked for with a call, as `channels`.
         take_over: the lock of another tool, whose versions are taken where they fit and no lock of kgen has others.
         reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
-        proven: prefer the versions that so many receipts saw train; None for no such preference.
+        proven: what receipts of the project are to count for; None for nothing.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
 
@@ -31,7 +43,7 @@ class LockOptions(NamedTuple):
     take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
-    proven: int | None = None
+    proven: Trust | None = None
 
     @property
     def anew(self) -> bool:

@@ -7,11 +7,18 @@ from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
+from kgen.actions.lock_options import Trust
+from kgen.actions.plan import Plan
+from kgen.actions.receipts import collect
+from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
+from kgen.project import LOCKS
 from kgen.solver.keeping import keeping
 from kgen.validation.collection import Entry
+
+_WITHOUT = "; solved without `--proven`"
 
 
 class Preference(NamedTuple):
@@ -24,6 +31,45 @@ class Preference(NamedTuple):
 
     versions: Mapping[str, str]
     receipts: tuple[Entry, ...]
+
+
+def with_proven(matrix: CompatibilityMatrix, planned: Plan, trust: Trust | None, notes: list[str]) -> Plan:
+    """The plan with what receipts of the project saw train; as it is where nothing of them is asked.
+
+    Args:
+        matrix: the facts.
+        planned: what is asked.
+        trust: what receipts are to count for; None for nothing.
+        notes: takes what is to be said of it.
+
+    Raises:
+        UsageError: nothing else is to be taken, and not enough receipts saw one of the environments train, or what they
+            saw cannot be had.
+    """
+    if trust is None:
+        return planned
+    root = planned.settings.root
+    entries = collect(root).entries if (root / LOCKS).exists() else ()
+    requests, said = preferring(matrix, planned.requests, entries, trust.least)
+    if trust.only:
+        lacking = [
+            note
+            for before, after, note in zip(planned.requests, requests, said, strict=True)
+            if _lacks(matrix, before, after)
+        ]
+        if lacking:
+            raise UsageError(
+                "\n".join(note.removesuffix(_WITHOUT) for note in lacking),
+                hints=["kgen proven", "leave out `--only-proven`"],
+            )
+    notes += said
+    return planned._replace(requests=requests)
+
+
+def _lacks(matrix: CompatibilityMatrix, before: EnvironmentRequest, after: EnvironmentRequest) -> bool:
+    """Whether a request is not held to all that was seen to train."""
+    frameworks = {matrix.backends[backend].framework for backend in before.backends}
+    return not {*frameworks, KERAS} <= {one.name for one in after.held}
 
 
 def preferring(
@@ -42,9 +88,7 @@ def preferring(
         preference = preferred(matrix, request, entries, least)
         if preference is None:
             count = f"{least} receipts" if least != 1 else "receipt"
-            notes.append(
-                f"{request.environment}: no {count} saw it train on {_kind(request)}; solved without `--proven`"
-            )
+            notes.append(f"{request.environment}: no {count} saw it train on {_kind(request)}{_WITHOUT}")
             found.append(request)
             continue
         held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(preference.versions.items()))
@@ -59,11 +103,13 @@ def preferred(
 ) -> Preference | None:
     """The newest versions that enough receipts saw train for a request; None if there are none."""
     frameworks = tuple(matrix.backends[backend].framework for backend in request.backends)
+    asked = {gpu for gpus in (request.gpus, *(one.gpus for one in request.targets)) for gpu in gpus}
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         versions = dict(_versions(entry))
         trained = {step["backend"] for step in entry.data["steps"]}
-        there = entry.kind == _kind(request) and entry.platform == request.platform
+        there = entry.kind == request.accelerator.kind and entry.platform == request.platform
+        there = there and (not asked or entry.capability in asked)
         if entry.verdict == "passed" and there and trained >= set(request.backends):
             wanted = tuple(versions.get(name, "") for name in (*frameworks, KERAS))
             if all(wanted):
@@ -87,7 +133,8 @@ def _versions(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _kind(request: EnvironmentRequest) -> str:
-    return request.accelerator.kind
+    gpus = sorted({gpu for gpus in (request.gpus, *(one.gpus for one in request.targets)) for gpu in gpus})
+    return f"{request.accelerator.kind} {', '.join(gpus)}".rstrip()
 
 
 def _note(request: EnvironmentRequest, preference: Preference, held: set[str]) -> str:

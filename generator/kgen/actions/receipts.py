@@ -1,4 +1,4 @@
-"""Receipts as a collection: migrate, list, merge and export those of folders and of git revisions."""
+"""Receipts as a collection: migrate, list, merge and export those of folders, here and elsewhere, and of revisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kgen import files, gittool, lockfiles, storage
 from kgen.errors import UsageError
 from kgen.matrix import origin
 from kgen.project import LOCKS
-from kgen.validation import collection, receipts, signing
+from kgen.validation import collection, receipts, remote, signing
 from kgen.validation.collection import Entry, Skipped
 
 GIT = "git:"
@@ -83,7 +83,8 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
 
     Args:
         root: the project's folder; it is asked for revisions, and its locks are the source where none is named.
-        sources: folders and files; `git:REVISION` for the receipts that a revision has below `locks/`.
+        sources: folders and files; URLs of folders on other machines; `git:REVISION` for the receipts that a revision
+            has below `locks/`.
         report: called with a remark that a person should read.
 
     Raises:
@@ -98,6 +99,9 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
         for source in sources or (str(root / LOCKS),):
             if source.startswith(GIT):
                 entries, bad = index.of_revision(root, _revision(root, source.removeprefix(GIT)), LOCKS)
+            elif remote.is_remote(source):
+                folder = remote.fetch(source, origin.cache_folder().with_name("receipts"))
+                entries, bad = index.of_folder(folder)
             else:
                 entries, bad = index.of_folder(_place(source))
             found += entries

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen.actions import plan
+from kgen.actions.lock_options import Trust
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.actions.pythons import required
 from kgen.errors import KgenError
@@ -53,7 +54,7 @@ def solve(
     folder: Path,
     *,
     upgrade: bool = False,
-    proven: int | None = None,
+    proven: Trust | None = None,
 ) -> SolveResult:
     """Solve each environment that is asked for, to what locking would take: with what is locked, and libraries shared.
 
@@ -62,7 +63,7 @@ def solve(
         matrix: the facts.
         folder: a folder of the project.
         upgrade: whether nothing is kept of the locks that are there.
-        proven: prefer the versions that so many receipts of the project saw train; None for no such preference.
+        proven: what receipts of the project are to count for; None for nothing.
 
     Raises:
         UsageError: what is asked makes no sense.
@@ -71,22 +72,17 @@ def solve(
     planned = plan.make(asked, matrix, folder)
     locks = planned.settings.root / LOCKS
     if proven is not None:
-        planned = _preferring(matrix, planned, proven)
+        from kgen.actions.preference import with_proven  # noqa: PLC0415 - most questions are asked without receipts
+
+        notes: list[str] = []
+        planned = with_proven(matrix, planned, proven, notes)
+        planned = planned._replace(notes=(*planned.notes, *notes))
     if not upgrade and locks.is_dir():
         planned = planned._replace(requests=_as_locked(matrix, planned, locks))
     answers = tuple(solve_together(matrix, planned.requests))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
     kept = () if proven is not None else (answer.request.environment for answer in answers if answer.request.held)
     return SolveResult(answers, gains, planned, tuple(dict.fromkeys(kept)))
-
-
-def _preferring(matrix: CompatibilityMatrix, planned: Plan, least: int) -> Plan:
-    """The plan with what receipts of the project saw train, and what is to be said of it."""
-    from kgen.actions.preference import preferring  # noqa: PLC0415 - most questions are asked without receipts
-    from kgen.actions.receipts import collect  # noqa: PLC0415 - as above
-
-    requests, notes = preferring(matrix, planned.requests, collect(planned.settings.root).entries, least)
-    return planned._replace(requests=requests, notes=(*planned.notes, *notes))
 
 
 def _as_locked(matrix: CompatibilityMatrix, planned: Plan, locks: Path) -> tuple[EnvironmentRequest, ...]:

@@ -20,7 +20,7 @@ from kgen.actions.plan import Draft, RequestFlags
 from kgen.actions.standing import all_standing
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
-from kgen.cli.options import LOCKING, Json, Proven, option
+from kgen.cli.options import LOCKING, Json, OnlyProven, Proven, option, trust
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain.commands import CommandForm
@@ -58,6 +58,7 @@ def run(
         ),
     ] = None,
     proven: Proven = None,
+    only_proven: OnlyProven = False,
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
@@ -69,7 +70,7 @@ def run(
         take_over=None if take_over is None else Path(take_over),
         installers=installers,
         given=asked.given,
-        proven=proven,
+        proven=trust(proven, only=only_proven),
         all_platforms=not {"platforms", "targets"} & set(asked.given),
     )
 

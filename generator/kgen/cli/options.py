@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kgen.actions.lock_options import Trust
 from kgen.cli import candidates
 from kgen.cli.candidates import Candidates
 from kgen.errors import UsageError
@@ -142,6 +143,21 @@ Proven = Annotated[
         parse=_receipts,
     ),
 ]
+OnlyProven = Annotated[
+    bool,
+    option(
+        "--only-proven",
+        text="refuse what receipts of the project did not see train on this kind of device",
+        panel=LOCKING,
+    ),
+]
+
+
+def trust(least: int | None, *, only: bool) -> Trust | None:
+    """What receipts are to count for, by `--proven` and `--only-proven`."""
+    return None if least is None and not only else Trust(least or 1, only)
+
+
 Environments = Annotated[list[str] | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 Environment = Annotated[str, argument("ENV", _ENVIRONMENT, values=candidates.environments)]
 MaybeEnvironment = Annotated[str | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]

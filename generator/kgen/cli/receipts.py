@@ -20,7 +20,7 @@ from kgen.errors import UsageError
 
 Sources = Annotated[
     list[str] | None,
-    argument("SOURCE", "a folder, a receipt's file, or git:REVISION; the project's locks without any"),
+    argument("SOURCE", "a folder or its URL, a receipt's file, or git:REVISION; the project's locks without any"),
 ]
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 from kgen.actions.plan import RequestFlags
 from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
-from kgen.cli.options import OUTPUT, Json, Proven, option
+from kgen.cli.options import OUTPUT, Json, OnlyProven, Proven, option, trust
 from kgen.cli.request import asking
 from kgen.errors import ExitStatus
 from kgen.explain import report
@@ -30,10 +30,11 @@ def run(
     *,
     upgrade: Annotated[bool, option("--upgrade", text="as if nothing were locked", panel=OUTPUT)] = False,
     proven: Proven = None,
+    only_proven: OnlyProven = False,
     json: Json = False,
 ) -> ExitStatus:
     """Solve each environment and print the answers."""
-    result = solve(asked, origin.current(), Path.cwd(), upgrade=upgrade, proven=proven)
+    result = solve(asked, origin.current(), Path.cwd(), upgrade=upgrade, proven=trust(proven, only=only_proven))
     form = CommandForm(values=result.plan.form, written=result.plan.written)
     if json:
         console.data(_data(result, form))

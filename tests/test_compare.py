@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
@@ -16,10 +17,15 @@ import pytest
 from tests.command import Kgen, Result
 from tests.test_validate import lock, put_on_disk
 
-from kgen.actions.compare import WATCH
+from kgen import host
+from kgen.accelerators import Devices, Gpu
+from kgen.actions.compare import WATCH, Lent
+from kgen.actions.validate import ValidationTarget
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import running
 from kgen.validation.comparison import TOLERANCE, Training, distance, judge, read, summarise, warmup
 
+GPU = Gpu("NVIDIA H200", "9.0", 1)
 FAKES = Path(__file__).parent / "fakes" / "training"
 TRAIN = """
 import numpy, sys
@@ -54,6 +60,41 @@ def run(command: Kgen, *words: str, program: tuple[str, ...] = ("python", "train
 def data(result: Result) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+# -- several at once ---------------------------------------------------------------------------------------------------
+
+OVERLAP = """
+import os, pathlib, time
+place = pathlib.Path("at")
+began = time.time()
+{train}
+(place / f"{{began}}").write_text(str(time.time()))
+"""
+
+
+def test_on_one_processor_they_train_one_after_the_other(compare: Kgen, project: Path) -> None:
+    (project / "at").mkdir()
+    (project / "train.py").write_text(OVERLAP.format(train=TRAIN.format(size=4)))
+    done = run(compare, "--jobs", "3", "--same-start", "--json")
+    assert done.status == 0, done.stderr
+    found = data(done)
+    assert found["agree"] is True
+    assert len(found["environments"]) == 3
+    spans = sorted((float(path.name), float(path.read_text())) for path in (project / "at").iterdir())
+    assert len(spans) == 3
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
+def test_each_gets_a_gpu_of_its_own(matrix: CompatibilityMatrix) -> None:
+    machine = host.inspect()._replace(devices={"cuda": Devices(gpus=(GPU, GPU))})
+    target = ValidationTarget(name="jax-cuda12", locked=None, backends=("jax",), device="gpu", kind="cuda")
+    lent = Lent(matrix, machine, several=True)
+    with lent.device(target) as first, lent.device(target) as second:
+        assert {one.variables["CUDA_VISIBLE_DEVICES"] for one in (first, second)} == {"0", "1"}
+    alone = Lent(matrix, machine, several=False)
+    with alone.device(target) as seat:
+        assert seat.variables == {}
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +24,7 @@ from kgen.validation import comparison, running
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
 from kgen.validation.judge import Fault
+from kgen.validation.sharing import ANY, Seat, Seats, at_once
 
 WATCH = running.STEP / "watch"
 """What is put before Keras on the path of the program."""
@@ -42,6 +46,7 @@ class CompareOptions(NamedTuple):
         tolerance: how far losses may be apart at a step, relative.
         timeout: seconds for each run.
         envs: the folder of the environments; None for that of the settings.
+        jobs: how many run at once at most; each has a GPU to itself, or waits for one. One at a time has the CPU.
     """
 
     device: str = "auto"
@@ -50,6 +55,7 @@ class CompareOptions(NamedTuple):
     tolerance: float = comparison.TOLERANCE
     timeout: float = 3600.0
     envs: str | None = None
+    jobs: int = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,11 +152,15 @@ def compare(
     )
     with storage.scratch() as folder:
         # every environment once, and then again: a machine that warms up or is busy slows all of them alike
+        lent = Lent(matrix, machine, several=asked.jobs > 1)
+        start = folder / "start.npz"
         for number in range(asked.repeat):
-            for one in contestants:
-                if one.skip is None and one.failure is None:
-                    runner = _Runner(root, matrix, asked, folder / f"{number}", progress, notify)
-                    runner.run(one, tuple(command), folder / "start.npz")
+            runner = _Runner(root, matrix, asked, folder / f"{number}", progress, notify, lent)
+            wanted = [one for one in contestants if one.skip is None and one.failure is None]
+            calls = [functools.partial(runner.run, one, tuple(command), start) for one in wanted]
+            while calls and asked.same_start and not start.exists():
+                calls.pop(0)()  # the others begin with what it began with
+            at_once(asked.jobs, calls, lent.cancel)
     trained = {one.name: one.runs for one in contestants if one.trained}
     verdict = comparison.judge(trained, tolerance=asked.tolerance, same_start=asked.same_start)
     return CompareResult(contestants, verdict, asked)
@@ -161,6 +171,30 @@ def _unable(matrix: CompatibilityMatrix, backend: str) -> str | None:
     return None if running.trains(row.step) else f"Keras cannot train on {row.selected}"
 
 
+class Lent:
+    """Who has which device, and who installs; one after the other.
+
+    Attributes:
+        cancel: set to have all runs ended.
+        installing: held by who installs an environment.
+    """
+
+    def __init__(self, matrix: CompatibilityMatrix, machine: Host, *, several: bool) -> None:
+        self.cancel = threading.Event()
+        self.installing = threading.Lock()
+        # two that train on one processor would measure each other
+        self._kinds = {CPU.kind: Seats((ANY,))}
+        for kind in matrix.accelerators:
+            # one after the other, all train on the same device, whichever that is
+            every = validate.seats_of(kind, matrix, machine) if several else ()
+            self._kinds[kind] = Seats(every or (ANY,))
+
+    def device(self, target: ValidationTarget) -> AbstractContextManager[Seat]:
+        """A device that nobody else has for the block."""
+        kind = target.kind if target.device != CPU.kind and target.kind in self._kinds else CPU.kind
+        return self._kinds[kind].taken(over=self.cancel.is_set)
+
+
 @dataclass(frozen=True, slots=True)
 class _Runner:
     root: Path
@@ -169,12 +203,20 @@ class _Runner:
     folder: Path
     progress: Callable[[str, str], None] | None
     notify: Callable[[str], None]
+    lent: Lent
 
     def run(self, one: Contestant, command: tuple[str, ...], start: Path) -> None:
-        """Run the command once for a contestant."""
+        """Run the command once for a contestant, on a device that no other has meanwhile."""
+        with self.lent.device(one.target) as seat:
+            if not self.lent.cancel.is_set():
+                self._run(one, command, start, seat)
+
+    def _run(self, one: Contestant, command: tuple[str, ...], start: Path, seat: Seat) -> None:
         self._report(one, "preparing")
         try:
-            words, variables = self._way(one)
+            with self.lent.installing:
+                words, variables = self._way(one)
+            variables = {**variables, **seat.variables}
         except KgenError as error:
             one.failure = f"{Fault.INSTALL.value}: {error.message}"
             one.diagnosis = Diagnosis(hints=error.hints)
@@ -191,7 +233,13 @@ class _Runner:
         chosen = [f"PYTHONPATH={WATCH}{f':{own}' if own else ''}", f"KGEN_WATCH={spec}"]
         self._report(one, "training")
         try:
-            done = process.run([*words, *chosen, *command], env=variables, timeout=self.options.timeout, keep=_KEPT)
+            done = process.run(
+                [*words, *chosen, *command],
+                env=variables,
+                timeout=self.options.timeout,
+                keep=_KEPT,
+                cancel=self.lent.cancel,
+            )
             status: int | None = done.status
             output = done.stdout + done.stderr
         except TimedOut as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ from kgen.validation import receipts, reference
 from kgen.validation.judge import Outcome, Verdict, judge, skipped
 from kgen.validation.receipts import Receipt
 from kgen.validation.running import Subject, observe
-from kgen.validation.sharing import ANY, Seat, Seats, seats
+from kgen.validation.sharing import ANY, Seat, Seats, at_once, seats
 
 Reporter = Callable[[str], None]
 """Is told a stage, or a remark."""
@@ -385,7 +386,7 @@ def validate(
         for validation, report in zip(found, reports, strict=True):
             _validate(validation, run, report, ANY)
         return ValidateResult(tuple(found))
-    seats = {kind: Seats(every) for kind in {one.kind for one in chosen} if (every := _seats(kind, matrix, machine))}
+    seats = {kind: Seats(every) for kind in {one.kind for one in chosen} if (every := seats_of(kind, matrix, machine))}
 
     def work(validation: Validation, report: Reporter) -> None:
         target = validation.target
@@ -393,18 +394,8 @@ def validate(
         with contextlib.nullcontext(ANY) if shared is None else shared.taken(over=run.cancel.is_set) as seat:
             _validate(validation, run, report, seat)
 
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only who asks for several pays for it
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = [pool.submit(work, *one) for one in zip(found, reports, strict=True)]
-        try:
-            for one in waiting:
-                one.result()
-        except BaseException:
-            # as ctrl-C, which reaches this thread alone
-            run.cancel.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    calls = (functools.partial(work, *one) for one in zip(found, reports, strict=True))
+    at_once(options.jobs, calls, run.cancel)
     return ValidateResult(tuple(found))
 
 
@@ -431,7 +422,7 @@ class _Run:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _seats(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Seat, ...]:
+def seats_of(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Seat, ...]:
     """The devices of a kind, by the variable that its accelerator declares; none where it declares no such."""
     variables = matrix.accelerators[kind].hiding if kind in matrix.accelerators else ()
     return seats(variables[0], host.variable(variables[0]), machine.of(kind).gpus) if variables else ()

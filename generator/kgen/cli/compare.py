@@ -25,7 +25,7 @@ from kgen.actions.compare import CompareOptions, CompareResult, Contestant, comp
 from kgen.cli import console
 from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device
-from kgen.cli.options import OUTPUT, Environments, Envs, Json, option, seconds
+from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, seconds
 from kgen.emitters.comparison import Bar, Failure, Line, render_page
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.sizes import size_text
@@ -70,6 +70,16 @@ def run(
             "--same-start", text="begin everywhere with the same seed and weights, and compare the losses", panel=_HOW
         ),
     ] = False,
+    at_once: Annotated[
+        int | None,
+        option(
+            "--jobs",
+            metavar="N",
+            text="so many at once, each on a GPU of its own; 1 by default",
+            panel=_HOW,
+            parse=jobs,
+        ),
+    ] = None,
     tolerance: Annotated[
         float,
         option(
@@ -93,7 +103,7 @@ def run(
 ) -> ExitStatus:
     """Compare, and print what came of it."""
     command: Sequence[str] = context.meta.get(PROGRAM, ())
-    options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs)
+    options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs, at_once or 1)
     root = project.find_root(Path.cwd())
     with _progress() as progress:
         result = compare(

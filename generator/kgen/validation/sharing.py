@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -42,6 +43,28 @@ def seats(variable: str, shown: str | None, devices: Sequence[Gpu]) -> tuple[Sea
         return tuple(Seat(number, {variable: one.selector or str(number)}) for number, one in enumerate(devices))
     names = [name for one in shown.split(",") if (name := one.strip())]
     return tuple(Seat(int(name) if name.isdigit() else None, {variable: name}) for name in names)
+
+
+def at_once(count: int, calls: Iterable[Callable[[], None]], cancel: threading.Event) -> None:
+    """Make calls, so many at a time; the first error, and ctrl-C, end those that have not begun.
+
+    Args:
+        count: how many at a time.
+        calls: the calls.
+        cancel: is set where the others are to end, too.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only who asks for several pays for it
+
+    with ThreadPoolExecutor(count) as pool:
+        waiting = [pool.submit(call) for call in calls]
+        try:
+            for one in waiting:
+                one.result()
+        except BaseException:
+            # as ctrl-C, which reaches this thread alone
+            cancel.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 class Seats:

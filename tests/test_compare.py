@@ -123,6 +123,44 @@ def test_an_unchanged_training_is_measured(compare: Kgen) -> None:
     assert found["agree"] is None
 
 
+MODEL = """
+import numpy, sys
+import keras
+
+def build():
+    return keras.Model(4), {"x": numpy.zeros((320, 2)), "batch_size": 32, "epochs": 2, "shuffle": False}
+
+def plain():
+    return keras.Model(4), numpy.zeros((320, 2))
+
+def itself():
+    keras.Model(4).fit(numpy.zeros((320, 2)), batch_size=32)
+
+def nothing():
+    return keras.Model(4)
+
+class Inner:
+    build = staticmethod(build)
+"""
+
+
+@pytest.mark.parametrize(("function", "steps"), [("build", 20), ("plain", 10), ("itself", 10), ("Inner.build", 20)])
+def test_a_function_in_the_place_of_a_command(compare: Kgen, project: Path, function: str, steps: int) -> None:
+    (project / "models.py").write_text(MODEL)
+    done = compare("compare", "jax", "--json", "--model", f"models:{function}")
+    (one,) = data(done)["environments"]
+    assert (done.status, one["failed"], len(one["runs"][0]["steps"])) == (0, None, steps)
+
+
+def test_a_function_that_gives_nothing_to_fit(compare: Kgen, project: Path) -> None:
+    (project / "models.py").write_text(MODEL)
+    done = compare("compare", "jax", "--model", "models:nothing")
+    assert done.status == 1
+    assert "models:nothing gives no compiled model with what to fit it to" in done.stdout + done.stderr
+    for words in (["--model", "models"], ["--model", "a b:c"], ["--model", "m:f", "--", "python", "x.py"]):
+        assert compare("compare", "jax", *words).status == 2
+
+
 def test_a_difference_within_the_noise_is_called_one(compare: Kgen) -> None:
     done = run(compare, "jax", "torch", "--repeat", "2", FAKE_STEP_TORCH="0.00201")
     assert done.status == 0, done.stderr

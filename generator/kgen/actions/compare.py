@@ -20,6 +20,7 @@ from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE
 from kgen.model.accelerator import CPU
+from kgen.model.grammar import shown
 from kgen.validation import comparison, running
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
@@ -259,6 +260,9 @@ class _Runner:
                 watched={},
                 missing=(),
             )
+            if not one.diagnosis.quotes:
+                lines = [line.strip() for line in output.splitlines() if line.strip()]
+                one.diagnosis = one.diagnosis._replace(quotes=tuple(map(shown, lines[-1:])))
         self._report(one, "failed" if failure else "passed")
 
     def _report(self, one: Contestant, stage: str) -> None:

@@ -7,11 +7,12 @@ __command__ = {
     "rank": 3,
     "purpose": "compare your own training under locked environments",
     "example": "kgen compare jax torch --same-start -- python train.py",
-    "program": "-- COMMAND ...",
+    "program": "[-- COMMAND ...]",
 }
 
 import contextlib
 import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _function(text: str) -> str:
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", text):
+        raise UsageError(
+            f"`--model`: `{console.plain(text)}` is not MODULE:FUNCTION", hints=["kgen compare --model train:build"]
+        )
+    return text
+
+
 def _relative(text: str) -> float:
     try:
         value = float(text)
@@ -59,6 +68,16 @@ def run(
     context: typer.Context,
     environments: Environments = None,
     *,
+    model: Annotated[
+        str | None,
+        option(
+            "--model",
+            metavar="MODULE:FUNCTION",
+            text="in place of a command: a function that gives (model, x, y), which kgen trains",
+            panel=_HOW,
+            parse=_function,
+        ),
+    ] = None,
     device: Annotated[str, device(_HOW)] = "auto",
     repeat: Annotated[
         int | None,
@@ -103,6 +122,10 @@ def run(
 ) -> ExitStatus:
     """Compare, and print what came of it."""
     command: Sequence[str] = context.meta.get(PROGRAM, ())
+    if model is not None:
+        if command:
+            raise UsageError("`--model` contradicts a command", hints=["keep one of the two"])
+        command = ("python", "-m", "kgen_model", model)
     options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs, at_once or 1)
     root = project.find_root(Path.cwd())
     with _progress() as progress:

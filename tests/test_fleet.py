@@ -470,3 +470,51 @@ def test_a_receipt_of_another_suite_does_not_stand(project: Path, matrix: Compat
     action.validate(project, matrix, fleet)
     action.validate(project, matrix, fleet, (), FleetOptions(resume=True, suite=receipts.FULL))
     assert ["--suite full" in one for one in words] == [False, True]
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+TRAINING = FAKES / "training"
+
+
+def test_nodes_are_compared(kgen: Kgen, project: Path, made: Path) -> None:
+    """Two partitions, two environments, a real `kgen compare` in each job; of one partition nothing comes back."""
+    for name in ("jax-cpu", "torch-cpu"):
+        small_lock(project, name)
+        put_on_disk(project, name)
+        prefix = project / ".kgen/envs" / name
+        backend = name.partition("-")[0]
+        (prefix / "share/kgen/run.sh").write_text(f'export KERAS_BACKEND={backend}\nexec "$@"\n')
+    (project / "train.py").write_text(
+        "import numpy\nimport keras\nkeras.Model(4).fit(numpy.zeros((320, 2)), batch_size=32, shuffle=False)\n"
+    )
+    parts = [partition("fast", None, made, extras={}), partition("dead", "dies", made, extras={"cpu": True})]
+    nodes = site(project / "site.py", parts)
+    asked = within(kgen, {"PYTHONPATH": f"{TRAINING}:{FAKES / 'light'}", "FAKE_STEP_TORCH": "0.05"})
+    done = asked("compare", "--fleet", nodes.name, "--json", "--", "python", "train.py")
+    assert done.status == 1, done.stderr
+    found = {(one["name"]): one for one in json.loads(done.stdout)["environments"]}
+    assert set(found) == {f"{name} on lab:{part}" for part in ("fast", "dead") for name in ("jax-cpu", "torch-cpu")}
+    for name in ("jax-cpu", "torch-cpu"):
+        assert len(found[f"{name} on lab:fast"]["runs"][0]["steps"]) == 10
+        assert found[f"{name} on lab:dead"]["failed"]
+    assert json.loads(done.stdout)["fastest"] == "jax-cpu on lab:fast"
+    table = asked("compare", "jax", "--fleet", nodes.name, "--", "python", "train.py").stdout
+    assert "jax-cpu on lab:fast" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fleet", "k8s:lab"), "`kgen compare` knows no Kubernetes"),
+        (("--fleet", "site.py", "--same-start"), "`--same-start` contradicts `--fleet`"),
+        (("--fleet", "site.py", "--jobs", "2"), "`--jobs` contradicts `--fleet`"),
+        (("--fleet", "none.py"), "there is no site configuration none.py"),
+    ],
+)
+def test_wrong_comparisons(kgen: Kgen, project: Path, made: Path, words: tuple[str, ...], said: str) -> None:
+    site(project / "site.py", [partition("fast", None, made, extras={})])
+    small_lock(project, "jax-cpu")
+    done = kgen("compare", *words, "--", "python", "train.py")
+    assert done.status == 2
+    assert said in done.stderr

@@ -161,6 +161,113 @@ def validate(
     return run.validate(names)
 
 
+class Fitting(NamedTuple):
+    """What of a project is for the nodes of a fleet.
+
+    Attributes:
+        locks: each kind of node with a lock that is for it.
+        nowhere: the environments that were named and are for none.
+    """
+
+    locks: tuple[tuple[Pool, Lockfile], ...]
+    nowhere: tuple[str, ...]
+
+
+class Way(NamedTuple):
+    """How a command runs on nodes.
+
+    Attributes:
+        command: the command.
+        device: as :class:`kgen.actions.validate.ValidateOptions` has it.
+        timeout: seconds for each backend.
+        envs: the folder of the environments on the nodes; None for what the site or the settings say.
+        repeat: how often it trains.
+        receipts: whether it leaves receipts.
+    """
+
+    command: str
+    device: str
+    timeout: float
+    envs: str | None
+    repeat: int = 1
+    receipts: bool = True
+
+
+def fits(
+    root: Path, matrix: CompatibilityMatrix, engine: Engine, names: Sequence[str], form: Format | None = None
+) -> Fitting:
+    """What of a project is for the nodes of a fleet.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+        engine: the fleet.
+        names: environments; none for all that are locked for a kind of node there.
+        form: the form of locks that alone is meant; None for all of them.
+
+    Raises:
+        UsageError: there is no such environment, or nothing is for the fleet.
+        SettingsError: a lock or the settings cannot be read.
+    """
+    asked = settings.read(root, matrix)
+    found: list[tuple[Pool, Lockfile]] = []
+    nowhere = []
+    for one in _environments(root, names, form):
+        before = len(found)
+        for pool in engine.pools.values():
+            lock = _lock(one, pool, asked.platforms)
+            if lock is None:
+                continue
+            require_known(matrix, lock)
+            viewed = interface.reader(one.form).as_matrix(lock, matrix)
+            if is_for(viewed, pool.target.accelerator, matrix):
+                found.append((pool, lock))
+        if one.named and len(found) == before:
+            nowhere.append(one.name)
+    if not found and not nowhere:
+        pools = engine.pools.values()
+        known = ", ".join(f"{pool.name} ({pool.target.accelerator})" for pool in pools) or "there is none"
+        raise UsageError(
+            f"nothing in {root / project.LOCKS} is locked for a kind of node there: {known}",
+            hints=["kgen lock"],
+        )
+    return Fitting(tuple(found), tuple(nowhere))
+
+
+def _lock(one: _Environment, pool: Pool, platforms: Sequence[str] | None) -> Lockfile | None:
+    """The lock of an environment for the machines of a pool; None where it is not locked for them."""
+    here = subdir()
+    wanted = pool.target.platforms or ((here,) if here else platforms or ())
+    for platform in wanted:
+        path = lockfiles.lock_path(one.environment, one.form, platform)
+        for lock in () if path is None else interface.read_every(one.form, path):
+            if lock.platform == platform:
+                return lock
+    return None
+
+
+def job_of(root: Path, pool: Pool, lock: Lockfile, way: Way, more: Sequence[str] = ()) -> Job:
+    """The job of an environment on the nodes of a pool.
+
+    Args:
+        root: the project's folder.
+        pool: the nodes.
+        lock: the environment's lock for them.
+        way: how the command runs.
+        more: further words of the call.
+    """
+    environment = lock.environment
+    accelerated = CPU not in {pool.target.accelerator, lock.computes_on}
+    device = way.device if way.device != "auto" else "gpu" if accelerated else "cpu"
+    envs = way.envs or pool.envs
+    if envs is None and pool.project is None:
+        envs = str(project.envs(root))
+    words = [way.command, environment, "--json", "--device", device, "--timeout", f"{way.timeout:g}"]
+    words += [] if envs is None else ["--envs", envs]
+    seconds = way.timeout * way.repeat * len(lock.backends) + INSTALLING
+    return Job(pool, environment, lock, (*words, *more), accelerated and device == "gpu", seconds, way.receipts)
+
+
 def _silent(_job: str, _what: str) -> None:
     pass
 
@@ -218,52 +325,18 @@ class _Run:
     # -- what is to be run ---------------------------------------------------------------------------------------------
 
     def _plan(self, names: Sequence[str]) -> None:
-        asked = settings.read(self._root, self._matrix)
-        for one in _environments(self._root, names, self._options.form):
-            fits = False
-            for pool in self._engine.pools.values():
-                lock = self._lock(one, pool, asked.platforms)
-                if lock is None:
-                    continue
-                require_known(self._matrix, lock)
-                viewed = interface.reader(one.form).as_matrix(lock, self._matrix)
-                if is_for(viewed, pool.target.accelerator, self._matrix):
-                    fits = True
-                    self._jobs[pool.name, one.name] = self._job(pool, one, lock)
-            if one.named and not fits:
-                slot = Slot("-", one.name)
-                self._answers[slot] = Answer(slot, State.NOT_SCHEDULED, "no node there is what it is locked for")
-        if not self._jobs and not self._answers:
-            pools = self._engine.pools.values()
-            known = ", ".join(f"{pool.name} ({pool.target.accelerator})" for pool in pools) or "there is none"
-            raise UsageError(
-                f"nothing in {self._root / project.LOCKS} is locked for a kind of node there: {known}",
-                hints=["kgen lock"],
-            )
+        fitting = fits(self._root, self._matrix, self._engine, names, self._options.form)
+        for pool, lock in fitting.locks:
+            self._jobs[pool.name, lock.environment] = self._job(pool, lock)
+        for name in fitting.nowhere:
+            slot = Slot("-", name)
+            self._answers[slot] = Answer(slot, State.NOT_SCHEDULED, "no node there is what it is locked for")
 
-    def _lock(self, one: _Environment, pool: Pool, platforms: Sequence[str] | None) -> Lockfile | None:
-        """The lock of an environment for the machines of a pool; None where it is not locked for them."""
-        here = subdir()
-        wanted = pool.target.platforms or ((here,) if here else platforms or ())
-        for platform in wanted:
-            path = lockfiles.lock_path(one.environment, one.form, platform)
-            for lock in () if path is None else interface.read_every(one.form, path):
-                if lock.platform == platform:
-                    return lock
-        return None
-
-    def _job(self, pool: Pool, one: _Environment, lock: Lockfile) -> Job:
+    def _job(self, pool: Pool, lock: Lockfile) -> Job:
         options = self._options
-        accelerated = CPU not in {pool.target.accelerator, lock.computes_on}
-        device = options.device if options.device != "auto" else "gpu" if accelerated else "cpu"
-        envs = options.envs or pool.envs
-        if envs is None and pool.project is None:
-            envs = str(project.envs(self._root))
-        words = ["validate", one.name, "--json", "--device", device, "--timeout", f"{options.timeout:g}"]
-        words += [] if options.suite == receipts.BASIC else ["--suite", options.suite]
-        words += [] if envs is None else ["--envs", envs]
-        seconds = options.timeout * len(lock.backends) + INSTALLING
-        return Job(pool, one.name, lock, tuple(words), accelerated and device == "gpu", seconds)
+        suite = () if options.suite == receipts.BASIC else ("--suite", options.suite)
+        way = Way("validate", options.device, options.timeout, options.envs)
+        return job_of(self._root, pool, lock, way, suite)
 
     # -- before anything is submitted ----------------------------------------------------------------------------------
 

@@ -117,6 +117,10 @@ def run(
     output: Annotated[
         str | None, option("-o", "--output", metavar="FILE", text="write a page with plots, HTML", panel=OUTPUT)
     ] = None,
+    site: Annotated[
+        str | None,
+        option("--fleet", metavar="SITE", text="on the nodes of a cluster: a configuration of ReFrame's", panel=_HOW),
+    ] = None,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
@@ -128,17 +132,20 @@ def run(
         command = ("python", "-m", "kgen_model", model)
     options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs, at_once or 1)
     root = project.find_root(Path.cwd())
-    with _progress() as progress:
-        result = compare(
-            root,
-            origin.current(),
-            host.inspect(),
-            command,
-            names=environments or (),
-            options=options,
-            progress=progress,
-            notify=console.say,
-        )
+    if site is not None:
+        result = _on_fleet(root, site, command, environments or (), options)
+    else:
+        with _progress() as progress:
+            result = compare(
+                root,
+                origin.current(),
+                host.inspect(),
+                command,
+                names=environments or (),
+                options=options,
+                progress=progress,
+                notify=console.say,
+            )
     if json:
         console.data(_data(result, command))
     else:
@@ -151,6 +158,40 @@ def run(
         storage.write_file(Path(output), page(result, command).encode())
         console.say(f"{output}: written")
     return result.status
+
+
+def _on_fleet(
+    root: Path, site: str, command: Sequence[str], names: Sequence[str], options: CompareOptions
+) -> CompareResult:
+    """Compare on the nodes of a cluster."""
+    from kgen.actions.compare_fleet import compare_on_fleet  # noqa: PLC0415 - few have a cluster
+    from kgen.actions.fleet import engine_of  # noqa: PLC0415 - as above
+    from kgen.cli.fleets import showing  # noqa: PLC0415 - as above
+    from kgen.fleet.kubernetes import PREFIX  # noqa: PLC0415 - as above
+
+    if site.startswith(PREFIX):
+        raise UsageError(
+            "`kgen compare` knows no Kubernetes: what it measures would come back with the logs of pods",
+            hints=["give a configuration of ReFrame's"],
+        )
+    if options.jobs > 1:
+        raise UsageError("`--jobs` contradicts `--fleet`", hints=["keep one of the two"])
+    if Path.cwd() != root:
+        raise UsageError(
+            f"the command runs in {root} on the nodes, and this is {Path.cwd()}", hints=[f"cd {shlex.quote(str(root))}"]
+        )
+    matrix = origin.current()
+    with showing() as progress:
+        return compare_on_fleet(
+            root,
+            matrix,
+            engine_of(site, matrix),
+            command,
+            names=names,
+            options=options,
+            progress=progress,
+            notify=console.say,
+        )
 
 
 @contextlib.contextmanager
@@ -264,6 +305,7 @@ def _data(result: CompareResult, command: Sequence[str]) -> dict[str, Any]:
 def _contestant(one: Contestant) -> Mapping[str, Any]:
     found: Summary = summarise(one.runs)
     return {
+        "name": one.name,
         "environment": one.target.name,
         "backend": one.backend,
         "device": one.target.device,

@@ -44,7 +44,7 @@ def validate_fleet(
         json: whether to print data.
     """
     engine = action.engine_of(site, matrix, image)
-    with _progress() as progress:
+    with showing() as progress:
         result = action.validate(root, matrix, engine, names, options, progress=progress, notify=console.say)
     if json:
         console.data(_data(result, root))
@@ -58,7 +58,7 @@ def validate_fleet(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def showing() -> Iterator[Progress]:
     """One line with the newest event and counts, where stderr is a terminal; a line an event elsewhere."""
     if not host.is_terminal(sys.stderr):
         yield lambda job, what: console.say(f"{job}: {what}")

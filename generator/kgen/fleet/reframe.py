@@ -155,6 +155,7 @@ class ReFrame:
             planned.setdefault(pool.name, {})[_environ(job.environment)] = {
                 "words": [*(pool.program or own_program()), *job.words],
                 "project": pool.project or str(job.lock.path.parents[2]),
+                "receipts": job.receipts,
                 "gpus": 1 if job.accelerated else None,
                 # a site knows best how long its jobs may take
                 "limit": None if pool.limited else f"{int(job.seconds)}s",

@@ -62,15 +62,16 @@ class State(enum.Enum):
 
 
 class Job(NamedTuple):
-    """An environment that is to be validated on the nodes of a pool.
+    """An environment that is to be validated, or compared, on the nodes of a pool.
 
     Attributes:
         pool: the pool.
         environment: the environment's name on disk.
         lock: its lock for the pool's platform.
-        words: what follows the program: `validate`, the environment and its options, but for where receipts go.
+        words: what follows the program: a command, the environment and its options, but for where receipts go.
         accelerated: whether it takes a GPU.
         seconds: how long it may take.
+        receipts: whether it leaves receipts; else its answer is what it prints.
     """
 
     pool: Pool
@@ -79,6 +80,7 @@ class Job(NamedTuple):
     words: tuple[str, ...]
     accelerated: bool
     seconds: float
+    receipts: bool = True
 
 
 class Returned(NamedTuple):

@@ -15,6 +15,19 @@ pytestmark = [pytest.mark.network, pytest.mark.frameworks]
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/digits/train.py"
 
 
+def test_the_notebook_runs(world: World) -> None:
+    """Its cells, one after the other, as a kernel runs them."""
+    world.environment("jax-cpu")
+    cells = json.loads((EXAMPLE.parent / "digits.ipynb").read_text(encoding="utf-8"))["cells"]
+    program = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    words = ("run", "jax-cpu", "--", "env", f"PYTHONPATH={EXAMPLE.parent}", "python", "-c", f"{program}\nprint(losses)")
+    done = world.kgen(*words, timeout=600)
+    assert done.status == 0, done.stderr
+    losses = json.loads(done.stdout.splitlines()[-1])
+    assert len(losses) == 3
+    assert losses == sorted(losses, reverse=True)
+
+
 def test_the_example_agrees_on_every_backend(world: World) -> None:
     names = [f"{backend}-cpu" for backend in ("jax", "tensorflow", "torch")]
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -21,7 +22,7 @@ import pytest
 import tomli
 from tests.command import Kgen, tree
 from tests.recorded import REFERENCE, RecordedIndex, load, serving
-from tests.test_reference_locks import at
+from tests.test_reference_locks import at, without_frozen
 
 from kgen.cli import command, main
 
@@ -133,6 +134,35 @@ def test_an_example_works_from_a_fresh_copy(page: Path, kgen: Kgen, project: Pat
     assert [line.split(":")[0] for line in done.stdout.splitlines() if ": Python" in line] == [
         f"{name}-cpu" for name in tomli.loads(shown)["backends"]
     ]
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=named)
+def test_what_an_example_commits_is_in_order(page: Path, kgen: Kgen, project: Path) -> None:
+    """Its locks satisfy its settings with the matrix that comes with kgen, and its workflow is what kgen exports."""
+    shutil.copytree(page.parent, project, dirs_exist_ok=True)
+    shipped = dataclasses.replace(kgen, environment=without_frozen(kgen))
+    checked = shipped("check", "--json")
+    faults = [one for one in json.loads(checked.stdout)["findings"] if one["kind"] == "fault"]
+    assert (checked.status, faults) == (0, [])
+    asked = tomli.loads((project / "kgen.toml").read_text(encoding="utf-8"))
+    assert {path.name for path in (project / "locks").iterdir()} == {f"{name}-cpu" for name in asked["backends"]}
+    assert not [path for path in (project / "locks").rglob("pylock.*") if "://" in path.read_text(encoding="utf-8")]
+    exported = shipped("export", "github-actions").stdout
+    assert (project / ".github/workflows/kgen.yml").read_text(encoding="utf-8") == exported
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "examples").glob("*/*.ipynb")), ids=named)
+def test_a_notebook_is_one(notebook: Path) -> None:
+    """By the schema of nbformat; its cells are Python, and hold no output of anybody's machine."""
+    schema = json.loads((ROOT / "tests/data/nbformat-4.5.schema.json").read_text(encoding="utf-8"))
+    data = json.loads(notebook.read_text(encoding="utf-8"))
+    assert [fault.message for fault in jsonschema.Draft4Validator(schema).iter_errors(data)] == []
+    cells = [cell for cell in data["cells"] if cell["cell_type"] == "code"]
+    assert cells
+    for cell in cells:
+        compile("".join(cell["source"]), notebook.name, "exec")
+        assert (cell["outputs"], cell["execution_count"]) == ([], None)
+    assert data["metadata"]["kernelspec"]["name"] in {path.name for path in (notebook.parent / "locks").iterdir()}
 
 
 def test_the_readme_is_read_in_a_minute() -> None:

@@ -98,15 +98,69 @@ def test_as_text_it_fits_a_terminal() -> None:
 def test_as_a_drawing_nothing_in_it_is_markup_and_nothing_is_fetched() -> None:
     text = plot.render_svg(HOSTILE)
     root = ET.fromstring(text)  # noqa: S314 - our own
-    assert [one.text for one in root.iter(f"{SVG}text")][-3:] == [
-        "A<b>&",
-        "1.0 - 1.1 (1.1) ★",
-        "Empty: no build for CUDA 12",
-    ]
+    shown = {one.get("class"): one.text for one in root.iter(f"{SVG}text")}
+    assert shown["label best"] == "1.0 - 1.1 (1.1) ★"
+    assert shown["lane"] == "A<b>&"
+    assert shown["note"] == "No build for CUDA 12: Empty"
     assert not list(root.iter(f"{SVG}script"))
-    assert re.findall(r"(?:href|src|url)\s*[=(]", plot.render_page([HOSTILE])) == []
-    rects = [one for one in root.iter(f"{SVG}rect") if one.get("fill") != "none"]
-    assert len(rects) == 2
+    assert re.findall(r"(?:href|src)\s*=|url\((?!#)", plot.render_page([HOSTILE])) == []
+    cells = [one.get("class", "").split()[1:] for one in root.iter(f"{SVG}rect")]
+    # what is shared is the strongest mark, also where a build takes only a part of the column
+    assert [one for one in cells if one and one[0] == "chosen"] == [["chosen", "every"], ["chosen", "decisive"]]
+
+
+def test_only_what_concerns_the_question(matrix: CompatibilityMatrix, kgen: Kgen) -> None:
+    """What older generations of Keras have no build of is no question; backends that are named alone are drawn."""
+    for major in (11, 12, 13):
+        lanes = picture(matrix, Accelerator("cuda", (major,))).lanes
+        assert {lane.title for lane in lanes if not lane.bars} <= {"TensorFlow", "JAX", "PyTorch"}
+    named = picture(matrix, CUDA12, backends=["jax", "tensorflow"])
+    assert [lane.title for lane in named.lanes] == ["JAX", "TensorFlow"]
+    assert named.cudnn == "9.28.0.42"
+    for word, what in (("numpy", "runs on no accelerator"), ("nonesuch", "is not in the matrix")):
+        result = kgen("matrix", "plot", word)
+        assert (result.status, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"error: backend `{word}` {what}\n\nhint: the backends are tensorflow, ")
+
+
+class TestPlan:
+    @pytest.fixture(autouse=True)
+    def _settings(self, project: Path) -> None:
+        (project / "kgen.toml").write_text('backends = ["tensorflow", "jax"]\ncuda = "12"\npython = "3.12"\n')
+
+    def test_the_move_stands_below_the_picture(self, kgen: Kgen, project: Path) -> None:
+        result = kgen("matrix", "plot", "--plan", "--cuda", "13")
+        assert (result.status, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert [line for line in lines if line.startswith("CUDA 1")][0::2] == [
+            "CUDA 12: together on cuDNN 9.10.2.21",
+            "CUDA 12 -> CUDA 13: 1 of 2 environments can move",
+        ]
+        assert lines[-2].startswith("… tensorflow-cuda12 -> tensorflow-cuda13: waits for TensorFlow: 2.21.0 is for")
+        assert lines[-1] == (
+            "✓ jax-cuda12 -> jax-cuda13: driver 525.60.13 -> 580.65.06 or newer; gains Jetson T5000 (11.0)"
+        )
+        data = json.loads(kgen("matrix", "plot", "--plan", "--cuda", "13", "--json").stdout)["plots"]
+        assert [one["cuda"] for one in data] == ["12", "13"]
+        assert data[1]["notes"] == lines[-3:]
+        assert kgen("matrix", "plot", "--plan", "--cuda", "13", "-o", "plan.svg").status == 0
+        drawn = ET.parse(project / "plan.svg").getroot()  # noqa: S314 - our own
+        notes = [one.text or "" for one in drawn.iter(f"{SVG}text") if one.get("class") == "note"]
+        assert " ".join(" ".join(notes).split()) == " ".join(["No build for CUDA 13: TensorFlow", *lines[-3:]])
+
+    def test_as_the_plan_itself_says(self, kgen: Kgen) -> None:
+        planned = json.loads(kgen("plan", "--cuda", "13", "--json").stdout)["environments"]
+        notes = json.loads(kgen("matrix", "plot", "--plan", "--cuda", "13", "--json").stdout)["plots"][1]["notes"]
+        can = {one["environment"]: one["command"] is not None for one in planned}
+        assert {note.split()[1]: note.startswith("✓") for note in notes[1:]} == can
+
+    def test_it_needs_one_version(self, kgen: Kgen) -> None:
+        for words in ((), ("--cuda", "12", "--cuda", "13")):
+            result = kgen("matrix", "plot", "--plan", *words)
+            assert (result.status, result.stdout) == (2, "")
+            assert result.stderr == (
+                "error: --plan needs the one CUDA to move to: `--cuda V`\n\nhint: kgen matrix plot --plan --cuda 13\n"
+            )
 
 
 class TestCommand:
@@ -123,7 +177,7 @@ class TestCommand:
         assert kgen("matrix", "plot", "--cuda", "12", "-o", "plot.svg") == Result(0, "", "written to plot.svg\n")
         ET.parse(project / "plot.svg")  # noqa: S314 - our own
         assert kgen("matrix", "plot", "-o", "plot.html").status == 0
-        assert (project / "plot.html").read_text().count("<svg ") == 3
+        assert (project / "plot.html").read_text().count('<div class="broad"') == 3
 
     @pytest.mark.parametrize(
         ("words", "said"),

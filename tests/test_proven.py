@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
@@ -107,6 +108,35 @@ def test_signers_are_counted_once_and_only_those_that_are_believed(
     assert signers(one.public, one.public) == [1, 0]
     forged(receipt, lambda data: data["predicate"][DETAIL].update(date="2026-11-22"))
     assert signers(one.public, two.public) == [0, 0]
+
+
+def test_the_report_has_the_map(project: Path, receipt: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:
+    """Environment, device, driver, verdict, day, step, signers; a gap stands out with the command that fills it."""
+    mine = key(tmp_path)
+    on_gpu(tmp_path / "nodes/h200.json", receipt)
+    (project / "locks/openvino-cpu/receipts/cpu.json").unlink()
+    kgen("attest", str(tmp_path / "nodes/h200.json"), "--key", str(mine.private))
+    words = ("report", "locks", str(tmp_path / "nodes"), "--key", str(mine.public), "-o", str(tmp_path / "map.html"))
+    assert kgen(*words).status == 0
+    text = (tmp_path / "map.html").read_text(encoding="utf-8")
+    rows = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr[^>]*data-proof.*?</tr>", text)]
+    cells = [[cell for cell in row.split("|") if cell] for row in rows]
+    on_h200 = ["numpy-cpu", "linux-64", "NVIDIA H200", "570.1", "passed", "basic", "2026-11-21", "5.48 ms", "1", "1"]
+    gap = ["openvino-cpu", "linux-64", "cpu", "-", "not proven", ": ", "kgen validate openvino-cpu --device cpu"]
+    assert on_h200 in cells
+    assert gap in cells
+    assert re.findall(r'<tr class="gap" data-proof="([^"]+)"', text) == ["openvino-cpu.linux-64"]
+    assert "proven as locked:</span> 1 of 2 environments (numpy-cpu)" in text
+    assert "proven nowhere:</span> 1 of 2 environments (openvino-cpu)" in text
+
+
+def test_the_report_says_what_is_no_receipt(project: Path, receipt: Path, kgen: Callable[..., Said]) -> None:
+    on_gpu(project / "nodes/broken.json", receipt)
+    forged(project / "nodes/broken.json", lambda data: data["predicate"][DETAIL].update(suite="whole"))
+    done = kgen("report", "locks", "nodes")
+    assert done.status == 1
+    assert "broken.json is no receipt of this version of kgen: " in done.err
+    assert (project / "report.html").is_file()
 
 
 def test_merging_keeps_the_signatures_of_every_place(

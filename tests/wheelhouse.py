@@ -225,11 +225,11 @@ class Wheelhouse:
             self._cache[name] = list(self._made(name))
         return self._cache[name]
 
-    def local(self, name: str, version: str, label: str = "cpu") -> Wheel:
-        """The wheel of a release that only the framework's own index has, as torch 2.13.0+cpu."""
+    def local(self, name: str, version: str, label: str = "cpu", *, python: str | None = None) -> Wheel:
+        """The wheel of a release that only the framework's own index has, as torch 2.13.0+cpu; for its first Python."""
         release = next(row for row in self._matrix.framework(name).releases if str(row.version) == version)
         build = next(row for row in release.builds if row.local == label and PLATFORM in row.platforms)
-        return self._wheel(name, f"{version}+{build.local}", release, build, python=self._pythons[0])
+        return self._wheel(name, f"{version}+{build.local}", release, build, python=python or self._pythons[0])
 
     def _made(self, name: str) -> Iterator[Wheel]:
         if name in _ORDINARY:

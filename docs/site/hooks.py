@@ -13,6 +13,7 @@ import kgen
 from kgen import schema
 from kgen.cli import manual
 from kgen.errors import MEANINGS
+from kgen.explain import codes
 from kgen.fields import FIELDS, Shape
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def pages() -> dict[str, str]:
     """File below `docs` -> its text, with what is made from the code as it is now."""
     made = {"settings": settings_table, "statuses": statuses_table, "api": api_reference}
     found = {"reference/commands.md": commands(), "kgen.schema.json": schema.text()}
+    found |= {f"errors/{name}": text for name, text in codes.pages().items()}
     for path in sorted((_HERE / "reference").glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if _MADE.search(text):

@@ -36,6 +36,13 @@ MEANINGS: Mapping[ExitStatus, str] = MappingProxyType(
 """Exit status -> what it means, as help and manual have it."""
 
 
+CONFLICT_CODE = "K300"
+"""The code of a request that has no solution, which is an answer and no exception."""
+
+BUG_CODE = "K500"
+"""The code of a fault that nobody has foreseen."""
+
+
 class KgenError(Exception):
     """A fault that is not a bug in kgen.
 
@@ -43,9 +50,11 @@ class KgenError(Exception):
         message: what is wrong, with which object, where. No final full stop if it is one sentence.
         hints: the next things to type, most useful first.
         status: the exit status of the command that meets it.
+        code: the name of its kind, which never changes: its page is `kgen help CODE`.
     """
 
     status: ExitStatus = ExitStatus.USAGE
+    code = "K200"
 
     def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -60,6 +69,8 @@ class UsageError(KgenError):
 class SettingsError(KgenError):
     """The settings are wrong; the message names the file and the key's path."""
 
+    code = "K201"
+
 
 class MatrixError(KgenError):
     """The matrix is damaged. Holds every fault that was found, each with a dotted path.
@@ -67,6 +78,8 @@ class MatrixError(KgenError):
     Attributes:
         faults: the faults, in reading order.
     """
+
+    code = "K202"
 
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
@@ -81,11 +94,15 @@ class MatrixError(KgenError):
 class OutsideError(KgenError):
     """Something outside kgen failed: the network, uv, an interpreter, the disk."""
 
+    code = "K400"
+
     status = ExitStatus.OUTSIDE
 
 
 class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
     """A program did not end in time, and was ended."""
+
+    code = "K401"
 
     def __init__(self, message: str, *, hints: Iterable[str] = (), heard: Callable[[], tuple[str, str]]) -> None:
         super().__init__(message, hints=hints)
@@ -105,10 +122,14 @@ class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
 class Cancelled(OutsideError):  # noqa: N818 - it is no fault
     """Work was ended because the user asked for it."""
 
+    code = "K402"
+
     status = ExitStatus.INTERRUPTED
 
 
 class JudgementError(KgenError):
     """A lock that was made is not fit to be written; the message says which promise it breaks."""
+
+    code = "K403"
 
     status = ExitStatus.OUTSIDE

@@ -305,6 +305,8 @@ class Page:
 class DamagedMemberError(OutsideError):
     """A file inside a wheel is not what the wheel's list of files says."""
 
+    code = "K404"
+
 
 class _PassingError(Exception):
     """A fault that may be gone at the next attempt."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kgen.accelerators import title
+from kgen.actions.move import MovePlan, plan_move
+from kgen.actions.plan import RequestFlags
 from kgen.emitters import plot
 from kgen.errors import UsageError
+from kgen.explain.moves import driver_text, gpus_text
 from kgen.matrix.candidates import BuildTarget, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
 from kgen.solver.overlap import Overlap, overlap
@@ -20,7 +25,10 @@ _FORMS = (".svg", ".html")
 
 
 def pictures(
-    matrix: CompatibilityMatrix, cudas: Sequence[str] = (), platform: str | None = None
+    matrix: CompatibilityMatrix,
+    cudas: Sequence[str] = (),
+    platform: str | None = None,
+    backends: Sequence[str] = (),
 ) -> tuple[Overlap, ...]:
     """The pictures of CUDA majors.
 
@@ -28,15 +36,75 @@ def pictures(
         matrix: the facts.
         cudas: the majors; none for all.
         platform: conda's name of the platform whose builds are meant; None for the first of the matrix.
+        backends: whose frameworks are drawn; none for those that the picture is about by itself (:func:`picture`).
 
     Raises:
-        UsageError: a major or the platform is not in the matrix.
+        UsageError: a major, the platform or a backend is not in the matrix, or a backend runs on no accelerator.
     """
-    return tuple(picture(matrix, one, platform) for one in _plotted(matrix, cudas))
+    return tuple(picture(matrix, one, platform, backends) for one in _plotted(matrix, cudas))
+
+
+def move_pictures(
+    matrix: CompatibilityMatrix,
+    folder: Path,
+    cudas: Sequence[str],
+    platform: str | None = None,
+    backends: Sequence[str] = (),
+) -> tuple[Overlap, ...]:
+    """The pictures of a project's move to another CUDA: what it moves from, and what it moves to with the plan below.
+
+    Args:
+        matrix: the facts.
+        folder: a folder of the project.
+        cudas: the major to move to, and no other.
+        platform: as for :func:`pictures`.
+        backends: the backends that move; none for those of the settings.
+
+    Raises:
+        UsageError: as for :func:`pictures`, or not one major is named, or there is nothing to move from.
+        SettingsError: the settings are wrong.
+    """
+    if len(cudas) != 1:
+        newest = max(row.accelerator.number for row in matrix.cudnn)
+        raise UsageError(
+            "--plan needs the one CUDA to move to: `--cuda V`", hints=[f"kgen matrix plot --plan --cuda {newest}"]
+        )
+    (new,) = _plotted(matrix, cudas)
+    found = plan_move(RequestFlags("plan", tuple(backends), flags={new.kind: new.number}), matrix, folder)
+    before, after = (picture(matrix, one.whole, platform, backends) for one in (found.old, found.new))
+    return before, after._replace(notes=tuple(_move_notes(found)))
+
+
+def _inline(text: str) -> str:
+    """A list of several parts as a part of another one."""
+    return text.replace("; ", ", ")
+
+
+def _move_notes(found: MovePlan) -> Iterator[str]:
+    """The plan in as few lines as there are environments."""
+    movable = sum(one.can_move for one in found.environments)
+    yield f"{title(found.old)} -> {title(found.new)}: {movable} of {len(found.environments)} environments can move"
+    for one in found.environments:
+        parts = []
+        if one.waits_for:
+            parts += [f"waits for {waits.title}: {waits.newest} is for {waits.built_for}" for waits in one.waits_for]
+        elif not one.can_move:
+            parts.append(f"blocked: {one.obstacle[0]}" if one.obstacle else "blocked")
+        driver = driver_text(one.driver)
+        if one.can_move and driver:
+            parts.append(f"driver {driver}")
+        if one.leaves:
+            parts.append(f"loses {_inline(gpus_text(one.leaves))}")
+        if one.gains:
+            parts.append(f"gains {_inline(gpus_text(one.gains))}")
+        mark = "✓" if one.can_move else "…" if one.waits_for else "✗"
+        yield f"{mark} {one.old} -> {one.new}{': ' if parts else ''}{'; '.join(parts)}"
+    if found.unaffected:
+        yield f"= the same: {', '.join(found.unaffected)}"
 
 
 def require_drawing(target: Path, cudas: Sequence[str]) -> None:
-    """See that the pictures of these CUDA majors can be drawn into a file of this name.
+    """See that the pictures of these CUDA majors can be drawn into a file of this name; of a move the SVG is the new.
 
     Raises:
         UsageError: they cannot.
@@ -51,29 +119,45 @@ def require_drawing(target: Path, cudas: Sequence[str]) -> None:
 
 def drawing(target: Path, found: Sequence[Overlap]) -> str:
     """The text of a drawing: SVG or HTML, by the file's suffix."""
-    return plot.render_svg(found[0]) if target.suffix == ".svg" else plot.render_page(found)
+    return plot.render_svg(found[-1]) if target.suffix == ".svg" else plot.render_page(found)
 
 
-def picture(matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str | None = None) -> Overlap:
+def picture(
+    matrix: CompatibilityMatrix, accelerator: Accelerator, platform: str | None = None, backends: Sequence[str] = ()
+) -> Overlap:
     """The picture of a major of an accelerator, with the newest set of all its frameworks marked.
 
+    Without backends it is about the frameworks that have a build, and those of the default generation of Keras that
+    have none: what older generations lack is no question of anybody.
+
     Raises:
-        UsageError: the platform is not in the matrix.
+        UsageError: the platform or a backend is not in the matrix, or a backend runs on no accelerator.
     """
     platform = platform or next(iter(matrix.platforms))
     if platform not in matrix.platforms:
         raise UsageError(
             f"platform `{platform}` is not in the matrix", hints=[f"it knows {', '.join(matrix.platforms)}"]
         )
-    backends = tuple(name for name, row in matrix.backends.items() if row.accelerated)
-    frameworks = [matrix.backends[name].framework for name in backends]
-    return overlap(
+    known = tuple(name for name, row in matrix.backends.items() if row.accelerated)
+    wrong = next((name for name in backends if name not in known), None)
+    if wrong is not None:
+        what = "runs on no accelerator" if wrong in matrix.backends else "is not in the matrix"
+        raise UsageError(f"backend `{shown(wrong)}` {what}", hints=[f"the backends are {', '.join(known)}"])
+    current = next(iter(matrix.generations))
+    asked = tuple(backends) or known
+    found = overlap(
         matrix,
         accelerator,
         platform=platform,
-        frameworks=frameworks,
-        best=_best(matrix, accelerator, platform, backends),
+        frameworks=list(dict.fromkeys(matrix.backends[name].framework for name in asked)),
+        best=_best(matrix, accelerator, platform, asked),
     )
+    named = {
+        matrix.framework(matrix.backends[name].framework).title
+        for name in asked
+        if backends or matrix.backends[name].generation == current
+    }
+    return found._replace(lanes=tuple(lane for lane in found.lanes if lane.bars or lane.title in named))
 
 
 def _best(

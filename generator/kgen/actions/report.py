@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen import __version__, accelerators, fields, freshness, lockfiles
 from kgen.actions.plot import picture
+from kgen.actions.proven import Proof, Proven, proven
+from kgen.actions.receipts import Collected, collect
 from kgen.emitters import plot
 from kgen.errors import UsageError
 from kgen.explain.commands import flags_of
 from kgen.explain.facts import requires_text, subject_text
 from kgen.explain.reasons import reason_rule, reason_subject
-from kgen.explain.sizes import size_text
+from kgen.explain.sizes import size_text, step_text
+from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.lockfile import Lockfile
@@ -29,27 +32,52 @@ from kgen.validation import receipts
 
 
 class ReportPage(NamedTuple):
-    """A page about locked environments: its HTML, and how many locks it is about."""
+    """A page about locked environments.
+
+    Attributes:
+        text: its HTML.
+        locks: how many locks it is about.
+        collected: the receipts that it tells of, and what was no receipt.
+    """
 
     text: str
     locks: int
+    collected: Collected
 
 
-def page(root: Path, matrix: CompatibilityMatrix) -> ReportPage:
+def page(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    *,
+    machine: Host,
+    sources: Sequence[str] = (),
+    keys: Sequence[Path] = (),
+    report: Callable[[str], None] = lambda _: None,
+) -> ReportPage:
     """The page about everything that a project has locked.
 
     Args:
         root: the project's folder.
         matrix: the facts.
+        machine: this machine, whose devices are places where something can be proven.
+        sources: folders, files and git revisions with receipts; the project's own locks without any.
+        keys: files with public keys: whose signatures count.
+        report: takes remarks about the receipts.
 
     Raises:
-        UsageError: nothing is locked.
+        UsageError: nothing is locked, or a source or a key is none.
         SettingsError: a lock cannot be read, or is of something that the matrix does not know.
     """
     locked = lockfiles.environments(root)
     if not locked:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
-    found = [_environment(path, matrix) for one in locked for path in one.platforms.values()]
+    collected = collect(root, sources, report=report)
+    proof = proven(root, collected, machine, keys)
+    found = [
+        _environment(path, one.name if len(one.platforms) == 1 else f"{one.name} on {platform}", matrix, proof)
+        for one in locked
+        for platform, path in one.platforms.items()
+    ]
     shown = sorted({one["accelerator"] for one in found})
     plotted = [one for one in map(accelerators.named, shown) if any(row.accelerator == one for row in matrix.cudnn)]
     text = render(
@@ -57,15 +85,67 @@ def page(root: Path, matrix: CompatibilityMatrix) -> ReportPage:
         title=f"{root.name}: Keras environments",
         version=__version__,
         revision=matrix.revision,
+        verdict=list(_verdict(found)),
+        shared=list(_shared(found)),
+        proofs=[_proof(one) for one in proof.proofs],
+        unknown=proof.unknown,
+        signed=bool(keys),
         environments=found,
         accelerators=shown,
         backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],
-        pictures=[plot.render_svg(picture(matrix, one)) for one in plotted],
+        pictures=[plot.render_figure(picture(matrix, one)) for one in plotted],
     )
-    return ReportPage(text, len(found))
+    return ReportPage(text, len(found), collected)
 
 
-def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
+def _verdict(found: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, str]]:
+    """What is proven of everything together, what failed and what is out of date: the first that a reader sees."""
+    verdicts: dict[str, list[str]] = {"failed": [], "passed": [], "": []}
+    for one in found:
+        now = {row["verdict"] for row in one["receipts"] if not row["stale"]}
+        verdicts["failed" if "failed" in now else "passed" if now else ""].append(one["label"])
+    passed, failed, open_ = verdicts["passed"], verdicts["failed"], verdicts[""]
+    several = f"of {len(found)} environment{'s' if len(found) != 1 else ''}"
+    old = [one["label"] for one in found if one["faults"]]
+    for kind, lead, labels, command in (
+        ("failed", "failed", failed, ""),
+        ("failed", "out of date", old, "kgen lock"),
+        ("passed", "proven as locked", passed, ""),
+        ("stale", "proven nowhere", open_, "kgen validate"),
+    ):
+        if labels:
+            text = f"{len(labels)} {several} ({', '.join(labels)})"
+            yield {"kind": kind, "lead": lead, "text": text, "command": command}
+
+
+def _shared(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Which cuDNN the environments of each accelerator have, and whether it is one for all of them."""
+    grouped: dict[str, dict[str, list[str]]] = {}
+    for one in found:
+        if one["cudnn"]:
+            grouped.setdefault(one["accelerator"], {}).setdefault(one["cudnn"], []).append(one["label"])
+    for name, versions in sorted(grouped.items()):
+        spoken = accelerators.title(accelerators.named(name))
+        if len(versions) == 1:
+            ((version, labels),) = versions.items()
+            shared = "has" if len(labels) == 1 else "share"
+            yield f"{spoken}: {', '.join(labels)} {shared} cuDNN {version}."
+        else:
+            listed = "; ".join(f"{version} in {', '.join(labels)}" for version, labels in sorted(versions.items()))
+            yield f"{spoken}: the environments do not share a cuDNN: {listed}."
+
+
+def _proof(one: Proof) -> Mapping[str, Any]:
+    return {
+        **one._asdict(),
+        "device": one.place.device,
+        "driver": one.place.driver or "-",
+        "step": step_text(one.step),
+        "signers": "-" if one.signers is None else one.signers,
+    }
+
+
+def _environment(path: Path, label: str, matrix: CompatibilityMatrix, proof: Proven) -> Mapping[str, Any]:
     """What the page says of a lock."""
     lock, data = lockfiles.parse(path, lockfiles.content_of(path))
     require_known(matrix, lock)
@@ -73,13 +153,22 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     request = _request(decided)
     stale = () if request is None else freshness.stale(lock, request, request, matrix)
     names = [name for name in lock.packages if name in matrix.framework_names]
+    licences, undeclared = _licences(lock)
+    proofs = [
+        {**_proof(one), "stale": False}
+        for one in proof.proofs
+        if (one.environment, one.platform) == (lock.environment, lock.platform) and one.verdict is not None
+    ]
+    before = [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform and one.stale]
     return {
         "id": f"{lock.environment}.{lock.platform}",
         "name": lock.environment,
+        "label": label,
         "platform": lock.platform,
         "accelerator": lock.accelerator,
         "backends": lock.backends,
-        "licences": _licences(lock),
+        "licences": licences,
+        "undeclared": undeclared,
         "python": lock.python,
         "frameworks": [f"{name} {lock.packages[name]}" for name in (*names[1:], *names[:1])],
         "runtime": lock.runtime,
@@ -87,10 +176,10 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
         "cudnn": lock.cudnn,
         "driver": lock.driver,
         "size": size_text(lock.size),
-        "why": decided.get("why", []),
+        "why": [{**row, "sources": _sources(row["source"])} for row in decided.get("why", [])],
         "newer": [] if request is None else list(_newer(matrix, request, lock)),
         "faults": [one.what for one in stale],
-        "receipts": [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform],
+        "receipts": [*proofs, *before],
         "packages": [
             {
                 "name": file.name,
@@ -103,12 +192,17 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
     }
 
 
-def _licences(lock: Lockfile) -> list[tuple[str, int]]:
-    """The licences that its packages declare and how many of them each, the most frequent first."""
+def _sources(text: str) -> list[str]:
+    """The parts of a source, a line each: names of wheels are long, and a line of several cannot be read."""
+    return [part for part in text.split("; ") if part]
+
+
+def _licences(lock: Lockfile) -> tuple[list[tuple[str, int]], int]:
+    """The licences that its packages declare and how many each, the most frequent first; how many declare none."""
     counted = Counter(lock.licences.get(file.name, "") for file in lock.files) if lock.licences else Counter()
     unknown = counted.pop("", 0)
     listed = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [*listed, *([("not declared", unknown)] if unknown else [])]
+    return listed, unknown
 
 
 def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
-from kgen.errors import ExitStatus, KgenError, OutsideError
+from kgen.errors import BUG_CODE, ExitStatus, KgenError, OutsideError
 from kgen.host import is_terminal
 from kgen.model.grammar import printable
 
@@ -131,12 +131,23 @@ def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
             else f"report it with the output of: {again}"
         ]
     )
+    more(BUG_CODE)
 
 
 def error(fault: KgenError) -> None:
     """Print an error and, after a blank line, its hints."""
     say(f"error: {fault.message}")
     hints(fault.hints)
+    more(fault.code)
+
+
+def more(code: str) -> None:
+    """Say where there is more about an error, to who reads it as it comes up.
+
+    Elsewhere an error ends with its hints, the last line of which scripts take for the next command.
+    """
+    if is_terminal(sys.stderr):
+        say(f"\nmore: kgen help {code}")
 
 
 def hints(texts: Iterable[str]) -> None:

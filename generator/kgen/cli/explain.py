@@ -17,7 +17,7 @@ from kgen.actions.plan import RequestFlags
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
-from kgen.errors import ExitStatus
+from kgen.errors import CONFLICT_CODE, ExitStatus
 from kgen.explain import explanation, report
 from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
@@ -54,4 +54,5 @@ def run(
     for conflict in conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
         console.hints(report.hints(conflict, form))
+        console.more(CONFLICT_CODE)
     return ExitStatus.NO_SOLUTION if conflicts else ExitStatus.DONE

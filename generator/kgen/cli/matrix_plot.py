@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import storage
-from kgen.actions.plot import drawing, pictures, require_drawing
+from kgen.actions.plot import drawing, move_pictures, pictures, require_drawing
 from kgen.cli import candidates, console
-from kgen.cli.options import OUTPUT, Json, option
+from kgen.cli.options import OUTPUT, Json, argument, option
 from kgen.emitters import plot
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
@@ -24,6 +24,10 @@ _WHAT = "What is asked for"
 
 
 def run(
+    backends: Annotated[
+        list[str] | None,
+        argument("BACKEND", "a backend; all with a build by default", panel=_WHAT, values=candidates.backends),
+    ] = None,
     *,
     cuda: Annotated[
         list[str] | None,
@@ -45,6 +49,10 @@ def run(
             values=candidates.platforms,
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        option("--plan", text="show what the move of this project to --cuda means, as `kgen plan` does", panel=_WHAT),
+    ] = False,
     output: Annotated[
         str | None,
         option(
@@ -58,7 +66,10 @@ def run(
     target = None if output is None else Path(output)
     if target is not None:
         require_drawing(target, cuda or ())
-    found = pictures(matrix, cuda or (), platform)
+    if plan:
+        found = move_pictures(matrix, Path.cwd(), cuda or (), platform, backends or ())
+    else:
+        found = pictures(matrix, cuda or (), platform, backends or ())
     if json:
         console.data({"matrix": matrix.revision, "plots": [_data(one) for one in found]})
     elif target is None:
@@ -74,5 +85,6 @@ def _data(one: Overlap) -> dict[str, object]:
         one.accelerator.kind: one.accelerator.number,
         "cudnn": one.cudnn,
         "columns": list(one.columns),
+        "notes": list(one.notes),
         "frameworks": {lane.title: [bar._asdict() for bar in lane.bars] for lane in one.lanes},
     }

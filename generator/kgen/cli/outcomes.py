@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kgen import accelerators
 from kgen.cli import console
+from kgen.errors import CONFLICT_CODE
 from kgen.explain import report
 from kgen.explain.commands import SOLVE, CommandForm
 from kgen.explain.sizes import size_text
@@ -193,3 +194,4 @@ def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str 
     """
     console.say(f"{before}error: {report.conflict_text(conflict)}")
     console.hints([*report.hints(conflict, form), *(["`--json` has the resolver's own reasons"] if tree else [])])
+    console.more(CONFLICT_CODE)

@@ -10,25 +10,22 @@ __command__ = {
 }
 
 from pathlib import Path
-from typing import Annotated
 
 from kgen import host, project
 from kgen.actions.proven import Proof, Proven, proven
 from kgen.actions.receipts import collect
 from kgen.cli import console
-from kgen.cli.options import Json, option
-from kgen.cli.receipts import Sources, remark
+from kgen.cli.options import Json
+from kgen.cli.receipts import CountedKeys, Sources, remark
 from kgen.cli.receipts_list import told_skipped
 from kgen.errors import ExitStatus
+from kgen.explain.sizes import step_text
 
 
 def run(
     sources: Sources = None,
     *,
-    key: Annotated[
-        list[str] | None,
-        option("--key", metavar="FILE", text="a public key whose signatures are counted, PEM; repeatable"),
-    ] = None,
+    key: CountedKeys = None,
     json: Json = False,
 ) -> ExitStatus:
     """Print the map."""
@@ -75,7 +72,7 @@ def _row(one: Proof, *, signed: bool) -> tuple[str, ...]:
         "-" if one.verdict is None else one.suite,
         one.verdict or gap,
         one.date or "-",
-        "-" if one.step is None else f"{one.step * 1000:.3g} ms",
+        step_text(one.step),
         str(one.receipts),
         *(["-" if one.signers is None or one.verdict is None else str(one.signers)] if signed else []),
     )

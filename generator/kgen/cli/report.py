@@ -12,24 +12,35 @@ __command__ = {
 from pathlib import Path
 from typing import Annotated
 
-from kgen import storage
+from kgen import host, storage
 from kgen.actions.report import page
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, option
+from kgen.cli.receipts import CountedKeys, Sources, remark
+from kgen.cli.receipts_list import say_skipped
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.project import find_root
 
 
 def run(
+    sources: Sources = None,
     *,
+    key: CountedKeys = None,
     output: Annotated[
         str, option("-o", "--output", metavar="FILE", text="where to write it; report.html by default", panel=OUTPUT)
     ] = "report.html",
 ) -> ExitStatus:
     """Write the page."""
-    found = page(find_root(Path.cwd()), origin.current())
+    found = page(
+        find_root(Path.cwd()),
+        origin.current(),
+        sources=sources or (),
+        machine=host.inspect(),
+        keys=tuple(map(Path, key or ())),
+        report=remark,
+    )
     target = Path(output)
     storage.write_file(target, found.text.encode())
     console.say(f"{target}: {found.locks} locked environments")
-    return ExitStatus.DONE
+    return say_skipped(found.collected)

@@ -17,7 +17,7 @@ from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, OnlyProven, Proven, option, trust
 from kgen.cli.request import asking
-from kgen.errors import ExitStatus
+from kgen.errors import CONFLICT_CODE, ExitStatus
 from kgen.explain import report
 from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
@@ -49,6 +49,7 @@ def run(
     for conflict in result.conflicts:
         console.say(f"error: {report.conflict_text(conflict)}")
         console.hints(report.hints(conflict, form))
+        console.more(CONFLICT_CODE)
     return ExitStatus.NO_SOLUTION if result.conflicts else ExitStatus.DONE
 
 

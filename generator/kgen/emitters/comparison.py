@@ -9,7 +9,16 @@ from typing import NamedTuple
 from kgen.templates import render
 
 _WIDTH, _HEIGHT, _LEFT, _ROOM = 760, 240, 150, 130
-_COLORS = ("#0969da", "#cf222e", "#1a7f37", "#9a6700", "#8250df", "#bf3989", "#57606a")
+_COLORS = (
+    ("#0969da", "#58a6ff"),
+    ("#cf222e", "#ff7b72"),
+    ("#1a7f37", "#3fb950"),
+    ("#9a6700", "#d29922"),
+    ("#8250df", "#bc8cff"),
+    ("#bf3989", "#f778ba"),
+    ("#57606a", "#a3abb4"),
+)
+"""The colours of the lines: in light, in dark."""
 _POINTS = 400
 """So many points a line has at most: no screen shows more."""
 

@@ -1,4 +1,4 @@
-"""Sizes, in words."""
+"""Sizes and times, in words."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def size_text(count: int | None) -> str:
             return f"{value:.0f} {unit}" if unit in _UNITS[:2] else f"{value:.3g} {unit}"
         value /= _STEP
     return ""
+
+
+def step_text(seconds: float | None) -> str:
+    """The time of a step as people read it: `5.48 ms`; `-` if unknown."""
+    return "-" if seconds is None else f"{seconds * 1000:.3g} ms"

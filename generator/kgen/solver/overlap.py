@@ -54,6 +54,7 @@ class Overlap(NamedTuple):
         lanes: the frameworks.
         chosen: the column of the cuDNN that the best set shares; None if nothing was solved.
         cudnn: that cuDNN.
+        notes: what else is said below the picture, a line each.
     """
 
     accelerator: Accelerator
@@ -61,6 +62,7 @@ class Overlap(NamedTuple):
     lanes: tuple[Lane, ...]
     chosen: int | None
     cudnn: str | None
+    notes: tuple[str, ...] = ()
 
 
 def overlap(

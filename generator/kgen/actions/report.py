@@ -17,6 +17,7 @@ from kgen.explain.reasons import reason_rule, reason_subject
 from kgen.explain.sizes import size_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
+from kgen.model.direct import DYNAMIC
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -99,6 +100,10 @@ def _environment(path: Path, matrix: CompatibilityMatrix) -> Mapping[str, Any]:
                 "licence": lock.licences.get(file.name, ""),
             }
             for file in lock.files
+        ]
+        + [
+            {"name": tree.name, "version": tree.version or DYNAMIC, "size": tree.shown, "licence": ""}
+            for tree in lock.trees
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.command import CUTOFF, PYTHON, Kgen
 from tests.index import serving
 from tests.wheelhouse import SourceDistribution, Wheel, Wheelhouse
 
+from kgen import trees
 from kgen.model import direct
 
 BUILD = b"""\
@@ -128,7 +130,7 @@ def stands(project: Kgen) -> bool:
 
 
 class TestFolders:
-    def test_editable_with_what_it_requires(self, project: Kgen) -> None:
+    def test_editable_with_what_it_requires(self, project: Kgen, tmp_path: Path) -> None:
         tree(project.folder / "libs/branch", "branch", requires='"leaf"')
         settings(project, 'dependencies = ["branch @ ./libs/branch"]\n')
         done = project("lock")
@@ -153,6 +155,7 @@ class TestFolders:
 
         # settings of other tools change nothing, what it requires does
         pyproject = project.folder / "libs/branch/pyproject.toml"
+        before = pyproject.read_text()
         pyproject.write_text(pyproject.read_text() + "[tool.ruff]\nline-length = 100\n")
         assert project("check").status == 0
         tree(project.folder / "libs/branch", "branch", requires='"leaf", "tiny"')
@@ -162,6 +165,14 @@ class TestFolders:
         done = project("sync", "numpy", "--reinstall")
         assert done.status == 2
         assert "branch (../../libs/branch) says something else in pyproject.toml than when it was locked" in done.stderr
+        pyproject.write_text(before)
+
+        # a project that moves takes its folders along
+        moved = tmp_path / "elsewhere"
+        project.folder.rename(moved)
+        done = project("run", "numpy", "--", "python", "-c", "import branch; print(branch.__file__)", cwd=moved)
+        assert done.status == 0, done.stderr
+        assert "elsewhere/libs/branch/src/branch.py" in done.stdout
 
     def test_of_a_folder_and_of_the_workspace(self, project: Kgen) -> None:
         root = project.folder
@@ -198,17 +209,6 @@ class TestFolders:
         assert project("lock").status == 0
         assert "leaf" in locked(project)
 
-    def test_a_project_that_moves_takes_its_folders_along(self, project: Kgen, tmp_path: Path) -> None:
-        tree(project.folder / "lib", "lib")
-        settings(project, 'dependencies = ["lib @ lib"]\n')
-        assert project("lock").status == 0
-        assert project("sync", "numpy").status == 0
-        moved = tmp_path / "elsewhere"
-        project.folder.rename(moved)
-        done = project("run", "numpy", "--", "python", "-c", "import lib; print(lib.__file__)", cwd=moved)
-        assert done.status == 0, done.stderr
-        assert "elsewhere/lib/src/lib.py" in done.stdout
-
     def test_outside_of_the_repository(self, project: Kgen) -> None:
         outside = project.folder.parent / "outside"
         tree(outside, "lib")
@@ -231,21 +231,30 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('[project]\nname = "other"\nversion = "1"\n', "lib is other, and lib is to come from there"),
             (
                 '[project]\nname = "lib"\ndynamic = ["dependencies"]\n',
                 "has dynamic dependencies: they are known only to",
             ),
+            ('[project]\nname = "lib"\ndependencies = "x"\n', "project.dependencies: should be an array of texts"),
+            ('[project]\nname = "lib"\nversion = "one"\n', "`one` is not a version"),
             ("[tool.poetry]\nname = 'lib'\n", "has no [project] with a name in pyproject.toml"),
             ("[project\n", "has a pyproject.toml that is not valid TOML"),
         ],
     )
-    def test_what_does_not_say_what_it_requires(self, project: Kgen, text: str, message: str) -> None:
-        (project.folder / "lib").mkdir()
-        (project.folder / "lib/pyproject.toml").write_text(text)
+    def test_what_does_not_say_what_it_requires(self, tmp_path: Path, text: str, message: str) -> None:
+        (tmp_path / "pyproject.toml").write_text(text)
+        with pytest.raises(ValueError, match=r"^(has|says) ") as caught:
+            trees.source_tree(trees.reading(tmp_path))
+        assert message in str(caught.value)
+
+    def test_another_package(self, project: Kgen) -> None:
+        tree(project.folder / "lib", "other")
         settings(project, 'dependencies = ["lib @ lib"]\n')
         done = project("lock")
-        assert (done.status, message in done.stderr) == (2, True), done.stderr
+        assert (done.status, "error: numpy-cpu: lib is other, and lib is to come from there" in done.stderr) == (
+            2,
+            True,
+        )
 
     def test_what_is_not_there(self, project: Kgen) -> None:
         settings(project, 'dependencies = ["lib @ nowhere", "self @ ."]\n')
@@ -360,10 +369,35 @@ class TestGit:
         assert locked(project)["branch"]["vcs"]["commit-id"] == first
         assert project("run", "numpy", "--", "branch-tool").stdout == "one\n"
         assert project("check", "--installed").status == 0
+        commit(project.folder)
         assert project("lock", "--upgrade-package", "branch").status == 0
         assert locked(project)["branch"]["vcs"]["commit-id"] == second
+        told = project("diff", "HEAD").stdout
+        assert f"at {first[:12]}" in told
+        assert f"at {second[:12]}" in told
         assert "leaf" not in locked(project)
         assert project("run", "numpy", "--", "branch-tool").stdout == "two\n"
+
+    def test_who_reads_locks(self, project: Kgen, repository: Path) -> None:
+        assert project("lock").status == 0
+        head = locked(project)["branch"]["vcs"]["commit-id"]
+        assert (
+            f"branch ({repository.as_uri().replace(str(project.temporary), '[TEMP]')} at {head[:12]})"
+            in project("export", "requirements", "numpy").stderr
+        )
+        assert "which no hash pins for pip" in project("export", "dockerfile", "numpy").stderr
+        refused = project("bundle", "numpy", "-o", "b.tar")
+        assert (refused.status, "and a bundle holds files: branch (" in refused.stderr) == (2, True), refused.stderr
+        bill = json.loads(project("export", "cyclonedx", "numpy").stdout)
+        purls = [one["purl"] for one in bill["components"] if one["name"] == "branch"]
+        assert len(purls) == 1
+        assert purls[0].startswith("pkg:pypi/branch@1.0?vcs_url=git%2Bfile%3A")
+        assert purls[0].endswith(head)
+        refused = project("lock", "--conda")
+        assert (
+            "a conda lock holds packages of channels, and these are from other places: branch @ git+" in refused.stderr
+        )
+        assert project("lock", "--from", "locks/numpy-cpu/pylock.linux-64.toml").status == 0
 
     def test_offline(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
         assert project("lock").status == 0

@@ -119,7 +119,9 @@ let
     let
       wheels = package.wheels or null;
     in
-    if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
+    if package ? archive || package ? directory || package ? vcs then
+      refuse "takes ${toJSON (package.name or null)} from a place of its own, which only `kgen sync` installs"
+    else if isList wheels && length wheels == 1 && isAttrs (elemAt wheels 0) then
       fileOf package "wheel" (elemAt wheels 0)
     else
       refuse "does not have exactly one wheel of ${toJSON (package.name or null)}";

@@ -259,7 +259,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "--keras", "three"): "--keras: `three` is not a range of versions such as >=3.10,<4",
     ("lock", "--require", "torch=2"): "--require: `torch=2` is not a requirement such as scikit-learn>=1.5",
     ("lock", "--dependency", "a @ https://u:p@a.test/a.whl"): (
-        "--dependency: `a` is wanted from a URL; locks pin files of an index only"
+        "--dependency: `https://…` holds credentials, which the lock would carry on; leave them to netrc"
     ),
     ("lock", "--exclude-newer", "yesterday"): "--exclude-newer: `yesterday` is not a date such as 2026-11-20",
     ("lock", "jax", "torch", "--together", "../evil"): (

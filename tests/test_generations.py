@@ -628,7 +628,7 @@ def test_a_lock_with_a_source_distribution_is_read_back(
     assert (lock.shared, dict(lock.configuration)) == (("datasets",), {"keras.json": '{"backend": "theano"}'})
     assert hand_edited(lock, data["tool"]["kgen"]) == ()
     assert not request_of(data["tool"]["kgen"]).isolated
-    assert _pins(lock.build) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
+    assert _pins(lock.build, lock) == f"wheel==0.37.1 --hash=sha256:{'a' * 64}\n"
 
 
 def test_a_source_distribution_of_another_release_is_found_out(matrix: CompatibilityMatrix, tmp_path: Path) -> None:

@@ -204,12 +204,13 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             'dependencies = [1, "-e ."]',
             (
                 "dependencies[0]: should be text, is a whole number; put quotes around it\n"
-                "kgen.toml: dependencies[1]: `-e .` is not a requirement such as scikit-learn>=1.5"
+                "kgen.toml: dependencies[1]: `-e .` is not a requirement: `kgen sync` installs the project"
+                " itself editable, and another folder as mylib @ ./libs/mylib"
             ),
         ),
         (
             'dependencies = ["X @ https://user:secret@host/x.whl"]',
-            "dependencies[0]: `x` is wanted from a URL; locks pin files of an index only",
+            "dependencies[0]: `https://…` holds credentials, which the lock would carry on; leave them to netrc",
         ),
         (
             'dependencies = ["git+https://user:secret@host/x"]',
@@ -217,7 +218,7 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ),
         (
             'require = ["torch @ file:///x.whl"]',
-            "require[0]: `torch` is wanted from a URL; locks pin files of an index only",
+            "require[0]: `torch` is wanted from a URL, which only `dependencies` may; name its versions here",
         ),
         ('portable = "yes"', "portable: should be true or false, is text"),
         ('conda = "half"', "conda: unknown way to fill a conda environment `half`; known are full, base"),

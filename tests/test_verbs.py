@@ -92,7 +92,7 @@ def test_without_settings_they_are_made(kgen: Kgen) -> None:
     ("words", "message"),
     [
         (("add", "a b"), "`a b` is not a requirement such as scikit-learn>=1.5"),
-        (("add", "lib @ https://x.example/lib.whl"), "`lib` is wanted from a URL"),
+        (("add", "lib @ https://x.example/lib"), "`https://x.example/lib` is neither a wheel nor"),
         (("add", "torch"), "`torch` is a backend, and kgen chooses its release for each environment"),
         (("add", "rich", "--env", "all"), "the settings have no joint environment `all`; they have none"),
         (("add", "rich", "--backend", "jaxx"), "--backend: unknown backend `jaxx`; did you mean `jax`?"),

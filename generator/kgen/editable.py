@@ -15,6 +15,9 @@ from kgen.project import PYPROJECT
 RECORD = "share/kgen/project"
 """What is in an environment of which project: its name there in the first line, then what it was built from."""
 
+TREES = "share/kgen/trees"
+"""Where the folders are that were installed editable: of which project, as its environment may be moved with it."""
+
 LEFT_OUT = "-"
 """The name of a project that was left out on purpose."""
 
@@ -70,6 +73,19 @@ def built_from(root: Path) -> bytes:
         except OSError:
             continue
     return b"\n\n".join(found)
+
+
+def trees_record(root: Path) -> bytes:
+    """The text of the record of trees."""
+    return f"kgen {root}\n".encode("utf-8", "surrogateescape")
+
+
+def has_moved(prefix: Path, root: Path) -> bool:
+    """Whether folders were installed editable where the project is no longer."""
+    try:
+        return files.read(prefix / TREES) != trees_record(root)
+    except OSError:
+        return False
 
 
 def record(name: str, root: Path) -> bytes:

@@ -35,6 +35,21 @@ def read(path: Path, limit: int = LARGE) -> bytes:
     return content
 
 
+def sha256(path: Path) -> str:
+    """The digest of a regular file, in hexadecimal, however large it is.
+
+    Raises:
+        OSError: there is none, it cannot be read, or is no regular file.
+    """
+    import hashlib  # noqa: PLC0415 - loads OpenSSL
+
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while piece := file.read(SMALL):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors: str = "strict") -> str:
     """The same as text, with the line ends of this system's text files.
 

@@ -8,12 +8,15 @@ turned out to be bad does.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from packaging.version import Version
 
+from kgen import files, trees
 from kgen.accelerators import kind, title
 from kgen.matrix.candidates import BuildTarget, driver_floor, least_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -21,9 +24,11 @@ from kgen.matrix.records import Build, Release
 from kgen.matrix.selection import Selection, differences, unknown_sources
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
+from kgen.model.grammar import printable
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.project import PYPROJECT
 from kgen.uvsettings import of_project
 
 _GLIBC = r"manylinux_(\d+)_(\d+)_"
@@ -59,6 +64,32 @@ def stale(
     return _FreshnessCheck(lock, request, made_for, matrix).found
 
 
+def changed_sources(lock: Lockfile) -> Iterator[str]:
+    """What of the files and folders of this machine that a lock names is no longer as it was locked."""
+    for tree in lock.trees:
+        folder = tree.folder(lock.path)
+        if folder is not None:
+            try:
+                now = trees.digest(trees.reading(folder)) if folder.is_dir() else None
+            except (OSError, ValueError) as error:
+                yield f"has {tree.name} from {tree.shown}, which {printable(str(error))}"
+                continue
+            if now is None:
+                yield f"has {tree.name} from {tree.shown}, and there is no such folder"
+            elif now != tree.sha256:
+                yield f"has {tree.name} from {tree.shown}, which says something else now in its {PYPROJECT}"
+    for file in lock.files:
+        if file.direct and file.path is not None:
+            path = Path(os.path.normpath(lock.path.absolute().parent / file.path))
+            try:
+                now = files.sha256(path)
+            except OSError as error:
+                yield f"has {file.name} from {file.path}, which cannot be read: {error.strerror or error}"
+                continue
+            if now != file.sha256:
+                yield f"has {file.name} from {file.path}, which is another file now"
+
+
 class _FreshnessCheck:
     """The comparison of one lock with what is asked now."""
 
@@ -91,6 +122,7 @@ class _FreshnessCheck:
             *self._uv(),
             *self._allowances(),
             *self._project(),
+            *self._sources(),
             *self._cutoff(),
             *self._indexes(),
             *self._releases(),
@@ -192,7 +224,12 @@ class _FreshnessCheck:
             has = self.versions.get(wish.name)
             if has is not None and has not in wish.specifier:
                 yield Stale("constraints", f"has {wish.name} {has}, and {wish} is the constraint")
+        yield from self._dependencies()
+
+    def _dependencies(self) -> Iterator[Stale]:
+        request = self.request
         made_for = {(one.name, frozenset(one.extras)) for one in self.made_for.dependencies}
+        places = {one.name: one.url for one in self.made_for.dependencies}
         for wish in filter(self._applies, request.dependencies):
             name = wish.name
             has = self.versions.get(name)
@@ -202,6 +239,18 @@ class _FreshnessCheck:
                 yield Stale("dependencies", f"has {wish.name} {has}, and {wish} is asked for")
             elif wish.extras and not any(of == name and wish.extras <= extras for of, extras in made_for):
                 yield Stale("dependencies", f"was made without the extras of {wish}")
+            elif wish.url != places.get(name) and (wish.url is not None or name not in self._placed):
+                before = places.get(name) or "an index"
+                yield Stale("dependencies", f"has {name} from {before}, and {wish.url or 'an index'} is asked for")
+
+    @property
+    def _placed(self) -> set[str]:
+        """What is asked for from a place besides."""
+        return {one.name for one in self.request.dependencies if one.url is not None}
+
+    def _sources(self) -> Iterator[Stale]:
+        for what in changed_sources(self.lock):
+            yield Stale("source", what)
 
     def _project(self) -> Iterator[Stale]:
         """That the project itself cannot be built with what is locked."""

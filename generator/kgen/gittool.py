@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import host, process
+from kgen import host, process, storage
 from kgen.errors import OutsideError
+from kgen.model.grammar import shown
 
 _HEADS = "GITHEAD_"
+_CACHED = 32
+"""Characters of the name of a repository in the cache."""
+
+_PATIENCE = 600.0
+"""Seconds that git may take to fetch."""
+
+_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "LC_ALL": "C"}
 
 
 def is_repository(folder: Path) -> bool:
@@ -32,6 +43,18 @@ def files(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
     """The files below a folder in a revision, relative to where it is asked from."""
     listed = _run(folder, "ls-tree", "-rz", "--name-only", revision, f"{below}/").stdout
     return tuple(Path(name) for name in listed.split("\0") if name)
+
+
+def all_files(folder: Path, revision: str) -> tuple[Path, ...]:
+    """All files in a revision, relative to the top of the repository."""
+    listed = _run(folder, "ls-tree", "-rz", "--full-tree", "--name-only", revision).stdout
+    return tuple(Path(name) for name in listed.split("\0") if name)
+
+
+def file_of(repository: Path, revision: str, path: str) -> bytes | None:
+    """A file in a revision, by its path from the top of the repository; None if it is not there."""
+    done = _run(repository, "cat-file", "blob", f"{revision}:{path}")
+    return done.stdout.encode() if done.status == 0 else None
 
 
 def content(folder: Path, revision: str, path: Path) -> bytes | None:
@@ -94,6 +117,117 @@ def beside(folder: Path, path: Path, ours: bytes, theirs: bytes, other: Path) ->
             found = content(folder, "HEAD", other), content(folder, revision, other)
             return None if found[0] is None or found[1] is None else (found[0], found[1])
     return None
+
+
+def commit_of(url: str, revision: str | None) -> str | None:
+    """The commit that a branch, a tag or the default branch of a repository is at; None if it has no such.
+
+    Args:
+        url: the repository.
+        revision: the branch or tag; None for the default branch.
+
+    Raises:
+        OutsideError: the repository cannot be asked.
+    """
+    asked = ("HEAD",) if revision is None else (f"refs/heads/{revision}", f"refs/tags/{revision}", revision)
+    done = _over_network("ls-remote", "--", url, *asked, *(f"{one}^{{}}" for one in asked[1:2]))
+    if done.status != 0:
+        raise _unreachable(url, done)
+    rows = (line.partition("\t") for line in done.stdout.splitlines())
+    found = {name: commit for commit, _, name in rows}
+    # an annotated tag is not the commit that it names, which `^{}` is
+    return next((found[name] for one in asked for name in (f"{one}^{{}}", one) if name in found), None)
+
+
+def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
+    """A bare repository on this machine that holds a commit.
+
+    Args:
+        url: where the commit is.
+        commit: its whole name.
+        cache: the folder of such repositories.
+        offline: whether nothing may be fetched.
+
+    Raises:
+        OutsideError: it is not there and cannot be had.
+    """
+    repository = cache / hashlib.sha256(url.encode()).hexdigest()[:_CACHED]
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutsideError(
+            f"{repository} cannot be made: {error.strerror or error}", hints=[f"ls -ld {shlex.quote(str(cache))}"]
+        ) from error
+    with storage.exclusive(repository, who="kgen", wait=lambda: None):
+        if not (repository / "HEAD").is_file():
+            _run(repository, "init", "--quiet", "--bare")
+        if has_revision(repository, commit):
+            return repository
+        if offline:
+            raise OutsideError(
+                f"commit {commit[:12]} of {url} is not on this machine, and `--offline` keeps git from fetching it",
+                hints=["fetch it where there is a network: run the same without --offline"],
+            )
+        refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        done = _over_network("fetch", "--quiet", "--force", "--", url, *refs, folder=repository)
+        if done.status == 0 and not has_revision(repository, commit):
+            # on no branch any more; many servers give it to who knows its name
+            done = _over_network("fetch", "--quiet", "--", url, commit, folder=repository)
+            if done.status != 0:
+                raise OutsideError(
+                    f"{url} has no commit {commit}: {_said(done)}",
+                    hints=["ask for a branch, a tag or a commit that it has, then lock again"],
+                )
+        if done.status != 0:
+            raise _unreachable(url, done)
+    return repository
+
+
+def check_out(repository: Path, commit: str, folder: Path) -> None:
+    """Put the files of a commit into a new folder, which is a repository too: tools ask it for the version.
+
+    Raises:
+        OutsideError: git could not.
+    """
+    done = _run(repository, "clone", "--quiet", "--shared", "--no-checkout", "--", str(repository), str(folder))
+    if done.status == 0:
+        done = _run(folder, "checkout", "--quiet", "--detach", commit)
+    if done.status != 0:
+        raise OutsideError(f"git cannot check out {commit[:12]}: {_said(done)}", hints=[f"ls -ld {repository}"])
+
+
+def require(what: str) -> None:
+    """See that there is a git.
+
+    Args:
+        what: what it is needed for, in words.
+
+    Raises:
+        OutsideError: there is none.
+    """
+    if shutil.which("git") is None:
+        raise OutsideError(
+            f"{what}, and there is no git on this machine", hints=["install git; kgen looks for it on PATH"]
+        )
+
+
+def _over_network(*arguments: str, folder: Path | None = None) -> process.Completed:
+    """Git where it may ask a server: it asks no person anything, and follows no helper that a URL names."""
+    words = ("git", "-c", "protocol.ext.allow=never", *arguments)
+    return process.run(words, cwd=folder, env=_QUIET, timeout=host.seconds(_PATIENCE))
+
+
+def _unreachable(url: str, done: process.Completed) -> OutsideError:
+    return OutsideError(
+        f"git cannot read {url}: {_said(done)}",
+        hints=[f"git ls-remote {shlex.quote(url)}   # says the same; check the network and your access"],
+    )
+
+
+def _said(done: process.Completed) -> str:
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "no reason")
+    return shown(said.partition(": ")[2] or said)
 
 
 def configure(folder: Path, key: str, value: str) -> None:

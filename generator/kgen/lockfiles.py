@@ -20,11 +20,14 @@ from kgen.model.format import Format
 from kgen.project import LOCKS
 
 if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
-    from kgen.model.lockfile import LockedFile, Lockfile
+    from kgen.model.lockfile import LockedFile, LockedTree, Lockfile
     from kgen.tables import Table
 
 SCHEMA = 1
 """The form of `[tool.kgen]` in a lock."""
+
+_TREES = ("directory", "vcs")
+"""What says in a lock that a package is built from a source tree."""
 
 _SEAL = "# sha256 of the lines above: "
 
@@ -307,6 +310,8 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
     _unused(top, kgen)
     accelerator = accelerator or CPU
     _request(kgen, accelerator.kind)
+    trees: list[LockedTree] = []
+    locked = tuple(_files(top, "packages", trees))
     from kgen.model.lockfile import Lockfile  # noqa: PLC0415 - see above
 
     return Lockfile(
@@ -326,13 +331,14 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         variables=kgen.parsed_mapping("variables", grammar.variable, grammar.line, required=True),
         indexes=kgen.parsed_mapping("indexes", grammar.project, grammar.label),
         licences=kgen.parsed_mapping("licences", grammar.project, grammar.line),
-        files=tuple(_files(top, "packages")),
+        files=locked,
         places=kgen.parsed_mapping("places", grammar.variable, grammar.line),
         configuration=kgen.parsed_mapping("configuration", grammar.file, grammar.line),
         shared=kgen.parsed_texts("shared", grammar.file),
         hooks=kgen.parsed("hooks", grammar.sha256),
         build=tuple(_files(kgen, "build")),
         allow_overlap=kgen.parsed_texts("allow-overlap", grammar.pair),
+        trees=tuple(trees),
     )
 
 
@@ -390,7 +396,8 @@ def _request(kgen: Table, kind: str) -> None:
     kgen.get("torch-index", bool)
 
 
-def _files(of: Table, key: str) -> Iterable[LockedFile]:
+def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterable[LockedFile]:
+    """The files in an array of tables; what is a tree is added to `trees` where there may be such."""
     import urllib.parse  # noqa: PLC0415 - see above
 
     from kgen.model.lockfile import LockedFile  # noqa: PLC0415
@@ -398,17 +405,23 @@ def _files(of: Table, key: str) -> Iterable[LockedFile]:
     seen: set[str] = set()
     for package in of.tables(key):
         name = package.parsed("name", grammar.project, required=True) or ""
-        version = package.parsed("version", grammar.version, required=True) or ""
+        is_tree = trees is not None and any(package.has(key) for key in _TREES)
+        is_direct = trees is not None and package.has("archive")
+        version = package.parsed("version", grammar.version, required=not is_tree) or ""
         package.parsed("requires-python", grammar.line)
         package.parsed("index", grammar.url)
         if name in seen:
             package.fault("name", f"`{name}` is there twice")
         seen.add(name)
+        if trees is not None and is_tree:
+            trees.append(_tree(package, name, version or None))
+            continue
         is_source = package.has("sdist")
-        wheels = [package.table("sdist")] if is_source else list(package.tables("wheels"))
+        single = "archive" if is_direct else "sdist"
+        wheels = [package.table(single)] if is_source or is_direct else list(package.tables("wheels"))
         # uv reads the file too: it may not find another source in it than kgen has looked at
         package.close()
-        if len(wheels) != 1 or (is_source and package.has("wheels")):
+        if len(wheels) != 1 or sum(map(package.has, ("archive", "sdist", "wheels"))) > 1:
             package.fault("wheels", f"has {len(wheels)} files; kgen locks one")
             continue
         wheel = wheels[0]
@@ -419,10 +432,15 @@ def _files(of: Table, key: str) -> Iterable[LockedFile]:
         file = (
             urllib.parse.unquote((url or "").partition("#")[0].partition("?")[0].rpartition("/")[2])
             if path is None
+            else path.rpartition("/")[2]
+            if is_direct
             else path
         )
+        is_source = is_source or (is_direct and not file.endswith(".whl"))
         try:
             (grammar.source if is_source else grammar.wheel)(file)
+            if is_direct and path is not None:
+                grammar.place(path)
         except ValueError as error:
             if path is not None or url is not None:
                 wheel.fault("url" if path is None else "path", str(error))
@@ -433,4 +451,33 @@ def _files(of: Table, key: str) -> Iterable[LockedFile]:
             wheel.fault("size", "is negative")
         hashes.close()
         wheel.close()
-        yield LockedFile(name=name, version=version, filename=file, url=url, sha256=sha256, size=size)
+        place = path if is_direct else None
+        yield LockedFile(name, version, file, url, sha256, size, direct=is_direct, path=place)
+
+
+def _tree(package: Table, name: str, version: str | None) -> LockedTree:
+    """A package that is built from a folder, or from a commit of a repository."""
+    from kgen.model.lockfile import LockedTree  # noqa: PLC0415 - see above
+
+    own = package.table("tool").table("kgen")
+    sha256 = own.parsed("sha256", grammar.sha256, required=package.has("directory"))
+    if sum(map(package.has, (*_TREES, "archive", "sdist", "wheels"))) > 1:
+        package.fault("name", f"`{name}` has several sources; kgen locks one")
+    if package.has("directory"):
+        folder = package.table("directory")
+        path = folder.parsed("path", grammar.place, required=True)
+        if folder.get("editable", bool) is not True:
+            folder.fault("editable", "is not true; kgen installs folders editable")
+        folder.close()
+        package.close()
+        return LockedTree(name, version, path=path, sha256=sha256)
+    vcs = package.table("vcs")
+    if vcs.get("type", str, required=True) not in {"git", None}:
+        vcs.fault("type", "is not `git`")
+    url = vcs.parsed("url", grammar.repository, required=True)
+    commit = vcs.parsed("commit-id", grammar.commit, required=True)
+    revision = vcs.parsed("requested-revision", grammar.revision)
+    subdirectory = vcs.parsed("subdirectory", grammar.below)
+    vcs.close()
+    package.close()
+    return LockedTree(name, version, None, None, url, commit, revision, subdirectory)

@@ -15,8 +15,8 @@ from packaging.version import InvalidVersion, Version
 from kgen import accelerators
 from kgen.accelerators import AUTO, Kind
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import direct, grammar
 from kgen.model import format as formats
-from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
@@ -196,15 +196,37 @@ def parse_requirement_flag(text: str) -> Requirement:
     """A requirement on a package of the index; its name is normalised.
 
     Raises:
-        ValueError: it is none, or names a URL. A lock pins what an index has.
+        ValueError: it is none, or names the place that the package is from.
     """
-    try:
-        requirement = parse_requirement(grammar.line(text))
-    except ValueError:
-        raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
+    requirement = _requirement(text)
     if requirement.url is not None:
-        raise ValueError(f"`{shown(requirement.name)}` is wanted from a URL; locks pin files of an index only")
+        raise ValueError(
+            f"`{shown(requirement.name)}` is wanted from a URL, which only `dependencies` may; name its versions here"
+        )
     return requirement
+
+
+def parse_dependency(text: str) -> Requirement:
+    """A requirement on a package, of the index or from the place that it names; its name is normalised.
+
+    Raises:
+        ValueError: it is none, or names a place that cannot be locked.
+    """
+    requirement = _requirement(text)
+    reference = direct.reference_of(requirement)
+    return requirement if reference is None else direct.placed(requirement, reference)
+
+
+def _requirement(text: str) -> Requirement:
+    try:
+        return parse_requirement(grammar.line(text))
+    except ValueError:
+        if text.startswith(("-e", "--editable")):
+            raise ValueError(
+                f"`{shown(text)}` is not a requirement: `kgen sync` installs the project itself editable, and another"
+                " folder as mylib @ ./libs/mylib"
+            ) from None
+        raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
 
 
 def parse_extra(text: str) -> str:

@@ -130,6 +130,7 @@ class Settings(NamedTuple):
         generation: the generation of Keras; None if it follows from what else is said.
         hubs: which libraries of models are in every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
+        outside_folders: whether folders outside of the repository may be dependencies.
         project: whether what `pyproject.toml` requires, and its range of Pythons, are asked for too.
         extras: the extras of the project that are in every environment.
         groups: the dependency groups that are in every environment.
@@ -175,6 +176,7 @@ class Settings(NamedTuple):
     generation: str | None = None
     hubs: tuple[str, ...] = ()
     isolate_config: bool = False
+    outside_folders: bool = False
     project: bool = True
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -474,7 +476,7 @@ class _Reader:
                 section.fault(key, str(error))
                 continue
             row = section.table(name)
-            found[name] = row.parsed_texts("dependencies", parsers.parse_requirement_flag)
+            found[name] = row.parsed_texts("dependencies", parsers.parse_dependency)
             row.close()
         return found
 
@@ -495,7 +497,7 @@ class _Reader:
             found[name] = JointEnvironment(
                 name=name,
                 backends=backends,
-                dependencies=row.parsed_texts("dependencies", parsers.parse_requirement_flag),
+                dependencies=row.parsed_texts("dependencies", parsers.parse_dependency),
             )
             row.close()
         return found

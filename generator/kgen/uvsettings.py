@@ -31,7 +31,7 @@ class Treatment(enum.Enum):
     RECORDED = "honoured by uv, and recorded in the lock"
     DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
     TARGETS = "honoured: a target that it leaves out is refused"
-    SOURCES = "an index is honoured and recorded; a path, a URL or a repository is refused"
+    SOURCES = "honoured and recorded: an index, a path, a URL, a repository or the workspace; one for all targets"
     BUILT = "refused, but for packages that `build` in kgen's settings names"
     REFUSED = "refused"
 

@@ -184,7 +184,7 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     return found[1]
 
 
-def requirements_in(program: str, path: Path) -> tuple[str, ...]:
+def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
     """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
 
     uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
@@ -193,6 +193,7 @@ def requirements_in(program: str, path: Path) -> tuple[str, ...]:
     Args:
         program: the path of uv.
         path: the file.
+        root: the folder that paths in it are relative to.
 
     Raises:
         OutsideError: uv cannot read it.
@@ -205,9 +206,9 @@ def requirements_in(program: str, path: Path) -> tuple[str, ...]:
         done = run(
             [
                 *(program, "add", "--frozen", "--raw", "--no-workspace", "--no-config", "--offline", "--no-build"),
-                *("--requirements", str(path), *_INTERPRETER, *PLAIN),
+                *("--project", str(folder), "--requirements", str(path), *_INTERPRETER, *PLAIN),
             ],
-            cwd=folder,
+            cwd=root,
             timeout=_SECONDS,
         )
         if done.status != 0:

@@ -149,6 +149,7 @@ def bundle(
     locks = [lockfiles.read(lockfiles.lock_of(one, formats.default(), wanted)) for one in chosen]
     for lock in locks:
         require_known(matrix, lock)
+        _require_files(lock)
     store = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "files"
     every = {(file.sha256, file.filename): (file, lock) for lock in locks for file in (*lock.build, *lock.files)}
     with _held(store), _old(output) as old:
@@ -319,8 +320,11 @@ class _Places:
         folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
         local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
         yield from (str(path) for path in (brought, *local) if path.is_file())
-        if file.url is not None:
-            yield file.url
+        location = file.location(lock.path)
+        if location is not None:
+            yield location
+        if file.direct:
+            return
         listed = self._asked(file, lock).project(file.name)
         if listed is not None:
             yield from (
@@ -340,6 +344,21 @@ class _Places:
             if self._indexes is None:
                 self._indexes = index.Index(uvtool.indexes(self._program, self._root), self._reader, cache=None)
             return self._indexes
+
+
+def _require_files(lock: Lockfile) -> None:
+    """See that a bundle can hold all of a lock: folders of the project go with the project.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    elsewhere = [f"{tree.name} ({tree.shown})" for tree in lock.trees if tree.url is not None or tree.is_local]
+    if elsewhere:
+        raise UsageError(
+            f"{lock.environment} has packages that are built from outside of the project, and a bundle holds files:"
+            f" {', '.join(elsewhere)}",
+            hints=["build wheels of them (`uv build --wheel`), name those in `dependencies`, then: kgen lock"],
+        )
 
 
 def _texts(environment: LockedEnvironment, platform: str) -> Iterator[_Member]:

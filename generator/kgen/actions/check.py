@@ -267,10 +267,10 @@ class _Check:
         found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
         if not found and not is_own:
             found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
-        if any(file.url and file.url.startswith("file:") for file in lock.files):
+        if lock.local and not self.settings.outside_folders:
             what = "names files of this machine, which nobody else has there; `portable = true` locks by name and hash"
             found.append(freshness.Stale(_LOCAL, what))
-        if self.settings.portable and any(file.url for file in lock.files):
+        if self.settings.portable and lock.names_hosts:
             found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
         return found
 
@@ -410,4 +410,4 @@ def _short(environment: str) -> str:
 
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
     """The call that makes this lock, where there are no settings to ask."""
-    return fields.lock_command(request, portable=not any(file.url for file in lock.files))
+    return fields.lock_command(request, portable=not lock.names_hosts)

@@ -14,6 +14,7 @@ from kgen import accelerators, gittool
 from kgen.errors import UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
+from kgen.model.direct import DYNAMIC
 from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
@@ -195,13 +196,20 @@ def _unseen(before: Lockfile, after: Lockfile) -> Mapping[str, tuple[str, ...]]:
 
 def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
     whole = [_whole(before), _whole(after)]
-    packages = [{} if lock is None else lock.versions for lock in (before, after)]
+    packages = [{} if lock is None else {**lock.versions, **_places(lock)} for lock in (before, after)]
     main = {name for lock in (before, after) if lock is not None for name in lock.packages}
     for old, new in (whole, packages):
         # the frameworks first: they are what the rest follows
         for what in sorted({*old, *new}, key=lambda name: (name not in main, name)):
             if old.get(what) != new.get(what):
                 yield Change(what, old.get(what), new.get(what))
+
+
+def _places(lock: Lockfile) -> Mapping[str, str]:
+    """What is from a place, with that: a commit or a file may be another one of the same version."""
+    trees = {tree.name: f"{tree.version or DYNAMIC} ({tree.shown})" for tree in lock.trees}
+    files = {file.name: f"{file.version} (sha256 {file.sha256[:12]})" for file in lock.files if file.direct}
+    return {**files, **trees}
 
 
 def _whole(lock: Lockfile | None) -> Mapping[str, str]:

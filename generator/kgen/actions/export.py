@@ -90,12 +90,33 @@ def _on_linux(export: Export) -> Mapping[str, Lockfile]:
 
 
 def _pinned(export: Export, locks: Mapping[str, Lockfile]) -> str:
+    """The requirements of an environment, as pip takes them.
+
+    Raises:
+        UsageError: it has packages that no hash pins.
+    """
+    for lock in locks.values():
+        if lock.trees:
+            raise UsageError(
+                f"{lock.environment} has packages that are built from source trees, which no hash pins for pip:"
+                f" {', '.join(f'{tree.name} ({tree.shown})' for tree in lock.trees)}",
+                hints=[
+                    f"kgen sync {lock.environment}   # builds them as locked",
+                    "or build wheels of them (`uv build --wheel`), and name those in `dependencies`",
+                ],
+            )
     return requirements.render({pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()})
 
 
 def _dockerfile(export: Export) -> str:
     locks = _on_linux(export)
     lock = next(iter(locks.values()))
+    inside = [file.path for file in lock.files if file.path is not None]
+    if inside:
+        raise UsageError(
+            f"{lock.environment} has files of the project, which the image does not have: {', '.join(inside)}",
+            hints=["put them where a URL leads to, and name that in `dependencies`"],
+        )
     programs = [program for backend in lock.backends for program in export.matrix.backends[backend].programs]
     return recipes.render_dockerfile(lock, requirements=_pinned(export, locks), programs=list(dict.fromkeys(programs)))
 

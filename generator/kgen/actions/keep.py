@@ -8,7 +8,8 @@ from pathlib import Path
 import tomli
 
 from kgen import files, lockfiles
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.fields import request_of
 from kgen.formats.conflict import sides
 from kgen.formats.wheels.kept import shared, versions_in
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -57,9 +58,31 @@ def keep(
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
         # what is preferred to the old lock stands in the request already
         free = {*names, *(wish.name for wish in request.held)}
-        held = (Requirement(f"{name}=={versions[name]}") for name in sorted(versions) if name not in free)
+        commits = {} if names >= versions.keys() else _commits(path, request)
+        held = (
+            commits.get(name) or Requirement(f"{name}=={versions[name]}")
+            for name in sorted(versions)
+            if name not in free
+        )
         found.append(keeping(matrix, request._replace(held=(*request.held, *held))))
     return tuple(found)
+
+
+def _commits(path: Path, request: EnvironmentRequest) -> Mapping[str, Requirement]:
+    """The commits of repositories that a lock holds, of what is still asked of them as it was."""
+    if not any((one.url or "").startswith("git+") for one in request.dependencies):
+        return {}
+    try:
+        lock, data = lockfiles.parse(path, files.read(path))
+        made_for = {one.name: one.url for one in request_of(data["tool"]["kgen"]).dependencies}
+    except (OSError, KgenError):
+        return {}
+    asked = {one.name: one.url for one in request.dependencies if one.url is not None}
+    return {
+        tree.name: Requirement(f"{tree.name} @ git+{tree.url}@{tree.commit}")
+        for tree in lock.trees
+        if tree.commit is not None and tree.name in asked and made_for.get(tree.name) == asked[tree.name]
+    }
 
 
 def _on_their_pythons(

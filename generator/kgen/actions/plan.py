@@ -235,8 +235,8 @@ def _shaped(
             )
         for wish in request.dependencies:
             where = shaped.elsewhere.get(wish.name)
-            if where is not None and not matrix.follows(wish.name):
-                what = f"uv's `sources` take {wish.name} from {where}, which no lock of wheels holds"
+            if where is not None and wish.url is None and not matrix.follows(wish.name):
+                what = f"uv's `sources` take {wish.name} from {where}, which kgen cannot lock"
                 mend = (
                     f"build a wheel of {wish.name} (`uv build --wheel`) and name its folder: export UV_FIND_LINKS=dist"
                 )
@@ -490,6 +490,12 @@ def request_for(
     )
     # kgen chooses the build of an environment's own frameworks; what the project says of them is which versions
     about = [one for one in stated if one.name in frameworks]
+    for one in (*about, *dependencies):
+        if one.url is not None and matrix.follows(one.name):
+            raise SettingsError(
+                f"{one.name} is to come from {one.url}, and the matrix decides on its builds",
+                hints=[f"name its versions alone, in `require` of the settings, such as {one.name}>=1"],
+            )
     dependencies = (
         *dependencies,
         *(one for one in stated if one.name not in frameworks and one not in dependencies),

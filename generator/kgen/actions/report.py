@@ -20,6 +20,7 @@ from kgen.explain.sizes import size_text, step_text
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
+from kgen.model.direct import DYNAMIC
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -188,6 +189,10 @@ def _environment(path: Path, label: str, matrix: CompatibilityMatrix, proof: Pro
                 "licence": lock.licences.get(file.name, ""),
             }
             for file in lock.files
+        ]
+        + [
+            {"name": tree.name, "version": tree.version or DYNAMIC, "size": tree.shown, "licence": ""}
+            for tree in lock.trees
         ],
     }
 

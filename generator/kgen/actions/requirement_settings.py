@@ -141,9 +141,12 @@ def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place:
 
 def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
     try:
-        found = parsers.parse_requirement_flag(text)
+        found = parsers.parse_dependency(text)
     except ValueError as error:
-        raise UsageError(str(error), hints=["give a package of the index, such as scikit-learn>=1.5"]) from None
+        raise UsageError(
+            str(error),
+            hints=["give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"],
+        ) from None
     if found.name in matrix.short_names and not found.specifier:
         raise UsageError(
             f"`{found.name}` is a backend, and kgen chooses its release for each environment",

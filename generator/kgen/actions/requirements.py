@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import files, parsers, uvtool
+from kgen import files, parsers, trees, uvtool
 from kgen.editable import project_build
 from kgen.errors import SettingsError, UsageError
-from kgen.model import grammar
+from kgen.model import direct, grammar
+from kgen.model.direct import DirectReference
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
 from kgen.settings import ProjectRequirements, Settings
@@ -77,11 +79,13 @@ class _Source(NamedTuple):
         place: where it is.
         what: what it is called in one word or two.
         texts: the requirements.
+        parse: reads one of them.
     """
 
     place: str
     what: str
     texts: Sequence[object]
+    parse: Callable[[str], Requirement] = parsers.parse_dependency
 
 
 class _Reader:
@@ -96,15 +100,88 @@ class _Reader:
 
     def read(self) -> Settings:
         """The settings with all of it."""
-        dependencies = [*self._of_pyproject(), *self._of_files(self.settings.requirement_files, "requirement")]
-        constraints = list(self._of_files(self.settings.constraint_files, "constraint"))
+        files = self._of_files(self.settings.requirement_files, "requirement", parsers.parse_dependency)
+        dependencies = [*self._of_pyproject(), *files]
+        constraints = list(self._of_files(self.settings.constraint_files, "constraint", parsers.parse_requirement_flag))
         for one in constraints:
             if one.extras:
                 self.faults.append(f"constraint `{one}`: a constraint brings nothing in, and so no extra")
-        required = ProjectRequirements(tuple(dict.fromkeys(dependencies)), tuple(self._notes))
-        return self.settings._replace(
-            constraints=tuple(dict.fromkeys(constraints)), required=required, project_build=self._build
+        settings = self.settings
+        required = ProjectRequirements(self._placed(dependencies), tuple(self._notes))
+        return settings._replace(
+            constraints=tuple(dict.fromkeys(constraints)),
+            required=required,
+            project_build=self._build,
+            dependencies=self._placed(settings.dependencies),
+            backend_dependencies={name: self._placed(own) for name, own in settings.backend_dependencies.items()},
+            environments={
+                name: one._replace(dependencies=self._placed(one.dependencies))
+                for name, one in settings.environments.items()
+            },
         )
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    def _placed(self, requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
+        """The requirements, with the places that the project has them from as its settings would name them."""
+        return tuple(dict.fromkeys(map(self._in_place, requirements)))
+
+    def _in_place(self, one: Requirement) -> Requirement:
+        if one.url is None and self._places is None:
+            return one
+        root = self.settings.root
+        try:
+            reference = direct.reference_of(one) if self._places is None else self._places.of(one)
+            if reference is None:
+                return one
+            reference = direct.within(reference, root, root, self._repository)
+            self._require_place(one.name, reference)
+        except ValueError as error:
+            self.faults.append(f"`{one.name}`: {error}" if f"`{one.name}`" not in str(error) else str(error))
+            return one
+        return direct.placed(one, reference)
+
+    def _require_place(self, name: str, reference: DirectReference) -> None:
+        """See that a place is there, and one that may be a dependency.
+
+        Raises:
+            ValueError: it is not.
+        """
+        path = reference.path(self.settings.root)
+        if path is None:
+            return
+        if reference.kind is direct.Kind.FILE:
+            if not path.is_file():
+                raise ValueError(f"`{name}` is to come from {path}, and there is no such file")
+            return
+        if path == self.settings.root:
+            raise ValueError(f"`{name}` is the project itself, which `kgen sync` installs by itself")
+        if not path.is_dir():
+            raise ValueError(f"`{name}` is to come from {path}, and there is no such folder")
+        if not reference.is_path and not self.settings.outside_folders:
+            raise ValueError(
+                f"`{name}` is to come from {path}, outside of the repository, where nobody else has it;"
+                " `outside-folders = true` (--outside-folders) allows that"
+            )
+
+    @functools.cached_property
+    def _repository(self) -> Path | None:
+        """The top of the repository that the project is in."""
+        root = self.settings.root
+        return next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
+
+    @functools.cached_property
+    def _places(self) -> trees.Places | None:
+        """Where `[tool.uv.sources]` takes packages from; None where it says nothing."""
+        root = self.settings.root
+        if "sources" not in _table(_pyproject(root), "tool", "uv"):
+            return None
+        try:
+            return trees.Places(trees.reading(root), root, self._repository or root)
+        except ValueError as error:
+            self.in_pyproject = True
+            self.faults.append(f"{PYPROJECT}: {error}")
+            return None
 
     # -- pyproject.toml ------------------------------------------------------------------------------------------------
 
@@ -146,7 +223,9 @@ class _Reader:
             self.faults.append(f"{PYPROJECT}: {error}")
             return
         if build is not None:
-            yield from self._parsed(_Source("build-system.requires", "build requirements", build.requires))
+            yield from self._parsed(
+                _Source("build-system.requires", "build requirements", build.requires, parsers.parse_requirement_flag)
+            )
             self.in_pyproject |= bool(self.faults)
 
     def _project(self, data: Mapping[str, Any]) -> Iterator[_Source]:
@@ -207,17 +286,15 @@ class _Reader:
                 self.faults.append(f"{PYPROJECT}: {source.place}: {mismatch(text, str)}")
                 continue
             try:
-                yield parsers.parse_requirement_flag(text)
+                yield source.parse(text)
             except ValueError as error:
                 self.faults.append(f"{PYPROJECT}: {source.place}: {error}")
 
     def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
         """What tables of other tools say as plainly as the standard's; the rest is named."""
         for foreign in _FOREIGN:
-            table: object = data
-            for key in foreign.keys:
-                table = table.get(key) if isinstance(table, Mapping) else None
-            if not isinstance(table, Mapping):
+            table = _table(data, *foreign.keys)
+            if not table:
                 continue
             ignored = []
             taken = {one.name for one in (*self.settings.dependencies, *self.settings.require)}
@@ -242,12 +319,13 @@ class _Reader:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def _of_files(self, paths: Sequence[str], what: str) -> Iterator[Requirement]:
+    def _of_files(self, paths: Sequence[str], what: str, parse: Callable[[str], Requirement]) -> Iterator[Requirement]:
+        root = self.settings.root
         for path in paths:
-            texts = uvtool.requirements_in(uvtool.find(), self.settings.root / path)
+            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root)
             for text in texts:
                 try:
-                    yield parsers.parse_requirement_flag(text)
+                    yield parse(text)
                 except ValueError as error:
                     self.faults.append(f"{path}: {error}")
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
@@ -273,6 +351,14 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
             f"{root / PYPROJECT} is not valid TOML: {said}",
             hints=[f"edit {root / PYPROJECT}"],
         ) from None
+
+
+def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """A table by its keys; an empty one where there is none."""
+    table: object = data
+    for key in keys:
+        table = table.get(key) if isinstance(table, Mapping) else None
+    return table if isinstance(table, Mapping) else {}
 
 
 def _unknown(what: str, flag: str, name: str, there: Mapping[str, str] | set[str]) -> UsageError:

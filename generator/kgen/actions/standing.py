@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, fields, files, lockfiles, storage, uvsettings
+from kgen import __version__, fields, files, freshness, lockfiles, storage, uvsettings
 from kgen.actions import flake
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft
@@ -60,7 +60,7 @@ class StandingLock(NamedTuple):
             packages=lock.packages,
             libraries=lock.libraries,
             licences=lock.licences,
-            local=tuple(file.filename for file in lock.files if file.url is not None and file.url.startswith("file:")),
+            local=lock.local,
             warnings=self.warnings,
         )
 
@@ -206,9 +206,10 @@ class _Locks:
             kgen.get("matrix") == matrix.revision
             and kgen.get("kgen") == __version__
             and fields.lock_data(fields.request_of(kgen)) == fields.lock_data(request)
-            and self._settings.portable == all(file.url is None for file in (*lock.files, *lock.build))
+            and self._settings.portable == (not lock.names_hosts)
             and self._configured_as_before(request.environment)
             and self._is_whole(request)
+            and not any(freshness.changed_sources(lock))
         )
         if not stands:
             return None

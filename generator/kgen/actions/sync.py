@@ -279,7 +279,7 @@ def sync(
 
 def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
     """Whether nothing is to be done; `own` None leaves the project itself out of account."""
-    if not environments.is_whole(source) or (exact and environments.gained(source)):
+    if not is_whole(source) or (exact and environments.gained(source)):
         return False
     if own is None:
         return True
@@ -288,6 +288,12 @@ def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
     return has_project(source) and not (
         editable.is_left_out(source.prefix) and _project_build(source.environment.folder.parent.parent) is not None
     )
+
+
+def is_whole(source: Source) -> bool:
+    """Whether an environment is as its lock says, the project itself left out of account."""
+    root = source.environment.folder.parent.parent
+    return environments.is_whole(source) and not editable.has_moved(source.prefix, root)
 
 
 def has_project(source: Source) -> bool:

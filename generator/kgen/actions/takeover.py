@@ -170,7 +170,7 @@ class _Reader:
             known: whether kgen reads it by itself, so that it says of the backends alone.
         """
         try:
-            requirement = parsers.parse_requirement_flag(text)
+            requirement = parsers.parse_dependency(text)
         except ValueError as error:
             self.left.append(str(error))
             return
@@ -223,8 +223,9 @@ class _Reader:
             self.add(text)
         for name, row in table.get("sources", {}).items():
             rows = row if isinstance(row, list) else [row]
-            if not all(isinstance(one, Mapping) and "index" in one for one in rows):
-                self.left.append(f"the source of {name} in [tool.uv.sources]: locks pin files of an index only")
+            # one place is read from there whenever kgen locks
+            if len(rows) > 1 and not all(isinstance(one, Mapping) and "index" in one for one in rows):
+                self.left.append(f"the sources of {name} in [tool.uv.sources]: kgen locks one place for all")
 
     def _read_poetry(self, table: Mapping[str, Any]) -> None:
         groups = table.get("group", {})
@@ -249,11 +250,13 @@ class _Reader:
     def _add_row(self, name: str, value: object, version: object, ranges: Callable[[str], str]) -> None:
         extras = _texts(value.get("extras")) if isinstance(value, Mapping) else []
         foreign = {"git", "path", "url", "file"} & set(value) if isinstance(value, Mapping) else set()
-        if foreign or not isinstance(version, str):
-            how = min(foreign) if foreign else "a list of versions"
-            self.left.append(f"{name}: it is from {how}, and locks pin files of an index only")
-            return
         named = f"[{','.join(extras)}]" if extras else ""
+        if foreign and isinstance(value, Mapping):
+            self.add(f"{name}{named} @ {_place(value)}")
+            return
+        if not isinstance(version, str):
+            self.left.append(f"{name}: it has a list of versions, and kgen locks one requirement for all")
+            return
         self.add(f"{name}{named}{ranges(version)}")
 
     def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
@@ -324,14 +327,15 @@ class _Reader:
     def read_requirements(self, path: Path) -> None:
         if not path.is_file():
             raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
-        texts = uvtool.requirements_in(uvtool.find(), path.absolute())
+        texts = uvtool.requirements_in(uvtool.find(), path.absolute(), root=self.root)
         before = len(self.left)
         for text in texts:
             self.add(text, known=True)
+        refused = len(self.left) > before
         for line in _text_of(path).splitlines():
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
-        if len(self.left) == before or not any("URL" in one for one in self.left[before:]):
+        if not refused:
             self.lists["requirements"] = list(given_in(Path.cwd(), self.root, [str(path)]))
             return
         # the file as it stands could not be locked
@@ -341,6 +345,17 @@ class _Reader:
 
 def _texts(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Where Poetry or pixi take a package from, as the standard writes it."""
+    if isinstance(row.get("git"), str):
+        at = next((f"@{row[key]}" for key in ("rev", "tag", "branch") if isinstance(row.get(key), str)), "")
+        below = f"#subdirectory={row['subdirectory']}" if isinstance(row.get("subdirectory"), str) else ""
+        # `git@host:path` is ssh's short form, which no URL is
+        url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"ssh://git@\1/", row["git"])
+        return f"git+{url}{at}{below}"
+    return str(next(row[key] for key in ("path", "file", "url") if key in row))
 
 
 def _range(text: str) -> str:

@@ -13,7 +13,6 @@ from kgen.actions.choose import choose, lacks_device, without_device
 from kgen.actions.sync import SyncResult
 from kgen.cli import console
 from kgen.errors import OutsideError
-from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.model.format import Format
 
@@ -40,7 +39,7 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
         console.say(f"note: {choice.note}")
     syncing.sweep(source)
     syncing.require_place(source)
-    whole = environments.is_whole(source)
+    whole = syncing.is_whole(source)
     if whole and (no_sync or syncing.has_project(source)):
         return source
     if not whole and not choice.named and lacks_device(choice):

@@ -6,10 +6,12 @@ The same lock gives the same bytes: no day, and a serial number that is made fro
 from __future__ import annotations
 
 import json
+import urllib.parse
 import uuid
 from collections.abc import Sequence
 
 from kgen import __version__, licences
+from kgen.model.direct import DYNAMIC
 from kgen.model.lockfile import LockedFile, Lockfile
 
 _SPEC = "1.6"
@@ -34,6 +36,7 @@ def render(locks: Sequence[Lockfile]) -> str:
         _component(name, version, found, len(locks), declared[name, version])
         for (name, version), found in sorted(files.items())
     ]
+    components += _trees(locks)
     content = {
         "$schema": f"http://cyclonedx.org/schema/bom-{_SPEC}.schema.json",
         "bomFormat": "CycloneDX",
@@ -53,6 +56,21 @@ def render(locks: Sequence[Lockfile]) -> str:
         "dependencies": [{"ref": root, "dependsOn": [component["bom-ref"] for component in components]}],
     }
     return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _trees(locks: Sequence[Lockfile]) -> list[dict[str, object]]:
+    """What is built from source trees: a commit, or a folder by what its metadata was made from."""
+    found: dict[str, dict[str, object]] = {}
+    for tree in (tree for lock in locks for tree in lock.trees):
+        version = (tree.version or DYNAMIC).replace("+", "%2B")
+        purl = f"pkg:pypi/{tree.name}@{version}"
+        place = {"name": "kgen:place", "value": tree.shown}
+        component: dict[str, object] = {"type": "library", "name": tree.name, "version": tree.version or DYNAMIC}
+        if tree.url is not None:
+            purl += f"?vcs_url={urllib.parse.quote(f'git+{tree.url}@{tree.commit}', safe='')}"
+            component["externalReferences"] = [{"type": "vcs", "url": tree.url}]
+        found.setdefault(purl, {**component, "bom-ref": purl, "purl": purl, "properties": [place]})
+    return [found[purl] for purl in sorted(found)]
 
 
 def _properties(lock: Lockfile) -> list[dict[str, str]]:

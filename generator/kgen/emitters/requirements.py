@@ -5,9 +5,10 @@ Files are named by version and hash only; pip finds them on whatever index it is
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 
 def render(locks: Mapping[str, Lockfile]) -> str:
@@ -29,5 +30,14 @@ def render(locks: Mapping[str, Lockfile]) -> str:
     ]
     for marker, lock in locks.items():
         condition = f" ; {marker}" if len(locks) > 1 else ""
-        lines += [f"{file.name}=={file.version}{condition} --hash=sha256:{file.sha256}" for file in lock.files]
+        lines += [f"{_pin(file)}{condition} --hash=sha256:{file.sha256}" for file in lock.files]
     return "\n".join(lines)
+
+
+def _pin(file: LockedFile) -> str:
+    """A file as pip takes it: one of the project by its path from there, as URLs of files would be this machine's."""
+    if not file.direct:
+        return f"{file.name}=={file.version}"
+    if file.path is None:
+        return f"{file.name} @ {file.url}"
+    return f"./{posixpath.normpath(posixpath.join('locks/environment', file.path))}"

@@ -53,6 +53,12 @@ DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 URL = r"(?:https?|file)://[^\s\"'<>\\#]+"
 WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
 SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
+COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+REVISION = r"[A-Za-z0-9_](?:[A-Za-z0-9_+-]|[./](?![./]))*"
+"""A branch, a tag or a commit of git, or a folder below another."""
+REPOSITORY = r"(?:https?|file|ssh)://[A-Za-z0-9_/~\[][^\s\"'<>\\#]*"
+PLACE = r"(?:/|\.\.?/)?[^\s\"'<>\\/-][^\s\"'<>\\]*"
+"""A file or a folder, from another folder or absolute."""
 FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """A file in a folder, by its name alone: neither hidden nor anywhere else."""
 
@@ -136,6 +142,11 @@ md5 = _parser(MD5, "an md5")
 wheel = _parser(WHEEL, "the name of a wheel", _LONGEST_FILE)
 source = _parser(SOURCE, "the name of a source distribution", _LONGEST_FILE)
 file = _parser(FILE, "the name of a file in a folder", _LONGEST_FILE)
+commit = _parser(COMMIT, "the whole name of a commit")
+revision = _parser(REVISION, "a branch, a tag or a commit of git")
+below = _parser(REVISION, "a folder below another")
+repository = _parser(REPOSITORY, "the URL of a git repository", _LONGEST_URL)
+place = _parser(PLACE, "the path of a file or a folder", _LONGEST_URL)
 url = _parser(URL, "a URL such as https://index.example/files/name.whl", _LONGEST_URL)
 
 

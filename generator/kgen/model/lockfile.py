@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.direct import DYNAMIC
 from kgen.model.format import Format
 
 
@@ -22,6 +24,8 @@ class LockedFile(NamedTuple):
         url: where to fetch it; None in a portable lock.
         sha256: its digest, in hexadecimal.
         size: its size in bytes; None where the lock does not say.
+        direct: whether it is from the place that its lock names, and from no index.
+        path: where it is, from the folder of its lock; None unless it lies in the project's repository.
     """
 
     name: str
@@ -30,11 +34,85 @@ class LockedFile(NamedTuple):
     url: str | None
     sha256: str
     size: int | None
+    direct: bool = False
+    path: str | None = None
+
+    def location(self, lock: Path) -> str | None:
+        """Where to fetch it, as a URL; None where only its name and hash are known.
+
+        Args:
+            lock: the file of its lock.
+        """
+        if self.path is None:
+            return self.url
+        return Path(os.path.normpath(lock.absolute().parent / self.path)).as_uri()
+
+    def pin(self, lock: Path) -> str:
+        """The requirement that only this file meets, but for its hash.
+
+        Args:
+            lock: the file of its lock.
+        """
+        return f"{self.name} @ {self.location(lock)}" if self.direct else f"{self.name}=={self.version}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the lock names a place that only this machine has."""
+        return self.url is not None and self.url.startswith("file:")
 
     @property
     def is_source(self) -> bool:
         """Whether it is built before it is installed."""
         return not self.filename.endswith(".whl")
+
+
+class LockedTree(NamedTuple):
+    """A source tree that a package is built from: a folder, or a commit of a git repository.
+
+    Attributes:
+        name: the project's normalised name.
+        version: its version; None where only building it tells.
+        path: the folder, from the folder of the lock, or absolute where it is outside of the repository; None of a
+            repository.
+        sha256: of a folder, what identifies that which its metadata is made from; None of a repository.
+        url: the repository, as git takes it; None of a folder.
+        commit: the whole name of the commit; None of a folder.
+        revision: the branch or tag that was asked for; None where none was.
+        subdirectory: where in the repository the package is; None for its top.
+    """
+
+    name: str
+    version: str | None
+    path: str | None = None
+    sha256: str | None = None
+    url: str | None = None
+    commit: str | None = None
+    revision: str | None = None
+    subdirectory: str | None = None
+
+    def folder(self, lock: Path) -> Path | None:
+        """The folder on this machine; None of a repository.
+
+        Args:
+            lock: the file of its lock.
+        """
+        return None if self.path is None else Path(os.path.normpath(lock.absolute().parent / self.path))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the lock names a place that only this machine has."""
+        return (self.path is not None and self.path.startswith("/")) or (self.url or "").startswith("file:")
+
+    @property
+    def shown(self) -> str:
+        """What people are told of where it is from."""
+        return str(self.path) if self.url is None else f"{self.url} at {(self.commit or '')[:12]}"
+
+    @property
+    def identity(self) -> str:
+        """One line that is another one where anything else would be installed."""
+        facts = (self.path, self.sha256, self.url, self.commit, self.subdirectory)
+        return " ".join((self.name, self.version or DYNAMIC, *(fact for fact in facts if fact is not None)))
 
 
 class Lockfile(NamedTuple):
@@ -67,6 +145,7 @@ class Lockfile(NamedTuple):
         hooks: what identifies the files that select its backend in a shell; None if it does not say.
         part: what identifies its part of a file that is for several platforms; None where the file is for this one.
         allow_overlap: the pairs of packages that may own the same files, as the user allowed.
+        trees: what is built from source trees and installed besides, sorted by name.
     """
 
     path: Path
@@ -93,6 +172,7 @@ class Lockfile(NamedTuple):
     hooks: str | None = None
     part: str | None = None
     allow_overlap: tuple[tuple[str, str], ...] = ()
+    trees: tuple[LockedTree, ...] = ()
 
     def require_grammar(self) -> None:
         """See that every value may stand in the text of another language as it is.
@@ -117,6 +197,9 @@ class Lockfile(NamedTuple):
             grammar.conda_package(file.name)
             grammar.conda_version(file.version)
             grammar.sha256(file.sha256)
+        for tree in self.trees:
+            grammar.project(tree.name)
+            grammar.version(tree.version or DYNAMIC)
 
     @property
     def identity(self) -> str:
@@ -140,8 +223,20 @@ class Lockfile(NamedTuple):
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Package -> version, of every file."""
-        return {file.name: file.version for file in self.files}
+        """Package -> version, of every file and tree."""
+        trees = {tree.name: tree.version or DYNAMIC for tree in self.trees}
+        return {**{file.name: file.version for file in self.files}, **trees}
+
+    @property
+    def names_hosts(self) -> bool:
+        """Whether it says on which index a file is."""
+        return any(file.url and not file.direct for file in (*self.files, *self.build))
+
+    @property
+    def local(self) -> tuple[str, ...]:
+        """What it names that only this machine has."""
+        files = (file.filename for file in self.files if file.is_local)
+        return (*files, *(tree.name for tree in self.trees if tree.is_local))
 
     @property
     def content(self) -> str:
@@ -155,6 +250,7 @@ class Lockfile(NamedTuple):
         lines += [f"{name}={value}" for name, value in sorted({**self.variables, **self.places}.items())]
         lines += [f"{name}={text}" for name, text in sorted(self.configuration.items())]
         lines += sorted(f"{file.sha256}  {file.filename}" for file in (*self.files, *self.build))
+        lines += [tree.identity for tree in self.trees]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property

@@ -12,6 +12,7 @@ from packaging.version import Version
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 from kgen.model.driver import DriverVersion
+from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
 
 
@@ -29,6 +30,28 @@ class SourceRelease(NamedTuple):
     version: Version
     requires: tuple[str, ...]
     build: tuple[str, ...]
+
+
+class DirectRelease(NamedTuple):
+    """A package from a place that the request names, or that such a package names: built, or a source distribution.
+
+    Attributes:
+        name: its normalised name.
+        version: its version; :data:`kgen.model.direct.DYNAMIC` where only building it tells.
+        requires: its run-time requirements, without the places in them.
+        build: what it is built with.
+        file: the source distribution; None of a tree.
+        tree: the source tree; None of a file.
+        asked: whether the request names it; else another one of these does.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    build: tuple[str, ...]
+    file: LockedFile | None = None
+    tree: LockedTree | None = None
+    asked: bool = True
 
 
 class Resolution(NamedTuple):
@@ -55,6 +78,7 @@ class Resolution(NamedTuple):
         warnings: what a careful colleague would mention.
         why: the reasons of each version.
         beside: projects that a build of a framework's own index needs from there too -> that framework.
+        direct: packages from places that the request names, other than wheels.
     """
 
     request: EnvironmentRequest
@@ -74,6 +98,7 @@ class Resolution(NamedTuple):
     sources: tuple[SourceRelease, ...] = ()
     republished: Mapping[str, datetime.date] = MappingProxyType({})
     beside: Mapping[str, str] = MappingProxyType({})
+    direct: tuple[DirectRelease, ...] = ()
 
 
 class Suggestion(NamedTuple):

@@ -132,7 +132,14 @@ def _base(session: CondaSession, wheels: Outcome[Locked]) -> CondaOutcome:
 
 
 def _guarded(request: EnvironmentRequest, work: Callable[[], CondaOutcome]) -> CondaOutcome:
+    placed = [str(one) for one in request.dependencies if one.url is not None]
     try:
+        if placed:
+            raise SettingsError(
+                f"{request.environment}: a conda lock holds packages of channels, and these are from other places:"
+                f" {', '.join(placed)}",
+                hints=["leave them out, or lock wheels alone: kgen lock without --conda and `installers`"],
+            )
         return work()
     except KgenError as error:
         return CondaOutcome(request=request, form=FORMAT, error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
+
+import tomli
 
 from kgen import host, lockfiles, process, project, storage, uvtool
 from kgen.errors import OutsideError
@@ -26,7 +29,7 @@ from kgen.formats.environment import (
     site_packages,
 )
 from kgen.formats.interface import Beside, Installation
-from kgen.formats.wheels import vendored
+from kgen.formats.wheels import building, pylock, vendored
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -144,23 +147,24 @@ class Uv:
             self._run("cache", "clean", *anew)
         with storage.scratch() as folder:
             build = folder / "build.txt"
-            build.write_text(_pins(lock.build), encoding="utf-8")
+            build.write_text(_pins(lock.build, lock), encoding="utf-8")
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
             # uv builds apart from the environment, with these and nothing else
             allowed += ["--build-constraints", str(build)] if lock.build else []
             brought = vendored.complete(self._root, lock)
             if brought:
                 here = vendored.laid_out(self._root, lock, folder / "wheels")
-                by_hash = _by_hash(lock.files, folder)
+                # all of them lie in one folder, whatever place the lock names
+                by_hash = _by_hash([file._replace(direct=False) for file in lock.files], lock, folder)
                 apart = ("--no-index", "--offline", "--find-links", str(here))
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *apart, *by_hash)
             elif lock.indexes:
                 done = self._install_from_several(lock, python, [*again, *allowed], folder)
             else:
-                by_hash = _by_hash(lock.files, folder)
+                by_hash = _by_hash(lock.files, lock, folder)
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
-            if done.status != 0 and not brought and all(file.url for file in lock.files):
-                done = self._run("pip", "sync", "--python", python, *again, *allowed, str(lock.path))
+            if done.status != 0 and not brought and all(file.location(lock.path) for file in lock.files):
+                done = self._run("pip", "sync", "--python", python, *again, *allowed, _without_trees(lock, folder))
         if done.status != 0:
             if host.is_offline():
                 self._refuse_uncached(lock, python)
@@ -176,7 +180,7 @@ class Uv:
         missing = []
         for file in lock.files:
             with storage.scratch() as folder:
-                if self._run(*words, "--reinstall", "--requirements", *_by_hash([file], folder)).status != 0:
+                if self._run(*words, "--reinstall", "--requirements", *_by_hash([file], lock, folder)).status != 0:
                     missing.append(file)
         if missing:
             named = ", ".join(f"{file.name} {file.version} ({size_text(file.size)})" for file in missing[:_NAMED])
@@ -207,7 +211,7 @@ class Uv:
     ) -> process.Completed:
         """What is from a framework's own index from there, and all else as ever, each by its hash."""
         own = self._own()
-        if own is None and not all(file.url for file in lock.files):
+        if own is None and not all(file.location(lock.path) for file in lock.files):
             named = ", ".join(f"{name} ({label})" for name, label in lock.indexes.items())
             raise OutsideError(
                 f"{lock.environment} has packages of a framework's own index, and the settings name none: {named}",
@@ -221,7 +225,7 @@ class Uv:
         done = process.Completed(args=(), status=0, stdout="", stderr="")
         for index, files in groups.items():
             at = () if index is None else ("--default-index", index)
-            *options, requirements = _by_hash(files, folder)
+            *options, requirements = _by_hash(files, lock, folder)
             done = self._run(*words, *at, *options, "--requirements", requirements)
             if done.status != 0:
                 break
@@ -275,15 +279,29 @@ class Downloads:
 _FETCHED = re.compile(r" *Download(?:ing|(?P<done>ed)) (?P<name>[a-z0-9-]+)(?: \([^)]*\))?")
 
 
-def _by_hash(files: Iterable[LockedFile], folder: Path) -> tuple[str, ...]:
-    """Arguments that ask for exactly these files."""
+def _by_hash(files: Iterable[LockedFile], lock: Lockfile, folder: Path) -> tuple[str, ...]:
+    """Arguments that ask for exactly these files of a lock."""
     requirements = folder / "requirements.txt"
-    requirements.write_text(_pins(files), encoding="utf-8")
+    requirements.write_text(_pins(files, lock), encoding="utf-8")
     return ("--require-hashes", "--only-binary", ":all:", str(requirements))
 
 
-def _pins(files: Iterable[LockedFile]) -> str:
-    return "".join(f"{file.name}=={file.version} --hash=sha256:{file.sha256}\n" for file in files)
+def _pins(files: Iterable[LockedFile], lock: Lockfile) -> str:
+    return "".join(f"{file.pin(lock.path)} --hash=sha256:{file.sha256}\n" for file in files)
+
+
+def _without_trees(lock: Lockfile, folder: Path) -> str:
+    """A lock as the installer is to read it: what is built from trees is installed apart, by kgen."""
+    if not lock.trees:
+        return str(lock.path)
+    data = tomli.loads(lockfiles.content_of(lock.path).decode())
+    data["packages"] = [one for one in data["packages"] if not {"directory", "vcs"} & set(one)]
+    for one in data["packages"]:
+        if "path" in one.get("archive", {}):
+            one["archive"]["path"] = os.path.normpath(lock.path.absolute().parent / one["archive"]["path"])
+    copy = folder / lock.path.name
+    copy.write_text(pylock.again(data), encoding="utf-8")
+    return str(copy)
 
 
 def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
@@ -348,6 +366,7 @@ def realise(
         uv.create(staged, python=lock.python, prompt=lock.environment)
         report("installing")
         uv.install(lock, staged, report=report)
+        building.install_trees(lock, uv, staged, of.environment.folder.parent.parent, report)
         if thorough:
             report("comparing every file")
             from kgen.formats.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for

@@ -27,7 +27,10 @@ def versions_in(content: bytes) -> dict[str, str]:
     """
     try:
         data = tomli.loads(content.decode())
-        rows = [*data["tool"]["kgen"]["packages"].items(), *((one["name"], one["version"]) for one in data["packages"])]
+        rows = [
+            *data["tool"]["kgen"]["packages"].items(),
+            *((one["name"], one["version"]) for one in data["packages"] if "version" in one),
+        ]
         return {grammar.project(name): grammar.version(version) for name, version in rows}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a lock of kgen: {error}") from None

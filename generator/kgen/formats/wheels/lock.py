@@ -13,6 +13,8 @@ from packaging.version import Version
 from kgen.explain.reasons import reason_data, warning_text
 from kgen.formats.outcome import Summary
 from kgen.matrix.records import Platform
+from kgen.model.direct import DYNAMIC
+from kgen.model.lockfile import LockedTree
 from kgen.model.resolution import Resolution
 
 _LEGACY_MANYLINUX = {Version("2.17"): "manylinux2014", Version("2.12"): "manylinux2010", Version("2.5"): "manylinux1"}
@@ -32,6 +34,8 @@ class LockedWheel:
         requires_python: what the wheel says about Python.
         index: the framework's own index that it is from; None if from one that uv is configured for.
         licence: the licence that it declares; None where it declares none, or that could not be had.
+        direct: whether it is from the place that the request names, and from no index.
+        path: where it is, from the folder of the lock; None unless it lies in the project's repository.
     """
 
     name: str
@@ -43,6 +47,8 @@ class LockedWheel:
     requires_python: str | None
     index: str | None = None
     licence: str | None = None
+    direct: bool = False
+    path: str | None = None
 
     @property
     def is_source(self) -> bool:
@@ -57,12 +63,14 @@ class Lock:
     Attributes:
         resolution: what was decided.
         wheels: every file that is installed.
-        build: what those of them that are no wheels are built with.
+        build: what those of them that are no wheels are built with, and the trees.
+        trees: what is built from source trees and installed besides, sorted by name.
     """
 
     resolution: Resolution
     wheels: tuple[LockedWheel, ...]
     build: tuple[LockedWheel, ...] = ()
+    trees: tuple[LockedTree, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -76,9 +84,15 @@ class Lock:
             driver=None if decided.driver is None else str(decided.driver),
             packages={name: str(version) for name, version in decided.packages.items()},
             libraries={name: str(version) for name, version in decided.libraries.items()},
-            versions={name: str(version) for name, version in self.versions.items()},
+            versions={
+                **{name: str(version) for name, version in self.versions.items()},
+                **{tree.name: tree.version or DYNAMIC for tree in self.trees},
+            },
             licences=self.licences,
-            local=tuple(wheel.filename for wheel in self.wheels if wheel.url.startswith("file:")),
+            local=(
+                *(wheel.filename for wheel in self.wheels if wheel.path is None and wheel.url.startswith("file:")),
+                *(tree.name for tree in self.trees if tree.is_local),
+            ),
             warnings=tuple(warning_text(one) for one in decided.warnings),
             why=tuple(reason_data(one, decided.request.cutoff_flag) for one in decided.why),
         )

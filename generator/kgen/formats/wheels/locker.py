@@ -126,11 +126,25 @@ def resolve(
     own = uvtool.own_indexes(program, root, torch_index)
     locker = uv.Uv(program, root=root, cancel=cancel, own=own, sources=sources)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
+    placed = None
+    if any(one.url is not None for request in requests for one in request.dependencies):
+        from kgen import wheels  # noqa: PLC0415 - few name places
+        from kgen.formats.wheels.direct import DirectSources  # noqa: PLC0415
+
+        repositories = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "git"
+        placed = DirectSources(root, repositories, open_reader)
 
     def session(reporter: Reporter) -> Session:
         in_flight = None if chosen else IN_FLIGHT
         return Session(
-            matrix, locker, open_reader, cancel=cancel, report=reporter, in_flight=in_flight, open_index=open_index
+            matrix,
+            locker,
+            open_reader,
+            cancel=cancel,
+            report=reporter,
+            in_flight=in_flight,
+            open_index=open_index,
+            sources=placed,
         )
 
     first = session(report)

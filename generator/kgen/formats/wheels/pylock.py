@@ -15,6 +15,7 @@ from kgen.explain.reasons import reason_data, warning_text
 from kgen.fields import lock_data
 from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
+from kgen.model.lockfile import LockedTree
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
     from kgen.formats.wheels.lock import Lock, LockedWheel
@@ -81,7 +82,10 @@ def render(
         platform=request.platform,
         marker=toml_text(marker(platform)),
         requires_python=toml_text(f"=={request.python}.*"),
-        wheels=[_wheel_row(wheel, portable=portable) for wheel in lock.wheels],
+        wheels=sorted(
+            [*(_wheel_row(wheel, portable=portable) for wheel in lock.wheels), *map(_tree_row, lock.trees)],
+            key=lambda row: str(row["name"]).strip('"'),
+        ),
         kgen={
             key: _toml(value)
             for key, value in {**_decided(lock, revision, version), **own}.items()
@@ -147,8 +151,22 @@ def _again(data: Mapping[str, Any]) -> str:
 
 
 def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
-    is_source = "sdist" in package
-    (wheel,) = [package["sdist"]] if is_source else package["wheels"]
+    if "directory" in package or "vcs" in package:
+        folder, vcs = package.get("directory", {}), package.get("vcs", {})
+        return _tree_row(
+            LockedTree(
+                package["name"],
+                package.get("version"),
+                path=folder.get("path"),
+                sha256=package["tool"]["kgen"]["sha256"] if folder else None,
+                url=vcs.get("url"),
+                commit=vcs.get("commit-id"),
+                revision=vcs.get("requested-revision"),
+                subdirectory=vcs.get("subdirectory"),
+            )
+        )
+    is_source, direct = "sdist" in package, "archive" in package
+    (wheel,) = [package["archive" if direct else "sdist"]] if is_source or direct else package["wheels"]
     where = next(key for key in ("path", "url") if key in wheel)
     requires_python = package.get("requires-python")
     return {
@@ -161,7 +179,30 @@ def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
         "size": wheel.get("size"),
         "sha256": toml_text(wheel["hashes"]["sha256"]),
         "is_source": is_source,
+        "direct": direct,
+        "source": None,
     }
+
+
+def _tree_row(tree: LockedTree) -> Mapping[str, object]:
+    """A source tree: what PEP 751 says of it, and of a folder what its metadata was made from."""
+    if tree.path is not None:
+        facts = f"path = {toml_text(tree.path)}, editable = true"
+        own = toml_text(tree.sha256 or "")
+        source = f"directory = {{ {facts} }}\ntool = {{ kgen = {{ sha256 = {own} }} }}"
+    else:
+        said = {
+            "type": "git",
+            "url": tree.url,
+            "requested-revision": tree.revision,
+            "commit-id": tree.commit,
+            "subdirectory": tree.subdirectory,
+        }
+        source = f"vcs = {{ {', '.join(f'{key} = {toml_text(v)}' for key, v in said.items() if v is not None)} }}"
+    version = None if tree.version is None else toml_text(tree.version)
+    return {
+        "name": toml_text(tree.name), "version": version, "requires_python": None, "index": None, "source": source,
+    }  # fmt: skip
 
 
 def marker(platform: Platform) -> str:
@@ -176,12 +217,20 @@ def _wheel_row(wheel: LockedWheel, *, portable: bool) -> Mapping[str, object]:
         "version": toml_text(str(wheel.version)),
         "requires_python": None if wheel.requires_python is None else toml_text(wheel.requires_python),
         "index": None if portable or wheel.index is None else toml_text(wheel.index),
-        "where": "path" if portable else "url",
-        "location": toml_text(wheel.filename if portable else wheel.url),
+        **_location(wheel, portable=portable),
         "size": wheel.size,
         "sha256": toml_text(wheel.sha256),
         "is_source": wheel.is_source,
+        "direct": wheel.direct,
+        "source": None,
     }
+
+
+def _location(wheel: LockedWheel, *, portable: bool) -> Mapping[str, str]:
+    if wheel.direct:
+        where = "url" if wheel.path is None else "path"
+        return {"where": where, "location": toml_text(wheel.path or wheel.url)}
+    return {"where": "path" if portable else "url", "location": toml_text(wheel.filename if portable else wheel.url)}
 
 
 def _indexes(lock: Lock) -> dict[str, str]:

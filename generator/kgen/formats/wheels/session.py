@@ -33,6 +33,7 @@ from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.causes import LockFault, OtherAccelerator, OverlappingFiles
+from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import canonical_name, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
     from packaging.requirements import Requirement as PackagingRequirement
 
     from kgen.elf import Needs
+    from kgen.formats.wheels.direct import DirectSources, DirectWheel
     from kgen.index import Index
     from kgen.wheels import WheelListing, WheelReader
 
@@ -90,6 +92,7 @@ class _Closed:
         wheels: the file of each package.
         build: what source distributions among them are built with.
         added: what was asked for besides, as a compiled file needs it.
+        placed: the packages of the resolution's source trees that are in it.
     """
 
     resolution: Resolution
@@ -97,10 +100,17 @@ class _Closed:
     wheels: Mapping[str, LockedWheel]
     build: Mapping[str, LockedWheel] = field(default_factory=dict)
     added: tuple[str, ...] = ()
+    placed: frozenset[str] = frozenset()
 
     @property
     def versions(self) -> dict[str, Version]:
         return {name: wheel.version for name, wheel in self.wheels.items()}
+
+    @property
+    def trees(self) -> tuple[LockedTree, ...]:
+        """What is built from source trees, sorted by name."""
+        trees = (one.tree for one in self.resolution.direct if one.tree is not None and one.name in self.placed)
+        return tuple(sorted(trees))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,6 +217,7 @@ class Session:
         report: Reporter = unreported,
         in_flight: int | None = None,
         open_index: Callable[[WheelReader], Index] | None = None,
+        sources: DirectSources | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -218,7 +229,9 @@ class Session:
             report: is told the stage that each request is in, from any thread.
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
             open_index: gives what says which releases there are; None where nobody asks.
+            sources: finds out what is at the places that requests name; None where they name none.
         """
+        self._direct = sources
         self._matrix = matrix
         self._uv = uv
         self._open_reader = open_reader
@@ -293,7 +306,7 @@ class Session:
         self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: _Listings
     ) -> tuple[Releases, Future[None]] | None:
         """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
-        names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies)
+        names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies if wish.url is None)
         asked = [name for name in names if not self._matrix.follows(name)]
         open_index = self._open_index
         if not asked or open_index is None:
@@ -516,7 +529,9 @@ class Session:
             if not misfits:
                 told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
                 notes += [note for note in told if note not in notes]
-                return _Closed(answer, constraints, wheels, self._building(answer, wheels), learned.added)
+                placed = _placed(answer, closed)
+                build = self._building(answer, wheels, placed)
+                return _Closed(answer, constraints, wheels, build, learned.added, placed)
             self._learn_misfits(answer, misfits, learned)
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
@@ -602,6 +617,8 @@ class Session:
         platform = self._matrix.platforms[answer.request.platform]
         if answer.request.build:
             answer = answer._replace(sources=(*answer.sources, *self._sources(answer.request)))
+        if self._direct is not None and any(one.url is not None for one in answer.request.dependencies):
+            answer = answer._replace(direct=self._direct.releases(answer.request))
         share = self._shares.get(answer.request)
         closed = self._uv.close(answer, platform, constraints=constraints, added=added, in_flight=share)
         whole = (
@@ -734,8 +751,19 @@ class Session:
         own = self._uv.own_indexes(answer)
         chosen: dict[str, LockedWheel] = {}
         misfits = []
+        built = {one.name: one for one in answer.direct}
+        named = {} if self._direct is None else self._direct.wheels(request)
         self._require_known(answer, [package.name for package in closed.packages if package.sdist is not None])
         for package in sorted(closed.packages, key=lambda package: package.name):
+            if package.archive is not None:
+                if package.name in built:
+                    file = built[package.name].file
+                    if file is not None:
+                        chosen[package.name] = _of_file(file)
+                    continue
+                if package.name in named:
+                    chosen[package.name] = self._named(request, package, named[package.name])
+                    continue
             wheel = package.sdist or best_wheel(package, supported)
             sha256 = "" if wheel is None else wheel.hashes.get("sha256", "")
             if wheel is None or package.version is None:
@@ -759,6 +787,33 @@ class Session:
         return chosen, misfits
 
     @staticmethod
+    def _named(request: EnvironmentRequest, package: Package, wheel: DirectWheel) -> LockedWheel:
+        """A wheel that the request names, as the resolver has read and hashed it.
+
+        Raises:
+            OutsideError: it has another digest than the request says, or no version.
+        """
+        assert package.archive is not None  # noqa: S101 - that is what is looked at
+        sha256 = package.archive.hashes.get("sha256", "")
+        if package.version is None or not sha256:
+            raise OutsideError(
+                f"{request.environment}: uv gives no version or no sha256 of {wheel.reference.text}",
+                hints=["pip install --upgrade uv"],
+            )
+        wheel.require(sha256)
+        return LockedWheel(
+            name=package.name,
+            version=package.version,
+            filename=wheel.reference.filename,
+            url=wheel.url,
+            sha256=sha256,
+            size=package.archive.size,
+            requires_python=None if package.requires_python is None else str(package.requires_python),
+            direct=True,
+            path=wheel.path,
+        )
+
+    @staticmethod
     def _require_known(answer: Resolution, sources: Sequence[str]) -> None:
         """See that nothing is built but what somebody has vouched for: the matrix, or the user by name.
 
@@ -778,9 +833,11 @@ class Session:
                 ],
             )
 
-    def _building(self, answer: Resolution, wheels: Mapping[str, LockedWheel]) -> Mapping[str, LockedWheel]:
-        """What the source distributions among the files are built with."""
-        sources = [name for name, wheel in wheels.items() if wheel.is_source]
+    def _building(
+        self, answer: Resolution, wheels: Mapping[str, LockedWheel], placed: Collection[str]
+    ) -> Mapping[str, LockedWheel]:
+        """What the source distributions among the files, and the source trees, are built with."""
+        sources = [*(name for name, wheel in wheels.items() if wheel.is_source), *sorted(placed)]
         request = answer.request
         if not sources and not request.project_build:
             return {}
@@ -856,7 +913,8 @@ class Session:
                     continue
                 wheels, misfits = self._choose(answer, closed)
                 if not misfits:
-                    return _Closed(answer, constraints, wheels, first.build, first.added)
+                    placed = _placed(answer, closed)
+                    return _Closed(answer, constraints, wheels, first.build, first.added, placed)
             return None
         finally:
             outcome.seconds += time.monotonic() - started
@@ -884,7 +942,7 @@ class Session:
             dataclasses.replace(wheel, size=listing.size)
             for wheel, listing in zip(found.build.values(), builders, strict=True)
         )
-        lock = Lock(resolution=_as_locked(found), wheels=wheels, build=build)
+        lock = Lock(resolution=_as_locked(found), wheels=wheels, build=build, trees=found.trees)
         found_faults = judge.faults(
             self._matrix, lock, {name: listing for name, listing in listings.items() if listing.complete}, needs
         )
@@ -1052,6 +1110,26 @@ def _as_locked(found: _Closed) -> Resolution:
     for name in found.resolution.pinned:
         free.pop(name, None)
     return found.resolution._replace(libraries={**found.resolution.libraries, **free})
+
+
+def _placed(answer: Resolution, closed: Pylock) -> frozenset[str]:
+    """The packages of source trees among those that were closed."""
+    there = {package.name for package in closed.packages}
+    return frozenset(one.name for one in answer.direct if one.tree is not None and one.name in there)
+
+
+def _of_file(file: LockedFile) -> LockedWheel:
+    return LockedWheel(
+        name=file.name,
+        version=Version(file.version),
+        filename=file.filename,
+        url=str(file.url),
+        sha256=file.sha256,
+        size=file.size,
+        requires_python=None,
+        direct=True,
+        path=file.path,
+    )
 
 
 def _group(found: _Closed) -> tuple[str, str]:

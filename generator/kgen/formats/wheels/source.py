@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.parser import Parser
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,9 @@ _BY_DEFAULT = ("setuptools", "wheel")
 """What builds a project that does not say what does (PEP 517)."""
 
 _COMPILED = re.compile(r"\.(?:c|cc|cpp|cxx|cu|f|f90|go|hip|pyx|rs)$", re.IGNORECASE)
+_ASIDE = ("test", "doc", "example")
+"""The beginnings of paths at which no part of the package itself lies."""
+
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a text in a source distribution that is read."""
 
@@ -88,20 +91,41 @@ def _release(
             f"{request.environment}: {file.filename} has another sha256 than its index says",
             hints=["the index serves another file under that name: tell its maintainers"],
         )
+    return SourceRelease(name, version, *read_source(request, name, file.filename, content))
+
+
+def read_source(
+    request: EnvironmentRequest, name: str, filename: str, content: bytes
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a source distribution requires, and what it is built with.
+
+    Args:
+        request: what is asked.
+        name: the project.
+        filename: the file's name.
+        content: the file.
+
+    Raises:
+        OutsideError: it cannot be read, or needs a compiler.
+    """
     try:
         compiled, texts = _read(content)
     except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
         raise OutsideError(
-            f"{request.environment}: {file.filename} cannot be read: {error}",
+            f"{request.environment}: {filename} cannot be read: {error}",
             hints=[f"take {name} out of `build`, or ask for another version of it"],
         ) from None
     if compiled:
         raise OutsideError(
-            f"{request.environment}: {file.filename} is not pure Python ({compiled}): what compiles it cannot be"
-            " pinned",
+            f"{request.environment}: {filename} is not pure Python ({compiled}): what compiles it cannot be pinned",
             hints=[f"build a wheel of {name} yourself, and name its folder in UV_FIND_LINKS"],
         )
-    return SourceRelease(name, version, tuple(_requires(texts)), tuple(_build_requires(texts)))
+    return tuple(_requires(texts)), tuple(_build_requires(texts))
+
+
+def compiled_file(paths: Iterable[str]) -> str:
+    """The first of the files of a project that needs a compiler; nothing where none does."""
+    return next((one for one in paths if _COMPILED.search(one) and not one.startswith(_ASIDE)), "")
 
 
 def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
@@ -112,8 +136,7 @@ def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
             path = member.name.partition("/")[2]
             if not member.isfile():
                 continue
-            if _COMPILED.search(path) and not path.startswith(("test", "doc", "example")):
-                compiled = compiled or path
+            compiled = compiled or compiled_file((path,))
             name = path.rpartition("/")[2]
             if path in {"pyproject.toml", "PKG-INFO"} or (
                 name == "requires.txt" and path.partition("/")[0].endswith(".egg-info")

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,8 @@ from packaging.version import InvalidVersion, Version
 from kgen import host, storage, uvtool
 from kgen.errors import OutsideError, TimedOut
 from kgen.matrix.records import Platform
-from kgen.model.requirement import Requirement
+from kgen.model import direct
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Resolution, SourceRelease
 from kgen.uvtool import PLAIN, bounded, failure, words
 
@@ -56,6 +57,7 @@ class Unclosed:
         return bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
 
 
+_EXTRA = re.compile(r"\bextra == [\"']([A-Za-z0-9._-]+)[\"']")
 _NO_DEPENDENCIES = "--no-deps"
 
 
@@ -127,14 +129,16 @@ class Uv:
             f"{name}=={version}" if name in resolution.pinned else name
             for name, version in resolution.libraries.items()
         ]
-        requirements = [*resolution.install, *libraries, *map(str, request.dependencies), *added]
+        placed = {one.name for one in resolution.direct}
+        dependencies = [str(one) for one in request.dependencies if one.name not in placed or one.url is None]
+        requirements = [*resolution.install, *libraries, *self._here(dependencies), *added]
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [
             str(wish)
             for wish in (*request.requirements, *request.constraints)
             if canonicalize_name(wish.name) not in decided and not wish.extras
         ]
-        kept = [wish for wish in request.held if wish.name not in decided]
+        kept = [wish for wish in request.held if wish.name not in decided and wish.url is None]
         arguments = [
             "--python-version", request.python,
             "--python-platform", uv_platform(platform, request.glibc),
@@ -145,16 +149,32 @@ class Uv:
         own = {name: url for name, url in self._sources.items() if name in asked} | dict(self.own_indexes(resolution))
         macos = _macos(resolution, platform)
         narrowed = [*wishes, *resolution.constraints, *constraints]
-        if not resolution.sources:
+        if not resolution.sources and not resolution.direct:
             return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own, macos=macos)
-        with storage.scratch() as folder:
+        with storage.scratch() as folder, storage.scratch() as apart:
             standing_in = stand_ins(resolution.sources, folder)
+            standing = _placed(resolution, apart)
+            named = [text for is_asked, text in standing if is_asked]
+            # what another package brings in is from its place only where that applies
+            brought = [text for is_asked, text in standing if not is_asked]
             closed = self._compile(
-                requirements, narrowed, arguments, in_flight, kept, beside=folder, own=own, macos=macos
-            )
+                [*requirements, *named], [*narrowed, *brought], arguments, in_flight, kept,
+                beside=folder if resolution.sources else None, own=own, macos=macos,
+            )  # fmt: skip
             if isinstance(closed, Unclosed):
                 return closed
             return self._with_sources(closed, standing_in, resolution, platform)
+
+    def _here(self, dependencies: Iterable[str]) -> Iterator[str]:
+        """Requirements as uv understands them from whatever folder: paths are those of this machine."""
+        for text in dependencies:
+            wish = parse_requirement(text)
+            reference = direct.reference_of(wish)
+            path = None if reference is None else reference.path(self._root)
+            if reference is None or path is None:
+                yield text
+            else:
+                yield str(direct.placed(wish, reference._replace(location=path.as_uri())))
 
     def _with_sources(
         self, closed: Pylock, standing_in: Mapping[str, SourceRelease], resolution: Resolution, platform: Platform
@@ -177,10 +197,10 @@ class Uv:
         return dataclasses.replace(closed, packages=packages)
 
     def building(self, names: Collection[str], resolution: Resolution, platform: Platform) -> Pylock | Unclosed:
-        """What these source distributions and the project itself are built with, as wheels.
+        """What these source distributions and trees, and the project itself, are built with, as wheels.
 
         Args:
-            names: the projects.
+            names: the projects that are not wheels.
             resolution: what they are in.
             platform: the target.
 
@@ -188,9 +208,11 @@ class Uv:
             OutsideError: uv, the index or the network failed.
         """
         texts = dict.fromkeys(text for one in resolution.sources if one.name in names for text in one.build)
+        placed = [one for one in resolution.direct if one.name in names]
+        texts |= dict.fromkeys(text for one in placed for text in one.build)
         texts |= dict.fromkeys(map(str, resolution.request.project_build))
         asked = _target(resolution, platform)
-        if resolution.request.project_build:
+        if resolution.request.project_build or placed:
             asked.remove(_NO_DEPENDENCIES)  # the matrix names all that builds a source distribution, a project does not
         # the tools may be younger than a source distribution that they build: no day is asked for
         day = [] if names else _cutoff(resolution.request.cutoff)
@@ -263,6 +285,26 @@ class Uv:
         raise failure(reason, "lock")
 
 
+def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
+    """Requirements on wheels that stand for what is built; whether each is asked for, or only brought in by another."""
+    releases = {one.name: one for one in resolution.direct}
+    standing = {
+        one.name: folder / filename
+        for filename, one in stand_ins(
+            [SourceRelease(one.name, Version(one.version), one.requires, one.build) for one in releases.values()],
+            folder,
+        ).items()
+    }
+    found = []
+    for wish in resolution.request.dependencies:
+        if wish.name in standing and wish.url is not None:
+            extras = f"[{','.join(sorted(wish.extras))}]" if wish.extras else ""
+            marker = "" if wish.marker is None else f" ; {wish.marker}"
+            found.append((True, f"{wish.name}{extras} @ {standing[wish.name].as_uri()}{marker}"))
+    found += [(False, f"{name} @ {standing[name].as_uri()}") for name, one in releases.items() if not one.asked]
+    return found
+
+
 def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, SourceRelease]:
     """Writes wheels with nothing but metadata in the place of source distributions; file name -> what it stands for.
 
@@ -277,6 +319,7 @@ def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, So
                 [
                     f"Metadata-Version: 2.1\nName: {one.name}\nVersion: {one.version}\n",
                     *(f"Requires-Dist: {text}\n" for text in one.requires),
+                    *(f"Provides-Extra: {extra}\n" for extra in sorted(set(_EXTRA.findall(" ".join(one.requires))))),
                 ]
             ),
             "WHEEL": "Wheel-Version: 1.0\nGenerator: kgen\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

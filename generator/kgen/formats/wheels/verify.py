@@ -19,6 +19,7 @@ from kgen.formats.verify import (
     recorded,
 )
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.model.requirement import canonical_name
 
 _IN_PREFIX = re.compile(r"\{prefix\}/([^,:;\s]+)")
 
@@ -39,7 +40,7 @@ def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
     found = {one for one in found if one.path not in of_project and PurePosixPath(one.path).name != own_project}
     own = {} if record is None else record.own
     found |= set(own_differences(prefix, own))
-    known = {*expected_files(prefix, site), *own, RECORD, SOURCE, editable.RECORD, *of_project}
+    known = {*expected_files(prefix, site), *own, RECORD, SOURCE, editable.RECORD, editable.TREES, *of_project}
     filled = tuple(f"{place}/" for text in lock.places.values() for place in _IN_PREFIX.findall(text))
     found |= {
         Difference("added", path, None)
@@ -55,10 +56,13 @@ def _packages(prefix: Path, site: Path, lock: Lockfile, record: Record | None) -
     wanted = {label(*_spelled(file)) for file in lock.files}
     present = folders_of(site)
     inside = site.relative_to(prefix).as_posix()
+    # the version of a tree is known when it is built
+    built = {canonical_name(tree.name) for tree in lock.trees}
     for folder, name in present.items():
-        if name not in wanted:
+        if name not in wanted and canonical_name(name.split()[0]) not in built:
             yield Difference("added", f"{inside}/{folder}", name)
-    for name in sorted(wanted - set(present.values())):
+    gone = built - {canonical_name(name.split()[0]) for name in present.values()}
+    for name in sorted({*(wanted - set(present.values())), *gone}):
         yield Difference("removed", inside, name)
     if record is not None:
         now = installed(site, lock.form)

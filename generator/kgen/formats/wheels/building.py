@@ -1,0 +1,155 @@
+"""Builds packages apart from the environment that they are for: with what its lock pins for that, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kgen import editable, gittool, host, process, storage, trees, uvtool, wheels
+from kgen.editable import ProjectBuild
+from kgen.errors import OutsideError, SettingsError
+from kgen.model.grammar import printable
+from kgen.model.lockfile import LockedTree, Lockfile
+from kgen.project import PYPROJECT
+
+if TYPE_CHECKING:
+    from kgen.formats.wheels.installer import Uv
+
+_WANTS_MORE = 3
+"""The exit status of the program that builds where something is missing for it."""
+
+_PROGRAM = Path(__file__).with_name("pep517.py")
+
+
+class Builder(NamedTuple):
+    """An environment that has what a lock pins for building.
+
+    Attributes:
+        prefix: its folder.
+        folder: where wheels are put.
+    """
+
+    prefix: Path
+    folder: Path
+
+    def wheel(self, root: Path, build: ProjectBuild, *, kind: str = "editable", otherwise: str) -> Path:
+        """Build a wheel.
+
+        Args:
+            root: the folder of the source tree.
+            build: how it is built.
+            kind: `editable`, or `wheel` for one that does not need the tree any more.
+            otherwise: what to do where it cannot be built.
+
+        Raises:
+            OutsideError: it cannot be built with what is pinned.
+        """
+        place = self.folder / build.name
+        place.mkdir()
+        path = str(root / build.path) if build.path else ""
+        words = [str(self.prefix / "bin/python"), str(_PROGRAM), build.backend, path, str(place), kind]
+        # what the backend writes on stdout beside the names is shown to nobody
+        done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": ""})
+        if done.status == _WANTS_MORE:
+            wanted = ", ".join(done.stdout.split("\n")[:-1])
+            raise OutsideError(
+                f"{build.name} cannot be built: {build.backend} also needs {wanted}, which no lock pins",
+                hints=[f"name it in `build-system.requires` of its {PYPROJECT}, then: kgen lock"],
+            )
+        wheel = next(place.glob("*.whl"), None)
+        if done.status != 0 or wheel is None:
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+            said = lines[-1] if lines else "it gave no reason"
+            raise OutsideError(f"{build.name} could not be built: {uvtool.bounded(printable(said))}", hints=[otherwise])
+        return wheel
+
+
+@contextlib.contextmanager
+def builder(lock: Lockfile, uv: Uv, what: str) -> Iterator[Builder]:
+    """Make an environment for building, which goes when it is left.
+
+    Args:
+        lock: the lock.
+        uv: the installer.
+        what: what is built.
+
+    Raises:
+        OutsideError: what builds it cannot be had.
+    """
+    with storage.scratch() as folder:
+        prefix, built = folder / "builder", folder / "wheels"
+        prefix.mkdir()
+        built.mkdir()
+        uv.create(prefix, python=lock.python, prompt=f"building {what}")
+        if lock.build:
+            uv.install(lock._replace(files=lock.build, build=(), indexes={}, trees=()), prefix)
+        yield Builder(prefix, built)
+
+
+def install_trees(lock: Lockfile, uv: Uv, prefix: Path, root: Path, report: Callable[[str], None]) -> None:
+    """Build and install what a lock takes from source trees: folders editable, and commits of repositories.
+
+    Args:
+        lock: the lock, whose files are installed.
+        uv: the installer.
+        prefix: the environment.
+        root: the project's folder.
+        report: called with each stage.
+
+    Raises:
+        SettingsError: a folder is another one than was locked.
+        OutsideError: a commit cannot be had, or a package cannot be built.
+    """
+    if not lock.trees:
+        return
+    with builder(lock, uv, lock.environment) as building:
+        for tree in lock.trees:
+            report(f"building {tree.name}")
+            with _sources(lock, tree) as folder:
+                build = _build(lock, tree, folder)
+                wheel = building.wheel(
+                    folder,
+                    build,
+                    kind="editable" if tree.url is None else "wheel",
+                    otherwise=f"see what is wrong with {tree.shown}, or lock without {tree.name}",
+                )
+                uv.install_wheel(wheel, prefix)
+    place = prefix / editable.TREES
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(editable.trees_record(root))
+
+
+@contextlib.contextmanager
+def _sources(lock: Lockfile, tree: LockedTree) -> Iterator[Path]:
+    """The folder of a tree as it is locked."""
+    folder = tree.folder(lock.path)
+    if folder is not None:
+        yield folder
+        return
+    gittool.require(f"{lock.environment}: {tree.name} is from a git repository")
+    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "git"
+    repository = gittool.fetched(str(tree.url), str(tree.commit), cache, offline=host.is_offline())
+    with storage.scratch() as apart:
+        gittool.check_out(repository, str(tree.commit), apart / "source")
+        yield apart / "source" / (tree.subdirectory or "")
+
+
+def _build(lock: Lockfile, tree: LockedTree, folder: Path) -> ProjectBuild:
+    """How a tree is built, which must be the one that was locked.
+
+    Raises:
+        SettingsError: its metadata was changed since.
+    """
+    again = [f"kgen lock   # again, with what {tree.name} says now"]
+    try:
+        read = trees.reading(folder)
+        found = trees.source_tree(read, extras=False)
+    except (OSError, ValueError) as error:
+        said = f"{tree.name} ({tree.shown}) {printable(str(error))}"
+        raise SettingsError(f"{lock.environment}: {said}", hints=again) from None
+    if tree.sha256 not in {None, found.sha256} or found.name != tree.name:
+        said = f"{tree.name} ({tree.shown}) says something else in {PYPROJECT} than when it was locked"
+        raise SettingsError(f"{lock.environment}: {said}", hints=again)
+    return found.build

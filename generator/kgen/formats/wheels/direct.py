@@ -1,0 +1,324 @@
+"""Packages from the places that a request names: which commit, what they require, and what builds them.
+
+Nothing of a package is run: what it requires stands in its `pyproject.toml`, or in its source distribution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+
+from kgen import files, gittool, host, trees
+from kgen.errors import OutsideError, SettingsError
+from kgen.formats.wheels.source import compiled_file, read_source
+from kgen.model import direct
+from kgen.model.direct import DirectReference, Kind
+from kgen.model.grammar import printable
+from kgen.model.lockfile import LockedFile, LockedTree
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
+from kgen.model.resolution import DirectRelease
+
+if TYPE_CHECKING:
+    from kgen.wheels import WheelReader
+
+LARGEST = 512 * 1024 * 1024
+"""Bytes of a source distribution that lies on this machine."""
+
+
+class DirectWheel(NamedTuple):
+    """A wheel that a request names, which the resolver reads by itself.
+
+    Attributes:
+        reference: where it is.
+        url: where this machine has it.
+        path: where it is, from the folder of a lock; None unless it lies in the project's repository.
+    """
+
+    reference: DirectReference
+    url: str
+    path: str | None
+
+    def require(self, sha256: str) -> None:
+        """See that it has the digest that the request names, if it names one.
+
+        Raises:
+            OutsideError: it has another.
+        """
+        _require_digest(self.reference, sha256)
+
+
+class _Wanted(NamedTuple):
+    requirement: Requirement
+    reference: DirectReference
+    asked: bool
+
+
+class DirectSources:
+    """Finds out what the places of requests hold, each once for all requests; safe to use from several threads."""
+
+    def __init__(self, root: Path, cache: Path, open_reader: Callable[[], WheelReader]) -> None:
+        """Prepare; nothing is read.
+
+        Args:
+            root: the project's folder.
+            cache: where repositories are kept.
+            open_reader: gives what fetches source distributions.
+        """
+        self._root = root
+        self._cache = cache
+        self._open_reader = open_reader
+        self._guard = threading.Lock()
+        self._commits: dict[tuple[str, str | None], str] = {}
+        self._read: dict[tuple[str, str], tuple[trees.SourceTree, trees.Places]] = {}
+        self._files: dict[str, bytes] = {}
+
+    @property
+    def _repository(self) -> Path | None:
+        return next((one for one in (self._root, *self._root.parents) if (one / ".git").exists()), None)
+
+    def wheels(self, request: EnvironmentRequest) -> Mapping[str, DirectWheel]:
+        """The wheels that a request names: package -> where."""
+        found = {}
+        for wish in request.dependencies:
+            reference = direct.reference_of(wish)
+            if reference is not None and reference.is_wheel:
+                url, path = self._located(reference)
+                found[wish.name] = DirectWheel(reference, url, path)
+        return found
+
+    def releases(self, request: EnvironmentRequest) -> tuple[DirectRelease, ...]:
+        """What is built of a request, and of what that names in turn.
+
+        Raises:
+            SettingsError: a place does not say what it requires, or holds another package.
+            OutsideError: a place cannot be read.
+        """
+        with self._guard:
+            return tuple(self._releases(request))
+
+    def _releases(self, request: EnvironmentRequest) -> Iterator[DirectRelease]:
+        held = {wish.name: wish for wish in request.held if wish.url is not None}
+        queue = [
+            _Wanted(wish, reference, asked=True)
+            for wish in request.dependencies
+            if (reference := direct.reference_of(wish)) is not None
+        ]
+        places: dict[str, str] = {}
+        for wanted in queue:
+            name, reference = wanted.requirement.name, wanted.reference
+            before = places.get(name)
+            if before not in {None, reference.text}:
+                raise SettingsError(
+                    f"{request.environment}: {name} is to come from {before} and from {reference.text}",
+                    hints=["name one of them"],
+                )
+            if before is not None:
+                continue
+            places[name] = reference.text
+            if reference.is_wheel:
+                if not wanted.asked:
+                    raise SettingsError(
+                        f"{request.environment}: {name} of {reference.text} is named by another package only",
+                        hints=[f"name it in the project too: kgen add '{name} @ {reference.text}'"],
+                    )
+                continue
+            if reference.kind is Kind.FILE:
+                yield self._of_file(request, wanted)
+                continue
+            release, more = self._of_tree(request, wanted, held.get(name))
+            yield release
+            queue += more  # which this loop comes to
+
+    # -- source distributions ------------------------------------------------------------------------------------------
+
+    def _of_file(self, request: EnvironmentRequest, wanted: _Wanted) -> DirectRelease:
+        name, reference = wanted.requirement.name, wanted.reference
+        if name not in request.build:
+            raise SettingsError(
+                f"{request.environment}: {reference.text} is a source distribution, and kgen builds only what the user"
+                " names",
+                hints=[f'let it be built, in the settings: build = ["{name}"]'],
+            )
+        try:
+            found, version = parse_sdist_filename(reference.filename)
+        except InvalidSdistFilename as error:
+            raise SettingsError(f"{request.environment}: {name}: {error}", hints=["name another file"]) from None
+        if found != name:
+            raise _another(request, name, found, reference)
+        url, path = self._located(reference)
+        content = self._content(reference, url)
+        sha256 = hashlib.sha256(content).hexdigest()
+        _require_digest(reference, sha256)
+        requires, build = read_source(request, name, reference.filename, content)
+        file = LockedFile(name, str(version), reference.filename, url, sha256, len(content), direct=True, path=path)
+        return DirectRelease(name, str(version), requires, build, file=file, asked=wanted.asked)
+
+    def _content(self, reference: DirectReference, url: str) -> bytes:
+        if url not in self._files:
+            path = reference.path(self._root)
+            if path is None:
+                with self._open_reader() as reader:
+                    headers = {"Accept-Encoding": "identity"}
+                    self._files[url] = reader.page(url, name=reference.filename, headers=headers, absent=()).body
+            else:
+                try:
+                    self._files[url] = files.read(path, LARGEST)
+                except OSError as error:
+                    raise OutsideError(
+                        f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]
+                    ) from error
+        return self._files[url]
+
+    def _located(self, reference: DirectReference) -> tuple[str, str | None]:
+        """Where this machine has a file, and where it is from the folder of a lock if it is in the repository."""
+        path = reference.path(self._root)
+        if path is None:
+            return reference.location, None
+        return path.as_uri(), _from_lock(reference.location) if reference.is_path else None
+
+    # -- source trees --------------------------------------------------------------------------------------------------
+
+    def _of_tree(
+        self, request: EnvironmentRequest, wanted: _Wanted, held: Requirement | None
+    ) -> tuple[DirectRelease, Sequence[_Wanted]]:
+        name, reference = wanted.requirement.name, wanted.reference
+        commit = self._commit(name, reference, held) if reference.kind is Kind.GIT else ""
+        try:
+            key = (reference.text, commit)
+            if key not in self._read:
+                self._read[key] = self._look(reference, commit)
+            tree, places = self._read[key]
+            more, requires = [], []
+            for one in tree.requires:
+                place = self._nested(places.of(one), reference, commit)
+                if place is not None and place.path(self._root) == self._root:
+                    continue  # the project itself, which is installed anyway
+                if place is not None:
+                    more.append(_Wanted(one, place, asked=False))
+                requires.append(str(one) if one.url is None else _without_place(one))
+        except ValueError as error:
+            raise SettingsError(
+                f"{request.environment}: {name}, {reference.kind.value} ({reference.text}), {printable(str(error))}",
+                hints=[
+                    f"give {reference.filename} a [project] table that says it, or build a wheel of it and name that"
+                ],
+            ) from None
+        if tree.name != name:
+            raise _another(request, name, tree.name, reference)
+        locked = LockedTree(
+            name,
+            None if tree.version == direct.DYNAMIC else tree.version,
+            path=None if commit else _from_lock(reference.location),
+            sha256=None if commit else tree.sha256,
+            url=reference.location if commit else None,
+            commit=commit or None,
+            revision=reference.revision if commit and not reference.is_exact else None,
+            subdirectory=reference.subdirectory if commit else None,
+        )
+        if not commit and not reference.is_path:
+            locked = locked._replace(path=str(reference.path(self._root)))
+        return (
+            DirectRelease(name, tree.version, tuple(requires), tree.build.requires, tree=locked, asked=wanted.asked),
+            more,
+        )
+
+    def _commit(self, name: str, reference: DirectReference, held: Requirement | None) -> str:
+        """The commit of a repository: that of the old lock where it is still the one that is asked for."""
+        gittool.require(f"{name} is from a git repository")
+        if reference.is_exact:
+            return str(reference.revision)
+        old = None if held is None else direct.reference_of(held)
+        if old is not None and old.location == reference.location and old.revision is not None:
+            return old.revision
+        key = reference.location, reference.revision
+        if key not in self._commits:
+            if host.is_offline():
+                raise OutsideError(
+                    f"{name} is from {reference.text}, and `--offline` keeps git from asking which commit that is",
+                    hints=["name the commit, or lock without --offline, where there is a network"],
+                )
+            found = gittool.commit_of(*key)
+            if found is None:
+                raise OutsideError(
+                    f"{reference.location} has no branch and no tag `{reference.revision or 'HEAD'}`",
+                    hints=["name a branch, a tag, or a commit by all of its 40 characters"],
+                )
+            self._commits[key] = found
+        return self._commits[key]
+
+    def _look(self, reference: DirectReference, commit: str) -> tuple[trees.SourceTree, trees.Places]:
+        """What a tree says.
+
+        Raises:
+            ValueError: it does not say it, or cannot be built with what a lock can pin.
+        """
+        if not commit:
+            folder = reference.path(self._root)
+            assert folder is not None  # noqa: S101 - of a repository there is a commit
+            read = trees.reading(folder)
+            return trees.source_tree(read), trees.Places(read, folder, self._repository or self._root)
+        repository = gittool.fetched(reference.location, commit, self._cache, offline=host.is_offline())
+        below = "" if reference.subdirectory is None else f"{reference.subdirectory}/"
+
+        def read_commit(path: str) -> bytes | None:
+            return gittool.file_of(repository, commit, f"{below}{path}")
+
+        listed = [path.as_posix() for path in gittool.all_files(repository, commit)]
+        if ".gitmodules" in listed:
+            raise ValueError("has submodules, which kgen does not fetch")
+        compiled = compiled_file(path.removeprefix(below) for path in listed if path.startswith(below))
+        if compiled:
+            raise ValueError(f"is not pure Python ({compiled}): what compiles it cannot be pinned")
+        return trees.source_tree(read_commit), trees.Places(read_commit, None, self._root)
+
+    def _nested(self, place: DirectReference | None, of: DirectReference, commit: str) -> DirectReference | None:
+        """A place that a tree names, as the project would name it.
+
+        Raises:
+            ValueError: it is one that nobody else has.
+        """
+        if place is None or place.kind is Kind.GIT:
+            return place
+        if commit:
+            if place.is_path and place.kind is Kind.FOLDER:
+                below = os.path.normpath(f"{of.subdirectory or '.'}/{place.location}")
+                if not below.startswith(".."):
+                    return of._replace(revision=commit, subdirectory=None if below == "." else below)
+            if place.is_path or place.path(self._root) is not None:
+                raise ValueError(f"takes a package from `{place.text}`, which is not in its repository")
+            return place
+        base = of.path(self._root)
+        assert base is not None  # noqa: S101 - it is a folder
+        return direct.within(place, self._root, base, self._repository)
+
+
+def _require_digest(reference: DirectReference, sha256: str) -> None:
+    if reference.sha256 not in {None, sha256}:
+        raise OutsideError(
+            f"{reference.location} has the sha256 {sha256}, and {reference.sha256} is asked for",
+            hints=["somebody has replaced the file: see why before you lock another one"],
+        )
+
+
+def _from_lock(location: str) -> str:
+    """A path from the project's folder, as one from the folder of a lock."""
+    return (Path("..", "..") / location).as_posix()
+
+
+def _without_place(one: Requirement) -> str:
+    extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
+    return f"{one.name}{extras}" + ("" if one.marker is None else f"; {one.marker}")
+
+
+def _another(request: EnvironmentRequest, name: str, found: str, reference: DirectReference) -> SettingsError:
+    return SettingsError(
+        f"{request.environment}: {reference.text} is {found}, and {name} is to come from there",
+        hints=[f"name the package that it is: {found} @ {reference.text}"],
+    )

@@ -1,0 +1,268 @@
+"""Source trees that a project depends on: what their `pyproject.toml` says, read without running any of their code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import tomli
+
+from kgen import files
+from kgen.editable import ProjectBuild, project_build
+from kgen.model import direct
+from kgen.model.direct import DirectReference, Kind
+from kgen.model.grammar import shown, version
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.project import PYPROJECT
+
+LEGACY = ("setuptools", "wheel")
+"""What builds a project that does not say what does (PEP 517)."""
+
+_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+_OTHERS = ("setup.py", "setup.cfg")
+_TABLES = ("project", "build-system")
+
+Read = Callable[[str], "bytes | None"]
+"""Gives a file of a tree by its path; None if it is not there."""
+
+
+class SourceTree(NamedTuple):
+    """What a source tree says of its package.
+
+    Attributes:
+        name: the package's normalised name.
+        version: its version; :data:`kgen.model.direct.DYNAMIC` where only building it tells.
+        requires: what it requires, those of its extras under their markers.
+        build: how it is built.
+        sha256: a digest of what its metadata is made from.
+    """
+
+    name: str
+    version: str
+    requires: tuple[Requirement, ...]
+    build: ProjectBuild
+    sha256: str
+
+
+def reading(folder: Path) -> Read:
+    """What reads the files of a folder."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return files.read(folder / path, files.LARGE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    return read
+
+
+def digest(read: Read) -> str:
+    """What identifies that which a tree's metadata is made from: settings of other tools do not count.
+
+    Raises:
+        ValueError: its `pyproject.toml` is not TOML.
+    """
+    data = _pyproject(read)
+    tool = data.get("tool")
+    sources = tool.get("uv") if isinstance(tool, Mapping) else None
+    counted = {key: data.get(key) for key in _TABLES} | {
+        "sources": sources.get("sources") if isinstance(sources, Mapping) else None
+    }
+    lines = [json.dumps(counted, sort_keys=True, default=str)]
+    lines += [hashlib.sha256(content).hexdigest() for name in _OTHERS if (content := read(name)) is not None]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def source_tree(read: Read, *, extras: bool = True) -> SourceTree:
+    """What a tree says of its package.
+
+    Args:
+        read: gives its files.
+        extras: whether extras of it are wanted.
+
+    Raises:
+        ValueError: it does not say it, or only to code that would have to be run.
+    """
+    data = _pyproject(read)
+    table = data.get("project")
+    project: Mapping[str, Any] = table if isinstance(table, Mapping) else {}
+    if type(project.get("name")) is not str:
+        raise ValueError(
+            f"has no [project] with a name in {PYPROJECT}: what it requires is known only to its code, which kgen"
+            " does not run while it locks"
+        )
+    dynamic = project.get("dynamic", [])
+    unknown = ("dependencies", *(("optional-dependencies",) if extras else ()))
+    for key in unknown:
+        if isinstance(dynamic, list) and key in dynamic:
+            raise ValueError(
+                f"has dynamic {key}: they are known only to its code, which kgen does not run while it locks"
+            )
+    try:
+        build = project_build(data) or ProjectBuild(project["name"], LEGACY, _LEGACY_BACKEND)
+        stated = version(project["version"]) if isinstance(project.get("version"), str) else direct.DYNAMIC
+        requires = tuple(_requires(project))
+        for text in build.requires:
+            Requirement(text)
+    except ValueError as error:
+        raise ValueError(f"says in {PYPROJECT}: {error}") from None
+    return SourceTree(canonical_name(project["name"]), stated, requires, build, digest(read))
+
+
+def _requires(project: Mapping[str, Any]) -> Iterator[Requirement]:
+    for text in _texts(project.get("dependencies", []), "project.dependencies"):
+        yield Requirement(text)
+    optional = project.get("optional-dependencies", {})
+    if not isinstance(optional, Mapping):
+        raise TypeError("project.optional-dependencies: should be a table")
+    for extra, texts in optional.items():
+        for text in _texts(texts, f"project.optional-dependencies.{shown(extra)}"):
+            one = Requirement(text)
+            inner = "" if one.marker is None else f"({one.marker}) and "
+            head = str(one) if one.marker is None else str(one).rpartition(f"; {one.marker}")[0]
+            yield Requirement(f'{head.rstrip()} ; {inner}extra == "{canonical_name(extra)}"')
+
+
+def _texts(value: object, place: str) -> Sequence[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{place}: should be an array of texts")
+    return value
+
+
+def _pyproject(read: Read) -> Mapping[str, Any]:
+    content = read(PYPROJECT)
+    try:
+        return {} if content is None else tomli.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"has a {PYPROJECT} that is not valid TOML: {shown(str(error))}") from None
+
+
+# -- where uv's settings say that packages are -------------------------------------------------------------------------
+
+
+def sources(read: Read) -> Mapping[str, DirectReference]:
+    """Where `[tool.uv.sources]` takes packages from, but for those that are on indexes, and what says it under markers.
+
+    A path is relative to the folder of the tree.
+
+    Raises:
+        ValueError: a place is none that can be locked.
+    """
+    found = {}
+    for name, row in _uv(read).get("sources", {}).items():
+        if not isinstance(row, Mapping) or "marker" in row:
+            continue
+        try:
+            reference = _reference(row)
+        except ValueError as error:
+            raise ValueError(f"tool.uv.sources.{shown(name)}: {error}") from None
+        if reference is not None:
+            found[canonical_name(name)] = reference
+    return found
+
+
+def _reference(row: Mapping[str, Any]) -> DirectReference | None:
+    for key in ("path", "url"):
+        if isinstance(row.get(key), str):
+            if row.get("subdirectory") is not None:
+                raise ValueError("`subdirectory` of a file or folder: name the folder itself")
+            return direct.parse(row[key])
+    if isinstance(row.get("git"), str):
+        revision = next((row[key] for key in ("rev", "tag", "branch") if isinstance(row.get(key), str)), None)
+        at = "" if revision is None else f"@{revision}"
+        below = f"#subdirectory={row['subdirectory']}" if isinstance(row.get("subdirectory"), str) else ""
+        return direct.parse(f"git+{row['git'].removeprefix('git+')}{at}{below}")
+    return None
+
+
+def in_workspace(read: Read) -> frozenset[str]:
+    """The packages that `[tool.uv.sources]` takes from the workspace."""
+    rows = _uv(read).get("sources", {})
+    return frozenset(
+        canonical_name(name) for name, row in rows.items() if isinstance(row, Mapping) and row.get("workspace") is True
+    )
+
+
+def members(folder: Path, top: Path) -> Mapping[str, Path]:
+    """The members of uv's workspace that a folder is in: package -> its folder.
+
+    Args:
+        folder: the folder.
+        top: the folder above which nobody looks.
+    """
+    for above in (folder, *folder.parents):
+        workspace = _uv(reading(above)).get("workspace")
+        if isinstance(workspace, Mapping):
+            return _members(above, workspace)
+        if above == top:
+            break
+    return {}
+
+
+def _members(root: Path, workspace: Mapping[str, Any]) -> Mapping[str, Path]:
+    found: dict[str, Path] = {}
+    excluded = [text for text in workspace.get("exclude", []) if isinstance(text, str)]
+    folders = [path for text in workspace.get("members", []) if _is_pattern(text) for path in sorted(root.glob(text))]
+    for path in (root, *folders):
+        place = PurePosixPath(path.relative_to(root).as_posix())
+        if path != root and any(place.match(text) for text in excluded):
+            continue
+        project = _pyproject(reading(path)).get("project")
+        if isinstance(project, Mapping) and isinstance(project.get("name"), str):
+            found.setdefault(canonical_name(project["name"]), path)
+    return found
+
+
+def _is_pattern(text: object) -> bool:
+    return isinstance(text, str) and bool(text) and not text.startswith("/") and ".." not in text.split("/")
+
+
+def _uv(read: Read) -> Mapping[str, Any]:
+    tool = _pyproject(read).get("tool")
+    uv = tool.get("uv") if isinstance(tool, Mapping) else None
+    if not isinstance(uv, Mapping):
+        return {}
+    return {key: value for key, value in uv.items() if isinstance(value, Mapping)}
+
+
+# -- which place a requirement is from ---------------------------------------------------------------------------------
+
+
+class Places:
+    """Where the requirements of a tree are from, as it says itself; of folders also by uv's workspace."""
+
+    def __init__(self, read: Read, folder: Path | None, top: Path) -> None:
+        """Read what a tree says.
+
+        Args:
+            read: gives its files.
+            folder: where it is on this machine; None for a commit of a repository.
+            top: the folder above which nobody looks for a workspace.
+
+        Raises:
+            ValueError: it says something else than a place.
+        """
+        self._sources = sources(read)
+        self._in_workspace = in_workspace(read)
+        self._folder = folder
+        self._members: Mapping[str, Path] = {}
+        if self._in_workspace and folder is not None:
+            self._members = members(folder, top)
+
+    def of(self, requirement: Requirement) -> DirectReference | None:
+        """The place of a requirement; None if it is on an index.
+
+        Raises:
+            ValueError: it is none that can be locked.
+        """
+        if requirement.url is not None:
+            return direct.parse(requirement.url)
+        name = requirement.name
+        if name in self._in_workspace:
+            if name not in self._members:
+                raise ValueError(f"`{name}` is to come from uv's workspace, which has no member of that name")
+            return DirectReference(Kind.FOLDER, self._members[name].as_uri())
+        return self._sources.get(name)

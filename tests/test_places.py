@@ -1,0 +1,467 @@
+"""Dependencies from places: files by URL and path, folders, commits of git repositories."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from tests.command import CUTOFF, PYTHON, Kgen
+from tests.index import serving
+from tests.wheelhouse import SourceDistribution, Wheel, Wheelhouse
+
+from kgen import trees
+from kgen.model import direct
+
+BUILD = b"""\
+import base64, os, zipfile
+try:
+    import tomllib
+except ImportError:
+    import tomli as tomllib
+
+def _wheel(folder, editable):
+    with open("pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    name, version = project["name"].replace("-", "_"), project.get("version") or open("version.txt").read().strip()
+    info = "%s-%s.dist-info" % (name, version)
+    here = os.path.abspath("src")
+    files = {name + ".pth": here + "\\n"} if editable else {
+        file: open(os.path.join("src", file)).read() for file in os.listdir("src") if file.endswith(".py")
+    }
+    files[info + "/METADATA"] = "Metadata-Version: 2.1\\nName: %s\\nVersion: %s\\n" % (project["name"], version)
+    files[info + "/WHEEL"] = "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    scripts = project.get("scripts", {})
+    if scripts:
+        files[info + "/entry_points.txt"] = "[console_scripts]\\n" + "".join(
+            "%s = %s\\n" % pair for pair in scripts.items()
+        )
+    record = "".join("%s,,\\n" % file for file in files) + info + "/RECORD,,\\n"
+    filename = "%s-%s-py3-none-any.whl" % (name, version)
+    with zipfile.ZipFile(os.path.join(folder, filename), "w") as wheel:
+        for file, text in {**files, info + "/RECORD": record}.items():
+            wheel.writestr(file, text)
+    return filename
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    return _wheel(folder, False)
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    return _wheel(folder, True)
+"""
+SETTINGS = f"""\
+[tool.kgen]
+backends = ["numpy"]
+cpu = true
+python = "{PYTHON}"
+platforms = ["linux-64"]
+exclude-newer = "{CUTOFF}"
+"""
+
+
+@pytest.fixture(name="project")
+def _project(kgen: Kgen, wheelhouse: Wheelhouse) -> Iterator[Kgen]:
+    """A project, and an index that has what builds source trees."""
+    house = wheelhouse.copy()
+    house.put(Wheel(name="tree-build", version="1.2", files={"tree_build.py": BUILD}), Wheel(name="leaf", version="2"))
+    house.put(Wheel(name="setuptools", version="80.0"), Wheel(name="wheel", version="0.45"))
+    (kgen.folder / "pyproject.toml").write_text(SETTINGS)
+    with serving(house) as index:
+        yield kgen.at(index.url)
+
+
+def settings(project: Kgen, text: str) -> None:
+    (project.folder / "pyproject.toml").write_text(SETTINGS + text)
+
+
+def tree(
+    folder: Path, name: str, *, requires: str = "", version: str = '"1.0"', more: str = "", says: str = "one"
+) -> None:
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    stated = 'dynamic = ["version"]' if version == "dynamic" else f"version = {version}"
+    module = name.replace("-", "_")
+    (folder / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = ["tree-build"]\nbuild-backend = "tree_build"\n[project]\nname = "{name}"\n'
+        f'{stated}\ndependencies = [{requires}]\nscripts = {{ {name}-tool = "{module}:main" }}\n{more}'
+    )
+    (folder / "version.txt").write_text("7.5")
+    (folder / f"src/{module}.py").write_text(f"def main():\n    print({says!r})\n")
+
+
+def locked(project: Kgen) -> dict[str, dict[str, Any]]:
+    data = tomli.loads((project.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())
+    return {one["name"]: one for one in data["packages"]}
+
+
+def build_of(project: Kgen) -> list[str]:
+    data = tomli.loads((project.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())
+    return [f"{one['name']} {one['version']}" for one in data["tool"]["kgen"].get("build", [])]
+
+
+def commit(folder: Path, message: str = "a commit", *, branch: str = "main") -> str:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=t", "-c", "user.email=t@t.example", "-c", "commit.gpgsign=false")
+        return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    if not (folder / ".git").exists():
+        git("init", "--quiet", "--initial-branch", branch)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", message)
+    return git("rev-parse", "HEAD").strip()
+
+
+def stands(project: Kgen) -> bool:
+    """Whether locking again asks nobody: no uv, no git."""
+    watch = project.folder.parent / "watch"
+    watch.mkdir(exist_ok=True)
+    (watch / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def watch(event, args):\n"
+        "    if event in {'subprocess.Popen', 'os.posix_spawn', 'os.fork'}:\n"
+        "        print('called:', args, file=sys.stderr)\n"
+        "sys.addaudithook(watch)\n"
+    )
+    done = project("lock", PYTHONPATH=str(watch))
+    return done.status == 0 and "unchanged" in done.stdout and "called:" not in done.stderr
+
+
+class TestFolders:
+    def test_editable_with_what_it_requires(self, project: Kgen, tmp_path: Path) -> None:
+        tree(project.folder / "libs/branch", "branch", requires='"leaf"')
+        settings(project, 'dependencies = ["branch @ ./libs/branch"]\n')
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        rows = locked(project)
+        assert rows["branch"]["directory"] == {"path": "../../libs/branch", "editable": True}
+        assert len(rows["branch"]["tool"]["kgen"]["sha256"]) == 64
+        assert rows["leaf"]["version"] == "2"
+        assert build_of(project) == ["tree-build 1.2"]
+        text = (project.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text()
+        assert str(project.folder) not in text
+        assert project("check").status == 0
+        assert stands(project)
+
+        done = project("sync", "numpy")
+        assert done.status == 0, done.stderr
+        assert "by hand" not in done.stderr
+        assert project("run", "numpy", "--", "branch-tool").stdout == "one\n"
+        assert project("check", "--installed").status == 0
+        (project.folder / "libs/branch/src/branch.py").write_text("def main():\n    print('two')\n")
+        assert project("run", "numpy", "--", "branch-tool").stdout == "two\n"
+
+        # settings of other tools change nothing, what it requires does
+        pyproject = project.folder / "libs/branch/pyproject.toml"
+        before = pyproject.read_text()
+        pyproject.write_text(pyproject.read_text() + "[tool.ruff]\nline-length = 100\n")
+        assert project("check").status == 0
+        tree(project.folder / "libs/branch", "branch", requires='"leaf", "tiny"')
+        check = project("check")
+        assert check.status == 1
+        assert "has branch from ../../libs/branch, which says something else now in its pyproject.toml" in check.stdout
+        done = project("sync", "numpy", "--reinstall")
+        assert done.status == 2
+        assert "branch (../../libs/branch) says something else in pyproject.toml than when it was locked" in done.stderr
+        pyproject.write_text(before)
+
+        # a project that moves takes its folders along
+        moved = tmp_path / "elsewhere"
+        project.folder.rename(moved)
+        done = project("run", "numpy", "--", "python", "-c", "import branch; print(branch.__file__)", cwd=moved)
+        assert done.status == 0, done.stderr
+        assert "elsewhere/libs/branch/src/branch.py" in done.stdout
+
+    def test_of_a_folder_and_of_the_workspace(self, project: Kgen) -> None:
+        root = project.folder
+        sources = "[tool.uv.sources]\nleaf = { workspace = true }\n"
+        tree(root / "packages/branch", "branch", requires='"leaf; extra == \'x\'", "leaf>=1"', more=sources)
+        tree(root / "packages/leaf", "leaf", version="dynamic", says="leaf")
+        (root / "pyproject.toml").write_text(
+            '[project]\nname = "top"\nversion = "1"\ndependencies = ["branch"]\n'
+            '[tool.uv.workspace]\nmembers = ["packages/*"]\n[tool.uv.sources]\nbranch = { workspace = true }\n'
+            + SETTINGS
+        )
+        refused = project("lock")
+        assert refused.status == 4
+        assert "leaf" in refused.stderr  # which nobody knows to be at least 1 before it is built
+        tree(root / "packages/branch", "branch", requires='"leaf"', more=sources)
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        rows = locked(project)
+        assert {name: rows[name]["directory"]["path"] for name in ("branch", "leaf")} == {
+            "branch": "../../packages/branch",
+            "leaf": "../../packages/leaf",
+        }
+        assert "version" not in rows["leaf"]
+        assert project("check").status == 0
+        assert project("run", "numpy", "--", "leaf-tool").stdout == "leaf\n"
+        assert project("check", "--installed").status == 0
+
+    def test_extras(self, project: Kgen) -> None:
+        tree(project.folder / "lib", "lib", more='[project.optional-dependencies]\nmore = ["leaf"]\n')
+        settings(project, 'dependencies = ["lib @ lib"]\n')
+        assert project("lock").status == 0
+        assert "leaf" not in locked(project)
+        settings(project, 'dependencies = ["lib[more] @ lib"]\n')
+        assert project("lock").status == 0
+        assert "leaf" in locked(project)
+
+    def test_outside_of_the_repository(self, project: Kgen) -> None:
+        outside = project.folder.parent / "outside"
+        tree(outside, "lib")
+        settings(project, 'dependencies = ["lib @ ../outside"]\n')
+        done = project("lock")
+        assert done.status == 2
+        assert "outside of the repository, where nobody else has it; `outside-folders = true` (--outside-folders)" in (
+            done.stderr
+        )
+        assert project("lock", "--outside-folders").status == 0
+        assert project("check").status == 2
+        settings(project, 'dependencies = ["lib @ ../outside"]\noutside-folders = true\n')
+        assert project("check").status == 0
+        # in one repository with the project it is where everybody has it
+        subprocess.run(["git", "init", "--quiet"], cwd=project.folder.parent, check=True)
+        settings(project, 'dependencies = ["lib @ ../outside"]\n')
+        assert project("lock").status == 0
+        assert locked(project)["lib"]["directory"]["path"] == "../../../outside"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                '[project]\nname = "lib"\ndynamic = ["dependencies"]\n',
+                "has dynamic dependencies: they are known only to",
+            ),
+            ('[project]\nname = "lib"\ndependencies = "x"\n', "project.dependencies: should be an array of texts"),
+            ('[project]\nname = "lib"\nversion = "one"\n', "`one` is not a version"),
+            ("[tool.poetry]\nname = 'lib'\n", "has no [project] with a name in pyproject.toml"),
+            ("[project\n", "has a pyproject.toml that is not valid TOML"),
+        ],
+    )
+    def test_what_does_not_say_what_it_requires(self, tmp_path: Path, text: str, message: str) -> None:
+        (tmp_path / "pyproject.toml").write_text(text)
+        with pytest.raises(ValueError, match=r"^(has|says) ") as caught:
+            trees.source_tree(trees.reading(tmp_path))
+        assert message in str(caught.value)
+
+    def test_another_package(self, project: Kgen) -> None:
+        tree(project.folder / "lib", "other")
+        settings(project, 'dependencies = ["lib @ lib"]\n')
+        done = project("lock")
+        assert (done.status, "error: numpy-cpu: lib is other, and lib is to come from there" in done.stderr) == (
+            2,
+            True,
+        )
+
+    def test_what_is_not_there(self, project: Kgen) -> None:
+        settings(project, 'dependencies = ["lib @ nowhere", "self @ ."]\n')
+        done = project("lock")
+        assert done.status == 2
+        assert "`lib` is to come from " in done.stderr
+        assert "nowhere, and there is no such folder" in done.stderr
+        assert "`self` is the project itself, which `kgen sync` installs by itself" in done.stderr
+
+
+class TestFiles:
+    def test_a_wheel_in_the_project(self, project: Kgen) -> None:
+        wheel = Wheel(name="brought", version="3.1", requires=("leaf",), files={"brought.py": b"X = 1\n"})
+        (project.folder / "wheels").mkdir()
+        path = project.folder / "wheels" / wheel.filename
+        path.write_bytes(wheel.content)
+        settings(project, f'dependencies = ["brought @ wheels/{wheel.filename}"]\n')
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        row = locked(project)["brought"]
+        assert row["archive"]["path"] == f"../../wheels/{wheel.filename}"
+        assert row["archive"]["hashes"]["sha256"] == wheel.sha256
+        assert "leaf" in locked(project)
+        assert "only this machine" not in done.stderr
+        assert project("check").status == 0
+        assert stands(project)
+        done = project("run", "numpy", "--", "python", "-c", "import brought; print(brought.X)")
+        assert (done.status, done.stdout) == (0, "1\n"), done.stderr
+        assert project("check", "--installed").status == 0
+        exported = project("export", "requirements", "numpy")
+        assert f"\n./wheels/{wheel.filename} --hash=sha256:{wheel.sha256}\n" in exported.stdout
+        path.write_bytes(wheel.content + b"x")
+        check = project("check")
+        assert check.status == 1
+        assert f"has brought from ../../wheels/{wheel.filename}, which is another file now" in check.stdout
+
+    def test_a_wheel_by_url_with_its_digest(self, project: Kgen, wheelhouse: Wheelhouse) -> None:
+        wheel = Wheel(name="served", version="1.0", files={"served.py": b"X = 2\n"})
+        other = wheelhouse.copy()
+        other.put(wheel)
+        with serving(other) as server:
+            url = f"{server.url.removesuffix('/simple')}/files/{wheel.filename}"
+            settings(project, f'dependencies = ["served @ {url}#sha256={"0" * 64}"]\n')
+            wrong = project("lock")
+            assert wrong.status == 4, wrong.stderr
+            settings(project, f'portable = true\ndependencies = ["served @ {url}#sha256={wheel.sha256}"]\n')
+            done = project("lock")
+            assert done.status == 0, done.stderr
+            assert locked(project)["served"]["archive"]["url"] == url
+            assert project("check").status == 0
+            done = project("run", "numpy", "--", "python", "-c", "import served; print(served.X)")
+            assert (done.status, done.stdout) == (0, "2\n"), done.stderr
+
+    def test_a_source_distribution(self, project: Kgen) -> None:
+        source = SourceDistribution(
+            name="sourced",
+            version="1.5",
+            requires=("leaf",),
+            files={
+                "pyproject.toml": b'[build-system]\nrequires = ["tree-build"]\nbuild-backend = "tree_build"\n'
+                b'[project]\nname = "sourced"\nversion = "1.5"\n',
+                "src/sourced.py": b"X = 3\n",
+            },
+        )
+        (project.folder / source.filename).write_bytes(source.content)
+        settings(project, f'dependencies = ["sourced @ ./{source.filename}"]\n')
+        refused = project("lock")
+        assert refused.status == 2
+        assert "is a source distribution, and kgen builds only what the user names" in refused.stderr
+        assert 'build = ["sourced"]' in refused.stderr
+        settings(project, f'dependencies = ["sourced @ ./{source.filename}"]\nbuild = ["sourced"]\n')
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        assert locked(project)["sourced"]["archive"]["path"] == f"../../{source.filename}"
+        assert {"leaf", "sourced"} <= locked(project).keys()
+        assert build_of(project) == ["tree-build 1.2"]
+        assert project("check").status == 0
+        done = project("run", "numpy", "--", "python", "-c", "import sourced; print(sourced.X)")
+        assert (done.status, done.stdout) == (0, "3\n"), done.stderr
+
+
+class TestGit:
+    @pytest.fixture(name="repository")
+    def _repository(self, project: Kgen, tmp_path: Path) -> Path:
+        folder = tmp_path / "upstream"
+        tree(folder / "python", "branch", requires='"leaf"')
+        commit(folder)
+        settings(project, f'dependencies = ["branch @ git+{folder.as_uri()}@main#subdirectory=python"]\n')
+        return folder
+
+    def test_a_commit_that_stays(self, project: Kgen, repository: Path) -> None:
+        first = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
+        ).stdout.strip()
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        assert locked(project)["branch"]["vcs"] == {
+            "type": "git",
+            "url": repository.as_uri(),
+            "requested-revision": "main",
+            "commit-id": first,
+            "subdirectory": "python",
+        }
+        assert "leaf" in locked(project)
+        assert build_of(project) == ["tree-build 1.2"]
+        tree(repository / "python", "branch", says="two")
+        second = commit(repository)
+        # a branch that moved moves nothing until that is asked for
+        assert stands(project)
+        settings(project, f'{(project.folder / "pyproject.toml").read_text().removeprefix(SETTINGS)}keras = ">=3"\n')
+        assert project("lock").status == 0
+        assert locked(project)["branch"]["vcs"]["commit-id"] == first
+        assert project("run", "numpy", "--", "branch-tool").stdout == "one\n"
+        assert project("check", "--installed").status == 0
+        commit(project.folder)
+        assert project("lock", "--upgrade-package", "branch").status == 0
+        assert locked(project)["branch"]["vcs"]["commit-id"] == second
+        told = project("diff", "HEAD").stdout
+        assert f"at {first[:12]}" in told
+        assert f"at {second[:12]}" in told
+        assert "leaf" not in locked(project)
+        assert project("run", "numpy", "--", "branch-tool").stdout == "two\n"
+
+    def test_who_reads_locks(self, project: Kgen, repository: Path) -> None:
+        assert project("lock").status == 0
+        head = locked(project)["branch"]["vcs"]["commit-id"]
+        assert (
+            f"branch ({repository.as_uri().replace(str(project.temporary), '[TEMP]')} at {head[:12]})"
+            in project("export", "requirements", "numpy").stderr
+        )
+        assert "which no hash pins for pip" in project("export", "dockerfile", "numpy").stderr
+        refused = project("bundle", "numpy", "-o", "b.tar")
+        assert (refused.status, "and a bundle holds files: branch (" in refused.stderr) == (2, True), refused.stderr
+        bill = json.loads(project("export", "cyclonedx", "numpy").stdout)
+        purls = [one["purl"] for one in bill["components"] if one["name"] == "branch"]
+        assert len(purls) == 1
+        assert purls[0].startswith("pkg:pypi/branch@1.0?vcs_url=git%2Bfile%3A")
+        assert purls[0].endswith(head)
+        refused = project("lock", "--conda")
+        assert (
+            "a conda lock holds packages of channels, and these are from other places: branch @ git+" in refused.stderr
+        )
+        assert project("lock", "--from", "locks/numpy-cpu/pylock.linux-64.toml").status == 0
+
+    def test_offline(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
+        assert project("lock").status == 0
+        repository.rename(tmp_path / "gone")
+        # what was fetched to lock it is there to install it
+        assert project("run", "numpy", "--", "branch-tool").stdout == "one\n"
+        done = project("sync", "numpy", "--reinstall", KGEN_CACHE_DIR=str(tmp_path / "empty"))
+        assert done.status == 4
+        assert "git cannot read file://[TEMP]/upstream: '[TEMP]/upstream' does not appea" in done.stderr
+        done = project("sync", "numpy", "--reinstall", "--offline", KGEN_CACHE_DIR=str(tmp_path / "empty"))
+        assert done.status == 4
+        assert "is not on this machine, and `--offline` keeps git from fetching it" in done.stderr
+
+    def test_without_git(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
+        assert repository.is_dir()
+        done = project("lock", PATH=str(tmp_path))
+        assert done.status == 4
+        assert "branch is from a git repository, and there is no git on this machine" in done.stderr
+
+    def test_what_cannot_be_locked(self, project: Kgen, repository: Path) -> None:
+        settings(project, f'dependencies = ["branch @ git+{repository.as_uri()}@nowhere#subdirectory=python"]\n')
+        done = project("lock")
+        assert (done.status, "has no branch and no tag `nowhere`" in done.stderr) == (4, True), done.stderr
+        (repository / "python/src/fast.c").write_text("int x;\n")
+        commit(repository)
+        settings(project, f'dependencies = ["branch @ git+{repository.as_uri()}#subdirectory=python"]\n')
+        done = project("lock")
+        assert (done.status, "is not pure Python (src/fast.c)" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("git+https://host.example/a/b@main", None),
+        ("git+https://host.example/a/b.git@v1.0#subdirectory=x/y", None),
+        ("git+ssh://git@host.example/a/b", None),
+        ("git+file:///srv/x@release/1", None),
+        ("https://host.example/a-1-py3-none-any.whl", None),
+        ("libs/x/", "libs/x"),
+    ],
+)
+def test_the_text_of_a_place(text: str, normal: str | None) -> None:
+    assert direct.parse(text).text == (normal or text)
+    assert direct.parse(direct.parse(text).text) == direct.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("git+https://user:word@host.example/a", "holds credentials"),
+        ("https://token@host.example/a-1.whl", "holds credentials"),
+        ("git+https://host.example/a@-x", "is not a branch, a tag or a commit of git"),
+        ("git+https://host.example/a@a..b", "is not a branch, a tag or a commit of git"),
+        ("git+https://host.example/a#subdirectory=../x", "is not a folder below another"),
+        ("git+ssh://-oProxyCommand=x/y", "is not the URL of a git repository"),
+        ("git+ext::sh", "is no URL that kgen locks"),
+        ("hg+https://host.example/a", "of another kind than git"),
+        ("https://host.example/a", "neither a wheel nor a source distribution"),
+        ("https://host.example/a-1.whl#sha256=12", "is not a sha256"),
+        ("a b", "is no place of a package"),
+    ],
+)
+def test_what_is_no_place(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=r"^`") as caught:
+        direct.parse(text)
+    assert why in str(caught.value)
+    assert "word" not in str(caught.value)

@@ -219,7 +219,12 @@ def _refusal(problem: Problem) -> Refusal:
         return Refusal(RefusalKind.INCOMPATIBLE, titles)
     built = conflict.nearly_serving(problem, framework)
     title = problem.matrix.framework(framework.name).title
-    return Refusal(RefusalKind.NO_PYTHON if built else RefusalKind.NO_ROW, (title,))
+    if not built:
+        return Refusal(RefusalKind.NO_ROW, (title,))
+    # those for other Pythons come first; where there are none, what there is is to be avoided on any Python
+    release, _ = built[0]
+    _, why = problem.candidate_of(framework.name, release)
+    return Refusal(RefusalKind.NO_PYTHON if why is Obstacle.PYTHON else RefusalKind.INCOMPATIBLE, (title,))
 
 
 def resolution_of(

@@ -175,7 +175,7 @@ def plugin_of_other(
 
 
 def _is_installed_by(framework: Framework, name: str) -> bool:
-    """Whether a build of a framework may install a package: a quick look, as most packages have nothing to do with it."""
+    """Whether a build of a framework may install a package: a quick look, as most packages are no part of it."""
     length = len(name)
     return any(
         text.startswith(name) and not text[length : length + 1].isalnum() and text[length : length + 1] != "-"

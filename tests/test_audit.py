@@ -100,6 +100,9 @@ def test_what_build_info_of_tensorflow_says() -> None:
         "12.5", frozenset({"6.0", "9.0"}), frozenset({"9.0"})
     )
     assert evidence.assignments([b"('is_cuda_build', False)"], fields, ()).toolkit == ""
+    # on Windows it is named after cudart64_112.dll
+    assert evidence.assignments([b"[('cuda_version', '64_112')]"], {"toolkit": "cuda_version"}, ()).toolkit == "11.2"
+    assert evidence.assignments([b"[('cuda_version', '64_x')]"], {"toolkit": "cuda_version"}, ()).toolkit is None
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------

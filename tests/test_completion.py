@@ -40,7 +40,7 @@ def values(*words: str) -> set[str]:
 OTHERS = {
     *("tensorflow", "torch", "numpy", "openvino", "all"),
     *("keras-core-tensorflow", "keras-core-jax", "keras-core-torch", "keras-core-numpy"),
-    *("keras2-tensorflow", "keras2-theano", "keras2-theano-pymc", "keras2-cntk"),
+    *("tf-keras-tensorflow", "keras2-tensorflow", "keras2-theano", "keras2-theano-pymc", "keras2-cntk"),
 }
 """What there is to lock beside JAX."""
 

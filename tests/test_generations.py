@@ -100,6 +100,8 @@ def reason_for(package: str, found: Resolution) -> Reason:
         ("jax", "keras2", None),
         ("theano-pymc", None, "keras2-theano-pymc"),
         ("theano-pymc", "keras3", None),
+        ("tensorflow", "tf-keras", "tf-keras-tensorflow"),
+        ("jax", "tf-keras", None),
         ("mxnet", None, None),
     ],
 )
@@ -496,6 +498,53 @@ def test_what_ended_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
     assert current.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("python", "wish", "locked"),
+    [
+        ("3.7", "tensorflow==2.3.*", {"tensorflow": "2.3.4", "keras": "2.4.3"}),
+        ("3.8", "tensorflow==2.4.*", {"tensorflow": "2.4.4", "keras": "2.4.3"}),
+        ("3.9", "tensorflow==2.6.0", {"tensorflow": "2.6.0", "keras": "2.6.0"}),
+        ("3.9", "tensorflow==2.7.*", {"tensorflow": "2.7.4", "keras": "2.7.0"}),
+        ("3.10", "tensorflow==2.11.*", {"tensorflow": "2.11.1", "keras": "2.11.0"}),
+        ("3.11", "keras<3", {"tensorflow": "2.15.1", "keras": "2.15.0"}),
+    ],
+)
+def test_tensorflow_with_its_own_keras(
+    matrix: CompatibilityMatrix, python: str, wish: str, locked: Mapping[str, str]
+) -> None:
+    found = solved(ask(matrix, "tf-keras-tensorflow", python, wish))
+    assert {name: found[name] for name in locked} == locked
+
+
+def test_numpy_2_and_protobuf_4_are_not_for_the_tensorflow_of_their_past(matrix: CompatibilityMatrix) -> None:
+    for python, wish in (("3.9", "tensorflow==2.7.0"), ("3.10", "tensorflow==2.8.0")):
+        for other in ("numpy>=2", "protobuf>=4"):
+            assert isinstance(ask(matrix, "tf-keras-tensorflow", python, wish, other), Conflict), (wish, other)
+
+
+def test_a_release_whose_keras_has_two_owners_is_avoided(matrix: CompatibilityMatrix) -> None:
+    """TensorFlow 2.5 requires keras-nightly, which writes the files of keras."""
+    conflict = refused(ask(matrix, "tf-keras-tensorflow", "3.9", "tensorflow>=2.5,<2.6"))
+    assert "it requires keras-nightly, whose files are those of keras" in report.conflict_text(conflict)
+
+
+def test_the_last_tensorflow_with_a_gpu_on_native_windows(matrix: CompatibilityMatrix) -> None:
+    """Its CUDA is in no wheel: it is taken where exactly it is asked for, and never without saying so."""
+
+    def found_for(wish: str) -> Resolution | Conflict:
+        return ask(matrix, "tf-keras-tensorflow", "3.10", wish, on=CUDA_11, platform="win-64")
+
+    conflict = refused(found_for("tensorflow<2.11"))
+    text = report.conflict_text(conflict)
+    assert "CUDA 11.2 and cuDNN 8 must be installed on the machine" in text
+    assert "`--require tensorflow==2.10.1` takes such a build" in text
+    assert "has a wheel for Python" not in text
+    found = found_for("tensorflow==2.10.1")
+    assert solved(found)["tensorflow"] == "2.10.1"
+    assert isinstance(found, Resolution)
+    assert ["must be installed on the machine" in warning_text(one) for one in found.warnings] == [True]
+
+
 # -- what is asked -----------------------------------------------------------------------------------------------------
 
 
@@ -508,6 +557,12 @@ def test_what_ended_is_said_with_the_day(matrix: CompatibilityMatrix) -> None:
         (["jax", "--require", "keras-core==0.1.6"], "keras-core-jax-cpu", "0.1.6"),
         (["tensorflow", "--as-of", "2023-09-01"], "keras-core-tensorflow-cpu", "0.1.5"),
         (["theano", "--as-of", "2020-09-01"], "keras2-theano-cpu", "2.3.1"),
+        (["tensorflow", "--as-of", "2020-09-01"], "tf-keras-tensorflow-cpu", "keras           2.4.3"),
+        (["tensorflow", "--as-of", "2022-12-01"], "tf-keras-tensorflow-cpu", "keras           2.11.0"),
+        (["tensorflow", "--generation", "tf-keras"], "tf-keras-tensorflow-cpu", "keras           2.15.0"),
+        (["tensorflow", "--require", "tensorflow==2.8.*"], "tf-keras-tensorflow-cpu", "tensorflow-cpu  2.8.4"),
+        (["tensorflow", "--require", "tensorflow<2.3"], "keras2-tensorflow-cpu", "tensorflow-cpu  2.2.3"),
+        (["tensorflow", "--require", "tensorflow<2.16"], "tensorflow-cpu", "keras           2.15.0"),
         (["jax", "--keras", ">=3.10"], "jax-cpu", "keras   3."),
     ],
 )

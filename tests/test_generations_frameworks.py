@@ -71,6 +71,7 @@ CASES = (
     PYMC,
     TENSORFLOW_1,
     Case("keras2-tensorflow", "3.7", "xla", ("--require", "tensorflow==2.2.3")),
+    Case("tf-keras-tensorflow", "3.7", "xla", ("--require", "tensorflow==2.3.4")),
     Case("keras-core-jax", "3.9", "xla"),
     Case("keras-core-jax", "3.10", "xla"),
     Case("keras-core-numpy", "3.10", None),

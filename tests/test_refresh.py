@@ -500,6 +500,13 @@ def test_tensorflow_says_what_it_was_built_for(refresh: Refreshing, served: Serv
     assert (arm["install"], arm["platforms"]) == (["tensorflow==2.31.0"], {"linux-aarch64": "2.28"})
 
 
+def test_tensorflow_for_windows_names_its_cuda_after_a_dll(refresh: Refreshing, served: Served) -> None:
+    info = "('cuda_version', '64_128'), ('cuda_compute_capabilities', ['sm_75']), ('is_cuda_build', True)"
+    served.wheels += [tensorflow("tensorflow", "2.31.0", info)]
+    (cuda,) = release(refresh(), "tensorflow", "2.31.0")["build"]
+    assert cuda["cuda"] == "12.8"
+
+
 def test_what_an_extra_brings_must_be_there(refresh: Refreshing, served: Served) -> None:
     info = "('cuda_version', '12.8'), ('is_cuda_build', True)"
     lacking = dataclasses.replace(

@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -22,6 +22,7 @@ from kgen.accelerators import Kind
 from kgen.errors import SettingsError, UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, MACHINE, Field, Shape, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Backend
 from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
@@ -233,7 +234,7 @@ def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = T
 
     def full(names: tuple[str, ...]) -> tuple[str, ...]:
         kept = names if strict else [name for name in names if matrix.backend_named(name, generation)]
-        return tuple(full_name(name, generation, matrix) for name in kept)
+        return tuple(full_name(name, generation, matrix, settings) for name in kept)
 
     joints = {name: (joint, full(joint.backends)) for name, joint in settings.environments.items()}
     return settings._replace(
@@ -249,23 +250,45 @@ def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = T
     )
 
 
-def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix, settings: Settings) -> str:
     """What kgen calls a backend.
 
     Args:
         name: by whatever name.
-        generation: the generation that is asked for; None for the first that has it.
+        generation: the generation that is asked for; None for the first that has it, in a release that is required.
         matrix: the facts.
+        settings: what they require of the framework.
 
     Raises:
         ValueError: there is none of this name.
     """
     row = matrix.backend_named(name, generation)
     if row is not None:
-        return row.name
+        return row.name if generation is not None else _of_required_release(row, matrix, settings).name
     own = [one.short for one in matrix.backends.values() if one.generation == generation]
     title = "Keras" if generation is None else matrix.generations[generation].title
     raise ValueError(f"unknown backend `{parsers.shown(name)}` for {title}; it has {', '.join(own) or 'none'}")
+
+
+def _of_required_release(row: Backend, matrix: CompatibilityMatrix, settings: Settings) -> Backend:
+    """The backend of the generation that is for what the settings require of the framework; no Keras 3 is for 2.8.
+
+    The one that is given where it is for such a release, or no other is; and where something is required of Keras,
+    which decides then.
+    """
+    wishes = [wish.specifier for wish in _required(settings) if wish.name == row.framework]
+    if not wishes or row.generation != next(iter(matrix.generations)) or generation_required(settings, matrix):
+        return row
+    versions = [release.version for release in matrix.framework(row.framework).releases]
+    fitting = [version for version in versions if all(version in one for one in wishes)]
+    rows = [one for one in matrix.backends.values() if (one.framework, one.short) == (row.framework, row.short)]
+    found = [one for one in rows if any(version in one.releases for version in fitting)]
+    return row if row in found else next(iter(found), row)
+
+
+def _required(settings: Settings) -> tuple[Requirement, ...]:
+    """All that the settings, or what belongs to the project, require."""
+    return (*settings.require, *settings.dependencies, *settings.required.dependencies)
 
 
 def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
@@ -279,11 +302,7 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
 def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
     """The first generation that has what the settings require of Keras; None where they require nothing of it."""
     for generation in matrix.generations.values():
-        ranges = [
-            wish.specifier
-            for wish in (*settings.require, *settings.dependencies, *settings.required.dependencies)
-            if wish.name == generation.package
-        ]
+        ranges = [wish.specifier for wish in _required(settings) if wish.name == generation.package]
         if generation.package == KERAS and settings.keras:
             ranges.append(settings.keras)
         if ranges and any(
@@ -294,9 +313,20 @@ def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str 
     return None
 
 
-def generation_of_day(day: dt.date, matrix: CompatibilityMatrix) -> str | None:
-    """The newest generation that had a release by this day; None if that is the default one, or none had."""
-    there = [one for one in matrix.generations.values() if one.since <= day]
+def generation_of_day(day: dt.date, matrix: CompatibilityMatrix, names: Iterable[str] = ()) -> str | None:
+    """The newest generation that had a release by this day; None if that is the default one, or none had.
+
+    Args:
+        day: the last day that counts.
+        matrix: the facts.
+        names: backends, by whatever name, which it must have; what is the name of none does not matter.
+    """
+    named = [name for name in names if matrix.backend_named(name, None) is not None]
+    there = [
+        one
+        for one in matrix.generations.values()
+        if one.since <= day and all(matrix.backend_named(name, one.name) is not None for name in named)
+    ]
     found = max(there, key=lambda one: one.since, default=None)
     return None if found is None or found.name == next(iter(matrix.generations)) else found.name
 

@@ -322,7 +322,7 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, 
     merged = merged._replace(described={name: one._replace(**told) for name, one in merged.described.items()})  # type: ignore[arg-type]
     merged = with_project(_from_folder(merged, given, folder))
     if asked.as_of is not None:
-        merged = _as_of(merged, asked.as_of, asked.flags, matrix)
+        merged = _as_of(merged, asked.as_of, asked, matrix)
     return settings_module.settled(merged, matrix, strict=False)
 
 
@@ -355,9 +355,9 @@ def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Acc
     return next(iter(accelerators_in(values).values()), None)
 
 
-def _as_of(settings: Settings, text: str, flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Settings:
+def _as_of(settings: Settings, text: str, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
     """The settings on an earlier day, with the Keras of that day if they do not say which."""
-    if flags.get("exclude_newer") is not None:
+    if asked.flags.get("exclude_newer") is not None:
         raise UsageError(
             "`--as-of` and `--exclude-newer` contradict each other",
             hints=["give one of them: `--as-of` also takes the Keras of that day"],
@@ -367,7 +367,7 @@ def _as_of(settings: Settings, text: str, flags: Mapping[str, Raw], matrix: Comp
     except ValueError as error:
         raise UsageError(f"--as-of: {error}") from None
     named = settings.generation or settings_module.generation_required(settings, matrix)
-    generation = named or settings_module.generation_of_day(day, matrix)
+    generation = named or settings_module.generation_of_day(day, matrix, asked.names)
     return settings._replace(exclude_newer=day, generation=generation)
 
 
@@ -403,7 +403,8 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
             )
     named = tuple(
         dict.fromkeys(
-            name if name in settings.environments else _full_name(name, generation, matrix) for name in asked.names
+            name if name in settings.environments else _full_name(name, generation, matrix, settings)
+            for name in asked.names
         )
     )
     default = settings.backends or matrix.default_backends(generation)
@@ -425,9 +426,9 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
     ]
 
 
-def _full_name(name: str, generation: str | None, matrix: CompatibilityMatrix) -> str:
+def _full_name(name: str, generation: str | None, matrix: CompatibilityMatrix, settings: Settings) -> str:
     try:
-        return settings_module.full_name(name, generation, matrix)
+        return settings_module.full_name(name, generation, matrix, settings)
     except ValueError as error:
         raise UsageError(str(error), hints=["kgen matrix show generations"]) from None
 

@@ -213,7 +213,12 @@ def _capabilities(text: str, *, compute_has_code: bool) -> tuple[frozenset[str],
 
 
 def _minor(text: str) -> str | None:
-    """Major and minor of a version; None of what is none."""
+    """Major and minor of a version; None of what is none.
+
+    On Windows the number stands for a DLL: `64_112` for `cudart64_112.dll`, of CUDA 11.2.
+    """
+    if text.startswith("64_") and text[3:].isdecimal():
+        return f"{text[3:-1]}.{text[-1]}"
     try:
         version = Version(text)
     except InvalidVersion:

@@ -7,7 +7,7 @@ two of them disagree. Everything is a fact of the matrix; nothing is searched or
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from packaging.version import Version
@@ -152,6 +152,37 @@ def candidate(
         return Candidate(None, Obstacle.PLATFORM)
     _, _, build, why = max(found, key=lambda row: row[:2])
     return Candidate(build, why)
+
+
+def plugin_of_other(
+    matrix: CompatibilityMatrix, name: str, frameworks: Collection[str], wanted: Accelerator
+) -> Accelerator | None:
+    """What a package would have a framework compute on, where that is not what is wanted; None of any other package.
+
+    Args:
+        matrix: the facts.
+        name: the package.
+        frameworks: what is in the environment, of which those count that load such plugins.
+        wanted: what the environment is for.
+    """
+    for framework in matrix.accelerated_frameworks:
+        if framework not in frameworks or name == framework or not _is_installed_by(matrix.framework(framework), name):
+            continue
+        majors = matrix.plugins_of(framework).get(name)
+        if majors is not None and wanted.whole not in majors:
+            return max(majors)
+    return None
+
+
+def _is_installed_by(framework: Framework, name: str) -> bool:
+    """Whether a build of a framework may install a package: a quick look, as most packages are no part of it."""
+    length = len(name)
+    return any(
+        text.startswith(name) and not text[length : length + 1].isalnum() and text[length : length + 1] != "-"
+        for release in framework.releases
+        for build in release.builds
+        for text in build.install
+    )
 
 
 def imported_build(release: Release, target: BuildTarget) -> Build | None:

@@ -307,7 +307,7 @@ def read_generations(file: Table) -> dict[str, Generation]:
             name=name,
             title=row.text("title"),
             package=row.parsed("package", grammar.project, required=True) or "",
-            module=row.parsed("module", grammar.variable, required=True) or "",
+            module=row.parsed("module", grammar.module, required=True) or "",
             range=row.parsed("range", _specifiers, required=True) or VersionRange(),
             pythons=row.parsed("pythons", _specifiers) or VersionRange(),
             since=row.date("since"),

@@ -35,6 +35,8 @@ ARCHITECTURE = rf"(?:{CAPABILITY}|[a-z]{{1,12}}[0-9][a-z0-9]{{0,11}}(?:-[a-z0-9]
 """What code for a device is compiled for: a compute capability, or a name such as gfx942 or v5e."""
 PLATFORM = r"[a-z0-9]+-[a-z0-9]+"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+MODULE = rf"{VARIABLE}(?:\.{VARIABLE})*"
+"""What Python imports: keras, tensorflow.keras."""
 PYTHON = r"[1-9]\.(?:0|[1-9][0-9]{0,2})"
 RUNTIME = r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
 """The version of what an accelerator is programmed with: CUDA 12.8, ROCm 7."""
@@ -130,6 +132,7 @@ architecture = _parser(ARCHITECTURE, "an architecture such as 8.0 or gfx942", 32
 target = _parser(NAME, "the name of a target", LONGEST_NAME)
 platform = _parser(PLATFORM, "a platform such as linux-64", 32)
 variable = _parser(VARIABLE, "the name of an environment variable")
+module = _parser(MODULE, "the name of a module")
 python = _parser(PYTHON, "a minor of CPython such as 3.12")
 runtime = _parser(RUNTIME, "a version of an accelerator's runtime such as 12.8")
 driver = _parser(DRIVER, "a driver version such as 535.183 or 580.65.06")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +23,7 @@ from kgen.refresh.recipes import FOLLOWED, Compiled, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
+_DLL = re.compile(r"64_(\d{2})(\d)")
 Releases = Mapping[str, Mapping[Version, Sequence[IndexFile]]]
 """Distribution -> version -> its wheels."""
 
@@ -359,17 +361,28 @@ def _built_for(
     if not value:
         # built for CUDA, and silent about which; or for the CPU
         return ("" if built else None), (), (), ()
-    try:
-        version = Version(str(value))
-    except InvalidVersion:
-        raise OutsideError(f"{file.filename}: {module.path} says that its CUDA is {value!r}") from None
-    cuda = f"{version.major}.{version.minor}"
+    named = _toolkit_named(str(value))
+    if named is None:
+        raise OutsideError(f"{file.filename}: {module.path} says that its CUDA is {value!r}")
+    cuda = named
     listed = facts.values.get(module.architectures) if module.architectures else None
     sass, ptx = architectures(listed) if isinstance(listed, (list, tuple)) else ((), ())
     notes = [f"{module.path} (CUDA {cuda})" if module.architectures else module.path]
     if module.says and (sass or ptx):
         notes.append(module.says)
     return cuda, sass, ptx, tuple(notes)
+
+
+def _toolkit_named(text: str) -> str | None:
+    """Major and minor of a toolkit as a build names it: `12.5.1`, or `64_112` after cudart64_112.dll on Windows."""
+    windows = _DLL.fullmatch(text)
+    if windows is not None:
+        return f"{windows[1]}.{windows[2]}"
+    try:
+        version = Version(text)
+    except InvalidVersion:
+        return None
+    return f"{version.major}.{version.minor}"
 
 
 def _compiled(

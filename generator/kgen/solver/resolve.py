@@ -8,13 +8,15 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Obstacle, least_floor, releases_with_builds
+from kgen.matrix.candidates import BuildTarget, Obstacle, least_floor, plugin_of_other, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import (
+    BuildPurpose,
     BuiltFor,
     Cause,
+    Change,
     Company,
     DependsOn,
     Doubt,
@@ -31,6 +33,7 @@ from kgen.model.causes import (
     Refusal,
     RefusalKind,
     Replacement,
+    RequestField,
     Stated,
     Unstated,
     Warning,  # noqa: A004 - as it is declared
@@ -62,6 +65,9 @@ def solve(
         preferred: versions of libraries to take instead of the newest where the chosen builds allow it.
     """
     problem = Problem(matrix, request)
+    astray = _plugins_of_others(problem)
+    if astray:
+        return _without_plugins(problem, astray)
     assignment = select(problem, incompatibilities)
     if assignment is not None:
         resolution = resolution_of(problem, assignment, preferred)
@@ -80,6 +86,39 @@ def solve(
         refusals=refusals(problem),
         causes=found,
         suggestions=suggest.suggestions(problem, lambda changed: attempt(matrix, changed)),
+    )
+
+
+def _plugins_of_others(problem: Problem) -> dict[str, Accelerator]:
+    """What of the dependencies would have a framework compute on something else than is asked for, and on what."""
+    request, matrix = problem.request, problem.matrix
+    return {
+        wish.name: own
+        for wish in request.dependencies
+        if (own := plugin_of_other(matrix, wish.name, problem.frameworks, request.accelerator)) is not None
+    }
+
+
+def _without_plugins(problem: Problem, astray: Mapping[str, Accelerator]) -> Conflict:
+    """That no environment for this accelerator has plugins for others; they are loaded wherever they are installed."""
+    request = problem.request
+    causes = [
+        Cause(subject=name, facts=(Stated(BuiltFor((BuildPurpose(own),))),), source=RequestField.DEPENDENCY)
+        for name, own in astray.items()
+    ]
+    found: list[Suggestion] = []
+    for own in dict.fromkeys(astray.values()):
+        resolution = attempt(problem.matrix, request._replace(accelerator=own, gpus=(), driver=None, targets=()))
+        if resolution is not None:
+            given = {name: str(resolution.packages[name]) for name in problem.frameworks}
+            changes = (Change(RequestField.ACCELERATOR, own),)
+            found.append(Suggestion(changes, given, (resolution.request,)))
+    titles = tuple(problem.matrix.framework(name).title for name in problem.frameworks)
+    return Conflict(
+        request=request,
+        refusals=(Refusal(RefusalKind.INCOMPATIBLE, titles),),
+        causes=tuple(causes),
+        suggestions=tuple(found),
     )
 
 
@@ -219,7 +258,12 @@ def _refusal(problem: Problem) -> Refusal:
         return Refusal(RefusalKind.INCOMPATIBLE, titles)
     built = conflict.nearly_serving(problem, framework)
     title = problem.matrix.framework(framework.name).title
-    return Refusal(RefusalKind.NO_PYTHON if built else RefusalKind.NO_ROW, (title,))
+    if not built:
+        return Refusal(RefusalKind.NO_ROW, (title,))
+    # those for other Pythons come first; where there are none, what there is is to be avoided on any Python
+    release, _ = built[0]
+    _, why = problem.candidate_of(framework.name, release)
+    return Refusal(RefusalKind.NO_PYTHON if why is Obstacle.PYTHON else RefusalKind.INCOMPATIBLE, (title,))
 
 
 def resolution_of(

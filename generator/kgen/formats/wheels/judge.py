@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kgen.formats.wheels.lock import Lock
+from kgen.matrix.candidates import plugin_of_other
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import (
@@ -190,21 +191,18 @@ def accelerator_of(matrix: CompatibilityMatrix, lock: Lock, name: str) -> Accele
 
 def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
     wanted = lock.resolution.request.accelerator
-    astray = {}
-    for framework in matrix.accelerated_frameworks:
-        # loaded wherever they are, also by a build for the CPU; other libraries lie there unused
-        for name, majors in matrix.plugins_of(framework).items() if framework in lock.versions else ():
-            if name in lock.versions and wanted.whole not in majors:
-                astray[name] = max(majors)
-                yield OtherAccelerator(name, lock.versions[name], astray[name], wanted.whole)
+    # loaded wherever they are, also by a build for the CPU; other libraries lie there unused
+    astray = {name: own for name in lock.versions if (own := plugin_of_other(matrix, name, lock.versions, wanted))}
+    for name, own in astray.items():
+        yield OtherAccelerator(name, lock.versions[name], own, wanted.whole)
     if wanted == CPU:
         return
     for name, version in lock.versions.items():
         if name in astray:
             continue
-        own = accelerator_of(matrix, lock, name)
-        if own is not None and own != wanted.whole:
-            yield OtherAccelerator(name, version, own, wanted.whole)
+        belongs = accelerator_of(matrix, lock, name)
+        if belongs is not None and belongs != wanted.whole:
+            yield OtherAccelerator(name, version, belongs, wanted.whole)
 
 
 def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:

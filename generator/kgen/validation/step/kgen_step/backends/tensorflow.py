@@ -102,10 +102,15 @@ def prove(function, _watch, folder):
     """The function that must be compiled by XLA, and the program that XLA wrote down for it."""
     marked = [found for found in _functions(function) if getattr(found, "_jit_compile", None)]
     found = {"compiler": "xla", "programs": 0, "convolutions": 0, "marked": len(marked)}
-    texts = list(programs(folder))
     if not marked:
         found["instead"] = "no function of Keras's training step is marked for XLA"
         return found
+    return written(found, folder)
+
+
+def written(found, folder):
+    """What was found of a step that XLA must compile, with the largest program that it wrote down."""
+    texts = list(programs(folder))
     if texts:
         name, text = max(texts, key=lambda item: len(item[1]))
         found.update(hlo.facts(text), programs=len(texts), target="gpu" if "gpu_after" in name else _CPU)

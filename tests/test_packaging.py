@@ -1,4 +1,4 @@
-"""What other repositories are offered: a feature of containers, recipes, an entry; and what bots and editors are told."""
+"""What other repositories are offered: a feature of containers, recipes, an entry; and what bots and editors get."""
 
 from __future__ import annotations
 

@@ -179,6 +179,20 @@ def test_labels_of_the_axis_do_not_collide(pages: Mapping[str, str], tmp_path: P
     assert [one["outside"] for one in found] == [[], []]
 
 
+def test_a_comparison_is_read_without_colours(pages: Mapping[str, str], tmp_path: Path) -> None:
+    """Times stand beyond what is drawn for them, and lines that lie on each other differ in their dashes."""
+    program = """
+    const box = one => one.getBoundingClientRect();
+    const drawn = [...document.querySelectorAll(".spread")].map(one => box(one).right);
+    const times = [...document.querySelectorAll(".bar ~ text")].filter(one => / s$/.test(one.textContent));
+    const lines = [...document.querySelectorAll("polyline")].map(one => getComputedStyle(one).strokeDasharray);
+    return {beyond: times.map((one, at) => box(one).left > drawn[at]), lines};
+    """
+    found = looked_at(pages["compare"], program, tmp_path, width=DESK)
+    assert found["beyond"] == [True, True]
+    assert len(set(found["lines"])) == 2
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_drawing_as_a_picture(matrix: CompatibilityMatrix, tmp_path: Path, scheme: str) -> None:
     """Pixel for pixel but for its words, whose shapes are the machine's; `KGEN_REGEN=1` takes the picture again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,12 +19,14 @@ from kgen.emitters import comparison, plot
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
+from kgen.validation.receipts import DETAIL
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser here")
 
 GOLDEN = Path(__file__).parent / "golden" / "looks"
 CUDA12 = Accelerator("cuda", (12,))
 PHONE, DESK = 390, 1200
+_VERDICTS = (("passed", "passed"), ("failed", "failed"), ("stale", "passed, of a lock that has changed since"))
 _REGEN = os.environ.get("KGEN_REGEN")
 _RECEIPT = Path(__file__).parents[1] / "locks/numpy-cpu/receipts/cpu.json"
 
@@ -35,6 +38,16 @@ def _pages(tmp_path_factory: pytest.TempPathFactory, matrix: CompatibilityMatrix
     shutil.copytree(REFERENCE, root)
     for name in ("numpy-cpu", "openvino-cpu"):
         shutil.copytree(_RECEIPT.parents[2] / name / "receipts", root / "locks" / name / "receipts", dirs_exist_ok=True)
+    # one that failed, and one of what a lock installed before
+    failed = root / "locks/openvino-cpu/receipts/cpu.json"
+    data = json.loads(failed.read_text(encoding="utf-8"))
+    data["predicate"].update(result="FAILED", passedTests=[], failedTests=["openvino"])
+    for step in data["predicate"][DETAIL]["steps"]:
+        step["verdict"] = "failed"
+    failed.write_text(json.dumps(data), encoding="utf-8")
+    stale = root / "locks/jax-cuda12/receipts/cpu.json"
+    stale.parent.mkdir()
+    stale.write_text(_RECEIPT.read_text(encoding="utf-8").replace('"numpy-cpu"', '"jax-cuda12"'), encoding="utf-8")
     machine = Host(platform="linux-64", glibc=None, devices=MappingProxyType({}))
     bars = [
         comparison.Bar(name, time, time * 0.8, time * 1.1, f"{time} s")
@@ -124,9 +137,11 @@ def test_what_matters_comes_first(pages: Mapping[str, str], tmp_path: Path, widt
     assert found["folded"] is True
     assert found["scopes"] == 0
     assert found["live"] == "polite"
+    assert all(f'class="{kind}">{word}' in pages["report"] for kind, word in _VERDICTS)
     gpu = ("all-cuda12", "jax-cuda12", "jax-cuda13", "tensorflow-cuda12", "torch-cuda12", "torch-cuda13")
     assert found["said"] == [
-        "proven as locked: 2 of 8 environments (numpy-cpu, openvino-cpu)",
+        "failed: 1 of 8 environments (openvino-cpu)",
+        "proven as locked: 1 of 8 environments (numpy-cpu)",
         f"proven nowhere: 6 of 8 environments ({', '.join(gpu)}) kgen validate",
         "CUDA 12: all-cuda12, jax-cuda12, tensorflow-cuda12, torch-cuda12 share cuDNN 9.10.2.21.",
         "CUDA 13: jax-cuda13, torch-cuda13 share cuDNN 9.26.0.51.",
@@ -162,6 +177,20 @@ def test_labels_of_the_axis_do_not_collide(pages: Mapping[str, str], tmp_path: P
     assert all(one["labels"] > 10 for one in found)
     assert [one["collisions"] for one in found] == [0, 0]
     assert [one["outside"] for one in found] == [[], []]
+
+
+def test_a_comparison_is_read_without_colours(pages: Mapping[str, str], tmp_path: Path) -> None:
+    """Times stand beyond what is drawn for them, and lines that lie on each other differ in their dashes."""
+    program = """
+    const box = one => one.getBoundingClientRect();
+    const drawn = [...document.querySelectorAll(".spread")].map(one => box(one).right);
+    const times = [...document.querySelectorAll(".bar ~ text")].filter(one => / s$/.test(one.textContent));
+    const lines = [...document.querySelectorAll("polyline")].map(one => getComputedStyle(one).strokeDasharray);
+    return {beyond: times.map((one, at) => box(one).left > drawn[at]), lines};
+    """
+    found = looked_at(pages["compare"], program, tmp_path, width=DESK)
+    assert found["beyond"] == [True, True]
+    assert len(set(found["lines"])) == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,16 +9,17 @@ from typing import NamedTuple
 from kgen.templates import render
 
 _WIDTH, _HEIGHT, _LEFT, _ROOM = 760, 240, 150, 130
-_COLORS = (
-    ("#0969da", "#58a6ff"),
-    ("#cf222e", "#ff7b72"),
-    ("#1a7f37", "#3fb950"),
-    ("#9a6700", "#d29922"),
-    ("#8250df", "#bc8cff"),
-    ("#bf3989", "#f778ba"),
-    ("#57606a", "#a3abb4"),
+_STROKES = (
+    ("#0969da", "#58a6ff", "none"),
+    ("#cf222e", "#ff7b72", "7 4"),
+    ("#1a7f37", "#3fb950", "2 3"),
+    ("#9a6700", "#d29922", "9 3 2 3"),
+    ("#8250df", "#bc8cff", "12 5"),
+    ("#bf3989", "#f778ba", "4 2"),
+    ("#57606a", "#a3abb4", "1 2"),
 )
-"""The colours of the lines: in light, in dark."""
+"""The lines: their colour in light and in dark, and their dashes, by which they are told apart without colours too."""
+
 _POINTS = 400
 """So many points a line has at most: no screen shows more."""
 
@@ -88,7 +89,7 @@ def render_page(
         width=_WIDTH,
         height=_HEIGHT,
         left=_LEFT,
-        colors=_COLORS,
+        strokes=_STROKES,
         bars=[
             {
                 "name": bar.name,
@@ -97,11 +98,12 @@ def render_page(
                 "length": round(bar.median * scale, 1),
                 "low": round(bar.low * scale, 1),
                 "high": round(bar.high * scale, 1),
+                "end": round(max(bar.median, bar.high) * scale, 1),
             }
             for bar in bars
         ],
         lines=[
-            {"name": line.name, "color": place % len(_COLORS), "points": _points(line.losses, low, high, last)}
+            {"name": line.name, "stroke": place % len(_STROKES), "points": _points(line.losses, low, high, last)}
             for place, line in enumerate(lines)
             if line.losses
         ],

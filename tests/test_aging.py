@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +140,20 @@ class TestOpenPython:
         assert f"numpy-cpu: for Python {NEXT} and not " in result.stderr
         assert ", which has hub 0.32 and not 0.19\n" in result.stderr
         assert kgen_alone("check").status == 0
+
+    def test_why_it_is_one_that_is_not_here(self, kgen_alone: Kgen, tmp_path: Path) -> None:
+        """The only interpreter here is the one that runs kgen: the note says which would do as well."""
+        here = f"3.{sys.version_info.minor}"
+        result = kgen_alone(*OPEN, "numpy", "--keras", ">=3", PATH=str(tmp_path), PYENV_ROOT=str(tmp_path))
+        assert result.status == 0, result.stderr
+        found = re.search(
+            r"^note: numpy-cpu: Python (3\.[0-9]+) is not on this machine: .*$", result.stderr, re.MULTILINE
+        )
+        assert found is not None, result.stderr
+        assert found[1] != here
+        assert found[0].endswith(
+            f"`uv python install {found[1]}`; `--python {here}`, which is, gives the same frameworks"
+        )
 
     def test_a_named_one_stays(self, kgen_alone: Kgen, project: Path) -> None:
         result = kgen_alone(*OPEN, "numpy", "--dependency", "hub", "--python", "3.13")

@@ -143,8 +143,8 @@ class TestOpenPython:
         """The only interpreter here is an older one of pyenv's: the note says that it would do as well."""
         (tmp_path / "versions/3.13.9/bin").mkdir(parents=True)
         (tmp_path / "versions/3.13.9/bin/python3.13").touch()
-        here = {"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path), "UV_PYTHON_PREFERENCE": "only-managed"}
-        result = kgen_alone(*OPEN, "numpy", **here)
+        place = str(tmp_path)
+        result = kgen_alone(*OPEN, "numpy", PATH=place, PYENV_ROOT=place, UV_PYTHON_PREFERENCE="only-managed")
         assert result.status == 0, result.stderr
         assert (
             "note: numpy-cpu: Python 3.14 is not on this machine: `uv python install 3.14`;"

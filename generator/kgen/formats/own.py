@@ -76,8 +76,10 @@ def _place_of_wheel(root: Path, lock: Lockfile, build: ProjectBuild) -> Path:
     Backends look at which modules there are, but not into them: that is what an editable wheel is for.
     """
     folders = (root, root / "src")
-    names = [sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [] for folder in folders]
-    modules = [[name for name in inside if not name.startswith(".")] for inside in names]
+    modules = [
+        sorted(path.name for path in folder.glob("[!.]*") if path.suffix == ".py" or path.is_dir())
+        for folder in folders
+    ]
     tools = sorted(f"{file.filename} {file.sha256}" for file in lock.build)
     key = json.dumps([lock.python, build.backend, build.path, tools, modules]).encode() + editable.built_from(root)
     cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "built"

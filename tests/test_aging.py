@@ -139,6 +139,18 @@ class TestOpenPython:
         assert ", which has hub 0.32 and not 0.19\n" in result.stderr
         assert kgen_alone("check").status == 0
 
+    def test_why_it_is_one_that_is_not_here(self, kgen_alone: Kgen, tmp_path: Path) -> None:
+        """The only interpreter here is an older one of pyenv's: the note says that it would do as well."""
+        (tmp_path / "versions/3.13.9/bin").mkdir(parents=True)
+        (tmp_path / "versions/3.13.9/bin/python3.13").touch()
+        place = str(tmp_path)
+        result = kgen_alone(*OPEN, "numpy", PATH=place, PYENV_ROOT=place, UV_PYTHON_PREFERENCE="only-managed")
+        assert result.status == 0, result.stderr
+        assert (
+            "note: numpy-cpu: Python 3.14 is not on this machine: `uv python install 3.14`;"
+            " `--python 3.13`, which is, gives the same frameworks\n"
+        ) in result.stderr
+
     def test_a_named_one_stays(self, kgen_alone: Kgen, project: Path) -> None:
         result = kgen_alone(*OPEN, "numpy", "--dependency", "hub", "--python", "3.13")
         assert result.status == 0, result.stderr

@@ -268,6 +268,13 @@ not locked: torch-cpu; what is there of it was left as it is
         assert "torch 2.13.0" in result.stdout
         assert f"warning: torch-cpu: {wheel.filename} came from a folder of this machine" in result.stderr
         assert not any(name.startswith("nvidia") for name in locked)
+        refused = kgen("export", "dockerfile", "torch")
+        assert (refused.status, refused.stdout) == (2, "")
+        assert (
+            f"torch-cpu names files of this machine, which the image does not have: {wheel.filename}" in refused.stderr
+        )
+        command = f"kgen lock torch --cpu --python {PYTHON} --platform linux-64 --exclude-newer {CUTOFF} --torch-index"
+        assert f"hint: {command}   # takes builds of PyTorch from its own index\n" in refused.stderr
 
     def test_openvino(self, kgen: Kgen, project: Path) -> None:
         assert states(kgen(*LOCK, "openvino", "--cuda", "12")) == {"openvino-cpu": "written"}

@@ -178,3 +178,18 @@ def test_a_record_of_another_folder_is_not_its_own(tmp_path: Path) -> None:
     (prefix / editable.RECORD).write_bytes(editable.record("x-1", tmp_path / "one"))
     assert editable.is_installed(prefix, tmp_path / "one", ".dist-info")
     assert not editable.is_installed(prefix, tmp_path / "two", ".dist-info")
+
+
+def test_what_was_built_is_taken_again_and_never_in_the_place_of_something_else(package: Kgen) -> None:
+    assert package("lock").status == 0
+    assert package("sync", "numpy").status == 0
+    (package.folder / "fail").touch()  # whoever builds now fails
+    assert package("sync", "numpy", "--no-project").status == 0
+    assert package("sync", "numpy").status == 0
+    assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
+    # another module, or being asked to, has it built again
+    (package.folder / "src/other.py").touch()
+    assert package("sync", "numpy", "--no-project").status == 0
+    assert "My.Lib could not be built" in package("sync", "numpy").stderr
+    (package.folder / "src/other.py").unlink()
+    assert "My.Lib could not be built" in package("sync", "numpy", "--reinstall").stderr

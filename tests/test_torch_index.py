@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,9 @@ def test_a_cpu_build_is_found_there_too(kgen: Kgen, own: Repository) -> None:
     assert done.status == 0
     data = tomli.loads((kgen.folder / "locks/torch-cpu/pylock.linux-64.toml").read_text())
     assert data["tool"]["kgen"]["indexes"] == {"torch": "cpu"}
+    for exported in (kgen("export", what, "torch").stdout for what in ("requirements", "dockerfile")):
+        assert re.search(r"^--extra-index-url http://\[INDEX\]\S*/cpu$", exported, re.MULTILINE)
+        assert "\ntorch==2.14.1+cpu --hash=sha256:" in exported
 
 
 def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_settings(
@@ -138,6 +142,8 @@ def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_se
     assert tomli.loads(text)["tool"]["kgen"]["indexes"] == {"torch": "cu126"}
     checked = kgen("check")
     assert (checked.status, checked.stderr) == (0, checked.stderr)
+    exported = kgen("export", "dockerfile", "torch").stdout
+    assert re.search(r"^--extra-index-url http://\[INDEX\]\S*/cu126$", exported, re.MULTILINE)
     own.served.asked.clear()
     synced = kgen("sync", "torch-cuda12")
     assert (synced.status, synced.stderr) == (0, synced.stderr)
@@ -147,6 +153,9 @@ def test_a_portable_lock_names_no_host_and_is_installed_from_the_index_of_the_se
     assert list(site.glob("keras-*.dist-info"))
 
     settings.write_text(base, encoding="utf-8")
+    refused = kgen("export", "dockerfile", "torch")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "has torch (cu126) of a framework's own index, and the settings name none" in refused.stderr
     checked = kgen("check")
     assert checked.status == 1
     assert "has torch 2.14.1+cu126 of its own index, and `torch-index` is not set" in checked.stdout + checked.stderr

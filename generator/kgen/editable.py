@@ -34,12 +34,14 @@ class ProjectBuild(NamedTuple):
         requires: what builds it, as it says, and what its backend needs for an editable wheel.
         backend: the object that has the hooks of PEP 517.
         path: where in the project the backend is; empty for one that is installed.
+        dynamic: whether building it tells more than what stands in its `pyproject.toml`, such as its version.
     """
 
     name: str
     requires: tuple[str, ...]
     backend: str
     path: str = ""
+    dynamic: bool = False
 
 
 def project_build(data: Mapping[str, Any]) -> ProjectBuild | None:
@@ -61,7 +63,9 @@ def project_build(data: Mapping[str, Any]) -> ProjectBuild | None:
     if not isinstance(backend, str) or not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
         raise ValueError("build-system: `build-backend` should be text, `backend-path` an array of texts")
     wanted = (*requires, *_ALSO_NEEDS.get(backend, ()))
-    return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "")
+    # a backend of the project's own may look at anything
+    dynamic = bool(project.get("dynamic")) or bool(paths)
+    return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "", dynamic)
 
 
 def built_from(root: Path) -> bytes:

@@ -152,11 +152,12 @@ def bundle(
         _require_files(lock)
     store = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "files"
     every = {(file.sha256, file.filename): (file, lock) for lock in locks for file in (*lock.build, *lock.files)}
-    with _held(store), _old(output) as old:
+    own, notes = _own(wanted)
+
+    def make(old: Mapping[str, _Member]) -> int:
         fetched = _fetch(root, store, old, every.values(), report)
         members = [member for one in chosen for member in _texts(one, wanted or "")]
         members += [fetched.members[key] for key in sorted(every)]
-        own, notes = _own(wanted)
         listed = {
             "schema": _SCHEMA,
             "kgen": __version__,
@@ -165,6 +166,15 @@ def bundle(
             "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in (*own, *members)],
         }
         _write(output, listed, [*own, *members])
+        return fetched.fetched
+
+    with _held(store), _old(output) as old:
+        try:
+            fetched = make(old)
+        except _DamagedError:
+            if not old:
+                raise
+            fetched = make({})  # each is compared as it is written; what was there is not what it was
     for sha256, filename in every:
         (store / sha256 / filename).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -175,7 +185,7 @@ def bundle(
         platform=wanted or "",
         files=len(every),
         size=output.stat().st_size,
-        fetched=fetched.fetched,
+        fetched=fetched,
         notes=notes,
     )
 
@@ -432,8 +442,12 @@ class _Verifying:
         return piece
 
 
-def _damaged(path: str) -> OutsideError:
-    return OutsideError(
+class _DamagedError(OutsideError):
+    """A member is not what it is listed with."""
+
+
+def _damaged(path: str) -> _DamagedError:
+    return _DamagedError(
         f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
         hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
     )
@@ -519,7 +533,6 @@ def _old(output: Path) -> Iterator[Mapping[str, _Member]]:
                         found[member.name] = _Member(
                             member.name, listed[member.name][0], member.size, _extractor(archive, member)
                         )
-                found = {name: one for name, one in found.items() if _is_sound(one)}
         yield found
 
 
@@ -530,14 +543,6 @@ def _extractor(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[]
         return content
 
     return extract
-
-
-def _is_sound(member: _Member) -> bool:
-    digest = hashlib.sha256()
-    with member.open() as content:
-        while piece := content.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest() == member.sha256
 
 
 def unbundle(

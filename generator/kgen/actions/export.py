@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kgen import host, lockfiles, project, settings
+from kgen import host, lockfiles, project, settings, uvtool
 from kgen.actions import flake
 from kgen.emitters import cyclonedx, kubernetes, recipes, requirements
 from kgen.errors import UsageError
+from kgen.fields import lock_command, request_of
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -105,12 +106,47 @@ def _pinned(export: Export, locks: Mapping[str, Lockfile]) -> str:
                     "or build wheels of them (`uv build --wheel`), and name those in `dependencies`",
                 ],
             )
-    return requirements.render({pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()})
+    return requirements.render(
+        {pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()},
+        list(dict.fromkeys(index for lock in locks.values() for index in _own_indexes(export, lock))),
+    )
+
+
+def _own_indexes(export: Export, lock: Lockfile) -> Iterator[str]:
+    """The frameworks' own indexes that files of a lock are from: as it says, or where it says no host, as uv knows.
+
+    Raises:
+        UsageError: neither says it.
+    """
+    if not lock.indexes:
+        return
+    data = lockfiles.parse(lock.path, lockfiles.content_of(lock.path))[1]
+    stated = {one["name"]: one.get("index") for one in data["packages"]}
+    own = None
+    for name, label in lock.indexes.items():
+        index = stated.get(name)
+        if index is None:
+            root = export.settings.root
+            own = own or uvtool.own_indexes(uvtool.find(), root, project.torch_index(root))
+            if own is None:
+                raise UsageError(
+                    f"{lock.environment} has {name} ({label}) of a framework's own index, and the settings name none",
+                    hints=["set `torch-index = true`, or the URL of a mirror, in the settings"],
+                )
+            index = own(name, label)
+        yield index
 
 
 def _dockerfile(export: Export) -> str:
     locks = _on_linux(export)
     lock = next(iter(locks.values()))
+    local = [file.filename for file in lock.files if file.is_local]
+    if local:
+        made_for = request_of(lockfiles.parse(lock.path, lockfiles.content_of(lock.path))[1]["tool"]["kgen"])
+        raise UsageError(
+            f"{lock.environment} names files of this machine, which the image does not have: {', '.join(local)}",
+            hints=[f"{lock_command(made_for._replace(own_index=True))}   # takes builds of PyTorch from its own index"],
+        )
     inside = [file.path for file in lock.files if file.path is not None]
     if inside:
         raise UsageError(

@@ -269,7 +269,7 @@ def sync(
         ):
             prepared.make(report)
         with progress(source.name) as report:
-            notes += _install_project(source, report, own=own)
+            notes += _install_project(source, report, own=own, anew=again)
     gone = [name for one in told for name in one.gone]
     if gone:
         notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
@@ -325,7 +325,7 @@ def _project_build(root: Path) -> ProjectBuild | None:
         raise SettingsError(f"{project.PYPROJECT}: {error}", hints=[f"edit {root / project.PYPROJECT}"]) from None
 
 
-def _install_project(source: Source, report: Callable[[str], None], *, own: bool) -> list[str]:
+def _install_project(source: Source, report: Callable[[str], None], *, own: bool, anew: bool = False) -> list[str]:
     """Install the project itself, or note that it is left out; what the user should know of that."""
     from kgen.formats import interface  # noqa: PLC0415 - see `sync`
     from kgen.formats import own as own_project  # noqa: PLC0415
@@ -343,7 +343,7 @@ def _install_project(source: Source, report: Callable[[str], None], *, own: bool
         (source.prefix / editable.RECORD).write_bytes(editable.record(editable.LEFT_OUT, root))
         left_out = f"{source.name}: {build.name} itself is left out: the lock does not pin {wanted}, which builds it"
         return [f"{left_out}; `kgen lock{source.form.words}` does, then `kgen sync {source.name}`"]
-    own_project.install(source, lock, build, report)
+    own_project.install(source, lock, build, report, anew=anew)
     return []
 
 

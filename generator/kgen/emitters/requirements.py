@@ -6,16 +6,17 @@ Files are named by version and hash only; pip finds them on whatever index it is
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kgen.model.lockfile import LockedFile, Lockfile
 
 
-def render(locks: Mapping[str, Lockfile]) -> str:
+def render(locks: Mapping[str, Lockfile], indexes: Sequence[str] = ()) -> str:
     """The requirements of one environment.
 
     Args:
         locks: the environment marker of a platform -> its lock; of a single one no line carries the marker.
+        indexes: the frameworks' own indexes that pip is to ask besides; which file is taken, its hash says.
 
     Raises:
         ValueError: a value is none that a lock can have.
@@ -28,6 +29,7 @@ def render(locks: Mapping[str, Lockfile]) -> str:
         f"# Made by kgen: {first.environment} for Python {first.python} on {platforms}.",
         "# pip install --require-hashes --no-deps -r FILE",
     ]
+    lines += [f"--extra-index-url {index}" for index in indexes]
     for marker, lock in locks.items():
         condition = f" ; {marker}" if len(locks) > 1 else ""
         lines += [f"{_pin(file)}{condition} --hash=sha256:{file.sha256}" for file in lock.files]

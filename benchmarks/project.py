@@ -1,0 +1,132 @@
+"""Measures what a project does every day: `kgen sync` with the project itself in it, beside `uv sync`; `kgen status` of
+ten environments; `kgen bundle` beside copying its bytes.
+
+    python benchmarks/project.py --python 3.12 sync status bundle    # from uv's index
+
+Prints medians and ratios of one run; judges nothing. Rounds are interleaved, and ratios are taken round by round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from run import KGEN, UV, Taken, row, timed
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "measured"
+version = "1.0"
+requires-python = "=={python}.*"
+dependencies = [{dependencies}]
+[project.scripts]
+measured = "measured:main"
+[tool.kgen]
+backends = ["{backend}"]
+cpu = true
+python = "{python}"
+"""
+ENVIRONMENTS = 10
+
+
+def project(folder: Path, python: str, backend: str, dependencies: Sequence[str] = ()) -> None:
+    """A project that is a package."""
+    (folder / "src/measured").mkdir(parents=True, exist_ok=True)
+    (folder / "src/measured/__init__.py").write_text("def main() -> None:\n    print('here')\n")
+    listed = ", ".join(f'"{one}"' for one in dependencies)
+    text = PYPROJECT.format(python=python, backend=backend, dependencies=listed)
+    (folder / "pyproject.toml").write_text(text)
+
+
+def ratio(what: str, ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
+    """Prints how much longer it took, round by round."""
+    found = [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True)][1:]
+    print(f"  {what}: {statistics.median(found):.2f} ({min(found):.2f}-{max(found):.2f})")
+
+
+def sync(backend: str, python: str, rounds: int, folder: Path) -> None:
+    """`kgen sync` with an editable install, against `uv sync` of the same project and packages."""
+    import tomllib  # noqa: PLC0415 - the interpreter that measures is new enough
+
+    project(folder, python, backend)
+    timed([KGEN, "lock"], cwd=folder)
+    lock = next((folder / "locks").glob("*/pylock.*.toml"))
+    packages = tomllib.loads(lock.read_text())["packages"]
+    by_uv = folder / "by-uv"
+    project(by_uv, python, backend, [f"{one['name']}=={one['version']}" for one in packages])
+    timed([UV, "lock", "--quiet", "--python", python], cwd=by_uv)
+    ours: list[Taken] = []
+    theirs: list[Taken] = []
+    for _ in range(rounds + 1):
+        shutil.rmtree(folder / ".kgen", ignore_errors=True)
+        shutil.rmtree(by_uv / ".venv", ignore_errors=True)
+        ours.append(timed([KGEN, "sync", backend], cwd=folder))
+        theirs.append(timed([UV, "sync", "--quiet", "--locked", "--python", python], cwd=by_uv))
+    row(f"kgen sync {backend}, with the project", ours[1:], 1, "s", 2)
+    row("uv sync, the same", theirs[1:], 1, "s", 2)
+    ratio("kgen / uv sync", ours, theirs)
+
+
+def status(python: str, rounds: int, folder: Path) -> None:
+    """`kgen status` of ten environments, above `python -c pass`."""
+    named = "\n".join(
+        f'[tool.kgen.environment.e{number}]\nbackends = ["numpy", "openvino"]\n' for number in range(ENVIRONMENTS)
+    )
+    text = f'[tool.kgen]\nbackends = []\ncpu = true\npython = "{python}"\n{named}'
+    (folder / "pyproject.toml").write_text(text.replace("backends = []\n", ""))
+    timed([KGEN, "lock", *(f"e{number}" for number in range(ENVIRONMENTS))], cwd=folder)
+    locked = len(list((folder / "locks").glob("*/pylock.*.toml")))
+    ours: list[Taken] = []
+    empty: list[Taken] = []
+    for _ in range(rounds + 1):
+        ours.append(timed([KGEN, "status"], cwd=folder))
+        empty.append(timed([sys.executable, "-c", "pass"], cwd=folder))
+    row(f"kgen status, {locked} environments", ours[1:], 1000, "ms", 0)
+    row("python -c pass", empty[1:], 1000, "ms", 0)
+    above = [(one.seconds - other.seconds) * 1000 for one, other in zip(ours, empty, strict=True)][1:]
+    print(f"  above it: {statistics.median(above):.0f} ms ({min(above):.0f}-{max(above):.0f})")
+
+
+def bundle(backend: str, python: str, rounds: int, folder: Path) -> None:
+    """`kgen bundle` whose files are on this machine, against copying what it wrote."""
+    timed([KGEN, "lock", backend, "--cpu", "--python", python], cwd=folder)
+    written, copy = folder / "bundle.tar", folder / "copy.tar"
+    timed([KGEN, "bundle", backend, "-o", str(written)], cwd=folder)
+    ours: list[Taken] = []
+    theirs: list[Taken] = []
+    for _ in range(rounds + 1):
+        ours.append(timed([KGEN, "bundle", backend, "-o", str(written)], cwd=folder))
+        copy.unlink(missing_ok=True)
+        theirs.append(timed(["cp", str(written), str(copy)], cwd=folder))
+    row(f"kgen bundle {backend}, {written.stat().st_size >> 20} MB, nothing to fetch", ours[1:], 1, "s", 2)
+    row("cp", theirs[1:], 1, "s", 2)
+    ratio("kgen / cp", ours, theirs)
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices=("sync", "status", "bundle"))
+    parser.add_argument("--backend", default="jax")
+    parser.add_argument("--python", default="3.12")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    for what in asked.what:
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            if what == "status":
+                status(asked.python, asked.rounds, folder)
+            else:
+                (sync if what == "sync" else bundle)(asked.backend, asked.python, asked.rounds, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,6 @@ import tomli
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen import accelerators
 from kgen.errors import MatrixError, OutsideError
 from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
@@ -41,6 +40,7 @@ from kgen.refresh.rows import (
     compare,
     first_day,
     made_for,
+    purpose_text,
     release_row,
     wheel_builds,
     yank,
@@ -178,11 +178,14 @@ class Refresh:
             KeyboardInterrupt: after everything under way was cancelled.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
-        names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors(FOLLOWED))]
+        names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors)]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             listed = [conda_names.PROJECT] if conda_names.FILE in self._texts else []
-            self._ask([*names, *self._matrix.library_names, *listed], asking)
+            # what a recipe names for a major that no row installs may never have been published
+            rows_name = {name for name in names if any(f'"{name}' in text for text in self._texts.values())}
+            self._ask([*(name for name in names if name in rows_name), *self._matrix.library_names, *listed], asking)
+            self._ask(names, asking, known=False)
             own_pages = self._own_pages(followed, asking)
             key = self._key(own_pages)
             if self._known_to_be_unchanged(key):
@@ -499,7 +502,7 @@ class Refresh:
                 left.append(wheel_build)
             else:
                 self._result.notes.append(
-                    f"{name} {version} for CUDA {wheel_build.cuda} on {wheel_build.platform} was left out:"
+                    f"{name} {version} for {wheel_build.purpose} on {wheel_build.platform} was left out:"
                     f" no index has a wheel of {lacking}, which it needs"
                 )
         return left
@@ -516,7 +519,7 @@ class Refresh:
         return not cuda or int(cuda.partition(".")[0]) in self._matrix.majors(FOLLOWED)
 
     def _releases(self, recipe: Recipe) -> dict[str, dict[Version, list[IndexFile]]]:
-        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.majors(FOLLOWED))}
+        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.majors)}
 
     def _unknown(
         self,
@@ -774,4 +777,4 @@ def _built(build: Mapping[str, Any]) -> str:
     if "local" in build:
         return f"+{build['local']}"
     made = made_for(build)
-    return "CPU" if made is None else f"{accelerators.kind(made[0]).title} {made[1]}"
+    return "CPU" if made is None else purpose_text(made)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 import tomli
 import tomlkit
 from packaging.version import Version
-from tests.matrices import cuda_table
+from tests.matrices import cuda_table, shipped_kinds
 
 from kgen.cli.main import run
 from kgen.errors import ExitStatus
@@ -119,7 +119,10 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
             for name, row in scenario["backends"].items()
             if name in frameworks
         },
-        "accelerators": cuda_table(_versions(scenario, "major", seen_there)),
+        "accelerators": {
+            **cuda_table(_versions(scenario, "major", seen_there)),
+            **{kind: _kind(kind, scenario["platforms"]) for kind in scenario.get("kinds", ())},
+        },
         "toolkits": {"toolkit": _versions(scenario, "toolkit", seen_there)},
         "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
         **{f"libraries/{name}": _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
@@ -130,6 +133,12 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
             "release": [_release(name, version, row, seen_there) for version, row in releases.items()],
         }
     return {f"{name}.toml": tomlkit.dumps(file) for name, file in files.items()}
+
+
+def _kind(name: str, platforms: Collection[str]) -> dict[str, Any]:
+    """A kind of accelerator as it is shipped, on the platforms that a scenario has."""
+    row = shipped_kinds()[name]
+    return {**row, "platforms": [one for one in row["platforms"] if one in platforms]}
 
 
 def _library(row: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:

@@ -562,6 +562,48 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
 
 
+def page_of(name: str) -> wheels.Page:
+    """The page of a project that has one file."""
+    body = f'<a href="{name}">{name}</a>'.encode()
+    return wheels.Page(url="https://index.example/project/", status=200, kind="text/html", body=body)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "variant"),
+    [
+        ("torch-2.21.0-cp312-cp312-linux_x86_64.whl", ("cp312", "cp312", "linux_x86_64"), ""),
+        ("torch-2.21.0-1-cp312-cp312-linux_x86_64.whl", ("cp312", "cp312", "linux_x86_64"), ""),
+        ("torch-2.21.0-cp312-cp312-linux_x86_64-cu130.whl", ("cp312", "cp312", "linux_x86_64"), "cu130"),
+        ("torch-2.21.0-1-cp312-cp312-linux_x86_64-null.whl", ("cp312", "cp312", "linux_x86_64"), "null"),
+    ],
+)
+def test_the_label_of_a_wheel_variant_is_no_platform(name: str, tags: tuple[str, str, str], variant: str) -> None:
+    page = page_of(name)
+    (file,) = index.parse(page, "torch")
+    assert (file.version, file.tags, file.variant) == ("2.21.0", tags, variant)
+
+
+def test_what_has_too_many_parts_is_no_wheel() -> None:
+    page = page_of("a-1-b-c-d-e-f-g.whl")
+    assert list(index.parse(page, "a")) == []
+
+
+def test_wheel_variants_are_left_out_and_named(refresh: Refreshing, served: Served) -> None:
+    """Their tags are those of any machine; which of them one can use its label stands for."""
+    variant = torch("2.21.0", f"{LINUX}-cu128")
+    served.wheels += [variant, dataclasses.replace(variant, tag=f"{LINUX}-null")]
+    alone = refresh()
+    assert "torch.toml" not in alone.files
+    (note,) = alone.notes
+    assert note == (
+        "torch has wheel variants (cu128, null), which were left out: uv takes them only with its preview"
+        " `wheel-variants`, and no row of the matrix is about one"
+    )
+    served.wheels += [torch("2.21.0"), library(CUDNN, "9.12.0.1", day=DAY)]
+    (cuda, *_) = release(refresh(), "torch", "2.21.0")["build"]
+    assert cuda["source"].startswith(f"torch-2.21.0-{LINUX}.whl")
+
+
 def for_other_accelerators(plugin: str | None = "0.21.0") -> list[Wheel]:
     """A release of JAX with extras for TPUs and ROCm 7, and what they bring, but for ROCm's plugin."""
     parts = [] if plugin is None else [("jax-rocm7-plugin", plugin), ("jax-rocm7-pjrt", plugin)]

@@ -57,6 +57,8 @@ _TOOLKITS = "toolkits.toml"
 _TOOLKIT = "toolkit"
 _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
 _UNCHANGED = "kgen-unchanged 1"
+_LABELS = 4
+"""So many labels of wheel variants are shown."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and of how much; from any thread."""
@@ -198,6 +200,7 @@ class Refresh:
             updates |= self._unfollowed(rows, own, toolkits, asking)
             self._conda_names()
             self._sonames()
+            self._variants()
         except BaseException:
             self._cancel.set()
             raise
@@ -288,8 +291,20 @@ class Refresh:
             self._result.notes.append(f"no index has {', '.join(missing)}")
 
     def _files(self, name: str) -> Sequence[IndexFile]:
+        """The files of a project, but for wheel variants: their tags do not tell on which machine they run."""
         listed = self._pages.get(name)
-        return () if listed is None else listed.files
+        return () if listed is None else [file for file in listed.files if not file.variant]
+
+    def _variants(self) -> None:
+        """Note which projects have wheel variants."""
+        for name, listed in sorted(self._pages.items()):
+            labels = dict.fromkeys(file.variant for file in (() if listed is None else listed.files) if file.variant)
+            if labels:
+                shown = ", ".join([*labels][:_LABELS]) + (", …" if len(labels) > _LABELS else "")
+                self._result.notes.append(
+                    f"{name} has wheel variants ({shown}), which were left out: uv takes them only with its preview"
+                    " `wheel-variants`, and no row of the matrix is about one"
+                )
 
     def _read(self, file: IndexFile, module: str | None, pool: ThreadPoolExecutor) -> Future[WheelFacts | None]:
         key = (file.url, module)

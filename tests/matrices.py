@@ -13,9 +13,14 @@ from kgen.accelerators import Devices, Gpu
 from kgen.model.driver import DriverVersion
 
 
+def shipped_kinds() -> dict[str, Any]:
+    """`accelerators.toml` as tables, each kind as it is."""
+    return dict(tomli.loads((MATRIX / "accelerators.toml").read_text()))
+
+
 def cuda_table(majors: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """`accelerators.toml` as tables: CUDA as it is, with other majors."""
-    row = dict(tomli.loads((MATRIX / "accelerators.toml").read_text())["cuda"])
+    row = dict(shipped_kinds()["cuda"])
     row.pop("major")
     platforms = [one for one in row["platforms"] if one == "linux-64"]
     listed = [dict(one) for one in majors]

@@ -57,7 +57,8 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
     if "files" in data:
-        lock["files"] = tuple(LockedFile(name, "0", name, None, "0" * 64, None) for name in data["files"])
+        pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
+        lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)
     return EXAMINED._replace(
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),

@@ -13,7 +13,7 @@ import pynvml
 import pytest
 from packaging.version import Version
 
-from kgen import accelerators, host
+from kgen import accelerators, host, uvtool
 from kgen.accelerators import Condition, Gpu
 from kgen.errors import OutsideError, SettingsError
 from kgen.host import Host
@@ -377,7 +377,6 @@ def test_no_python_version_file(tmp_path: Path) -> None:
         (b"system\n", "asks for 'system', which names no minor of CPython such as 3.12"),
         (b"3", "asks for '3', which names no minor of CPython such as 3.12"),
         (b"2.7.18", "asks for '2.7.18', which names no minor of CPython such as 3.12"),
-        (b"3.13t", "asks for '3.13t', which names no minor of CPython such as 3.12"),
         (b">=3.12", "asks for '>=3.12', which names no minor of CPython such as 3.12"),
         (b"\x1b[31m3.12", "asks for '\\x1b[31m3.12', which names no minor of CPython such as 3.12"),
         (b"x" * 5000, f"asks for '{'x' * 60}…', which names no minor of CPython such as 3.12"),
@@ -390,6 +389,55 @@ def test_python_version_file_that_asks_for_something_else(tmp_path: Path, conten
         host.python_version_file(tmp_path)
     assert caught.value.message == f"{file} {says}"
     assert caught.value.hints == ("give the version with `--python 3.12`", "echo 3.12 > .python-version")
+
+
+@pytest.mark.parametrize(
+    "asked", ["3.14t", "3.14.0rc1t", "cpython@3.14.2t", "cpython-3.14.0+freethreaded-linux-x86_64-gnu", "3.14t-dev"]
+)
+def test_python_version_file_that_asks_for_one_without_the_global_lock(tmp_path: Path, asked: str) -> None:
+    file = tmp_path / ".python-version"
+    file.write_text(asked, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        host.python_version_file(tmp_path)
+    assert caught.value.message == (
+        f"{file} asks for '{asked}', the free-threaded build of Python 3.14, of which the matrix has no wheels"
+    )
+    assert caught.value.hints == ("give the version with `--python 3.14`", "echo 3.14 > .python-version")
+
+
+WITHOUT_LOCK = """#!/bin/sh
+for last; do :; done
+exec "{python}" -I -B -c "import platform, sysconfig
+ask = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else ask(name)
+platform.python_version = lambda: '3.14.0'
+$last"
+"""
+"""This interpreter, telling who asks that it is 3.14 and free-threaded."""
+
+
+def test_a_free_threaded_interpreter_is_not_taken_for_the_ordinary_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For 3.14 and newer uv takes one without the global lock where there is no other, unless it is told not to."""
+    program = tmp_path / "bin" / "python3.14"
+    program.parent.mkdir()
+    program.write_text(WITHOUT_LOCK.format(python=host.own_interpreter(TestOwnInterpreter.OWN)), encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "managed"))
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    taken = subprocess.run(
+        [uvtool.find(), "python", "find", "--system", "--no-project", "cpython@3.14"], capture_output=True, check=False
+    )
+    assert taken.returncode == 0, "else this proves nothing"
+    assert uvtool.find_interpreter(uvtool.find(), "3.14") is None
+    assert uvtool.has_interpreter("3.14") is False
+    (tmp_path / "pyenv/versions/3.14.0t/bin").mkdir(parents=True)
+    (tmp_path / "pyenv/versions/3.14.0t/bin/python3.14").touch()
+    assert host.pyenv_interpreters("3.14") == []
 
 
 def test_python_version_file_that_is_no_text(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ MAC = "cp312-cp312-macosx_14_0_arm64"
 CUDNN = "nvidia-cudnn-cu12"
 RUNTIME = "nvidia-cuda-runtime-cu12"
 
-PAGES = 15
+PAGES = 19
 """How many projects the small matrix is about, with the parts of its frameworks."""
 
 _SHARED = ("python.toml", "platforms.toml", "accelerators.toml", "cudnn.toml")
@@ -562,6 +562,113 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
 
 
+def page_of(name: str) -> wheels.Page:
+    """The page of a project that has one file."""
+    body = f'<a href="{name}">{name}</a>'.encode()
+    return wheels.Page(url="https://index.example/project/", status=200, kind="text/html", body=body)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "variant"),
+    [
+        ("torch-2.21.0-cp312-cp312-linux_x86_64.whl", ("cp312", "cp312", "linux_x86_64"), ""),
+        ("torch-2.21.0-1-cp312-cp312-linux_x86_64.whl", ("cp312", "cp312", "linux_x86_64"), ""),
+        ("torch-2.21.0-cp312-cp312-linux_x86_64-cu130.whl", ("cp312", "cp312", "linux_x86_64"), "cu130"),
+        ("torch-2.21.0-1-cp312-cp312-linux_x86_64-null.whl", ("cp312", "cp312", "linux_x86_64"), "null"),
+    ],
+)
+def test_the_label_of_a_wheel_variant_is_no_platform(name: str, tags: tuple[str, str, str], variant: str) -> None:
+    page = page_of(name)
+    (file,) = index.parse(page, "torch")
+    assert (file.version, file.tags, file.variant) == ("2.21.0", tags, variant)
+
+
+def test_what_has_too_many_parts_is_no_wheel() -> None:
+    page = page_of("a-1-b-c-d-e-f-g.whl")
+    assert list(index.parse(page, "a")) == []
+
+
+def test_wheel_variants_are_left_out_and_named(refresh: Refreshing, served: Served) -> None:
+    """Their tags are those of any machine; which of them one can use its label stands for."""
+    variant = torch("2.21.0", f"{LINUX}-cu128")
+    served.wheels += [variant, dataclasses.replace(variant, tag=f"{LINUX}-null")]
+    alone = refresh()
+    assert "torch.toml" not in alone.files
+    (note,) = alone.notes
+    assert note == (
+        "torch has wheel variants (cu128, null), which were left out: uv takes them only with its preview"
+        " `wheel-variants`, and no row of the matrix is about one"
+    )
+    served.wheels += [torch("2.21.0"), library(CUDNN, "9.12.0.1", day=DAY)]
+    (cuda, *_) = release(refresh(), "torch", "2.21.0")["build"]
+    assert cuda["source"].startswith(f"torch-2.21.0-{LINUX}.whl")
+
+
+def for_other_accelerators(plugin: str | None = "0.21.0") -> list[Wheel]:
+    """A release of JAX with extras for TPUs and ROCm 7, and what they bring, but for ROCm's plugin."""
+    parts = [] if plugin is None else [("jax-rocm7-plugin", plugin), ("jax-rocm7-pjrt", plugin)]
+    return [
+        Wheel(
+            name="jax",
+            version="0.21.0",
+            requires=(
+                "jaxlib<=0.21.0,>=0.20.0",
+                'libtpu==0.0.50.*; extra == "tpu"',
+                'jax-rocm7-plugin==0.21.0.*; extra == "rocm7-local"',
+            ),
+            requires_python=">=3.12,<3.13",
+            uploaded=DAY,
+        ),
+        *(Wheel(name=name, version=version, tag=LINUX, uploaded=DAY) for name, version in parts),
+        Wheel(name="libtpu", version="0.0.50", tag="py3-none-manylinux_2_28_x86_64", uploaded=DAY),
+    ]
+
+
+_CODE = """
+[[release.build]]
+rocm = "7"
+pythons = ["3.12"]
+platforms = { linux-64 = "2.28" }
+install = ["jax[rocm7-local]==0.20.0", "jaxlib==0.20.0", "jax-rocm7-plugin==0.20.0", "jax-rocm7-pjrt==0.20.0"]
+requires = []
+code = ["gfx90a", "gfx942"]
+source = "read from its kernels"
+checked = 2026-11-21
+"""
+
+
+def test_builds_for_tpus_and_rocm_are_followed(refresh: Refreshing, served: Served, texts: Mapping[str, str]) -> None:
+    served.wheels += for_other_accelerators()
+    over = {"jax.toml": texts["jax.toml"] + _CODE, "libraries/libtpu.toml": _library("libtpu", "0.0.49")}
+    found = refresh(over)
+    rocm, tpu, cpu = release(found, "jax", "0.21.0")["build"]
+    assert (rocm["rocm"], rocm["platforms"]) == ("7", {"linux-64": "2.28"})
+    assert rocm["install"] == [
+        "jax[rocm7-local]==0.21.0",
+        "jaxlib==0.20.0",
+        "jax-rocm7-plugin==0.21.0",
+        "jax-rocm7-pjrt==0.21.0",
+    ]
+    assert rocm["code"] == ["gfx90a", "gfx942"]
+    assert rocm["source"].endswith("; code assumed from 0.20.0")
+    assert (tpu["tpu"], tpu["install"]) == (True, ["jax[tpu]==0.21.0", "jaxlib==0.20.0"])
+    assert tpu["requires"] == ["libtpu==0.0.50.*"]
+    assert "code" not in tpu
+    assert not {"cuda", "rocm", "tpu"} & cpu.keys()
+    assert [one.detail for one in found.changes if one.name == "jax"] == ["ROCm 7, TPU, CPU"]
+
+
+def test_a_release_without_its_plugin_for_rocm_has_none(refresh: Refreshing, served: Served) -> None:
+    """JAX came out before the plugin: the row is for what there is, and no note calls what was never there missing."""
+    served.wheels += for_other_accelerators(plugin="0.20.0")
+    found = refresh()
+    assert [build["install"][0] for build in release(found, "jax", "0.21.0")["build"]] == [
+        "jax[tpu]==0.21.0",
+        "jax==0.21.0",
+    ]
+    assert not any("rocm" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("constants", "cuda", "source"),
     [
@@ -1018,12 +1125,14 @@ def test_damaged_caches_are_as_good_as_none(refresh: Refreshing, served: Served,
     served.tags = True
     served.wheels += NEW
     first = refresh()
-    damaged = [*(tmp_path / "facts").iterdir(), *(tmp_path / "pages").iterdir()]
+    facts, pages = [*(tmp_path / "facts").iterdir()], [*(tmp_path / "pages").iterdir()]
+    damaged = [*facts, *pages]
     for position, file in enumerate(damaged):
         file.write_bytes(b"" if position % 2 else file.read_bytes()[:-3] + b"abc")
     second = refresh()
     assert (second.files, second.wheels) == (first.files, first.wheels)
-    assert len(damaged) > first.pages
+    assert facts
+    assert len(pages) == first.pages - 4, "every page but those of JAX's parts for ROCm, which there are none of"
 
 
 def test_it_ends_when_it_is_told_to(refresh: Refreshing, served: Served) -> None:

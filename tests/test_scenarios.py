@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 import tomli
 import tomlkit
 from packaging.version import Version
-from tests.matrices import cuda_table
+from tests.matrices import cuda_table, shipped_kinds
 
 from kgen.cli.main import run
 from kgen.errors import ExitStatus
@@ -48,6 +48,8 @@ KINDS = {
     "python": r"--python .*",
     "glibc": r"--glibc .*",
     "cuda": r"--cuda .*",
+    "rocm": r"--rocm .*",
+    "own index": r"--torch-index",
     "driver": r"--driver .*",
     "gpu": r"dropping `--gpu .*`",
     "apart": r"an environment for each backend.*",
@@ -71,6 +73,7 @@ CAUSES = {
     "framework's glibc": r"\w+ [\w., -]+ \| glibc .* \| .*",
     "framework's python": r"\w+ [\w., -]+ \| python .* \| .*",
     "framework's CUDA": r"\w+ [\w., -]+ \| CUDA .* \| .*",
+    "framework's ROCm": r"\w+ [\w., -]+ \| ROCm .* \| .*",
     "framework on the CPU": r"\w+ [\w., -]+ \| .*the CPU only.* \| .*",
     "framework's platform": r"\w+ \| a platform other than .* \| .*",
     "framework's day": r"\w+ [\w., -]+ \| a cut-off of .* \| .*",
@@ -119,7 +122,10 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
             for name, row in scenario["backends"].items()
             if name in frameworks
         },
-        "accelerators": cuda_table(_versions(scenario, "major", seen_there)),
+        "accelerators": {
+            **cuda_table(_versions(scenario, "major", seen_there)),
+            **{kind: _kind(kind, scenario["platforms"]) for kind in scenario.get("kinds", ())},
+        },
         "toolkits": {"toolkit": _versions(scenario, "toolkit", seen_there)},
         "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
         **{f"libraries/{name}": _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
@@ -130,6 +136,12 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
             "release": [_release(name, version, row, seen_there) for version, row in releases.items()],
         }
     return {f"{name}.toml": tomlkit.dumps(file) for name, file in files.items()}
+
+
+def _kind(name: str, platforms: Collection[str]) -> dict[str, Any]:
+    """A kind of accelerator as it is shipped, on the platforms that a scenario has."""
+    row = shipped_kinds()[name]
+    return {**row, "platforms": [one for one in row["platforms"] if one in platforms]}
 
 
 def _library(row: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class SourceDistribution(Wheel):
 
 
 def _expanded(tag: str) -> list[str]:
-    pythons, abis, platforms = tag.split("-")
+    pythons, abis, platforms = tag.split("-")[:3]  # behind them may stand the label of a variant
     return [
         f"{python}-{abi}-{platform}"
         for python in pythons.split(".")

@@ -29,7 +29,9 @@ _SUBDIRS = {
     ("Windows", "amd64"): "win-64",
 }
 _PYTHON_VERSION = ".python-version"
-_MINOR = r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?(?:-[\w.-]+)?"
+_NUMBER = r"(?:c?python[@-]?)?(?P<minor>3\.[0-9]{1,2})(?:\.[0-9]+)?(?:(?:a|b|rc)[0-9]+)?"
+_MINOR = rf"{_NUMBER}(?:-[\w.-]+)?"
+_FREE_THREADED = rf"{_NUMBER}(?:t|\+freethreaded)(?:-[\w.-]+)?"
 _OTHER_PYTHONS = (
     "pypy",
     "graalpy",
@@ -250,6 +252,13 @@ def python_version_file(folder: Path) -> str | None:
     if match is not None:
         return match["minor"]
     shown = repr(asked if len(asked) <= _SHOWN else asked[:_SHOWN] + "…")
+    threaded = re.fullmatch(_FREE_THREADED, asked.lower())
+    if threaded is not None:
+        minor = threaded["minor"]
+        raise SettingsError(
+            f"{path} asks for {shown}, the free-threaded build of Python {minor}, of which the matrix has no wheels",
+            hints=[f"give the version with `--python {minor}`", f"echo {minor} > {_PYTHON_VERSION}"],
+        )
     if asked.lower().startswith(_OTHER_PYTHONS):
         problem = f"{path} asks for {shown}; the frameworks have wheels for CPython only"
     else:

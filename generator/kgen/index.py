@@ -33,6 +33,8 @@ _BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECA
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
+_PARTS = 5
+"""A wheel's name has so many parts at least: name, version, Python, ABI, platform."""
 _unescape = functools.lru_cache(4096)(html.unescape)
 """Of attributes, whose values are few: what is escaped in them is the sign in `>=3.10`."""
 
@@ -65,6 +67,8 @@ class IndexFile(NamedTuple):
         yanked: why it was yanked; None if it was not.
         sidecar: whether the index serves its METADATA beside it (PEP 658): its sha256, or empty if that is not known;
             None if it does not.
+        variant: the label of a wheel variant, with which its name ends (drafts of PEP 817 and 825); empty of others. No
+            tag tells on which machine such a wheel runs, and uv takes none unless its preview of them is on.
     """
 
     filename: str
@@ -76,6 +80,7 @@ class IndexFile(NamedTuple):
     uploaded: dt.date | None
     yanked: str | None
     sidecar: str | None
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,9 +293,13 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
 
     for row in rows:
         parts = row.filename.removesuffix(".whl").split("-")
-        version, tags = "", NO_WHEEL
-        if row.filename.endswith(".whl") and len(parts) in {5, 6}:
-            version, tags = parts[1], (parts[-3], parts[-2], parts[-1])
+        version, tags, variant = "", NO_WHEEL, ""
+        if row.filename.endswith(".whl") and len(parts) >= _PARTS:
+            # the tag of a build begins with a digit; what is left over behind the tags is a variant's label
+            first = 3 if parts[2][:1].isdigit() else 2
+            *own, variant = parts[first:] if len(parts) == first + 4 else [*parts[first:], ""]
+            if len(own) == 3:  # noqa: PLR2004 - Python, ABI, platform
+                version, tags = parts[1], (own[0], own[1], own[2])
         elif row.filename.endswith((".tar.gz", ".zip")):
             version = row.filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
         if not version:
@@ -307,6 +316,7 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
             uploaded=_day(row.uploaded),
             yanked=row.yanked,
             sidecar=row.sidecar,
+            variant=variant,
         )
 
 

@@ -222,13 +222,18 @@ def lacks_interpreter(reason: str) -> bool:
     return "No interpreter found" in reason or "Failed to inspect Python interpreter" in reason
 
 
+def python_request(minor: str) -> str:
+    """How uv is asked for a CPython of this minor that has its lock; for 3.14 it would take one without it too."""
+    return f"cpython@{minor}+gil"
+
+
 def find_interpreter(program: str, minor: str) -> str | None:
     """A CPython of this minor as uv finds it, or else pyenv's; None if there is none.
 
     Raises:
         OutsideError: uv cannot be started.
     """
-    asked = [program, "python", "find", "--system", "--no-project", f"cpython@{minor}", *PLAIN]
+    asked = [program, "python", "find", "--system", "--no-project", python_request(minor), *PLAIN]
     done = run(asked, timeout=_SECONDS)
     if done.status == 0:
         return done.stdout.strip()

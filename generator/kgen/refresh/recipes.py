@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 FOLLOWED = "cuda"
-"""The kind of accelerator whose builds and libraries are followed: the others' rows are written by hand, and stay."""
+"""The kind of accelerator whose toolkit, runtime and code wheels tell; of others the recipes say what rows are for."""
+
+Majors = Callable[[str], Iterable[int]]
+"""Gives the majors of a kind of accelerator: :meth:`kgen.matrix.compatibility.CompatibilityMatrix.majors`."""
+
+Made = tuple[str, str | bool]
+"""A kind of accelerator other than that, and its major; true of a kind without versions. As a row has it."""
 
 
 class Module(NamedTuple):
@@ -58,20 +64,24 @@ class Variant(NamedTuple):
     """One kind of build.
 
     Attributes:
-        install: the distributions with their extras, the framework's own first; `{cuda}` stands for a major.
-        accelerator: `cuda` or `cpu` if only such wheels are meant; empty for both.
+        install: the distributions with their extras, the framework's own first; `{cuda}` stands for a major of CUDA,
+            and so does the name of another kind for one of its.
+        accelerator: the kind, or `cpu`, if only such wheels are meant; empty for CUDA and the CPU.
     """
 
     install: tuple[str, ...]
     accelerator: str
 
-    def for_majors(self, majors: Iterable[int]) -> Iterator[tuple[Requirement, ...]]:
-        """What it installs, once for each CUDA major if it is made for them, the newest first."""
-        if not any("{cuda}" in text for text in self.install):
-            yield tuple(Requirement(text) for text in self.install)
+    def for_majors(self, majors: Majors) -> Iterator[tuple[tuple[Requirement, ...], Made | None]]:
+        """What it installs, and for what if not CUDA or the CPU; once for each major, the newest first."""
+        other = "" if self.accelerator in {"", "cpu", FOLLOWED} else self.accelerator
+        kind = other or FOLLOWED
+        if not any(f"{{{kind}}}" in text for text in self.install):
+            yield tuple(Requirement(text) for text in self.install), (other, True) if other else None
             return
-        for major in sorted(majors, reverse=True):
-            yield tuple(Requirement(text.replace("{cuda}", str(major))) for text in self.install)
+        for major in sorted(majors(kind), reverse=True):
+            install = tuple(Requirement(text.replace(f"{{{kind}}}", str(major))) for text in self.install)
+            yield install, (other, str(major)) if other else None
 
 
 class Recipe(NamedTuple):
@@ -98,12 +108,12 @@ class Recipe(NamedTuple):
     variants: tuple[Variant, ...]
     own: tuple[str, ...] = ()
 
-    def distributions(self, majors: Iterable[int]) -> tuple[str, ...]:
+    def distributions(self, majors: Majors) -> tuple[str, ...]:
         """Every project that its rows are composed of, the framework's own first."""
         names = [
             canonicalize_name(requirement.name)
             for variant in self.variants
-            for install in variant.for_majors(majors)
+            for install, _ in variant.for_majors(majors)
             for requirement in install
         ]
         return tuple(dict.fromkeys([self.name, *names]))

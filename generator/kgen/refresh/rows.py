@@ -19,7 +19,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
-from kgen.refresh.recipes import FOLLOWED, Compiled, Recipe, Variant
+from kgen.refresh.recipes import Compiled, Made, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
 
 RUNTIME = "runtime"
@@ -68,6 +68,7 @@ class WheelBuild(NamedTuple):
         wheels: the wheels that were read, the framework's own first.
         notes: what else the row's source should say.
         brought: what its extras bring, followed or not; without all of it, it cannot be installed.
+        made: what it is for, where that is neither CUDA nor the CPU.
     """
 
     install: tuple[str, ...]
@@ -82,6 +83,21 @@ class WheelBuild(NamedTuple):
     wheels: tuple[IndexFile, ...]
     notes: tuple[str, ...]
     brought: tuple[str, ...]
+    made: Made | None = None
+
+    @property
+    def purpose(self) -> str:
+        """What it is for, for people."""
+        if self.made is not None:
+            return purpose_text(self.made)
+        return "the CPU" if self.cuda is None else f"CUDA {self.cuda}"
+
+
+def purpose_text(made: Made) -> str:
+    """What a row is for: `ROCm 7`, `TPU`."""
+    kind, version = made
+    title = accelerators.kind(kind).title
+    return title if version is True else f"{title} {version}"
 
 
 class RowContext(NamedTuple):
@@ -152,13 +168,13 @@ def wheel_builds(
         OutsideError: a wheel cannot be had, or says what makes no sense.
     """
     found: list[WheelBuild] = []
-    served: set[tuple[str, int | None]] = set()
+    served: set[tuple[str, Made | int | None]] = set()
     for variant in recipe.variants:
-        for install in variant.for_majors(context.matrix.majors(FOLLOWED)):
+        for install, made in variant.for_majors(context.matrix.majors):
             for wheel_build in _variant(
-                recipe, variant, install, version=version, releases=releases, context=context, read=read
+                recipe, variant, install, made, version=version, releases=releases, context=context, read=read
             ):
-                kind = (wheel_build.platform, None if wheel_build.cuda is None else _major(wheel_build))
+                kind = (wheel_build.platform, made or (None if wheel_build.cuda is None else _major(wheel_build)))
                 if kind not in served:
                     served.add(kind)
                     found.append(wheel_build)
@@ -173,6 +189,7 @@ def _variant(
     recipe: Recipe,
     variant: Variant,
     install: Sequence[Requirement],
+    made: Made | None,
     *,
     version: Version,
     releases: Releases,
@@ -194,8 +211,9 @@ def _variant(
                 return
             versions[name] = part
             fits[name] = fit_of(releases[name][part], context.targets, context.minors)
+    elsewhere = set() if made is None else {*context.platforms} - {*context.matrix.accelerators[made[0]].platforms}
     for platform, target in context.platforms.items():
-        if any(platform not in fit for fit in fits.values()):
+        if platform in elsewhere or any(platform not in fit for fit in fits.values()):
             continue
         pythons = [minor for minor in context.minors if all(minor in fit[platform] for fit in fits.values())]
         if not pythons:
@@ -213,11 +231,22 @@ def _variant(
             context=context,
             read=read,
         )
-        if wheel_build is None or (variant.accelerator == "cuda" and wheel_build.cuda is None):
-            continue
-        if variant.accelerator == "cpu" and wheel_build.cuda is not None:
-            continue
-        yield wheel_build
+        meant = None if wheel_build is None else _meant(variant, own, made, wheel_build)
+        if meant is not None:
+            yield meant
+
+
+def _meant(variant: Variant, own: Requirement, made: Made | None, wheel_build: WheelBuild) -> WheelBuild | None:
+    """The build as one of the kind that is meant; None if it is of another."""
+    if made is not None:
+        if not wheel_build.brought:  # this release has no such extra yet
+            return None
+        note = f"for {purpose_text(made)}, as {own} asks for {', '.join(wheel_build.brought)}"
+        return wheel_build._replace(made=made, cuda=None, sass=(), ptx=(), notes=(note,))
+    wrong = (variant.accelerator == "cuda" and wheel_build.cuda is None) or (
+        variant.accelerator == "cpu" and wheel_build.cuda is not None
+    )
+    return None if wrong else wheel_build
 
 
 def _preferred(recipe: Recipe, pythons: Sequence[str]) -> str:
@@ -458,7 +487,14 @@ def release_row(
     builds: dict[tuple[object, ...], tuple[dict[str, Any], list[WheelBuild], list[str]]] = {}
     for one in found:
         wheel_build, carried, notes = _completed(one, prior)
-        key = (wheel_build.install, wheel_build.cuda, wheel_build.pythons, wheel_build.requires, str(carried))
+        key = (
+            wheel_build.install,
+            wheel_build.made,
+            wheel_build.cuda,
+            wheel_build.pythons,
+            wheel_build.requires,
+            str(carried),
+        )
         row = {**_row_of(wheel_build, carried), "platforms": {}}
         kept, members, _ = builds.setdefault(key, (row, [], notes))
         kept["platforms"][wheel_build.platform] = wheel_build.glibc
@@ -478,6 +514,7 @@ def _row_of(wheel_build: WheelBuild, carried: Mapping[str, Any]) -> dict[str, An
     """A build on its platform, without where that is from."""
     return {
         **({"cuda": wheel_build.cuda} if wheel_build.cuda else {}),
+        **({} if wheel_build.made is None else dict([wheel_build.made])),
         "pythons": list(wheel_build.pythons),
         "platforms": {wheel_build.platform: wheel_build.glibc},
         "install": list(wheel_build.install),
@@ -506,6 +543,11 @@ def _completed(
 ) -> tuple[WheelBuild, dict[str, Any], list[str]]:
     """A build with what is carried over from an older release, and what the source says of that."""
     notes = list(wheel_build.notes)
+    if wheel_build.made is not None:
+        before, build = _before(wheel_build, prior)
+        if build is None or "code" not in build:
+            return wheel_build, {}, notes
+        return wheel_build, {"code": build["code"]}, [*notes, f"code assumed from {before}"]
     if wheel_build.cuda is None:
         return wheel_build, {}, notes
     before, build = _before(wheel_build, prior)

@@ -18,7 +18,6 @@ import tomli
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen import accelerators
 from kgen.errors import MatrixError, OutsideError
 from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
@@ -41,6 +40,7 @@ from kgen.refresh.rows import (
     compare,
     first_day,
     made_for,
+    purpose_text,
     release_row,
     wheel_builds,
     yank,
@@ -57,6 +57,8 @@ _TOOLKITS = "toolkits.toml"
 _TOOLKIT = "toolkit"
 _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
 _UNCHANGED = "kgen-unchanged 1"
+_LABELS = 4
+"""So many labels of wheel variants are shown."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and of how much; from any thread."""
@@ -178,11 +180,14 @@ class Refresh:
             KeyboardInterrupt: after everything under way was cancelled.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
-        names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors(FOLLOWED))]
+        names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors)]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             listed = [conda_names.PROJECT] if conda_names.FILE in self._texts else []
-            self._ask([*names, *self._matrix.library_names, *listed], asking)
+            # what a recipe names for a major that no row installs may never have been published
+            rows_name = {name for name in names if any(f'"{name}' in text for text in self._texts.values())}
+            self._ask([*(name for name in names if name in rows_name), *self._matrix.library_names, *listed], asking)
+            self._ask(names, asking, known=False)
             own_pages = self._own_pages(followed, asking)
             key = self._key(own_pages)
             if self._known_to_be_unchanged(key):
@@ -195,6 +200,7 @@ class Refresh:
             updates |= self._unfollowed(rows, own, toolkits, asking)
             self._conda_names()
             self._sonames()
+            self._variants()
         except BaseException:
             self._cancel.set()
             raise
@@ -285,8 +291,20 @@ class Refresh:
             self._result.notes.append(f"no index has {', '.join(missing)}")
 
     def _files(self, name: str) -> Sequence[IndexFile]:
+        """The files of a project, but for wheel variants: their tags do not tell on which machine they run."""
         listed = self._pages.get(name)
-        return () if listed is None else listed.files
+        return () if listed is None else [file for file in listed.files if not file.variant]
+
+    def _variants(self) -> None:
+        """Note which projects have wheel variants."""
+        for name, listed in sorted(self._pages.items()):
+            labels = dict.fromkeys(file.variant for file in (() if listed is None else listed.files) if file.variant)
+            if labels:
+                shown = ", ".join([*labels][:_LABELS]) + (", …" if len(labels) > _LABELS else "")
+                self._result.notes.append(
+                    f"{name} has wheel variants ({shown}), which were left out: uv takes them only with its preview"
+                    " `wheel-variants`, and no row of the matrix is about one"
+                )
 
     def _read(self, file: IndexFile, module: str | None, pool: ThreadPoolExecutor) -> Future[WheelFacts | None]:
         key = (file.url, module)
@@ -499,7 +517,7 @@ class Refresh:
                 left.append(wheel_build)
             else:
                 self._result.notes.append(
-                    f"{name} {version} for CUDA {wheel_build.cuda} on {wheel_build.platform} was left out:"
+                    f"{name} {version} for {wheel_build.purpose} on {wheel_build.platform} was left out:"
                     f" no index has a wheel of {lacking}, which it needs"
                 )
         return left
@@ -516,7 +534,7 @@ class Refresh:
         return not cuda or int(cuda.partition(".")[0]) in self._matrix.majors(FOLLOWED)
 
     def _releases(self, recipe: Recipe) -> dict[str, dict[Version, list[IndexFile]]]:
-        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.majors(FOLLOWED))}
+        return {name: by_version(self._files(name)) for name in recipe.distributions(self._matrix.majors)}
 
     def _unknown(
         self,
@@ -774,4 +792,4 @@ def _built(build: Mapping[str, Any]) -> str:
     if "local" in build:
         return f"+{build['local']}"
     made = made_for(build)
-    return "CPU" if made is None else f"{accelerators.kind(made[0]).title} {made[1]}"
+    return "CPU" if made is None else purpose_text(made)

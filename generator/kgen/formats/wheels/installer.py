@@ -98,7 +98,7 @@ class Uv:
             done = self._run(*words, str(own))
             if done.status == 0:
                 return
-        done = self._run(*words, f"cpython@{python}", *(["--allow-existing"] if own else []))
+        done = self._run(*words, uvtool.python_request(python), *(["--allow-existing"] if own else []))
         reason = uvtool.words(done.stderr)
         if done.status != 0 and uvtool.lacks_interpreter(reason):
             for interpreter in host.pyenv_interpreters(python):

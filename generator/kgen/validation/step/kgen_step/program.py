@@ -9,6 +9,7 @@ import os
 import platform
 import statistics
 import sys
+import sysconfig
 import time
 
 from kgen_step import VERSION, installed, libraries
@@ -58,7 +59,7 @@ def _stages(spec, backend, events):
             os.environ.update(dict.fromkeys(spec.get("hiding", ()), "-1"))
         watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
         held = _held(before, spec["folder"])
-        events.tell("started", step=VERSION, python=platform.python_version(), watched=watched, held=held)
+        events.tell("started", step=VERSION, python=_python(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())
     with events.stage("import"):
         keras = importlib.import_module(spec["import"])
@@ -104,7 +105,7 @@ def _stages(spec, backend, events):
         values,
         step=VERSION,
         backend=spec["backend"],
-        python=platform.python_version(),
+        python=_python(),
         versions=dict(_versions(backend.MODULES), **{spec["import"]: keras.__version__}),
         device=dict(device, placed=placed),
         built=backend.built(),
@@ -117,6 +118,11 @@ def _stages(spec, backend, events):
             "step": round(statistics.median(steps), 6),
         },
     )
+
+
+def _python():
+    """The version of this CPython; one without the global lock is another build of it: `3.14.0t`."""
+    return platform.python_version() + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else "")
 
 
 def _timed(runner, number):

@@ -157,12 +157,14 @@ def test_what_a_job_is_asked_for(kgen: Kgen, project: Path, made: Path) -> None:
     nodes = site(project / "site.py", parts)
     done = kgen("validate", "--fleet", nodes.name, "--timeout", "7")
     own = f"{project}/.kgen/envs"
-    assert fleets.calls(made) == [
-        "passed validate jax-cuda13 --json --device gpu --timeout 7 --envs /scratch/envs",
-        "passed validate numpy-cpu --json --device cpu --timeout 7 --envs /scratch/envs",
-        f"passed validate numpy-cpu --json --device cpu --timeout 7 --envs {own}",
-        f"passed validate numpy-cpu --json --device cpu --timeout 7 --envs {own}",
-    ]
+    assert fleets.calls(made) == sorted(
+        [
+            "passed validate jax-cuda13 --json --device gpu --timeout 7 --envs /scratch/envs",
+            "passed validate numpy-cpu --json --device cpu --timeout 7 --envs /scratch/envs",
+            f"passed validate numpy-cpu --json --device cpu --timeout 7 --envs {own}",
+            f"passed validate numpy-cpu --json --device cpu --timeout 7 --envs {own}",
+        ]
+    )
     assert done.status == 0, done.stderr
     heading, *table = done.stdout.splitlines()
     assert heading.split() == ["environment", "nodes", "verdict", "device", "driver", "ran", "on", "what"]

@@ -330,6 +330,7 @@ def test_what_is_built_for_cuda_says_what_it_needs_of_it(shipped_matrix: Compati
 # -- code and data -----------------------------------------------------------------------------------------------------
 
 VERSION = re.compile(r"[\w\[\].-]*[<>=!~]{0,2}\d+(\.\d+)+([.\w*]*)|.*(-cu|cuda)1\d.*")
+TINY = 0.01
 ALLOWED = {
     ("__init__.py", "0.1.0"),  # kgen's own
     ("emitters/cyclonedx.py", "1.6"),  # the form of the bill of materials
@@ -341,6 +342,7 @@ ALLOWED = {
     ("refresh/fits.py", "2.12"),
     ("refresh/fits.py", "2.5"),
     ("transport.py", "127.0.0.1"),  # this machine
+    ("validation/step/kgen_step/parts/two_processes.py", "127.0.0.1"),
 }
 
 
@@ -415,8 +417,9 @@ def test_no_version_of_a_framework_or_of_cuda_stands_in_the_code() -> None:
         (path.relative_to(folder).as_posix(), str(value))
         for path in folder.rglob("*.py")
         for value in literals(path)
-        # a sentence may give an example; what is a version as a whole decides something
-        if isinstance(value, float) or (isinstance(value, str) and VERSION.fullmatch(value))
+        # a sentence may give an example; what is a version as a whole decides something; what is tiny is a tolerance
+        if (isinstance(value, float) and not 0 < abs(value) < 0.01)
+        or (isinstance(value, str) and VERSION.fullmatch(value))
     }
     assert found == ALLOWED
 

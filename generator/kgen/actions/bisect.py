@@ -465,7 +465,7 @@ class _Tries:
             trials.append(self._run(source) if self.command else self._validated(lock))
             if trials[-1].outcome != "passes":
                 return trials[-1]
-        return Trial("passes", statistics.median(one.seconds or 0.0 for one in trials))
+        return Trial("passes", statistics.median(one.seconds for one in trials if one.seconds is not None))
 
     def _run(self, source: Source) -> Trial:
         """What the program has to say in an environment."""

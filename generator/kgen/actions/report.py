@@ -148,13 +148,13 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
 
 
 def _takes(lock: Lockfile, package: str) -> str:
-    """That a newer release may be had, as far as that is known: who has its labelled builds, the matrix does not say."""
+    """That a newer release may be had, as far as is known: who has its labelled builds, the matrix does not say."""
     _, _, label = lock.versions.get(package, "").partition("+")
     if not label:
         return "nothing: `kgen lock --upgrade` takes it"
     return (
-        f"nothing that the matrix knows: `kgen lock --upgrade` takes it if an index or a folder that uv is configured for"
-        f" has its build +{label}"
+        "nothing that the matrix knows: `kgen lock --upgrade` takes it if an index or a folder that uv is configured"
+        f" for has its build +{label}"
     )
 
 

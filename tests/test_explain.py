@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.command import CUTOFF, PYTHON, SOLVE, Kgen, Result
+import tomli
+from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen, Result
 from tests.test_report import solved
 from tests.test_scenarios import FOLDER, matrix_of, read, with_base
 
@@ -101,6 +102,28 @@ def test_a_locked_environment(kgen: Kgen) -> None:
     assert (environment["environment"], environment["python"]) == ("torch-cuda12", "3.12")
     (kgen.folder / "locks/torch-cuda12/pylock.linux-64.toml").write_text("")
     assert kgen("explain", "torch-cuda12").status == 2
+
+
+def test_a_lock_is_explained_as_it_is_and_so_is_what_would_be_locked(kgen: Kgen) -> None:
+    """JAX and PyTorch share the cuDNN that PyTorch needs: a lock has it, and so have both explanations."""
+    asked = ("jax", "torch", "--cuda", "12", *LOCK[1:])
+    assert kgen("lock", *asked).status == 0
+    locked = {}
+    for name in ("jax-cuda12", "torch-cuda12"):
+        data = tomli.loads((kgen.folder / f"locks/{name}/pylock.linux-64.toml").read_text())["tool"]["kgen"]
+        locked[name] = {"cuda": data["cuda"], **data["packages"], **data["libraries"]}
+    cudnn = {one["nvidia-cudnn-cu12"] for one in locked.values()}
+    assert len(cudnn) == 1
+    for words in (("jax-cuda12", "torch-cuda12"), asked):
+        done = kgen("explain", *words, "--json")
+        assert done.status == 0, done.stderr
+        for environment in json.loads(done.stdout)["environments"]:
+            said = {one["package"]: one["version"] for one in environment["versions"]}
+            mine = locked[environment["environment"]]
+            assert {name: version for name, version in said.items() if name in mine} == {
+                name: mine[name] for name in said if name in mine
+            }, (words, environment["environment"])
+            assert "nvidia-cudnn-cu12" in said
 
 
 def test_no_solution(kgen: Kgen) -> None:

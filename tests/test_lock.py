@@ -268,6 +268,9 @@ not locked: torch-cpu; what is there of it was left as it is
         assert "torch 2.13.0" in result.stdout
         assert f"warning: torch-cpu: {wheel.filename} came from a folder of this machine" in result.stderr
         assert not any(name.startswith("nvidia") for name in locked)
+        # whether the folder has a newer one, the matrix does not say
+        assert kgen("report").status == 0
+        assert "a folder that uv is configured for has its build +cpu" in (project / "report.html").read_text()
         refused = kgen("export", "dockerfile", "torch")
         assert (refused.status, refused.stdout) == (2, "")
         assert (

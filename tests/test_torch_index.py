@@ -256,3 +256,17 @@ def test_what_a_build_needs_of_its_own_index_is_from_there_too(kgen: Kgen, tmp_p
         )
         checked = at_home("check")
         assert checked.status == 0, checked.stdout + checked.stderr
+
+
+def test_the_settings_that_kgen_writes_lock_where_there_is_no_gpu(kgen: Kgen, own: Repository) -> None:
+    done = kgen("init", "torch", "numpy", "--cpu", "--python", PYTHON)
+    assert done.status == 0, done.stderr
+    settings = kgen.folder / "kgen.toml"
+    text = settings.read_text()
+    assert "\ntorch-index = true\n" in text
+    # the one that `true` stands for is not on this machine
+    settings.write_text(text.replace("\ntorch-index = true\n", f'\ntorch-index = "{own.url}"\n'))
+    locked = kgen("lock", "--exclude-newer", CUTOFF)
+    assert locked.status == 0, locked.stderr
+    torch = packages((kgen.folder / "locks/torch-cpu/pylock.linux-64.toml").read_text())["torch"]
+    assert torch["version"] == "2.14.1+cpu"

@@ -20,7 +20,8 @@ from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
 from kgen.solver.keeping import keeping
-from kgen.solver.resolve import own_index_gain, solve
+from kgen.solver.resolve import own_index_gain
+from kgen.solver.sharing import solve_together
 from kgen.tables import nearest
 
 
@@ -66,7 +67,7 @@ def explain(
         SettingsError: the settings or a lock cannot be read.
     """
     requests, planned = _requests(asked, matrix, folder)
-    answers = [solve(matrix, request) for request in requests]
+    answers = solve_together(matrix, requests)
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = tuple(answer for answer in answers if isinstance(answer, Conflict))
     found = [

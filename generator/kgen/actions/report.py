@@ -236,9 +236,20 @@ def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockf
             yield {
                 "package": one.package,
                 "newest": str(one.newest),
-                "causes": causes or ["nothing: `kgen lock --upgrade` takes it"],
+                "causes": causes or [_takes(lock, one.package)],
                 "ways": [flags_of(way.changes, request) for way in one.ways or ()],
             }
+
+
+def _takes(lock: Lockfile, package: str) -> str:
+    """That a newer release may be had, as far as is known: who has its labelled builds, the matrix does not say."""
+    _, _, label = lock.versions.get(package, "").partition("+")
+    if not label:
+        return "nothing: `kgen lock --upgrade` takes it"
+    return (
+        "nothing that the matrix knows: `kgen lock --upgrade` takes it if an index or a folder that uv is configured"
+        f" for has its build +{label}"
+    )
 
 
 def _receipt(receipt: receipts.Receipt) -> Mapping[str, object]:

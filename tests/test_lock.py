@@ -334,6 +334,19 @@ class TestDependencies:
     def _demo(index: Index) -> None:
         index.wheelhouse.put(Wheel(name="demo", version="1.0"), Wheel(name="demo", version="2.0"))
 
+    def test_a_wheel_variant_is_not_taken(self, kgen_alone: Kgen, index: Index) -> None:
+        """It may be newer, and for any machine by its tags: no one knows for which one it is, and uv takes none."""
+        tag = "py3-none-manylinux_2_17_x86_64"
+        index.wheelhouse.put(
+            Wheel(name="varied", version="1.0", tag=tag),
+            *(Wheel(name="varied", version=version, tag=f"{tag}-cu130") for version in ("1.0", "2.0")),
+        )
+        done = kgen_alone(*LOCK, "numpy", "--dependency", "varied", "--no-nix")
+        assert done.status == 0, done.stderr
+        lock = (kgen_alone.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text(encoding="utf-8")
+        assert f"varied-1.0-{tag}.whl" in lock
+        assert "cu130" not in lock
+
     def test_one_version_for_all(self, kgen_alone: Kgen, project: Path) -> None:
         (project / "pyproject.toml").write_text(
             '[tool.kgen]\ndependencies = ["demo"]\n[tool.kgen.backend.jax]\ndependencies = ["demo<2", "six"]\n'

@@ -399,6 +399,21 @@ class TestGit:
         )
         assert project("lock", "--from", "locks/numpy-cpu/pylock.linux-64.toml").status == 0
 
+    def test_a_lock_adds_no_tree(self, project: Kgen, repository: Path) -> None:
+        """What is built is what the project names: a lock that somebody else made cannot run code."""
+        assert project("lock").status == 0
+        settings(project, "")
+        done = project("sync", "numpy")
+        assert done.status == 2
+        assert f"has branch from {repository.as_uri().replace(str(project.temporary), '[TEMP]')} at " in done.stderr
+        assert ", which neither the settings nor pyproject.toml name\n" in done.stderr
+        # an extra of the project names it as well as the settings do
+        (project.folder / "pyproject.toml").write_text(
+            f'[project]\nname = "top"\nversion = "1"\n[project.optional-dependencies]\nall = ["branch @'
+            f' git+{repository.as_uri()}@main#subdirectory=python"]\n{SETTINGS}'
+        )
+        assert project("sync", "numpy").status == 0
+
     def test_offline(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
         assert project("lock").status == 0
         repository.rename(tmp_path / "gone")

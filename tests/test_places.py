@@ -292,7 +292,7 @@ class TestFiles:
         assert f"has brought from ../../wheels/{wheel.filename}, which is another file now" in check.stdout
 
     def test_a_wheel_by_url_with_its_digest(self, project: Kgen, wheelhouse: Wheelhouse) -> None:
-        wheel = Wheel(name="served", version="1.0", files={"served.py": b"X = 2\n"})
+        wheel = Wheel(name="served", version="1.0rc1", files={"served.py": b"X = 2\n"})
         other = wheelhouse.copy()
         other.put(wheel)
         with serving(other) as server:
@@ -304,6 +304,7 @@ class TestFiles:
             done = project("lock")
             assert done.status == 0, done.stderr
             assert locked(project)["served"]["archive"]["url"] == url
+            assert "pre-release" not in done.stderr  # the file itself is asked for
             assert project("check").status == 0
             done = project("run", "numpy", "--", "python", "-c", "import served; print(served.X)")
             assert (done.status, done.stdout) == (0, "2\n"), done.stderr

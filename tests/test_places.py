@@ -292,7 +292,7 @@ class TestFiles:
         assert f"has brought from ../../wheels/{wheel.filename}, which is another file now" in check.stdout
 
     def test_a_wheel_by_url_with_its_digest(self, project: Kgen, wheelhouse: Wheelhouse) -> None:
-        wheel = Wheel(name="served", version="1.0", files={"served.py": b"X = 2\n"})
+        wheel = Wheel(name="served", version="1.0rc1", files={"served.py": b"X = 2\n"})
         other = wheelhouse.copy()
         other.put(wheel)
         with serving(other) as server:
@@ -304,6 +304,7 @@ class TestFiles:
             done = project("lock")
             assert done.status == 0, done.stderr
             assert locked(project)["served"]["archive"]["url"] == url
+            assert "pre-release" not in done.stderr  # the file itself is asked for
             assert project("check").status == 0
             done = project("run", "numpy", "--", "python", "-c", "import served; print(served.X)")
             assert (done.status, done.stdout) == (0, "2\n"), done.stderr
@@ -398,6 +399,21 @@ class TestGit:
             "a conda lock holds packages of channels, and these are from other places: branch @ git+" in refused.stderr
         )
         assert project("lock", "--from", "locks/numpy-cpu/pylock.linux-64.toml").status == 0
+
+    def test_a_lock_adds_no_tree(self, project: Kgen, repository: Path) -> None:
+        """What is built is what the project names: a lock that somebody else made cannot run code."""
+        assert project("lock").status == 0
+        settings(project, "")
+        done = project("sync", "numpy")
+        assert done.status == 2
+        assert f"has branch from {repository.as_uri().replace(str(project.temporary), '[TEMP]')} at " in done.stderr
+        assert ", which neither the settings nor pyproject.toml name\n" in done.stderr
+        # an extra of the project names it as well as the settings do
+        (project.folder / "pyproject.toml").write_text(
+            f'[project]\nname = "top"\nversion = "1"\n[project.optional-dependencies]\nall = ["branch @'
+            f' git+{repository.as_uri()}@main#subdirectory=python"]\n{SETTINGS}'
+        )
+        assert project("sync", "numpy").status == 0
 
     def test_offline(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
         assert project("lock").status == 0

@@ -252,6 +252,12 @@ class Places:
         if self._in_workspace and folder is not None:
             self._members = members(folder, top)
 
+    def every(self) -> Iterator[DirectReference]:
+        """All places that the tree names, whether or not it requires what is there."""
+        yield from self._sources.values()
+        for name in self._in_workspace & self._members.keys():
+            yield DirectReference(Kind.FOLDER, self._members[name].as_uri())
+
     def of(self, requirement: Requirement) -> DirectReference | None:
         """The place of a requirement; None if it is on an index.
 

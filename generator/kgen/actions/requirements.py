@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from kgen.editable import project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
+from kgen.model.lockfile import Lockfile
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
 from kgen.settings import ProjectRequirements, Settings
@@ -70,6 +73,79 @@ def with_project(settings: Settings) -> Settings:
         hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else []
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
+
+
+def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
+    """The source trees of a lock that nobody but the lock names: building one runs what is in it.
+
+    What counts is what the settings, the project's `pyproject.toml` and the folders that these name say.
+
+    Args:
+        settings: the settings, without what is required by the project.
+        lock: the lock.
+
+    Raises:
+        SettingsError: what the project requires cannot be read.
+    """
+    if not lock.trees:
+        return
+    named = _named_places(settings)
+    for tree in lock.trees:
+        folder = tree.folder(lock.path)
+        if (tree.url if folder is None else str(folder)) not in named:
+            yield f"has {tree.name} from {tree.shown}, which neither the settings nor {PYPROJECT} name"
+
+
+def _named_places(settings: Settings) -> frozenset[str]:
+    """The folders, and the URLs of the repositories, that a project names."""
+    settings = with_project(settings)
+    root = settings.root
+    repository = _repository(root)
+    lists = (
+        settings.dependencies,
+        settings.required.dependencies,
+        *settings.backend_dependencies.values(),
+        *(one.dependencies for one in settings.environments.values()),
+    )
+    data = _pyproject(root)
+    optional, groups = _table(data, "project", "optional-dependencies"), _table(data, "dependency-groups")
+    texts = [
+        text for several in (*optional.values(), *groups.values()) if isinstance(several, list) for text in several
+    ]
+    found: set[str] = set()
+    queue: list[tuple[Path, list[str]]] = [
+        (root, [one.url for one in itertools.chain(*lists) if one.url is not None] + _urls_in(texts))
+    ]
+    for folder, urls in queue:
+        references: list[DirectReference] = []
+        with contextlib.suppress(ValueError, OSError):  # what makes no sense names nothing
+            references += trees.Places(trees.reading(folder), folder, repository or root).every()
+        for url in urls:
+            with contextlib.suppress(ValueError):
+                references.append(direct.parse(url))
+        for reference in references:
+            path = reference.path(folder)
+            place = reference.location if path is None else str(path)
+            if place not in found:
+                found.add(place)
+                if path is not None and path.is_dir():
+                    inner = _table(_pyproject(path), "project").get("dependencies", [])
+                    queue.append((path, _urls_in(inner if isinstance(inner, list) else [])))
+    return frozenset(found)
+
+
+def _urls_in(texts: Sequence[object]) -> list[str]:
+    found = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            url = Requirement(text).url if isinstance(text, str) else None
+            found += [] if url is None else [url]
+    return found
+
+
+def _repository(root: Path) -> Path | None:
+    """The top of the repository that a folder is in."""
+    return next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
 
 
 class _Source(NamedTuple):
@@ -167,8 +243,7 @@ class _Reader:
     @functools.cached_property
     def _repository(self) -> Path | None:
         """The top of the repository that the project is in."""
-        root = self.settings.root
-        return next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
+        return _repository(self.settings.root)
 
     @functools.cached_property
     def _places(self) -> trees.Places | None:

@@ -393,6 +393,12 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
 
             allowed = settings.read(source.environment.folder.parents[1], matrix).build
             wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock, allowed)]
+    if not wrong and lock.trees:
+        from kgen import settings  # noqa: PLC0415 - few locks have source trees
+        from kgen.actions.requirements import unnamed_trees  # noqa: PLC0415
+
+        own = settings.read(source.environment.folder.parents[1], matrix)
+        wrong = [f"{source.lock} {what}" for what in unnamed_trees(own, lock)]
     if wrong:
         hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
         raise SettingsError("\n".join(wrong), hints=hints)

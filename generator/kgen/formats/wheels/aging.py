@@ -125,7 +125,7 @@ def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, v
 
 def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:
     """What the user names and is locked as a pre-release, where no word of theirs is about one."""
-    for wish in resolution.request.dependencies:
+    for wish in (one for one in resolution.request.dependencies if one.url is None):
         version = versions.get(wish.name)
         early = any(Version(one.version.removesuffix(".*")).is_prerelease for one in wish.specifier)
         if version is not None and version.is_prerelease and not early and wish.name not in resolution.packages:

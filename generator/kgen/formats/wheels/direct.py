@@ -284,9 +284,11 @@ class DirectSources:
         Raises:
             ValueError: it is one that nobody else has.
         """
-        if place is None or place.kind is Kind.GIT:
+        if place is None or (place.kind is Kind.GIT and (not commit or place.location == of.location)):
             return place
         if commit:
+            if place.kind is Kind.GIT:
+                raise ValueError(f"takes a package from another repository, `{place.text}`; name that in the project")
             if place.is_path and place.kind is Kind.FOLDER:
                 below = os.path.normpath(f"{of.subdirectory or '.'}/{place.location}")
                 if not below.startswith(".."):

@@ -153,7 +153,7 @@ def test_another_source_that_uv_would_see(cloned: Path, kgen: Callable[..., Said
     reseal(cloned / LOCK, (r'^name = "absl-py"$', f'name = "absl-py"\n{key} = {{ path = "evil" }}'))
     done = kgen("sync", "numpy")
     assert done.status == 2
-    assert f"packages[0].{key}: unknown key" in done.err
+    assert f"packages[0].name: `absl-py` has several sources (wheels and {key}); kgen locks one" in done.err
 
 
 # -- values have a grammar ---------------------------------------------------------------------------------------------

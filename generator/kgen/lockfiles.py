@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
 SCHEMA = 1
 """The form of `[tool.kgen]` in a lock."""
 
+_FILES = ("wheels", "sdist", "archive")
+"""What a package may be installed from: one of these, or one of the next."""
 _TREES = ("directory", "vcs")
 """What says in a lock that a package is built from a source tree."""
 
@@ -413,15 +415,15 @@ def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterab
         if name in seen:
             package.fault("name", f"`{name}` is there twice")
         seen.add(name)
+        _require_one_source(package, name)
         if trees is not None and is_tree:
             trees.append(_tree(package, name, version or None))
             continue
         is_source = package.has("sdist")
         single = "archive" if is_direct else "sdist"
         wheels = [package.table(single)] if is_source or is_direct else list(package.tables("wheels"))
-        # uv reads the file too: it may not find another source in it than kgen has looked at
         package.close()
-        if len(wheels) != 1 or sum(map(package.has, ("archive", "sdist", "wheels"))) > 1:
+        if len(wheels) != 1:
             package.fault("wheels", f"has {len(wheels)} files; kgen locks one")
             continue
         wheel = wheels[0]
@@ -455,14 +457,19 @@ def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterab
         yield LockedFile(name, version, file, url, sha256, size, direct=is_direct, path=place)
 
 
+def _require_one_source(package: Table, name: str) -> None:
+    """See that a package has one source: uv reads the file too, and may not find another than kgen has looked at."""
+    sources = [kind for kind in (*_FILES, *_TREES) if package.has(kind)]
+    if len(sources) > 1:
+        package.fault("name", f"`{name}` has several sources ({' and '.join(sources)}); kgen locks one")
+
+
 def _tree(package: Table, name: str, version: str | None) -> LockedTree:
     """A package that is built from a folder, or from a commit of a repository."""
     from kgen.model.lockfile import LockedTree  # noqa: PLC0415 - see above
 
     own = package.table("tool").table("kgen")
     sha256 = own.parsed("sha256", grammar.sha256, required=package.has("directory"))
-    if sum(map(package.has, (*_TREES, "archive", "sdist", "wheels"))) > 1:
-        package.fault("name", f"`{name}` has several sources; kgen locks one")
     if package.has("directory"):
         folder = package.table("directory")
         path = folder.parsed("path", grammar.place, required=True)

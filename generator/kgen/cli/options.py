@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgen.actions.lock_options import Trust
 from kgen.cli import candidates
 from kgen.cli.candidates import Candidates
 from kgen.errors import UsageError
 from kgen.model.grammar import YES
 from kgen.tables import nearest
+
+if TYPE_CHECKING:
+    from kgen.actions.lock_options import Trust
 
 ASKED = "What is asked for"
 MACHINE = "The target machine"
@@ -155,6 +157,8 @@ OnlyProven = Annotated[
 
 def trust(least: int | None, *, only: bool) -> Trust | None:
     """What receipts are to count for, by `--proven` and `--only-proven`."""
+    from kgen.actions.lock_options import Trust  # noqa: PLC0415 - the list of commands imports no action
+
     return None if least is None and not only else Trust(least or 1, only)
 
 

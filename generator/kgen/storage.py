@@ -79,7 +79,7 @@ def recover(locks: Path) -> None:
 def is_settled(locks: Path) -> bool:
     """Whether no killed run left anything in this folder that :func:`recover` would see to first."""
     with contextlib.suppress(OSError):
-        return not any(_SIBLING.fullmatch(path.name) for path in locks.iterdir())
+        return not any(_SIBLING.fullmatch(path.name) or path.name == _LOCK for path in locks.iterdir())
     return False
 
 

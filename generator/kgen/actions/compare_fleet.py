@@ -14,6 +14,7 @@ from kgen.actions.compare import CompareOptions, CompareResult, Contestant
 from kgen.actions.validate import ValidationTarget, ignore
 from kgen.errors import KgenError, UsageError
 from kgen.fleet import answers
+from kgen.fleet.kubernetes import PREFIX
 from kgen.fleet.shape import Engine, Job, Limits, Progress, Returned, Slot
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
@@ -28,7 +29,7 @@ _NOTHING = "nothing came back"
 def compare_on_fleet(
     root: Path,
     matrix: CompatibilityMatrix,
-    engine: Engine,
+    site: str,
     command: Sequence[str],
     *,
     names: Sequence[str] = (),
@@ -41,7 +42,7 @@ def compare_on_fleet(
     Args:
         root: the project's folder, in which the command runs on the nodes.
         matrix: the facts.
-        engine: the fleet.
+        site: the file of a site's configuration.
         command: the words of the program.
         names: environments; none for all that are locked for a kind of node there.
         options: how they are compared.
@@ -54,6 +55,12 @@ def compare_on_fleet(
         SettingsError: a lock or the settings cannot be read.
     """
     asked = options or CompareOptions()
+    if site.startswith(PREFIX):
+        raise UsageError(
+            "`kgen compare` knows no Kubernetes: what it measures would come back with the logs of pods",
+            hints=["give a configuration of ReFrame's"],
+        )
+    engine = fleet.engine_of(site, matrix)
     if not command:
         raise UsageError("what is to be compared?", hints=["kgen compare --fleet SITE -- python train.py"])
     if asked.same_start:

@@ -165,15 +165,8 @@ def _on_fleet(
 ) -> CompareResult:
     """Compare on the nodes of a cluster."""
     from kgen.actions.compare_fleet import compare_on_fleet  # noqa: PLC0415 - few have a cluster
-    from kgen.actions.fleet import engine_of  # noqa: PLC0415 - as above
     from kgen.cli.fleets import showing  # noqa: PLC0415 - as above
-    from kgen.fleet.kubernetes import PREFIX  # noqa: PLC0415 - as above
 
-    if site.startswith(PREFIX):
-        raise UsageError(
-            "`kgen compare` knows no Kubernetes: what it measures would come back with the logs of pods",
-            hints=["give a configuration of ReFrame's"],
-        )
     if options.jobs > 1:
         raise UsageError("`--jobs` contradicts `--fleet`", hints=["keep one of the two"])
     if Path.cwd() != root:
@@ -185,7 +178,7 @@ def _on_fleet(
         return compare_on_fleet(
             root,
             matrix,
-            engine_of(site, matrix),
+            site,
             command,
             names=names,
             options=options,

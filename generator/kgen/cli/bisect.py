@@ -24,7 +24,7 @@ from kgen.actions.bisect import Bisected, BisectOptions, bisect
 from kgen.cli import console
 from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device
-from kgen.cli.options import Json, argument, option, seconds
+from kgen.cli.options import Json, argument, option, repeats, seconds
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.project import find_root
@@ -41,12 +41,6 @@ def _percent(text: str) -> float:
     if not 0 < value < math.inf:
         raise UsageError("`--slower` is no percentage", hints=["leave it out, or give one such as 20"])
     return value
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
-        raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])
-    return int(text)
 
 
 def run(
@@ -67,7 +61,7 @@ def run(
     ] = None,
     repeat: Annotated[
         int | None,
-        option("--repeat", metavar="N", text="runs of each; the median time counts", panel=_HOW, parse=_count),
+        option("--repeat", metavar="N", text="runs of each; the median time counts", panel=_HOW, parse=repeats),
     ] = None,
     timeout: Annotated[
         float,

@@ -26,7 +26,7 @@ from kgen.actions.compare import CompareOptions, CompareResult, Contestant, comp
 from kgen.cli import console
 from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device
-from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, seconds
+from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, repeats, seconds
 from kgen.emitters.comparison import Bar, Failure, Line, render_page
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.sizes import size_text
@@ -38,12 +38,6 @@ _HEADINGS = (
     *("environment", "device", "step", "spread", "examples/s", "first step", "compile", "memory", "on device"),
     "final loss",
 )
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
-        raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])
-    return int(text)
 
 
 def _function(text: str) -> str:
@@ -81,7 +75,7 @@ def run(
     device: Annotated[str, device(_HOW)] = "auto",
     repeat: Annotated[
         int | None,
-        option("--repeat", metavar="N", text="runs in each environment; 1 by default", panel=_HOW, parse=_count),
+        option("--repeat", metavar="N", text="runs in each environment; 1 by default", panel=_HOW, parse=repeats),
     ] = None,
     same_start: Annotated[
         bool,

@@ -125,6 +125,17 @@ def jobs(text: str) -> int:
     return int(text)
 
 
+def repeats(text: str) -> int:
+    """How often something is run.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
+        raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])
+    return int(text)
+
+
 def _receipts(text: str) -> int:
     if text == YES:
         return 1

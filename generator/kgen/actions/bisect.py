@@ -25,7 +25,6 @@ from kgen.formats.environment import Source
 from kgen.formats.wheels import pylock
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import SHARE
 from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.grammar import shown
@@ -469,8 +468,8 @@ class _Tries:
 
     def _run(self, source: Source) -> Trial:
         """What the program has to say in an environment."""
-        inside = {name: value for name, value in sync.entered(source).items() if value is not None}
-        words = ("/bin/sh", str(source.prefix / SHARE / "run.sh"), *self.command)
+        entering, inside = sync.way_in(source)
+        words = (*entering, *self.command)
         began = time.monotonic()
         try:
             done = process.run(words, env=inside, timeout=self.options.timeout, keep=_KEPT)

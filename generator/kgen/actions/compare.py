@@ -18,7 +18,6 @@ from kgen.actions.validate import ValidateOptions, ValidationTarget
 from kgen.errors import ExitStatus, KgenError, OutsideError, TimedOut, UsageError
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import SHARE
 from kgen.model.accelerator import CPU
 from kgen.model.grammar import shown
 from kgen.validation import comparison, running
@@ -289,9 +288,9 @@ class _Runner:
             notify=self.notify,
         )
         source = sync.find(self.root, locked.environment, self.options.envs)
-        inside = {name: value for name, value in sync.entered(source).items() if value is not None}
+        entering, inside = sync.way_in(source)
         chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
-        return ["/bin/sh", str(source.prefix / SHARE / "run.sh"), "/usr/bin/env", *chosen], inside
+        return [*entering, "/usr/bin/env", *chosen], inside
 
     def _failure(self, one: Contestant, training: Training, status: int | None) -> tuple[Fault, str] | None:
         """How a run failed, and in which of validate's ways; None if it did not."""

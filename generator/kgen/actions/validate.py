@@ -23,7 +23,7 @@ from kgen.host import Host
 from kgen.loader import owners
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import SHARE, require_known
+from kgen.matrix.selection import require_known
 from kgen.model import format as formats
 from kgen.model.accelerator import CPU
 from kgen.model.format import Format
@@ -529,9 +529,8 @@ def installed(
     # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
     # joint environment than its first comes after that
     chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
-    entry = ("/bin/sh", str(source.prefix / SHARE / "run.sh"), "/usr/bin/env", *chosen)
-    inside = {name: value for name, value in sync.entered(source).items() if value is not None}
-    return EnteredInterpreter(source.python, inside, entry)
+    entering, inside = sync.way_in(source)
+    return EnteredInterpreter(source.python, inside, (*entering, "/usr/bin/env", *chosen))
 
 
 def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:

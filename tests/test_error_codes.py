@@ -14,7 +14,7 @@ from tests.command import Kgen, Result
 
 from kgen.errors import BUG_CODE, CONFLICT_CODE, ExitStatus, KgenError
 from kgen.explain.codes import PAGES, text_of
-from kgen.wheels import DamagedMemberError
+from kgen.served.file import DamagedMemberError
 
 DOCS = Path(__file__).parents[1] / "docs/errors"
 

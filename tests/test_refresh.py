@@ -30,6 +30,8 @@ from kgen.matrix.compatibility import CompatibilityMatrix, Folder
 from kgen.refresh import names, sonames
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Change, Refresh, Refreshed
+from kgen.served import cache, client
+from kgen.served.file import Page
 
 TODAY = dt.date(2027, 3, 4)
 DAY = dt.date(2027, 3, 1)
@@ -381,7 +383,7 @@ def test_what_is_another_than_before_is_looked_at(
         unchanged.write_bytes(unchanged.read_bytes().replace(b"2.28", b"2.29"))
     else:
         data = json.loads(unchanged.read_bytes().partition(b"\n")[2])
-        wheels.keep(unchanged, "kgen-unchanged 1", json.dumps({**data, "gone": 3}).encode())
+        cache.keep(unchanged, "kgen-unchanged 1", json.dumps({**data, "gone": 3}).encode())
     found = refresh({"torch.toml": text}, unchanged=unchanged)
     again = refresh({"torch.toml": text})
     assert (found.files, found.contradictions, found.gone) == (again.files, again.contradictions, again.gone)
@@ -562,10 +564,10 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
 
 
-def page_of(name: str) -> wheels.Page:
+def page_of(name: str) -> Page:
     """The page of a project that has one file."""
     body = f'<a href="{name}">{name}</a>'.encode()
-    return wheels.Page(url="https://index.example/project/", status=200, kind="text/html", body=body)
+    return Page(url="https://index.example/project/", status=200, kind="text/html", body=body)
 
 
 @pytest.mark.parametrize(
@@ -1018,7 +1020,7 @@ def test_what_its_own_index_has_no_longer_stays(refresh: Refreshing, mirror: Rep
 def test_an_own_index_that_fails_or_lies_gives_nothing(
     refresh: Refreshing, mirror: Repository, monkeypatch: pytest.MonkeyPatch, fault: Fault, *, at: str, what: str
 ) -> None:
-    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(client, "_PAUSES", (0.0, 0.0))
     mirror.served.wheels.append(own("2.20.0", "cu126"))
     mirror.served.fault, mirror.served.at = fault, at
     with pytest.raises(OutsideError) as caught:
@@ -1036,7 +1038,7 @@ def test_without_ranges_its_builds_are_given_up(
     refresh: Refreshing, mirror: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = refresh().files
-    monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+    monkeypatch.setattr(client, "WHOLE", 200_000)
     mirror.served.ranges = False
     mirror.served.wheels.append(own("2.20.0", "cu126"))
     found = refresh(known, own=mirror.url)
@@ -1066,7 +1068,7 @@ def test_without_ranges_its_builds_are_given_up(
 def test_an_index_that_fails_or_lies_gives_nothing(
     refresh: Refreshing, served: Served, monkeypatch: pytest.MonkeyPatch, fault: Fault, *, at: str, what: str
 ) -> None:
-    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(client, "_PAUSES", (0.0, 0.0))
     served.wheels += [*NEW, keras("3.21.0")]
     served.fault, served.at, served.sidecar = fault, at, fault == "wrong sidecar"
     with pytest.raises(OutsideError) as caught:
@@ -1103,7 +1105,7 @@ def test_a_wheel_that_is_read_whole_has_its_hash(refresh: Refreshing, served: Se
 def test_without_ranges_a_large_wheel_is_given_up(
     refresh: Refreshing, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+    monkeypatch.setattr(client, "WHOLE", 200_000)
     served.ranges = False
     served.wheels += [torch("2.21.0"), keras("3.21.0")]
     found = refresh()
@@ -1403,7 +1405,7 @@ def test_credentials_are_sent_and_never_shown(
     assert status == 0
     assert "secret" not in out + err
     repository.served.fault = "500"
-    monkeypatch.setattr(wheels, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(client, "_PAUSES", (0.0, 0.0))
     status, out, err = command("refresh")
     assert status == 4
     assert "secret" not in out + err

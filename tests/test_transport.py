@@ -25,7 +25,8 @@ from kgen import host, transport, uvsettings, uvtool
 from kgen.errors import OutsideError, SettingsError
 from kgen.index import Index, parse
 from kgen.logins import Login, Logins
-from kgen.wheels import Page, WheelReader
+from kgen.served.file import Page
+from kgen.wheels import WheelReader
 
 PATIENCE = 1.0
 

@@ -24,9 +24,9 @@ import pytest
 import urllib3.util.ssl_
 from tests.loopback import Handler, Server, running
 
-from kgen import wheels
 from kgen.errors import Cancelled, ExitStatus, OutsideError
 from kgen.model.licence import Declared
+from kgen.served import archive, cache, client
 from kgen.wheels import Overlap, WheelListing, WheelReader, default_cache, overlaps
 
 NAME = "thing-1.0-py3-none-any.whl"
@@ -127,7 +127,7 @@ class Index(Server):
 @pytest.fixture(name="index")
 def _index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(wheels, "_PAUSES", (0.001, 0.001))
+    monkeypatch.setattr(client, "_PAUSES", (0.001, 0.001))
     with running(Index()) as index:
         yield index
 
@@ -253,7 +253,7 @@ class TestNoRanges:
     def test_too_large_but_ranges_from_the_beginning(
         self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+        monkeypatch.setattr(client, "WHOLE", 200_000)
         index.constant = "no suffix"
         assert read(reader, index, "large.whl").complete
         assert index.ranges == ["bytes=-131072", None, f"bytes={len(LARGE) - 131072}-{len(LARGE) - 1}"]
@@ -265,7 +265,8 @@ class TestNoRanges:
         assert listing.complete
 
     def test_a_list_longer_than_any(self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wheels, "_WHOLE", 200_000)
+        monkeypatch.setattr(client, "WHOLE", 200_000)
+        monkeypatch.setattr(archive, "WHOLE", 200_000)
         assert "longer than any" in refusal(reader, index, "many.whl").message
 
 
@@ -340,7 +341,7 @@ class TestFaults:
         assert not index.asked
 
     def test_no_answer(self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wheels, "_TIMEOUT", (0.1, 0.1))
+        monkeypatch.setattr(client, "_TIMEOUT", (0.1, 0.1))
         index.constant = "silent"
         assert "did not answer in time" in refusal(reader, index).message
         assert len(index.asked) == 1
@@ -412,7 +413,7 @@ class TestFaults:
         assert connections_to(index) == []
 
     def test_cancel_while_it_waits_to_ask_again(self, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wheels, "_PAUSES", (60.0, 60.0))
+        monkeypatch.setattr(client, "_PAUSES", (60.0, 60.0))
         cancel = threading.Event()
         index.constant = "500"
         threading.Timer(0.1, cancel.set).start()
@@ -585,7 +586,7 @@ def test_certificates_are_those_of_the_caller(tmp_path: Path, monkeypatch: pytes
         (None, True),
     ]:
         with WheelReader(cache=None, certificates=value) as reader:
-            session = reader._session()
+            session = reader._client._session()
             settings = session.merge_environment_settings("https://x.example", {}, stream=True, verify=None, cert=None)
             assert settings["verify"] == expected
 
@@ -763,6 +764,6 @@ def test_what_a_killed_run_left_in_the_cache_goes_when_it_is_looked_for_again(tm
         path.write_bytes(b"half")
     for path in (left, another):
         os.utime(path, (0, 0))
-    wheels.keep(file, "header", b"body")
-    assert wheels.kept(file, "header") == b"body"
+    cache.keep(file, "header", b"body")
+    assert cache.kept(file, "header") == b"body"
     assert sorted(tmp_path.iterdir()) == sorted([file, another, busy])

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple, Protocol
 
 from kgen.errors import OutsideError
 from kgen.logins import apart
+from kgen.served.cache import keep, kept
+from kgen.served.file import Page
 from kgen.transport import why_not
-from kgen.wheels import Page, keep, kept
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
 """JSON first: it has sizes, and days that HTML has by agreement only."""

@@ -25,9 +25,6 @@ import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
-PATIENCE = 60.0
-"""Seconds that an answer may take, whatever its size."""
-
 _PACE = 10_000
 """Bytes a second that an answer must come with beyond that."""
 
@@ -97,7 +94,7 @@ class Adapter(requests.adapters.HTTPAdapter):
         patience: seconds that an answer may take, whatever its size.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float) -> None:
         answer = _paced(patience)
 
         class Plain(urllib3.connection.HTTPConnection):

@@ -11,6 +11,7 @@ from kgen.audit.reading import Reader
 from kgen.audit.run import Audit, Audited, Progress
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.served.file import PATIENCE
 from kgen.tables import nearest
 
 
@@ -55,7 +56,7 @@ def audit(
         cancel=cancel,
         certificates=host.variable("SSL_CERT_FILE"),
         indexes=uvsettings.configured(root),
-        patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+        patience=min(PATIENCE, host.seconds(PATIENCE)),
     ) as reader:
         source = Reader(
             index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=cache / "pages"),

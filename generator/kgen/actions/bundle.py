@@ -32,6 +32,7 @@ from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
+from kgen.served.file import PATIENCE
 
 MANIFEST = "kgen-bundle.json"
 PROGRAMS = "kgen"
@@ -255,7 +256,7 @@ def _fetch(
         cancel=cancel,
         certificates=host.variable("SSL_CERT_FILE"),
         indexes=uvsettings.configured(root),
-        patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+        patience=min(PATIENCE, host.seconds(PATIENCE)),
     ) as reader:
         places = _Places(root, program, reader)
 

@@ -15,6 +15,7 @@ from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
+from kgen.served.file import PATIENCE
 
 
 def _silent(_text: str) -> None:
@@ -137,7 +138,7 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None, pro
         cancel=cancel,
         certificates=host.variable("SSL_CERT_FILE"),
         indexes=uvsettings.configured(root),
-        patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+        patience=min(PATIENCE, host.seconds(PATIENCE)),
         within=host.seconds(_LONGEST),
     ) as reader:
 

@@ -20,7 +20,8 @@ from packaging.version import InvalidVersion, Version
 from kgen.audit.evidence import KINDS, Evidence, Found
 from kgen.index import Index, IndexFile
 from kgen.matrix.records import Platform
-from kgen.wheels import WheelReader, is_metadata, keep, kept
+from kgen.served.cache import keep, kept
+from kgen.wheels import WheelReader, is_metadata
 
 _HEADER = "kgen-audit 2"
 _PARSING = threading.Lock()

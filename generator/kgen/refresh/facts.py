@@ -20,7 +20,8 @@ from kgen.errors import OutsideError
 from kgen.index import IndexFile, shown
 from kgen.refresh.compiled import HOLDS
 from kgen.refresh.recipes import Compiled
-from kgen.wheels import WheelReader, is_metadata, keep, kept
+from kgen.served.cache import keep, kept
+from kgen.wheels import WheelReader, is_metadata
 
 PARSING = threading.Lock()
 """To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads

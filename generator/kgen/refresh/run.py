@@ -45,7 +45,7 @@ from kgen.refresh.rows import (
     wheel_builds,
     yank,
 )
-from kgen.wheels import keep, kept
+from kgen.served.cache import keep, kept
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from kgen.formats.wheels.session import IN_FLIGHT, Session, WheelOutcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
+from kgen.served.file import PATIENCE
 from kgen.settings import Settings
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def resolve(
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
             indexes=uvsettings.configured(root),
-            patience=min(wheels.PATIENCE, host.seconds(wheels.PATIENCE)),
+            patience=min(PATIENCE, host.seconds(PATIENCE)),
         )
 
     def open_index(reader: WheelReader) -> Index:

@@ -1,0 +1,1 @@
+"""Files as servers have them: asked for by ranges, read as archives, kept in a cache."""

@@ -1,0 +1,50 @@
+"""Files of a cache: each is there whole or not at all, and says by a checksum whether it is what was put there."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+_PART = ".part"
+_ABANDONED = 3600
+"""Seconds after which nobody is at work on a file of the cache any more: writing one takes a moment."""
+
+
+def keep(file: Path, header: str, body: bytes) -> None:
+    """Puts something into a cache, whole or not at all, with a checksum.
+
+    Raises:
+        OSError: the cache takes nothing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{file.name}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=_PART, dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as part:
+            part.write(f"{header} {zlib.crc32(body):08x}\n".encode())
+            part.write(body)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    # what a run that was killed has left of this very file, which is looked for again for that reason
+    for left in file.parent.glob(f"{glob.escape(prefix)}*{_PART}"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED:
+                left.unlink()
+
+
+def kept(file: Path, header: str) -> bytes | None:
+    """What :func:`keep` has put there; None if it is of another form, or damaged.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: what is there is no text even where it says what it is.
+    """
+    first, _, body = file.read_bytes().partition(b"\n")
+    return body if first.decode() == f"{header} {zlib.crc32(body):08x}" else None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import platformdirs
 import pynvml
 import pytest
 from packaging.version import Version
@@ -482,3 +483,16 @@ class TestOwnInterpreter:
         (tmp_path / "conda-meta").mkdir()
         monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
         assert host.own_interpreter(self.OWN) is None
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    usual = Path(platformdirs.user_cache_dir("kgen")) / "wheels"
+    monkeypatch.delenv("KGEN_CACHE_DIR", raising=False)
+    assert host.cache("wheels") == usual
+    monkeypatch.setenv("KGEN_CACHE_DIR", "")
+    assert host.cache("wheels") == usual
+    monkeypatch.setenv("KGEN_CACHE_DIR", "/else")
+    assert host.cache("wheels") == Path("/else/wheels")
+    monkeypatch.setenv("KGEN_CACHE_DIR", "~/x")
+    assert host.cache("wheels") == Path.home() / "x" / "wheels"

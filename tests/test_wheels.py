@@ -27,7 +27,7 @@ from tests.loopback import Handler, Server, running
 from kgen.errors import Cancelled, ExitStatus, OutsideError
 from kgen.model.licence import Declared
 from kgen.served import archive, cache, client
-from kgen.wheels import Overlap, WheelListing, WheelReader, default_cache, overlaps
+from kgen.wheels import Overlap, WheelListing, WheelReader, overlaps
 
 NAME = "thing-1.0-py3-none-any.whl"
 
@@ -553,12 +553,6 @@ class TestCache:
         (tmp_path / "file").write_text("")
         with WheelReader(cache=tmp_path / "file" / "cache") as reader:
             assert read(reader, index, "large.whl").complete
-
-    def test_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-        assert default_cache() == default_cache("") == Path("/somewhere/kgen/wheels")
-        assert default_cache("/else") == Path("/else/wheels")
-        assert "~" not in str(default_cache("~/x"))
 
 
 def test_many_threads(index: Index, tmp_path: Path) -> None:

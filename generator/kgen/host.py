@@ -52,6 +52,19 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def cache(name: str) -> Path:
+    """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet."""
+    override = variable("KGEN_CACHE_DIR")
+    if override:
+        return Path(override).expanduser() / name
+    if sys.platform.startswith("linux"):  # as platformdirs has it, which is slow to import, and every command asks
+        base = variable("XDG_CACHE_HOME") or ""
+        return (Path(base) if base.startswith("/") else Path("~/.cache").expanduser()) / "kgen" / name
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return Path(platformdirs.user_cache_dir("kgen")) / name
+
+
 OFFLINE = "UV_OFFLINE"
 """The variable that keeps uv from the network, and kgen too."""
 

@@ -18,7 +18,6 @@ which is locked for as long as its maker lives; :func:`sweep` removes those whos
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import functools
@@ -680,6 +679,8 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @functools.cache
 def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    import ctypes  # noqa: PLC0415 - slow to import, and every command imports this module
+
     try:
         call = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError):

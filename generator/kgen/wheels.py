@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
-import platformdirs
-
 from kgen import elf, logins, pe
 from kgen.errors import Cancelled, OutsideError
 from kgen.model.licence import Declared
@@ -98,15 +96,6 @@ class Overlap:
     first: str
     second: str
     paths: tuple[str, ...]
-
-
-def default_cache(override: str | None = None) -> Path:
-    """The folder for listings: `wheels` in kgen's own cache folder.
-
-    Args:
-        override: the value of KGEN_CACHE_DIR, kgen's cache folder instead of the user's; nothing if empty.
-    """
-    return Path(override or platformdirs.user_cache_dir("kgen")).expanduser() / "wheels"
 
 
 def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:

@@ -50,7 +50,6 @@ def audit(
                 hints=[f"kgen matrix audit {near}" if near else "kgen matrix show"],
             )
     cancel = threading.Event()
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
     with wheels.WheelReader(
         cache=None,
         cancel=cancel,
@@ -59,9 +58,9 @@ def audit(
         patience=min(PATIENCE, host.seconds(PATIENCE)),
     ) as reader:
         source = Reader(
-            index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=cache / "pages"),
+            index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=host.cache("pages")),
             reader,
-            cache=cache / "audit",
+            cache=host.cache("audit"),
         )
         return Audit(
             matrix, source, names=names, sample=sample, fatbins=fatbins, cancel=cancel, progress=progress

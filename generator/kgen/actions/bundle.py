@@ -151,7 +151,7 @@ def bundle(
     for lock in locks:
         require_known(matrix, lock)
         _require_files(lock)
-    store = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "files"
+    store = host.cache("files")
     every = {(file.sha256, file.filename): (file, lock) for lock in locks for file in (*lock.build, *lock.files)}
     own, notes = _own(wanted)
 

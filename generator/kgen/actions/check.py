@@ -18,7 +18,6 @@ from kgen.errors import KgenError, UsageError
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.lockfiles import LockedEnvironment
-from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
@@ -295,9 +294,7 @@ class _Check:
                 yield finding("fault", "unreadable", path, f"cannot be read: {error.strerror or error}", fix)
         first = locks[0]
         variables = selection(self.matrix, first.backends, first.accelerator, isolated=False).variables
-        if lockfiles.digest_of_files(there) == hooks.digest(
-            environment.name, variables, cache=origin.cache_folder().with_name("hooks")
-        ):
+        if lockfiles.digest_of_files(there) == hooks.digest(environment.name, variables, cache=host.cache("hooks")):
             return
         for place, text in hooks.render_hooks(environment.name, variables).items():
             if place in there and there[place] != text.encode():

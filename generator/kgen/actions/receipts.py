@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import files, gittool, lockfiles, storage
+from kgen import files, gittool, host, lockfiles, storage
 from kgen.errors import UsageError
-from kgen.matrix import origin
 from kgen.project import LOCKS
 from kgen.validation import collection, receipts, remote, signing
 from kgen.validation.collection import Entry, Skipped
@@ -95,12 +94,12 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
     skipped: list[Skipped] = []
     if not sources and not (root / LOCKS).exists():
         raise UsageError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
-    with collection.Index(origin.cache_folder().with_name("receipts.sqlite"), report) as index:
+    with collection.Index(host.cache("receipts.sqlite"), report) as index:
         for source in sources or (str(root / LOCKS),):
             if source.startswith(GIT):
                 entries, bad = index.of_revision(root, _revision(root, source.removeprefix(GIT)), LOCKS)
             elif remote.is_remote(source):
-                folder = remote.fetch(source, origin.cache_folder().with_name("receipts"))
+                folder = remote.fetch(source, host.cache("receipts"))
                 entries, bad = index.of_folder(folder)
             else:
                 entries, bad = index.of_folder(_place(source))

@@ -132,7 +132,6 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None, pro
     cancel = threading.Event()
     program = uvtool.find()
     own = uvtool.own_base(program, root, torch_index)
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent
     with wheels.WheelReader(
         cache=None,
         cancel=cancel,
@@ -144,17 +143,17 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None, pro
 
         def open_own(name: str, label: str) -> index.Index:
             assert own is not None  # noqa: S101 - it is asked for only then
-            return index.Index((own(name, label),), reader, cache=cache / "pages", absent=_NOT_THERE)
+            return index.Index((own(name, label),), reader, cache=host.cache("pages"), absent=_NOT_THERE)
 
         return Refresh(
             before,
-            index.Index(uvtool.indexes(program, root), reader, cache=cache / "pages"),
-            lambda count: FactReader(reader, cache=cache / "facts", count=count),
+            index.Index(uvtool.indexes(program, root), reader, cache=host.cache("pages")),
+            lambda count: FactReader(reader, cache=host.cache("facts"), count=count),
             today=dt.datetime.now(dt.timezone.utc).date(),
             cancel=cancel,
             progress=progress,
             open_own=None if own is None else open_own,
-            unchanged=cache / "pages" / "unchanged",
+            unchanged=host.cache("pages") / "unchanged",
         ).run()
 
 

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, fields, files, freshness, lockfiles, storage, uvsettings
+from kgen import __version__, fields, files, freshness, host, lockfiles, storage, uvsettings
 from kgen.actions import flake
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft
 from kgen.emitters import hooks
 from kgen.errors import KgenError
 from kgen.formats.outcome import Outcome, Summary
-from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
@@ -159,7 +158,7 @@ def remember(root: Path, environments: Iterable[str]) -> None:
 
 def _memory(root: Path, environment: str) -> Path:
     name = lockfiles.digest(str(root.resolve() / LOCKS / environment).encode("utf-8", "surrogatepass"))
-    return origin.cache_folder().with_name("standing") / name
+    return host.cache("standing") / name
 
 
 class _Locks:
@@ -241,7 +240,7 @@ class _Locks:
             return False
         variables = selection(self._matrix, request.backends, request.accelerator.name, isolated=False).variables
         there = {place: files.read(folder / place, files.SMALL) for place in wanted}
-        cache = origin.cache_folder().with_name("hooks")
+        cache = host.cache("hooks")
         return lockfiles.digest_of_files(there) == hooks.digest(request.environment, variables, cache=cache)
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from kgen import editable, host, storage, uvtool, wheels
+from kgen import editable, host, storage, uvtool
 from kgen.editable import ProjectBuild
 from kgen.errors import KgenError, OutsideError
 from kgen.formats.environment import Source
@@ -82,5 +82,5 @@ def _place_of_wheel(root: Path, lock: Lockfile, build: ProjectBuild) -> Path:
     ]
     tools = sorted(f"{file.filename} {file.sha256}" for file in lock.build)
     key = json.dumps([lock.python, build.backend, build.path, tools, modules]).encode() + editable.built_from(root)
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "built"
+    cache = host.cache("built")
     return cache / hashlib.sha256(key).hexdigest()

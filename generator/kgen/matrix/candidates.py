@@ -166,23 +166,12 @@ def plugin_of_other(
         wanted: what the environment is for.
     """
     for framework in matrix.accelerated_frameworks:
-        if framework not in frameworks or name == framework or not _is_installed_by(matrix.framework(framework), name):
+        if framework not in frameworks or name == framework:
             continue
         majors = matrix.plugins_of(framework).get(name)
         if majors is not None and wanted.whole not in majors:
             return max(majors)
     return None
-
-
-def _is_installed_by(framework: Framework, name: str) -> bool:
-    """Whether a build of a framework may install a package: a quick look, as most packages are no part of it."""
-    length = len(name)
-    return any(
-        text.startswith(name) and not text[length : length + 1].isalnum() and text[length : length + 1] != "-"
-        for release in framework.releases
-        for build in release.builds
-        for text in build.install
-    )
 
 
 def imported_build(release: Release, target: BuildTarget) -> Build | None:

@@ -37,7 +37,7 @@ from kgen.matrix.records import (
 )
 from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import shown
-from kgen.model.requirement import parse_requirement
+from kgen.model.requirement import parse_requirement, required_name
 from kgen.tables import Table
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ class CompatibilityMatrix:
         """A matrix of file name -> TOML text, and where its records are kept; :func:`load` gives that of a folder."""
         self._files = files
         self._compiled = compiled
+        self._plugins: dict[str, Mapping[str, frozenset[Accelerator]]] = {}
 
     @functools.cached_property
     def revision(self) -> str:
@@ -359,12 +360,18 @@ class CompatibilityMatrix:
         They are what its builds for accelerators install, and none of those for the CPU does; without the libraries of
         an accelerator, which do nothing by themselves.
         """
+        known = self._plugins.get(framework)
+        if known is None:
+            known = self._plugins[framework] = self._find_plugins(framework)
+        return known
+
+    def _find_plugins(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
         builds = [build for release in self.framework(framework).releases for build in release.builds]
-        plain = {parse_requirement(text).name for one in builds if not one.accelerated for text in one.install}
+        plain = {required_name(text) for one in builds if not one.accelerated for text in one.install}
         found: dict[str, set[Accelerator]] = {}
         for build in builds if plain else ():
             for text in build.install:
-                name = parse_requirement(text).name
+                name = required_name(text)
                 if name not in plain and not self.follows(name):
                     found.setdefault(name, set()).add(build.accelerator.whole)
         return {name: frozenset(majors) for name, majors in found.items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,15 +68,7 @@ class Origin(NamedTuple):
 
 def cache_folder() -> Path:
     """Where a matrix refreshed without `--project` lives: `matrix` in kgen's own cache folder."""
-    override = host.variable("KGEN_CACHE_DIR")
-    if override:
-        return Path(override).expanduser() / NAME
-    if sys.platform.startswith("linux"):  # as platformdirs has it, which is slow to import, and every command asks
-        base = host.variable("XDG_CACHE_HOME") or ""
-        return (Path(base) if base.startswith("/") else Path("~/.cache").expanduser()) / "kgen" / NAME
-    import platformdirs  # noqa: PLC0415 - as above
-
-    return Path(platformdirs.user_cache_dir("kgen")) / NAME
+    return host.cache(NAME)
 
 
 def shipped_folder() -> Path:
@@ -111,7 +102,7 @@ def shipped() -> CompatibilityMatrix:
 
 
 def _compiled(texts: Mapping[str, str]) -> CompatibilityMatrix:
-    return CompatibilityMatrix(texts, CompiledFiles(cache_folder().with_name("compiled-matrix")))
+    return CompatibilityMatrix(texts, CompiledFiles(host.cache("compiled-matrix")))
 
 
 def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:

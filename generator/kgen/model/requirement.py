@@ -160,6 +160,13 @@ def parse_requirement(text: str) -> Requirement:
 
 
 @functools.cache
+def required_name(text: str) -> str:
+    """The name of the package that a requirement asks for, normalised; quicker than reading all of it."""
+    match = re.match(r"[A-Za-z0-9._-]+", text)
+    return canonical_name(match.group()) if match else parse_requirement(text).name
+
+
+@functools.cache
 def canonical_name(name: str) -> str:
     """A package's name as indexes normalise it (PEP 503): `Flax_NNX` is `flax-nnx`."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kgen import editable, gittool, host, process, storage, trees, uvtool, wheels
+from kgen import editable, gittool, host, process, storage, trees, uvtool
 from kgen.editable import ProjectBuild
 from kgen.errors import OutsideError, SettingsError
 from kgen.model.grammar import printable
@@ -129,7 +129,7 @@ def _sources(lock: Lockfile, tree: LockedTree) -> Iterator[Path]:
         yield folder
         return
     gittool.require(f"{lock.environment}: {tree.name} is from a git repository")
-    cache = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "git"
+    cache = host.cache("git")
     repository = gittool.fetched(str(tree.url), str(tree.commit), cache, offline=host.is_offline())
     with storage.scratch() as apart:
         gittool.check_out(repository, str(tree.commit), apart / "source")

@@ -108,7 +108,7 @@ def resolve(
 
         templates.prepare("hooks/", "pylock")
         return wheels.WheelReader(
-            cache=wheels.default_cache(host.variable("KGEN_CACHE_DIR")),
+            cache=host.cache("wheels"),
             cancel=cancel,
             certificates=host.variable("SSL_CERT_FILE"),
             indexes=uvsettings.configured(root),
@@ -116,10 +116,9 @@ def resolve(
         )
 
     def open_index(reader: WheelReader) -> Index:
-        from kgen import wheels  # noqa: PLC0415 - see above
         from kgen.index import Index  # noqa: PLC0415 - who asks for nothing by name needs none
 
-        pages = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "pages"
+        pages = host.cache("pages")
         return Index(uvtool.indexes(program, root), reader, cache=pages)
 
     program = uvtool.find()
@@ -129,10 +128,9 @@ def resolve(
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     placed = None
     if any(one.url is not None for request in requests for one in request.dependencies):
-        from kgen import wheels  # noqa: PLC0415 - few name places
         from kgen.formats.wheels.direct import DirectSources  # noqa: PLC0415
 
-        repositories = wheels.default_cache(host.variable("KGEN_CACHE_DIR")).parent / "git"
+        repositories = host.cache("git")
         placed = DirectSources(root, repositories, open_reader)
 
     def session(reporter: Reporter) -> Session:

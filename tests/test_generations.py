@@ -407,7 +407,9 @@ def test_a_day_is_called_as_it_was_typed(kgen: Kgen, words: tuple[str, str], fla
     command = "hint: kgen solve keras-core-torch"
     assert hints.startswith(f"{command} --cuda 12 --python 3.11 --platform linux-64   # gives torch 2.")
     day = "--platform linux-64 --exclude-newer 2023-09-01   # gives "
-    assert hints.splitlines()[-1].startswith(f"{command} --cpu --python 3.11 {day}")
+    # PyTorch's builds for the CPU are on its own index alone
+    on_cpu = day.replace("   #", " --torch-index   #")
+    assert hints.splitlines()[-1].startswith(f"{command} --cpu --python 3.11 {on_cpu}")
     fits = kgen("solve", "torch", "--cpu", "--generation", "keras-core", *words).stdout
     assert f"newest that fits: 0.1.6 is kept out by {flag} 2023-09-01\n" in fits
     explained = kgen("explain", "torch", "--cpu", "--generation", "keras-core", *words).stdout

@@ -246,6 +246,21 @@ class TestFrameworksOfDependencies:
         assert "PyTorch, which `dependencies` bring along, for the CPU on linux-64 needs a CPU build" in said
         assert not (project / "locks").exists()
 
+    def test_one_that_does_not_fit_is_refused_by_who_knows_why(self, kgen_alone: Kgen, project: Path) -> None:
+        """Not by what uv would have closed: each way out was solved, and names all that it takes."""
+        status, said = lock(kgen_alone, "jax", "--dependency", "torch==2.13.0")
+        assert status == 3
+        causes, _, hints = said.lstrip().partition("\n\n")
+        assert causes.splitlines() == [
+            "error: jax-cuda12: there is no JAX and PyTorch together for CUDA 12 that fits the request",
+            "  you asked for torch==2.13.0 (dependencies)",
+            "  torch 2.13.0 is built for CUDA 13.0",
+        ]
+        assert "--dependency torch==2.13.0 --other-frameworks cpu --torch-index   # gives jax 0." in hints
+        assert "--cuda 12 --python 3.12 --platform linux-64 --dependency torch==2.10.0   # gives jax 0." in hints
+        assert "kgen lock jax --cuda 13 " in hints
+        assert not (project / "locks").exists()
+
     def test_there_are_two_ways(self, kgen_alone: Kgen) -> None:
         status, said = lock(kgen_alone, "jax", "--other-frameworks", "gpu")
         assert status == 2

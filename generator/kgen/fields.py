@@ -506,6 +506,7 @@ FIELDS: tuple[Field, ...] = (
             lambda value: {"other-frameworks": None if value == JOINT else value},
             lambda data: parsers.parse_other_frameworks(data.get("other-frameworks", JOINT)),
         ),
+        about=RequestField.OTHER_FRAMEWORKS,
     ),
     Field(
         name="allow_overlap",

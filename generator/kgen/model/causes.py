@@ -64,6 +64,7 @@ class RequestField(str, enum.Enum):
     GPU = "gpu"
     JOINT = "joint"
     KERAS = "keras"
+    OTHER_FRAMEWORKS = "other-frameworks"
     OWN_INDEX = "own-index"
     PLATFORM = "platform"
     PYTHON = "python"

@@ -10,7 +10,7 @@ from packaging.version import Version
 from kgen.model.accelerator import CPU
 from kgen.model.causes import Change, RequestField
 from kgen.model.ranges import VersionRange
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver.problem import Problem
@@ -23,6 +23,7 @@ Step = tuple[tuple[Change, ...], EnvironmentRequest]
 """Changes that go together, and the request with them."""
 
 OWN_INDEX = Change(RequestField.OWN_INDEX, "true")
+MEMBERS_ON_CPU = Change(RequestField.OTHER_FRAMEWORKS, CPU_BUILDS)
 ON_CPU = Change(RequestField.ACCELERATOR, CPU)
 
 
@@ -33,13 +34,26 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
     yield from _targets_alone(problem, attempt)
-    single = (_own_index, _generations, _requirements, _keras, _cutoff, _pythons, _glibcs, _versions, _drivers, _gpus)
+    single = (
+        _own_index,
+        _generations,
+        _requirements,
+        _dependencies,
+        _keras,
+        _cutoff,
+        _pythons,
+        _glibcs,
+        _versions,
+        _drivers,
+        _gpus,
+    )
     for steps in single:
         for changes, changed in steps(problem):
             resolution = attempt(changed)
             if resolution is not None:
                 yield _suggestion(problem, changes, [resolution])
                 break
+    yield from _members_on_cpu(problem, attempt)
     yield from _apart(problem, attempt)
     for changes, changed in _platforms(problem):
         resolution = attempt(changed)
@@ -47,9 +61,8 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
             yield _suggestion(problem, changes, [resolution])
             break
     if problem.request.accelerator != CPU:
-        resolution = attempt(problem.request._replace(accelerator=CPU, gpus=(), driver=None, targets=()))
-        if resolution is not None:
-            yield _suggestion(problem, (ON_CPU,), [resolution])
+        on_cpu = problem.request._replace(accelerator=CPU, gpus=(), driver=None, targets=())
+        yield from _where_offered(problem, attempt, ON_CPU, on_cpu)
 
 
 def _targets_alone(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
@@ -67,6 +80,31 @@ def _own_index(problem: Problem) -> Iterator[Step]:
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
     if not problem.request.own_index and any(build.accelerated and build.local is not None for build in builds):
         yield (OWN_INDEX,), problem.request._replace(own_index=True)
+
+
+def _members_on_cpu(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
+    """CPU builds of the frameworks that dependencies bring in; from their own index, where no other has them."""
+    request = problem.request
+    if request.accelerator == CPU or not request.members:
+        return
+    on_cpu = (*request.cpu_members, *request.members)
+    moved = request._replace(members=(), cpu_members=on_cpu, other_frameworks=CPU_BUILDS)
+    yield from _where_offered(problem, attempt, MEMBERS_ON_CPU, moved)
+
+
+def _where_offered(
+    problem: Problem, attempt: Attempt, change: Change, changed: EnvironmentRequest
+) -> Iterator[Suggestion]:
+    """A change to CPU builds; with a framework's own index, where builds are needed that no other has."""
+    resolution = attempt(changed)
+    if resolution is None:
+        return
+    changes: tuple[Change, ...] = (change,)
+    if resolution.local and not changed.own_index:
+        resolution = attempt(changed._replace(own_index=True))
+        changes = (change, OWN_INDEX)
+    if resolution is not None:
+        yield _suggestion(problem, changes, [resolution])
 
 
 def _generations(problem: Problem) -> Iterator[Step]:
@@ -100,23 +138,46 @@ def _requirements(problem: Problem) -> Iterator[Step]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        name = requirement.name
-        relaxed = Problem(problem.matrix, request._replace(requirements=others))
-        variable = relaxed.variables.get(name)
-        if variable is None:
+        text = _near(problem, request._replace(requirements=others), requirement)
+        if text is not None:
+            change = Change(RequestField.REQUIREMENT, text, str(requirement))
+            yield (change,), request._replace(requirements=(*others, Requirement(text)))
+
+
+def _dependencies(problem: Problem) -> Iterator[Step]:
+    """The same for a framework that the user names as a dependency."""
+    request = problem.request
+    for wish in request.dependencies:
+        others = tuple(other for other in request.dependencies if other is not wish)
+        if wish.url is not None or not wish.specifier:
             continue
-        refused = [p for p, version in enumerate(variable.versions) if version in requirement.specifier]
-        start = refused[-1] if refused else len(variable.versions) - 1
-        newer = next((p for p in range(start + 1, len(variable.versions)) if _feasible(relaxed, name, p)), None)
-        if newer is not None:
-            text = f"{name}>={_short(variable.versions[newer])}"
-        else:
-            older = next((p for p in range(start, -1, -1) if _feasible(relaxed, name, p)), None)
-            if older is None:
-                continue
-            text = f"{name}=={variable.versions[older]}"
-        changed = request._replace(requirements=(*others, Requirement(text)))
-        yield (Change(RequestField.REQUIREMENT, text, str(requirement)),), changed
+        text = _near(problem, request._replace(dependencies=others), wish)
+        if text is not None:
+            change = Change(RequestField.DEPENDENCY, text, str(wish))
+            yield (change,), request._replace(dependencies=(*others, Requirement(text)))
+
+
+def _near(problem: Problem, without: EnvironmentRequest, requirement: Requirement) -> str | None:
+    """A bound near a required one that can be had; None if there is none, or it is about no package that is solved.
+
+    Args:
+        problem: what has no solution.
+        without: its request without the requirement.
+        requirement: what is asked of a package.
+    """
+    name = requirement.name
+    relaxed = Problem(problem.matrix, without)
+    variable = relaxed.variables.get(name)
+    if variable is None:
+        return None
+    head = name + (f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else "")
+    refused = [p for p, version in enumerate(variable.versions) if version in requirement.specifier]
+    start = refused[-1] if refused else len(variable.versions) - 1
+    newer = next((p for p in range(start + 1, len(variable.versions)) if _feasible(relaxed, name, p)), None)
+    if newer is not None:
+        return f"{head}>={_short(variable.versions[newer])}"
+    older = next((p for p in range(start, -1, -1) if _feasible(relaxed, name, p)), None)
+    return None if older is None else f"{head}=={variable.versions[older]}"
 
 
 def _feasible(problem: Problem, name: str, position: int) -> bool:

@@ -50,9 +50,11 @@ def joined(
             request = on_cpu
             continue
         together = request._replace(members=(*request.members, row.name))
-        if isinstance(solve(matrix, together), Resolution) or (bringing and request.accelerator == CPU):
+        fits = isinstance(solve(matrix, together), Resolution)
+        if fits or bringing or request.accelerator == CPU or not isinstance(solve(matrix, on_cpu), Resolution):
+            # what does not fit is refused by the solver, which knows why, and what would
             request = together
-        elif request.accelerator != CPU and not bringing and isinstance(solve(matrix, on_cpu), Resolution):
+        else:
             request = on_cpu
             notes.append(
                 f"{request.environment}: {title}, which dependencies bring in, computes on the CPU: no release of it"

@@ -252,12 +252,12 @@ class TestFrameworksOfDependencies:
         assert status == 3
         causes, _, hints = said.lstrip().partition("\n\n")
         assert causes.splitlines() == [
-            "error: jax-cuda12: there is no JAX and PyTorch together for CUDA 12 that fits the request",
+            "error: jax-cuda12: there is no JAX and PyTorch together for CUDA 12 and Python 3.11 that fits the request",
             "  you asked for torch==2.13.0 (dependencies)",
             "  torch 2.13.0 is built for CUDA 13.0",
         ]
         assert "--dependency torch==2.13.0 --other-frameworks cpu --torch-index   # gives jax 0." in hints
-        assert "--cuda 12 --python 3.12 --platform linux-64 --dependency torch==2.10.0   # gives jax 0." in hints
+        assert "--cuda 12 --python 3.11 --platform linux-64 --dependency torch==2.10.0   # gives jax 0." in hints
         assert "kgen lock jax --cuda 13 " in hints
         assert not (project / "locks").exists()
 

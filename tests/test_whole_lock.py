@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
 from kgen.actions.plan import request_for
+from kgen.explain.reasons import reason_rule
 from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
@@ -256,8 +258,9 @@ class TestFrameworksOfDependencies:
             "  you asked for torch==2.13.0 (dependencies)",
             "  torch 2.13.0 is built for CUDA 13.0",
         ]
-        assert "--dependency torch==2.13.0 --other-frameworks cpu --torch-index   # gives jax 0." in hints
-        assert "--cuda 12 --python 3.11 --platform linux-64 --dependency torch==2.10.0   # gives jax 0." in hints
+        given = r"--dependency torch==2\.13\.0 --exclude-newer \S+"
+        assert re.search(rf"--cuda 12 .* {given} --other-frameworks cpu --torch-index   # gives jax 0\.", hints)
+        assert re.search(r"--cuda 12 .* --dependency torch==2\.10\.0 --exclude-newer \S+   # gives jax 0\.", hints)
         assert "kgen lock jax --cuda 13 " in hints
         assert not (project / "locks").exists()
 
@@ -508,3 +511,19 @@ def test_what_a_framework_is_installed_with_is_no_part_of_it(matrix: Compatibili
     request = request_for(theano, settings, CPU, "linux-64", matrix)
     assert request.backends == ("keras2-theano-pymc",)
     assert company.joined(matrix, request, ["theano-pymc", "setuptools", "six", "numpy"]).request == request
+
+
+def test_what_a_companion_imports_has_its_reason(matrix: CompatibilityMatrix) -> None:
+    """tf-keras is in a lock that nobody asked for it: who needs it, and who says so, stands beside it."""
+    settings = Settings(root=Path("/nowhere"), dependencies=(Requirement("tensorflow-probability"),), python="3.12")
+    tensorflow = JointEnvironment(name="tensorflow", backends=("tensorflow",))
+    found = solve(matrix, request_for(tensorflow, settings, CPU, "linux-64", matrix))
+    assert isinstance(found, Resolution)
+    assert "tf-keras" in found.install
+    (reason,) = [one for one in found.why if one.package == "tf-keras"]
+    assert reason_rule(reason) == "tensorflow-probability needs tf-keras and does not state it"
+    assert reason.sources[0].startswith("METADATA of tensorflow-probability")
+    without = Settings(root=Path("/nowhere"), python="3.12")
+    alone = solve(matrix, request_for(tensorflow, without, CPU, "linux-64", matrix))
+    assert isinstance(alone, Resolution)
+    assert "tf-keras" not in {*alone.install, *(one.package for one in alone.why)}

@@ -83,7 +83,8 @@ def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - on
         case Company():
             return _company_text(ground)
         case Unstated():
-            return f"{ground.owner} {ground.version} needs {ground.requirement} and does not state it"
+            owner = ground.owner if ground.version is None else f"{ground.owner} {ground.version}"
+            return f"{owner} needs {ground.requirement} and does not state it"
         case Replacement():
             return f"in the place of {ground.other}, as a requirement names it: both are the module `{ground.module}`"
         case Import():

@@ -377,10 +377,10 @@ class Company(NamedTuple):
 
 
 class Unstated(NamedTuple):
-    """Who depends on a package without stating it, and on which of it."""
+    """Who depends on a package without stating it, and on which of it; no version where all of its versions do."""
 
     owner: str
-    version: Version
+    version: Version | None
     requirement: str
 
 

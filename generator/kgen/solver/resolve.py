@@ -303,7 +303,8 @@ def resolution_of(
     install += [need for need in dict.fromkeys(needs) if parse_requirement(need).name not in packages]
     unstated = _unstated(problem, taken, packages)
     install += unstated
-    install += [need for need in _beside_companions(problem, packages) if need not in install]
+    beside_companions = _beside_companions(problem, packages)
+    install += [need for need in beside_companions if need not in install]
     local = {variable.name: label for variable in variables if (label := picked[variable.name].local) is not None}
     beside = {name: framework for framework in local for name in picked[framework].beside}
     install += [name for name in beside if name not in install]
@@ -350,6 +351,7 @@ def resolution_of(
             *_replacements(problem),
             *(imported.reason(problem, one, picked, cudnn) for one in imports),
             *unstated.values(),
+            *beside_companions.values(),
         ),
     )
 
@@ -432,12 +434,15 @@ def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterato
                     yield f"{row.project}{of_companion}"
 
 
-def _beside_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterator[str]:
-    """What the companions that are asked for import beside the chosen frameworks."""
+def _beside_companions(problem: Problem, packages: Mapping[str, Version]) -> dict[str, Reason]:
+    """What companions that are asked for import beside the chosen frameworks: requirement -> why it is there."""
     asked = {one.name for one in problem.request.dependencies}
-    for row in problem.matrix.companions:
-        if row.framework in packages and row.project in asked:
-            yield from row.needs
+    return {
+        text: Reason(parse_requirement(text).name, None, Unstated(row.project, None, text), (row.provenance.source,))
+        for row in problem.matrix.companions
+        if row.framework in packages and row.project in asked
+        for text in row.needs
+    }
 
 
 def _republished_later(cutoff: datetime.date | None, republished: Mapping[str, datetime.date]) -> Iterator[Warning]:

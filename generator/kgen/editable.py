@@ -97,6 +97,11 @@ def record(name: str, root: Path) -> bytes:
     return name.encode() + b"\n" + built_from(root)
 
 
+def metadata_name(wheel: Path) -> str:
+    """The name of the folder of metadata that a wheel is installed with, without the ending."""
+    return "-".join(wheel.name.split("-")[:2])
+
+
 def installed_name(prefix: Path) -> str | None:
     """The project's folder of metadata in an environment, without the ending; None if none was installed."""
     try:

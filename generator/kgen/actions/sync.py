@@ -257,7 +257,7 @@ def sync(
     from kgen.formats import byhand, interface  # noqa: PLC0415
 
     installer = interface.installer(source.form)
-    prepared = installer.prepare(source, lambda lock: _beside(source, lock), thorough=again)
+    prepared = installer.prepare(source, lambda lock: _beside(source, lock, own=own and not again), thorough=again)
     _prepare(source.prefix.parent, source.environment.folder.parent.parent)
     guard = storage.guard_of(source.prefix)
     with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
@@ -276,8 +276,9 @@ def sync(
             contextlib.nullcontext([byhand.Kept(gone=added)]) if exact else byhand.carried(source) as told,
         ):
             prepared.make(report)
-        with progress(source.name) as report:
-            notes += _install_project(source, report, own=own, anew=again)
+        if not own or not _has_own(source):
+            with progress(source.name) as report:
+                notes += _install_project(source, report, own=own, anew=again)
     gone = [name for one in told for name in one.gone]
     if gone:
         notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
@@ -308,10 +309,13 @@ def has_project(source: Source) -> bool:
     """Whether the project itself is in an environment as it should be, was left out, or is none that would be."""
     if editable.is_left_out(source.prefix):
         return True
+    return _has_own(source) or _project_build(source.environment.folder.parent.parent) is None
+
+
+def _has_own(source: Source) -> bool:
+    """Whether the project itself, as it is now, is installed in an environment."""
     root = source.environment.folder.parent.parent
-    if editable.is_installed(source.prefix, root, environments.METADATA):
-        return True
-    return _project_build(root) is None
+    return editable.is_installed(source.prefix, root, environments.METADATA)
 
 
 def _project_build(root: Path) -> ProjectBuild | None:
@@ -365,16 +369,25 @@ def _kept(source: Source) -> tuple[str, ...]:
     return (f"{kept}; `kgen add {names}` locks it, `kgen sync {source.name} --exact` removes it",)
 
 
-def _beside(source: Source, lock: Lockfile) -> Beside:
+def _beside(source: Source, lock: Lockfile, *, own: bool) -> Beside:
     """What an environment has beside its packages: what selects its backend, as the matrix has it.
+
+    Args:
+        source: the environment.
+        lock: its lock.
+        own: whether the project itself may be installed along, as it was built before.
 
     Raises:
         SettingsError: the lock says something else.
     """
     from kgen.formats import interface  # noqa: PLC0415 - see `sync`
+    from kgen.formats import own as own_project  # noqa: PLC0415
 
     selected = _selection(source, lock)
-    return interface.Beside(files=lambda: _activation(source, lock, selected), links=_links(selected))
+    root = source.environment.folder.parent.parent
+    build = _project_build(root) if own else None
+    wheel = None if build is None or own_project.lacking(build, lock) else own_project.kept_wheel(root, lock, build)
+    return interface.Beside(lambda: _activation(source, lock, selected), _links(selected), wheel)
 
 
 def _selection(source: Source, lock: Lockfile) -> Selection:

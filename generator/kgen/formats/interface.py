@@ -82,10 +82,13 @@ class Beside(NamedTuple):
     Attributes:
         files: gives them: path in the environment -> text.
         links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
+        own: a wheel of the project itself that was built before. An installer that can takes it in with the packages,
+            and leaves the record of that (:data:`kgen.editable.RECORD`); it is installed by itself else.
     """
 
     files: Callable[[], Mapping[str, str]]
     links: Mapping[str, Path]
+    own: Path | None = None
 
 
 class Installation(NamedTuple):

@@ -25,6 +25,11 @@ def lacking(build: ProjectBuild, lock: Lockfile) -> list[str]:
     return [one.name for one in wanted if one.marker is None and one.name not in pinned]
 
 
+def kept_wheel(root: Path, lock: Lockfile, build: ProjectBuild) -> Path | None:
+    """The editable wheel that was built before of a project as it is, with the tools of this lock; None if none was."""
+    return None if build.dynamic else next(iter(sorted(_place_of_wheel(root, lock, build).glob("*.whl"))), None)
+
+
 def install(
     of: Source, lock: Lockfile, build: ProjectBuild, report: Callable[[str], None], *, anew: bool = False
 ) -> None:
@@ -44,11 +49,11 @@ def install(
     """
     root = of.environment.folder.parent.parent
     uv = Uv(uvtool.find(), root=root)
-    kept = None if build.dynamic else _place_of_wheel(root, lock, build)
-    wheel = None if kept is None or anew else next(iter(sorted(kept.glob("*.whl"))), None)
+    wheel = None if anew else kept_wheel(root, lock, build)
     if wheel is not None:
         _install(of, uv, wheel, root)
         return
+    kept = None if build.dynamic else _place_of_wheel(root, lock, build)
     report(f"building {build.name}")
     with builder(lock, uv, build.name) as building:
         otherwise = f"kgen sync {of.name} --no-project   # everything but the project itself"
@@ -63,9 +68,8 @@ def install(
 
 def _install(of: Source, uv: Uv, wheel: Path, root: Path) -> None:
     uv.install_wheel(wheel, of.prefix)
-    name = "-".join(wheel.name.split("-")[:2])
     try:
-        (of.prefix / editable.RECORD).write_bytes(editable.record(name, root))
+        (of.prefix / editable.RECORD).write_bytes(editable.record(editable.metadata_name(wheel), root))
     except OSError as error:
         raise OutsideError(f"{of.prefix / editable.RECORD} cannot be written: {error.strerror or error}") from error
 

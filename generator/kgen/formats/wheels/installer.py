@@ -6,17 +6,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import tomli
 
-from kgen import host, lockfiles, process, project, storage, uvtool
+from kgen import editable, host, lockfiles, process, project, storage, uvtool
 from kgen.errors import OutsideError
 from kgen.explain.sizes import size_text
 from kgen.formats.environment import (
+    METADATA,
     RECORD,
     SOURCE,
     Record,
@@ -49,9 +49,7 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
     root = of.environment.folder.parent.parent
     program = uvtool.find()
     uv = Uv(program, root=root, own=lambda: uvtool.own_indexes(program, root, project.torch_index(root)))
-    return Installation(
-        lambda report: realise(of, lock, uv, thorough=thorough, files=own.files, links=own.links, report=report)
-    )
+    return Installation(lambda report: realise(of, lock, uv, thorough=thorough, beside=own, report=report))
 
 
 def differences(of: Source) -> tuple[Difference, ...]:
@@ -123,8 +121,9 @@ class Uv:
         prefix: Path,
         *,
         anew: Sequence[str] = (),
+        own: Path | None = None,
         report: Callable[[str], None] = lambda _stage: None,
-    ) -> None:
+    ) -> bool:
         """Installs every file of the lock, each by its hash, and nothing else.
 
         From the files that were brought along with a bundle, where they are all there, and without any network then.
@@ -135,7 +134,12 @@ class Uv:
             lock: the lock.
             prefix: the environment.
             anew: packages that are fetched again: what uv's cache has of them is thrown away.
+            own: a wheel that was built here, to be installed along: uv asks every new environment what it is, which
+                takes as long as installing.
             report: called with how much of what is fetched has come.
+
+        Returns:
+            Whether `own` was installed along.
 
         Raises:
             OutsideError: a file cannot be had, has another hash, or does not fit this machine.
@@ -155,20 +159,22 @@ class Uv:
             if brought:
                 here = vendored.laid_out(self._root, lock, folder / "wheels")
                 # all of them lie in one folder, whatever place the lock names
-                by_hash = _by_hash([file._replace(direct=False) for file in lock.files], lock, folder)
+                by_hash = _by_hash([file._replace(direct=False) for file in lock.files], lock, folder, own)
                 apart = ("--no-index", "--offline", "--find-links", str(here))
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *apart, *by_hash)
             elif lock.indexes:
                 done = self._install_from_several(lock, python, [*again, *allowed], folder)
             else:
-                by_hash = _by_hash(lock.files, lock, folder)
+                by_hash = _by_hash(lock.files, lock, folder, own)
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *by_hash)
+            along = own is not None and done.status == 0 and (brought or not lock.indexes)
             if done.status != 0 and not brought and all(file.location(lock.path) for file in lock.files):
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, _without_trees(lock, folder))
         if done.status != 0:
             if host.is_offline():
                 self._refuse_uncached(lock, python)
             raise _install_failure(lock, uvtool.words(done.stderr))
+        return along
 
     def _refuse_uncached(self, lock: Lockfile, python: str) -> None:
         """Say which files of a lock are not on this machine, where none may be fetched.
@@ -279,10 +285,13 @@ class Downloads:
 _FETCHED = re.compile(r" *Download(?:ing|(?P<done>ed)) (?P<name>[a-z0-9-]+)(?: \([^)]*\))?")
 
 
-def _by_hash(files: Iterable[LockedFile], lock: Lockfile, folder: Path) -> tuple[str, ...]:
-    """Arguments that ask for exactly these files of a lock."""
+def _by_hash(files: Iterable[LockedFile], lock: Lockfile, folder: Path, own: Path | None = None) -> tuple[str, ...]:
+    """Arguments that ask for exactly these files of a lock, and for a wheel that was built here."""
     requirements = folder / "requirements.txt"
-    requirements.write_text(_pins(files, lock), encoding="utf-8")
+    text = _pins(files, lock)
+    if own is not None:
+        text += f"{own.name.partition('-')[0]} @ {own.as_uri()} --hash=sha256:{digest(own.read_bytes())}\n"
+    requirements.write_text(text, encoding="utf-8")
     return ("--require-hashes", "--only-binary", ":all:", str(requirements))
 
 
@@ -338,9 +347,8 @@ def realise(
     uv: Uv,
     *,
     thorough: bool,
-    files: Callable[[], Mapping[str, str]],
+    beside: Beside,
     report: Callable[[str], None],
-    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Makes the environment anew and puts it in its place.
 
@@ -353,20 +361,20 @@ def realise(
         uv: the installer.
         thorough: whether every file is compared with its hash afterwards. An installer links files to those of its
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
-        files: gives what is beside the packages: path in the environment -> text.
+        beside: what is beside the packages, and the project's own wheel if there is one.
         report: called with each stage.
-        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
-    texts = _ahead(files)
+    texts = _ahead(beside.files)
+    root = of.environment.folder.parent.parent
     with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("looking for an interpreter")
         uv.create(staged, python=lock.python, prompt=lock.environment)
         report("installing")
-        uv.install(lock, staged, report=report)
-        building.install_trees(lock, uv, staged, of.environment.folder.parent.parent, report)
+        along = beside.own if uv.install(lock, staged, own=beside.own, report=report) else None
+        building.install_trees(lock, uv, staged, root, report)
         if thorough:
             report("comparing every file")
             from kgen.formats.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for
@@ -377,7 +385,7 @@ def realise(
                 uv.install(lock, staged, anew=damaged)
         report("finishing")
         own = put_beside(staged, texts())
-        for name, folder in links.items():
+        for name, folder in beside.links.items():
             link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
@@ -386,6 +394,10 @@ def realise(
             if path.name.startswith("_virtualenv"):
                 own[path.relative_to(staged).as_posix()] = digest(path.read_bytes())
         found = installed(site, of.form)
+        if along is not None:
+            name = editable.metadata_name(along)
+            found.pop(f"{name}{METADATA}", None)
+            (staged / editable.RECORD).write_bytes(editable.record(name, root))
         record = Record(lock=of.digest, python=_python_version(staged), installed=found, own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")

@@ -32,6 +32,9 @@ from tests.wheelhouse import Wheelhouse
 
 _FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
 _FOREIGN_NAMES = frozenset({"COLORTERM", "COLUMNS", "LINES", "LANGUAGE", "NO_COLOR", "VIRTUAL_ENV"})
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""With it each of the thousands of processes that the tests start compiles all that it imports anew."""
+
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _NOBODY = "http://127.0.0.1:9"
 
@@ -55,6 +58,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(_is_foreign, outside):
             patch.delenv(name)
+        patch.delenv(_NO_BYTECODE, raising=False)
         for name, value in {
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),

@@ -1,7 +1,7 @@
-"""Measures what a project does every day: `kgen sync` with the project itself in it, beside `uv sync`; `kgen status` of
-ten environments; `kgen bundle` beside copying its bytes.
+"""Measures what a project does every day: `kgen sync` with the project itself in it, beside `uv sync`; `kgen status`
+and `kgen doctor` of ten environments; `kgen bundle` beside copying its bytes.
 
-    python benchmarks/project.py --python 3.12 sync status bundle    # from uv's index
+    python benchmarks/project.py --python 3.12 sync status doctor bundle    # from uv's index
 
 Prints medians and ratios of one run; judges nothing. Rounds are interleaved, and ratios are taken round by round.
 """
@@ -75,24 +75,41 @@ def sync(backend: str, python: str, rounds: int, folder: Path) -> None:
     ratio("kgen / uv sync", ours, theirs)
 
 
-def status(python: str, rounds: int, folder: Path) -> None:
-    """`kgen status` of ten environments, above `python -c pass`."""
+def ten_environments(python: str, folder: Path) -> int:
+    """Lock ten environments for the CPU in a folder; how many there are."""
     named = "\n".join(
         f'[tool.kgen.environment.e{number}]\nbackends = ["numpy", "openvino"]\n' for number in range(ENVIRONMENTS)
     )
-    text = f'[tool.kgen]\nbackends = []\ncpu = true\npython = "{python}"\n{named}'
-    (folder / "pyproject.toml").write_text(text.replace("backends = []\n", ""))
+    text = f'[tool.kgen]\ncpu = true\npython = "{python}"\n{named}'
+    (folder / "pyproject.toml").write_text(text)
     timed([KGEN, "lock", *(f"e{number}" for number in range(ENVIRONMENTS))], cwd=folder)
-    locked = len(list((folder / "locks").glob("*/pylock.*.toml")))
+    return len(list((folder / "locks").glob("*/pylock.*.toml")))
+
+
+def above_nothing(what: str, command: str, rounds: int, folder: Path) -> None:
+    """A command of kgen's above `python -c pass`."""
     ours: list[Taken] = []
     empty: list[Taken] = []
     for _ in range(rounds + 1):
-        ours.append(timed([KGEN, "status"], cwd=folder))
+        ours.append(timed([KGEN, command], cwd=folder))
         empty.append(timed([sys.executable, "-c", "pass"], cwd=folder))
-    row(f"kgen status, {locked} environments", ours[1:], 1000, "ms", 0)
+    row(f"kgen {command}, {what}", ours[1:], 1000, "ms", 0)
     row("python -c pass", empty[1:], 1000, "ms", 0)
     above = [(one.seconds - other.seconds) * 1000 for one, other in zip(ours, empty, strict=True)][1:]
     print(f"  above it: {statistics.median(above):.0f} ms ({min(above):.0f}-{max(above):.0f})")
+
+
+def status(python: str, rounds: int, folder: Path) -> None:
+    """`kgen status` of ten environments, above `python -c pass`."""
+    locked = ten_environments(python, folder)
+    above_nothing(f"{locked} environments", "status", rounds, folder)
+
+
+def doctor(python: str, rounds: int, folder: Path) -> None:
+    """`kgen doctor` of ten environments that are installed, above `python -c pass`."""
+    locked = ten_environments(python, folder)
+    timed([KGEN, "sync", "--all"], cwd=folder)
+    above_nothing(f"{locked} installed environments", "doctor", rounds, folder)
 
 
 def bundle(backend: str, python: str, rounds: int, folder: Path) -> None:
@@ -114,7 +131,7 @@ def bundle(backend: str, python: str, rounds: int, folder: Path) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=("sync", "status", "bundle"))
+    parser.add_argument("what", nargs="+", choices=("sync", "status", "doctor", "bundle"))
     parser.add_argument("--backend", default="jax")
     parser.add_argument("--python", default="3.12")
     parser.add_argument("--rounds", type=int, default=5)
@@ -122,8 +139,8 @@ def main() -> None:
     for what in asked.what:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            if what == "status":
-                status(asked.python, asked.rounds, folder)
+            if what in {"status", "doctor"}:
+                (status if what == "status" else doctor)(asked.python, asked.rounds, folder)
             else:
                 (sync if what == "sync" else bundle)(asked.backend, asked.python, asked.rounds, folder)
 

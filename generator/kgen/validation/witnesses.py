@@ -66,5 +66,5 @@ def witnesses_of(entry: Entry, signatures: Signatures, trust: Trust = NOBODY) ->
 
 
 def device_text(entry: Entry) -> str:
-    """A device with its driver, for people: `NVIDIA H200, driver 570.1`."""
-    return entry.device if entry.driver is None else f"{entry.device}, driver {entry.driver}"
+    """A device with its driver, for people: `NVIDIA H200 (driver 570.1)`."""
+    return entry.device if entry.driver is None else f"{entry.device} (driver {entry.driver})"

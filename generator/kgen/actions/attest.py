@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +15,7 @@ from kgen.model.trust import NOBODY, Trust
 from kgen.validation import receipts, signing
 from kgen.validation.signing import BadSignature, OtherPayload, Signer
 
-_SKEW = dt.timedelta(days=1)
-"""How far a date may be ahead: a day is the unit of receipts, and clocks are in all time zones."""
+_UNSIGNED = "it is not signed by anybody whose signature counts"
 
 
 class SignOptions(NamedTuple):
@@ -74,6 +74,7 @@ class Verified(NamedTuple):
         verdict: what it says: `passed` or `failed`.
         signers: who signed it, of those that are to be believed.
         faults: why it proves nothing; none if it does.
+        remedies: the commands that mend it.
     """
 
     receipt: Path
@@ -82,6 +83,7 @@ class Verified(NamedTuple):
     verdict: str
     signers: tuple[Signer, ...]
     faults: tuple[str, ...]
+    remedies: tuple[str, ...] = ()
 
 
 def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
@@ -151,22 +153,29 @@ def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tup
             "nobody is named whose signature counts",
             hints=["kgen verify --key key.pub", "kgen verify --identity somebody@example.com --issuer URL"],
         )
+    signing.require_keys(options.trust)
     return tuple(_verify(path, options, today) for path in paths)
 
 
 def _verify(path: Path, options: VerifyOptions, today: dt.date) -> Verified:
     data = receipts.load(path, "")
-    signers, faults = _signers(path, signing.canonical(data), options.trust)
-    faults += list(_faults(path, data["lock"]["file"], options.lock))
+    signers, unsigned = _signers(path, signing.canonical(data), options.trust)
+    faults = list(_faults(path, data["lock"]["file"], options.lock))
     date = dt.date.fromisoformat(data["date"])
-    if date > today + _SKEW:
-        faults.append(f"it is dated {data['date']}, in the future: a clock was wrong")
+    ahead = receipts.date_fault(data["date"], today)
+    faults += [] if ahead is None else [ahead]
     if options.days is not None and (today - date).days > options.days:
         faults.append(f"it has expired: it is of {data['date']}, more than {options.days} days ago")
     if data["verdict"] != "passed":
         faults.append("it says that training failed")
     device = data["device"]["name"] or data["device"]["kind"]
-    return Verified(path, data["environment"], device, data["verdict"], tuple(signers), tuple(faults))
+    # a signature of something else is no remedy's business: what it was about is to be proven again
+    missing = unsigned == [_UNSIGNED]
+    remedies = [f"kgen validate {data['environment']}"] if faults or (unsigned and not missing) else []
+    remedies += [f"kgen attest {shlex.quote(str(path))} --key key.pem"] if missing else []
+    return Verified(
+        path, data["environment"], device, data["verdict"], tuple(signers), (*unsigned, *faults), tuple(remedies)
+    )
 
 
 def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], list[str]]:
@@ -186,7 +195,7 @@ def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], li
             faults.append(f"{place.name} is not valid: {error}")
     if signers:
         return signers, []
-    return signers, faults or ["it is not signed by anybody whose signature counts"]
+    return signers, faults or [_UNSIGNED]
 
 
 def _faults(path: Path, named: str, given: Path | None) -> Iterator[str]:

@@ -16,6 +16,7 @@ from kgen.model.request import EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement
 from kgen.project import LOCKS
 from kgen.solver.keeping import keeping
+from kgen.validation import signing
 from kgen.validation.collection import Entry
 from kgen.validation.witnesses import Witness, device_text, witnesses_of
 
@@ -55,10 +56,12 @@ def with_proven(matrix: CompatibilityMatrix, planned: Plan, options: ProvenOptio
     """
     if options is None:
         return planned
+    signing.require_keys(options.trust)
     root = planned.settings.root
     collected = Collected((), (), {})
     if options.sources or (root / LOCKS).exists():
         collected = collect(root, options.sources, report=notes.append)
+        notes += (f"{one.source} {one.what}: {one.why}" for one in collected.skipped)
     requests, said = preferring(matrix, planned.requests, collected, options)
     if options.only:
         lacking = [

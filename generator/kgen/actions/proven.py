@@ -14,6 +14,7 @@ from kgen.model import format as formats
 from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
 from kgen.model.trust import NOBODY, Trust
+from kgen.validation import signing
 from kgen.validation.collection import Entry
 from kgen.validation.receipts import BASIC
 from kgen.validation.witnesses import witnesses
@@ -95,6 +96,7 @@ def proven(root: Path, collected: Collected, machine: Host, trust: Trust = NOBOD
         SettingsError: a lock cannot be read.
         UsageError: a key is none, or what verifies is not installed.
     """
+    signing.require_keys(trust)
     locks = [
         lock
         for form in formats.known()

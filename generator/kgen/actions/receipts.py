@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ class Collected(NamedTuple):
 
     Attributes:
         entries: one for each receipt, however many sources have it; by environment, device, driver and date.
-        skipped: what looked like a receipt and is none.
+        skipped: what looked like a receipt and is none, or none that counts.
         places: the digest of a receipt -> everywhere that it was found.
         origins: the digest of a receipt -> where it is, for others: seen from the project's folder, in a revision, or
             by the URL that was named.
@@ -99,6 +100,7 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
     found: list[Entry] = []
     origins: dict[str, str] = {}
     skipped: list[Skipped] = []
+    today = dt.datetime.now(dt.timezone.utc).date()
     if not sources and not (root / LOCKS).exists():
         raise UsageError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
     with collection.Index(origin.cache_folder().with_name("receipts.sqlite"), report) as index:
@@ -113,7 +115,9 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
             else:
                 entries, bad = index.of_folder(_place(source))
                 named = {entry.digest: _seen_from(root, entry.source) for entry in entries}
-            found += entries
+            early = [(entry, receipts.date_fault(entry.date, today)) for entry in entries]
+            skipped += [Skipped(entry.source, fault, "does not count") for entry, fault in early if fault is not None]
+            found += [entry for entry, fault in early if fault is None]
             origins = {**named, **origins}
             skipped += bad
     # the same receipt in two sources is one receipt

@@ -88,8 +88,7 @@ def _print(found: tuple[Verified, ...]) -> None:
         console.say("")
         for line in _PROVES:
             console.say(f"note: {line}")
-    hints = [f"kgen validate {one.environment}" for one in found if one.faults]
-    console.hints(hints)
+    console.hints([remedy for one in found for remedy in one.remedies])
 
 
 def _data(one: Verified) -> dict[str, object]:

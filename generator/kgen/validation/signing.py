@@ -87,6 +87,17 @@ def endings_of(trust: Trust) -> tuple[str, ...]:
     return (*((BY_KEY,) if trust.keys else ()), *((BY_IDENTITY,) if trust.identities else ()))
 
 
+def require_keys(trust: Trust) -> None:
+    """See that every key is there and is one: what is missing would count for nothing, and nobody would notice.
+
+    Raises:
+        UsageError: a file holds no public key, or a library is missing.
+        OutsideError: one cannot be read.
+    """
+    for path in trust.keys:
+        _public_key(path)
+
+
 def signers_of(content: bytes, ending: str, payload: bytes, trust: Trust) -> tuple[Signer, ...]:
     """Who of those that count has signed just this.
 

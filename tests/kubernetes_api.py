@@ -55,6 +55,11 @@ class Cluster(Server):
         broken: products whose pods never start.
         slow: whether no job says that it has ended.
         full: products whose pods never get a node, until the time of the job is over.
+        late: products whose pods take longer than they may.
+        cancelled: products whose jobs somebody deletes while they run.
+        rotated: products whose nodes have thrown away the beginning of the logs.
+        unreachable: nodes whose logs cannot be read.
+        busy: so many questions after jobs are answered with 503.
     """
 
     def __init__(self, nodes: Sequence[Mapping[str, Any]], programs: Path, folder: Path) -> None:
@@ -66,6 +71,11 @@ class Cluster(Server):
         self.broken: frozenset[str] = frozenset()
         self.slow = False
         self.full: frozenset[str] = frozenset()
+        self.late: frozenset[str] = frozenset()
+        self.cancelled: frozenset[str] = frozenset()
+        self.rotated: frozenset[str] = frozenset()
+        self.unreachable: frozenset[str] = frozenset()
+        self.busy = 0
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, tuple[dict[str, Any], str]] = {}
 
@@ -89,6 +99,8 @@ class Cluster(Server):
         name = f"{manifest['metadata']['generateName']}{len(self.posted)}"
         spec = manifest["spec"]
         manifest["metadata"]["name"] = name
+        if self.cancelled & set(spec["template"]["spec"].get("nodeSelector", {}).values()):
+            return manifest  # it was there, and is not when somebody asks after it
         if self.full & set(spec["template"]["spec"].get("nodeSelector", {}).values()):
             over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "active too long"}
             manifest["status"] = {"conditions": [over]}
@@ -120,7 +132,16 @@ class Cluster(Server):
         folder = self._folder / name
         folder.mkdir(parents=True)
         state: dict[str, Any]
-        if self.broken & set(selector.values()):
+        ended: dict[str, str] = {}
+        if self.late & set(selector.values()):
+            log, status = "", 137
+            state = {"terminated": {"exitCode": status, "reason": "Error"}}
+            ended = {
+                "phase": "Failed",
+                "reason": "DeadlineExceeded",
+                "message": "Pod was active on the node longer than the specified deadline",
+            }
+        elif self.broken & set(selector.values()):
             log, status = "", 0
             state = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
         else:
@@ -134,6 +155,8 @@ class Cluster(Server):
                 timeout=60,
             )
             log, status = done.stdout + done.stderr, done.returncode
+            if self.rotated & set(selector.values()):
+                log = log[len(log) // 2 :]
             state = {"terminated": {"exitCode": status, "reason": "Error" if status else "Completed"}}
         pod = {
             "metadata": {
@@ -143,9 +166,10 @@ class Cluster(Server):
             },
             "spec": {"nodeName": place, "containers": [{"name": "kgen"}]},
             "status": {
+                **ended,
                 "containerStatuses": [
                     {"name": "kgen", "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": state}
-                ]
+                ],
             },
         }
         self.pods[name] = (pod, log)
@@ -166,17 +190,31 @@ class _Handler(Handler):
         url = urlsplit(self.path)
         kind = url.path.split("/")[-1] if self.command == "POST" else ""
         if cluster.refuse == f"{self.command} {kind or url.path.split('/')[-1]}":
-            message = "jobs.batch is forbidden: User me cannot do that"
-            self.send(403, json.dumps({"message": message}).encode(), {"Content-Type": "application/json"})
+            self._refuse(403, "Forbidden", 'jobs.batch is forbidden: User "me" cannot do that in the namespace "ml"')
             return
         assert self.headers["Authorization"] == "Bearer secret"
+        if cluster.busy and self.command == "GET" and "/jobs/" in url.path:
+            cluster.busy -= 1
+            self._refuse(503, "ServiceUnavailable", "the server is currently unable to handle the request")
+            return
+        if (match := _PODS.fullmatch(url.path)) and match[1]:
+            place = cluster.pods[match[1]][0]["spec"]["nodeName"]
+            if place in cluster.unreachable:
+                self._refuse(500, "InternalError", f'Get "https://{place}:10250/containerLogs": no route to host')
+                return
         found = self._found(cluster, url.path, parse_qs(url.query), body)
         if found is None:
-            self.send(404, b'{"message": "not found"}', {"Content-Type": "application/json"})
+            self._refuse(404, "NotFound", f'"{url.path.split("/")[-1]}" not found')
         elif isinstance(found, str):
             self.send(200, found.encode(), {"Content-Type": "text/plain"})
         else:
             self.send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
+
+    def _refuse(self, code: int, reason: str, message: str) -> None:
+        """An answer as the API gives it for everything that it refuses."""
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        body = json.dumps({**status, "message": message, "reason": reason, "code": code})
+        self.send(code, body.encode(), {"Content-Type": "application/json"})
 
     def _found(self, cluster: Cluster, path: str, query: Mapping[str, list[str]], body: bytes) -> object:
         if path == "/api/v1/nodes":

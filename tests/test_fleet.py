@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import platform
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -474,6 +475,42 @@ def test_a_receipt_of_another_suite_does_not_stand(project: Path, matrix: Compat
     assert ["--suite full" in one for one in words] == [False, True]
 
 
+# -- a site that cannot be used ----------------------------------------------------------------------------------------
+
+
+def test_a_site_of_other_hosts_is_none_here(kgen: Kgen, project: Path, made: Path) -> None:
+    """ReFrame then takes a system of its own: this machine would be tried, and called the cluster."""
+    fleets.copied(project, "numpy-cpu")
+    site(project / "site.py", [partition("fast", "passed", made, extras={})], hostnames=["login[0-9]+"])
+    done = kgen("validate", "--fleet", "site.py")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: no system in [TEMP]/project/site.py is for this host, `{platform.node()}`\n\n"
+        "hint: name the system: RFM_SYSTEM=NAME kgen validate --fleet [TEMP]/project/site.py\n"
+        "hint: edit `hostnames` in [TEMP]/project/site.py\n"
+    )
+    assert not fleets.calls(made)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = (", ['  File "[TEMP]/project/site.py", line 1', "SyntaxError: '(' was never closed"]),
+        ("import nothing_there", ["is not a valid Python configuration file"]),
+    ],
+)
+def test_a_site_that_is_no_python(kgen: Kgen, project: Path, text: str, said: list[str]) -> None:
+    """Where it is wrong is said, and nothing of how ReFrame found out."""
+    fleets.copied(project, "numpy-cpu")
+    (project / "site.py").write_text(text + "\n")
+    done = kgen("validate", "--fleet", "site.py")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ReFrame cannot read [TEMP]/project/site.py:\n")
+    assert "\n\nhint: python3 [TEMP]/project/site.py\n" in done.stderr
+    assert all(one in done.stderr for one in said), done.stderr
+    assert "ast.py" not in done.stderr
+
+
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 TRAINING = FAKES / "training"
@@ -499,7 +536,7 @@ def test_nodes_are_compared(kgen: Kgen, project: Path, made: Path) -> None:
     assert set(found) == {f"{name} on lab:{part}" for part in ("fast", "dead") for name in ("jax-cpu", "torch-cpu")}
     for name in ("jax-cpu", "torch-cpu"):
         assert len(found[f"{name} on lab:fast"]["runs"][0]["steps"]) == 10
-        assert found[f"{name} on lab:dead"]["failed"]
+        assert found[f"{name} on lab:dead"]["failed"].startswith("engine failure: ")
     assert json.loads(done.stdout)["fastest"] == "jax-cpu on lab:fast"
     table = asked("compare", "jax", "--fleet", nodes.name, "--", "python", "train.py").stdout
     assert "jax-cpu on lab:fast" in table
@@ -508,7 +545,6 @@ def test_nodes_are_compared(kgen: Kgen, project: Path, made: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--fleet", "k8s:lab"), "`kgen compare` knows no Kubernetes"),
         (("--fleet", "site.py", "--same-start"), "`--same-start` contradicts `--fleet`"),
         (("--fleet", "site.py", "--jobs", "2"), "`--jobs` contradicts `--fleet`"),
         (("--fleet", "none.py"), "there is no site configuration none.py"),

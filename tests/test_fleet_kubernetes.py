@@ -6,6 +6,7 @@ The script of a pod runs here as it is; `fakes/node.py` stands for the image's k
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.command import Kgen, Result
 from tests.fleets import H200, NODE, ON_CPU
 from tests.kubernetes_api import Cluster, node, require_job
 from tests.loopback import running
+from tests.test_validate import FAKES, put_on_disk, within
+from tests.test_validate import lock as small_lock
 
 from kgen.cli.main import run
 from kgen.fleet.kubernetes import parts_of
@@ -171,6 +174,125 @@ def test_pods_that_never_start(fleet: Command, cluster: Cluster) -> None:
     assert found[H, "jax-cuda12"]["verdict"] == "not scheduled"
     assert found[H, "jax-cuda12"]["reason"] == "DeadlineExceeded: active too long"
     assert done.status == 1
+
+
+def test_a_time_limit_is_told_from_a_job_that_was_cancelled(fleet: Command, cluster: Cluster) -> None:
+    """The pod that is over its time was ended by a signal, of which its container tells; the pod itself knows why."""
+    cluster.late, cluster.cancelled = frozenset({H}), frozenset({A})
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
+    found = {key[0]: (one["verdict"], one["reason"]) for key, one in answers(done.stdout).items()}
+    assert found == {
+        H: ("engine failure", "DeadlineExceeded: Pod was active on the node longer than the specified deadline"),
+        A: ("not scheduled", "it was deleted before it had ended"),
+    }, done.stderr
+    assert done.status == 4
+
+
+def test_a_log_that_cannot_be_read_costs_no_other(fleet: Command, cluster: Cluster, project: Path) -> None:
+    """The job stays, so that the receipt is read as soon as the node can be reached again."""
+    cluster.unreachable = frozenset({"h1"})
+    words = ("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
+    done = fleet(*words)
+    found = answers(done.stdout)
+    assert found[A, "jax-cuda12"]["verdict"] == "passed"
+    lost = found[H, "jax-cuda12"]
+    assert (lost["verdict"], lost["node"]) == ("engine failure", "h1")
+    assert lost["reason"].startswith("the cluster of context lab cannot read the logs of pods: Get ")
+    assert [name.rpartition("-")[0].rpartition("-")[0] for name in cluster.deleted] == [
+        f"kgen-jax-cuda12-{A.lower()}",
+    ]
+    assert (done.status, len(cluster.posted)) == (4, 2)
+    cluster.unreachable = frozenset()
+    again = answers(fleet(*words, "--resume").stdout)
+    assert {one["verdict"] for one in again.values()} == {"passed"}
+    assert len(cluster.posted) == 2, "nothing was run again"
+    assert not list((project / ".kgen/fleet").glob("*/run-*"))
+
+
+def test_a_log_without_its_beginning(fleet: Command, cluster: Cluster) -> None:
+    cluster.rotated = frozenset({H})
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
+    one = answers(done.stdout)[H, "jax-cuda12"]
+    assert (one["verdict"], one["reason"]) == ("engine failure", "its log does not hold a whole answer")
+
+
+def test_an_api_that_is_busy_is_asked_again(fleet: Command, cluster: Cluster) -> None:
+    cluster.busy = 2
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--json")
+    assert {one["verdict"] for one in answers(done.stdout).values()} == {"passed"}, done.stderr
+    assert cluster.busy == 0
+
+
+def test_each_node_whose_pod_the_cluster_has_removed(fleet: Command, cluster: Cluster) -> None:
+    cluster.full = frozenset({H})
+    done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--each-node", "--json")
+    rows = [one for one in json.loads(done.stdout)["answers"] if one["pool"] == H]
+    assert [(one["node"], one["verdict"], one["reason"]) for one in rows] == [
+        (f"index-{index}", "not scheduled", "DeadlineExceeded: active too long") for index in (0, 1)
+    ]
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
+
+
+def test_kinds_of_nodes_are_compared(kgen: Kgen, project: Path, tmp_path: Path) -> None:
+    """A real `kgen compare` in a pod, of a program that the image has; what keeps others from it is told apart."""
+    small_lock(project, "jax-cpu")
+    small_lock(project, "jax-cuda12")
+    put_on_disk(project, "jax-cpu")
+    (project / ".kgen/envs/jax-cpu/share/kgen/run.sh").write_text('export KERAS_BACKEND=jax\nexec "$@"\n')
+    program = "import numpy\nimport keras\nkeras.Model(4).fit(numpy.zeros((320, 2)), batch_size=32, shuffle=False)\n"
+    (project / "train.py").write_text(program)
+    inside = {**kgen.env(), "PYTHONPATH": str(FAKES / "training")}
+    (tmp_path / "programs").mkdir()
+    image = tmp_path / "programs/kgen"
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in inside.items() if name != "PATH")
+    image.write_text(f'#!/bin/sh\n{exports}cd {project} && exec {sys.executable} -m kgen "$@"\n')
+    image.chmod(0o755)
+    nodes = [node("h1", H), node("a1", A, "8.0"), node("l1", "NVIDIA-L4", "8.9"), node("c1")]
+    with running(Cluster(nodes, tmp_path / "programs", tmp_path / "pods")) as cluster:
+        cluster.late, cluster.cancelled, cluster.full = frozenset({H}), frozenset({A}), frozenset({"NVIDIA-L4"})
+        command = within(kgen, {"KUBECONFIG": str(cluster.kubeconfig(tmp_path / "config"))})
+        words = ("compare", "jax", "--fleet", "k8s:lab", "--image", "registry/lab:1", "--repeat", "2")
+        done = command(*words, "--json", "--", "python", "train.py")
+        assert done.stdout, done.stderr
+        found = {one["name"]: one for one in json.loads(done.stdout)["environments"]}
+        assert {name: one["failed"] for name, one in found.items()} == {
+            "jax-cpu on cpu": None,
+            f"jax-cuda12 on {H}": (
+                "engine failure: DeadlineExceeded: Pod was active on the node longer than the specified deadline"
+            ),
+            f"jax-cuda12 on {A}": "not scheduled: it was deleted before it had ended",
+            "jax-cuda12 on NVIDIA-L4": "not scheduled: DeadlineExceeded: active too long",
+        }
+        assert [len(run["steps"]) for run in found["jax-cpu on cpu"]["runs"]] == [10, 10]
+        assert done.status == 1
+        scripts = [job["spec"]["template"]["spec"]["containers"][0]["args"][0] for job in cluster.posted]
+        assert len(scripts) == 4
+        assert all("'--' 'python' 'train.py' > /tmp/kgen-answer.json\n" in script for script in scripts)
+        # a program that the image does not have is a failure of the training, in its own words
+        done = command(*words, "--json", "--", "python", "gone.py")
+        failed = {one["name"]: one for one in json.loads(done.stdout)["environments"]}["jax-cpu on cpu"]
+        assert "can't open file" in " ".join(failed["quotes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fleet", "k8s:lab"), "error: `--fleet k8s:` needs the image that has kgen and the project\n"),
+        (("--fleet", "k8s:lap", "--image", "i"), "error: unknown context `lap`; the kubeconfig has lab\n"),
+        (("--image", "i"), "error: `--image` is for `--fleet k8s:CONTEXT`\n"),
+        (("--fleet", "k8s:lab", "--image", "i", "--same-start"), "error: `--same-start` contradicts `--fleet`"),
+    ],
+)
+def test_wrong_comparisons(fleet: Command, cluster: Cluster, words: tuple[str, ...], said: str) -> None:
+    done = fleet("compare", *words, "--", "python", "train.py")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    assert not cluster.posted
+
+
+# -- wrong calls -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -348,7 +348,43 @@ def test_what_does_not_verify(
     assert done.status == 1
     assert words in done.err
     assert done.out.splitlines()[1].endswith("no")
-    assert done.err.endswith("\n\nhint: kgen validate numpy-cpu\n")
+    remedy = f"attest {receipt} --key key.pem" if attack is no_signature else "validate numpy-cpu"
+    assert done.err.endswith(f"\n\nhint: kgen {remedy}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("verify", "numpy-cpu"), ("proven",), ("report",), ("solve", "numpy", "--cpu", "--proven")],
+    ids=lambda words: words[0],
+)
+def test_a_key_that_is_not_there_is_no_key_that_signed_nothing(
+    receipt: Path, kgen: Callable[..., Said], words: tuple[str, ...]
+) -> None:
+    assert receipt.is_file()
+    done = kgen(*words, "--key", "gone.pub")
+    assert (done.status, done.out) == (4, "")
+    assert done.err.startswith("error: gone.pub cannot be read: No such file or directory\n")
+
+
+def test_a_receipt_from_tomorrow_counts_for_nothing(
+    project: Path, receipt: Path, kgen: Callable[..., Said], tmp_path: Path
+) -> None:
+    """It would be the newest for years; the date is that of the node, whose clock was wrong."""
+    far = tmp_path / "nodes/far.json"
+    far.parent.mkdir()
+    far.write_bytes(receipt.read_bytes())
+    ahead = (dt.datetime.now(dt.timezone.utc).date() + dt.timedelta(days=3)).isoformat()
+    forged(far, lambda data: data["predicate"][DETAIL].update(date=ahead))
+    found = action.collect(project, [str(far.parent), str(receipt)])
+    assert [one.source for one in found.entries] == [str(receipt)]
+    said = f"error: {far} does not count: it is dated {ahead}, in the future: a clock was wrong\n"
+    for words in (("receipts", "list"), ("proven",)):
+        done = kgen(*words, str(far.parent))
+        assert done.status == 1
+        assert said in done.err
+    done = kgen("solve", "numpy", "--cpu", "--proven", "--proven-by", str(far.parent))
+    assert f"note: {said.removeprefix('error: ')}" in done.err
+    assert "no receipt saw it train on cpu; solved without `--proven`\n" in done.err
 
 
 def test_a_receipt_replayed_for_another_environment(project: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:
@@ -574,9 +610,9 @@ def test_the_index_is_a_cache(receipt: Path, project: Path, tmp_path: Path) -> N
         assert action.collect(project, [str(folder)]) == before
     # a file that changes is read again, and one that goes is gone
     path = folder / "node0/7.json"
-    forged(path, lambda data: data["predicate"][DETAIL].update(date="2026-11-30"))
+    forged(path, lambda data: data["predicate"][DETAIL].update(date="2026-11-20"))
     after = action.collect(project, [str(folder)])
-    assert [one.date for one in after.entries].count("2026-11-30") == 1
+    assert [one.date for one in after.entries].count("2026-11-20") == 1
     path.unlink()
     assert len(action.collect(project, [str(folder)]).entries) == 19
 
@@ -667,7 +703,7 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     """In the order in which they stand there, in a project with two locks."""
     text = (Path(__file__).resolve().parents[1] / "docs/reference/receipts.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-eu", "-c", "".join(blocks)],

@@ -360,11 +360,25 @@ def _unused(top: Table, kgen: Table) -> None:
     for row in kgen.tables("why"):
         for key in ("subject", "rule", "source"):
             row.prose(key)
+        if row.has("receipts"):  # which whoever keeps the version reads
+            row.get("receipts", int)
+            row.parsed("subject", _release)
+            row.texts("devices")
         row.close()
     for key in ("kgen", "matrix"):
         kgen.parsed(key, grammar.line)
     kgen.get("size", int)
     kgen.texts("warnings")
+
+
+def _release(text: str) -> str:
+    """A project and its version, as `torch 2.6.0`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    name, _, version = text.partition(" ")
+    return f"{grammar.project(name)} {grammar.version(version)}"
 
 
 def _request(kgen: Table, kind: str) -> None:

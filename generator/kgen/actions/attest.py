@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,11 @@ from typing import NamedTuple
 from kgen import files, lockfiles, storage
 from kgen.errors import KgenError, UsageError
 from kgen.model import grammar
+from kgen.model.trust import NOBODY, Trust
 from kgen.validation import receipts, signing
-from kgen.validation.signing import BadSignature, Signer
+from kgen.validation.signing import BadSignature, OtherPayload, Signer
 
-_SKEW = dt.timedelta(days=1)
-"""How far a date may be ahead: a day is the unit of receipts, and clocks are in all time zones."""
+_UNSIGNED = "it is not signed by anybody whose signature counts"
 
 
 class SignOptions(NamedTuple):
@@ -49,22 +50,16 @@ class Attested(NamedTuple):
     verdict: str
 
 
-class Trust(NamedTuple):
-    """Whom to believe, and what.
+class VerifyOptions(NamedTuple):
+    """What a receipt must be to prove something.
 
     Attributes:
-        keys: files with public keys.
-        identity: an identity that Sigstore vouches for; None if only keys count.
-        issuer: who must have vouched for it; None for anybody that Sigstore's authority believes.
-        config: which authority Sigstore is; None for the public one.
+        trust: whose signatures count.
         lock: the lock file that receipts must be about; None for that of the folder where they lie.
         days: how old a receipt may be; None for any age.
     """
 
-    keys: tuple[Path, ...] = ()
-    identity: str | None = None
-    issuer: str | None = None
-    config: Path | None = None
+    trust: Trust = NOBODY
     lock: Path | None = None
     days: int | None = None
 
@@ -79,6 +74,7 @@ class Verified(NamedTuple):
         verdict: what it says: `passed` or `failed`.
         signers: who signed it, of those that are to be believed.
         faults: why it proves nothing; none if it does.
+        remedies: the commands that mend it.
     """
 
     receipt: Path
@@ -87,6 +83,7 @@ class Verified(NamedTuple):
     verdict: str
     signers: tuple[Signer, ...]
     faults: tuple[str, ...]
+    remedies: tuple[str, ...] = ()
 
 
 def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
@@ -139,78 +136,77 @@ def _attest(path: Path, options: SignOptions) -> Attested:
     return Attested(path, place, signer, data["verdict"])
 
 
-def verify(paths: Sequence[Path], trust: Trust, today: dt.date) -> tuple[Verified, ...]:
+def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tuple[Verified, ...]:
     """Look at receipts, their signatures and the locks that they are about; asks nobody.
 
     Args:
         paths: the receipts.
-        trust: whom to believe.
+        options: what they must be.
         today: the day.
 
     Raises:
         UsageError: nobody is named whom to believe, or a key is none.
         KgenError: one is no receipt.
     """
-    if not trust.keys and trust.identity is None:
+    if not options.trust:
         raise UsageError(
             "nobody is named whose signature counts",
             hints=["kgen verify --key key.pub", "kgen verify --identity somebody@example.com --issuer URL"],
         )
-    return tuple(_verify(path, trust, today) for path in paths)
+    signing.require_keys(options.trust)
+    return tuple(_verify(path, options, today) for path in paths)
 
 
-def _verify(path: Path, trust: Trust, today: dt.date) -> Verified:
+def _verify(path: Path, options: VerifyOptions, today: dt.date) -> Verified:
     data = receipts.load(path, "")
-    signers, faults = _signers(path, signing.canonical(data), trust)
-    faults += list(_faults(path, data["lock"]["file"], trust))
+    signers, unsigned = _signers(path, signing.canonical(data), options.trust)
+    faults = list(_faults(path, data["lock"]["file"], options.lock))
     date = dt.date.fromisoformat(data["date"])
-    if date > today + _SKEW:
-        faults.append(f"it is dated {data['date']}, in the future: a clock was wrong")
-    if trust.days is not None and (today - date).days > trust.days:
-        faults.append(f"it has expired: it is of {data['date']}, more than {trust.days} days ago")
+    ahead = receipts.date_fault(data["date"], today)
+    faults += [] if ahead is None else [ahead]
+    if options.days is not None and (today - date).days > options.days:
+        faults.append(f"it has expired: it is of {data['date']}, more than {options.days} days ago")
     if data["verdict"] != "passed":
         faults.append("it says that training failed")
     device = data["device"]["name"] or data["device"]["kind"]
-    return Verified(path, data["environment"], device, data["verdict"], tuple(signers), tuple(faults))
+    # a signature of something else is no remedy's business: what it was about is to be proven again
+    missing = unsigned == [_UNSIGNED]
+    remedies = [f"kgen validate {data['environment']}"] if faults or (unsigned and not missing) else []
+    remedies += [f"kgen attest {shlex.quote(str(path))} --key key.pem"] if missing else []
+    return Verified(
+        path, data["environment"], device, data["verdict"], tuple(signers), (*unsigned, *faults), tuple(remedies)
+    )
 
 
 def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], list[str]]:
     """Who signed just this receipt; and why nobody did, where nobody did."""
     signers: list[Signer] = []
     faults: list[str] = []
-    by_key, by_identity = (signing.place_of(path, one) for one in (signing.BY_KEY, signing.BY_IDENTITY))
-    for place, wanted in ((by_key, bool(trust.keys)), (by_identity, trust.identity is not None)):
-        content = _content(place) if wanted else None
+    for ending in signing.endings_of(trust):
+        place = signing.place_of(path, ending)
+        content = _content(place)
         if content is None:
             continue
         try:
-            if place == by_key:
-                signed, found = signing.verify_with_keys(content, trust.keys)
-            else:
-                identity = str(trust.identity)
-                signed = signing.verify_with_identity(content, identity, trust.issuer, trust.config)
-                found = (Signer("identity", identity),)
+            signers += signing.signers_of(content, ending, payload, trust)
+        except OtherPayload:
+            faults.append(f"{place.name} signs another receipt: this one was changed, or it was put beside it")
         except BadSignature as error:
             faults.append(f"{place.name} is not valid: {error}")
-            continue
-        if signed == payload:
-            signers += found
-        else:
-            faults.append(f"{place.name} signs another receipt: this one was changed, or it was put beside it")
     if signers:
         return signers, []
-    return signers, faults or ["it is not signed by anybody whose signature counts"]
+    return signers, faults or [_UNSIGNED]
 
 
-def _faults(path: Path, named: str, trust: Trust) -> Iterator[str]:
+def _faults(path: Path, named: str, given: Path | None) -> Iterator[str]:
     """What is wrong about the lock that a receipt is about."""
-    lock = trust.lock or path.parent.parent / named
+    lock = given or path.parent.parent / named
     data = receipts.load(path, "")
     if not lock.is_file():
         yield f"there is no lock {lock} to compare with; name it: --lock FILE"
     elif lock.name != named or not receipts.is_current(data, lock.parent):
         yield f"it is about another lock than {lock}"
-    elif trust.lock is None:
+    elif given is None:
         try:
             receipts.load(path)
         except KgenError:

@@ -14,8 +14,7 @@ from kgen.actions.compare import CompareOptions, CompareResult, Contestant
 from kgen.actions.validate import ValidationTarget, ignore
 from kgen.errors import KgenError, UsageError
 from kgen.fleet import answers
-from kgen.fleet.kubernetes import PREFIX
-from kgen.fleet.shape import Engine, Job, Limits, Progress, Returned, Slot
+from kgen.fleet.shape import Engine, Job, Limits, Progress, Returned, Slot, State
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.grammar import shown
@@ -23,7 +22,7 @@ from kgen.validation import comparison
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import Diagnosis
 
-_NOTHING = "nothing came back"
+_NOTHING = "it ended without an answer"
 
 
 def compare_on_fleet(
@@ -34,6 +33,7 @@ def compare_on_fleet(
     *,
     names: Sequence[str] = (),
     options: CompareOptions | None = None,
+    image: str | None = None,
     progress: Progress | None = None,
     notify: Callable[[str], None] = ignore,
 ) -> CompareResult:
@@ -42,10 +42,11 @@ def compare_on_fleet(
     Args:
         root: the project's folder, in which the command runs on the nodes.
         matrix: the facts.
-        site: the file of a site's configuration.
+        site: the file of a site's configuration, or `k8s:` and a context.
         command: the words of the program.
         names: environments; none for all that are locked for a kind of node there.
         options: how they are compared.
+        image: the image of the pods, which has kgen, the project and so the program; None for what has no pods.
         progress: is told of each job what happens to it.
         notify: called with each remark that a person should read.
 
@@ -55,12 +56,7 @@ def compare_on_fleet(
         SettingsError: a lock or the settings cannot be read.
     """
     asked = options or CompareOptions()
-    if site.startswith(PREFIX):
-        raise UsageError(
-            "`kgen compare` knows no Kubernetes: what it measures would come back with the logs of pods",
-            hints=["give a configuration of ReFrame's"],
-        )
-    engine = fleet.engine_of(site, matrix)
+    engine = fleet.engine_of(site, matrix, image)
     if not command:
         raise UsageError("what is to be compared?", hints=["kgen compare --fleet SITE -- python train.py"])
     if asked.same_start:
@@ -113,8 +109,15 @@ def _contestants(job: Job, returned: Sequence[Returned]) -> Iterator[Contestant]
                 name=_name(job, backend),
                 target=_target(job, backend),
                 backend=backend,
-                failure=one.reason or _NOTHING,
+                failure=_lost(one),
             )
+
+
+def _lost(one: Returned) -> str:
+    """Why nothing came back, told apart as :func:`kgen.fleet.answers.judge` does."""
+    if one.node is None:
+        return f"{State.NOT_SCHEDULED.value}: {one.reason or 'it never began'}"
+    return f"{State.LOST.value}: {one.reason or _NOTHING}"
 
 
 def _said(path: Path) -> Sequence[Mapping[str, Any]] | None:

@@ -127,7 +127,7 @@ def engine_of(site: str, matrix: CompatibilityMatrix, image: str | None = None) 
     if site.startswith(PREFIX):
         return Kubernetes(site.removeprefix(PREFIX), image)
     if image is not None:
-        raise UsageError("`--image` is for `--fleet k8s:CONTEXT`", hints=[f"kgen validate --fleet {site}"])
+        raise UsageError("`--image` is for `--fleet k8s:CONTEXT`", hints=["leave out `--image`"])
     return ReFrame(Path(site), matrix)
 
 

@@ -9,12 +9,13 @@ import tomli
 
 from kgen import files, lockfiles
 from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.explain.reasons import proven_in
 from kgen.fields import request_of
 from kgen.formats.conflict import sides
 from kgen.formats.wheels.kept import shared, versions_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
 from kgen.solver.problem import Problem
@@ -58,14 +59,26 @@ def keep(
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
         # what is preferred to the old lock stands in the request already
         free = {*names, *(wish.name for wish in request.held)}
+        proven = _proven(path, {wish.name for wish in request.held} | names)
         commits = {} if names >= versions.keys() else _commits(path, request)
         held = (
             commits.get(name) or Requirement(f"{name}=={versions[name]}")
             for name in sorted(versions)
             if name not in free
         )
-        found.append(keeping(matrix, request._replace(held=(*request.held, *held))))
+        found.append(keeping(matrix, request._replace(held=(*request.held, *held), proven=(*request.proven, *proven))))
     return tuple(found)
+
+
+def _proven(path: Path, free: Collection[str]) -> Iterator[ProvenVersion]:
+    """What a lock says receipts saw train, of what is kept of it."""
+    try:
+        content = files.read(path)
+        # few locks have any, and to parse one takes a while
+        data = lockfiles.parse(path, content)[1] if b"\nreceipts = " in content else {"tool": {"kgen": {}}}
+    except (OSError, KgenError):
+        return
+    yield from (row for row in proven_in(data["tool"]["kgen"]) if row.package not in free)
 
 
 def _commits(path: Path, request: EnvironmentRequest) -> Mapping[str, Requirement]:

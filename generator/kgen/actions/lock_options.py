@@ -5,17 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from kgen.model.trust import NOBODY, Trust
 
-class Trust(NamedTuple):
+
+class ProvenOptions(NamedTuple):
     """What receipts are to count for.
 
     Attributes:
-        least: so many must have seen the same versions train on the kind of device that is asked for.
+        least: so many independent ones must have seen the same versions train on the kind of device that is asked for.
         only: whether nothing else is taken.
+        sources: where they are, as :func:`kgen.actions.receipts.collect` has it; the project's locks without any.
+        trust: whose signatures count; where nobody's do, receipts are told apart by device and driver.
     """
 
     least: int = 1
     only: bool = False
+    sources: tuple[str, ...] = ()
+    trust: Trust = NOBODY
 
 
 class LockOptions(NamedTuple):
@@ -43,7 +49,7 @@ class LockOptions(NamedTuple):
     take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
-    proven: Trust | None = None
+    proven: ProvenOptions | None = None
 
     @property
     def anew(self) -> bool:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen.actions.lock_options import Trust
+from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan
-from kgen.actions.receipts import collect
+from kgen.actions.receipts import Collected, collect
 from kgen.errors import UsageError
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement
 from kgen.project import LOCKS
 from kgen.solver.keeping import keeping
+from kgen.validation import signing
 from kgen.validation.collection import Entry
+from kgen.validation.witnesses import Witness, device_text, witnesses_of
 
 _WITHOUT = "; solved without `--proven`"
+
+_SHOWN = 5
+"""How many devices, and how many receipts, stand in a reason; more are counted."""
 
 
 class Preference(NamedTuple):
@@ -27,31 +32,38 @@ class Preference(NamedTuple):
     Attributes:
         versions: project -> version, of the frameworks that were asked for and of Keras.
         receipts: the receipts that saw it.
+        independent: how many independent ones they come to.
     """
 
     versions: Mapping[str, str]
     receipts: tuple[Entry, ...]
+    independent: int
 
 
-def with_proven(matrix: CompatibilityMatrix, planned: Plan, trust: Trust | None, notes: list[str]) -> Plan:
-    """The plan with what receipts of the project saw train; as it is where nothing of them is asked.
+def with_proven(matrix: CompatibilityMatrix, planned: Plan, options: ProvenOptions | None, notes: list[str]) -> Plan:
+    """The plan with what receipts saw train; as it is where nothing of them is asked.
 
     Args:
         matrix: the facts.
         planned: what is asked.
-        trust: what receipts are to count for; None for nothing.
+        options: what receipts are to count for; None for nothing.
         notes: takes what is to be said of it.
 
     Raises:
         UsageError: nothing else is to be taken, and not enough receipts saw one of the environments train, or what they
-            saw cannot be had.
+            saw cannot be had; or there is no such source.
+        OutsideError: a source cannot be read.
     """
-    if trust is None:
+    if options is None:
         return planned
+    signing.require_keys(options.trust)
     root = planned.settings.root
-    entries = collect(root).entries if (root / LOCKS).exists() else ()
-    requests, said = preferring(matrix, planned.requests, entries, trust.least)
-    if trust.only:
+    collected = Collected((), (), {})
+    if options.sources or (root / LOCKS).exists():
+        collected = collect(root, options.sources, report=notes.append)
+        notes += (f"{one.source} {one.what}: {one.why}" for one in collected.skipped)
+    requests, said = preferring(matrix, planned.requests, collected, options)
+    if options.only:
         lacking = [
             note
             for before, after, note in zip(planned.requests, requests, said, strict=True)
@@ -73,52 +85,90 @@ def _lacks(matrix: CompatibilityMatrix, before: EnvironmentRequest, after: Envir
 
 
 def preferring(
-    matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], entries: Sequence[Entry], least: int
+    matrix: CompatibilityMatrix,
+    requests: Sequence[EnvironmentRequest],
+    collected: Collected,
+    options: ProvenOptions,
 ) -> tuple[tuple[EnvironmentRequest, ...], tuple[str, ...]]:
     """The requests with the newest versions that enough receipts saw train, as far as they fit; and what to say of it.
 
     Args:
         matrix: the facts.
         requests: what is asked.
-        entries: the receipts.
-        least: so many receipts must have seen the same versions train on the kind of device that is asked for.
+        collected: the receipts.
+        options: what they are to count for.
+
+    Raises:
+        UsageError: a key is none, or what verifies is not installed.
     """
     found, notes = [], []
     for request in requests:
-        preference = preferred(matrix, request, entries, least)
-        if preference is None:
-            count = f"{least} receipts" if least != 1 else "receipt"
-            notes.append(f"{request.environment}: no {count} saw it train on {_kind(request)}{_WITHOUT}")
+        every = preferences(matrix, request, collected, options)
+        enough = [one for one in every if one.independent >= options.least]
+        if not enough:
+            notes.append(f"{request.environment}: {_lacking(request, every, options)}{_WITHOUT}")
             found.append(request)
             continue
-        held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(preference.versions.items()))
-        kept = keeping(matrix, request._replace(held=held))
+        newest = max(enough, key=lambda one: tuple(map(Version, one.versions.values())))
+        kept = keeping(matrix, request._replace(held=_held(newest), proven=_proven(newest, collected)))
         found.append(kept)
-        notes.append(_note(request, preference, {one.name for one in kept.held}))
+        notes.append(_note(request, newest, {one.name for one in kept.held}))
     return tuple(found), tuple(notes)
 
 
-def preferred(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest, entries: Iterable[Entry], least: int
-) -> Preference | None:
-    """The newest versions that enough receipts saw train for a request; None if there are none."""
+def preferences(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, collected: Collected, options: ProvenOptions
+) -> tuple[Preference, ...]:
+    """All versions that receipts saw train on the kind of device that is asked for.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        collected: the receipts.
+        options: what they are to count for; those of whom nobody who counts is a witness are none.
+    """
     frameworks = tuple(matrix.backends[backend].framework for backend in request.backends)
     asked = {gpu for gpus in (request.gpus, *(one.gpus for one in request.targets)) for gpu in gpus}
-    groups: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in entries:
-        versions = dict(_versions(entry))
-        trained = {step["backend"] for step in entry.data["steps"]}
+    groups: dict[tuple[str, ...], list[tuple[Entry, frozenset[Witness]]]] = {}
+    for entry in collected.entries:
         there = entry.kind == request.accelerator.kind and entry.platform == request.platform
         there = there and (not asked or entry.capability in asked)
-        if entry.verdict == "passed" and there and trained >= set(request.backends):
-            wanted = tuple(versions.get(name, "") for name in (*frameworks, KERAS))
-            if all(wanted):
-                groups.setdefault(wanted, []).append(entry)
-    enough = [key for key, seen in groups.items() if len({one.digest for one in seen}) >= least]
-    if not enough:
-        return None
-    newest = max(enough, key=lambda key: tuple(map(Version, key)))
-    return Preference(dict(zip((*frameworks, KERAS), newest, strict=True)), tuple(groups[newest]))
+        if entry.verdict != "passed" or not there:
+            continue
+        versions = dict(_versions(entry))
+        trained = {step["backend"] for step in entry.data["steps"]}
+        wanted = tuple(versions.get(name, "") for name in (*frameworks, KERAS))
+        if trained >= set(request.backends) and all(wanted):
+            saw = witnesses_of(entry, collected.signatures, options.trust)
+            if saw:
+                groups.setdefault(wanted, []).append((entry, saw))
+    return tuple(
+        Preference(
+            dict(zip((*frameworks, KERAS), key, strict=True)),
+            tuple(entry for entry, _ in seen),
+            len(frozenset[Witness]().union(*(saw for _, saw in seen))),
+        )
+        for key, seen in groups.items()
+    )
+
+
+def _held(preference: Preference) -> tuple[Requirement, ...]:
+    return tuple(Requirement(f"{name}=={version}") for name, version in sorted(preference.versions.items()))
+
+
+def _proven(preference: Preference, collected: Collected) -> tuple[ProvenVersion, ...]:
+    """The preference as what is known of each of its versions."""
+    devices = sorted({device_text(entry) for entry in preference.receipts})
+    sources = sorted({collected.origins.get(entry.digest, entry.source) for entry in preference.receipts})
+    return tuple(
+        ProvenVersion(name, Version(version), preference.independent, _some(devices), _some(sources))
+        for name, version in sorted(preference.versions.items())
+    )
+
+
+def _some(every: Sequence[str]) -> tuple[str, ...]:
+    more = len(every) - _SHOWN
+    return (*every[:_SHOWN], f"{more} more") if more > 0 else tuple(every)
 
 
 def _versions(entry: Entry) -> Iterator[tuple[str, str]]:
@@ -137,10 +187,25 @@ def _kind(request: EnvironmentRequest) -> str:
     return f"{request.accelerator.kind} {', '.join(gpus)}".rstrip()
 
 
+def _lacking(request: EnvironmentRequest, every: Sequence[Preference], options: ProvenOptions) -> str:
+    """That not enough receipts saw it, and how many did."""
+    wanted = "receipt" if options.least == 1 else f"{options.least} independent receipts"
+    signed = " that somebody trusted signed" if options.trust else ""
+    most = max(every, key=lambda one: (one.independent, len(one.receipts)), default=None)
+    counted = "" if most is None else f" ({_counted(most)} did)"
+    return f"no {wanted}{signed} saw it train on {_kind(request)}{counted}"
+
+
+def _counted(preference: Preference) -> str:
+    """How many receipts there are, and how many independent ones they come to where that is fewer."""
+    receipts, independent = len(preference.receipts), preference.independent
+    text = f"{receipts} receipt{'s' if receipts != 1 else ''}"
+    return text if independent == receipts else f"{text}, {independent} independent,"
+
+
 def _note(request: EnvironmentRequest, preference: Preference, held: set[str]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in preference.versions.items())
-    seen = preference.receipts
-    where = ", ".join(sorted({one.device for one in seen}))
-    text = f"{request.environment}: {len(seen)} receipt{'s' if len(seen) != 1 else ''} saw {named} train on {where}"
+    where = ", ".join(sorted({one.device for one in preference.receipts}))
+    text = f"{request.environment}: {_counted(preference)} saw {named} train on {where}"
     gone = [name for name in preference.versions if name not in held]
     return f"{text}; {', '.join(gone)} cannot be had as it was" if gone else text

@@ -13,10 +13,11 @@ from kgen.host import Host
 from kgen.model import format as formats
 from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
+from kgen.model.trust import NOBODY, Trust
 from kgen.validation import signing
 from kgen.validation.collection import Entry
 from kgen.validation.receipts import BASIC
-from kgen.validation.signing import BadSignature
+from kgen.validation.witnesses import witnesses
 
 
 class Place(NamedTuple):
@@ -43,7 +44,8 @@ class Proof(NamedTuple):
         verdict: `passed` or `failed`, of the newest receipt; None for a gap: nobody has proven it there.
         date: the day of that receipt.
         receipts: how many there are of what the lock installs.
-        signers: how many of the keys that were given signed one that passed; None if none was given.
+        independent: how many independent witnesses saw it train, see :mod:`kgen.validation.witnesses`.
+        signers: how many of those whose signatures count signed one that passed; None if nobody's do.
         step: seconds of a step.
         suite: what was proven: one of :data:`kgen.validation.receipts.SUITES`; of a gap the least of them.
         older: whether there are receipts of what the lock installed before, and none of what it does now.
@@ -56,6 +58,7 @@ class Proof(NamedTuple):
     verdict: str | None
     date: str | None = None
     receipts: int = 0
+    independent: int = 0
     signers: int | None = None
     step: float | None = None
     suite: str = BASIC
@@ -80,19 +83,20 @@ class Proven(NamedTuple):
         return tuple(one for one in self.proofs if one.verdict is None)
 
 
-def proven(root: Path, collected: Collected, machine: Host, keys: Sequence[Path] = ()) -> Proven:
+def proven(root: Path, collected: Collected, machine: Host, trust: Trust = NOBODY) -> Proven:
     """The map of a project.
 
     Args:
         root: the project's folder.
         collected: the receipts.
         machine: this machine, whose devices are places too.
-        keys: files with public keys: whose signatures count.
+        trust: whose signatures count.
 
     Raises:
         SettingsError: a lock cannot be read.
         UsageError: a key is none, or what verifies is not installed.
     """
+    signing.require_keys(trust)
     locks = [
         lock
         for form in formats.known()
@@ -102,7 +106,7 @@ def proven(root: Path, collected: Collected, machine: Host, keys: Sequence[Path]
         for lock in interface.read_every(form, path)
     ]
     places = _places(collected.entries, machine)
-    rows = [row for lock in locks for row in _of_lock(lock, collected, places, keys)]
+    rows = [row for lock in locks for row in _of_lock(lock, collected, places, trust)]
     known = {lock.environment for lock in locks}
     unknown = sorted({entry.environment for entry in collected.entries} - known)
     return Proven(tuple(rows), tuple(unknown))
@@ -120,7 +124,7 @@ def _places(entries: Sequence[Entry], machine: Host) -> Mapping[str, tuple[Place
 
 
 def _of_lock(
-    lock: Lockfile, collected: Collected, places: Mapping[str, tuple[Place, ...]], keys: Sequence[Path]
+    lock: Lockfile, collected: Collected, places: Mapping[str, tuple[Place, ...]], trust: Trust
 ) -> Iterator[Proof]:
     mine = [one for one in collected.entries if (one.environment, one.platform) == (lock.environment, lock.platform)]
     now = [one for one in mine if one.content == lock.content]
@@ -129,6 +133,7 @@ def _of_lock(
         groups.setdefault((Place(entry.kind, entry.device, entry.driver), entry.suite), []).append(entry)
     for (place, suite), entries in groups.items():
         newest = max(entries, key=lambda one: (one.date, one.as_locked))
+        independent = len(witnesses(entries, collected.signatures, trust))
         yield Proof(
             environment=lock.environment,
             platform=lock.platform,
@@ -136,7 +141,8 @@ def _of_lock(
             verdict=newest.verdict,
             date=newest.date,
             receipts=len(entries),
-            signers=_signers(entries, collected, keys) if keys else None,
+            independent=independent,
+            signers=independent if trust else None,
             step=newest.step,
             suite=suite,
         )
@@ -154,20 +160,3 @@ def _of_lock(
                 older=any((one.kind, one.device) == place[:2] for one in mine),
                 command=f"kgen validate {lock.environment} --device {device}",
             )
-
-
-def _signers(entries: Sequence[Entry], collected: Collected, keys: Sequence[Path]) -> int:
-    """How many of the keys signed a receipt that passed: two signatures by one key are of one signer."""
-    names = set()
-    for entry in entries:
-        if entry.verdict != "passed":
-            continue
-        payload = signing.canonical(entry.data)
-        for envelope in collected.signatures(entry, signing.BY_KEY):
-            try:
-                signed, signers = signing.verify_with_keys(envelope, keys)
-            except BadSignature:
-                continue
-            if signed == payload:
-                names |= {signer.name for signer in signers}
-    return len(names)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen import files, gittool, host, lockfiles, storage
@@ -22,13 +25,16 @@ class Collected(NamedTuple):
 
     Attributes:
         entries: one for each receipt, however many sources have it; by environment, device, driver and date.
-        skipped: what looked like a receipt and is none.
+        skipped: what looked like a receipt and is none, or none that counts.
         places: the digest of a receipt -> everywhere that it was found.
+        origins: the digest of a receipt -> where it is, for others: seen from the project's folder, in a revision, or
+            by the URL that was named.
     """
 
     entries: tuple[Entry, ...]
     skipped: tuple[Skipped, ...]
     places: Mapping[str, tuple[str, ...]]
+    origins: Mapping[str, str] = MappingProxyType({})
 
     def signatures(self, entry: Entry, ending: str) -> tuple[bytes, ...]:
         """What lies beside a receipt, wherever it was found; revisions of git are not looked through for it.
@@ -91,26 +97,42 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
         OutsideError: a source cannot be read.
     """
     found: list[Entry] = []
+    origins: dict[str, str] = {}
     skipped: list[Skipped] = []
+    today = dt.datetime.now(dt.timezone.utc).date()
     if not sources and not (root / LOCKS).exists():
         raise UsageError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
     with collection.Index(host.cache("receipts.sqlite"), report) as index:
         for source in sources or (str(root / LOCKS),):
             if source.startswith(GIT):
                 entries, bad = index.of_revision(root, _revision(root, source.removeprefix(GIT)), LOCKS)
+                named = {entry.digest: f"{GIT}{entry.source}" for entry in entries}
             elif remote.is_remote(source):
                 folder = remote.fetch(source, host.cache("receipts"))
                 entries, bad = index.of_folder(folder)
+                named = {entry.digest: remote.url_of(source, folder, Path(entry.source)) for entry in entries}
             else:
                 entries, bad = index.of_folder(_place(source))
-            found += entries
+                named = {entry.digest: _seen_from(root, entry.source) for entry in entries}
+            early = [(entry, receipts.date_fault(entry.date, today)) for entry in entries]
+            skipped += [Skipped(entry.source, fault, "does not count") for entry, fault in early if fault is not None]
+            found += [entry for entry, fault in early if fault is None]
+            origins = {**named, **origins}
             skipped += bad
     # the same receipt in two sources is one receipt
     distinct = {entry.digest: entry for entry in reversed(found)}
     places: dict[str, tuple[str, ...]] = {}
     for entry in found:
         places[entry.digest] = (*places.get(entry.digest, ()), entry.source)
-    return Collected(tuple(sorted(distinct.values(), key=_order)), tuple(skipped), places)
+    return Collected(tuple(sorted(distinct.values(), key=_order)), tuple(skipped), places, origins)
+
+
+def _seen_from(root: Path, source: str) -> str:
+    """A path as it is seen from the project's folder, which others have elsewhere."""
+    try:
+        return Path(os.path.relpath(source, root)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return Path(source).as_posix()
 
 
 def merge(collected: Collected, target: Path) -> tuple[Path, ...]:

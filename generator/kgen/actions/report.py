@@ -25,6 +25,7 @@ from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
+from kgen.model.trust import NOBODY, Trust
 from kgen.solver.explanation import explain
 from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
@@ -52,7 +53,7 @@ def page(
     *,
     machine: Host,
     sources: Sequence[str] = (),
-    keys: Sequence[Path] = (),
+    trust: Trust = NOBODY,
     report: Callable[[str], None] = lambda _: None,
 ) -> ReportPage:
     """The page about everything that a project has locked.
@@ -62,7 +63,7 @@ def page(
         matrix: the facts.
         machine: this machine, whose devices are places where something can be proven.
         sources: folders, files and git revisions with receipts; the project's own locks without any.
-        keys: files with public keys: whose signatures count.
+        trust: whose signatures count.
         report: takes remarks about the receipts.
 
     Raises:
@@ -73,7 +74,7 @@ def page(
     if not locked:
         raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
     collected = collect(root, sources, report=report)
-    proof = proven(root, collected, machine, keys)
+    proof = proven(root, collected, machine, trust)
     found = [
         _environment(path, one.name if len(one.platforms) == 1 else f"{one.name} on {platform}", matrix, proof)
         for one in locked
@@ -90,7 +91,7 @@ def page(
         shared=list(_shared(found)),
         proofs=[_proof(one) for one in proof.proofs],
         unknown=proof.unknown,
-        signed=bool(keys),
+        signed=bool(trust),
         environments=found,
         accelerators=shown,
         backends=[name for name in matrix.backends if any(name in one["backends"] for one in found)],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen.actions import plan
-from kgen.actions.lock_options import Trust
+from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.actions.pythons import required
 from kgen.errors import KgenError
@@ -54,7 +54,7 @@ def solve(
     folder: Path,
     *,
     upgrade: bool = False,
-    proven: Trust | None = None,
+    proven: ProvenOptions | None = None,
 ) -> SolveResult:
     """Solve each environment that is asked for, to what locking would take: with what is locked, and libraries shared.
 

@@ -16,6 +16,7 @@ from kgen import host, project
 from kgen.actions.attest import SignOptions, attest, every_receipt
 from kgen.cli import candidates, console
 from kgen.cli.options import Json, argument, option
+from kgen.cli.signers import trust_config
 from kgen.errors import ExitStatus, UsageError
 
 PASSWORD = "KGEN_KEY_PASSWORD"  # noqa: S105 - the variable's name
@@ -26,15 +27,6 @@ Receipts = Annotated[
     list[str] | None,
     argument(
         "RECEIPT", "a receipt's file, or a locked environment for all of its receipts", values=candidates.environments
-    ),
-]
-TrustConfig = Annotated[
-    str | None,
-    option(
-        "--trust-config",
-        metavar="FILE",
-        text="the authority, log and keys of a Sigstore of your own; the public one without it",
-        panel=_WHO,
     ),
 ]
 
@@ -53,7 +45,7 @@ def run(
         str | None,
         option("--identity-token", metavar="TOKEN", text="with --sigstore: sign as this identity", panel=_WHO),
     ] = None,
-    trust_config: TrustConfig = None,
+    trust_config: Annotated[str | None, trust_config(_WHO)] = None,
     json: Json = False,
 ) -> ExitStatus:
     """Sign the receipts.

@@ -25,7 +25,7 @@ from kgen import __version__, host, project, storage
 from kgen.actions.compare import CompareOptions, CompareResult, Contestant, compare
 from kgen.cli import console
 from kgen.cli.command import PROGRAM
-from kgen.cli.devices import device
+from kgen.cli.devices import device, fleet, image
 from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, repeats, seconds
 from kgen.emitters.comparison import Bar, Failure, Line, render_page
 from kgen.errors import ExitStatus, UsageError
@@ -111,10 +111,8 @@ def run(
     output: Annotated[
         str | None, option("-o", "--output", metavar="FILE", text="write a page with plots, HTML", panel=OUTPUT)
     ] = None,
-    site: Annotated[
-        str | None,
-        option("--fleet", metavar="SITE", text="on the nodes of a cluster: a configuration of ReFrame's", panel=_HOW),
-    ] = None,
+    site: Annotated[str | None, fleet(_HOW)] = None,
+    image: Annotated[str | None, image(_HOW)] = None,
     envs: Envs = None,
     json: Json = False,
 ) -> ExitStatus:
@@ -127,7 +125,9 @@ def run(
     options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs, at_once or 1)
     root = project.find_root(Path.cwd())
     if site is not None:
-        result = _on_fleet(root, site, command, environments or (), options)
+        result = _on_fleet(root, site, command, environments or (), options, image=image)
+    elif image is not None:
+        raise UsageError("`--image` is for `--fleet k8s:CONTEXT`", hints=["leave out `--image`"])
     else:
         with _progress() as progress:
             result = compare(
@@ -155,7 +155,13 @@ def run(
 
 
 def _on_fleet(
-    root: Path, site: str, command: Sequence[str], names: Sequence[str], options: CompareOptions
+    root: Path,
+    site: str,
+    command: Sequence[str],
+    names: Sequence[str],
+    options: CompareOptions,
+    *,
+    image: str | None,
 ) -> CompareResult:
     """Compare on the nodes of a cluster."""
     from kgen.actions.compare_fleet import compare_on_fleet  # noqa: PLC0415 - few have a cluster
@@ -176,6 +182,7 @@ def _on_fleet(
             command,
             names=names,
             options=options,
+            image=image,
             progress=progress,
             notify=console.say,
         )

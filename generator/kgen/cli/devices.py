@@ -1,4 +1,4 @@
-"""The option for where it is trained, of commands that train."""
+"""The options for where it is trained, of commands that train."""
 
 from __future__ import annotations
 
@@ -23,3 +23,26 @@ def device(panel: str) -> Any:  # noqa: ANN401 - as typer.Option
         values=candidates.of(*DEVICES),
         parse=one_of("device", "--device", *DEVICES),
     )
+
+
+def fleet(panel: str) -> Any:  # noqa: ANN401 - as above
+    """`--fleet`.
+
+    Args:
+        panel: the heading that help has it under.
+    """
+    return option(
+        "--fleet",
+        metavar="SITE",
+        text="train on the nodes of a cluster: SITE is a configuration of ReFrame's, or k8s:CONTEXT",
+        panel=panel,
+    )
+
+
+def image(panel: str) -> Any:  # noqa: ANN401 - as above
+    """`--image`.
+
+    Args:
+        panel: the heading that help has it under.
+    """
+    return option("--image", metavar="IMAGE", text="with k8s: the image that has kgen and the project", panel=panel)

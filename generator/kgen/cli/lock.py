@@ -20,8 +20,10 @@ from kgen.actions.plan import Draft, RequestFlags
 from kgen.actions.standing import all_standing
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
-from kgen.cli.options import LOCKING, Json, OnlyProven, Proven, option, trust
+from kgen.cli.options import LOCKING, Json, option
+from kgen.cli.proving import OnlyProven, Proven, ProvenBy, proven_options
 from kgen.cli.request import asking
+from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig
 from kgen.errors import ExitStatus
 from kgen.explain.commands import CommandForm
 from kgen.fields import Scope, lock_command
@@ -59,9 +61,23 @@ def run(
     ] = None,
     proven: Proven = None,
     only_proven: OnlyProven = False,
+    proven_by: ProvenBy = None,
+    key: Keys = None,
+    identity: Identities = None,
+    issuer: Issuer = None,
+    trust_config: TrustConfig = None,
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
+    receipts = proven_options(
+        proven,
+        only=only_proven,
+        sources=proven_by,
+        key=key,
+        identity=identity,
+        issuer=issuer,
+        trust_config=trust_config,
+    )
     options = LockOptions(
         dry_run=dry_run,
         upgrade=upgrade,
@@ -70,7 +86,7 @@ def run(
         take_over=None if take_over is None else Path(take_over),
         installers=installers,
         given=asked.given,
-        proven=trust(proven, only=only_proven),
+        proven=receipts,
         all_platforms=not {"platforms", "targets"} & set(asked.given),
     )
 

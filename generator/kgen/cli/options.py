@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kgen.cli import candidates
 from kgen.cli.candidates import Candidates
 from kgen.errors import UsageError
-from kgen.model.grammar import YES
 from kgen.tables import nearest
-
-if TYPE_CHECKING:
-    from kgen.actions.lock_options import Trust
 
 ASKED = "What is asked for"
 MACHINE = "The target machine"
@@ -134,43 +130,6 @@ def repeats(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
         raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])
     return int(text)
-
-
-def _receipts(text: str) -> int:
-    if text == YES:
-        return 1
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:7]) < 10**6:
-        raise UsageError(
-            "`--proven` is not a number of receipts", hints=["leave the number out, or give one such as 2"]
-        )
-    return int(text)
-
-
-Proven = Annotated[
-    int | None,
-    option(
-        "--proven",
-        metavar="[N]",
-        text="prefer versions that N receipts of the project saw train on this kind of device; 1 without N",
-        panel=LOCKING,
-        parse=_receipts,
-    ),
-]
-OnlyProven = Annotated[
-    bool,
-    option(
-        "--only-proven",
-        text="refuse what receipts of the project did not see train on this kind of device",
-        panel=LOCKING,
-    ),
-]
-
-
-def trust(least: int | None, *, only: bool) -> Trust | None:
-    """What receipts are to count for, by `--proven` and `--only-proven`."""
-    from kgen.actions.lock_options import Trust  # noqa: PLC0415 - the list of commands imports no action
-
-    return None if least is None and not only else Trust(least or 1, only)
 
 
 Environments = Annotated[list[str] | None, argument("ENV", _ENVIRONMENT, values=candidates.environments)]

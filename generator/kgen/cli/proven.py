@@ -16,8 +16,9 @@ from kgen.actions.proven import Proof, Proven, proven
 from kgen.actions.receipts import collect
 from kgen.cli import console
 from kgen.cli.options import Json
-from kgen.cli.receipts import CountedKeys, Sources, remark
+from kgen.cli.receipts import Sources, remark
 from kgen.cli.receipts_list import told_skipped
+from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig, trust_of
 from kgen.errors import ExitStatus
 from kgen.explain.sizes import step_text
 
@@ -25,13 +26,17 @@ from kgen.explain.sizes import step_text
 def run(
     sources: Sources = None,
     *,
-    key: CountedKeys = None,
+    key: Keys = None,
+    identity: Identities = None,
+    issuer: Issuer = None,
+    trust_config: TrustConfig = None,
     json: Json = False,
 ) -> ExitStatus:
     """Print the map."""
     root = project.find_root(Path.cwd())
+    trust = trust_of(key, identity, issuer, trust_config)
     collected = collect(root, sources or (), report=remark)
-    found = proven(root, collected, host.inspect(), tuple(map(Path, key or ())))
+    found = proven(root, collected, host.inspect(), trust)
     if json:
         console.data(
             {
@@ -40,7 +45,7 @@ def run(
             }
         )
     else:
-        _print(found, signed=bool(key))
+        _print(found, signed=bool(trust))
     return told_skipped(collected) if collected.skipped else ExitStatus.DONE
 
 

@@ -15,16 +15,12 @@ from typing import Annotated
 import typer
 
 from kgen.cli import console, registry
-from kgen.cli.options import argument, option
+from kgen.cli.options import argument
 from kgen.errors import UsageError
 
 Sources = Annotated[
     list[str] | None,
     argument("SOURCE", "a folder or its URL, a receipt's file, or git:REVISION; the project's locks without any"),
-]
-CountedKeys = Annotated[
-    list[str] | None,
-    option("--key", metavar="FILE", text="a public key whose signatures are counted, PEM; repeatable"),
 ]
 
 

@@ -47,7 +47,7 @@ def told_skipped(found: Collected) -> ExitStatus:
 def say_skipped(found: Collected) -> ExitStatus:
     """Says what is no receipt, and what that means for the exit status; that there is none at all is no fault."""
     for one in found.skipped:
-        console.say(f"error: {one.source} is no receipt of this version of kgen: {one.why}")
+        console.say(f"error: {one.source} {one.what}: {one.why}")
     return ExitStatus.CHECK_FAILED if found.skipped else ExitStatus.DONE
 
 

@@ -16,8 +16,9 @@ from kgen import host, storage
 from kgen.actions.report import page
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, option
-from kgen.cli.receipts import CountedKeys, Sources, remark
+from kgen.cli.receipts import Sources, remark
 from kgen.cli.receipts_list import say_skipped
+from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig, trust_of
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.project import find_root
@@ -26,7 +27,10 @@ from kgen.project import find_root
 def run(
     sources: Sources = None,
     *,
-    key: CountedKeys = None,
+    key: Keys = None,
+    identity: Identities = None,
+    issuer: Issuer = None,
+    trust_config: TrustConfig = None,
     output: Annotated[
         str, option("-o", "--output", metavar="FILE", text="where to write it; report.html by default", panel=OUTPUT)
     ] = "report.html",
@@ -37,7 +41,7 @@ def run(
         origin.current(),
         sources=sources or (),
         machine=host.inspect(),
-        keys=tuple(map(Path, key or ())),
+        trust=trust_of(key, identity, issuer, trust_config),
         report=remark,
     )
     target = Path(output)

@@ -15,8 +15,10 @@ from typing import Annotated
 from kgen.actions.plan import RequestFlags
 from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
-from kgen.cli.options import OUTPUT, Json, OnlyProven, Proven, option, trust
+from kgen.cli.options import OUTPUT, Json, option
+from kgen.cli.proving import OnlyProven, Proven, ProvenBy, proven_options
 from kgen.cli.request import asking
+from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig
 from kgen.errors import CONFLICT_CODE, ExitStatus
 from kgen.explain import report
 from kgen.explain.commands import CommandForm
@@ -31,10 +33,24 @@ def run(
     upgrade: Annotated[bool, option("--upgrade", text="as if nothing were locked", panel=OUTPUT)] = False,
     proven: Proven = None,
     only_proven: OnlyProven = False,
+    proven_by: ProvenBy = None,
+    key: Keys = None,
+    identity: Identities = None,
+    issuer: Issuer = None,
+    trust_config: TrustConfig = None,
     json: Json = False,
 ) -> ExitStatus:
     """Solve each environment and print the answers."""
-    result = solve(asked, origin.current(), Path.cwd(), upgrade=upgrade, proven=trust(proven, only=only_proven))
+    receipts = proven_options(
+        proven,
+        only=only_proven,
+        sources=proven_by,
+        key=key,
+        identity=identity,
+        issuer=issuer,
+        trust_config=trust_config,
+    )
+    result = solve(asked, origin.current(), Path.cwd(), upgrade=upgrade, proven=receipts)
     form = CommandForm(values=result.plan.form, written=result.plan.written)
     if json:
         console.data(_data(result, form))

@@ -27,7 +27,7 @@ from kgen.actions.validate import (
     ValidationTarget,
 )
 from kgen.cli import candidates, console
-from kgen.cli.devices import device
+from kgen.cli.devices import device, fleet, image
 from kgen.cli.fleets import validate_fleet
 from kgen.cli.formats import OnlyFormat, naming_formats
 from kgen.cli.options import OUTPUT, Envs, Json, argument, jobs, one_of, option, seconds
@@ -115,19 +115,8 @@ def run(
         str | None,
         option("--receipts", metavar="DIR", text="write receipts below DIR, and not beside the locks", panel=OUTPUT),
     ] = None,
-    site: Annotated[
-        str | None,
-        option(
-            "--fleet",
-            metavar="SITE",
-            text="train on the nodes of a cluster: SITE is a configuration of ReFrame's, or k8s:CONTEXT",
-            panel=_FLEET,
-        ),
-    ] = None,
-    image: Annotated[
-        str | None,
-        option("--image", metavar="IMAGE", text="with k8s: the image that has kgen and the project", panel=_FLEET),
-    ] = None,
+    site: Annotated[str | None, fleet(_FLEET)] = None,
+    image: Annotated[str | None, image(_FLEET)] = None,
     each_node: Annotated[
         bool, option("--each-node", text="on every node, and not on one of each partition", panel=_FLEET)
     ] = False,

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import project
-from kgen.actions.attest import Trust, Verified, every_receipt, verify
+from kgen.actions.attest import Verified, VerifyOptions, every_receipt, verify
 from kgen.cli import console
-from kgen.cli.attest import Receipts, TrustConfig, console_signer
+from kgen.cli.attest import Receipts, console_signer
 from kgen.cli.options import Json, option
+from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig, trust_of
 from kgen.errors import ExitStatus, UsageError
-
-_WHOM = "Whom to believe"
 
 _PROVES = (
     "a signature proves who vouches for a receipt, and that it has not changed since",
@@ -37,18 +36,9 @@ def _days(text: str) -> int:
 def run(
     names: Receipts = None,
     *,
-    key: Annotated[
-        list[str] | None,
-        option("--key", metavar="FILE", text="a public key, PEM; repeatable", panel=_WHOM),
-    ] = None,
-    identity: Annotated[
-        str | None,
-        option("--identity", metavar="WHO", text="an address or workflow that Sigstore vouches for", panel=_WHOM),
-    ] = None,
-    issuer: Annotated[
-        str | None,
-        option("--issuer", metavar="URL", text="with --identity: who must have known the signer", panel=_WHOM),
-    ] = None,
+    key: Keys = None,
+    identity: Identities = None,
+    issuer: Issuer = None,
     trust_config: TrustConfig = None,
     lock: Annotated[
         str | None,
@@ -65,20 +55,13 @@ def run(
     Raises:
         UsageError: nobody is named whom to believe.
     """
-    if identity is None and (issuer is not None or trust_config is not None):
-        raise UsageError(
-            "`--issuer` and `--trust-config` are for an identity", hints=["kgen verify --identity WHO --issuer URL"]
-        )
-    trust = Trust(
-        keys=tuple(map(Path, key or ())),
-        identity=identity,
-        issuer=issuer,
-        config=None if trust_config is None else Path(trust_config),
+    options = VerifyOptions(
+        trust=trust_of(key, identity, issuer, trust_config),
         lock=None if lock is None else Path(lock),
         days=max_age,
     )
     paths = every_receipt(project.find_root(Path.cwd()), names or ())
-    found = verify(paths, trust, dt.datetime.now(dt.timezone.utc).date())
+    found = verify(paths, options, dt.datetime.now(dt.timezone.utc).date())
     if json:
         console.data({"receipts": [_data(one) for one in found], "means": list(_PROVES)})
     else:
@@ -105,8 +88,7 @@ def _print(found: tuple[Verified, ...]) -> None:
         console.say("")
         for line in _PROVES:
             console.say(f"note: {line}")
-    hints = [f"kgen validate {one.environment}" for one in found if one.faults]
-    console.hints(hints)
+    console.hints([remedy for one in found for remedy in one.remedies])
 
 
 def _data(one: Verified) -> dict[str, object]:

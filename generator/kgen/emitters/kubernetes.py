@@ -1,4 +1,4 @@
-"""A job of Kubernetes's that validates an environment on nodes with its kind of GPU, each index on one of them."""
+"""A job of Kubernetes's that runs kgen on nodes with one kind of GPU, each index on one of them."""
 
 from __future__ import annotations
 
@@ -39,19 +39,21 @@ def render_job(
     selector: Mapping[str, str],
     completions: int = 1,
     retries: int = 0,
+    receipts: bool = True,
 ) -> str:
     """The manifest of a job, in YAML.
 
     Args:
-        label: what it validates, for people.
+        label: what it is about, for people.
         name: what it is called, see :func:`name_of`.
         image: the image, with kgen and the project.
-        words: the command, but for where receipts go.
+        words: kgen's program, the command and its options, but for where receipts go.
         accelerator: the kind whose device each pod takes; `cpu` for none.
         seconds: how long each pod may take.
         selector: the labels that its nodes have.
         completions: on how many nodes, each its own.
         retries: how often each is tried again.
+        receipts: whether the command leaves receipts, and not only what it prints.
 
     Raises:
         ValueError: Kubernetes has no resource for devices of that kind, or a value is more than one line.
@@ -66,6 +68,8 @@ def render_job(
     return render(
         "exports/kubernetes.yaml.j2",
         label=label,
+        command=next(word for word in words[1:] if not word.startswith("-")),
+        receipts=receipts,
         name=name,
         image=json.dumps(image),
         program=" ".join(SH.quote(word) for word in words),

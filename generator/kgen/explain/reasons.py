@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from packaging.version import Version
 
 from kgen.accelerators import kind, title
 from kgen.explain.facts import bound_text, built_verb, dependency_text, purposes_text, wish_text
@@ -24,13 +27,17 @@ from kgen.model.causes import (
     Pythons,
     Reason,
     Replacement,
+    SeenTraining,
     TermKind,
     Unstated,
     Warning,  # noqa: A004 - as it is declared
     WarningKind,
     Wish,
 )
-from kgen.model.request import CUTOFF_FLAG
+from kgen.model.request import CUTOFF_FLAG, ProvenVersion
+
+RECEIPTS, DEVICES = "receipts", "devices"
+"""What a reason by receipts has besides, by the keys that it has in a lock."""
 
 _KINDS: Mapping[type, str] = {
     Company: "company",
@@ -38,6 +45,7 @@ _KINDS: Mapping[type, str] = {
     Import: "imported",
     NewestRelease: "newest-release",
     Replacement: "replacement",
+    SeenTraining: "proven",
     Unstated: "unstated-dependency",
 }
 
@@ -50,14 +58,32 @@ def reason_kind(reason: Reason) -> str:
     return _KINDS[type(reason.ground)]
 
 
-def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, str]:
-    """A reason as plain data."""
-    return {
+def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, object]:
+    """A reason as plain data; one by receipts also says how many, and where they saw it."""
+    found: dict[str, object] = {
         "kind": reason_kind(reason),
         "subject": reason_subject(reason),
         "rule": reason_rule(reason, cutoff_flag),
         "source": "; ".join(reason.sources),
     }
+    if isinstance(reason.ground, SeenTraining):
+        found |= {RECEIPTS: reason.ground.receipts, DEVICES: list(reason.ground.devices)}
+    return found
+
+
+def proven_in(decided: Mapping[str, Any]) -> tuple[ProvenVersion, ...]:
+    """What a lock says receipts saw train, so that a lock that keeps the version keeps the reason.
+
+    Args:
+        decided: its `[tool.kgen]`, as :func:`kgen.lockfiles.parse` has judged it.
+    """
+    found = []
+    for row in decided.get("why", ()):
+        if RECEIPTS in row:
+            package, _, version = row["subject"].partition(" ")
+            sources = tuple(row["source"].split("; "))
+            found.append(ProvenVersion(package, Version(version), row[RECEIPTS], tuple(row[DEVICES]), sources))
+    return tuple(found)
 
 
 def reason_subject(reason: Reason) -> str:
@@ -91,8 +117,15 @@ def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - on
             return _import_text(ground)
         case DependsOn():
             return f"needs {dependency_text(ground)}"
+        case SeenTraining():
+            return _seen_text(ground)
         case NewestRelease():
             return "newest release"
+
+
+def _seen_text(seen: SeenTraining) -> str:
+    saw = "1 receipt" if seen.receipts == 1 else f"{seen.receipts} independent receipts"
+    return f"{saw} saw it train on {' and '.join(seen.devices)}; otherwise it would be {seen.otherwise}"
 
 
 def _newer_text(newer: Newer, cutoff_flag: str) -> str:

@@ -22,9 +22,6 @@ from kgen.validation import receipts
 ANSWER, RECEIPTS, NODE = "answer.json", "receipts", "node"
 """What a job leaves in its folder: what `kgen validate --json` says, its receipts, and where it runs."""
 
-SKEW = dt.timedelta(days=1)
-"""How far the date of a receipt may be off: a day is its unit, and clocks are in all time zones."""
-
 _SHOWN = 300
 _PASSED = "passed"
 
@@ -105,7 +102,7 @@ def receipt_fault(data: Mapping[str, Any], job: Job, span: Span | None = None) -
         return f"it is a receipt of another lock than {lock.path}; is the project there up to date?"
     if span is not None:
         day = dt.date.fromisoformat(data["date"])
-        if not span.first - SKEW <= day <= span.last + SKEW:
+        if not span.first - receipts.SKEW <= day <= span.last + receipts.SKEW:
             return f"it is dated {day}, and today is {span.last}; is the clock of the node right?"
     return _device_fault(data["device"], job)
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,8 +39,16 @@ _DRIVER_WHOLE = "nvidia.com/cuda.driver-version.full"
 
 _JOBS, _SLOT = "submitted.json", "slot.json"
 _POLL = 2.0
+_PATIENCE = 60.0
+"""Seconds for which an API that does not answer is asked again: jobs go on meanwhile."""
+
 _ANSWERED = "answered"
 _REFUSED = frozenset({401, 403})
+_GONE = 404
+_PASSING = frozenset({429, 500, 502, 503, 504})
+"""What an API answers that is too busy, or is being replaced."""
+
+_REMOVED = "it was deleted before it had ended"
 _HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"}
 )
@@ -56,6 +64,7 @@ class Kubernetes:
         context: the context.
         image: the image of the pods.
         poll: seconds between two looks at the jobs.
+        patience: seconds for which an API that does not answer is asked again.
 
     Raises:
         UsageError: there is no such context, no client, or no image is given.
@@ -64,14 +73,14 @@ class Kubernetes:
 
     title = "Kubernetes"
 
-    def __init__(self, context: str, image: str | None, *, poll: float = _POLL) -> None:
+    def __init__(self, context: str, image: str | None, *, poll: float = _POLL, patience: float = _PATIENCE) -> None:
         if not image:
             raise UsageError(
                 "`--fleet k8s:` needs the image that has kgen and the project",
-                hints=[f"kgen validate --fleet {PREFIX}{shown(context)} --image IMAGE"],
+                hints=[f"give `--image IMAGE` with `--fleet {PREFIX}{shown(context)}`"],
             )
         self._client = _client(context)
-        self._context, self._image, self._poll = context, image, poll
+        self._context, self._image, self._poll, self._patience = context, image, poll, patience
         self._namespace = self._client.namespace
         self._nodes: dict[str, list[str]] = {}
         self.pools: Mapping[str, Pool] = self._read_pools()
@@ -109,6 +118,7 @@ class Kubernetes:
                 "pool": job.pool.name,
                 "environment": job.environment,
                 "each": limits.each_node,
+                "nodes": len(self._nodes[job.pool.name]) if limits.each_node else 1,
             }
             # before the next one is: whoever ends now is to find them again
             storage.write_file(folder / _JOBS, json.dumps(submitted).encode())
@@ -123,11 +133,12 @@ class Kubernetes:
                     progress(f"{submitted[name]['pool']}, {submitted[name]['environment']}", how)
             if waiting:
                 time.sleep(self._poll)
-        found = self.gather(folder)
+        returned = self._gather(folder)
         for name in answered:  # the others are to be looked at; the cluster removes them after a day
-            with contextlib.suppress(OutsideError), self._asking("delete jobs"):
-                self._client.batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
-        return found
+            if all(_is_answered(one) for one in returned[name]):
+                with contextlib.suppress(OutsideError), self._asking("delete jobs"):
+                    self._client.batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
+        return _together(returned)
 
     def _manifest(self, job: Job, limits: Limits) -> object:
         import yaml  # noqa: PLC0415 - the client brings it
@@ -144,6 +155,7 @@ class Kubernetes:
                 selector={} if pool.name == CPU.name else {PRODUCT: pool.name},
                 completions=len(self._nodes[pool.name]) if limits.each_node else 1,
                 retries=limits.retries,
+                receipts=job.receipts,
             )
         except ValueError as error:
             raise UsageError(
@@ -153,8 +165,9 @@ class Kubernetes:
 
     def _ended(self, name: str) -> str | None:
         """How a job has ended; None while it goes on."""
-        with self._asking("read jobs"):
-            job = self._client.batch.read_namespaced_job(name, self._namespace)
+        job = self._job(name)
+        if job is None:
+            return "deleted"
         for condition in job.status.conditions or ():
             if condition.status == "True" and condition.type in {"Complete", "Failed"}:
                 return _ANSWERED if condition.type == "Complete" else "no answer"
@@ -163,59 +176,106 @@ class Kubernetes:
         hopeless = [pod for pod in pods if _waits_for(pod) in _HOPELESS]
         return "cannot start" if len(hopeless) >= wanted else None
 
+    def _job(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
+        """A job; None where somebody has deleted it."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
+
+        with self._asking("read jobs"):
+            try:
+                return self._patiently(lambda: self._client.batch.read_namespaced_job(name, self._namespace))
+            except ApiException as error:
+                if error.status == _GONE:
+                    return None
+                raise
+
     def _pods(self, name: str) -> list[Any]:
         with self._asking("list pods"):
-            listed = self._client.core.list_namespaced_pod(self._namespace, label_selector=f"job-name={name}")
+            selector = f"job-name={name}"
+            listed = self._patiently(
+                lambda: self._client.core.list_namespaced_pod(self._namespace, label_selector=selector)
+            )
         return sorted(listed.items, key=lambda pod: str(pod.metadata.creation_timestamp))
 
     # -- what came back ------------------------------------------------------------------------------------------------
 
     def gather(self, folder: Path) -> list[Returned]:
         """See :class:`kgen.fleet.shape.Engine`."""
+        return _together(self._gather(folder))
+
+    def _gather(self, folder: Path) -> dict[str, list[Returned]]:
+        """What has come back of each job, by its name."""
         try:
             submitted: Any = json.loads(files.read(folder / _JOBS))
         except (OSError, ValueError):
-            return []
+            return {}
+        return {name: self._of_job(name, row, folder / name) for name, row in submitted.items()}
+
+    def _of_job(self, name: str, row: Mapping[str, Any], folder: Path) -> list[Returned]:
+        """What has come back of a job: its best try for each slot."""
         returned: dict[Slot, Returned] = {}
-        for name, row in submitted.items():
-            tries: dict[Slot, int] = {}
-            pods = self._pods(name)
-            if not pods:  # the cluster removes those that its time limit ends
-                slot = Slot(row["pool"], row["environment"])
-                returned[slot] = Returned(slot, None, None, self._why(name))
-            for pod in pods:
-                slot = Slot(row["pool"], row["environment"], (pod.spec.node_name or _index(pod)) if row["each"] else "")
-                tries[slot] = tries.get(slot, 0) + 1
-                place = folder / name / pod.metadata.name
-                node = pod.spec.node_name if _has_begun(pod) else None
-                if node is not None:
-                    self._fetch(pod.metadata.name, place)
-                one = Returned(slot, place, node, _reason(pod), tries[slot])
-                before = returned.get(slot)
-                if before is None or before.folder is None or not answers.is_answered(before.folder):
-                    returned[slot] = one
-        return [returned[slot] for slot in sorted(returned)]
+        tries: dict[Slot, int] = {}
+        there = set()
+        for pod in self._pods(name):
+            there.add(_index(pod))
+            slot = Slot(row["pool"], row["environment"], (pod.spec.node_name or _index(pod)) if row["each"] else "")
+            tries[slot] = tries.get(slot, 0) + 1
+            place = folder / pod.metadata.name
+            node = pod.spec.node_name if _has_begun(pod) else None
+            lost = None if node is None else self._fetch(pod, place)
+            one = Returned(slot, place, node, _reason(pod) or lost or "", tries[slot])
+            before = returned.get(slot)
+            if before is None or not _is_answered(before):
+                returned[slot] = one
+        # the cluster removes pods that the time limit of the job ends, and those of nodes that are gone
+        gone = [one for one in map(_index_name, range(row.get("nodes", 1))) if one not in there]
+        if gone and (row["each"] or not returned):
+            why = self._why(name)
+            for index in gone:
+                slot = Slot(row["pool"], row["environment"], index if row["each"] else "")
+                returned[slot] = Returned(slot, None, None, why)
+        return list(returned.values())
 
     def _why(self, name: str) -> str:
-        """Why a job has failed, in the cluster's words."""
-        with self._asking("read jobs"):
-            job = self._client.batch.read_namespaced_job(name, self._namespace)
+        """Why a job has no pods, in the cluster's words."""
+        job = self._job(name)
+        if job is None:
+            return _REMOVED
         failed = [one for one in job.status.conditions or () if one.status == "True" and one.type == "Failed"]
         said = [": ".join(filter(None, (one.reason, one.message))) for one in failed]
         return printable(said[0])[:_SHOWN] if said else "it has no pods"
 
-    def _fetch(self, pod: str, place: Path) -> None:
-        """Writes what a pod's log holds as the files that they were."""
+    def _fetch(self, pod: Any, place: Path) -> str | None:  # noqa: ANN401 - the client has no types
+        """Writes what a pod's log holds as the files that they were; says why nothing came of it, where nothing did."""
         if answers.is_answered(place):
-            return
-        with self._asking("read the logs of pods"):
-            text = self._client.core.read_namespaced_pod_log(pod, self._namespace, container="kgen")
-        for name, content in parts_of(text or ""):
-            path = place / name
+            return None
+        name = pod.metadata.name
+        try:
+            with self._asking("read the logs of pods"):
+                text = self._client.core.read_namespaced_pod_log(name, self._namespace, container="kgen")
+        except OutsideError as error:  # of this pod: its node may be gone, and the others' logs are to be had
+            return error.message
+        for part, content in parts_of(text or ""):
+            path = place / part
             storage.make_folder(path.parent)
             storage.write_file(path, content.encode())
+        return None if answers.is_answered(place) else "its log does not hold a whole answer"
 
     # -- the API -------------------------------------------------------------------------------------------------------
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
+        """What the API answers, which is asked again for a while where it does not."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client brings it
+
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return ask()
+            except (ApiException, HTTPError, OSError) as error:
+                passing = not isinstance(error, ApiException) or error.status in _PASSING
+                if not passing or time.monotonic() >= until:
+                    raise
+            time.sleep(self._poll)
 
     @contextlib.contextmanager
     def _asking(self, what: str) -> Iterator[None]:
@@ -335,9 +395,21 @@ def _name_of(said: str) -> str | None:
     return None
 
 
+def _together(returned: Mapping[str, Sequence[Returned]]) -> list[Returned]:
+    return sorted((one for every in returned.values() for one in every), key=lambda one: one.slot)
+
+
+def _is_answered(one: Returned) -> bool:
+    return one.folder is not None and answers.is_answered(one.folder)
+
+
 def _index(pod: Any) -> str:  # noqa: ANN401 - the client has no types
     labels: Mapping[str, str] = pod.metadata.labels or {}
-    return f"index-{labels.get('batch.kubernetes.io/job-completion-index', '0')}"
+    return _index_name(labels.get("batch.kubernetes.io/job-completion-index", "0"))
+
+
+def _index_name(index: object) -> str:
+    return f"index-{index}"
 
 
 def _container(pod: Any) -> Any:  # noqa: ANN401 - as above
@@ -357,6 +429,10 @@ def _has_begun(pod: Any) -> bool:  # noqa: ANN401 - as above
 
 def _reason(pod: Any) -> str:  # noqa: ANN401 - as above
     """Why a pod has not ended well, in the cluster's words."""
+    # what ended the pod says more than how its container ended: a time limit is a signal to it
+    said = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
+    if said:
+        return printable(said)[:_SHOWN]
     state = _container(pod)
     if state is not None and state.waiting is not None:
         return printable(": ".join(filter(None, (state.waiting.reason, state.waiting.message))))[:_SHOWN]
@@ -365,8 +441,7 @@ def _reason(pod: Any) -> str:  # noqa: ANN401 - as above
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             return printable(": ".join(filter(None, (condition.reason, condition.message))))[:_SHOWN]
-    said = ": ".join(filter(None, (pod.status.reason, pod.status.message)))
-    return printable(said)[:_SHOWN]
+    return ""
 
 
 def _message(error: Any) -> str:  # noqa: ANN401 - as above

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +48,15 @@ _STAGES: Mapping[str, str] = {
     "SKIP": "its receipt stands",
     "ABORT": "given up",
 }
+_OWN_SYSTEM = {
+    "name": "generic",
+    "descr": "Generic example system",
+    "hostnames": [".*"],
+    "partitions": [{"name": "default", "scheduler": "local", "launcher": "local", "environs": ["builtin"]}],
+}
+"""What ReFrame takes where no system of the site is for this host: this machine, which nobody has described."""
+
+_FRAME = re.compile(r'\s*File "(.*)", line \d+')
 _KEPT = 1 << 20
 _QUOTED = 8
 _SHOWN = 300
@@ -87,6 +98,7 @@ class ReFrame:
     # -- the site ------------------------------------------------------------------------------------------------------
 
     def _read_system(self) -> Mapping[str, Any]:
+        quoted = shlex.quote(str(self._file))
         words = [self._program, "-C", str(self._file), "--nocolor", "--show-config=systems"]
         done = process.run(words, timeout=host.seconds(120.0))
         try:
@@ -95,10 +107,22 @@ class ReFrame:
             found = None
         if not isinstance(found, list) or not found or not isinstance(found[0], dict):
             raise SettingsError(
-                f"ReFrame cannot read {self._file}:\n{_end_of(done.stdout + done.stderr)}",
-                hints=[f"{_PROGRAM} -C {self._file} --show-config=systems"],
+                f"ReFrame cannot read {self._file}:\n{_end_of(done.stdout + done.stderr, self._file)}",
+                # why it cannot run a file, ReFrame does not say; Python does
+                hints=[
+                    *([f"python3 {quoted}"] if self._file.suffix == ".py" else ()),
+                    f"{_PROGRAM} -C {quoted} --show-config=systems",
+                ],
             )
         system: Mapping[str, Any] = found[0]
+        if system == _OWN_SYSTEM:
+            raise SettingsError(
+                f"no system in {self._file} is for this host, `{printable(platform.node())}`",
+                hints=[
+                    "name the system: RFM_SYSTEM=NAME kgen validate --fleet " + quoted,
+                    f"edit `hostnames` in {self._file}",
+                ],
+            )
         return system
 
     def _read_pools(self, matrix: CompatibilityMatrix) -> dict[str, Pool]:
@@ -307,6 +331,13 @@ def _text_of(path: Path) -> str | None:
         return None
 
 
-def _end_of(text: str) -> str:
+def _end_of(text: str, file: Path | None = None) -> str:
+    """The last that a program said; of a traceback only where it is about a file, and what is wrong there."""
     lines = [line for line in text.splitlines() if line.strip()]
+    frames = [(at, match[1]) for at, line in enumerate(lines) if (match := _FRAME.match(line))]
+    if frames:
+        own = [at for at, name in frames if file is not None and name == str(file)]
+        # below the last frame stands what the interpreter shows of a file that it cannot parse
+        whole = bool(own) and own[-1] == frames[-1][0]
+        lines = lines[own[-1] :] if whole else [*(lines[at].strip() for at in own[-1:]), lines[-1]]
     return "\n".join(f"  {printable(line)}" for line in lines[-_QUOTED:])

@@ -429,13 +429,27 @@ class Import(NamedTuple):
     computing: Computing
 
 
+class SeenTraining(NamedTuple):
+    """That receipts saw a version train, and were to count.
+
+    Attributes:
+        receipts: how many independent ones.
+        devices: where, as `NVIDIA H200 (driver 570.1)`.
+        otherwise: the version that would have been taken without them.
+    """
+
+    receipts: int
+    devices: tuple[str, ...]
+    otherwise: Version
+
+
 class NewestRelease(enum.Enum):
     """That nothing is newer."""
 
     NEWEST = "newest"
 
 
-Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn
+Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn | SeenTraining
 
 
 class Reason(NamedTuple):
@@ -445,7 +459,7 @@ class Reason(NamedTuple):
         package: what it is about.
         version: which of it; None where any would be there.
         ground: why.
-        sources: where that is from: names of rows of the matrix.
+        sources: where that is from: names of rows of the matrix, or receipts.
         replaces: the part of the framework that is not there, as a dependency requires the whole.
     """
 

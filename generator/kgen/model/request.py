@@ -81,6 +81,24 @@ class TargetMachine(NamedTuple):
         return cls(target(name), DriverVersion(drivers[0]) if drivers else None, tuple(map(architecture, gpus)))
 
 
+class ProvenVersion(NamedTuple):
+    """A version that receipts saw train on the kind of device that is asked for, which is why it is preferred.
+
+    Attributes:
+        package: the project's normalised name.
+        version: its version.
+        receipts: how many independent receipts saw it.
+        devices: where they saw it, as `NVIDIA H200 (driver 570.1)`.
+        sources: where the receipts are, seen from the project's folder.
+    """
+
+    package: str
+    version: Version
+    receipts: int
+    devices: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
 class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
 
@@ -103,7 +121,8 @@ class EnvironmentRequest(NamedTuple):
         constraints: ranges of packages that are kept to where they come in, without bringing them in.
         uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
         project_build: what builds the project itself, which is installed editable.
-        held: versions of an older lock that are to stay where they can.
+        held: versions of an older lock that are to stay where they can, and what is preferred to those.
+        proven: which of the versions that are held were seen to train, and by what; known, and asked by nobody.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
@@ -135,6 +154,7 @@ class EnvironmentRequest(NamedTuple):
     uv: tuple[str, ...] = ()
     project_build: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
+    proven: tuple[ProvenVersion, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False
     isolated: bool = False

@@ -15,6 +15,7 @@ from kgen.model.causes import (
     DependsOn,
     Reason,
     RequestField,
+    SeenTraining,
     Stated,
     TermKind,
     Wish,
@@ -81,8 +82,12 @@ def _explanation(
     version = resolution.packages.get(name) or resolution.libraries[name]
     newest = max((*_sound(problem, name), version))
     unlocked = None if other == version else other
-    # why it is not another is that it is locked
-    reasons = () if unlocked else tuple(reason for reason in resolution.why if reason.package == name)
+    # why it is not another is that it is locked, and what it was locked for
+    reasons = tuple(
+        reason
+        for reason in resolution.why
+        if reason.package == name and (unlocked is None or isinstance(reason.ground, SeenTraining))
+    )
     reasons = reasons or tuple(_dependents(problem, resolution, name))
     if newest == version or not thorough:
         return Explanation(name, version, newest, reasons, (), None, unlocked)
@@ -102,7 +107,7 @@ def _explanation(
 
     if select(asked) is not None:
         if unlocked is not None:
-            return Explanation(name, version, newest, (), (), None, unlocked)
+            return Explanation(name, version, newest, reasons, (), None, unlocked)
         found = reaching(wished)
         gives = {} if found is None else {one: str(found.packages[one]) for one in problem.frameworks}
         requests = (wished if found is None else found.request,)

@@ -34,6 +34,7 @@ from kgen.model.causes import (
     RefusalKind,
     Replacement,
     RequestField,
+    SeenTraining,
     Stated,
     Unstated,
     Warning,  # noqa: A004 - as it is declared
@@ -125,14 +126,31 @@ def _without_plugins(problem: Problem, astray: Mapping[str, Accelerator]) -> Con
 def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolution:
     """The resolution with the reasons of one that keeps nothing, where that comes to the same frameworks.
 
-    A lock that is made again because nothing is new must be the same to the byte.
+    A lock that is made again because nothing is new must be the same to the byte. Where receipts have decided on a
+    version, and not only confirmed it, they are its reason.
     """
-    free = Problem(matrix, resolution.request._replace(held=()))
+    free = Problem(matrix, resolution.request._replace(held=(), proven=()))
     assignment = select(free)
     if assignment is None:
         return resolution
     anew = resolution_of(free, assignment)
-    return resolution._replace(why=anew.why) if anew.packages == resolution.packages else resolution
+    if anew.packages == resolution.packages:
+        return resolution._replace(why=anew.why)
+    return resolution._replace(why=tuple(_seen_training(resolution, anew, reason) for reason in resolution.why))
+
+
+def _seen_training(resolution: Resolution, anew: Resolution, reason: Reason) -> Reason:
+    """The reason of a version; that receipts saw it train, where another one would be taken without them."""
+    version = resolution.packages.get(reason.package)
+    for row in resolution.request.proven:
+        if (row.package, row.version) != (reason.package, version) or row.package not in anew.packages:
+            continue
+        otherwise = anew.packages[row.package]
+        if otherwise != version:
+            ground = SeenTraining(row.receipts, row.devices, otherwise)
+            return Reason(row.package, row.version, ground, row.sources)
+        return next((one for one in anew.why if one.package == row.package), reason)
+    return reason
 
 
 def _exhausted(request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]) -> Conflict:

@@ -81,10 +81,12 @@ class Skipped(NamedTuple):
     Attributes:
         source: where it was found.
         why: what is wrong with it.
+        what: that it is none, in words.
     """
 
     source: str
     why: str
+    what: str = "is no receipt of this version of kgen"
 
 
 _COLUMNS = Entry._fields[:-1]

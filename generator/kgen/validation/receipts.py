@@ -51,6 +51,9 @@ INSTALL_SET = "install-set"
 STEP_PROGRAM = "kgen-step"
 """The configuration of the test: the program that trains."""
 
+SKEW = dt.timedelta(days=1)
+"""How far a date may be off: a day is the unit of receipts, and clocks are in all time zones."""
+
 _BARE = 1
 """The schema of receipts that were no Statements."""
 
@@ -95,6 +98,17 @@ class Receipt(NamedTuple):
 def device_name(kind: str, name: str | None) -> str:
     """The name of a receipt's file without its ending: `cpu`, `nvidia-h200`, or `gpu` for one without a name."""
     return kind if kind == "cpu" or not name else _SLUG.sub("-", name.lower()).strip("-")
+
+
+def date_fault(date: str, today: dt.date) -> str | None:
+    """What is wrong with the date of a receipt; None if nothing is.
+
+    Args:
+        date: the date, as the receipt has it.
+        today: the day.
+    """
+    ahead = dt.date.fromisoformat(date) > today + SKEW
+    return f"it is dated {date}, in the future: a clock was wrong" if ahead else None
 
 
 def slug(device: Mapping[str, str | None], suite: str) -> str:

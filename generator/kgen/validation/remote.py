@@ -83,6 +83,17 @@ def _found(system: Any, root: str) -> Iterator[str]:  # noqa: ANN401 - fsspec ha
             yield str(name)
 
 
+def url_of(url: str, folder: Path, path: Path) -> str:
+    """Where a file of a folder that was fetched is there, without a login.
+
+    Args:
+        url: of the folder.
+        folder: where its copy is.
+        path: the file's copy.
+    """
+    return f"{_plain(url).rstrip('/')}/{path.relative_to(folder).as_posix()}"
+
+
 def _plain(url: str) -> str:
     """A URL as it may be shown: without a login and a query."""
     parts = urllib.parse.urlsplit(url)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from kgen import files, lockfiles
 from kgen.errors import KgenError, OutsideError, UsageError
 from kgen.model.grammar import shown
+from kgen.model.trust import Trust
 from kgen.validation import receipts
 
 INSTALL = "pip install 'keras-kgen[sign]'"
@@ -29,6 +30,10 @@ _KEY_HINTS = ("openssl genpkey -algorithm ed25519 -out key.pem", "openssl pkey -
 
 class BadSignature(Exception):  # noqa: N818 - it is a finding, which a command reports among others
     """A signature that does not hold; the text says why."""
+
+
+class OtherPayload(BadSignature):
+    """A signature that holds, of something else."""
 
 
 class Signer(NamedTuple):
@@ -75,6 +80,59 @@ def import_of(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UsageError(f"signing needs {name}, which cannot be imported: {error}", hints=[INSTALL]) from None
+
+
+def endings_of(trust: Trust) -> tuple[str, ...]:
+    """The endings of the files with signatures that can count."""
+    return (*((BY_KEY,) if trust.keys else ()), *((BY_IDENTITY,) if trust.identities else ()))
+
+
+def require_keys(trust: Trust) -> None:
+    """See that every key is there and is one: what is missing would count for nothing, and nobody would notice.
+
+    Raises:
+        UsageError: a file holds no public key, or a library is missing.
+        OutsideError: one cannot be read.
+    """
+    for path in trust.keys:
+        _public_key(path)
+
+
+def signers_of(content: bytes, ending: str, payload: bytes, trust: Trust) -> tuple[Signer, ...]:
+    """Who of those that count has signed just this.
+
+    Args:
+        content: the file with signatures.
+        ending: of its name: :data:`BY_KEY` or :data:`BY_IDENTITY`.
+        payload: what must have been signed.
+        trust: whose signatures count.
+
+    Raises:
+        OtherPayload: what they signed is something else.
+        BadSignature: none of them has signed, or it is no such file.
+        UsageError: a key is none, or a library is missing.
+        OutsideError: a key, or Sigstore's own keys, cannot be read.
+    """
+    if ending == BY_KEY:
+        signed, found = verify_with_keys(content, trust.keys)
+    else:
+        signed, found = _verify_with_identities(content, trust)
+    if signed != payload:
+        raise OtherPayload("it signs another receipt")
+    return found
+
+
+def _verify_with_identities(content: bytes, trust: Trust) -> tuple[bytes, tuple[Signer, ...]]:
+    """What a bundle holds, and which of these identities signed it: a bundle has one signer."""
+    fault = BadSignature("no identity is given")
+    for identity in trust.identities:
+        try:
+            signed = verify_with_identity(content, identity, trust.issuer, trust.config)
+        except BadSignature as error:
+            fault = error
+        else:
+            return signed, (Signer("identity", identity),)
+    raise fault
 
 
 # -- by key ------------------------------------------------------------------------------------------------------------

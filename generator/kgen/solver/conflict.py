@@ -289,13 +289,14 @@ def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:
     if term.kind is TermKind.GLIBC:
         return GlibcFloor(build.platforms[problem.platform.name])
     major = problem.matrix.major_of(build.accelerator)
-    if term.kind is TermKind.DRIVER and major is not None and major.driver is not None:
-        return DriverNeeded(major.driver, major.accelerator)
+    oldest = None if major is None else major.driver_on(problem.request.platform)
+    if term.kind is TermKind.DRIVER and major is not None and oldest is not None:
+        return DriverNeeded(oldest, major.accelerator)
     gpus = Architectures() if major is None else major.architectures
     if term.argument not in gpus:
         return GpusOfMajor(gpus, build.accelerator.whole)
     compiled = build.code.portable and problem.request.oldest_driver is not None
-    floor = compiling_driver(build, problem.matrix) if compiled else None
+    floor = compiling_driver(build, problem.matrix, problem.request.platform) if compiled else None
     return served_gpus(build)._replace(compiling_driver=floor)
 
 
@@ -354,7 +355,7 @@ def _library_fact(problem: Problem, term: Term) -> Cause:
     accelerator = problem.request.accelerator
     if role == CUDNN and term.kind in {TermKind.DRIVER, TermKind.GPU}:
         rows = sorted(
-            (spell(row.cudnn), str(row.gpus), row.driver, row.provenance.source)
+            (spell(row.cudnn), str(row.gpus), row.driver_on(problem.request.platform), row.provenance.source)
             for row in problem.matrix.cudnn
             if row.accelerator == accelerator.whole
         )

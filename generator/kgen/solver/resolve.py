@@ -8,7 +8,15 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Obstacle, least_floor, plugin_of_other, releases_with_builds
+from kgen.matrix.candidates import (
+    BuildTarget,
+    Obstacle,
+    data_center_devices,
+    forward_package,
+    least_floor,
+    plugin_of_other,
+    releases_with_builds,
+)
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import CPU, Accelerator
@@ -20,6 +28,7 @@ from kgen.model.causes import (
     Company,
     DependsOn,
     Doubt,
+    ForwardRun,
     Ground,
     Hindrance,
     HindranceKind,
@@ -219,7 +228,22 @@ def refusals(problem: Problem) -> tuple[Refusal, ...]:
             for variable in problem.framework_variables
             for text in _elsewhere(problem, variable)
         ]
+        found += _with_older_driver(problem)
     return tuple(dict.fromkeys(found))
+
+
+def _with_older_driver(problem: Problem) -> Iterator[Refusal]:
+    """That the driver runs it with a package of the maker's, where the driver is all that is in the way."""
+    request, matrix = problem.request, problem.matrix
+    if request.driver is None:
+        return
+    package = forward_package(matrix, request.accelerator, request.platform, request.driver)
+    devices = data_center_devices(matrix, request.accelerator, request.every_gpu)
+    if package is None or not devices:
+        return
+    if select(Problem(matrix, request._replace(driver=package.driver))) is not None:
+        forward = ForwardRun(request.driver, package.name, package.driver, devices)
+        yield Refusal(RefusalKind.FORWARD, forward=forward)
 
 
 def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
@@ -244,6 +268,7 @@ def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
         if (
             left
             and left[-1] in row.releases
+            and not (row.own_index and request.own_index)
             and row.accelerator in {None, request.accelerator.kind}
             and (not row.platforms or request.platform in row.platforms)
             and (row.gpus is None or any(gpu in row.gpus for gpu in request.every_gpu))
@@ -309,7 +334,8 @@ def resolution_of(
     install += [name for name in beside if name not in install]
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, builds = problem.request.accelerator, list(picked.values())
-    floor = least_floor(problem.matrix, accelerator, builds, problem.request.machines, cudnn)
+    machines, platform = problem.request.machines, problem.request.platform
+    floor = least_floor(problem.matrix, accelerator, platform, builds, machines, cudnn=cudnn)
     return Resolution(
         request=problem.request,
         packages=_ordered(packages, variables),

@@ -259,10 +259,7 @@ def _waiting(
             elsewhere=tuple(
                 one.text
                 for one in framework.elsewhere
-                if newest.version in one.releases
-                and one.accelerator in {None, request.accelerator.kind}
-                and (not one.platforms or request.platform in one.platforms)
-                and one.gpus is None
+                if one.concerns(newest.version, request.accelerator, request.platform) and one.gpus is None
             ),
         )
 

@@ -166,7 +166,8 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
             on = f"{accelerator} on {request.platform}"
             return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"
         case RefusalKind.NO_ROW:
-            return f"the matrix has no row for a stable {names[0]} for {accelerator} on {request.platform}"
+            asked = f" {refusal.text}" if refusal.text else ""
+            return f"the matrix has no row for a stable {names[0]}{asked} for {accelerator} on {request.platform}"
         case RefusalKind.NOT_YET_RELEASED:
             return f"{names[0]} did not exist on {request.cutoff}: its first release was on {refusal.day}"
         case RefusalKind.WHEELS_ONLY:

@@ -474,6 +474,7 @@ def _elsewhere(row: Table) -> Elsewhere:
         releases=row.parsed("releases", _specifiers, required=True) or VersionRange(),
         text=row.text("text"),
         accelerator=row.get("accelerator", str),
+        major=row.parsed("version", _number),
         platforms=row.parsed_texts("platforms", grammar.platform),
         gpus=row.parsed("gpu", Architectures.parse),
         own_index=row.get("own-index", bool) or False,

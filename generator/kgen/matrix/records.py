@@ -344,6 +344,7 @@ class Elsewhere(NamedTuple):
         releases: the releases.
         text: where, as a sentence.
         accelerator: the kind of accelerator that is asked for; None for any.
+        major: the major of it that is asked for; None for any.
         platforms: where it is asked for; () for anywhere.
         gpus: what is to be served, one of them at least; None where that does not matter.
         own_index: whether it says no more than that the framework's own index has them, for who did not ask for that.
@@ -353,10 +354,20 @@ class Elsewhere(NamedTuple):
     releases: VersionRange
     text: str
     accelerator: str | None
+    major: int | None
     platforms: tuple[str, ...]
     gpus: Architectures | None
     own_index: bool
     provenance: Provenance
+
+    def concerns(self, version: Version, accelerator: Accelerator, platform: str) -> bool:
+        """Whether it is about a release, for an accelerator on a platform; whatever the GPUs are."""
+        return (
+            version in self.releases
+            and self.accelerator in {None, accelerator.kind}
+            and self.major in {None, accelerator.major}
+            and (not self.platforms or platform in self.platforms)
+        )
 
 
 class Framework(NamedTuple):

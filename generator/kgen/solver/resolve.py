@@ -255,22 +255,15 @@ def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
 
 def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
     """Where a GPU's build is of the newest release that the requirements and the day leave, if no index has it."""
-    named = [mask for terms, mask in variable.filters if len(terms) == 1]
     left = [
-        version
-        for position, version in enumerate(variable.versions)
-        if all(mask >> position & 1 for mask in named)
-        and not version.is_prerelease
-        and problem.is_of_generation(variable.name, version)
+        release.version for release in conflict.left_by_wishes(problem, variable) if not release.version.is_prerelease
     ]
     request = problem.request
     for row in problem.matrix.framework(variable.name).elsewhere:
         if (
             left
-            and left[-1] in row.releases
+            and row.concerns(left[-1], request.accelerator, request.platform)
             and not (row.own_index and request.own_index)
-            and row.accelerator in {None, request.accelerator.kind}
-            and (not row.platforms or request.platform in row.platforms)
             and (row.gpus is None or any(gpu in row.gpus for gpu in request.every_gpu))
         ):
             yield row.text
@@ -284,7 +277,7 @@ def _refusal(problem: Problem) -> Refusal:
     built = conflict.nearly_serving(problem, framework)
     title = problem.matrix.framework(framework.name).title
     if not built:
-        return Refusal(RefusalKind.NO_ROW, (title,))
+        return Refusal(RefusalKind.NO_ROW, (title,), conflict.narrowed_to(problem, framework))
     # those for other Pythons come first; where there are none, what there is is to be avoided on any Python
     release, _ = built[0]
     _, why = problem.candidate_of(framework.name, release)

@@ -97,6 +97,7 @@ REQUESTS = [
     answered("torch --rocm 6 --torch-index", "torch-rocm6"),
     refused("torch --rocm 7", "PyTorch's own index has builds for ROCm (`--torch-index`)", "--torch-index   # gives"),
     refused("tensorflow --rocm 6", "AMD's builds of TensorFlow for ROCm are tensorflow-rocm"),
+    answered("tensorflow --rocm 6 --require tensorflow==2.14.0 --python 3.11", "tensorflow-rocm  2.14.0.600"),
     refused("jax --cpu --require jax-rocm7-plugin", "jax-rocm7-plugin is built for ROCm 7", "kgen solve jax --rocm 7"),
     # 9: Apple's GPUs
     answered("torch --metal --platform osx-arm64", "torch-metal"),

@@ -176,6 +176,13 @@ def kgen(project: Path, tmp_path: Path, healthy: Index) -> Kgen:
 
 
 @pytest.fixture
+def shipped_kgen(kgen: Kgen) -> Kgen:
+    """The same with the matrix that comes with kgen; for what a test says of a refusal's cause."""
+    matrix = {FOLDER_VARIABLE: str(resources.folder("matrix"))}
+    return dataclasses.replace(kgen, environment={**kgen.environment, **matrix})
+
+
+@pytest.fixture
 def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
     """The command in an empty folder, with the test's own index and caches in which nothing is yet."""
     caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}

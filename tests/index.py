@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename
 from tests.loopback import Handler, Server, running
 from tests.wheelhouse import Wheel, Wheelhouse
 
@@ -67,7 +67,7 @@ class _Handler(Handler):
     def _file(self, index: Index, filename: str, *, ranges: bool) -> None:
         about = filename.endswith(".metadata")
         filename = filename.removesuffix(".metadata")
-        name = (parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename)(filename)[0]
+        name = _project_of(filename)
         with index.guard:
             found = [wheel for wheel in index.wheelhouse.wheels(name) if wheel.filename == filename]
             content = b"" if not found else found[0].metadata if about else found[0].content
@@ -81,6 +81,13 @@ class _Handler(Handler):
             return
         start, end = asked
         self.send(206, content[start:end], {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(content)}"})
+
+
+def _project_of(filename: str) -> str:
+    """The project that a file is of; the names of wheel variants, and of the file about them, are no names of today."""
+    if filename.endswith(".tar.gz"):
+        return parse_sdist_filename(filename)[0]
+    return canonicalize_name(filename.partition("-")[0])
 
 
 def _link(wheel: Wheel, *, wrong: bool) -> str:

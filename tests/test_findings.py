@@ -52,13 +52,17 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
 
 
 def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
-    changes: dict[str, Any] = {key: data[key] for key in ("whole", "interpreter", "free") if key in data}
+    own = ("whole", "interpreter", "free", "free_threaded")
+    changes: dict[str, Any] = {key: data[key] for key in own if key in data}
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
     if "files" in data:
         pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
         lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)
+    if "wheels" in data:
+        named = [(name.partition("-")[0], name) for name in data["wheels"]]
+        lock["files"] = tuple(LockedFile(of, "1", name, None, "0" * 64, None) for of, name in named)
     return EXAMINED._replace(
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),

@@ -975,6 +975,80 @@ def test_what_was_written_by_hand_stays_and_is_contradicted(refresh: Refreshing,
         (about, "runs on glibc 2.17", source, "its wheels need glibc 2.28", page),
         (about, "CUDA 12.6", source, "CUDA 12.7", f"{wheel}: torch/version.py"),
         (about, f"needs {CUDNN}==9.10.2.21", source, f"needs {CUDNN}==9.12.0.1", f"{wheel}: METADATA"),
+        # what a table of theirs leaves out
+        (about, "needs 1 of the packages followed", source, f"needs {RUNTIME}==12.8.90", f"{wheel}: METADATA"),
+    ]
+
+
+WINDOWS = "cp312-cp312-win_amd64"
+
+
+def other(version: str, label: str, tag: str, *requires: str) -> Wheel:
+    """A wheel of its own index for another accelerator than CUDA: its module names no CUDA."""
+    wheel = torch(f"{version}+{label}", tag, cuda=None, day=OLD)
+    return dataclasses.replace(wheel, requires=("filelock", *requires))
+
+
+def test_builds_for_other_accelerators_become_rows_of_those(
+    refresh: Refreshing, mirror: Repository, texts: Mapping[str, str]
+) -> None:
+    """They name no CUDA either, and are none for the CPU."""
+    mirror.served.wheels += [
+        other("2.20.0", "rocm6.4", LINUX, "pytorch-triton-rocm==3.5.1"),
+        other("2.20.0", "xpu", BARE, "triton-xpu==3.6.0", "intel-sycl-rt==2025.2"),
+        other("2.20.0", "xpu", WINDOWS),
+    ]
+    known = refresh().files
+    found = refresh(known, own=mirror.url)
+    rows = {
+        (build["local"], *build["platforms"]): build
+        for build in release(found, "torch", "2.20.0")["build"]
+        if build.get("local", "cpu") != "cpu"
+    }
+    assert list(rows) == [("rocm6.4", "linux-64"), ("xpu", "linux-64"), ("xpu", "win-64")]
+    rocm, linux, windows = rows.values()
+    assert (rocm["rocm"], rocm["beside"], rocm["install"]) == (
+        "6.4",
+        ["pytorch-triton-rocm"],
+        ["torch==2.20.0+rocm6.4"],
+    )
+    assert (linux["xpu"], linux["beside"], linux["platforms"]) == (True, ["triton-xpu"], {"linux-64": "2.28"})
+    assert (windows["xpu"], "beside" in windows) == (True, False)
+    for row in rows.values():
+        assert "cuda" not in row
+        assert "sass" not in row
+        assert "which devices it has code for was not read" in row["source"]
+    matrix = CompatibilityMatrix({**texts, **known, **found.files})
+    matrix.check()
+    built = {build.accelerator.name for build in matrix.framework("torch").releases[-1].builds}
+    assert {"rocm6", "xpu"} <= built
+    again = refresh({**known, **found.files}, own=mirror.url)
+    assert (again.files, again.contradictions, again.notes) == ({}, [], [])
+
+
+def test_what_only_its_own_index_has_for_windows_becomes_rows(
+    refresh: Refreshing, mirror: Repository, texts: Mapping[str, str]
+) -> None:
+    """There the wheels bring CUDA's libraries themselves, and require none."""
+    mirror.served.wheels += [own("2.20.0", "cu126", WINDOWS), own("2.20.0", "cu118", WINDOWS)]
+    kinds = texts["accelerators.toml"].replace('"linux-aarch64"]', '"linux-aarch64", "win-64"]', 1)
+    known = {**refresh().files, "accelerators.toml": kinds}
+    found = refresh(known, own=mirror.url)
+    rows = [build for build in release(found, "torch", "2.20.0")["build"] if "win-64" in build["platforms"]]
+    made = {build["local"]: build for build in rows if build.get("local", "").startswith("cu")}
+    assert {label: (row["cuda"], row["requires"]) for label, row in made.items()} == {
+        "cu118": ("11.8", []),
+        "cu126": ("12.6", []),
+    }
+    CompatibilityMatrix({**texts, **known, **found.files}).check()
+
+
+def test_a_label_of_a_major_that_is_not_known_is_left_out(refresh: Refreshing, mirror: Repository) -> None:
+    row = HAND.replace('cuda = "12.6"', 'rocm = "6.4"').replace("cu126", "rocm99.0")
+    mirror.served.wheels.append(other("2.20.0", "rocm99.0", ARM))
+    found = refresh({"torch.toml": _TORCH + row}, own=mirror.url)
+    assert found.notes == [
+        "builds of PyTorch's own index for rocm99.0 were left out: accelerators.toml has no row for what that names"
     ]
 
 

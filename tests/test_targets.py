@@ -219,8 +219,8 @@ def test_what_is_compiled_for_one_machine_is_not_anothers_need(matrix: Compatibi
         if build.accelerator.name == "cuda12" and build.code.portable and "8.0" in build.code.machine
     )
     newer = TargetMachine("newer", DriverVersion("600"), ("15.0",))
-    alone = least_floor(matrix, accelerator, [build], (newer,))
-    both = least_floor(matrix, accelerator, [build], (newer, SERVER))
+    alone = least_floor(matrix, accelerator, "linux-64", [build], (newer,))
+    both = least_floor(matrix, accelerator, "linux-64", [build], (newer, SERVER))
     assert alone is not None
     assert both is not None
     assert both.driver < alone.driver

@@ -282,9 +282,9 @@ def test_every_build_without_versions_names_platforms_of_its_kind(shipped_matrix
 def test_what_serves_a_generation(matrix: CompatibilityMatrix) -> None:
     release = matrix.framework("jax").releases[-1]
     build = next(one for one in release.builds if one.accelerator == TPU)
-    assert serves(build, "v5e", None, matrix)
-    assert not serves(build, "v99", None, matrix)
-    assert not serves(build, "9.0", None, matrix)
+    assert serves(build, "v5e", None, matrix, "linux-64")
+    assert not serves(build, "v99", None, matrix, "linux-64")
+    assert not serves(build, "9.0", None, matrix, "linux-64")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import datetime as dt
 import functools
 import hashlib
 import io
+import json
 import re
 import tarfile
 import zipfile
@@ -131,6 +132,39 @@ class SourceDistribution(Wheel):
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
         return buffer.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantsFile(Wheel):
+    """What an index says of the variants of a version, beside them (drafts of PEP 825 and 850)."""
+
+    variants: Mapping[str, object]
+
+    @property
+    def filename(self) -> str:
+        return f"{self.stem}-variants.json"
+
+    @property
+    def is_built(self) -> bool:
+        return False
+
+    @functools.cached_property
+    def content(self) -> bytes:
+        return json.dumps(variants_data(self.variants)).encode()
+
+
+def variants_data(variants: Mapping[str, object]) -> dict[str, object]:
+    """The same as data; a variant wheel holds it for itself, as `variant.json`."""
+    provider = {
+        "plugin-api": "nvidia_variant_provider.plugin:NvidiaVariantPlugin",
+        "requires": ["nvidia-variant-provider>=0.0.1,<1.0.0"],
+    }
+    return {
+        "$schema": "https://variants-schema.wheelnext.dev/peps/850/v0.2.0.json",
+        "default-priorities": {"namespace": ["nvidia"]},
+        "providers": {"nvidia": provider},
+        "variants": dict(variants),
+    }
 
 
 def _expanded(tag: str) -> list[str]:

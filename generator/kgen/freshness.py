@@ -417,7 +417,7 @@ class _FreshnessCheck:
             of = f" of target {machine.name}" if machine.name else ""
             for gpu in machine.gpus:
                 for name, build in builds:
-                    if not serves(build, gpu, machine.driver, self.matrix):
+                    if not serves(build, gpu, machine.driver, self.matrix, self.lock.platform):
                         what = f"has {name} {self.versions[name]}, which does not serve a GPU of {noun} {gpu}{of}"
                         yield Stale("gpu", what, build.provenance.source)
                 if rows and not any(gpu in row.gpus for row in rows):
@@ -434,13 +434,13 @@ class _FreshnessCheck:
         machines, accelerator = self.request.machines, self._target.accelerator
         cudnn = None if self.lock.cudnn is None else Version(self.lock.cudnn)
         for machine in machines:
-            floor = driver_floor(self.matrix, accelerator, builds, machine.gpus, cudnn)
+            floor = driver_floor(self.matrix, accelerator, self.lock.platform, builds, gpus=machine.gpus, cudnn=cudnn)
             if floor is not None and machine.driver is not None and not machine.driver.reaches(floor.driver):
                 driver = machine.driver
                 said = f"target {machine.name} has {driver}" if machine.name else f"{driver} is what it is for"
                 yield Stale("driver", f"needs driver {floor.driver}, and {said}", floor.source)
                 return
-        least = least_floor(self.matrix, accelerator, builds, machines, cudnn)
+        least = least_floor(self.matrix, accelerator, self.lock.platform, builds, machines, cudnn=cudnn)
         says = self.lock.driver
         if least is not None and says is not None and DriverVersion(says) < least.driver and not self.request.every_gpu:
             what = f"says that driver {says} is enough, and it needs {least.driver}"

@@ -23,6 +23,7 @@ from kgen.errors import OutsideError
 from kgen.logins import apart
 from kgen.served.cache import keep, kept
 from kgen.served.file import Page
+from kgen.model import wheelname
 from kgen.transport import why_not
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
@@ -34,8 +35,6 @@ _BASE = re.compile(r"""<base\b[^>]*\bhref\s*=\s*["']([^"']+)["']""", re.IGNORECA
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
-_PARTS = 5
-"""A wheel's name has so many parts at least: name, version, Python, ABI, platform."""
 _unescape = functools.lru_cache(4096)(html.unescape)
 """Of attributes, whose values are few: what is escaped in them is the sign in `>=3.10`."""
 
@@ -293,14 +292,10 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
         return plain and url.startswith(("https://", "http://"))
 
     for row in rows:
-        parts = row.filename.removesuffix(".whl").split("-")
         version, tags, variant = "", NO_WHEEL, ""
-        if row.filename.endswith(".whl") and len(parts) >= _PARTS:
-            # the tag of a build begins with a digit; what is left over behind the tags is a variant's label
-            first = 3 if parts[2][:1].isdigit() else 2
-            *own, variant = parts[first:] if len(parts) == first + 4 else [*parts[first:], ""]
-            if len(own) == 3:  # noqa: PLR2004 - Python, ABI, platform
-                version, tags = parts[1], (own[0], own[1], own[2])
+        wheel = wheelname.parse(row.filename)
+        if wheel is not None:
+            version, tags, variant = wheel.version, wheel.tags, wheel.variant
         elif row.filename.endswith((".tar.gz", ".zip")):
             version = row.filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
         if not version:

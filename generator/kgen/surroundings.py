@@ -21,6 +21,7 @@ from kgen.errors import KgenError
 from kgen.loader import environment, search, versions
 from kgen.loader.environment import Carried
 from kgen.loader.search import Process, System
+from kgen.model.driver import DriverVersion
 
 _REFUSED = 3
 _ASK = f"""
@@ -66,6 +67,7 @@ class DriverLibrary(NamedTuple):
         via: the rule that finds it.
         answers: whether there is a driver behind it; None if it could not be asked.
         fault: why the loader fails on the file; None if it does not.
+        version: the driver's version that the file is called by; None where its name has none.
     """
 
     stem: str
@@ -73,6 +75,7 @@ class DriverLibrary(NamedTuple):
     via: str
     answers: bool | None
     fault: str | None = None
+    version: DriverVersion | None = None
 
 
 class DeviceFault(NamedTuple):
@@ -229,7 +232,16 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
     except KgenError:
         return DriverLibrary(says.library, str(found.path), found.via, answers=None)
     answers = {0: True, _REFUSED: False}.get(done.status)
-    return DriverLibrary(says.library, str(found.path), found.via, answers)
+    return DriverLibrary(says.library, str(found.path), found.via, answers, version=version_of(found.path))
+
+
+def version_of(library: Path) -> DriverVersion | None:
+    """The version that a driver's library is called by: the makers name the file `libcuda.so.615.71.09`."""
+    name = library.resolve().name
+    try:
+        return DriverVersion(name.partition(".so.")[2])
+    except ValueError:
+        return None
 
 
 # -- Keras, containers, hardware ---------------------------------------------------------------------------------------

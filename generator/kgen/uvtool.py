@@ -290,6 +290,13 @@ def not_cached(reason: str) -> tuple[str, ...]:
     return found or (("what is asked for",) if _CUT_OFF in reason.lower() else ())
 
 
+VARIANTS = "wheel variant"
+"""What uv calls a variant where it takes none."""
+
+_VARIANT = re.compile(r"Package `([A-Za-z0-9._-]+)` resolved to a wheel variant")
+"""What uv says where its preview takes one: it exports none to `pylock.toml`."""
+
+
 def failure(reason: str, command: str) -> OutsideError:
     """What uv met that is no matter of versions, with what to do about it.
 
@@ -298,6 +305,13 @@ def failure(reason: str, command: str) -> OutsideError:
         command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
+    variant = _VARIANT.search(reason)
+    if variant is not None:
+        return OutsideError(
+            f"uv's preview of wheel variants is on, and takes one of {variant[1]} for this machine: uv writes no"
+            " variant into a lock, which is for others too",
+            hints=[f"UV_PREVIEW= UV_PREVIEW_FEATURES= kgen {command}   # or out of `uv.toml`: preview"],
+        )
     missing = not_cached(reason)
     if missing:
         return OutsideError(

@@ -160,6 +160,8 @@ class DriverHelp(NamedTuple):
         status: the command that says whether the driver works.
         listing: the command that lists its devices.
         too_old: what happens with a driver that is too old.
+        consumer: a device for consumers, which the maker's packages for an older driver do not serve; empty if there
+            is no such package.
         no_code: what happens on a device that code was not compiled for.
         library: the driver's own library, of which toolkits have a stub for linking; empty if there is no such.
         library_file: the name that processes open it by.
@@ -184,6 +186,7 @@ class DriverHelp(NamedTuple):
     status: str = ""
     listing: str = ""
     too_old: str = ""
+    consumer: str = ""
     no_code: str = ""
     library: str = ""
     library_file: str = ""

@@ -55,6 +55,7 @@ class _Cuda(Kind):
             "CUDA will not start (`CUDA driver version is insufficient`), and some frameworks then train on the"
             " CPU without a word"
         ),
+        consumer="a GeForce",
         no_code="its first kernel will fail: `no kernel image is available for execution on the device`",
         library="libcuda",
         library_file="libcuda.so.1",

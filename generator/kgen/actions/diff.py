@@ -167,7 +167,7 @@ def _revision(revision: str, root: Path) -> Locks:
 
 def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Difference | None:
     """What changed; None if nothing did."""
-    changes = tuple(_changes(before, after))
+    changes = tuple(changes_of(before, after))
     sizes = (None if before is None else before.size, None if after is None else after.size)
     if before is None or after is None:
         return Difference(name, "added" if before is None else "removed", changes, sizes)
@@ -194,7 +194,8 @@ def _unseen(before: Lockfile, after: Lockfile) -> Mapping[str, tuple[str, ...]]:
     return {licence: tuple(names) for licence, names in sorted(found.items())}
 
 
-def _changes(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
+def changes_of(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
+    """What is not the same in two locks of a platform, what the rest follows first; None for one that is not there."""
     whole = [_whole(before), _whole(after)]
     packages = [{} if lock is None else {**lock.versions, **_places(lock)} for lock in (before, after)]
     main = {name for lock in (before, after) if lock is not None for name in lock.packages}
@@ -209,7 +210,11 @@ def _places(lock: Lockfile) -> Mapping[str, str]:
     """What is from a place, with that: a commit or a file may be another one of the same version."""
     trees = {tree.name: f"{tree.version or DYNAMIC} ({tree.shown})" for tree in lock.trees}
     files = {file.name: f"{file.version} (sha256 {file.sha256[:12]})" for file in lock.files if file.direct}
-    return {**files, **trees}
+    # two variants of a version are two builds
+    variants = {
+        file.name: f"{file.version} ({file.wheel.variant})" for file in lock.files if file.wheel and file.wheel.variant
+    }
+    return {**variants, **files, **trees}
 
 
 def _whole(lock: Lockfile | None) -> Mapping[str, str]:

@@ -210,7 +210,14 @@ def _examined(
             free=surroundings.free_bytes(source.prefix),
             opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
             shared=owners.shared(site, lock.allow_overlap) if whole else (),
+            free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
+
+
+def _is_free_threaded(prefix: Path, python: str) -> bool | None:
+    """Whether the folder of an environment's packages is that of a free-threaded CPython; None if neither is there."""
+    usual, free = ((prefix / f"lib/python{python}{ending}").is_dir() for ending in ("", "t"))
+    return free if usual or free else None
 
 
 def _opened(

@@ -10,6 +10,7 @@ from kgen.errors import UsageError
 from kgen.explain.facts import gpus_text, pythons_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
+from kgen.model.driver import DriverVersion
 from kgen.model.ranges import spell
 from kgen.model.requirement import parse_requirement
 from kgen.solver.conflict import pythons_of, served_gpus
@@ -110,11 +111,17 @@ def _generations(matrix: CompatibilityMatrix) -> Facts:
     ]
 
 
+def _drivers(driver: DriverVersion | None, drivers: Mapping[str, DriverVersion]) -> dict[str, str]:
+    """The oldest driver, and in a column of its own those of platforms that number theirs otherwise."""
+    others = [f"{platform} >={other}" for platform, other in drivers.items()]
+    return {"driver": "" if driver is None else f">={driver}", "drivers": ", ".join(others)}
+
+
 def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
     majors: Facts = [
         {
             kind: row.accelerator.number,
-            "driver": "" if row.driver is None else f">={row.driver}",
+            **_drivers(row.driver, row.drivers),
             "gpus": str(row.architectures),
             "what": "what it compiles for" if row.driver is None else "minor-version compatibility",
             "source": row.provenance.source,
@@ -122,10 +129,21 @@ def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
         }
         for row in matrix.majors(kind).values()
     ]
-    return majors + [
+    forward: Facts = [
+        {
+            kind: row.accelerator.number,
+            **_drivers(None, {}),
+            "gpus": ", ".join(matrix.accelerators[kind].data_center),
+            "what": f"{row.name}: on drivers {', '.join(map(str, row.bases))} as if it were {row.driver}",
+            "source": row.provenance.source,
+            "checked": row.provenance.checked.isoformat(),
+        }
+        for row in reversed(matrix.accelerators[kind].forward)
+    ]
+    toolkits: Facts = [
         {
             kind: str(row.version),
-            "driver": "" if row.driver is None else f">={row.driver}",
+            **_drivers(row.driver, row.drivers),
             "gpus": "",
             "what": "toolkit and its PTX",
             "source": row.provenance.source,
@@ -133,6 +151,7 @@ def _accelerator(matrix: CompatibilityMatrix, kind: str) -> Facts:
         }
         for row in reversed(matrix.toolkits_of(kind))
     ]
+    return [*majors, *toolkits, *forward]
 
 
 def _cudnn(matrix: CompatibilityMatrix) -> Facts:
@@ -141,7 +160,7 @@ def _cudnn(matrix: CompatibilityMatrix) -> Facts:
             row.accelerator.kind: row.accelerator.number,
             "cudnn": spell(row.cudnn),
             "gpus": str(row.gpus),
-            "driver": f">={row.driver}",
+            **_drivers(row.driver, row.drivers),
             "source": row.provenance.source,
             "checked": row.provenance.checked.isoformat(),
         }

@@ -290,7 +290,7 @@ class _Chooser:
         alone = {backend.name: self._newest([backend], target) for backend in self._backends if backend.accelerated}
         found = [one for one in alone.values() if one is not None]
         if not found:
-            if usable_majors(self._matrix, kind.name, target.driver, target.gpus):
+            if usable_majors(self._matrix, kind.name, self._platform, target.driver, target.gpus):
                 reason = f"On {self._platform} the matrix has no build of these backends"
                 return None, f"{reason} for a {kind.title} that {machine} can use."
             return None, f"There is no {kind.title} that {machine} can use; `kgen doctor` says what would help."

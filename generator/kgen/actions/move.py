@@ -190,7 +190,7 @@ def _move(
     waits = () if then is not None else tuple(_waiting(matrix, request, frameworks))
     names = {one.framework for one in waits}
     builds = [() if one is None else tuple(_builds(matrix, one)) for one in (was, then)]
-    leaves, gains = _gpus(matrix, (old, request.accelerator), builds, (was, then))
+    leaves, gains = _gpus(matrix, (old, request.accelerator), request.platform, builds, (was, then))
     name = was.request.environment if was is not None else request._replace(accelerator=old).environment
     return EnvironmentMove(
         old=name,
@@ -259,10 +259,7 @@ def _waiting(
             elsewhere=tuple(
                 one.text
                 for one in framework.elsewhere
-                if newest.version in one.releases
-                and one.accelerator in {None, request.accelerator.kind}
-                and (not one.platforms or request.platform in one.platforms)
-                and one.gpus is None
+                if one.concerns(newest.version, request.accelerator, request.platform) and one.gpus is None
             ),
         )
 
@@ -294,6 +291,7 @@ def _builds(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[Bui
 def _gpus(
     matrix: CompatibilityMatrix,
     sides: tuple[Accelerator, Accelerator],
+    platform: str,
     builds: Sequence[Sequence[Build]],
     answers: tuple[Resolution | None, Resolution | None],
 ) -> tuple[tuple[Gpu, ...], tuple[Gpu, ...]]:
@@ -302,7 +300,7 @@ def _gpus(
     left, gained = [], []
     for name, architecture in kind.architectures.items():
         runs = [
-            _runs(matrix, side, own, None if answer is None else answer.cudnn, architecture)
+            _runs(matrix, side, platform, own, None if answer is None else answer.cudnn, gpu=architecture)
             for side, own, answer in zip(sides, builds, answers, strict=True)
         ]
         if runs == [True, False]:
@@ -313,7 +311,13 @@ def _gpus(
 
 
 def _runs(
-    matrix: CompatibilityMatrix, accelerator: Accelerator, builds: Sequence[Build], cudnn: Version | None, gpu: str
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    platform: str,
+    builds: Sequence[Build],
+    cudnn: Version | None,
+    *,
+    gpu: str,
 ) -> bool:
     """Whether all builds and their cuDNN run on a GPU; without builds, whether the major does at all."""
     row = matrix.major_of(accelerator)
@@ -322,4 +326,4 @@ def _runs(
     covered = cudnn is None or any(
         cudnn in one.cudnn and gpu in one.gpus for one in matrix.cudnn if one.accelerator == accelerator.whole
     )
-    return covered and all(serves(build, gpu, None, matrix) for build in builds)
+    return covered and all(serves(build, gpu, None, matrix, platform) for build in builds)

@@ -81,6 +81,7 @@ _SHOWN = (
         "numpy",
         "python",
         "driver",
+        "drivers",
         "gpus",
         "glibc",
         "what",

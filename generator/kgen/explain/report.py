@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgen.accelerators import title
+from kgen.accelerators import kind, title
 from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, gives_text, hint_of
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import Refusal, RefusalKind, RequestField, Wish
+from kgen.model.causes import ForwardRun, Refusal, RefusalKind, RequestField, Wish
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
+
+_FEW = 4
+"""So many devices stand for all."""
 
 
 def target_data(request: EnvironmentRequest) -> dict[str, Any]:
@@ -128,7 +131,18 @@ def message(conflict: Conflict) -> str:
     return "; ".join(dict.fromkeys(_refusal_text(one, conflict.request, fits) for one in conflict.refusals))
 
 
-def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> str:  # noqa: PLR0911 - one line for each
+def _forward_text(forward: ForwardRun, accelerator: Accelerator) -> str:
+    maker, consumer = kind(accelerator.kind).maker, kind(accelerator.kind).driver_help.consumer
+    more = ", …" if len(forward.devices) > _FEW else ""
+    devices = ", ".join(forward.devices[:_FEW]) + more
+    but = f", not on {consumer}" if consumer else ""
+    return (
+        f"driver {forward.driver} runs it where {maker}'s package {forward.package} is installed, on data-center GPUs"
+        f" ({devices}){but}: ask with `--driver {forward.brings}` for such a machine"
+    )
+
+
+def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> str:  # noqa: C901, PLR0911 - one line for each
     names, accelerator = refusal.names, title(request.accelerator)
     match refusal.kind:
         case RefusalKind.CHANNEL_LACKS_BUILD:
@@ -138,6 +152,8 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
             return f"{' and '.join(names)} {has} no packages for this on {request.platform}"
         case RefusalKind.ELSEWHERE:
             return refusal.text
+        case RefusalKind.FORWARD:
+            return "" if refusal.forward is None else _forward_text(refusal.forward, request.accelerator)
         case RefusalKind.EXHAUSTED:
             return f"nothing is left of what the matrix allows for {request.environment}"
         case RefusalKind.INCOMPATIBLE:
@@ -150,7 +166,8 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
             on = f"{accelerator} on {request.platform}"
             return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"
         case RefusalKind.NO_ROW:
-            return f"the matrix has no row for a stable {names[0]} for {accelerator} on {request.platform}"
+            asked = f" {refusal.text}" if refusal.text else ""
+            return f"the matrix has no row for a stable {names[0]}{asked} for {accelerator} on {request.platform}"
         case RefusalKind.NOT_YET_RELEASED:
             return f"{names[0]} did not exist on {request.cutoff}: its first release was on {refusal.day}"
         case RefusalKind.WHEELS_ONLY:

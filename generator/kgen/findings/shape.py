@@ -49,6 +49,7 @@ class ExaminedEnvironment(NamedTuple):
         free: the bytes that may be written where it is, or would be; None if there is no telling.
         opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
         shared: files that several of its distributions own.
+        free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
     """
 
     lock: Lockfile
@@ -58,6 +59,7 @@ class ExaminedEnvironment(NamedTuple):
     free: int | None
     opened: tuple[OpenedLibrary, ...] = ()
     shared: tuple[SharedFile, ...] = ()
+    free_threaded: bool | None = None
 
 
 class SystemLibrary(NamedTuple):

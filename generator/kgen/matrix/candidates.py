@@ -7,6 +7,7 @@ two of them disagree. Everything is a fact of the matrix; nothing is searched or
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from packaging.version import Version
 from kgen import accelerators
 from kgen.accelerators import Fit
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.records import Build, Framework, Release
+from kgen.matrix.records import Build, ForwardPackage, Framework, Release
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.architecture import Architectures
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest, TargetMachine
@@ -228,8 +230,8 @@ def releases_with_builds(
 # -- what a build runs on ----------------------------------------------------------------------------------------------
 
 
-def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: CompatibilityMatrix) -> bool:
-    """Whether a build runs on a GPU: by its machine code, or by what a driver can compile for it.
+def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: CompatibilityMatrix, platform: str) -> bool:
+    """Whether a build runs on a GPU of a platform: by its machine code, or by what a driver can compile for it.
 
     What a driver compiles needs one that is at least as new as the toolkit that made it. A build without known code is
     taken to serve what the major of its accelerator serves.
@@ -246,7 +248,7 @@ def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: Compati
         return False
     if driver is None:
         return True
-    floor = compiling_driver(build, matrix)
+    floor = compiling_driver(build, matrix, platform)
     return floor is not None and driver.reaches(floor)
 
 
@@ -258,26 +260,76 @@ def _fit(build: Build, gpu: str, matrix: CompatibilityMatrix) -> Fit:
     return accelerators.kind(build.accelerator.kind).fit(code, gpu)
 
 
-def compiling_driver(build: Build, matrix: CompatibilityMatrix) -> DriverVersion | None:
-    """The driver that compiles the build's portable code; None where the matrix does not know it."""
+def compiling_driver(build: Build, matrix: CompatibilityMatrix, platform: str) -> DriverVersion | None:
+    """The driver of a platform that compiles the build's portable code; None where the matrix does not know it."""
     toolkit = matrix.toolkit(build.accelerator)
-    return None if toolkit is None else toolkit.driver
+    return None if toolkit is None else toolkit.driver_on(platform)
 
 
 def usable_majors(
-    matrix: CompatibilityMatrix, kind: str, driver: DriverVersion | None, gpus: Sequence[str]
+    matrix: CompatibilityMatrix, kind: str, platform: str, driver: DriverVersion | None, gpus: Sequence[str]
 ) -> tuple[Accelerator, ...]:
     """The majors of a kind that a driver and each of these GPUs can run at all, the newest first; whatever is built."""
     return tuple(
         row.accelerator
         for _, row in sorted(matrix.majors(kind).items(), reverse=True)
-        if (driver is None or reaches(driver, row.driver)) and all(gpu in row.architectures for gpu in gpus)
+        if (driver is None or reaches(driver, row.driver_on(platform)))
+        and all(gpu in row.architectures for gpu in gpus)
     )
 
 
 def reaches(driver: DriverVersion, floor: DriverVersion | None) -> bool:
     """Whether a driver is new enough; any is where no floor is known."""
     return floor is None or driver.reaches(floor)
+
+
+def forward_package(
+    matrix: CompatibilityMatrix,
+    accelerator: Accelerator,
+    platform: str,
+    driver: DriverVersion,
+    floor: DriverVersion | None = None,
+) -> ForwardPackage | None:
+    """The maker's package that has a driver run what needs a newer one; None where there is none for it.
+
+    Args:
+        matrix: the facts.
+        accelerator: what is to run; the package for the nearest minor that is no older, the newest where none is named.
+        platform: where.
+        driver: the driver that is there.
+        floor: the driver that is needed.
+    """
+    kind = matrix.accelerators.get(accelerator.kind)
+    branch = DriverVersion(driver.text.partition(".")[0])
+    found = [
+        one
+        for one in (() if kind is None else kind.forward)
+        if one.accelerator.whole == accelerator.whole
+        and one.accelerator.version >= accelerator.version
+        and platform in one.platforms
+        and branch in one.bases
+        and (floor is None or one.driver.reaches(floor))
+    ]
+    return found[-1 if accelerator.minor is None else 0] if found else None
+
+
+def data_center_devices(matrix: CompatibilityMatrix, accelerator: Accelerator, gpus: Sequence[str]) -> tuple[str, ...]:
+    """The devices that packages for an older driver are for, of these architectures; all where none is named.
+
+    None where one of the architectures has no such device.
+    """
+    row, major = matrix.accelerators[accelerator.kind], matrix.major_of(accelerator)
+    served = Architectures() if major is None else major.architectures
+    named = {name: row.architectures[name] for name in row.data_center if row.architectures[name] in served}
+    if any(gpu not in named.values() for gpu in gpus):
+        return ()
+    return tuple(name for name, architecture in named.items() if not gpus or architecture in gpus)
+
+
+def is_data_center_device(matrix: CompatibilityMatrix, kind: str, name: str) -> bool:
+    """Whether a device, as its driver calls it, is one that packages for an older driver are for."""
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    return any(one in words for one in matrix.accelerators[kind].data_center)
 
 
 class DriverFloor(NamedTuple):
@@ -290,7 +342,9 @@ class DriverFloor(NamedTuple):
 def driver_floor(
     matrix: CompatibilityMatrix,
     accelerator: Accelerator,
+    platform: str,
     builds: Sequence[Build],
+    *,
     gpus: Sequence[str] = (),
     cudnn: Version | None = None,
 ) -> DriverFloor | None:
@@ -299,6 +353,7 @@ def driver_floor(
     Args:
         matrix: the facts.
         accelerator: what they compute on.
+        platform: where; drivers are numbered as there.
         builds: the builds of an environment.
         gpus: the GPUs that must be served; what is compiled for one of them needs the driver of its toolkit.
         cudnn: the cuDNN beside them.
@@ -308,26 +363,29 @@ def driver_floor(
         row = matrix.major_of(build.accelerator)
         if row is None:
             continue
-        if row.driver is not None:
-            floors.append(DriverFloor(row.driver, row.provenance.source))
+        oldest = row.driver_on(platform)
+        if oldest is not None:
+            floors.append(DriverFloor(oldest, row.provenance.source))
         compiled = build.code.portable and any(_fit(build, gpu, matrix) is not Fit.NATIVE for gpu in gpus)
-        floor = compiling_driver(build, matrix) if compiled else None
+        floor = compiling_driver(build, matrix, platform) if compiled else None
         if floor is not None:
             floors.append(DriverFloor(floor, build.provenance.source))
     if cudnn is not None:
         rows = [row for row in matrix.cudnn if row.accelerator == accelerator.whole and cudnn in row.cudnn]
         for served in [[row for row in rows if gpu in row.gpus] for gpu in gpus] or [rows]:
             if served:
-                least = min(served, key=lambda row: row.driver)
-                floors.append(DriverFloor(least.driver, least.provenance.source))
+                least = min(served, key=lambda row: row.driver_on(platform))
+                floors.append(DriverFloor(least.driver_on(platform), least.provenance.source))
     return max(floors, key=lambda floor: floor.driver, default=None)
 
 
 def least_floor(
     matrix: CompatibilityMatrix,
     accelerator: Accelerator,
+    platform: str,
     builds: Sequence[Build],
     machines: Sequence[TargetMachine],
+    *,
     cudnn: Version | None = None,
 ) -> DriverFloor | None:
     """The oldest driver that any of these machines can do with: what another has to compile is that one's own need.
@@ -335,11 +393,14 @@ def least_floor(
     Args:
         matrix: the facts.
         accelerator: what the builds compute on.
+        platform: where; drivers are numbered as there.
         builds: the builds of an environment.
         machines: the machines, each with its own GPUs; at least one.
         cudnn: the cuDNN beside them.
     """
-    floors = [driver_floor(matrix, accelerator, builds, machine.gpus, cudnn) for machine in machines]
+    floors = [
+        driver_floor(matrix, accelerator, platform, builds, gpus=machine.gpus, cudnn=cudnn) for machine in machines
+    ]
     return min((floor for floor in floors if floor is not None), key=lambda floor: floor.driver, default=None)
 
 
@@ -359,7 +420,7 @@ def runs_on(matrix: CompatibilityMatrix, lock: Lockfile, driver: DriverVersion |
         return False
     # the matrix knows what the wheels have code for; a channel compiles for others
     builds = [build for _, build in locked_builds(matrix, lock)] if lock.form.follows_matrix else []
-    return all(serves(build, gpu, driver, matrix) for build in builds for gpu in gpus)
+    return all(serves(build, gpu, driver, matrix, lock.platform) for build in builds for gpu in gpus)
 
 
 def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -296,11 +296,16 @@ class CompatibilityMatrix:
         return self.toolkits if kind in self._toolkit_packages.values() else ()
 
     def toolkit(self, accelerator: Accelerator) -> Toolkit | None:
-        """The newest toolkit of a version: CUDA 12.8 finds 12.8.1; None if there is none, as of a kind without any."""
+        """The first toolkit of a minor, of the newest where only a major is named: CUDA 12.8 finds 12.8.0.
+
+        Updates of a minor run on its drivers, and what they compile is read by them. None if there is no toolkit, as of
+        a kind without any.
+        """
         width = len(accelerator.version)
         toolkits = self.toolkits_of(accelerator.kind)
         found = [toolkit for toolkit in toolkits if toolkit.version.release[:width] == accelerator.version]
-        return found[-1] if found else None
+        minor = found[-1].version.release[:2] if found else ()
+        return next((toolkit for toolkit in found if toolkit.version.release[:2] == minor), None)
 
     def expand(self, requirement_text: str) -> tuple[str, ...]:
         """The requirements behind a requirement on a toolkit's meta package; () for any other."""

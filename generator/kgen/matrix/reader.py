@@ -24,6 +24,7 @@ from kgen.matrix.records import (
     CudnnSupport,
     Elsewhere,
     Ended,
+    ForwardPackage,
     Framework,
     Generation,
     GpuFailure,
@@ -205,6 +206,8 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
             packages=row.parsed("packages", _pattern),
             architectures=row.parsed_mapping("architectures", grammar.line, grammar.architecture),
             exact=row.parsed_texts("exact", grammar.architecture),
+            data_center=row.parsed_texts("data-center", grammar.line),
+            forward=_forward(row, name),
             hiding=row.parsed_texts("hiding", grammar.variable),
             environment=row.parsed_mapping("environment", grammar.variable, grammar.line),
             devices=row.parsed_mapping("devices", grammar.variable, grammar.line),
@@ -224,11 +227,39 @@ def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:
         majors[major] = AcceleratorMajor(
             accelerator=Accelerator(name, (major,) if versioned else ()),
             driver=row.parsed("driver", DriverVersion),
+            drivers=_drivers(row),
             architectures=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
             provenance=_provenance(row),
         )
         row.close()
     return dict(sorted(majors.items()))
+
+
+def _drivers(row: Table) -> dict[str, DriverVersion]:
+    """The drivers of platforms that number theirs otherwise."""
+    return row.parsed_mapping("drivers", grammar.platform, DriverVersion)
+
+
+def _numbered(kind: str) -> Callable[[str], Accelerator]:
+    return lambda text: Accelerator.numbered(kind, text)
+
+
+def _forward(kind: Table, name: str) -> tuple[ForwardPackage, ...]:
+    """The packages that have an older driver run what needs a newer one, the oldest first."""
+    found = []
+    for row in kind.tables("forward"):
+        found.append(
+            ForwardPackage(
+                name=row.parsed("name", grammar.project, required=True) or "",
+                accelerator=row.parsed("version", _numbered(name), required=True) or Accelerator(name, ()),
+                platforms=row.parsed_texts("platforms", grammar.platform),
+                driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
+                bases=tuple(map(DriverVersion, row.parsed_texts("bases", grammar.driver))),
+                provenance=_provenance(row),
+            )
+        )
+        row.close()
+    return tuple(sorted(found, key=lambda package: package.accelerator.version))
 
 
 def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
@@ -443,8 +474,10 @@ def _elsewhere(row: Table) -> Elsewhere:
         releases=row.parsed("releases", _specifiers, required=True) or VersionRange(),
         text=row.text("text"),
         accelerator=row.get("accelerator", str),
+        major=row.parsed("version", _number),
         platforms=row.parsed_texts("platforms", grammar.platform),
         gpus=row.parsed("gpu", Architectures.parse),
+        own_index=row.get("own-index", bool) or False,
         provenance=_provenance(row),
     )
     if found.accelerator is not None and found.accelerator not in accelerators.names():
@@ -504,6 +537,7 @@ def read_toolkits(file: Table) -> tuple[Toolkit, ...]:
                 version=row.parsed("version", _version, required=True) or _ZERO,
                 released=row.get("released", datetime.date),
                 driver=row.parsed("driver", DriverVersion),
+                drivers=_drivers(row),
                 extras={extra: _extra(extras, extra) for extra in extras},
                 provenance=_provenance(row),
             )
@@ -527,6 +561,7 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
                 cudnn=row.parsed("cudnn", _specifiers, required=True) or VersionRange(),
                 gpus=row.parsed("gpu", Architectures.parse, required=True) or Architectures(),
                 driver=row.parsed("driver", DriverVersion, required=True) or _NO_DRIVER,
+                drivers=_drivers(row),
                 provenance=_provenance(row),
             )
         )

@@ -31,13 +31,39 @@ class AcceleratorMajor(NamedTuple):
     Attributes:
         accelerator: the kind with this major; without one where the kind has no versions.
         driver: the oldest driver that any build for this major runs on; None where no such driver is known.
+        drivers: the same on platforms whose drivers are numbered otherwise.
         architectures: those that it compiles for.
         provenance: where the row is from.
     """
 
     accelerator: Accelerator
     driver: DriverVersion | None
+    drivers: Mapping[str, DriverVersion]
     architectures: Architectures
+    provenance: Provenance
+
+    def driver_on(self, platform: str) -> DriverVersion | None:
+        """The oldest driver that any build for this major runs on, as a platform numbers it."""
+        return self.drivers.get(platform, self.driver)
+
+
+class ForwardPackage(NamedTuple):
+    """A package of the maker's that has an older driver run what needs a newer one, on some GPUs.
+
+    Attributes:
+        name: what the maker calls it: `cuda-compat-12-9`.
+        accelerator: what it runs: a kind with a minor.
+        platforms: where there is such a package.
+        driver: the branch of the driver whose libraries it holds.
+        bases: the branches of the drivers that it works on.
+        provenance: where the row is from.
+    """
+
+    name: str
+    accelerator: Accelerator
+    platforms: tuple[str, ...]
+    driver: DriverVersion
+    bases: tuple[DriverVersion, ...]
     provenance: Provenance
 
 
@@ -58,6 +84,8 @@ class AcceleratorKind(NamedTuple):
             name tells.
         architectures: how people call a device -> its architecture.
         exact: architectures that run no machine code but their own, where others also run that of older siblings.
+        data_center: those of `architectures` that packages for an older driver are for.
+        forward: those packages.
         hiding: variables that hide devices from a process; the first also gives it some, by their numbers.
         environment: variables that a process must find.
         devices: the framework's module -> how it calls a device of this kind.
@@ -75,6 +103,8 @@ class AcceleratorKind(NamedTuple):
     packages: str | None
     architectures: Mapping[str, str]
     exact: tuple[str, ...]
+    data_center: tuple[str, ...]
+    forward: tuple[ForwardPackage, ...]
     hiding: tuple[str, ...]
     environment: Mapping[str, str]
     devices: Mapping[str, str]
@@ -314,17 +344,30 @@ class Elsewhere(NamedTuple):
         releases: the releases.
         text: where, as a sentence.
         accelerator: the kind of accelerator that is asked for; None for any.
+        major: the major of it that is asked for; None for any.
         platforms: where it is asked for; () for anywhere.
         gpus: what is to be served, one of them at least; None where that does not matter.
+        own_index: whether it says no more than that the framework's own index has them, for who did not ask for that.
         provenance: where the row is from.
     """
 
     releases: VersionRange
     text: str
     accelerator: str | None
+    major: int | None
     platforms: tuple[str, ...]
     gpus: Architectures | None
+    own_index: bool
     provenance: Provenance
+
+    def concerns(self, version: Version, accelerator: Accelerator, platform: str) -> bool:
+        """Whether it is about a release, for an accelerator on a platform; whatever the GPUs are."""
+        return (
+            version in self.releases
+            and self.accelerator in {None, accelerator.kind}
+            and self.major in {None, accelerator.major}
+            and (not self.platforms or platform in self.platforms)
+        )
 
 
 class Framework(NamedTuple):
@@ -385,6 +428,7 @@ class Toolkit(NamedTuple):
         version: as `12.8.1`.
         released: the day its meta package was published; None if there is none.
         driver: the driver that came with it, which its PTX needs; None where it is not known.
+        drivers: the same on platforms whose drivers are numbered otherwise.
         extras: extra of the meta package -> the requirements behind it.
         provenance: where the row is from.
     """
@@ -392,18 +436,37 @@ class Toolkit(NamedTuple):
     version: Version
     released: datetime.date | None
     driver: DriverVersion | None
+    drivers: Mapping[str, DriverVersion]
     extras: Mapping[str, tuple[str, ...]]
     provenance: Provenance
 
+    def driver_on(self, platform: str) -> DriverVersion | None:
+        """The driver that its PTX needs, as a platform numbers it."""
+        return self.drivers.get(platform, self.driver)
+
 
 class CudnnSupport(NamedTuple):
-    """A range of cuDNN for a major of an accelerator: the GPUs that it serves and the driver it asks for."""
+    """A range of cuDNN for a major of an accelerator: the GPUs that it serves and the driver it asks for.
+
+    Attributes:
+        accelerator: the major.
+        cudnn: the range.
+        gpus: the GPUs that it serves.
+        driver: the oldest driver that it runs on.
+        drivers: the same on platforms whose drivers are numbered otherwise.
+        provenance: where the row is from.
+    """
 
     accelerator: Accelerator
     cudnn: VersionRange
     gpus: Architectures
     driver: DriverVersion
+    drivers: Mapping[str, DriverVersion]
     provenance: Provenance
+
+    def driver_on(self, platform: str) -> DriverVersion:
+        """The oldest driver that it runs on, as a platform numbers it."""
+        return self.drivers.get(platform, self.driver)
 
 
 class SonameProvider(NamedTuple):

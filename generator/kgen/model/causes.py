@@ -515,11 +515,28 @@ class RefusalKind(enum.Enum):
     CHANNELS_LACK_PACKAGES = "channels-lack-packages"
     ELSEWHERE = "elsewhere"
     EXHAUSTED = "exhausted"
+    FORWARD = "forward"
     INCOMPATIBLE = "incompatible"
     NO_PYTHON = "no-python"
     NO_ROW = "no-row"
     NOT_YET_RELEASED = "not-yet-released"
     WHEELS_ONLY = "wheels-only"
+
+
+class ForwardRun(NamedTuple):
+    """That an older driver runs it all the same, with a package of the maker's.
+
+    Attributes:
+        driver: the driver that is there.
+        package: the package.
+        brings: the branch of the driver that then counts.
+        devices: the devices that it is for.
+    """
+
+    driver: DriverVersion
+    package: str
+    brings: DriverVersion
+    devices: tuple[str, ...]
 
 
 class Refusal(NamedTuple):
@@ -530,12 +547,14 @@ class Refusal(NamedTuple):
         names: the titles of the frameworks or of the generation, or the channels, that it is about.
         text: what a row of the matrix says about it; the channel that lacks it.
         day: the day of the first release, where that is why.
+        forward: how an older driver runs it, where that is known.
     """
 
     kind: RefusalKind
     names: tuple[str, ...] = ()
     text: str = ""
     day: datetime.date | None = None
+    forward: ForwardRun | None = None
 
 
 class Change(NamedTuple):

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kgen.model import grammar
+from kgen.model import grammar, wheelname
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.direct import DYNAMIC
 from kgen.model.format import Format
+from kgen.model.wheelname import WheelName
 
 
 class LockedFile(NamedTuple):
@@ -59,6 +60,11 @@ class LockedFile(NamedTuple):
     def is_local(self) -> bool:
         """Whether the lock names a place that only this machine has."""
         return self.url is not None and self.url.startswith("file:")
+
+    @property
+    def wheel(self) -> WheelName | None:
+        """Its name taken apart; None if it is no wheel."""
+        return wheelname.parse(self.filename)
 
     @property
     def is_source(self) -> bool:
@@ -226,6 +232,12 @@ class Lockfile(NamedTuple):
         """Package -> version, of every file and tree."""
         trees = {tree.name: tree.version or DYNAMIC for tree in self.trees}
         return {**{file.name: file.version for file in self.files}, **trees}
+
+    @property
+    def free_threaded(self) -> bool | None:
+        """Whether its compiled wheels are for the free-threaded CPython; None if it has none that tells."""
+        told = {file.wheel.free_threaded for file in self.files if file.wheel is not None} - {None}
+        return told.pop() if len(told) == 1 else None
 
     @property
     def names_hosts(self) -> bool:

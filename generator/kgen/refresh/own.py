@@ -14,9 +14,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from kgen import accelerators
 from kgen.index import IndexFile
 from kgen.refresh.fits import Fit, fit_of, glibc_text
-from kgen.refresh.recipes import FOLLOWED, Recipe
+from kgen.refresh.recipes import FOLLOWED, Made, Majors, Recipe
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import (
     Contradiction,
@@ -25,11 +26,16 @@ from kgen.refresh.rows import (
     WheelBuild,
     by_version,
     first_choice,
+    made_for,
     row_of_build,
     wheel_build_of,
 )
 
 _CUDA = re.compile(r"cu(\d+)(\d)")
+_NUMBERED = re.compile(r"([a-z]+)(\d+\.\d+)")
+_CPU = "cpu"
+_MINORS = 6
+"""So many minors of a major of another kind are asked for: such an index does not list its folders."""
 _CUDNN = "cudnn"
 
 
@@ -63,16 +69,24 @@ class Found(NamedTuple):
     gone: list[str]
 
 
-def labels(recipe: Recipe, toolkits: Iterable[Version], releases: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+def labels(
+    recipe: Recipe, toolkits: Iterable[Version], releases: Iterable[Mapping[str, Any]], majors: Majors
+) -> tuple[str, ...]:
     """The labels that a framework's own index is asked for.
 
     Args:
         recipe: the framework's.
         toolkits: every version of CUDA that there is.
         releases: the framework's releases as their file has them, whose labels count too.
+        majors: gives the majors of the other kinds.
     """
     known = [f"{major}{minor}" for major, minor in sorted({(one.major, one.minor) for one in toolkits})]
-    made = [text.replace("{cuda}", cuda) for text in recipe.own for cuda in (known if "{cuda}" in text else [""])]
+    made = []
+    for text in recipe.own:
+        kind = text.partition("{")[2].partition("}")[0]
+        others = [f"{major}.{minor}" for major in (majors(kind) if kind else ()) for minor in range(_MINORS)]
+        numbers = known if kind == FOLLOWED else others if kind else [""]
+        made += [text.replace(f"{{{kind}}}", number) for number in numbers]
     there = [build["local"] for row in releases for build in row.get("build", ()) if "local" in build]
     return tuple(dict.fromkeys([*made, *there]))
 
@@ -81,6 +95,21 @@ def cuda_of(label: str) -> str | None:
     """The CUDA that a label names: `cu126` is 12.6; None of a label that names none."""
     match = _CUDA.fullmatch(label)
     return None if match is None else f"{match[1]}.{match[2]}"
+
+
+def made_of(label: str) -> Made | None:
+    """The kind of accelerator other than CUDA that a label names, as a row has it; None of any other label.
+
+    >>> made_of("rocm6.4"), made_of("xpu"), made_of("cu126"), made_of("cpu")
+    (('rocm', '6.4'), ('xpu', True), None, None)
+    """
+    match = _NUMBERED.fullmatch(label)
+    kind = label if match is None else match[1]
+    if kind in {FOLLOWED, _CPU} or kind not in accelerators.names():
+        return None
+    if accelerators.kind(kind).versioned is not (match is not None):
+        return None
+    return kind, True if match is None else match[2]
 
 
 class OwnIndex:
@@ -107,6 +136,7 @@ class OwnIndex:
         self._title = title
         self._context = context
         self._releases = {Version(row["version"]): row for row in releases}
+        self._places = tuple(context.platforms)
         self._linux = [name for name, platform in context.platforms.items() if platform.glibc is not None]
         self._bare: set[str] = set()
         self._files: dict[tuple[str, Version], list[IndexFile]] = {}
@@ -145,24 +175,35 @@ class OwnIndex:
         for (label, version), files in sorted(self._files.items(), key=lambda item: (item[0][1], item[0][0])):
             fit = fit_of(files, self._context.targets, self._context.minors)
             builds = self._releases[version].get("build", ())
-            for platform in self._linux:
+            for platform in self._platforms_of(label):
                 mine = [build for build in builds if platform in build["platforms"]]
                 known = any(build.get("local") == label for build in mine)
-                plain = {build.get("cuda") for build in mine if "local" not in build}
+                plain = {(build.get("cuda"), made_for_other(build)) for build in mine if "local" not in build}
                 # what the plain wheels are need not be fetched from elsewhere
                 if (
                     self._is_followed(label)
                     and platform in fit
                     and version >= self._recipe.since
                     and not known
-                    and cuda_of(label) not in plain
+                    and (cuda_of(label), made_of(label)) not in plain
                 ):
                     yield label, version, platform, fit
 
     def _is_followed(self, label: str) -> bool:
-        """Whether a label is of a CUDA whose driver is known."""
-        cuda = cuda_of(label)
-        return cuda is None or int(cuda.partition(".")[0]) in self._context.matrix.majors(FOLLOWED)
+        """Whether a label is of a version of an accelerator that is known, or of the CPU."""
+        cuda, made = cuda_of(label), made_of(label)
+        if made is not None:
+            kind, version = made
+            return version is True or int(str(version).partition(".")[0]) in self._context.matrix.majors(kind)
+        return label == _CPU if cuda is None else int(cuda.partition(".")[0]) in self._context.matrix.majors(FOLLOWED)
+
+    def _platforms_of(self, label: str) -> Iterator[str]:
+        """Where there can be builds with a label; those for the CPU are noted for Linux alone, as others are plain."""
+        made = made_of(label)
+        kind = FOLLOWED if cuda_of(label) is not None else made[0] if made is not None else None
+        row = None if kind is None else self._context.matrix.accelerators.get(kind)
+        served = self._linux if row is None else row.platforms
+        return (name for name in self._places if name in served)
 
     def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
         """The builds with CUDA whose rows are from elsewhere than the wheel."""
@@ -202,11 +243,17 @@ class OwnIndex:
             OutsideError: a wheel cannot be had, or says what makes no sense.
         """
         result = Found([], [], [], [])
-        unknown = [label for label in self._labels if not self._is_followed(label)]
+        unknown = [label for label in self._labels if not self._is_followed(label) and cuda_of(label) is not None]
+        others = [label for label in self._labels if not self._is_followed(label) and cuda_of(label) is None]
         if unknown:
             result.notes.append(
                 f"builds of {self._title}'s own index for {', '.join(unknown)} were left out: accelerators.toml knows"
                 " no driver for that CUDA"
+            )
+        if others:
+            result.notes.append(
+                f"builds of {self._title}'s own index for {', '.join(others)} were left out: accelerators.toml has no"
+                " row for what that names"
             )
         bundled = []
         for label, version, platform, fit in self._wanted():
@@ -217,8 +264,14 @@ class OwnIndex:
                 result.notes.append(
                     f"{name} was left out: its wheel says {says}, and its label {cuda_of(label) or 'the CPU'}"
                 )
-            elif wheel_build.cuda and not any(
-                self._context.roles.get(parse(text).name) == _CUDNN for text in wheel_build.requires
+            elif made_of(label) is not None:
+                row = self._row_of_other(label, version, wheel_build, read, today)
+                result.additions.append(Addition(str(self._releases[version]["version"]), label, row))
+            # on Windows the wheels bring CUDA's libraries themselves
+            elif (
+                wheel_build.cuda
+                and platform in self._linux
+                and not any(self._context.roles.get(parse(text).name) == _CUDNN for text in wheel_build.requires)
             ):
                 bundled.append(f"{version}+{label}")
             else:
@@ -277,6 +330,37 @@ class OwnIndex:
             **row,
             **({"adds": added[0]} if added else {}),
             "local": label,
+            "source": f"{self._title}'s own index; {source}",
+            "checked": checked,
+        }
+
+    def _code_of(self, made: Made | None, version: Version) -> tuple[str, dict[str, Any]]:
+        """What the nearest older build for the same is said to have code for, and which release that is."""
+        for one in sorted(self._releases, reverse=True):
+            for build in self._releases[one].get("build", ()):
+                if one <= version and "code" in build and made is not None and build.get(made[0]) == made[1]:
+                    return str(one), {"code": build["code"]}
+        return "", {}
+
+    def _row_of_other(
+        self, label: str, version: Version, wheel_build: WheelBuild, read: Read, today: dt.date
+    ) -> dict[str, Any]:
+        """A build for another kind than CUDA: what it has code for is in no file that is read, and assumed."""
+        made = made_of(label)
+        other = wheel_build._replace(made=made, cuda=None, sass=(), ptx=())
+        before, carried = self._code_of(made, version)
+        note = f"code assumed from {before}" if carried else "which devices it has code for was not read"
+        notes = [*(one for one in wheel_build.notes if "sass" not in one), note]
+        if wheel_build.wheels[0].filename in self._bare:
+            notes.append("tagged for any Linux; glibc as of the plain wheels")
+        row = row_of_build(self._recipe, other, carried, notes, today)
+        source, checked = row.pop("source"), row.pop("checked")
+        needed = {canonicalize_name(parse(text).name) for text in read(wheel_build.wheels[0]).requires}
+        beside = sorted(name for name in needed if self._recipe.beside and re.fullmatch(self._recipe.beside, name))
+        return {
+            **row,
+            "local": label,
+            **({"beside": beside} if beside else {}),
             "source": f"{self._title}'s own index; {source}",
             "checked": checked,
         }
@@ -347,3 +431,24 @@ class OwnIndex:
             other = says.get(canonicalize_name(parse(text).name), "nothing of it")
             if other != text:
                 yield Contradiction(about, f"needs {text}", build["source"], f"needs {other}", page)
+        named = {parse(text).name for text in build.get("requires", ())}
+        more = [text for name, text in sorted(says.items()) if name not in named]
+        if more:
+            yield Contradiction(
+                about, f"needs {len(named)} of the packages followed", build["source"], f"needs {', '.join(more)}", page
+            )
+        has = (list(wheel_build.sass), list(wheel_build.ptx))
+        said = (list(build.get("sass", ())), list(build.get("ptx", ())))
+        if any(has) and has != said:
+            yield Contradiction(about, _code_text(*said), build["source"], _code_text(*has), page)
+
+
+def made_for_other(build: Mapping[str, Any]) -> Made | None:
+    """The kind other than CUDA that a row is for."""
+    found = made_for(build)
+    return None if found is None or found[0] == FOLLOWED else found
+
+
+def _code_text(machine: Sequence[str], portable: Sequence[str]) -> str:
+    text = f"has code for {', '.join(machine) or 'no GPU'}"
+    return text + (f", and PTX for {', '.join(portable)}" if portable else "")

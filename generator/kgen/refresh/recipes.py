@@ -95,8 +95,10 @@ class Recipe(NamedTuple):
         module: what knows more than METADATA.
         compiled: what knows more than both.
         variants: the kinds of builds, in the order of the rows.
-        own: the labels of builds that only its own index has; `{cuda}` stands for the digits of a CUDA version; ()
-            if it has no such index.
+        own: the labels of builds that only its own index has; `{cuda}` stands for the digits of a CUDA version, and the
+            name of another kind for one of its; () if it has no such index.
+        beside: pattern of the projects that builds for other kinds than CUDA need from that index too; None if there
+            is none.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Recipe(NamedTuple):
     compiled: Compiled | None
     variants: tuple[Variant, ...]
     own: tuple[str, ...] = ()
+    beside: str | None = None
 
     def distributions(self, majors: Majors) -> tuple[str, ...]:
         """Every project that its rows are composed of, the framework's own first."""
@@ -146,5 +149,6 @@ def recipes() -> Mapping[str, Recipe]:
                 for build in row["build"]
             ),
             own=tuple(row.get("own", ())),
+            beside=row.get("beside"),
         )
     return found

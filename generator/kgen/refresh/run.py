@@ -476,7 +476,7 @@ class Refresh:
             releases = self._parsed(f"{recipe.name}.toml").get("release", ())
             jobs = {
                 label: pool.submit(self._open_own(recipe.name, label).project, recipe.name)
-                for label in labels(recipe, toolkits, releases)
+                for label in labels(recipe, toolkits, releases, self._matrix.majors)
             }
             self._all(jobs, "own pages")
             self._result.pages += len(jobs)

@@ -111,15 +111,36 @@ _NEARLY = (frozenset({Obstacle.PYTHON}), frozenset({Obstacle.DOUBTFUL, Obstacle.
 """What is in the way of builds for the accelerator and platform; what can be mended by another Python comes first."""
 
 
+def left_by_wishes(problem: Problem, variable: FrameworkVariable) -> list[Release]:
+    """The releases of this generation that the requirements and the day leave."""
+    wishes = [mask for terms, mask in variable.filters if len(terms) == 1]
+    return [
+        release
+        for position, release in enumerate(variable.releases)
+        if all(mask >> position & 1 for mask in wishes) and problem.is_of_generation(variable.name, release.version)
+    ]
+
+
+def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release]:
+    """The same; all releases of the generation where nothing is left."""
+    left = left_by_wishes(problem, variable)
+    return left or [one for one in variable.releases if problem.is_of_generation(variable.name, one.version)]
+
+
+def narrowed_to(problem: Problem, variable: FrameworkVariable) -> str:
+    """The range that requirements on a framework give, as `==2.5.1`; empty where nobody asked for one."""
+    wished = problem.requirements_of(variable.name)
+    return ",".join(dict.fromkeys(str(one.specifier) for one in wished if str(one.specifier)))
+
+
 def nearly_serving(problem: Problem, variable: FrameworkVariable) -> list[tuple[Release, Build]]:
     """The releases of a framework that have a build for the accelerator and platform, of those that come closest.
 
-    Empty where none has one.
+    Of those that are asked for alone, where some are: what another lacks is not why. Empty where none has one.
     """
     found = [
         (release, build, obstacle)
-        for release in variable.releases
-        if problem.is_of_generation(variable.name, release.version)
+        for release in asked_for(problem, variable)
         for build, obstacle in [problem.candidate_of(variable.name, release)]
     ]
     for obstacles in _NEARLY:
@@ -136,9 +157,8 @@ def _cause_of_no_candidate(problem: Problem, variable: FrameworkVariable) -> Cau
     if not rows:
         rows = [
             (release, build)
-            for release in variable.releases
+            for release in asked_for(problem, variable)
             if not (release.yanked or release.version.is_prerelease)
-            and problem.is_of_generation(variable.name, release.version)
             for build in builds_on(platform, release)
         ]
         facts = [(release, BuiltFor((purpose_of(build),))) for release, build in rows]
@@ -289,13 +309,14 @@ def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:
     if term.kind is TermKind.GLIBC:
         return GlibcFloor(build.platforms[problem.platform.name])
     major = problem.matrix.major_of(build.accelerator)
-    if term.kind is TermKind.DRIVER and major is not None and major.driver is not None:
-        return DriverNeeded(major.driver, major.accelerator)
+    oldest = None if major is None else major.driver_on(problem.request.platform)
+    if term.kind is TermKind.DRIVER and major is not None and oldest is not None:
+        return DriverNeeded(oldest, major.accelerator)
     gpus = Architectures() if major is None else major.architectures
     if term.argument not in gpus:
         return GpusOfMajor(gpus, build.accelerator.whole)
     compiled = build.code.portable and problem.request.oldest_driver is not None
-    floor = compiling_driver(build, problem.matrix) if compiled else None
+    floor = compiling_driver(build, problem.matrix, problem.request.platform) if compiled else None
     return served_gpus(build)._replace(compiling_driver=floor)
 
 
@@ -354,7 +375,7 @@ def _library_fact(problem: Problem, term: Term) -> Cause:
     accelerator = problem.request.accelerator
     if role == CUDNN and term.kind in {TermKind.DRIVER, TermKind.GPU}:
         rows = sorted(
-            (spell(row.cudnn), str(row.gpus), row.driver, row.provenance.source)
+            (spell(row.cudnn), str(row.gpus), row.driver_on(problem.request.platform), row.provenance.source)
             for row in problem.matrix.cudnn
             if row.accelerator == accelerator.whole
         )

@@ -489,13 +489,16 @@ class Problem:
             ("serving", *target, gpu, driver),
             lambda: mask_where(
                 variable.builds,
-                lambda build: build is not None and (not build.accelerated or serves(build, gpu, driver, self.matrix)),
+                lambda build: (
+                    build is not None
+                    and (not build.accelerated or serves(build, gpu, driver, self.matrix, self.request.platform))
+                ),
             ),
         )
 
     def _driver_reaches(self, build: Build | None, driver: DriverVersion) -> bool:
         major = None if build is None else self.matrix.major_of(build.accelerator)
-        return major is None or reaches(driver, major.driver)
+        return major is None or reaches(driver, major.driver_on(self.request.platform))
 
     def _dependencies(self, owner: str, build: Build) -> tuple[Dependency, ...]:
         request = self.request
@@ -653,13 +656,14 @@ class Problem:
 
     def _apply_cudnn(self, variable: Variable) -> None:
         rows = [row for row in self.matrix.cudnn if row.accelerator == self.request.accelerator.whole]
+        platform = self.request.platform
 
         def covered(by: Sequence[CudnnSupport]) -> int:
             return mask_where(variable.versions, lambda version: any(version in row.cudnn for row in by))
 
         for machine in self.request.machines:
             driver = machine.driver
-            reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver)]
+            reached = rows if driver is None else [row for row in rows if driver.reaches(row.driver_on(platform))]
             asked = Term(REQUEST, TermKind.DRIVER, machine=machine.name)
             if driver is not None:
                 variable.filters.append(Filter((asked, Term(variable.name, TermKind.DRIVER)), covered(reached)))

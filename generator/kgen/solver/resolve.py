@@ -8,7 +8,15 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import BuildTarget, Obstacle, least_floor, plugin_of_other, releases_with_builds
+from kgen.matrix.candidates import (
+    BuildTarget,
+    Obstacle,
+    data_center_devices,
+    forward_package,
+    least_floor,
+    plugin_of_other,
+    releases_with_builds,
+)
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.accelerator import CPU, Accelerator
@@ -20,6 +28,7 @@ from kgen.model.causes import (
     Company,
     DependsOn,
     Doubt,
+    ForwardRun,
     Ground,
     Hindrance,
     HindranceKind,
@@ -237,7 +246,22 @@ def refusals(problem: Problem) -> tuple[Refusal, ...]:
             for variable in problem.framework_variables
             for text in _elsewhere(problem, variable)
         ]
+        found += _with_older_driver(problem)
     return tuple(dict.fromkeys(found))
+
+
+def _with_older_driver(problem: Problem) -> Iterator[Refusal]:
+    """That the driver runs it with a package of the maker's, where the driver is all that is in the way."""
+    request, matrix = problem.request, problem.matrix
+    if request.driver is None:
+        return
+    package = forward_package(matrix, request.accelerator, request.platform, request.driver)
+    devices = data_center_devices(matrix, request.accelerator, request.every_gpu)
+    if package is None or not devices:
+        return
+    if select(Problem(matrix, request._replace(driver=package.driver))) is not None:
+        forward = ForwardRun(request.driver, package.name, package.driver, devices)
+        yield Refusal(RefusalKind.FORWARD, forward=forward)
 
 
 def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
@@ -249,21 +273,15 @@ def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
 
 def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
     """Where a GPU's build is of the newest release that the requirements and the day leave, if no index has it."""
-    named = [mask for terms, mask in variable.filters if len(terms) == 1]
     left = [
-        version
-        for position, version in enumerate(variable.versions)
-        if all(mask >> position & 1 for mask in named)
-        and not version.is_prerelease
-        and problem.is_of_generation(variable.name, version)
+        release.version for release in conflict.left_by_wishes(problem, variable) if not release.version.is_prerelease
     ]
     request = problem.request
     for row in problem.matrix.framework(variable.name).elsewhere:
         if (
             left
-            and left[-1] in row.releases
-            and row.accelerator in {None, request.accelerator.kind}
-            and (not row.platforms or request.platform in row.platforms)
+            and row.concerns(left[-1], request.accelerator, request.platform)
+            and not (row.own_index and request.own_index)
             and (row.gpus is None or any(gpu in row.gpus for gpu in request.every_gpu))
         ):
             yield row.text
@@ -277,7 +295,7 @@ def _refusal(problem: Problem) -> Refusal:
     built = conflict.nearly_serving(problem, framework)
     title = problem.matrix.framework(framework.name).title
     if not built:
-        return Refusal(RefusalKind.NO_ROW, (title,))
+        return Refusal(RefusalKind.NO_ROW, (title,), conflict.narrowed_to(problem, framework))
     # those for other Pythons come first; where there are none, what there is is to be avoided on any Python
     release, _ = built[0]
     _, why = problem.candidate_of(framework.name, release)
@@ -328,7 +346,8 @@ def resolution_of(
     install += [name for name in beside if name not in install]
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, builds = problem.request.accelerator, list(picked.values())
-    floor = least_floor(problem.matrix, accelerator, builds, problem.request.machines, cudnn)
+    machines, platform = problem.request.machines, problem.request.platform
+    floor = least_floor(problem.matrix, accelerator, platform, builds, machines, cudnn=cudnn)
     return Resolution(
         request=problem.request,
         packages=_ordered(packages, variables),

@@ -246,10 +246,10 @@ def _drivers(problem: Problem) -> Iterator[Step]:
     driver = problem.request.driver
     if driver is None:
         return
-    matrix, kind = problem.matrix, problem.request.accelerator.kind
-    floors = {major.driver for major in matrix.majors(kind).values()}
-    floors |= {row.driver for row in matrix.cudnn if row.accelerator.kind == kind}
-    floors |= {toolkit.driver for toolkit in matrix.toolkits_of(kind)}
+    matrix, kind, platform = problem.matrix, problem.request.accelerator.kind, problem.request.platform
+    floors = {major.driver_on(platform) for major in matrix.majors(kind).values()}
+    floors |= {row.driver_on(platform) for row in matrix.cudnn if row.accelerator.kind == kind}
+    floors |= {toolkit.driver_on(platform) for toolkit in matrix.toolkits_of(kind)}
     for floor in sorted(one for one in floors if one is not None):
         if floor > driver:
             yield (Change(RequestField.DRIVER, str(floor)),), problem.request._replace(driver=floor)

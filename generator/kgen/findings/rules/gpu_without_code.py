@@ -17,7 +17,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         for gpu in dict.fromkeys(here.gpus):
             # the matrix knows what the wheels have code for; a channel compiles for others
             for name, build in locked_builds(facts.matrix, lock) if lock.form.follows_matrix else ():
-                if not serves(build, gpu.architecture, here.driver, facts.matrix):
+                if not serves(build, gpu.architecture, here.driver, facts.matrix, lock.platform):
                     yield Finding(
                         "fault",
                         (lock.environment,),

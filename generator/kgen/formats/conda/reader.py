@@ -22,7 +22,8 @@ def as_matrix(lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
     names = (*(matrix.backends[name].framework for name in lock.backends if name in matrix.backends), KERAS)
     versions = {name: lock.versions.get(matrix.conda.names.get(name, name)) for name in names}
     major = matrix.major_of(accelerators.named(lock.accelerator))
+    driver = None if major is None else major.driver_on(lock.platform)
     return lock._replace(
         packages={name: version for name, version in versions.items() if version is not None},
-        driver=None if major is None or major.driver is None else str(major.driver),
+        driver=None if driver is None else str(driver),
     )

@@ -331,7 +331,7 @@ def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str
     known = [
         row
         for row in matrix.toolkits_of(request.accelerator.kind)
-        if row.driver is not None and driver.reaches(row.driver)
+        if (came := row.driver_on(request.platform)) is not None and driver.reaches(came)
     ]
     if not known:
         return None

@@ -156,6 +156,9 @@ def _obstacle(
         return f"{version} has no wheel", True
     if fits_on(matrix, request, wheels, request.python):
         return "", False
+    labels = sorted({file.variant for file in wheels if file.variant})
+    if labels and all(file.variant for file in wheels):
+        return f"{version} has nothing but wheel variants ({', '.join(labels)}), which uv writes into no lock", False
     elsewhere = [row.version for row in matrix.pythons if fits_on(matrix, request, wheels, row.version)]
     if elsewhere:
         return f"{version} has no wheel for Python {request.python}, only for {', '.join(elsewhere)}", False

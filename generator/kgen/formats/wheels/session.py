@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
 
-from kgen import accelerators, licences
+from kgen import accelerators, licences, uvtool
 from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.explain.faults import fault_text
 from kgen.fields import lock_command
@@ -551,6 +551,12 @@ class Session:
         """What to do about what uv cannot close; commands and settings have been tried."""
         if _ABSENT.search(reason):
             yield "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
+            return
+        if uvtool.VARIANTS in reason:
+            yield (
+                "require a release of it that has a wheel without a variant's label: variants are drafts (PEP 817, 825"
+                " and 850), and uv writes none into a lock"
+            )
             return
         names = [name for name in dict.fromkeys(_NO_WHEEL.findall(reason)) if name not in request.build]
         if names and self._can_build(request, names):

@@ -14,7 +14,6 @@ let
   mkCheck = import ./mk-check.nix { inherit matrix; };
   mkImage = import ./mk-image.nix;
   mkKerasShell = import ./mk-keras-shell.nix { inherit chooseLock mkVenv; };
-  mkKgen = { pkgs }: import ./kgen.nix { inherit pkgs installed; };
   mkOutputs = import ./mk-outputs.nix {
     inherit
       locksIn
@@ -35,10 +34,16 @@ in
     locksIn
     mkImage
     mkKerasShell
-    mkKgen
     mkOutputs
     mkVenv
     readLock
     systems
     ;
 }
+# a project that carries these files has no kgen to make of them
+// (
+  if builtins.pathExists ./kgen.nix then
+    { mkKgen = { pkgs }: import ./kgen.nix { inherit pkgs installed; }; }
+  else
+    { }
+)

@@ -24,6 +24,7 @@ let
   inherit (pkgs.stdenv.hostPlatform) system;
 
   drivers = import ./drivers.nix;
+  inherit (import ./sources.nix) package;
   cpython = if python != null then python else pythonFor { inherit pkgs lock; };
   isLinux = match ".*-linux" system != null;
   # of what a version may hold, a store name may not
@@ -138,7 +139,7 @@ let
         cd "$TMPDIR/project"
         mkdir "$TMPDIR/wheels"
         mapfile -t how < "$TMPDIR/build-system"
-        ${builders}/bin/python -s ${../generator/kgen/formats/wheels/pep517.py} \
+        ${builders}/bin/python -s ${package + "/formats/wheels/pep517.py"} \
           "''${how[0]}" "''${how[1]-}" "$TMPDIR/wheels" ${if editable then "editable" else "wheel"} || {
           echo >&2 "kgen: $project cannot be built with what the lock has for that; what it asks for besides stands above"
           exit 1

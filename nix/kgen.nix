@@ -51,7 +51,7 @@ let
       let
         inside = builtins.substring (builtins.stringLength (toString ../.) + 1) (-1) path;
       in
-      match "(generator|matrix|templates)(/.*)?|docs|docs/man(/.*)?|pyproject.toml|README.md|LICENSE" inside != null
+      match "(generator|matrix|templates|nix)(/.*)?|docs|docs/man(/.*)?|pyproject.toml|README.md|LICENSE" inside != null
       && match "(.*/)?__pycache__(/.*)?" inside == null;
   };
 

@@ -12,7 +12,7 @@ let
 
   # TOML's dates are beyond Nix, and nothing here asks for one
   undated = text: concatStringsSep "" (filter isString (split "[a-z]+ = [0-9]{4}-[0-9]{2}-[0-9]{2}\n" text));
-  read = name: fromTOML (undated (readFile (../matrix + "/${name}.toml")));
+  read = name: fromTOML (undated (readFile ((import ./sources.nix).matrix + "/${name}.toml")));
 
   kinds = [ "cpu" ] ++ attrNames (read "accelerators");
   generations = read "generations";

@@ -8,7 +8,7 @@ let
   lock = venv.lock;
   # what selects the backend of an environment of several; the others are asked for by name
   steps = filter (step: step != null) (map matrix.stepOf lock.backends);
-  validation = ../generator/kgen/validation;
+  validation = (import ./sources.nix).package + "/validation";
 in
 pkgs.runCommandCC "${lock.environment}-trains"
   {

@@ -486,7 +486,8 @@ def _counting(kgen: Kgen, tmp_path: Path) -> Kgen:
     top = tmp_path / "other"
     package = Path(accelerators.__file__).parents[1]
     shutil.copytree(package, top / "generator/kgen", ignore=shutil.ignore_patterns("__pycache__", "_data"))
-    shutil.copytree(resources.folder("templates"), top / "templates")
+    for data in ("templates", "nix"):
+        shutil.copytree(resources.folder(data), top / data)
     shutil.copytree(MATRIX, top / "matrix")
     (top / "generator/kgen/accelerators/abacus.py").write_text(MODULE)
     with (top / "matrix/accelerators.toml").open("a") as file:

@@ -384,7 +384,7 @@ class TestSettings:
             "hint: edit [TEMP]/project/kgen.toml\nhint: kgen lock --dry-run\n",
         )
         assert kgen("lock", *LOCK[3:]).status == 0
-        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+        assert [path.name for path in (project / "locks").glob("[!.]*")] == ["numpy-cpu"]
 
 
 class TestNoSolution:
@@ -411,7 +411,7 @@ hint: {command} --exclude-newer 2026-11-20   # gives numpy 2.4.6
         assert conflict["environment"] == "tensorflow-cuda13"
         assert conflict["conflict"]["causes"]
         assert numpy["changed"] is True
-        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+        assert [path.name for path in (project / "locks").glob("[!.]*")] == ["numpy-cpu"]
 
     def test_no_lock_to_upgrade(self, inside: Inside) -> None:
         assert inside(*LOCK, "jax", "--upgrade-package", "numpy") == Result(
@@ -732,7 +732,7 @@ class TestInterrupted:
         index.behaviour.fault = None
         index.wheelhouse.put(Wheel(name="demo", version="1"))
         assert kgen_alone(*LOCK, "numpy", "--dependency", "demo").status == 0
-        assert [path.name for path in (project / "locks").iterdir()] == ["numpy-cpu"]
+        assert [path.name for path in (project / "locks").glob("[!.]*")] == ["numpy-cpu"]
 
 
 class TestRequiresPython:

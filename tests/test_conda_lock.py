@@ -20,10 +20,11 @@ from kgen.actions.lock import lock as lock_planned
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
-from kgen.formats.conda import RECORDS, condafiles, rattlertool
+from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[1]
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
 
 
@@ -286,6 +287,136 @@ class TestUpgrades:
         good(kgen(*other, "--upgrade-package", "keras"))
         rows = {row["name"]: row["url"] for row in lock(project, "torch-cuda12")["package"]}
         assert all(url.startswith(built.folder.as_uri()) for url in rows.values())
+
+
+class TestStanding:
+    """What is locked as it is asked for is taken as it is, as with wheels; each of these has it solved again."""
+
+    @pytest.fixture(name="words")
+    @staticmethod
+    def _words(conda: Kgen, served: ChannelServer) -> tuple[str, ...]:
+        words = (*ASK, "jax", "torch", "--cuda", "12", "--channel", served.url)
+        good(conda(*words))
+        served.asked.clear()
+        return words
+
+    def test_nothing_is_asked(
+        self, conda: Kgen, project: Path, served: ChannelServer, words: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        before = {path: path.stat().st_mtime_ns for path in (project / "locks").rglob("*")}
+        served.misbehave("500")
+        (tmp_path / "rattler.py").write_text("raise SystemExit('rattler was imported')\n")
+        again = good(conda(*words, PYTHONPATH=str(tmp_path)))
+        assert [line.split()[-1] for line in again.stdout.splitlines()[1:]] == ["unchanged"] * 4
+        assert served.asked == []
+        assert {path: path.stat().st_mtime_ns for path in (project / "locks").rglob("*")} == before
+        # the check would find what happened: it is imported when it is solved
+        assert "rattler was imported" in conda(*words, "--upgrade", PYTHONPATH=str(tmp_path)).stderr
+
+    @pytest.mark.parametrize("base", [False, True], ids=["full", "base"])
+    def test_the_table_and_the_notes_are_those_of_the_first_time(
+        self, conda: Kgen, project: Path, served: ChannelServer, *, base: bool
+    ) -> None:
+        def said(result: Result) -> list[str]:
+            rows = [line.partition(" s ")[0].rpartition("  ")[0] for line in result.stdout.splitlines()]
+            return [*rows, *(line for line in result.stderr.splitlines() if line.startswith("note:"))]
+
+        (project / "kgen.toml").write_text(f'conda = "{"base" if base else "full"}"\n')
+        words = (*ASK, "jax", "--cuda", "12", "--driver", "535.183", "--channel", served.url)
+        first = said(good(conda(*words)))
+        served.asked.clear()
+        assert said(good(conda(*words))) == first
+        assert served.asked == []
+        assert base or any("newer than driver 535.183" in line for line in first)
+
+    @pytest.mark.parametrize(
+        "more",
+        [("--keras", ">=3.10"), ("--conda-name", "six=python-six"), ("--dependency", "six"), ("--upgrade",)],
+        ids=lambda words: words[0],
+    )
+    def test_another_request(
+        self, conda: Kgen, served: ChannelServer, words: tuple[str, ...], more: tuple[str, ...]
+    ) -> None:
+        conda(*words, *more)
+        assert served.asked
+
+    def test_another_channel(self, conda: Kgen, project: Path, built: Channel, words: tuple[str, ...]) -> None:
+        good(conda(*words[:-1], built.folder.as_uri()))
+        assert built.folder.as_uri() in (project / "locks/jax-cuda12/conda-lock.yml").read_text()
+
+    def test_another_mode(self, conda: Kgen, project: Path, words: tuple[str, ...]) -> None:
+        (project / "kgen.toml").write_text('conda = "base"\n')
+        good(conda(*words))
+        assert "torch" in locked(project, "torch-cuda12", "pip")
+
+    @pytest.mark.parametrize("name", [RECORDS, "conda-lock.yml", "environment.yml", "virtual-packages.yml"])
+    @pytest.mark.parametrize("gone", [False, True], ids=["edited", "gone"])
+    def test_a_file(self, conda: Kgen, project: Path, words: tuple[str, ...], name: str, *, gone: bool) -> None:
+        path = project / "locks/jax-cuda12" / name
+        sound = path.read_bytes()
+        if gone:
+            path.unlink()
+        else:
+            path.write_bytes(sound.replace(b"\n", b" \n", 1))
+        good(conda(*words))
+        assert path.read_bytes() == sound
+
+    def test_the_names_that_conda_has(
+        self, conda: Kgen, served: ChannelServer, words: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """They are no part of the matrix's revision, and shape what is asked of a channel all the same."""
+        matrix = Path(shutil.copytree(conda.environment["KGEN_MATRIX_DIR"], tmp_path / "other-matrix"))
+        moved = str(matrix)
+        good(conda(*words, KGEN_MATRIX_DIR=moved))
+        assert served.asked == []
+        listed = (ROOT / "matrix/conda-names.toml").read_text()
+        (matrix / "conda-names.toml").write_text(listed)
+        good(conda(*words, KGEN_MATRIX_DIR=moved))
+        assert served.asked
+
+    def test_another_machine(self, conda: Kgen, served: ChannelServer, words: tuple[str, ...], tmp_path: Path) -> None:
+        """A conda lock has no seal: who did not make it solves once."""
+        elsewhere = str(tmp_path / "elsewhere")
+        good(conda(*words, KGEN_CACHE_DIR=elsewhere))
+        assert served.asked
+        served.asked.clear()
+        good(conda(*words, KGEN_CACHE_DIR=elsewhere))
+        assert served.asked == []
+
+    def test_one_that_failed(self, conda: Kgen, served: ChannelServer) -> None:
+        words = (*ASK, "jax", "--cpu", "--channel", served.url)
+        served.misbehave("500")
+        assert conda(*words).status == 4
+        assert conda(*words).status == 4
+        served.fault = None
+        assert "jax-cpu (conda)" in good(conda(*words)).stdout
+
+    def test_a_platform_less(
+        self, project: Path, matrix: CompatibilityMatrix, words: tuple[str, ...], served: ChannelServer
+    ) -> None:
+        """One that the settings dropped is to go, unless a flag asks for some of the platforms alone."""
+        assert words
+        folder = project / "locks/jax-cuda12"
+        file = condafiles.read(folder / RECORDS)
+        request = condafiles.request_of(file, "linux-64", file.platforms["linux-64"])
+        given = Settings(root=project, platforms=("linux-64",), channels=(served.url,))
+        assert standing.made_for(folder, request, matrix, given, every=True) is not None
+        more = file._replace(platforms={**file.platforms, "osx-arm64": file.platforms["linux-64"]})
+        (folder / RECORDS).write_text(condafiles.text(more))
+        assert standing.made_for(folder, request, matrix, given, every=True) is None
+        assert standing.made_for(folder, request, matrix, given, every=False) is not None
+
+    def test_another_kgen_or_matrix(
+        self, project: Path, matrix: CompatibilityMatrix, words: tuple[str, ...], served: ChannelServer
+    ) -> None:
+        assert words
+        folder = project / "locks/jax-cuda12"
+        file = condafiles.read(folder / RECORDS)
+        request = condafiles.request_of(file, "linux-64", file.platforms["linux-64"])
+        given = Settings(root=project, channels=(served.url,))
+        for change in ({"kgen": "0.0.1"}, {"matrix": "0" * 16}, {"channels": ("other",)}, {"mode": "base"}):
+            (folder / RECORDS).write_text(condafiles.text(file._replace(**change)))
+            assert standing.made_for(folder, request, matrix, given, every=True) is None, change
 
 
 class TestRefusedAtOnce:

@@ -17,7 +17,7 @@ from kgen.actions import flake as actions_flake
 from kgen.actions.export import FORMATS
 from kgen.actions.init import write_settings
 from kgen.emitters import requirements
-from kgen.emitters.nix import default_environment
+from kgen.emitters.nix import carries, default_environment
 from kgen.emitters.quoting import quote_nix
 from kgen.errors import OutsideError, SettingsError
 from kgen.host import Host
@@ -40,7 +40,7 @@ class TestExport:
         text = (project / "flake.nix").read_text()
         assert kgen("export", "nix") == Result(0, text, "")
         assert '      default = "numpy-cpu";\n' in text
-        assert '    kgen.url = "flake:kgen";\n' in text
+        assert "          import ./locks/.nix\n" in text
 
     @pytest.mark.parametrize(
         ("origin", "flake"),
@@ -53,27 +53,28 @@ class TestExport:
                 {"url": "ssh://git@host.example/kgen", "vcs_info": {"vcs": "git", "commit_id": "b" * 64}},
                 f"git+ssh://git@host.example/kgen?rev={'b' * 64}",
             ),
-            ({"url": "https://me:pw@host.example/k", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, "flake:kgen"),
-            ({"url": "https://host.example/k?x=1", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, "flake:kgen"),
-            ({"url": "https://host.example/k", "vcs_info": {"vcs": "git", "commit_id": "main"}}, "flake:kgen"),
-            ({"url": "https://host.example/k", "vcs_info": {"vcs": "hg", "commit_id": "0a" * 20}}, "flake:kgen"),
-            ({"url": "file:///home/me/kgen", "dir_info": {"editable": True}}, "flake:kgen"),
-            ({"url": 1, "vcs_info": {"vcs": "git"}}, "flake:kgen"),
-            ([], "flake:kgen"),
-            (None, "flake:kgen"),
+            ({"url": "https://me:pw@host.example/k", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, None),
+            ({"url": "https://host.example/k?x=1", "vcs_info": {"vcs": "git", "commit_id": "0a" * 20}}, None),
+            ({"url": "https://host.example/k", "vcs_info": {"vcs": "git", "commit_id": "main"}}, None),
+            ({"url": "https://host.example/k", "vcs_info": {"vcs": "hg", "commit_id": "0a" * 20}}, None),
+            ({"url": "file:///home/me/kgen", "dir_info": {"editable": True}}, None),
+            ({"url": 1, "vcs_info": {"vcs": "git"}}, None),
+            ([], None),
+            (None, None),
         ],
     )
     def test_nix_finds_kgen_where_it_is_from(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: object, flake: str
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: object, flake: str | None
     ) -> None:
-        """At the commit that it was installed from; else in Nix's registry, and what the settings say comes first."""
+        """At the commit that it was installed from; else in the project, and what the settings say comes first."""
         info = tmp_path / "keras_kgen-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: keras-kgen\nVersion: 1\n")
         if origin is not None:
             (info / "direct_url.json").write_text(json.dumps(origin))
         monkeypatch.syspath_prepend(tmp_path)
-        assert f'    kgen.url = "{flake}";\n' in actions_flake.text(Settings(root=tmp_path), [])
+        text = actions_flake.text(Settings(root=tmp_path), [])
+        assert (f'    kgen.url = "{flake}";\n' in text, carries(text)) == (flake is not None, flake is None)
         own = Settings(root=tmp_path, flake="path:../kgen")
         assert '    kgen.url = "path:../kgen";\n' in actions_flake.text(own, [])
 
@@ -193,7 +194,7 @@ class TestFlakeOfLock:
 
 class TestSettings:
     def test_keys(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
-        assert (Settings(root=tmp_path).nix, Settings(root=tmp_path).flake) == (True, "flake:kgen")
+        assert (Settings(root=tmp_path).nix, Settings(root=tmp_path).flake) == (None, None)
         (tmp_path / "kgen.toml").write_text('nix = false\nflake = "git+ssh://git@host.example/kgen"\n')
         found = settings.read(tmp_path, matrix)
         assert (found.nix, found.flake) == (False, "git+ssh://git@host.example/kgen")

@@ -201,8 +201,8 @@ def _other(kgen: Kgen, tmp_path: Path) -> Kgen:
         top / "generator/kgen",
         ignore=shutil.ignore_patterns("__pycache__", "_data"),
     )
-    for name in ("templates", "matrix"):
-        shutil.copytree(resources.folder(name), top / name)
+    for data in resources.FOLDERS:
+        shutil.copytree(resources.folder(data), top / data)
     folder = top / "generator/kgen/formats/elm"
     folder.mkdir()
     for name, text in PACKAGE.items():

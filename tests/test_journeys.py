@@ -161,7 +161,7 @@ def test_maintaining_a_library(terminal: Terminal, project: Path, library: Index
     at_work.type("git init -q .")
     lock, tests = typed(page, "kgen lock\n")
     at_work.type(lock)
-    names = {path.name for path in (project / "locks").iterdir() if path.is_dir()}
+    names = {path.name for path in (project / "locks").glob("[!.]*") if path.is_dir()}
     assert names == {f"{name}-cpu-py{py}" for name in ("jax", "tensorflow", "torch") for py in (311, 312, 313)}
     assert tests.startswith("kgen run jax-cpu-py312 -- ")
     (export,) = typed(page, "kgen export github-actions")
@@ -188,7 +188,7 @@ def test_running_a_cluster(terminal: Terminal, project: Path, tmp_path: Path, ow
     (project / "pyproject.toml").write_text(settings)
     (project / "train.py").write_text(TRAIN)
     here.type("kgen lock")
-    assert {path.name for path in (project / "locks").iterdir() if path.is_dir()} == {
+    assert {path.name for path in (project / "locks").glob("[!.]*") if path.is_dir()} == {
         f"{name}-{kind}" for name in ("jax", "torch") for kind in ("cuda12", "cpu")
     }
     (doctor,) = typed(page, "kgen doctor")

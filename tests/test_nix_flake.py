@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_t
 from tests.wheelhouse import Wheel
 
 from kgen import accelerators, lockfiles
-from kgen.emitters.nix import PLATFORMS
+from kgen.actions import flake
+from kgen.emitters.nix import PLATFORMS, render_flake
 from kgen.formats.wheels import repack
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
@@ -117,9 +119,7 @@ def _own(nix: Nix, repository: Path, project: Path, tmp_path: Path) -> Path:
     lock = write_environment(project / "locks", "numpy-cpu", "")
     text = lock_text("numpy-cpu", [keras]).replace('"linux-64"', '"osx-arm64"')
     lock.rename(lock.with_name("pylock.osx-arm64.toml")).write_text(text)
-    (project / "flake.nix").write_text(
-        (repository / "nix" / "template" / "flake.nix").read_text().replace("flake:kgen", f"path:{repository}")
-    )
+    (project / "flake.nix").write_text(render_flake(flake=f"path:{repository}", default=None))
     return project
 
 
@@ -694,9 +694,7 @@ class TestUsersProject:
         return Kgen(folder=project, temporary=project.parent, environment=environment)
 
     @pytest.mark.parametrize("portable", [True, False], ids=["portable", "urls"])
-    def test_lock_then_develop(
-        self, nix: Nix, repository: Path, project: Path, index_with_keras: Index, *, portable: bool
-    ) -> None:
+    def test_lock_then_develop(self, nix: Nix, project: Path, index_with_keras: Index, *, portable: bool) -> None:
         kgen = self.kgen(project, nix, index_with_keras)
         lock = ("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
         done = kgen(*lock, *(["--portable"] if portable else []))
@@ -707,19 +705,85 @@ class TestUsersProject:
             flake.write_text(
                 flake.read_text().replace("locks = ./locks;", f'locks = ./locks; index = "{index_with_keras.url}";')
             )
-        nix.run("nix", "registry", "add", "kgen", f"path:{repository}")
         git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         nix.run("git", "init", "-q", ".", cwd=project, variables=git)
         nix.run("git", "add", "flake.nix", "locks", cwd=project, variables=git)
         said = nix.flake("develop", "-c", "python", "-c", SAY, cwd=project)
         assert said == "numpy\n"
 
+    def test_kgen_from_an_index(self, nix: Nix, project: Path, tmp_path: Path, index_with_keras: Index) -> None:
+        """Of its wheel nothing says where a flake of kgen's may be: a clone of the project has what its own needs."""
+        package = tmp_path / "package"
+        built = subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"],
+            cwd=copy_of_repository(tmp_path / "sources"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert built.returncode == 0, built.stderr
+        with zipfile.ZipFile(next((tmp_path / "dist").iterdir())) as wheel:
+            wheel.extractall(package)
+        kgen = self.kgen(project, nix, index_with_keras)
+        kgen = dataclasses.replace(kgen, environment={**kgen.environment, "PYTHONPATH": str(package)})
+        lock = ("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        done = kgen(*lock)
+        assert done.status == 0, done.stderr
+        git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        nix.run("git", "init", "-q", ".", cwd=project, variables=git)
+        nix.run("git", "add", "flake.nix", "locks", cwd=project, variables=git)
+        nix.run(
+            "git",
+            *["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "locks"],
+            cwd=project,
+            variables=git,
+        )
+        nix.run("git", "clone", "-q", project, tmp_path / "clone", variables=git)
+        shutil.rmtree(package)
+        assert nix.flake("develop", "-c", "python", "-c", SAY, cwd=tmp_path / "clone") == "numpy\n"
+        # everything that is evaluated and built of it, the training step among it
+        shown = json.loads(nix.flake("flake", "show", "--json", cwd=tmp_path / "clone"))
+        assert set(shown["checks"][SYSTEM]) == {"locks", "numpy-cpu"}
+        said = nix.flake("flake", "check", cwd=tmp_path / "clone", fails=True)
+        assert "kgen: numpy-cpu: numpy failed in the stage" in said  # this Keras can do nothing
+
+    def test_another_kgen(self, nix: Nix, project: Path, index_with_keras: Index) -> None:
+        """What a project carries is this kgen's whenever it locks, where Nix is, and its flake imports it."""
+        kgen = self.kgen(project, nix, index_with_keras)
+        lock = ("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        assert kgen(*lock).status == 0
+        carried = project / "locks" / ".nix"
+
+        def content() -> dict[str, bytes]:
+            return {str(path.relative_to(carried)): path.read_bytes() for path in carried.rglob("*") if path.is_file()}
+
+        own = content()
+        assert own["mk-outputs.nix"] == (ROOT / "nix/mk-outputs.nix").read_bytes()
+        (carried / "VERSION").write_text("0.0.1\n")
+        (carried / "mk-outputs.nix").write_text("{ }")
+        (carried / "went.nix").write_text("{ }")
+        assert kgen(*lock).status == 0
+        assert content() == own
+        # without Nix it is of no use, but for who asks
+        shutil.rmtree(carried)
+        assert (kgen(*lock, PATH=str(project)).status, carried.exists()) == (0, False)
+        assert (kgen(*lock, "--no-nix").status, carried.exists()) == (0, False)
+        assert (kgen(*lock, "--nix", PATH=str(project)).status, content()) == (0, own)
+        # a flake of the user's own
+        shutil.rmtree(carried)
+        (project / "flake.nix").write_text("{ outputs = _: { }; } # import ./locks/.nix\n")
+        assert (kgen(*lock, "--nix").status, carried.exists()) == (0, False)
+
     def test_from_the_template(self, nix: Nix, repository: Path, own: Path) -> None:
         (own / "flake.nix").unlink()
         nix.run("nix", "flake", "init", "-t", f"path:{repository}", cwd=own)
         assert (own / "flake.nix").read_text() == (ROOT / "nix" / "template" / "flake.nix").read_text()
-        words = ("develop", f"path:{own}#torch", "--override-input", "kgen", f"path:{repository}")
-        assert nix.flake(*words, "-c", "python", "-c", SAY) == "torch\n"
+        # what the welcome says comes first
+        shell = f"path:{own}#torch"
+        said = nix.flake("develop", shell, "-c", "true", fails=True)
+        assert "kgen: there is no locks/.nix; `kgen lock --nix` writes it" in said
+        flake.carry(own)
+        assert nix.flake("develop", shell, "-c", "python", "-c", SAY) == "torch\n"
 
     def test_a_flake_that_is_there_stays(self, nix: Nix, project: Path, index_with_keras: Index) -> None:
         (project / "flake.nix").write_text("{ mine = true; }\n")

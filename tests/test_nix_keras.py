@@ -27,6 +27,7 @@ from tests.nix import MINOR, SECONDS, SYSTEM, LockError, Nix, copy_of_repository
 from tests.pinned import MissingLockError
 
 from kgen import __version__
+from kgen.emitters.nix import render_flake
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
 from kgen.validation.running import STEP
@@ -92,9 +93,7 @@ def test_a_training_step_in_the_shell(nix: Nix, cache: Path, tmp_path: Path, bac
     project = tmp_path / "project"
     shutil.copytree(prepared, project)
     repository = copy_of_repository(tmp_path / "repository")
-    flake = project / "flake.nix"
-    assert '"flake:kgen"' in flake.read_text()
-    flake.write_text(flake.read_text().replace('"flake:kgen"', f'"path:{repository}"'))
+    (project / "flake.nix").write_text(render_flake(flake=f"path:{repository}", default=None))
 
     shells = {backend: f"path:{project}#{backend}" for backend in backends}
     for backend, shell in shells.items():

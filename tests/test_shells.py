@@ -46,8 +46,8 @@ def _other(kgen: Kgen, tmp_path: Path) -> Kgen:
     top = tmp_path / "other"
     package = Path(shells.__file__).parents[1]
     shutil.copytree(package, top / "generator/kgen", ignore=shutil.ignore_patterns("__pycache__", "_data"))
-    shutil.copytree(resources.folder("templates"), top / "templates")
-    shutil.copytree(resources.folder("matrix"), top / "matrix")
+    for data in resources.FOLDERS:
+        shutil.copytree(resources.folder(data), top / data)
     (top / "generator/kgen/shells/elm.py").write_text(MODULE)
     for name, text in TEMPLATES.items():
         (top / "templates" / name).write_text(text)

@@ -653,7 +653,6 @@ FIELDS: tuple[Field, ...] = (
         key="nix",
         flag="--nix",
         scope=Scope.LOCK,
-        initial=True,
     ),
     Field(
         name="flake",
@@ -665,7 +664,6 @@ FIELDS: tuple[Field, ...] = (
         metavar="URL",
         example="flake:kgen",
         scope=Scope.LOCK,
-        initial=parsers.FLAKE,
     ),
 )
 """Every field, in the order in which locks and the documentation have them."""

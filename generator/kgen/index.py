@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, Protocol
 
 from kgen.errors import OutsideError
 from kgen.logins import apart
+from kgen.model import wheelname
 from kgen.served.cache import keep, kept
 from kgen.served.file import Page
-from kgen.model import wheelname
 from kgen.transport import why_not
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"

@@ -33,7 +33,6 @@ _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
 """A user alone, as in `ssh://git@host`, is no secret."""
-FLAKE = "flake:kgen"
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 OWN_INDEX = grammar.YES
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""

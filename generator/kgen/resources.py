@@ -1,16 +1,18 @@
 """Where kgen's data lies: packed beside the code in a wheel, in the repository otherwise.
 
-Knows two folders and nothing of what is in them.
+Knows these folders and nothing of what is in them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from kgen.errors import OutsideError
 
-FolderName = Literal["matrix", "templates"]
+FolderName = Literal["matrix", "templates", "nix"]
+FOLDERS: tuple[FolderName, ...] = get_args(FolderName)
+"""Every folder of data files."""
 
 
 def folder(name: FolderName) -> Path:

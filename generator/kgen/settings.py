@@ -126,8 +126,10 @@ class Settings(NamedTuple):
         backend_dependencies: backend -> what is in its environment only.
         environments: the joint environments by name.
         envs: the folder of the environments on disk, relative to `root` or absolute.
-        nix: whether `kgen lock` writes a `flake.nix` where there is none.
-        flake: where that finds kgen's own flake, as Nix writes it.
+        nix: whether `kgen lock` writes a `flake.nix` where there is none, and the library that it may import; None for
+            the library only where Nix is installed.
+        flake: where that finds kgen's own flake, as Nix writes it; None for where this kgen is from, if that is a
+            commit of a repository, else for a copy in the project of what it needs.
         generation: the generation of Keras; None if it follows from what else is said.
         hubs: which libraries of models are in every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
@@ -172,8 +174,8 @@ class Settings(NamedTuple):
     backend_dependencies: Mapping[str, tuple[Requirement, ...]] = MappingProxyType({})
     environments: Mapping[str, JointEnvironment] = MappingProxyType({})
     envs: Path = ENVS
-    nix: bool = True
-    flake: str = parsers.FLAKE
+    nix: bool | None = None
+    flake: str | None = None
     generation: str | None = None
     hubs: tuple[str, ...] = ()
     isolate_config: bool = False

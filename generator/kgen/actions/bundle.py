@@ -393,8 +393,7 @@ def _own(platform: str | None) -> tuple[list[_Member], tuple[str, ...]]:
     code = Path(__file__).resolve().parents[1]
     source = {
         "kgen": code,
-        "kgen/_data/matrix": resources.folder("matrix"),
-        "kgen/_data/templates": resources.folder("templates"),
+        **{f"kgen/_data/{name}": resources.folder(name) for name in resources.FOLDERS},
     }
     made = [repack.wheel_of(one, source=source) for one in repack.closure(_SELF)]
     return [_member(f"{PROGRAMS}/{name}", content) for name, content in made], ()

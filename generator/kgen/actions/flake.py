@@ -1,19 +1,30 @@
-"""The `flake.nix` of the project: what it says, and writing it where there is none."""
+"""The `flake.nix` of the project, and the library that it may import: what they say, and writing them."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from kgen import lockfiles, parsers, storage
-from kgen.emitters.nix import PLATFORMS, default_environment, render_flake
+from kgen import __version__, files, host, lockfiles, parsers, resources, storage
+from kgen.emitters.nix import CARRIED, PLATFORMS, carries, default_environment, render_carried, render_flake
+from kgen.errors import KgenError
+from kgen.project import LOCKS
 from kgen.settings import Settings
 
 NAME = "flake.nix"
 PROJECT = "keras-kgen"
 _COMMIT = "[0-9a-f]{40,64}"
+_STAMP = "VERSION"
+"""In a carried library: which kgen's it is."""
+_PACKAGE = "package"
+"""In a carried library: what runs of kgen's own package, where `sources.nix` looks for it."""
+_TABLES = ("accelerators.toml", "backends.toml", "generations.toml")
+"""Of the matrix: what `matrix.nix` reads."""
+_LEFT_OUT = frozenset({"kgen.nix"})
+"""Of the library: what makes kgen itself, of the repository."""
 
 
 def text(settings: Settings, backends: Sequence[str], *, default: str | None = None) -> str:
@@ -24,12 +35,12 @@ def text(settings: Settings, backends: Sequence[str], *, default: str | None = N
         backends: the backends in the project's order.
         default: the environment of the shell without a name; None for that of the first backend that is locked.
     """
-    found = own() if settings.flake == parsers.FLAKE else settings.flake
+    found = own() if settings.flake is None else settings.flake
     return render_flake(flake=found, default=default or default_environment(served(settings), backends))
 
 
-def own() -> str:
-    """Where kgen's own flake is: at the commit that this kgen was installed from, or else whatever Nix's registry says.
+def own() -> str | None:
+    """Where kgen's own flake is: at the commit that this kgen was installed from; None if that is not known.
 
     Installers write down where a project is from that they took out of a repository (PEP 610).
     """
@@ -37,7 +48,7 @@ def own() -> str:
         said = importlib.metadata.distribution(PROJECT).read_text("direct_url.json")
         return _of_repository(json.loads(said or "{}"))
     except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
-        return parsers.FLAKE
+        return None
 
 
 def _of_repository(origin: object) -> str:
@@ -63,12 +74,85 @@ def served(settings: Settings) -> list[str]:
 
 
 def is_missing(settings: Settings) -> bool:
-    """Whether locking would write the project's `flake.nix`: it is wanted, of use, and not there."""
-    return settings.nix and not (settings.root / NAME).exists() and bool(served(settings))
+    """Whether locking would write the project's `flake.nix`, or what that imports: it is wanted, and not there."""
+    if settings.nix is False or not served(settings):
+        return False
+    if not (settings.root / NAME).exists():
+        return True
+    return _carries(settings) and _read(settings.root / LOCKS / CARRIED / _STAMP) != _stamp()
 
 
 def emit(settings: Settings, backends: Sequence[str]) -> bool:
-    """Write the project's `flake.nix` if it is wanted, of use, and not there yet; says whether that was so."""
-    if not settings.nix or not served(settings):
+    """Write the project's `flake.nix` if it is wanted, of use and not there yet, and the library that it may import.
+
+    Args:
+        settings: the project's settings.
+        backends: the backends in the project's order.
+
+    Returns:
+        Whether `flake.nix` was written.
+
+    Raises:
+        OutsideError: that was impossible.
+    """
+    if settings.nix is False or not served(settings):
         return False
-    return storage.create_file(settings.root / NAME, text(settings, backends).encode())
+    new = storage.create_file(settings.root / NAME, text(settings, backends).encode())
+    if _carries(settings):
+        carry(settings.root)
+    return new
+
+
+def carry(root: Path) -> None:
+    """Have a project carry this kgen's library for Nix, and nothing else where that lies.
+
+    Args:
+        root: the project's folder, which has locks.
+
+    Raises:
+        OutsideError: that was impossible.
+    """
+    locks = root / LOCKS
+    with storage.exclusive(locks):
+        storage.replace_folder(locks / CARRIED, dict(_carried()), owned=lambda _path: True)
+
+
+def _carries(settings: Settings) -> bool:
+    """Whether the library belongs into the project: its flake imports it, and somebody here has a use for it."""
+    wanted = settings.nix or host.has_program("nix")
+    return wanted and carries((_read(settings.root / NAME) or b"").decode(errors="replace"))
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in a file; None if there is none, or it is nothing that kgen wrote."""
+    try:
+        return files.read(path, files.SMALL)
+    except (OSError, KgenError):
+        return None
+
+
+def _stamp() -> bytes:
+    return f"{__version__}\n".encode()
+
+
+def _carried() -> Iterator[tuple[str, bytes]]:
+    """The files of the library as a project carries it: path in its folder, and content."""
+    from kgen.validation import reference, running  # noqa: PLC0415 - what stands is told without them
+
+    library, package = resources.folder("nix"), Path(__file__).resolve().parents[1]
+    yield _STAMP, _stamp()
+    yield "README.md", render_carried().encode()
+    for path in sorted([*library.glob("*.nix"), *library.glob("builders/*.py")]):
+        if path.name not in _LEFT_OUT:
+            yield path.relative_to(library).as_posix(), path.read_bytes()
+    validation = Path(reference.__file__)
+    programs = [
+        package / "formats/wheels/pep517.py",
+        validation,
+        validation.with_suffix(".json"),
+        *running.step_files(),
+    ]
+    for path in programs:
+        yield f"{_PACKAGE}/{path.relative_to(package).as_posix()}", path.read_bytes()
+    for name in _TABLES:
+        yield f"{_PACKAGE}/_data/matrix/{name}", (resources.folder("matrix") / name).read_bytes()

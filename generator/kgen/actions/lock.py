@@ -159,9 +159,9 @@ def lock(
             for finish in finishing:
                 parts.append(finish(parts[0].outcomes if parts else ()))
         written = {} if options.dry_run else write(locks, parts, every=options.all_platforms)
-    if not options.dry_run:
-        standing.remember(planned.settings.root, written)
     made = [one for part in parts for one in part.outcomes]
+    if not options.dry_run:
+        standing.remember(matrix, planned.settings, written, made)
     notes += _others_than_taken(made, taken, options.take_over)
     if there:
         written = {**written, **({} if options.dry_run else dict.fromkeys((one.environment for one in there), False))}

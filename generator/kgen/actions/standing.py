@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft
 from kgen.emitters import hooks
 from kgen.errors import KgenError
-from kgen.formats.outcome import Outcome, Summary
+from kgen.formats import interface
+from kgen.formats.outcome import Locked, Outcome, Summary
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
+from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -50,9 +53,11 @@ class StandingLock(NamedTuple):
     def summary(self) -> Summary:
         """What is printed of it; why it has its versions only a solver can tell."""
         lock = self.lock
+        # another form has its runtime among its packages, or none of its own
+        has_runtime = lock.accelerated and (lock.form.is_default or lock.runtime is not None)
         return Summary(
             frameworks=self.frameworks,
-            runtime=lock.computes_on if lock.accelerated else None,
+            runtime=lock.computes_on if has_runtime else None,
             cudnn=lock.cudnn,
             versions=lock.versions,
             driver=lock.driver,
@@ -80,28 +85,74 @@ def all_standing(
         options: how it is to be locked.
     """
     settings = drafted.settings
-    # whether locks of another form are of this request, they do not say
-    others = {*settings.installers, *options.installers, *(fields.BY_NAME[name].installer for name in options.given)}
-    if options.anew or drafted.as_of or others - {formats.default().name, None}:
+    wanted = {formats.default().name, *settings.installers, *options.installers}
+    # who locks refuses what is asked of a form that is not
+    strange = {fields.BY_NAME[name].installer for name in options.given} - {*wanted, None}
+    if options.anew or drafted.as_of or strange:
         return None
     if flake.is_missing(settings) or not storage.is_settled(settings.root / LOCKS):
         return None
-    known = _Locks(matrix, settings, every=options.all_platforms)
+    found = _in_default_form(matrix, drafted, every=options.all_platforms)
+    for form in formats.others() if found else ():
+        if form.name in wanted:
+            requests = [one.request for one in found if one.form.is_default]
+            beside = _beside(form, matrix, settings, requests, every=options.all_platforms)
+            found = [*found, *beside] if beside else []
+    return tuple(found) or None
+
+
+def _in_default_form(matrix: CompatibilityMatrix, drafted: Draft, *, every: bool) -> list[Outcome[StandingLock]]:
+    """The locks that there are of everything that is asked, in the default form; none if any is to be made."""
+    settings = drafted.settings
+    known = _Locks(matrix, settings, every=every)
     pythons = {}
     for generation, alike in drafted.of_generations(matrix).items():
         chosen = settings.pythons or ((drafted.python,) if drafted.python else known.pythons(alike))
         if not chosen or (not settings.pythons and len(chosen) != 1):
-            return None
+            return []
         if drafted.allowed is not None and not set(chosen) <= set(drafted.allowed.minors):
-            return None
+            return []
         pythons[generation] = chosen
     found = []
     for request in drafted.on(pythons, matrix).requests:
         lock = known.of(request)
         if lock is None:
-            return None
+            return []
         found.append(Outcome(request=request, form=formats.default(), lock=lock))
-    return tuple(found)
+    return found
+
+
+def _beside(
+    form: Format,
+    matrix: CompatibilityMatrix,
+    settings: Settings,
+    requests: Sequence[EnvironmentRequest],
+    *,
+    every: bool,
+) -> list[Outcome[StandingLock]]:
+    """The locks that there are of requests in a form beside the default one; none if any is to be made.
+
+    Such a lock has no seal: it stands where kgen made it on this machine, and nothing in its folder has changed since.
+    """
+    with contextlib.suppress(OSError, KgenError, ValueError, KeyError, TypeError):
+        known = interface.standing(form)
+        if known is None:
+            return []
+        surroundings = known.surroundings(matrix, settings, {request.platform for request in requests})
+        found = []
+        for request in requests:
+            folder = settings.root / LOCKS / request.environment
+            there = _Remembered.read(_memory(settings.root, request.environment, form))
+            if (there.folder, there.surroundings) != (_digest(folder), surroundings):
+                return []
+            lock = known.made_for(folder, request, matrix, settings, every=every)
+            if lock is None:
+                return []
+            frameworks, notes = there.told[request.platform]
+            locked = StandingLock(lock, frameworks, ())
+            found.append(Outcome(request=request, form=form, lock=locked, notes=list(notes)))
+        return found
+    return []
 
 
 def whole_environments(
@@ -141,23 +192,75 @@ def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, Stand
     )
 
 
-def remember(root: Path, environments: Iterable[str]) -> None:
-    """Note the configuration of uv that locks were made with, in kgen's own cache.
+class _Remembered(NamedTuple):
+    """What is noted of the locks of an environment in a form that has no seal.
+
+    Attributes:
+        folder: the digest of all files in the folder of the environment.
+        surroundings: the digest that the form has of what else shapes its locks.
+        told: platform -> the frameworks with their versions, and the notes.
+    """
+
+    folder: str
+    surroundings: str
+    told: Mapping[str, tuple[Mapping[str, str], Sequence[str]]]
+
+    @classmethod
+    def read(cls, path: Path) -> _Remembered:
+        return cls(*json.loads(files.read_text(path)))
+
+    def write(self, path: Path) -> None:
+        _keep(path, json.dumps(self).encode())
+
+
+def remember(
+    matrix: CompatibilityMatrix, settings: Settings, environments: Collection[str], outcomes: Sequence[Outcome[Locked]]
+) -> None:
+    """Note what locks were made with that does not stand in them, in kgen's own cache.
 
     Args:
-        root: the project's folder.
+        matrix: the facts.
+        settings: the settings, with the flags over them.
         environments: those that were locked.
+        outcomes: what became of each request, in every form.
     """
-    made_with = uvsettings.fingerprint(root).encode()
+    root = settings.root
     with contextlib.suppress(OSError, KgenError):  # who cannot keep it resolves again next time
         for environment in environments:
-            place = _memory(root, environment)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            storage.write_file(place, made_with)
+            _keep(_memory(root, environment), uvsettings.fingerprint(root).encode())
+        for form in formats.others():
+            mine = [one for one in outcomes if one.form.name == form.name]
+            known = interface.standing(form) if mine else None
+            if known is None:
+                continue
+            surroundings = known.surroundings(matrix, settings, {one.request.platform for one in mine})
+            for environment in environments:
+                here = [one for one in mine if one.request.environment == environment]
+                told = {
+                    one.request.platform: (dict(one.lock.summary.frameworks), one.notes)
+                    for one in here
+                    if one.lock is not None
+                }
+                if len(told) == len(here) > 0:
+                    digest = _digest(root / LOCKS / environment)
+                    _Remembered(digest, surroundings, told).write(_memory(root, environment, form))
 
 
-def _memory(root: Path, environment: str) -> Path:
-    name = lockfiles.digest(str(root.resolve() / LOCKS / environment).encode("utf-8", "surrogatepass"))
+def _keep(place: Path, content: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    storage.write_file(place, content)
+
+
+def _digest(folder: Path) -> str:
+    """What identifies everything in the folder of an environment."""
+    return lockfiles.digest_of_files(
+        {path.relative_to(folder).as_posix(): files.read(path) for path in folder.rglob("*") if path.is_file()}
+    )
+
+
+def _memory(root: Path, environment: str, form: Format | None = None) -> Path:
+    place = str(root.resolve() / LOCKS / environment) + ("" if form is None else f"\n{form.name}")
+    name = lockfiles.digest(place.encode("utf-8", "surrogatepass"))
     return host.cache("standing") / name
 
 

@@ -85,7 +85,7 @@ def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandFo
             "size": outcome.lock.size,
             "seconds": round(outcome.seconds, 3),
             "changed": written.get(request.environment),
-            "notes": outcome.notes,
+            "notes": [*outcome.notes, *outcome.remarks],
         }
     if outcome.conflict is not None:
         tree = {"tree": outcome.tree} if outcome.tree else {}
@@ -121,7 +121,7 @@ def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bo
     """
     for _, members in itertools.groupby(outcomes, key=lambda one: one.form):
         mine = list(members)
-        for note in dict.fromkeys(note for outcome in mine for note in outcome.notes):
+        for note in dict.fromkeys(note for outcome in mine for note in (*outcome.notes, *outcome.remarks)):
             console.say(f"note: {note}")
         for outcome in mine:
             if outcome.moved:

@@ -1,4 +1,4 @@
-"""The flake of a user's project: a shell for each of its locks, by kgen's own flake.
+"""The flake of a user's project: a shell for each of its locks, by kgen's library for Nix.
 
 The locks are data that the flake reads; nothing of what is in them is in its text.
 """
@@ -18,23 +18,39 @@ PLATFORMS = ("linux-64", "linux-aarch64", "osx-arm64")
 _REGISTERED = re.compile(r"(?:flake:)?(?P<name>[a-zA-Z][a-zA-Z0-9_-]*)")
 
 
-def render_flake(*, flake: str, default: str | None) -> str:
+CARRIED = ".nix"
+"""The folder beside the locks in which a project carries kgen's library for Nix."""
+
+_IMPORTS = re.compile(r"^[^#\n]*\bimport \./locks/\.nix\b", re.MULTILINE)
+
+
+def render_flake(*, flake: str | None, default: str | None) -> str:
     """Gives the text of a project's `flake.nix`.
 
     Args:
-        flake: where kgen's own flake is, as Nix writes it.
+        flake: where kgen's own flake is, as Nix writes it; None where the project carries what it needs of that.
         default: the environment of the shell that has no name; None for no such shell.
 
     Raises:
         ValueError: a text holds NUL.
     """
-    registered = _REGISTERED.fullmatch(flake)
+    registered = None if flake is None else _REGISTERED.fullmatch(flake)
     return render(
         "nix/flake.nix.j2",
-        flake=quote_nix(flake),
+        flake=None if flake is None else quote_nix(flake),
         default=None if default is None else quote_nix(default),
         registered=registered and registered["name"],
     )
+
+
+def carries(flake: str) -> bool:
+    """Whether the text of a flake takes kgen's library from the folder :data:`CARRIED`."""
+    return _IMPORTS.search(flake) is not None
+
+
+def render_carried() -> str:
+    """Gives the text that says of a carried library what it is."""
+    return render("nix/README.md.j2")
 
 
 def default_environment(environments: Sequence[str], backends: Sequence[str]) -> str | None:

@@ -3,8 +3,8 @@
 A package is found by :mod:`kgen.model.format`. Its modules are loaded when they are asked for, so that who runs a
 command in an environment of wheels does not pay for conda. Each is called like its protocol here: `locker.py`,
 `reader.py` and `installer.py`; `checker.py` of the forms whose locks stand beside those of the default one, which
-:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py` and `merger.py` of those that have
-them.
+:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py`, `merger.py` and `standing.py` of
+those that have them.
 """
 
 from __future__ import annotations
@@ -186,6 +186,45 @@ class Judge(Protocol):
         """
 
 
+class Standing(Protocol):
+    """`standing.py`: says whether locks would be made again as they are, of the forms that can tell without locking."""
+
+    def surroundings(self, matrix: CompatibilityMatrix, settings: Settings, platforms: Collection[str]) -> str:
+        """A digest of what shapes locks besides their requests, the matrix and kgen itself.
+
+        Args:
+            matrix: the facts, of which more may count than their revision.
+            settings: the settings, with the flags over them.
+            platforms: those that are locked for.
+        """
+
+    def made_for(
+        self,
+        folder: Path,
+        request: EnvironmentRequest,
+        matrix: CompatibilityMatrix,
+        settings: Settings,
+        *,
+        every: bool,
+    ) -> Lockfile | None:
+        """The lock of a request in the folder of its environment, as this kgen makes it with this matrix.
+
+        Args:
+            folder: the folder.
+            request: what is asked.
+            matrix: the facts.
+            settings: the settings, with the flags over them.
+            every: whether the file is to hold nothing for other platforms than the settings'.
+
+        Returns:
+            The lock; None if it was made for something else, or differently.
+
+        Raises:
+            KgenError: there is none that can be read.
+            ValueError: the same.
+        """
+
+
 class Exporter(Protocol):
     """`exporter.py`: locks in the formats of other tools, each of one environment on one platform."""
 
@@ -249,6 +288,12 @@ def judge(of: Format) -> Judge | None:
     """What has another tool judge its locks; None where there is no such tool."""
     found = _module(of, "checker") if _has(of, "checker") else None
     return found if hasattr(found, "judged") else None
+
+
+def standing(of: Format) -> Standing | None:
+    """What says whether its locks would be made again as they are; None where nothing does."""
+    found: Standing | None = _module(of, "standing") if _has(of, "standing") else None
+    return found
 
 
 def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:

@@ -81,6 +81,7 @@ class Outcome(Generic[L_co]):
         error: what failed outside.
         faults: what makes what was closed unfit to be written.
         notes: what the user should know about the way there.
+        remarks: the same about this run alone, as how a channel was asked.
         moved: what was locked and could not stay, as other packages were to be upgraded.
         seconds: how long it took.
     """
@@ -93,6 +94,7 @@ class Outcome(Generic[L_co]):
     error: KgenError | None = None
     faults: tuple[LockFault, ...] = ()
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     moved: tuple[str, ...] = ()
     seconds: float = 0.0
 

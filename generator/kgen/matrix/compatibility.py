@@ -239,6 +239,14 @@ class CompatibilityMatrix:
             return {}
         return self._read(_CONDA_NAMES, reader.read_conda_names).packages
 
+    @property
+    def conda_names_revision(self) -> str:
+        """A digest of what :attr:`conda_names` are read from, which :attr:`revision` is not of."""
+        import hashlib  # noqa: PLC0415 - as there
+
+        text = self._text(_CONDA_NAMES) if _CONDA_NAMES in self._files else ""
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @functools.cached_property
     def library_names(self) -> tuple[str, ...]:
         """The libraries that the matrix follows."""

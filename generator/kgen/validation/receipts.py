@@ -166,11 +166,11 @@ def step_digest() -> str:
     """What identifies the program that trains: a sha256 over its files and their names."""
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
-    from kgen.validation.running import STEP  # noqa: PLC0415 - see above
+    from kgen.validation.running import STEP, step_files  # noqa: PLC0415 - see above
 
-    # beside it is what watches a user's own training, which proves nothing
-    paths = sorted(path for path in STEP.rglob("*.py") if path.relative_to(STEP).parts[0] != "watch")
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(STEP).as_posix()}" for path in paths]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(STEP).as_posix()}" for path in step_files()
+    ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -18,11 +18,19 @@ from kgen.errors import TimedOut
 STEP = Path(__file__).parent / "step"
 """The program. It is data to kgen, which never imports it."""
 
+_WATCH = "watch"
+"""Beside the program: what watches a user's own training, which proves nothing."""
+
 _KEPT = 1 << 20
 """Bytes of each stream that are kept: what a framework printed last is what tells."""
 
 _TICK = 0.2
 """Seconds between two looks at the stage."""
+
+
+def step_files() -> list[Path]:
+    """The files of the program, sorted."""
+    return sorted(path for path in STEP.rglob("*.py") if path.relative_to(STEP).parts[0] != _WATCH)
 
 
 def trains(step: str) -> bool:

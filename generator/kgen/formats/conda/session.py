@@ -209,7 +209,7 @@ class CondaSession:
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                     + (f"; `{BY_NAME[kind.name].flag} {runs}` gives {instead}" if instead else "")
                 )
-        outcome.notes += self.open().remarks
+        outcome.remarks += self.open().remarks
         if isinstance(found, OutsideError):
             outcome.error = found
         elif isinstance(found, Unsolvable):

@@ -22,7 +22,7 @@ from tests.command import Kgen
 from tests.index import Index
 from tests.index import serving as serving_index
 from tests.nix import MINOR as NIX_MINOR
-from tests.nix import Nix, copy_of_repository
+from tests.nix import Nix
 from tests.repository import Served, serving
 from tests.wheelhouse import Wheel, Wheelhouse
 
@@ -226,7 +226,6 @@ def test_conda(conda: Kgen, project: Path, served: ChannelServer, tmp_path: Path
 def test_nix(project: Path, index: Index, tmp_path: Path) -> None:
     """The how-to: kgen locks once, and from then on Nix alone leads into the environment."""
     nix = Nix.at(tmp_path / "nix")
-    repository = copy_of_repository(tmp_path / "repository")
     keras = index.wheelhouse.wheels("keras")[-1].version
     index.wheelhouse.put(Wheel(name="keras", version=keras, files={"keras/__init__.py": b""}))
     caches = {name: str(tmp_path / name) for name in ("UV_CACHE_DIR", "KGEN_CACHE_DIR")}
@@ -236,15 +235,14 @@ def test_nix(project: Path, index: Index, tmp_path: Path) -> None:
         temporary=tmp_path,
         environment={**nix.environment, **caches, **git, "UV_DEFAULT_INDEX": index.url},
     )
-    terminal = Terminal(kgen=kgen, programs=tmp_path / "bin", said={"<where kgen's flake is>": f"path:{repository}"})
+    terminal = Terminal(kgen=kgen, programs=tmp_path / "bin")
     (project / "kgen.toml").write_text(
         f'backends = ["numpy"]\ncpu = true\npython = "{NIX_MINOR}"\nplatforms = ["linux-64"]\n'
     )
     (project / "train.py").write_text(TRAIN)
     terminal.type("git init -q . && kgen lock")
-    registry, add, develop = typed("docs/how-to/nix.md", "nix develop")
-    terminal.type(registry.partition("    #")[0])
-    terminal.type(add)
+    add, develop = typed("docs/how-to/nix.md", "nix develop")
+    terminal.type(add.partition("    #")[0])
     assert develop.split()[:3] == ["nix", "develop", ".#jax"]
     said = nix.flake("develop", ".#numpy", "-c", "python", "train.py", cwd=project)
     assert said == "trained on numpy\n"

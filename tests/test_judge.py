@@ -182,7 +182,7 @@ def test_which_projects_are_plugins(shipped_matrix: CompatibilityMatrix) -> None
     assert set(shipped_matrix.plugins_of("jax")) == {
         f"jax-{kind}-{part}" for kind in ("cuda12", "cuda13", "rocm60", "rocm7") for part in ("plugin", "pjrt")
     }
-    assert set(shipped_matrix.plugins_of("tensorflow")) == {"tensorflow-metal"}
+    assert set(shipped_matrix.plugins_of("tensorflow")) == {"tensorflow-metal", "tensorflow-rocm"}
     assert set(shipped_matrix.plugins_of("torch")) == set()
 
 

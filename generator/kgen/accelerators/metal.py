@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 from collections.abc import Callable
@@ -83,6 +82,8 @@ class Metal(Kind):
 
 
 def _brand() -> str:
+    import ctypes  # noqa: PLC0415 - slow to import, and every command imports this module
+
     size, text = ctypes.c_size_t(_LONGEST), ctypes.create_string_buffer(_LONGEST)
     try:
         failed = ctypes.CDLL(None).sysctlbyname(_BRAND, text, ctypes.byref(size), None, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +43,8 @@ def own() -> str | None:
 
     Installers write down where a project is from that they took out of a repository (PEP 610).
     """
+    import importlib.metadata  # noqa: PLC0415 - slow to import, and a flake that is there says it
+
     try:
         said = importlib.metadata.distribution(PROJECT).read_text("direct_url.json")
         return _of_repository(json.loads(said or "{}"))
@@ -97,7 +98,8 @@ def emit(settings: Settings, backends: Sequence[str]) -> bool:
     """
     if settings.nix is False or not served(settings):
         return False
-    new = storage.create_file(settings.root / NAME, text(settings, backends).encode())
+    place = settings.root / NAME
+    new = not place.exists() and storage.create_file(place, text(settings, backends).encode())
     if _carries(settings):
         carry(settings.root)
     return new

@@ -384,6 +384,13 @@ class TestDependencies:
             key=lambda wheel: tuple(map(int, wheel.version.split("."))),
         ).version
         none = "no lock can be closed without nvidia-cublas and nvidia-cudnn-cu13"
+        torch = max(
+            index.wheelhouse.wheels("torch"), key=lambda wheel: tuple(map(int, wheel.version.split(".")))
+        ).version
+        other = (
+            "hint: kgen lock torch --cuda 13 --python 3.11 --platform linux-64 --dependency brings-more"
+            f" --exclude-newer {CUTOFF}   # gives keras 3.15.1, torch {torch}"
+        )
         assert result == Result(
             4,
             "",
@@ -401,6 +408,7 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
 {none}
 
 hint: look at `dependencies`: brings-more brings these in
+{other}
 
 not locked: torch-cuda12; what is there of it was left as it is
 """,

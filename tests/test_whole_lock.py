@@ -499,6 +499,23 @@ class TestCompanions:
         assert status == 0, said
         assert versions(project, "tensorflow-cuda12")["tf-keras"] == "2.20.1"
 
+    def test_a_bound_that_excludes_the_framework_has_its_ways_out(
+        self, kgen_alone: Kgen, project: Path, index: Index
+    ) -> None:
+        """Each was closed before it was said: without the bound, and for the CUDA of the framework that it needs."""
+        index.wheelhouse.put(
+            Wheel(name="sees", version="1.0", requires=("torch==2.10.0",)),
+            Wheel(name="sees", version="2.0", requires=("torch==2.13.0",)),
+        )
+        status, said = lock(kgen_alone, "torch", "--dependency", "sees==2.0")
+        assert status == 4
+        assert "depends on torch==2.13.0 and you require torch==2.10.0" in said
+        hints = [line for line in said.splitlines() if line.startswith("hint: kgen lock torch ")]
+        assert len(hints) == 2
+        assert re.search(r"--cuda 12 .* --dependency sees .*# gives .*, sees 1\.0$", hints[0])
+        assert re.search(r"--cuda 13 .* --dependency sees==2\.0 .*torch 2\.13\.0$", hints[1])
+        assert not (project / "locks").exists()
+
     def test_nobody_gets_one_who_asked_for_none(self, kgen_alone: Kgen, project: Path) -> None:
         assert lock(kgen_alone, "torch")[0] == 0
         assert not {"torchaudio", "torchcodec"} & {*versions(project, "torch-cuda12")}

@@ -35,7 +35,7 @@ from kgen.model.accelerator import CPU
 from kgen.model.causes import LockFault, OtherAccelerator, OverlappingFiles
 from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
 from kgen.solver.resolve import Incompatibility, solve
@@ -58,6 +58,8 @@ JUDGEMENTS = 16
 """How often what was closed and is unfit is closed again with what that taught."""
 
 _ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+
+_DEPENDS = re.compile(r"depends on (?P<name>[a-z0-9-]+)(?P<bound>[=<>!~][^ ;,)]*)")
 
 _NO_WHEEL = re.compile(
     r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
@@ -568,17 +570,61 @@ class Session:
             yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
         else:
             yield "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+            yield from self._unbounded(request, [one.name for one in request.dependencies if one.name in reason])
+            yield from self._for_what_is_needed(request, reason)
         other = self._other_python(request)
         if other is not None:
             yield lock_command(request._replace(python=other, held=(), members=(), cpu_members=()))
 
+    def _unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
+        """The command without the bound on a dependency that is to blame, for each with which it can be closed."""
+        for wish in request.dependencies:
+            if wish.name not in blamed or wish.url is not None or not wish.specifier or self._cancel.is_set():
+                continue
+            free = Requirement(wish.name + (f"[{','.join(sorted(wish.extras))}]" if wish.extras else ""))
+            others = tuple(free if one is wish else one for one in request.dependencies)
+            yield from self._tried(request._replace(dependencies=others), wish.name)
+
+    def _for_what_is_needed(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        """The commands that give the framework that a dependency needs, as `torchvision` its `torch`, if they close."""
+        frameworks = {self._matrix.backends[backend].framework for backend in request.backends}
+        for name, bound in dict.fromkeys(_DEPENDS.findall(reason)):
+            if name not in frameworks:
+                continue
+            needed = Requirement(f"{name}{bound}")
+            answer = solve(self._matrix, request._replace(constraints=(*request.constraints, needed), held=()))
+            for suggestion in answer.suggestions if isinstance(answer, Conflict) else ():
+                (changed, *others) = suggestion.requests
+                if others or needed not in changed.constraints or self._cancel.is_set():
+                    continue
+                yield from self._tried(changed._replace(constraints=request.constraints))
+
+    def _tried(self, request: EnvironmentRequest, *more: str) -> Iterator[str]:
+        """The command for a request with what it gives, if it can be closed.
+
+        Args:
+            request: the request.
+            more: packages whose versions are told beside those of the frameworks.
+        """
+        found = self._closed_quietly(request)
+        if found is not None:
+            frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
+            listed = (name for name in dict.fromkeys((*frameworks, *more)) if name in found.versions)
+            gives = ", ".join(f"{name} {found.versions[name]}" for name in listed)
+            yield f"{lock_command(request._replace(held=(), members=(), cpu_members=()))}   # gives {gives}"
+
+    def _closed_quietly(self, request: EnvironmentRequest) -> _Closed | None:
+        """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
+        try:
+            found = self._close(request._replace(held=(), members=(), cpu_members=()), [])
+        except OutsideError:
+            return None
+        return found if isinstance(found, _Closed) else None
+
     def _can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
         """Whether it can be closed where these may be built from source."""
-        more = request._replace(build=(*request.build, *map(canonical_name, names)), held=())
-        try:
-            return self._open_index is not None and isinstance(self._close(more, []), _Closed)
-        except OutsideError:
-            return False
+        more = request._replace(build=(*request.build, *map(canonical_name, names)))
+        return self._open_index is not None and self._closed_quietly(more) is not None
 
     def _other_python(self, request: EnvironmentRequest) -> str | None:
         """The newest other Python for which what is asked can be closed; None if there is none."""
@@ -1020,10 +1066,19 @@ class Session:
                 f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named
                 else "look at `dependencies`: one of them brings these in",
-                *_on_another_accelerator(self._matrix, outcome.request, faults),
+                *self._on_another_accelerator(outcome.request, faults),
+                *self._unbounded(outcome.request, guilty),
                 *_allowing(outcome.request, faults),
             ],
         )
+
+    def _on_another_accelerator(self, request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:
+        """The command for the accelerator that all is for which is not for this one, if that can be closed."""
+        meant = {one.own for one in faults if isinstance(one, OtherAccelerator)}
+        if len(meant) != 1 or self._cancel.is_set():
+            return
+        other = request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=())
+        yield from self._tried(other)
 
     def _chains(self, reading: _Listings, found: _Closed) -> Mapping[str, tuple[str, ...]]:
         """The way from what was asked for to each package; none where the metadata cannot be had."""
@@ -1072,16 +1127,6 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
             for reason in answer.why
         ),
     )
-
-
-def _on_another_accelerator(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest, faults: Sequence[LockFault]
-) -> Iterator[str]:
-    """The command for the accelerator that plugins of a framework are for, if all of them are for one."""
-    plugins = {name for one in matrix.accelerated_frameworks for name in matrix.plugins_of(one)}
-    meant = {one.own for one in faults if isinstance(one, OtherAccelerator) and one.package in plugins}
-    if len(meant) == 1:
-        yield lock_command(request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=()))
 
 
 def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -277,6 +278,26 @@ def test_kinds_of_nodes_are_compared(kgen: Kgen, project: Path, tmp_path: Path) 
         failed = {one["name"]: one for one in json.loads(done.stdout)["environments"]}["jax-cpu on cpu"]
         assert "can't open file" in " ".join(failed["quotes"])
         assert not cluster.faults
+
+
+@pytest.mark.usefixtures("fleet")
+def test_whoever_stops_comparing_leaves_no_job(kgen: Kgen, cluster: Cluster, tmp_path: Path) -> None:
+    """What is measured is of use together only; receipts, which are of use alone, go on."""
+    cluster.slow = True
+    words = ("--fleet", "k8s:lab", "--image", "i")
+    comparison = ("compare", "jax", *words, "--", "python", "train.py")
+    calls: tuple[tuple[tuple[str, ...], int], ...] = ((comparison, 2), (("validate", "jax", *words), 0))
+    for command, gone in calls:
+        cluster.deleted.clear()
+        process = kgen.start(*command, KUBECONFIG=str(tmp_path / "config"))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with process.stdout, process.stderr:
+            for _ in range(2):
+                assert process.stderr.readline().endswith("jax-cuda12: submitted\n")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        assert len(cluster.deleted) == gone
 
 
 @pytest.mark.parametrize(

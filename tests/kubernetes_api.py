@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import json
 import re
 import subprocess
@@ -12,21 +14,44 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 from tests.loopback import Handler, Server
-
-DATA = Path(__file__).parent / "data" / "kubernetes"
-RELEASES = ("1.33", "1.37")
-"""Releases of Kubernetes whose schemas of a Job are there, as PyPI's kubernetes-validate has them, without prose."""
+from tests.record_kubernetes import DATA, RELEASES
 
 _JOBS = re.compile(r"/apis/batch/v1/namespaces/ml/jobs(?:/([a-z0-9-]+))?")
 _PODS = re.compile(r"/api/v1/namespaces/ml/pods(?:/([a-z0-9-]+)/log)?")
 _GFD = "nvidia.com/"
 
 
-def require_job(manifest: Mapping[str, Any]) -> None:
-    """See that a manifest is a Job of every one of the releases, with nothing in it that they do not know."""
+@functools.cache
+def _judge(release: str, kind: str) -> jsonschema.Draft202012Validator:
+    known = json.loads((DATA / f"api-{release}.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator({"$defs": known["$defs"], **known["kinds"][kind]})
+
+
+def require(kind: str, value: Mapping[str, Any]) -> None:
+    """See that something is of a kind in every one of the releases, with nothing in it that they do not know.
+
+    Raises:
+        jsonschema.ValidationError: it is not.
+    """
     for release in RELEASES:
-        schema = json.loads((DATA / f"job-{release}.json").read_text())
-        jsonschema.Draft202012Validator(schema).validate(manifest)
+        _judge(release, kind).validate(value)
+
+
+def require_job(manifest: Mapping[str, Any]) -> None:
+    """See that a manifest is a Job of every one of the releases."""
+    require("Job", manifest)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _conditions(kind: str, reason: str, message: str) -> list[dict[str, str]]:
+    """How a Job says that it has ended: what decided it first, then that its pods are gone."""
+    first = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
+    said = {"status": "True", "reason": reason, "message": message}
+    when = {"lastProbeTime": _now(), "lastTransitionTime": _now()}
+    return [{"type": one, **said, **when} for one in (first, kind)]
 
 
 def node(name: str, product: str | None = None, compute: str = "9.0", driver: str = "580.65.06") -> dict[str, Any]:
@@ -51,6 +76,7 @@ class Cluster(Server):
     Attributes:
         posted: the manifests of jobs.
         deleted: the names of jobs that were deleted.
+        faults: what of the answers no API of these releases gives.
         refuse: what is answered with 403, by the method and the kind: `POST jobs`.
         broken: products whose pods never start.
         slow: whether no job says that it has ended.
@@ -67,6 +93,7 @@ class Cluster(Server):
         self.nodes, self._programs, self._folder = nodes, programs, folder
         self.posted: list[Mapping[str, Any]] = []
         self.deleted: list[str] = []
+        self.faults: list[str] = []
         self.refuse = ""
         self.broken: frozenset[str] = frozenset()
         self.slow = False
@@ -98,12 +125,12 @@ class Cluster(Server):
         self.posted.append(manifest)
         name = f"{manifest['metadata']['generateName']}{len(self.posted)}"
         spec = manifest["spec"]
-        manifest["metadata"]["name"] = name
+        manifest["metadata"] |= {"name": name, "namespace": "ml", "uid": f"uid-{name}", "creationTimestamp": _now()}
         if self.cancelled & set(spec["template"]["spec"].get("nodeSelector", {}).values()):
             return manifest  # it was there, and is not when somebody asks after it
         if self.full & set(spec["template"]["spec"].get("nodeSelector", {}).values()):
-            over = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "active too long"}
-            manifest["status"] = {"conditions": [over]}
+            over = _conditions("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
+            manifest["status"] = {"startTime": _now(), "conditions": over, "failed": spec["completions"]}
             self.jobs[name] = manifest
             return manifest
         failed = status = 0
@@ -114,9 +141,12 @@ class Cluster(Server):
                 if not status:
                     break
             failed += bool(status)
-        condition = {"type": "Failed" if failed else "Complete", "status": "True"}
+        how = ("Failed", "FailedIndexes", "Job has failed indexes")
+        conditions = _conditions(*how if failed else ("Complete", "CompletionsReached", "Reached expected number"))
         never = bool(self.broken & set(spec["template"]["spec"].get("nodeSelector", {}).values()))
-        manifest["status"] = {} if never or self.slow else {"conditions": [condition]}
+        manifest["status"] = {"startTime": _now(), "active": spec["completions"]}
+        if not (never or self.slow):
+            manifest["status"] = {"startTime": _now(), "conditions": conditions, "failed": failed}
         self.jobs[name] = manifest
         return manifest
 
@@ -162,7 +192,12 @@ class Cluster(Server):
             "metadata": {
                 "name": name,
                 "creationTimestamp": f"2026-11-28T10:{index:02}:{attempt:02}Z",
-                "labels": {"job-name": job, "batch.kubernetes.io/job-completion-index": str(index)},
+                "namespace": "ml",
+                "labels": {
+                    "job-name": job,
+                    "batch.kubernetes.io/job-name": job,
+                    "batch.kubernetes.io/job-completion-index": str(index),
+                },
             },
             "spec": {"nodeName": place, "containers": [{"name": "kgen"}]},
             "status": {
@@ -208,24 +243,32 @@ class _Handler(Handler):
         elif isinstance(found, str):
             self.send(200, found.encode(), {"Content-Type": "text/plain"})
         else:
-            self.send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
+            self._send(201 if self.command == "POST" else 200, found)
 
     def _refuse(self, code: int, reason: str, message: str) -> None:
         """An answer as the API gives it for everything that it refuses."""
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-        body = json.dumps({**status, "message": message, "reason": reason, "code": code})
-        self.send(code, body.encode(), {"Content-Type": "application/json"})
+        self._send(code, {**status, "message": message, "reason": reason, "code": code})
 
-    def _found(self, cluster: Cluster, path: str, query: Mapping[str, list[str]], body: bytes) -> object:
+    def _send(self, code: int, found: Mapping[str, Any]) -> None:
+        """An answer, which must be one that each of the releases gives."""
+        try:
+            require(found["kind"], found)
+        except jsonschema.ValidationError as error:
+            cast("Cluster", self.server).faults.append(f"{self.command} {self.path}: {error.message}")
+        self.send(code, json.dumps(found).encode(), {"Content-Type": "application/json"})
+
+    def _found(self, cluster: Cluster, path: str, query: Mapping[str, list[str]], body: bytes) -> Any:  # noqa: ANN401 - JSON or a log
         if path == "/api/v1/nodes":
-            return {"items": cluster.nodes}
+            return _list("NodeList", cluster.nodes)
         if match := _JOBS.fullmatch(path):
             return self._job(cluster, match[1], body)
         if match := _PODS.fullmatch(path):
             if match[1]:
                 return cluster.pods[match[1]][1]
             job = query["labelSelector"][0].removeprefix("job-name=")
-            return {"items": [pod for pod, _ in cluster.pods.values() if pod["metadata"]["labels"]["job-name"] == job]}
+            every = [pod for pod, _ in cluster.pods.values()]
+            return _list("PodList", [pod for pod in every if pod["metadata"]["labels"]["job-name"] == job])
         return None
 
     def _job(self, cluster: Cluster, name: str, body: bytes) -> object:
@@ -233,5 +276,10 @@ class _Handler(Handler):
             return cluster.post(json.loads(body))
         if self.command == "DELETE":
             cluster.deleted.append(name)
-            return {"status": "Success"}
+            details = {"name": name, "group": "batch", "kind": "jobs", "uid": f"uid-{name}"}
+            return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
         return cluster.jobs.get(name)
+
+
+def _list(kind: str, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": list(items)}

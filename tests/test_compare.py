@@ -239,6 +239,22 @@ def test_a_failure_has_the_diagnosis_of_validate(compare: Kgen, project: Path) -
     assert "hint: kgen sync jax-cpu\n" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "missing", "hint"),
+    [
+        ("my_data.train", "my_data", "kgen add PROJECT, where my_data is a module of PROJECT and no file of yours"),
+        ("numpy.gone", "numpy.gone", "kgen sync jax-cpu"),
+    ],
+)
+def test_a_module_that_nobody_locked_is_brought_by_no_sync(
+    compare: Kgen, project: Path, module: str, missing: str, hint: str
+) -> None:
+    (project / "train.py").write_text(f"import {module}\n")
+    done = run(compare, "jax")
+    assert f"  {missing} is not installed\n" in done.stderr
+    assert f"hint: {hint}\n" in done.stderr
+
+
 def test_one_failure_does_not_keep_the_others_from_training(compare: Kgen, project: Path) -> None:
     (project / "train.py").write_text(
         "import os, sys\nif os.environ['KERAS_BACKEND'] == 'jax': sys.exit(1)\n" + TRAIN.format(size=4)

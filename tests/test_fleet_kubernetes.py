@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 from tests import fleets
 from tests.command import Kgen, Result
 from tests.fleets import H200, NODE, ON_CPU
-from tests.kubernetes_api import Cluster, node, require_job
+from tests.kubernetes_api import Cluster, node, require, require_job
 from tests.loopback import running
 from tests.test_validate import FAKES, put_on_disk, within
 from tests.test_validate import lock as small_lock
@@ -48,6 +49,7 @@ def cluster(tmp_path: Path, made: Path) -> Iterator[Cluster]:
     nodes = [node("h1", H), node("h2", H, driver="570.124.06"), node("a1", A, "8.0"), node("c1")]
     with running(Cluster(nodes, programs, tmp_path / "pods")) as found:
         yield found
+    assert not found.faults, "what no API of these releases answers"
 
 
 Command = Callable[..., Result]
@@ -172,7 +174,7 @@ def test_pods_that_never_start(fleet: Command, cluster: Cluster) -> None:
     assert found[A, "jax-cuda12"]["verdict"] == "not scheduled"
     assert found[A, "jax-cuda12"]["reason"] == "ImagePullBackOff: no such image"
     assert found[H, "jax-cuda12"]["verdict"] == "not scheduled"
-    assert found[H, "jax-cuda12"]["reason"] == "DeadlineExceeded: active too long"
+    assert found[H, "jax-cuda12"]["reason"] == "DeadlineExceeded: Job was active longer than specified deadline"
     assert done.status == 1
 
 
@@ -228,7 +230,8 @@ def test_each_node_whose_pod_the_cluster_has_removed(fleet: Command, cluster: Cl
     done = fleet("validate", "jax", "--fleet", "k8s:lab", "--image", "i", "--each-node", "--json")
     rows = [one for one in json.loads(done.stdout)["answers"] if one["pool"] == H]
     assert [(one["node"], one["verdict"], one["reason"]) for one in rows] == [
-        (f"index-{index}", "not scheduled", "DeadlineExceeded: active too long") for index in (0, 1)
+        (f"index-{index}", "not scheduled", "DeadlineExceeded: Job was active longer than specified deadline")
+        for index in (0, 1)
     ]
 
 
@@ -263,7 +266,7 @@ def test_kinds_of_nodes_are_compared(kgen: Kgen, project: Path, tmp_path: Path) 
                 "engine failure: DeadlineExceeded: Pod was active on the node longer than the specified deadline"
             ),
             f"jax-cuda12 on {A}": "not scheduled: it was deleted before it had ended",
-            "jax-cuda12 on NVIDIA-L4": "not scheduled: DeadlineExceeded: active too long",
+            "jax-cuda12 on NVIDIA-L4": "not scheduled: DeadlineExceeded: Job was active longer than specified deadline",
         }
         assert [len(run["steps"]) for run in found["jax-cpu on cpu"]["runs"]] == [10, 10]
         assert done.status == 1
@@ -274,6 +277,27 @@ def test_kinds_of_nodes_are_compared(kgen: Kgen, project: Path, tmp_path: Path) 
         done = command(*words, "--json", "--", "python", "gone.py")
         failed = {one["name"]: one for one in json.loads(done.stdout)["environments"]}["jax-cpu on cpu"]
         assert "can't open file" in " ".join(failed["quotes"])
+        assert not cluster.faults
+
+
+@pytest.mark.usefixtures("fleet")
+def test_whoever_stops_comparing_leaves_no_job(kgen: Kgen, cluster: Cluster, tmp_path: Path) -> None:
+    """What is measured is of use together only; receipts, which are of use alone, go on."""
+    cluster.slow = True
+    words = ("--fleet", "k8s:lab", "--image", "i")
+    comparison = ("compare", "jax", *words, "--", "python", "train.py")
+    calls: tuple[tuple[tuple[str, ...], int], ...] = ((comparison, 2), (("validate", "jax", *words), 0))
+    for command, gone in calls:
+        cluster.deleted.clear()
+        process = kgen.start(*command, KUBECONFIG=str(tmp_path / "config"))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with process.stdout, process.stderr:
+            for _ in range(2):
+                assert process.stderr.readline().endswith("jax-cuda12: submitted\n")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        assert len(cluster.deleted) == gone
 
 
 @pytest.mark.parametrize(
@@ -341,6 +365,20 @@ def test_the_log_of_a_pod_is_files_again() -> None:
     # what has no end was cut off, and what leads elsewhere is no file of a job's
     assert list(parts_of(log.rpartition("=== kgen")[0])) == [("answer.json", "{}\n")]
     assert list(parts_of("=== kgen: kgen-receipts/../x.json\na\n=== kgen: /etc/x\nb\n=== kgen: \n")) == []
+
+
+def test_the_schemas_refuse_what_no_api_answers() -> None:
+    """That they look at what they are given: at names, kinds of values, and what must be there."""
+    good = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "p"}}]}
+    require("PodList", good)
+    for wrong in (
+        {**good, "items": [{"metadata": {"nam": "p"}}]},
+        {**good, "items": [{"status": {"phase": 7}}]},
+        {**good, "items": [{"status": {"containerStatuses": [{"name": "kgen"}]}}]},
+        {"kind": "PodList"},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            require("PodList", wrong)
 
 
 def test_an_exported_job_is_one(kgen: Kgen, project: Path) -> None:

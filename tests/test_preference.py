@@ -231,7 +231,9 @@ def test_the_reason_stays_in_the_lock(alone: Kgen, project: Path) -> None:
     newest, _ = solved(alone)
     versions = older(alone)
     seen(project, 1, versions=versions)
-    assert alone(*LOCK, "jax", "--cpu", "--proven").status == 0
+    made = alone(*LOCK, "jax", "--cpu", "--proven")
+    assert made.status == 0
+    assert "keeps jax" not in made.stderr, "it was taken for what receipts saw, and not kept of a lock"
     path = project / "locks/jax-cpu/pylock.linux-64.toml"
     written = path.read_bytes()
     row = reasons(tomli.loads(written.decode())["tool"]["kgen"]["why"])["jax"]
@@ -252,6 +254,18 @@ def test_the_reason_stays_in_the_lock(alone: Kgen, project: Path) -> None:
     again = alone(*LOCK, "jax", "--cpu", "--json")  # which solves anew
     assert again.status == 0, again.stderr
     assert "proven" in [one["kind"] for one in json.loads(again.stdout)["environments"][0]["why"]]
+    assert path.read_bytes() == written
+    # nor does it go where two sides are merged
+    sides = [project / name for name in ("base", "ours", "theirs")]
+    for side in sides:
+        side.write_bytes(written)
+    merged = alone("merge-driver", *map(str, sides), "locks/jax-cpu/pylock.linux-64.toml")
+    assert merged.status == 0, merged.stderr
+    assert reasons(tomli.loads(sides[1].read_text())["tool"]["kgen"]["why"])["jax"] == row
+    head, tail = written.split(b"\n", 1)
+    path.write_bytes(b"<<<<<<< ours\n" + head + b"\n=======\n# theirs\n>>>>>>> theirs\n" + tail)
+    merged = alone(*LOCK, "jax", "--cpu", "--merge")
+    assert merged.status == 0, merged.stderr
     assert path.read_bytes() == written
     # whoever upgrades keeps neither
     assert alone(*LOCK, "jax", "--cpu", "--upgrade").status == 0

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from tests.command import Kgen
+from tests.sigstore_authority import Authority
 from tests.test_receipts import Said, forged, key, kgen, many, project, receipt
 
 from kgen.actions.proven import proven
 from kgen.actions.receipts import collect
 from kgen.host import Host
+from kgen.model.trust import NOBODY, Trust
+from kgen.validation import receipts, signing
 from kgen.validation.receipts import DETAIL
 
 __all__ = ["kgen", "project", "receipt"]
@@ -54,6 +57,9 @@ def test_each_driver_is_a_row_and_the_newest_counts(project: Path, receipt: Path
     found = proven(project, collect(project, [str(tmp_path / "nodes")]), machine())
     rows = {(one.place.device, one.place.driver): one for one in found.proofs if one.environment == "numpy-cpu"}
     assert rows["NVIDIA H200", "570.1"].receipts == 2
+    assert rows["NVIDIA H200", "570.1"].independent == 1, "nothing tells them apart"
+    assert rows["NVIDIA H200", "570.1"].signers is None
+    assert rows["cpu", None].independent == 0
     assert rows["NVIDIA H200", "570.1"].date == "2026-11-21"
     assert rows["NVIDIA H200", "595.2"].receipts == 1
     assert rows["cpu", None].verdict is None
@@ -108,6 +114,50 @@ def test_signers_are_counted_once_and_only_those_that_are_believed(
     assert signers(one.public, one.public) == [1, 0]
     forged(receipt, lambda data: data["predicate"][DETAIL].update(date="2026-11-22"))
     assert signers(one.public, two.public) == [0, 0]
+
+
+def test_a_failure_has_no_witness(project: Path, receipt: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:
+    mine = key(tmp_path)
+
+    def fail(data: dict[str, Any]) -> None:
+        data["predicate"].update(result="FAILED", passedTests=[], failedTests=["numpy"])
+        data["predicate"][DETAIL]["steps"][0]["verdict"] = "failed"
+
+    forged(receipt, fail)
+    assert kgen("attest", str(receipt), "--key", str(mine.private)).status == 0
+    collected = collect(project)
+    for trust in (NOBODY, Trust(keys=(mine.public,))):
+        (row,) = [one for one in proven(project, collected, machine(), trust).proofs if one.environment == "numpy-cpu"]
+        assert (row.verdict, row.receipts, row.independent) == ("failed", 1, 0)
+
+
+def test_identities_are_signers(receipt: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:
+    """By a key and as two identities: three signers, of whom each counts where it is named."""
+    authority = Authority()
+    config = ("--trust-config", str(authority.write_config(tmp_path / "trust.json")))
+    place = tmp_path / "nodes"
+    for number, who in enumerate(("ada@example.com", "bob@example.com")):
+        on_gpu(place / f"{number}.json", receipt, day=f"2026-11-2{number}")
+        bundle = authority.bundle(signing.canonical(receipts.load(place / f"{number}.json", "")), who)
+        (place / f"{number}.sigstore").write_text(json.dumps(bundle))
+    mine = key(tmp_path)
+    assert kgen("attest", str(place / "0.json"), "--key", str(mine.private)).status == 0
+
+    def signers(*words: str) -> int:
+        rows = json.loads(kgen("proven", str(place), "--json", *words).out)["proofs"]
+        found: int = next(row["signers"] for row in rows if row["place"]["driver"] == "570.1")
+        return found
+
+    ada, bob = ("--identity", "ada@example.com"), ("--identity", "bob@example.com")
+    assert signers(*ada, *config) == 1
+    assert signers(*ada, *bob, *config) == 2
+    assert signers(*ada, *bob, *config, "--key", str(mine.public)) == 3
+    assert signers(*ada, "--issuer", "https://other.example.com", *config) == 0
+    page = tmp_path / "map.html"
+    assert kgen("report", str(place), *ada, *bob, *config, "-o", str(page)).status == 0
+    text = page.read_text(encoding="utf-8")
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*data-proof.*?</tr>", text)]
+    assert any("NVIDIA H200" in row and row[-1] == "2" for row in cells), cells
 
 
 def test_the_report_has_the_map(project: Path, receipt: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:

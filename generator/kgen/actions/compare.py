@@ -20,6 +20,7 @@ from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.grammar import shown
+from kgen.model.requirement import canonical_name
 from kgen.validation import comparison, running
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
@@ -251,6 +252,7 @@ class _Runner:
         failure = self._failure(one, training, status)
         if failure is not None:
             fault, one.failure = failure
+            lock = one.target.locked
             one.diagnosis = diagnose(
                 fault.value,
                 environment=one.target.name,
@@ -258,6 +260,7 @@ class _Runner:
                 failure={},
                 watched={},
                 missing=(),
+                locked=None if lock is None else set(map(canonical_name, lock.versions)),
             )
             if not one.diagnosis.quotes:
                 lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -59,7 +59,7 @@ def keep(
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
         # what is preferred to the old lock stands in the request already
         free = {*names, *(wish.name for wish in request.held)}
-        proven = _proven(path, {wish.name for wish in request.held} | names)
+        proven = _proven(path, {wish.name for wish in request.held} | names, merge=merge)
         commits = {} if names >= versions.keys() else _commits(path, request)
         held = (
             commits.get(name) or Requirement(f"{name}=={versions[name]}")
@@ -70,10 +70,12 @@ def keep(
     return tuple(found)
 
 
-def _proven(path: Path, free: Collection[str]) -> Iterator[ProvenVersion]:
+def _proven(path: Path, free: Collection[str], *, merge: bool) -> Iterator[ProvenVersion]:
     """What a lock says receipts saw train, of what is kept of it."""
     try:
         content = files.read(path)
+        both = sides(path, content, merge=merge)
+        content = content if both is None else both[0]
         # few locks have any, and to parse one takes a while
         data = lockfiles.parse(path, content)[1] if b"\nreceipts = " in content else {"tool": {"kgen": {}}}
     except (OSError, KgenError):

@@ -10,7 +10,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -111,6 +111,28 @@ class Kubernetes:
     def run(self, jobs: Sequence[Job], folder: Path, limits: Limits, progress: Progress) -> list[Returned]:
         """See :class:`kgen.fleet.shape.Engine`."""
         submitted: dict[str, dict[str, Any]] = {}
+        try:
+            self._submit(jobs, folder, limits, progress, submitted)
+            answered = self._wait(submitted, progress)
+        except KeyboardInterrupt:
+            # a receipt is read later; what is compared together is not
+            if not any(job.receipts for job in jobs):
+                self._delete(submitted)
+            raise
+        returned = self._gather(folder)
+        # the others are to be looked at; the cluster removes them after a day
+        self._delete([name for name in answered if all(_is_answered(one) for one in returned[name])])
+        return _together(returned)
+
+    def _submit(
+        self,
+        jobs: Sequence[Job],
+        folder: Path,
+        limits: Limits,
+        progress: Progress,
+        submitted: dict[str, dict[str, Any]],
+    ) -> None:
+        """Creates the jobs, and keeps their names: here, and where whoever comes after finds them again."""
         for job in jobs:
             with self._asking("create jobs"):
                 made = self._client.batch.create_namespaced_job(self._namespace, self._manifest(job, limits))
@@ -123,6 +145,9 @@ class Kubernetes:
             # before the next one is: whoever ends now is to find them again
             storage.write_file(folder / _JOBS, json.dumps(submitted).encode())
             progress(f"{job.pool.name}, {job.environment}", "submitted")
+
+    def _wait(self, submitted: Mapping[str, Mapping[str, Any]], progress: Progress) -> set[str]:
+        """Waits for the end of the jobs; gives those that have answered."""
         waiting, answered = set(submitted), set()
         while waiting:
             for name in sorted(waiting):
@@ -133,12 +158,12 @@ class Kubernetes:
                     progress(f"{submitted[name]['pool']}, {submitted[name]['environment']}", how)
             if waiting:
                 time.sleep(self._poll)
-        returned = self._gather(folder)
-        for name in answered:  # the others are to be looked at; the cluster removes them after a day
-            if all(_is_answered(one) for one in returned[name]):
-                with contextlib.suppress(OutsideError), self._asking("delete jobs"):
-                    self._client.batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
-        return _together(returned)
+        return answered
+
+    def _delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OutsideError), self._asking("delete jobs"):
+                self._client.batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
 
     def _manifest(self, job: Job, limits: Limits) -> object:
         import yaml  # noqa: PLC0415 - the client brings it

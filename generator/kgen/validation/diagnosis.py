@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tomli
 
+from kgen.model.requirement import canonical_name
 from kgen.validation import variables
 from kgen.validation.variables import Variable
 
@@ -62,6 +63,7 @@ def diagnose(
     missing: Sequence[Mapping[str, str]],
     installed: Mapping[str, str] = MappingProxyType({}),
     foreign: bool = False,
+    locked: Collection[str] | None = None,
 ) -> Diagnosis:
     """Looks for the cause of a failure.
 
@@ -74,6 +76,7 @@ def diagnose(
         missing: rows of package and file: libraries that should be on disk and are not.
         installed: normalised name -> version of what is there.
         foreign: whether a library of an accelerator was loaded from outside the environment, the driver's aside.
+        locked: the normalised names of what the lock installs, where a program of the user's ran, which may need more.
     """
     causes: list[str] = []
     hints: list[str] = []
@@ -112,7 +115,10 @@ def diagnose(
     for row, match in matches:
         known.append(_line(text, match.start()))
         causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
-        hints.append(row.get("hint", "").format(environment=environment))
+        hint = row.get("hint", "")
+        if locked is not None and "unlocked" in row and canonical_name(match[1].partition(".")[0]) not in locked:
+            hint = row["unlocked"]  # no sync brings what is not locked
+        hints.append(hint.format(match[0], *match.groups(), environment=environment))
     # what may have an effect and may have none comes last, and only where one was seen
     for variable in _variables(fault, watched):
         led = variable.effect == "toolkit" and _leads_to_toolkit(watched[variable.name], text)

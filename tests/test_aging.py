@@ -157,3 +157,35 @@ class TestOpenPython:
         assert versions(project, "numpy-cpu")["hub"] == "0.19"
         (note,) = notes(result.stderr, "hub")
         assert f"; it is in kgen lock numpy --cpu --python {NEXT} " in note
+
+
+def test_one_that_is_years_older_has_a_way_to_a_nearer_one(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """The newest framework leaves room for an ancient release alone; an older one for what people use today."""
+    *_, older, newest = (wheel.version for wheel in index.wheelhouse.wheels("keras"))
+    day = dt.date.fromisoformat(CUTOFF)
+    for version, years, requires in (
+        ("1.0", 4, ()),
+        ("2.0", 1, (f"keras=={older}",)),
+        ("3.0", 0, ("keras<3",)),
+    ):
+        uploaded = day - dt.timedelta(days=365 * years + 1)
+        index.wheelhouse.put(Wheel(name="named", version=version, requires=requires, uploaded=uploaded))
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert (versions(project, "numpy-cpu")["named"], versions(project, "numpy-cpu")["keras"]) == ("1.0", newest)
+    (note,) = notes(result.stderr, "named")
+    assert "named 1.0 is taken, and 3.0 is the newest: " in note
+    command, _, gives = note.rpartition("; ")[2].partition(" gives ")
+    assert gives.startswith(f"named 2.0, keras {older}, ")
+    again = kgen_alone(*shlex.split(command)[1:], "--upgrade")
+    assert again.status == 0, again.stderr
+    assert versions(project, "numpy-cpu")["named"] == "2.0"
+
+
+def test_one_that_is_a_year_older_has_none(kgen_alone: Kgen, index: Index) -> None:
+    day = dt.date.fromisoformat(CUTOFF)
+    for version, days, requires in (("1.0", 400, ()), ("2.0", 300, ("keras<3.13",)), ("3.0", 1, ("keras<3",))):
+        uploaded = day - dt.timedelta(days=days)
+        index.wheelhouse.put(Wheel(name="named", version=version, requires=requires, uploaded=uploaded))
+    (note,) = notes(kgen_alone(*LOCK, "numpy", "--dependency", "named").stderr, "named")
+    assert " gives " not in note

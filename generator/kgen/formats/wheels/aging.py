@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 
 _AT_A_TIME = 8
+
+_RECENT = datetime.timedelta(days=548)
+"""A release that was published so long before the newest one is an answer that few would take."""
 
 
 class Aged(NamedTuple):
@@ -110,6 +114,23 @@ def aged(
             companion = _companion(matrix, resolution, name, newest)
             reason, built = (companion, False) if companion else _obstacle(matrix, request, newest, allowed[newest])
             yield Aged(name, locked, newest, reason, built)
+
+
+def floor_of_recent(request: EnvironmentRequest, one: Aged, releases: Releases) -> Version | None:
+    """The first release that is not years older than the newest; None where the locked one is none such itself."""
+    published = {
+        version: min(days)
+        for version, files in releases.of(one.name).items()
+        if _is_allowed(request, one.name, version, files)
+        and (days := [file.uploaded for file in files if file.uploaded is not None])
+    }
+    if one.newest not in published:
+        return None
+    since = published[one.newest] - _RECENT
+    recent = [version for version, day in published.items() if day >= since and version > Version(one.locked.public)]
+    was = published.get(Version(one.locked.public))
+    # a pre-release, which nobody asked for, stands among none that may be had
+    return min(recent, default=None) if was is None or was < since else None
 
 
 def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, version: Version) -> str:

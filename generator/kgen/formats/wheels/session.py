@@ -24,7 +24,7 @@ from kgen.explain.faults import fault_text
 from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
-from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, unasked_prereleases
+from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, first_of_each, learn, packages_of, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
@@ -363,10 +363,33 @@ class Session:
                 command = lock_command(outcome.request._replace(python=python, held=()))
                 # what is being locked now would be kept
                 remedy = f"; it is in {command} --upgrade-package {one.name}"
+            else:
+                remedy = self._nearer(outcome.request, one, releases)
             yield (
                 f"{request.environment}: {one.name} {one.locked} is taken, and {one.newest} is the newest:"
                 f" {reasons[one.name]}{remedy}"
             )
+
+    def _nearer(self, request: EnvironmentRequest, one: Aged, releases: Releases) -> str:
+        """What gives a release that is not years older than the newest, at the cost of older frameworks; or nothing."""
+        bound = floor_of_recent(request, one, releases)
+        if bound is None or self._cancel.is_set():
+            return ""
+        bounded = [
+            Requirement(f"{wish}{',' if wish.specifier else ''}>={bound}") if wish.name == one.name else wish
+            for wish in request.dependencies
+        ]
+        changed = request._replace(dependencies=tuple(bounded), held=())
+        found = self._closed_quietly(changed)
+        if found is None or one.name not in found.versions:
+            return ""
+        return f"; {lock_command(changed)} gives {self._given(found, one.name)}"
+
+    def _given(self, found: _Closed, *more: str) -> str:
+        """Some packages of what was closed, and the frameworks, with their versions."""
+        frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
+        listed = (name for name in dict.fromkeys((*more, *frameworks)) if name in found.versions)
+        return ", ".join(f"{name} {found.versions[name]}" for name in listed)
 
     def _python_for(
         self, request: EnvironmentRequest, found: _Closed, wanted: Sequence[Aged], releases: Releases
@@ -608,10 +631,8 @@ class Session:
         """
         found = self._closed_quietly(request)
         if found is not None:
-            frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
-            listed = (name for name in dict.fromkeys((*frameworks, *more)) if name in found.versions)
-            gives = ", ".join(f"{name} {found.versions[name]}" for name in listed)
-            yield f"{lock_command(request._replace(held=(), members=(), cpu_members=()))}   # gives {gives}"
+            command = lock_command(request._replace(held=(), members=(), cpu_members=()))
+            yield f"{command}   # gives {self._given(found, *more)}"
 
     def _closed_quietly(self, request: EnvironmentRequest) -> _Closed | None:
         """What closes a request without anything that an old lock held or dependencies brought along; None if none."""

@@ -311,14 +311,13 @@ def forward_package(
         floor: the driver that is needed.
     """
     kind = matrix.accelerators.get(accelerator.kind)
-    branch = DriverVersion(driver.text.partition(".")[0])
     found = [
         one
         for one in (() if kind is None else kind.forward)
         if one.accelerator.whole == accelerator.whole
         and one.accelerator.version >= accelerator.version
         and platform in one.platforms
-        and branch in one.bases
+        and any(base.numbers[0] == driver.numbers[0] for base in one.bases)
         and (floor is None or one.driver.reaches(floor))
     ]
     return found[-1 if accelerator.minor is None else 0] if found else None

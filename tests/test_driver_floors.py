@@ -83,6 +83,15 @@ def test_windows_is_solved_by_its_own_numbers(driver: str, status: int, shipped_
         assert "PyTorch's own index has its builds for CUDA on Windows" not in said.stderr
 
 
+@pytest.mark.parametrize(("driver", "status"), [("610.43.02", 3), ("615.71.09", 0)])
+def test_a_gpu_that_came_later_needs_a_later_driver(driver: str, status: int, shipped_kgen: Kgen) -> None:
+    said = shipped_kgen(*SOLVE, "--cuda", "13", "--driver", driver, "--gpu", "10.7")
+    assert said.status == status, said.stderr
+    if status:
+        assert "serves GPUs 10.7 from driver 615" in said.stderr
+    assert shipped_kgen(*SOLVE, "--cuda", "13", "--driver", "580.65.06", "--gpu", "10.3").status == 0
+
+
 # -- packages for an older driver --------------------------------------------------------------------------------------
 
 

@@ -590,6 +590,29 @@ def test_what_has_too_many_parts_is_no_wheel() -> None:
     assert list(index.parse(page, "a")) == []
 
 
+def test_a_remark_about_a_project_that_has_had_a_release_is_named(refresh: Refreshing, served: Served) -> None:
+    """No row installs it, and nobody would look at it again."""
+    remark = """
+[[project.elsewhere]]
+releases = ">=2.0"
+accelerator = "metal"
+text = "a plugin of theirs works beside 2.20"
+written-for = { theirs-metal = "1.2.0", theirs-old = "3" }
+source = "seen"
+checked = 2026-11-28
+
+"""
+    mine = {"torch.toml": _TORCH.replace("[[release]]", f"{remark.strip()}\n\n[[release]]", 1)}
+    served.wheels += [library("theirs-metal", one, day=DAY) for one in ("1.2.0", "1.3.0rc1")]
+    assert refresh(mine).notes == []
+    served.wheels.append(library("theirs-metal", "1.3.0", day=DAY))
+    (note,) = refresh(mine).notes
+    assert note == (
+        "theirs-metal 1.3.0 is newer than 1.2.0, which the remark about it in torch.toml was written for; such rows are"
+        " made by hand"
+    )
+
+
 def test_wheel_variants_are_left_out_and_named(refresh: Refreshing, served: Served) -> None:
     """Their tags are those of any machine; which of them one can use its label stands for."""
     variant = torch("2.21.0", f"{LINUX}-cu128")

@@ -145,7 +145,7 @@ def test_what_is_asked_for_most(asked: Asked, solve: Kgen) -> None:
     # columns are as wide as what stands in them
     text = re.sub(r"  +", "  ", said.stdout + said.stderr)
     for words in asked.says:
-        assert words in text, text
+        assert re.sub(r"  +", "  ", words) in text, text
     # what the matrix merely has no row of is not said to be built for nothing else
     assert not re.search(r"is built for the CPU only$", said.stderr, re.MULTILINE), said.stderr
 

@@ -478,6 +478,7 @@ def _elsewhere(row: Table) -> Elsewhere:
         platforms=row.parsed_texts("platforms", grammar.platform),
         gpus=row.parsed("gpu", Architectures.parse),
         own_index=row.get("own-index", bool) or False,
+        written_for=row.parsed_mapping("written-for", grammar.project, _version),
         provenance=_provenance(row),
     )
     if found.accelerator is not None and found.accelerator not in accelerators.names():

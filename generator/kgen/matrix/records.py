@@ -348,6 +348,7 @@ class Elsewhere(NamedTuple):
         platforms: where it is asked for; () for anywhere.
         gpus: what is to be served, one of them at least; None where that does not matter.
         own_index: whether it says no more than that the framework's own index has them, for who did not ask for that.
+        written_for: project that it speaks of -> the newest release of it that was looked at.
         provenance: where the row is from.
     """
 
@@ -358,6 +359,7 @@ class Elsewhere(NamedTuple):
     platforms: tuple[str, ...]
     gpus: Architectures | None
     own_index: bool
+    written_for: Mapping[str, Version]
     provenance: Provenance
 
     def concerns(self, version: Version, accelerator: Accelerator, platform: str) -> bool:

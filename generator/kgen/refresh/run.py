@@ -187,7 +187,7 @@ class Refresh:
             # what a recipe names for a major that no row installs may never have been published
             rows_name = {name for name in names if any(f'"{name}' in text for text in self._texts.values())}
             self._ask([*(name for name in names if name in rows_name), *self._matrix.library_names, *listed], asking)
-            self._ask(names, asking, known=False)
+            self._ask([*names, *self._spoken_of()], asking, known=False)
             own_pages = self._own_pages(followed, asking)
             key = self._key(own_pages)
             if self._known_to_be_unchanged(key):
@@ -201,6 +201,7 @@ class Refresh:
             self._conda_names()
             self._sonames()
             self._variants()
+            self._outdated()
         except BaseException:
             self._cancel.set()
             raise
@@ -294,6 +295,25 @@ class Refresh:
         """The files of a project, but for wheel variants: their tags do not tell on which machine they run."""
         listed = self._pages.get(name)
         return () if listed is None else [file for file in listed.files if not file.variant]
+
+    def _spoken_of(self) -> Mapping[str, tuple[str, Version]]:
+        """Project that a remark is about -> the framework that it stands with, and the release that it was made for."""
+        return {
+            name: (framework, version)
+            for framework in self._matrix.framework_names
+            for row in self._matrix.framework(framework).elsewhere
+            for name, version in row.written_for.items()
+        }
+
+    def _outdated(self) -> None:
+        """Note the remarks about projects that have had a release since: they are written by hand."""
+        for name, (framework, looked_at) in sorted(self._spoken_of().items()):
+            newest = max((one for one in by_version(self._files(name)) if not one.is_prerelease), default=looked_at)
+            if newest > looked_at:
+                self._result.notes.append(
+                    f"{name} {newest} is newer than {looked_at}, which the remark about it in {framework}.toml was"
+                    " written for; such rows are made by hand"
+                )
 
     def _variants(self) -> None:
         """Note which projects have wheel variants."""

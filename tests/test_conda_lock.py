@@ -288,6 +288,36 @@ class TestUpgrades:
         rows = {row["name"]: row["url"] for row in lock(project, "torch-cuda12")["package"]}
         assert all(url.startswith(built.folder.as_uri()) for url in rows.values())
 
+    @pytest.mark.parametrize("file", ["conda-lock.yml", "pixi.lock"])
+    def test_from_the_lock_of_another_tool(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path, file: str
+    ) -> None:
+        """Its builds are kept where the channel has them and they fit, and what could not be is named."""
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        text = (project / "locks/torch-cuda12/conda-lock.yml").read_text()
+        if file == "pixi.lock":
+            text = subprocess.run(
+                kgen.words("export", "rattler-lock", "torch-cuda12-conda"),
+                cwd=project, env=kgen.env(), capture_output=True, text=True, check=True,
+            ).stdout  # fmt: skip
+        # as another tool has it, of another place
+        (tmp_path / file).write_text(text.replace((tmp_path / "grown").as_uri(), "https://other.example/channel"))
+        shutil.rmtree(project / "locks")
+        said = good(kgen(*words, "--from", str(tmp_path / file))).stderr
+        assert locked(project, "torch-cuda12") == before
+        assert f"note: torch-cuda12: {len(before)} packages of conda of {file}\n" in said
+        shutil.rmtree(project / "locks")
+        said = good(kgen(*words, "--keras", ">3.15.0", "--from", str(tmp_path / file))).stderr
+        assert locked(project, "torch-cuda12") == {**before, "keras": "3.16.0"}
+        kept = f"{len(before) - 1} packages of conda of {file}; otherwise: keras 3.16.0 0 (it has 3.15.0 0)"
+        assert f"note: torch-cuda12: {kept}\n" in said
+        # kgen's own lock has the say
+        good(kgen(*words, "--upgrade"))
+        after = locked(project, "torch-cuda12")
+        good(kgen(*words, "--from", str(tmp_path / file)))
+        assert locked(project, "torch-cuda12") == after
+
 
 class TestStanding:
     """What is locked as it is asked for is taken as it is, as with wheels; each of these has it solved again."""

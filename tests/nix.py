@@ -40,6 +40,7 @@ experimental-features = nix-command flakes
 sandbox = false
 build-users-group =
 substitute = false
+max-jobs = auto
 warn-dirty = false
 """
 SECONDS = 900

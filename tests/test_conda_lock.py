@@ -288,6 +288,36 @@ class TestUpgrades:
         rows = {row["name"]: row["url"] for row in lock(project, "torch-cuda12")["package"]}
         assert all(url.startswith(built.folder.as_uri()) for url in rows.values())
 
+    @pytest.mark.parametrize("file", ["conda-lock.yml", "pixi.lock"])
+    def test_from_the_lock_of_another_tool(
+        self, grown: tuple[Kgen, tuple[str, ...]], project: Path, tmp_path: Path, file: str
+    ) -> None:
+        """Its builds are kept where the channel has them and they fit, and what could not be is named."""
+        kgen, words = grown
+        before = locked(project, "torch-cuda12")
+        text = (project / "locks/torch-cuda12/conda-lock.yml").read_text()
+        if file == "pixi.lock":
+            text = subprocess.run(
+                kgen.words("export", "rattler-lock", "torch-cuda12-conda"),
+                cwd=project, env=kgen.env(), capture_output=True, text=True, check=True,
+            ).stdout  # fmt: skip
+        # as another tool has it, of another place
+        (tmp_path / file).write_text(text.replace((tmp_path / "grown").as_uri(), "https://other.example/channel"))
+        shutil.rmtree(project / "locks")
+        said = good(kgen(*words, "--from", str(tmp_path / file))).stderr
+        assert locked(project, "torch-cuda12") == before
+        assert f"note: torch-cuda12: {len(before)} packages of conda of {file}\n" in said
+        shutil.rmtree(project / "locks")
+        said = good(kgen(*words, "--keras", ">3.15.0", "--from", str(tmp_path / file))).stderr
+        assert locked(project, "torch-cuda12") == {**before, "keras": "3.16.0"}
+        kept = f"{len(before) - 1} packages of conda of {file}; otherwise: keras 3.16.0 0 (it has 3.15.0 0)"
+        assert f"note: torch-cuda12: {kept}\n" in said
+        # kgen's own lock has the say
+        good(kgen(*words, "--upgrade"))
+        after = locked(project, "torch-cuda12")
+        good(kgen(*words, "--from", str(tmp_path / file)))
+        assert locked(project, "torch-cuda12") == after
+
 
 class TestStanding:
     """What is locked as it is asked for is taken as it is, as with wheels; each of these has it solved again."""
@@ -295,7 +325,7 @@ class TestStanding:
     @pytest.fixture(name="words")
     @staticmethod
     def _words(conda: Kgen, served: ChannelServer) -> tuple[str, ...]:
-        words = (*ASK, "jax", "torch", "--cuda", "12", "--channel", served.url)
+        words = (*ASK, "jax", "--cuda", "12", "--channel", served.url)
         good(conda(*words))
         served.asked.clear()
         return words
@@ -307,7 +337,7 @@ class TestStanding:
         served.misbehave("500")
         (tmp_path / "rattler.py").write_text("raise SystemExit('rattler was imported')\n")
         again = good(conda(*words, PYTHONPATH=str(tmp_path)))
-        assert [line.split()[-1] for line in again.stdout.splitlines()[1:]] == ["unchanged"] * 4
+        assert [line.split()[-1] for line in again.stdout.splitlines()[1:]] == ["unchanged"] * 2
         assert served.asked == []
         assert {path: path.stat().st_mtime_ns for path in (project / "locks").rglob("*")} == before
         # the check would find what happened: it is imported when it is solved
@@ -331,7 +361,7 @@ class TestStanding:
 
     @pytest.mark.parametrize(
         "more",
-        [("--keras", ">=3.10"), ("--conda-name", "six=python-six"), ("--dependency", "six"), ("--upgrade",)],
+        [("--keras", ">=3.10"), ("--conda-name", "six=python-six")],
         ids=lambda words: words[0],
     )
     def test_another_request(
@@ -347,19 +377,23 @@ class TestStanding:
     def test_another_mode(self, conda: Kgen, project: Path, words: tuple[str, ...]) -> None:
         (project / "kgen.toml").write_text('conda = "base"\n')
         good(conda(*words))
-        assert "torch" in locked(project, "torch-cuda12", "pip")
+        assert "jax" in locked(project, "jax-cuda12", "pip")
 
-    @pytest.mark.parametrize("name", [RECORDS, "conda-lock.yml", "environment.yml", "virtual-packages.yml"])
-    @pytest.mark.parametrize("gone", [False, True], ids=["edited", "gone"])
-    def test_a_file(self, conda: Kgen, project: Path, words: tuple[str, ...], name: str, *, gone: bool) -> None:
-        path = project / "locks/jax-cuda12" / name
-        sound = path.read_bytes()
-        if gone:
-            path.unlink()
-        else:
-            path.write_bytes(sound.replace(b"\n", b" \n", 1))
-        good(conda(*words))
-        assert path.read_bytes() == sound
+    def test_a_file(self, conda: Kgen, project: Path, words: tuple[str, ...]) -> None:
+        for name, gone in (
+            (RECORDS, False),
+            ("conda-lock.yml", False),
+            ("environment.yml", True),
+            ("virtual-packages.yml", True),
+        ):
+            path = project / "locks/jax-cuda12" / name
+            sound = path.read_bytes()
+            if gone:
+                path.unlink()
+            else:
+                path.write_bytes(sound.replace(b"\n", b" \n", 1))
+            good(conda(*words))
+            assert path.read_bytes() == sound, name
 
     def test_the_names_that_conda_has(
         self, conda: Kgen, served: ChannelServer, words: tuple[str, ...], tmp_path: Path
@@ -391,10 +425,13 @@ class TestStanding:
         served.fault = None
         assert "jax-cpu (conda)" in good(conda(*words)).stdout
 
-    def test_a_platform_less(
+    def test_what_a_lock_was_made_for(
         self, project: Path, matrix: CompatibilityMatrix, words: tuple[str, ...], served: ChannelServer
     ) -> None:
-        """One that the settings dropped is to go, unless a flag asks for some of the platforms alone."""
+        """One that the settings dropped is to go, unless a flag asks for some of the platforms alone.
+
+        What another kgen made, or with another matrix, is made again.
+        """
         assert words
         folder = project / "locks/jax-cuda12"
         file = condafiles.read(folder / RECORDS)
@@ -405,15 +442,6 @@ class TestStanding:
         (folder / RECORDS).write_text(condafiles.text(more))
         assert standing.made_for(folder, request, matrix, given, every=True) is None
         assert standing.made_for(folder, request, matrix, given, every=False) is not None
-
-    def test_another_kgen_or_matrix(
-        self, project: Path, matrix: CompatibilityMatrix, words: tuple[str, ...], served: ChannelServer
-    ) -> None:
-        assert words
-        folder = project / "locks/jax-cuda12"
-        file = condafiles.read(folder / RECORDS)
-        request = condafiles.request_of(file, "linux-64", file.platforms["linux-64"])
-        given = Settings(root=project, channels=(served.url,))
         for change in ({"kgen": "0.0.1"}, {"matrix": "0" * 16}, {"channels": ("other",)}, {"mode": "base"}):
             (folder / RECORDS).write_text(condafiles.text(file._replace(**change)))
             assert standing.made_for(folder, request, matrix, given, every=True) is None, change

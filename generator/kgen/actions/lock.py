@@ -125,6 +125,7 @@ def lock(
         every=None if options.dry_run else options.all_platforms,
         report=unreported,
         alone=not others and len({request.python for request in planned.requests}) == 1,
+        take_over=options.take_over,
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
     there: Mapping[EnvironmentRequest, standing.StandingLock] = {}

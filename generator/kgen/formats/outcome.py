@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -119,6 +120,7 @@ class LockJob(NamedTuple):
             is for several; None where nothing is to be written.
         report: is told the stage of each request.
         alone: whether locks are made in one form only, and of requests that have one Python.
+        take_over: the lock of another tool that locks begin with, where kgen has none.
     """
 
     matrix: CompatibilityMatrix
@@ -129,6 +131,7 @@ class LockJob(NamedTuple):
     every: bool | None
     report: Reporter
     alone: bool = False
+    take_over: Path | None = None
 
 
 class Part(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
@@ -25,6 +27,7 @@ from kgen.project import LOCKS
 from kgen.settings import Settings
 
 _Work = Iterable[tuple[EnvironmentRequest, Callable[[], CondaOutcome]]]
+_Taken = Callable[[str], Sequence[CondaRecord]]
 
 
 def require(settings: Settings) -> None:
@@ -73,14 +76,18 @@ def begin(job: LockJob) -> Iterator[Finish]:
     # by its name there, or by that of its project
     names = {known.package(canonicalize_name(name)) for name in moving or ()} | set(moving or ())
 
+    taken = functools.cache(partial(_taken, job))
+
     def stays(request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
-        return () if moving is None else tuple(one for one in _locked(job, request) if one["name"] not in names)
+        ours = () if moving is None else tuple(one for one in _locked(job, request) if one["name"] not in names)
+        held = {one["name"] for one in ours}
+        return (*ours, *(one for one in taken(request.platform) if one["name"] not in held))
 
     session = CondaSession(
         job.matrix, job.settings.channels, rattlertool.opened, chosen=job.settings.conda_names, locked=stays
     )
     if job.settings.conda == "base":
-        yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels))
+        yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels), taken)
         return
     if rattlertool.changes_environment():
         with contextlib.suppress(KgenError):  # who solves meets it again, and tells
@@ -88,15 +95,21 @@ def begin(job: LockJob) -> Iterator[Finish]:
     pool = ThreadPoolExecutor(1)
     try:
         job.matrix.conda  # noqa: B018 - read here once, not in two threads
-        work = pool.submit(_ended, job, [(one, partial(session.full, one)) for one in job.requests])
+        work = pool.submit(_ended, job, [(one, partial(session.full, one)) for one in job.requests], taken)
         yield lambda _wheels: work.result()
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _ended(job: LockJob, work: _Work) -> Part:
-    """Do all of the work, an environment after the other."""
+def _ended(job: LockJob, work: _Work, taken: _Taken) -> Part:
+    """Do all of the work, an environment after the other.
+
+    Args:
+        job: what is to be locked.
+        work: each request, and what solves it.
+        taken: gives the packages of another tool's lock for a platform.
+    """
     outcomes: list[CondaOutcome] = []
     # what is solved is rendered while rattler, which needs no lock of Python's, solves the next
     with ThreadPoolExecutor(1) as pool:
@@ -106,10 +119,36 @@ def _ended(job: LockJob, work: _Work) -> Part:
             outcomes += mine
             if job.every is not None and all(one.lock is not None for one in mine):
                 rendering[environment] = pool.submit(_files, job, mine)
-        if job.moving:
-            for outcome in outcomes:
+        for outcome in outcomes:
+            if job.moving:
                 outcome.moved = _moved(outcome)
+            if job.take_over is not None:
+                outcome.notes += _others_than_taken(outcome, taken(outcome.request.platform), job.take_over)
         return Part(outcomes, {environment: made.result() for environment, made in rendering.items()})
+
+
+def _taken(job: LockJob, platform: str) -> tuple[CondaRecord, ...]:
+    """The packages of conda that the lock of another tool has for a platform; nothing where none is taken over."""
+    if job.take_over is None:
+        return ()
+    from kgen.formats.conda import importer  # noqa: PLC0415 - a project is taken over once
+
+    return importer.packages_in(job.take_over, platform)
+
+
+def _others_than_taken(outcome: CondaOutcome, taken: Sequence[CondaRecord], source: Path) -> Iterator[str]:
+    """What became of the packages of another tool's lock, in a sentence."""
+    if outcome.lock is None or not taken:
+        return
+    has = {one["name"]: one for one in outcome.lock.records}
+    common = [(one, has[one["name"]]) for one in taken if one["name"] in has]
+    other = [
+        f"{mine['name']} {mine['version']} {mine['build']} (it has {one['version']} {one['build']})"
+        for one, mine in common
+        if (one["version"], one["build"]) != (mine["version"], mine["build"])
+    ]
+    said = f"; otherwise: {', '.join(other)}" if other else ""
+    yield f"{outcome.request.environment}: {len(common) - len(other)} packages of conda of {source.name}{said}"
 
 
 def _moved(outcome: CondaOutcome) -> tuple[str, ...]:

@@ -73,7 +73,8 @@ class Query(NamedTuple):
         specs: match specs.
         virtuals: the virtual packages of the target machine: name -> version, with a build or not.
         cutoff: nothing published after this day is used; None for no such limit.
-        locked: packages that are kept where they can be: others are preferred to them only where they fit nothing.
+        locked: packages that are kept where they can be: others are preferred to them only where they fit nothing. One
+            without a URL is taken from whatever channel has its version and build.
         constraints: match specs that hold for what comes in, and bring nothing in.
     """
 
@@ -246,14 +247,21 @@ class Rattler:
         rattler itself would keep a package that has vanished, and what was wrong about it and has been put right.
         """
         limit = None if query.cutoff is None else _midnight(query.cutoff).timestamp() * 1000
-        urls = {one["url"] for one in query.locked if limit is None or (one.get("timestamp") or limit) < limit}
+        urls = {one.get("url") for one in query.locked if limit is None or (one.get("timestamp") or limit) < limit}
+        named = {(one["name"], one["version"], one["build"]) for one in query.locked if "url" not in one}
         found = await self._opened().query(
             sources=list(query.channels),
             platforms=self._subdirs(query),
             specs=[self._rattler.MatchSpec(one["name"]) for one in query.locked],
             recursive=False,
         )
-        return [one for records in found for one in records if self._own_address(one.url, one.channel) in urls]
+        return [
+            one
+            for records in found
+            for one in records
+            if self._own_address(one.url, one.channel) in urls
+            or (one.name.source, str(one.version), str(one.build)) in named
+        ]
 
     def _own_address(self, url: str, channel: str) -> str:
         """Where a package's own channel has it: shards can say that it is on the mirror that they came from."""

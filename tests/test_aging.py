@@ -189,3 +189,14 @@ def test_one_that_is_a_year_older_has_none(kgen_alone: Kgen, index: Index) -> No
         index.wheelhouse.put(Wheel(name="named", version=version, requires=requires, uploaded=uploaded))
     (note,) = notes(kgen_alone(*LOCK, "numpy", "--dependency", "named").stderr, "named")
     assert " gives " not in note
+
+
+def test_a_python_that_is_open_is_one_for_which_it_can_be_closed(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(only_for(NEXT, "solo", "1.0"))
+    result = kgen_alone(*OPEN, "numpy", "--dependency", "solo")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["solo"] == "1.0"
+    (moved,) = [line for line in result.stderr.splitlines() if "cannot be closed" in line]
+    assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} and not 3.")
+    named = kgen_alone(*LOCK, "numpy", "--dependency", "solo")
+    assert (named.status, f"--python {NEXT} " in named.stderr.partition("hint: ")[2]) == (4, True)

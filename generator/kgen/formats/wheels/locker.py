@@ -170,7 +170,12 @@ def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) ->
         if new.lock is None or not _frameworks(old).items() <= _frameworks(new).items():
             return False
     for old, new in zip(before, after, strict=True):
-        if new.request.python != old.request.python and old.lock is not None and new.lock is not None:
+        if new.request.python == old.request.python or new.lock is None:
+            continue
+        moved = f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}"
+        if old.lock is None:
+            new.notes.append(f"{moved}, for which what is asked cannot be closed")
+        else:
             was, now = old.lock.versions, new.lock.versions
             newer = [
                 f"{wish.name} {now[wish.name]} and not {was[wish.name]}"
@@ -178,10 +183,7 @@ def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) ->
                 if wish.name in was and wish.name in now and now[wish.name] > was[wish.name]
             ]
             if newer:
-                new.notes.append(
-                    f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}, which"
-                    f" has {', '.join(newer)}"
-                )
+                new.notes.append(f"{moved}, which has {', '.join(newer)}")
     return True
 
 

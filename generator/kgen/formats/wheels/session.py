@@ -523,7 +523,10 @@ class Session:
         )
         return anew
 
-    def _close(self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None) -> _Closed | Conflict:
+    def _close(
+        self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None, *, trying: bool = False
+    ) -> _Closed | Conflict:
+        """What closes a request; `trying` looks for no way out where there is none, as that closes others in turn."""
         brought: list[str] = []
         request = self._joined_by_name(request, brought)
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
@@ -561,7 +564,7 @@ class Session:
         raise OutsideError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
             f" for\n{learned.reason}",
-            hints=self._unclosed_hints(request, learned.reason),
+            hints=() if trying else self._unclosed_hints(request, learned.reason),
         )
 
     def _joined(
@@ -597,6 +600,8 @@ class Session:
             yield from self._for_what_is_needed(request, reason)
         other = self._other_python(request)
         if other is not None:
+            if request.python_open:
+                self.better_python = self.better_python or other
             yield lock_command(request._replace(python=other, held=(), members=(), cpu_members=()))
 
     def _unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
@@ -637,7 +642,7 @@ class Session:
     def _closed_quietly(self, request: EnvironmentRequest) -> _Closed | None:
         """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
         try:
-            found = self._close(request._replace(held=(), members=(), cpu_members=()), [])
+            found = self._close(request._replace(held=(), members=(), cpu_members=()), [], trying=True)
         except OutsideError:
             return None
         return found if isinstance(found, _Closed) else None
@@ -653,15 +658,10 @@ class Session:
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._cancel.is_set():
                 continue
-            moved = request._replace(python=row.version, held=(), members=(), cpu_members=())
-            answer = solve(self._matrix, moved)
-            if isinstance(answer, Resolution) and not answer.local:
-                try:
-                    closed = self._uv.close(answer, self._matrix.platforms[moved.platform])
-                except OutsideError:
-                    return None
-                if not isinstance(closed, Unclosed):
-                    return row.version
+            moved = request._replace(python=row.version)
+            answer = solve(self._matrix, moved._replace(held=(), members=(), cpu_members=()))
+            if isinstance(answer, Resolution) and not answer.local and self._closed_quietly(moved) is not None:
+                return row.version
         return None
 
     def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:

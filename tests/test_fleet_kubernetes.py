@@ -11,11 +11,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 from tests import fleets
 from tests.command import Kgen, Result
 from tests.fleets import H200, NODE, ON_CPU
@@ -25,7 +28,8 @@ from tests.test_validate import FAKES, put_on_disk, within
 from tests.test_validate import lock as small_lock
 
 from kgen.cli.main import run
-from kgen.fleet.kubernetes import parts_of
+from kgen.fleet import kubernetes as engine
+from kgen.fleet.kubernetes import Kubernetes, parts_of
 
 H, A = "NVIDIA-H200", "NVIDIA-A100-SXM4-40GB"
 
@@ -365,6 +369,37 @@ def test_the_log_of_a_pod_is_files_again() -> None:
     # what has no end was cut off, and what leads elsewhere is no file of a job's
     assert list(parts_of(log.rpartition("=== kgen")[0])) == [("answer.json", "{}\n")]
     assert list(parts_of("=== kgen: kgen-receipts/../x.json\na\n=== kgen: /etc/x\nb\n=== kgen: \n")) == []
+
+
+SEEN: dict[str, Any] = {
+    name: row["body"]
+    for name, row in json.loads((Path(__file__).parent / "data/kubernetes/seen.json").read_text("utf-8")).items()
+}
+"""What clusters have answered, as people have written down; each with its source."""
+
+
+def test_what_a_cluster_has_refused_is_told() -> None:
+    require("Status", SEEN["forbidden"])
+    error = ApiException(http_resp=SimpleNamespace(status=403, reason="Forbidden", data=b"", headers={}))
+    error.body = json.dumps(SEEN["forbidden"])
+    told = engine._message(error)
+    assert told.startswith('jobs.batch is forbidden: User "system:serviceaccount:test:somebody" cannot create')
+
+
+def test_what_a_cluster_has_said_of_a_time_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that had succeeded by half: what counts is that the Job has failed."""
+    job = client.V1Job.from_dict(SEEN["deadline"])
+    monkeypatch.setattr(Kubernetes, "_job", lambda _self, _name: job)
+    cluster = Kubernetes.__new__(Kubernetes)
+    assert cluster._ended("job-test-deadline") == "no answer"
+    assert cluster._why("job-test-deadline") == "DeadlineExceeded: Job was active longer than specified deadline"
+
+
+def test_what_a_cluster_has_said_of_a_pod_that_no_node_takes_is_told() -> None:
+    require("PodList", {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [SEEN["unschedulable"]]})
+    pod = client.V1Pod.from_dict(SEEN["unschedulable"])
+    assert engine._reason(pod).startswith("Unschedulable: 0/10 nodes are available: 10 node(s) didn't match node")
+    assert not engine._has_begun(pod)
 
 
 def test_the_schemas_refuse_what_no_api_answers() -> None:

@@ -150,6 +150,12 @@ def test_an_old_driver_is_told_of_the_package(shipped_kgen: Kgen) -> None:
     assert shipped_kgen(*SOLVE, "--cuda", "13", "--driver", "615", "--gpu", "9.0").status == 0
 
 
+def test_it_is_told_whatever_python_is_taken(shipped_kgen: Kgen) -> None:
+    """The newest Python has no build at all; the driver is all that is in the way of another."""
+    said = shipped_kgen("solve", "torch", "--cuda", "13", "--driver", "570", "--gpu", "H100").stderr
+    assert "; driver 570 runs it where NVIDIA's package cuda-compat-13-" in said.partition("\n")[0]
+
+
 @pytest.mark.parametrize(
     "words",
     [

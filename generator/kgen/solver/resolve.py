@@ -259,7 +259,7 @@ def _with_older_driver(problem: Problem) -> Iterator[Refusal]:
     devices = data_center_devices(matrix, request.accelerator, request.every_gpu)
     if package is None or not devices:
         return
-    if select(Problem(matrix, request._replace(driver=package.driver))) is not None:
+    if attempt(matrix, request._replace(driver=package.driver)) is not None:
         forward = ForwardRun(request.driver, package.name, package.driver, devices)
         yield Refusal(RefusalKind.FORWARD, forward=forward)
 

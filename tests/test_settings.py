@@ -171,11 +171,11 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
         ("cuda = true", "cuda: should be text, is true or false"),
         (
             'cuda = "cuda12"',
-            "cuda: `cuda12` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+            "cuda: `cuda12` is not a version of CUDA; did you mean `12`?",
         ),
         (
             'cuda = "12.6.1"',
-            "cuda: `12.6.1` is not a version of CUDA; give a major or major.minor such as 12 or 12.6, or auto",
+            "cuda: `12.6.1` is not a version of CUDA; did you mean `12.6`?",
         ),
         (
             'cuda = "１２"',

@@ -29,6 +29,8 @@ CONDA = ("full", "base")
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
 _MACOS = r"1[0-9](?:\.[0-9]{1,2})?|[2-9][0-9](?:\.[0-9]{1,2})?"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
+_LABEL = r"(?:(?:cu|cuda|rocm)-?)?(1[0-9]|[0-9])\.?([0-9]{0,2})(?:\.[0-9]+)*"
+"""An accelerator's version as labels of builds and downloads have it: `cu118`, `cuda12`, `rocm6.4`, `12.6.1`."""
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
@@ -90,9 +92,12 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     if patch is not None and patch["minor"] in known:
         raise ValueError(f"`{shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
     if text.endswith("t") and text[:-1] in known:
+        rows = (build for name in matrix.accelerated_frameworks for build in matrix.framework(name).releases[-1].builds)
+        served = {minor for build in rows for minor in build.pythons}
+        usable = [minor for minor in known if minor in served]
         raise ValueError(
             f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, of which the matrix has no wheels; give"
-            f" `{text[:-1]}`"
+            f" `{text[:-1] if text[:-1] in usable or not usable else usable[-1]}`"
         )
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
 
@@ -108,10 +113,13 @@ def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Acc
     try:
         found = Accelerator.numbered(kind.name, text)
     except ValueError:
-        raise ValueError(
-            f"`{shown(text)}` is not a version of {kind.title}; give a major or major.minor such as"
-            f" {kind.example} or {kind.example}.6, or {AUTO}"
-        ) from None
+        label = re.fullmatch(_LABEL, text)
+        how = (
+            f"give a major or major.minor such as {kind.example} or {kind.example}.6, or {AUTO}"
+            if label is None
+            else f"did you mean `{'.'.join(filter(None, label.groups()))}`?"
+        )
+        raise ValueError(f"`{shown(text)}` is not a version of {kind.title}; {how}") from None
     if matrix.major_of(found) is None:
         majors = ", ".join(map(str, matrix.majors(kind.name))) or "none"
         raise ValueError(f"unknown {kind.title} `{text}`; known are {majors}")

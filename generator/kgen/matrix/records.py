@@ -4,8 +4,6 @@ Named tuples, because a module of them is imported five times as fast as one of 
 the solver should cost milliseconds. They are always made by keyword.
 """
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Mapping
 from typing import NamedTuple

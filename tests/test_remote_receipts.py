@@ -92,4 +92,4 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(UsageError, match="fsspec, which reads s3://bucket/x, is not installed") as caught:
         remote.fetch("s3://bucket/x", tmp_path)
-    assert caught.value.hints == ("pip install 'kgen[remote]'",)
+    assert caught.value.hints == ("pip install 'keras-kgen[remote]'",)

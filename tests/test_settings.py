@@ -419,7 +419,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, matrix: CompatibilityMatrix,
     with pytest.raises(OutsideError) as caught:
         settings.read(tmp_path, matrix)
     assert caught.value.message == f"{file} cannot be read: Is a directory"
-    assert caught.value.hints == (f"ls -ld {file}",)
+    assert caught.value.hints == (f"ls -ld {tmp_path} {file}",)
 
 
 def test_a_link_to_nothing_is_not_the_same_as_no_file(tmp_path: Path, matrix: CompatibilityMatrix) -> None:

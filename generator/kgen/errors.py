@@ -66,6 +66,36 @@ class UsageError(KgenError):
     """The call is wrong: an unknown name, contradicting flags, a value that does not parse."""
 
 
+class NotLockedError(UsageError):
+    """No environment of this name is locked, or nothing is."""
+
+    code = "K203"
+
+
+class OtherPlatformError(UsageError):
+    """The environment is locked, but not for this machine, this platform or this kind of installer."""
+
+    code = "K204"
+
+
+class UnknownNameError(UsageError):
+    """Neither the matrix nor the settings know a backend, an environment or a package of this name."""
+
+    code = "K205"
+
+
+class ContradictionError(UsageError):
+    """Two options, or an option and an argument, exclude each other."""
+
+    code = "K206"
+
+
+class MissingExtraError(UsageError):
+    """The command needs an optional dependency of kgen that is not installed."""
+
+    code = "K207"
+
+
 class SettingsError(KgenError):
     """The settings are wrong; the message names the file and the key's path."""
 
@@ -92,11 +122,16 @@ class MatrixError(KgenError):
 
 
 class OutsideError(KgenError):
-    """Something outside kgen failed: the network, uv, an interpreter, the disk."""
+    """Something outside kgen failed. Its subclasses differ in what the user has to do."""
 
     code = "K400"
 
     status = ExitStatus.OUTSIDE
+
+    def prefix(self, words: str) -> None:
+        """Put words before the message: what the error is about, which only a caller knows."""
+        self.message = f"{words}{self.message}"
+        self.args = (self.message, *self.args[1:])
 
 
 class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
@@ -104,7 +139,9 @@ class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
 
     code = "K401"
 
-    def __init__(self, message: str, *, hints: Iterable[str] = (), heard: Callable[[], tuple[str, str]]) -> None:
+    def __init__(
+        self, message: str, *, hints: Iterable[str] = (), heard: Callable[[], tuple[str, str]] = lambda: ("", "")
+    ) -> None:
         super().__init__(message, hints=hints)
         self._heard = heard
 
@@ -133,3 +170,81 @@ class JudgementError(KgenError):
     code = "K403"
 
     status = ExitStatus.OUTSIDE
+
+
+class FileError(OutsideError):
+    """The system refuses to read or to write a file or a folder. `kgen.files` makes it from an `OSError`."""
+
+    code = "K405"
+
+
+class UnreachableError(OutsideError):
+    """A server does not answer, or refuses: an index, a channel, a git remote, a cluster."""
+
+    code = "K406"
+
+
+class OfflineError(OutsideError):
+    """`--offline` forbids to fetch what is not on this machine."""
+
+    code = "K407"
+
+
+class MissingProgramError(OutsideError):
+    """A program or an interpreter is not on this machine, or cannot be executed."""
+
+    code = "K408"
+
+
+class FailedProgramError(OutsideError):
+    """A program that kgen started failed: uv, git, conda-lock, ReFrame."""
+
+    code = "K409"
+
+
+class HashMismatchError(OutsideError):
+    """A file is not the one whose hash a lock, an index or a bundle names."""
+
+    code = "K410"
+
+
+class UnavailableError(OutsideError):
+    """No index or channel that is configured has what a lock needs."""
+
+    code = "K411"
+
+
+class MalformedAnswerError(OutsideError):
+    """A server or a program answered with something that makes no sense."""
+
+    code = "K412"
+
+
+class BusyError(OutsideError):
+    """Another kgen is at work in the same place."""
+
+    code = "K413"
+
+
+class ObstructedError(OutsideError):
+    """Something that kgen did not make is where it has to write, and kgen does not replace it."""
+
+    code = "K414"
+
+
+class InstallationError(OutsideError):
+    """Files of kgen's own installation are missing or damaged."""
+
+    code = "K415"
+
+
+class BuildError(OutsideError):
+    """A package cannot be built from source."""
+
+    code = "K416"
+
+
+class NotSyncedError(OutsideError):
+    """An environment is not on disk as it is locked, and the command may not, or cannot, install it."""
+
+    code = "K417"

@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+
+from kgen.errors import FileError
 
 SMALL = 4 << 20
 """Bytes of what people write and of hooks: settings, `.python-version`, conda's configuration, a file of the matrix."""
@@ -58,6 +61,51 @@ def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors
         UnicodeDecodeError: it is no text in this encoding.
     """
     return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def unreadable(path: Path, error: OSError, *, hints: Iterable[str] = ()) -> FileError:
+    """The error of a file or folder that the system did not let kgen read.
+
+    Args:
+        path: what was to be read.
+        error: what the system said.
+        hints: what helps here; without any, the command that shows who may read it.
+    """
+    return _fault(path, "cannot be read", error, list(hints) or [_look_at(path)])
+
+
+def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", hints: Iterable[str] = ()) -> FileError:
+    """The error of a file or folder that the system did not let kgen write, with the command that shows why.
+
+    Args:
+        path: what was to be written.
+        error: what the system said.
+        what: what the message says of the path.
+        hints: what helps here; without any, it depends on what the system said.
+    """
+    import shlex  # noqa: PLC0415 - only a fault pays for it
+
+    folder = shlex.quote(str(path.parent))
+    commands = {
+        errno.ENOENT: f"mkdir -p {folder}",
+        errno.ENOSPC: f"df -h {folder}",
+        errno.EDQUOT: "quota --human-readable",
+        errno.EPERM: f"{_look_at(path)}; lsattr -d {folder}",
+        errno.EROFS: f"findmnt --target {folder}",
+    }
+    return _fault(path, what, error, list(hints) or [commands.get(error.errno or 0, _look_at(path))])
+
+
+def _look_at(path: Path) -> str:
+    import shlex  # noqa: PLC0415 - only a fault pays for it
+
+    return f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"
+
+
+def _fault(path: Path, what: str, error: OSError, hints: list[str]) -> FileError:
+    where = next((str(name) for name in (error.filename, error.filename2) if name is not None), str(path))
+    detail = "" if where == str(path) else f" ({where})"
+    return FileError(f"{path} {what}: {error.strerror or error}{detail}", hints=hints)
 
 
 class open_regular:  # noqa: N801 - used as the function `open` is

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kgen import host, process, storage
-from kgen.errors import OutsideError
+from kgen.errors import (
+    FailedProgramError,
+    MissingProgramError,
+    OfflineError,
+    OutsideError,
+    UnavailableError,
+    UnreachableError,
+)
+from kgen.files import unwritable
 from kgen.model.grammar import shown
 
 _HEADS = "GITHEAD_"
@@ -155,16 +163,14 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
     try:
         repository.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutsideError(
-            f"{repository} cannot be made: {error.strerror or error}", hints=[f"ls -ld {shlex.quote(str(cache))}"]
-        ) from error
+        raise unwritable(repository, error, what="cannot be created") from error
     with storage.exclusive(repository, who="kgen", wait=lambda: None):
         if not (repository / "HEAD").is_file():
             _run(repository, "init", "--quiet", "--bare")
         if has_revision(repository, commit):
             return repository
         if offline:
-            raise OutsideError(
+            raise OfflineError(
                 f"commit {commit[:12]} of {url} is not on this machine, and `--offline` keeps git from fetching it",
                 hints=["fetch it where there is a network: run the same without --offline"],
             )
@@ -174,7 +180,7 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
             # on no branch any more; many servers give it to who knows its name
             done = _over_network("fetch", "--quiet", "--", url, commit, folder=repository)
             if done.status != 0:
-                raise OutsideError(
+                raise UnavailableError(
                     f"{url} has no commit {commit}: {_said(done)}",
                     hints=["ask for a branch, a tag or a commit that it has, then lock again"],
                 )
@@ -193,7 +199,7 @@ def check_out(repository: Path, commit: str, folder: Path) -> None:
     if done.status == 0:
         done = _run(folder, "checkout", "--quiet", "--detach", commit)
     if done.status != 0:
-        raise OutsideError(f"git cannot check out {commit[:12]}: {_said(done)}", hints=[f"ls -ld {repository}"])
+        raise FailedProgramError(f"git cannot check out {commit[:12]}: {_said(done)}", hints=[f"ls -ld {repository}"])
 
 
 def require(what: str) -> None:
@@ -206,7 +212,7 @@ def require(what: str) -> None:
         OutsideError: there is none.
     """
     if shutil.which("git") is None:
-        raise OutsideError(
+        raise MissingProgramError(
             f"{what}, and there is no git on this machine", hints=["install git; kgen looks for it on PATH"]
         )
 
@@ -218,7 +224,7 @@ def _over_network(*arguments: str, folder: Path | None = None) -> process.Comple
 
 
 def _unreachable(url: str, done: process.Completed) -> OutsideError:
-    return OutsideError(
+    return UnreachableError(
         f"git cannot read {url}: {_said(done)}",
         hints=[f"git ls-remote {shlex.quote(url)}   # says the same; check the network and your access"],
     )
@@ -238,7 +244,7 @@ def configure(folder: Path, key: str, value: str) -> None:
     """
     done = _run(folder, "config", key, value)
     if done.status != 0:
-        raise OutsideError(f"git cannot set `{key}`: {done.stderr.strip()}", hints=[f"git config {key}"])
+        raise FailedProgramError(f"git cannot set `{key}`: {done.stderr.strip()}", hints=[f"git config {key}"])
 
 
 def mark_conflict(folder: Path, ours: Path, base: Path, theirs: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from kgen import accelerators, files
 from kgen.accelerators import Devices
-from kgen.errors import OutsideError, SettingsError
+from kgen.errors import SettingsError
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -252,10 +252,7 @@ def python_version_file(folder: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise OutsideError(
-            f"{path} cannot be read: {error.strerror or error}",
-            hints=["give the version with `--python 3.12`"],
-        ) from error
+        raise files.unreadable(path, error, hints=["give the version with `--python 3.12`"]) from error
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text", hints=[f"echo 3.12 > {_PYTHON_VERSION}"]) from None
     asked = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), None)

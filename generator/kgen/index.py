@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from kgen.errors import OutsideError
+from kgen.errors import MalformedAnswerError
 from kgen.logins import apart
 from kgen.model import wheelname
 from kgen.served.cache import keep, kept
@@ -161,7 +161,7 @@ class Index:
         page = self._asker.page(url, name=f"the page of {name}", headers=headers, absent=self._absent)
         if page.status == _UNCHANGED:
             if kept is None:
-                raise OutsideError(f"the page of {name}: {shown(url)} says that nothing has changed, unasked")
+                raise MalformedAnswerError(f"the page of {name}: {shown(url)} says that nothing has changed, unasked")
             return kept
         if page.status != _OK:
             return None
@@ -208,12 +208,12 @@ def parse(page: Page, name: str) -> Iterator[IndexFile]:
         rows = _json_rows(json.loads(text)) if "json" in page.kind else _html_rows(text)
         found = list(rows)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise OutsideError(
+        raise MalformedAnswerError(
             f"the page of {name}: {shown(page.url)} is no page of an index: {error}"[:_WORDS],
             hints=[f"curl --location {shown(page.url)}/"],
         ) from None
     if not found:
-        raise OutsideError(
+        raise MalformedAnswerError(
             f"the page of {name}: {shown(page.url)} names no file (is it a login page?)",
             hints=[f"curl --location {shown(page.url)}/"],
         )
@@ -284,7 +284,9 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
         if place not in led:
             reason = why_not(asked, url, downgrade=True)
             if reason is not None:
-                raise OutsideError(f"the page {shown(asked)} {reason}", hints=[f"curl --location {shown(asked)}/"])
+                raise MalformedAnswerError(
+                    f"the page {shown(asked)} {reason}", hints=[f"curl --location {shown(asked)}/"]
+                )
             led.add(place)
 
     def absolute(url: str) -> bool:

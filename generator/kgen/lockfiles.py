@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import accelerators, files
-from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.errors import NotLockedError, OtherPlatformError, SettingsError, UsageError
 from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.accelerator import CPU
@@ -64,27 +64,17 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
-        raise unreadable(root / LOCKS, error) from error
+        raise files.unreadable(root / LOCKS, error) from error
     for folder in folders:
         if re.fullmatch(grammar.NAME, folder.name) and folder.is_dir():
             try:
                 inside = list(folder.iterdir())
             except OSError as error:
-                raise unreadable(folder, error) from error
+                raise files.unreadable(folder, error) from error
             locks = {match["platform"]: path for path in inside if (match := re.fullmatch(PYLOCK, path.name))}
             if locks:
                 found.append(LockedEnvironment(name=folder.name, folder=folder, platforms=dict(sorted(locks.items()))))
     return tuple(found)
-
-
-def unreadable(path: Path, error: OSError) -> OutsideError:
-    """That something of a project cannot be read, and what to look at."""
-    import shlex  # noqa: PLC0415 - only a fault pays for it
-
-    return OutsideError(
-        f"{path} cannot be read: {error.strerror or error}",
-        hints=[f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"],
-    )
 
 
 def choose(root: Path, name: str) -> LockedEnvironment:
@@ -118,7 +108,9 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
     if name in known:
         return (known[name],)
     if not known:
-        raise UsageError(f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"])
+        raise NotLockedError(
+            f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"]
+        )
     ending = f"-{accelerators.pattern()}"
     short = [one for one in known if re.fullmatch(f"{re.escape(name)}(?:{ending}|-py[0-9]+)", one)]
     short = short or [one for one, of in known.items() if _is_of_backend(of, name)]
@@ -128,7 +120,7 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
 
     backends = {accelerators.without_ending(one): one for one in known}
     near = nearest(name, [*known, *backends])
-    raise UsageError(
+    raise NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
         hints=[
             f"did you mean `{backends.get(near, near)}`?" if near else f"locked are {', '.join(known)}",
@@ -183,7 +175,9 @@ def require_form(environment: LockedEnvironment, form: Format) -> None:
     """
     if not form.is_default and lock_path(environment, form) is None:
         short = accelerators.without_ending(environment.name)
-        raise UsageError(f"{environment.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"])
+        raise OtherPlatformError(
+            f"{environment.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"]
+        )
 
 
 def lock_path(environment: LockedEnvironment, form: Format, platform: str | None = None) -> Path | None:
@@ -197,7 +191,7 @@ def lock_path(environment: LockedEnvironment, form: Format, platform: str | None
     try:
         inside = sorted(environment.folder.iterdir())
     except OSError as error:
-        raise unreadable(environment.folder, error) from error
+        raise files.unreadable(environment.folder, error) from error
     for path in inside:
         of = form.platform_of(path.name)
         if of is not None and (platform is None or of in {"", platform}):
@@ -213,7 +207,7 @@ def lock_of(environment: LockedEnvironment, form: Format, platform: str | None) 
     """
     path = lock_path(environment, form, platform or "")
     if path is None:
-        raise UsageError(
+        raise OtherPlatformError(
             f"{environment.name} is locked for {', '.join(environment.platforms)}, and this machine is"
             f" {platform or 'of a platform that kgen does not know'}",
             hints=[f"kgen lock{form.words} --platform {platform}"] if platform else [],
@@ -263,7 +257,7 @@ def content_of(path: Path) -> bytes:
     try:
         return files.read(path)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
-from kgen.errors import Cancelled, OutsideError, TimedOut
+from kgen.errors import Cancelled, FileError, MissingProgramError, OutsideError, TimedOut
 
 if TYPE_CHECKING:
     import selectors
@@ -253,23 +253,23 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
     import shutil  # noqa: PLC0415
 
     if cwd is not None and not cwd.is_dir():
-        return OutsideError(f"{cwd} is no folder that `{program}` could be started in")
+        return FileError(f"{cwd} is no folder that `{program}` could be started in")
     if not isinstance(error, FileNotFoundError):
         # Told apart because EACCES reads as if a file could not be opened.
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror
-        return OutsideError(
+        return MissingProgramError(
             f"`{program}` cannot be executed: {reason}",
             hints=[f'ls -l "$(command -v {shlex.quote(program)})"'],
         )
     found = shutil.which(program, path=path)
     if found is not None:
-        return OutsideError(
+        return MissingProgramError(
             f"`{program}` cannot be executed: the interpreter that its first line names is missing",
             hints=[f"head -n 1 {shlex.quote(found)}"],
         )
     if os.sep in program:
-        return OutsideError(f"there is no program {program}")
-    return OutsideError(
+        return MissingProgramError(f"there is no program {program}")
+    return MissingProgramError(
         f"there is no program `{program}` on PATH",
         hints=[f"install {program}, or add its folder to PATH, and run kgen again"],
     )

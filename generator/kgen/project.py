@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen import files, host
-from kgen.errors import OutsideError, SettingsError
+from kgen.errors import FileError, SettingsError
 from kgen.model.grammar import is_line, printable
 
 KGEN_TOML = "kgen.toml"
@@ -193,13 +193,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         # Where a link leads nowhere, somebody meant something to be.
         if not path.is_symlink():
             return None
-        raise OutsideError(
+        raise FileError(
             f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {shlex.quote(str(path))}"]
         ) from None
     except OSError as error:
-        raise OutsideError(
-            f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -ld {shlex.quote(str(path))}"]
-        ) from error
+        raise files.unreadable(path, error) from error
     try:
         return _read_toml(content)
     except UnicodeDecodeError as error:

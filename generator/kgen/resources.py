@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from kgen.errors import OutsideError
+from kgen.errors import InstallationError
 
 FolderName = Literal["matrix", "templates", "nix"]
 FOLDERS: tuple[FolderName, ...] = get_args(FolderName)
@@ -31,7 +31,7 @@ def folder(name: FolderName) -> Path:
     in_repository = here.parents[2] / name
     if in_repository.is_dir():
         return in_repository
-    raise OutsideError(
+    raise InstallationError(
         f"kgen's folder of data files `{name}` is missing: neither {packed} nor {in_repository} is there",
         hints=["uv tool install --reinstall keras-kgen"],
     )

@@ -19,7 +19,7 @@ from packaging.version import Version
 
 from kgen import accelerators, parsers
 from kgen.accelerators import Kind
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import SettingsError, UnknownNameError, UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, MACHINE, Field, Shape, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Backend
@@ -357,7 +357,7 @@ def target_of(settings: Settings, name: str) -> Target:
         return settings.described[name]
     flag, near = BY_NAME["targets"].flag, nearest(name, settings.described)
     known = ", ".join(settings.described) or "none"
-    raise UsageError(
+    raise UnknownNameError(
         f"{flag}: the settings describe no target `{parsers.shown(name)}`; they describe {known}",
         hints=[f"did you mean `{flag} {near}`?" if near else f"a table [target.{parsers.shown(name)}] in the settings"],
     )

@@ -31,8 +31,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from kgen import host
-from kgen.errors import OutsideError
+from kgen import files, host
+from kgen.errors import BusyError, FileError, ObstructedError, OutsideError
 
 _NEW = ".kgen-new"
 _OLD = ".kgen-old"
@@ -108,7 +108,7 @@ def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[
     for name in files:
         if not _is_plain(name):
             raise ValueError(f"not a path inside a folder: {name!r}")
-    with _faults(target, "cannot be written"):
+    with _faults(target):
         _refuse_all_but_folder(target)
         old = _look(target)
         kept = sorted(name for name in old.files if name not in files and not owned(name))
@@ -141,7 +141,7 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OutsideError: that was impossible; what was there stands.
     """
-    with _faults(path, "cannot be written"):
+    with _faults(path):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -197,7 +197,7 @@ def create_file(path: Path, content: bytes) -> bool:
     Raises:
         OutsideError: the file cannot be written.
     """
-    with _faults(path, "cannot be written"):
+    with _faults(path):
         if os.path.lexists(path):
             return False
         _sweep(path.parent)
@@ -236,9 +236,9 @@ def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Pa
     Raises:
         OutsideError: that was impossible, or something is in the way that is not kgen's; the old folder stands.
     """
-    with _faults(target, "cannot be written"):
+    with _faults(target):
         _refuse_foreign(target, owned)
-    with _faults(target, "cannot be written"), _marked(lambda: _sibling(target, f".{_random()}{_STAGE}")) as stage:
+    with _faults(target), _marked(lambda: _sibling(target, f".{_random()}{_STAGE}")) as stage:
         made = stage / _MADE
         made.mkdir()
         yield made
@@ -272,7 +272,7 @@ def _refuse_foreign(target: Path, owned: Callable[[Path], bool]) -> None:
     """Raises unless the target is not there, is an empty folder, or is a folder that is kgen's."""
     _refuse_all_but_folder(target)
     if _is_there(target) and any(target.iterdir()) and not owned(target):
-        raise OutsideError(
+        raise ObstructedError(
             f"{target} is in the way: kgen has not made it, and replaces nothing that is not its own",
             hints=[
                 "name another folder with `--envs`, or `envs` in the settings",
@@ -488,7 +488,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
                 time.sleep(_PATIENCE / 20)
                 continue
             if wait is None:
-                raise OutsideError(
+                raise BusyError(
                     f"another `{who}` is at work in {locks}", hints=["wait for it to end, or end it"]
                 ) from None
             wait()
@@ -503,25 +503,12 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
 
 
 @contextlib.contextmanager
-def _faults(path: Path, what: str) -> Iterator[None]:
+def _faults(path: Path, what: str = "cannot be written") -> Iterator[None]:
     """Turns what the system refuses within the block into an error that a user can act on."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        where = next((str(name) for name in (error.filename, error.filename2) if name is not None), str(path))
-        detail = "" if where == str(path) else f" ({where})"
-        folder = shlex.quote(str(path.parent))
-        hints = {
-            errno.ENOENT: f"mkdir -p {folder}",
-            errno.ENOSPC: f"df -h {folder}",
-            errno.EDQUOT: "quota --human-readable",
-            errno.EACCES: f"ls -ld {folder} {shlex.quote(str(path))}",
-            errno.EPERM: f"ls -ld {folder} {shlex.quote(str(path))}; lsattr -d {folder}",
-            errno.EROFS: f"findmnt --target {folder}",
-        }
-        hint = hints.get(error.errno or 0)
-        raise OutsideError(f"{path} {what}: {reason}{detail}", hints=[hint] if hint else []) from error
+        raise files.unwritable(path, error, what=what) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,12 +544,12 @@ def _is_plain(name: str) -> bool:
 
 def _refuse_all_but_folder(target: Path) -> None:
     if target.is_symlink():
-        raise OutsideError(
+        raise ObstructedError(
             f"{target} is a symbolic link; kgen replaces folders, and that would replace the link",
             hints=[f"rm {shlex.quote(str(target))}"],
         )
     if _is_there(target) and not target.is_dir():
-        raise OutsideError(f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"])
+        raise ObstructedError(f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"])
 
 
 def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
@@ -571,7 +558,7 @@ def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
         folder = target / name
         mine = folder.stat().st_uid == os.geteuid()
         if not mine and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-            raise OutsideError(
+            raise FileError(
                 f"{target} cannot be written: Permission denied ({folder} is another user's)",
                 hints=[f'sudo chown -R "$USER" {shlex.quote(str(target))}'],
             )

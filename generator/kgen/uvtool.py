@@ -12,7 +12,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kgen import host, logins, process, storage
-from kgen.errors import KgenError, OutsideError
+from kgen.errors import (
+    FailedProgramError,
+    FileError,
+    KgenError,
+    MissingProgramError,
+    OfflineError,
+    OutsideError,
+    TimedOut,
+    UnavailableError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -48,7 +58,7 @@ def find() -> str:
         pass
     found = shutil.which("uv")
     if found is None:
-        raise OutsideError(
+        raise MissingProgramError(
             "uv was not found: kgen needs it to close a lock and to install one", hints=["pip install uv"]
         )
     return found
@@ -108,7 +118,7 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
             named[flag].append(url.strip())
     found = [*named["--extra-index-url"], *named["--index-url"]]
     if not found:
-        raise OutsideError(
+        raise UnavailableError(
             "uv is configured for no index, so there is nothing to refresh from", hints=["uv help pip compile"]
         )
     return tuple(found)
@@ -116,7 +126,7 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
 
 def too_late(what: str, usual: float) -> OutsideError:
     """What is said of something that :func:`seconds` were not enough for."""
-    return OutsideError(
+    return TimedOut(
         f"{what} had not ended after {host.seconds(usual):g} s",
         hints=[f"see whether the index answers; for one that is slow: export KGEN_TIMEOUT={2 * host.seconds(usual):g}"],
     )
@@ -176,7 +186,7 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
         )  # fmt: skip
     found = re.search(rf"(https?://\S+)/{re.escape(package)}/", done.stderr)
     if found is None:
-        raise OutsideError(
+        raise FailedProgramError(
             f"uv does not say where the builds of {package} with the label `{label}` are:"
             f" {bounded(words(done.stderr))}",
             hints=['name a mirror: torch-index = "https://…"', "pip install --upgrade uv"],
@@ -213,7 +223,7 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
         )
         if done.status != 0:
             said = words(done.stderr)
-            raise OutsideError(f"{path} cannot be read as requirements: {said}", hints=[f"edit {path}"])
+            raise FailedProgramError(f"{path} cannot be read as requirements: {said}", hints=[f"edit {path}"])
         return tuple(tomli.loads(project.read_text(encoding="utf-8"))["project"].get("dependencies", ()))
 
 
@@ -305,6 +315,7 @@ def failure(reason: str, command: str) -> OutsideError:
         command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()
+    kind: type[OutsideError] = FailedProgramError
     variant = _VARIANT.search(reason)
     if variant is not None:
         return OutsideError(
@@ -314,20 +325,23 @@ def failure(reason: str, command: str) -> OutsideError:
         )
     missing = not_cached(reason)
     if missing:
-        return OutsideError(
+        return OfflineError(
             f"{' and '.join(missing)} is not in uv's cache, and `--offline` keeps uv from fetching it",
             hints=[f"kgen {command}   # without --offline, where there is a network"],
         )
     if _LOCKED_OUT.search(logins.without_urls(lowered)):
+        kind = UnreachableError
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):
+        kind = UnreachableError
         hint = (
             "check the network and the index that uv is configured for"
             f" (`uv.toml`, UV_DEFAULT_INDEX), then {command} again"
         )
     elif "no space left" in lowered:
+        kind = FileError
         hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
     else:
         done = {"lock": "uv pip compile", "sync": "uv pip sync"}.get(command, "uv pip compile")
         hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"
-    return OutsideError(f"uv failed: {bounded(reason) or 'it gave no reason'}", hints=[hint])
+    return kind(f"uv failed: {bounded(reason) or 'it gave no reason'}", hints=[hint])

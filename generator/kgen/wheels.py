@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
 from kgen import elf, logins, pe
-from kgen.errors import Cancelled, OutsideError
+from kgen.errors import Cancelled, FileError, MalformedAnswerError, OutsideError
 from kgen.model.licence import Declared
 from kgen.served import archive
 from kgen.served.cache import keep, kept
@@ -240,9 +240,9 @@ class WheelReader:
         try:
             path = local_path(url)
         except ValueError as error:
-            raise OutsideError(f"{filename}: the URL that the index gives for it makes no sense") from error
+            raise MalformedAnswerError(f"{filename}: the URL that the index gives for it makes no sense") from error
         if not re.fullmatch("[0-9a-f]{64}", wheel.sha256):
-            raise wheel.fault(f"{sha256!r} is no sha256 to know it by")
+            raise wheel.fault(f"{sha256!r} is no sha256 to know it by", kind=MalformedAnswerError)
         key = wheel.sha256 if path is None else f"{path}:{wheel.sha256}"
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
@@ -312,7 +312,9 @@ class WheelReader:
             part.replace(target)
         except OSError as error:
             raise wheel.fault(
-                f"{target} cannot be written: {error.strerror or error}", f"df -h {shlex.quote(str(target.parent))}"
+                f"{target} cannot be written: {error.strerror or error}",
+                f"df -h {shlex.quote(str(target.parent))}",
+                kind=FileError,
             ) from error
 
     def _save_copy(self, wheel: ServedFile, path: Path, part: Path, report: Callable[[int], None]) -> None:
@@ -321,7 +323,7 @@ class WheelReader:
             source = path.open("rb")
         except OSError as error:
             look = f"ls -l {shlex.quote(str(path))}"
-            raise wheel.fault(f"{path} cannot be read: {error.strerror}", look) from error
+            raise wheel.fault(f"{path} cannot be read: {error.strerror}", look, kind=FileError) from error
         with source, part.open("wb") as file:
             while chunk := source.read(CHUNK):
                 self._limit.refuse_if_over(wheel)
@@ -394,7 +396,7 @@ class WheelReader:
             try:
                 answer = Answer(size=None, body=path.read_bytes())
             except OSError as error:
-                raise wheel.fault(f"{path} cannot be read: {error.strerror}") from error
+                raise wheel.fault(f"{path} cannot be read: {error.strerror}", kind=FileError) from error
         else:
             answer = self._tail(wheel)
         if answer.body is None:
@@ -472,7 +474,9 @@ class WheelReader:
                 declared, _ = _declared(infos, piece, wheel)
                 return WheelListing(size=size, entries=_entries(infos), declared=declared)
         except OSError as error:
-            raise wheel.fault(f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}") from error
+            raise wheel.fault(
+                f"{path} cannot be read: {error.strerror}", f"ls -l {shlex.quote(str(path))}", kind=FileError
+            ) from error
 
     def _read_cached(self, wheel: ServedFile) -> WheelListing:
         if self._cache is None:
@@ -490,7 +494,9 @@ class WheelReader:
         answer = self._tail(wheel)
         if answer.body is None:
             if answer.size is None:
-                raise wheel.fault(f"{wheel.host} knows no ranges, and does not say how large the file is")
+                raise wheel.fault(
+                    f"{wheel.host} knows no ranges, and does not say how large the file is", kind=MalformedAnswerError
+                )
             return WheelListing(size=answer.size, entries={}, complete=wheel.is_source), wheel.is_source
         if answer.start == 0:
             wheel.verify(hashlib.sha256(answer.body).hexdigest(), kind=answer.kind)
@@ -509,7 +515,9 @@ class WheelReader:
         def fetch(start: int, end: int) -> bytes:
             part = self._client.ask(wheel, f"bytes={start}-{end - 1}", end=end)
             if part.size != size or part.start != start or part.body is None:
-                raise wheel.fault(f"{wheel.host} answered with another range than was asked for")
+                raise wheel.fault(
+                    f"{wheel.host} answered with another range than was asked for", kind=MalformedAnswerError
+                )
             return part.body
 
         return fetch

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen import files, lockfiles, storage
-from kgen.errors import KgenError, UsageError
+from kgen.errors import KgenError, NotLockedError, UsageError
 from kgen.model import grammar
 from kgen.model.trust import NOBODY, Trust
 from kgen.validation import receipts, signing
@@ -95,7 +95,7 @@ def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
     if not names:
         every = [found.path for one in lockfiles.environments(root) for found in receipts.find(one.folder)]
         if not every:
-            raise UsageError(f"there is no receipt in {root}", hints=["kgen validate"])
+            raise NotLockedError(f"there is no receipt in {root}", hints=["kgen validate"])
         return tuple(every)
     paths: list[Path] = []
     for name in names:
@@ -105,12 +105,12 @@ def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
         try:
             folder = lockfiles.choose(root, name).folder
         except UsageError as error:
-            raise UsageError(
+            raise NotLockedError(
                 f"there is neither a receipt nor an environment {grammar.shown(name)}", hints=error.hints
             ) from None
         mine = [found.path for found in receipts.find(folder)]
         if not mine:
-            raise UsageError(f"{name} has no receipt", hints=[f"kgen validate {name}"])
+            raise NotLockedError(f"{name} has no receipt", hints=[f"kgen validate {name}"])
         paths += mine
     return tuple(dict.fromkeys(paths))
 
@@ -219,4 +219,4 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from kgen import host, index, uvsettings, uvtool, wheels
 from kgen.audit.reading import Reader
 from kgen.audit.run import Audit, Audited, Progress
-from kgen.errors import UsageError
+from kgen.errors import UnknownNameError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.served.file import PATIENCE
 from kgen.tables import nearest
@@ -45,7 +45,7 @@ def audit(
     for name in names:
         if name not in known:
             near = nearest(name, known)
-            raise UsageError(
+            raise UnknownNameError(
                 f"`{name}` is not in the matrix",
                 hints=[f"kgen matrix audit {near}" if near else "kgen matrix show"],
             )

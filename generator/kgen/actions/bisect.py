@@ -20,7 +20,7 @@ from kgen import fields, files, gittool, host, lockfiles, process, storage
 from kgen.actions import sync, validate
 from kgen.actions.tree import Packages, markers_of, packages, requirements
 from kgen.actions.validate import ValidateOptions
-from kgen.errors import KgenError, OutsideError, TimedOut, UsageError
+from kgen.errors import OtherPlatformError, OutsideError, TimedOut, UsageError
 from kgen.formats.environment import Source
 from kgen.formats.wheels import pylock
 from kgen.host import Host
@@ -165,7 +165,7 @@ def bisect(
         raise UsageError(f"{sides[0].shown} and {sides[1].shown} have the same versions", hints=["kgen diff A B"])
     here = host.subdir()
     if before.platform != here:
-        raise UsageError(
+        raise OtherPlatformError(
             f"the locks are for {before.platform}, and this machine is {here or 'none that kgen knows'}",
             hints=[f"run `kgen bisect` on {before.platform}"],
         )
@@ -173,7 +173,7 @@ def bisect(
     try:
         (place / LOCKS / before.environment).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise lockfiles.unreadable(place, error) from error
+        raise files.unreadable(place, error) from error
     tries = _Tries(place, matrix, machine, sides, tuple(command), asked, progress, notify)
     with storage.exclusive(place, who="kgen bisect", wait=lambda: progress("waiting for another `kgen bisect`")):
         storage.write_file(place / ".gitignore", b"*\n")
@@ -493,14 +493,10 @@ class _Tries:
         chosen = validate.targets(self.place, self.matrix, self.machine, [lock.environment], options)
         (found,) = validate.validate(self.place, self.matrix, self.machine, chosen, options).validations
         if found.error is not None:
-            raise _again(found.error)
+            raise found.error
         verdicts = list(found.verdicts.values())
         for verdict in verdicts:
             if verdict.outcome.value != "passed":
                 outcome: Outcome = "skipped" if verdict.outcome.value == "skipped" else "fails"
                 return Trial(outcome, said=shown(verdict.message.partition("\n")[0]))
         return Trial("passes", sum(verdict.seconds for verdict in verdicts))
-
-
-def _again(error: KgenError) -> OutsideError:
-    return OutsideError(error.message, hints=error.hints)

@@ -23,7 +23,15 @@ from typing import IO, Any, NamedTuple
 
 from kgen import __version__, files, host, index, lockfiles, project, resources, storage, uvsettings, uvtool, wheels
 from kgen.actions.standing import HOOK
-from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
+from kgen.errors import (
+    HashMismatchError,
+    KgenError,
+    OtherPlatformError,
+    OutsideError,
+    SettingsError,
+    UnavailableError,
+    UsageError,
+)
 from kgen.formats.wheels import repack, vendored
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -204,7 +212,7 @@ def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[Lock
     fitting = [one for one in lockfiles.environments(root) if platform in one.platforms]
     if not fitting:
         words = f" --platform {platform}" if platform else ""
-        raise UsageError(
+        raise OtherPlatformError(
             f"nothing in {root / LOCKS} is locked for {platform or 'this machine'}", hints=[f"kgen lock{words}"]
         )
     return fitting
@@ -220,9 +228,7 @@ def _held(store: Path) -> Iterator[None]:
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutsideError(
-            f"{store} cannot be written: {error.strerror or error}", hints=["set KGEN_CACHE_DIR to another folder"]
-        ) from error
+        raise files.unwritable(store, error, hints=["set KGEN_CACHE_DIR to another folder"]) from error
     with storage.exclusive(store, who="kgen bundle", wait=lambda: None):
         yield
 
@@ -280,7 +286,7 @@ def _fetch(
 
 
 def _nowhere(file: LockedFile, lock: Lockfile) -> OutsideError:
-    return OutsideError(
+    return UnavailableError(
         f"{lock.environment}: {file.filename} is nowhere to be had: no index that uv is configured for lists it",
         hints=["configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS)"],
     )
@@ -416,9 +422,7 @@ def _write(output: Path, listed: Mapping[str, object], members: Sequence[_Member
                     archive.addfile(info, _Verifying(content, one))  # type: ignore[arg-type]
         part.replace(output)
     except OSError as error:
-        raise OutsideError(
-            f"{output} cannot be written: {error.strerror or error}", hints=[f"df -h {output.parent}"]
-        ) from error
+        raise files.unwritable(output, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -442,7 +446,7 @@ class _Verifying:
         return piece
 
 
-class _DamagedError(OutsideError):
+class _DamagedError(HashMismatchError):
     """A member is not what it is listed with."""
 
 
@@ -594,7 +598,7 @@ def unbundle(
             progress.add(size)
     lost = sorted(listed.files.keys() - seen)
     if lost:
-        raise OutsideError(
+        raise HashMismatchError(
             f"{path} is incomplete: {len(lost)} of {len(listed.files)} files are missing, the first is {lost[0]}",
             hints=["copy the bundle again"],
         )
@@ -608,7 +612,7 @@ def unbundle(
         require_known(matrix, lock)
         lacking = vendored.lacking(root, lock)
         if lacking:
-            raise OutsideError(
+            raise HashMismatchError(
                 f"{path} is incomplete: {lock.environment} needs {lacking[0].filename}, which is not in it",
                 hints=["kgen bundle"],
             )
@@ -627,7 +631,7 @@ def _next(path: Path, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
         return archive.next()
     except (tarfile.TarError, OSError) as error:
         said = getattr(error, "strerror", None) or "it breaks off"
-        raise OutsideError(f"{path} is damaged: {said}", hints=["copy the bundle again"]) from None
+        raise HashMismatchError(f"{path} is damaged: {said}", hints=["copy the bundle again"]) from None
 
 
 def _whole(name: str, content: IO[bytes], sha256: str) -> bytes:
@@ -666,7 +670,7 @@ def _put(root: Path, sha256: str, filename: str, content: IO[bytes], progress: _
     except tarfile.TarError:
         raise _damaged(f"{WHEELS}/{sha256}/{filename}") from None
     except OSError as error:
-        raise OutsideError(f"{target} cannot be written: {error.strerror or error}", hints=[f"df -h {root}"]) from error
+        raise files.unwritable(target, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

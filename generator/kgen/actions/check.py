@@ -14,7 +14,7 @@ from kgen.actions import plan
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
 from kgen.emitters import hooks
-from kgen.errors import KgenError, UsageError
+from kgen.errors import KgenError, NotLockedError
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.lockfiles import LockedEnvironment
@@ -90,7 +90,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = (), *,
     chosen = named or list(lockfiles.environments(root))
     missing = [] if named else list(look.missing(chosen))
     if not chosen and not missing:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+        raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
     found = [*missing, *(finding for environment in chosen for finding in look.findings(environment))]
     return CheckResult((*found, *look.disagreements()), tuple(one.name for one in chosen))
 

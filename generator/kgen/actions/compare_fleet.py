@@ -12,7 +12,7 @@ from kgen import files, storage
 from kgen.actions import fleet
 from kgen.actions.compare import CompareOptions, CompareResult, Contestant
 from kgen.actions.validate import ValidationTarget, ignore
-from kgen.errors import KgenError, UsageError
+from kgen.errors import ContradictionError, KgenError, UsageError
 from kgen.fleet import answers
 from kgen.fleet.shape import Engine, Job, Limits, Progress, Returned, Slot, State
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -60,7 +60,7 @@ def compare_on_fleet(
     if not command:
         raise UsageError("what is to be compared?", hints=["kgen compare --fleet SITE -- python train.py"])
     if asked.same_start:
-        raise UsageError(
+        raise ContradictionError(
             "`--same-start` contradicts `--fleet`: the weights of one node are not on the others",
             hints=["keep one of the two"],
         )

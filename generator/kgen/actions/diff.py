@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from packaging.version import InvalidVersion, Version
 
 from kgen import accelerators, gittool
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError, UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
 from kgen.model.direct import DYNAMIC
@@ -128,7 +128,7 @@ def _folder(folder: Path) -> Locks:
         for lock in interface.read_every(form, path)
     }
     if not locks:
-        raise UsageError(f"there are no locks in {folder}", hints=["kgen lock"])
+        raise NotLockedError(f"there are no locks in {folder}", hints=["kgen lock"])
     return locks
 
 

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from kgen import accelerators, findings, host, lockfiles, project, settings, surroundings, uvtool
 from kgen.actions import sync
-from kgen.errors import UsageError
+from kgen.errors import OtherPlatformError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats import interface
@@ -74,7 +74,7 @@ def examine(
     chosen = names or locked_here(root, form)
     if not chosen:
         words = "" if form is None else form.words
-        raise UsageError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
+        raise OtherPlatformError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
     sources = [sync.find(root, name, envs, form) for name in chosen]
     rows = pins.libraries()
     carried = {stem: Carried(tuple(row["packages"]), row.get("text")) for stem, row in rows.items()}
@@ -129,7 +129,7 @@ def examine_target(
         require_known(matrix, lock)
     fitting = [lock for lock in locks if wanted or is_for(lock, target.accelerator, matrix)]
     if not fitting:
-        raise UsageError(
+        raise OtherPlatformError(
             f"nothing in {root / project.LOCKS} is locked for target {name}", hints=[f"kgen lock --target {name}"]
         )
     return judge_described(target, fitting, matrix, glibc=asked.glibc, platforms=platforms)

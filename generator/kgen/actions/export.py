@@ -10,7 +10,7 @@ from types import MappingProxyType
 from kgen import host, lockfiles, project, settings, uvtool
 from kgen.actions import flake
 from kgen.emitters import cyclonedx, kubernetes, recipes, requirements
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError, OtherPlatformError, UsageError
 from kgen.fields import lock_command, request_of
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
@@ -83,7 +83,7 @@ def _on_linux(export: Export) -> Mapping[str, Lockfile]:
     locks = _locks(export)
     found = {name: lock for name, lock in locks.items() if export.matrix.platforms[name].glibc is not None}
     if not found:
-        raise UsageError(
+        raise OtherPlatformError(
             f"{export.environment} is locked for {', '.join(locks)}, and this is for Linux",
             hints=[f"kgen lock {next(iter(locks.values())).backends[0]} --platform linux-64"],
         )
@@ -172,7 +172,7 @@ def _workflow(export: Export) -> str:
                 tested = _TESTS in lock.versions
                 jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated, tested))
     if not jobs:
-        raise UsageError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
+        raise OtherPlatformError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
     return recipes.render_workflow(jobs)
 
 
@@ -307,7 +307,7 @@ def _environment(root: Path, name: str | None) -> str:
         return lockfiles.choose_on_disk(root, name)[0].name
     known = [one.name for one in lockfiles.environments(root)]
     if not known:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+        raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
     if len(known) > 1:
         raise UsageError(
             f"no environment is named: {', '.join(known)} are locked", hints=[f"name {known[0]}, or another of them"]

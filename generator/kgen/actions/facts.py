@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 
 from kgen import accelerators
-from kgen.errors import UsageError
+from kgen.errors import UnknownNameError
 from kgen.explain.facts import gpus_text, pythons_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
@@ -39,7 +39,7 @@ def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str,
     known = [*matrix.framework_names, *subjects]
     if name is not None and name not in known:
         near = nearest(name, known)
-        raise UsageError(
+        raise UnknownNameError(
             f"`{name}` is not in the matrix",
             hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
         )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kgen import accelerators, files, lockfiles, project, settings, storage
 from kgen.actions.doctor import is_for, judge_described
-from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.errors import ExitStatus, KgenError, OtherPlatformError, UsageError
 from kgen.findings import Finding
 from kgen.fleet import answers
 from kgen.fleet.kubernetes import PREFIX, Kubernetes
@@ -227,7 +227,7 @@ def fits(
     if not found and not nowhere:
         pools = engine.pools.values()
         known = ", ".join(f"{pool.name} ({pool.target.accelerator})" for pool in pools) or "there is none"
-        raise UsageError(
+        raise OtherPlatformError(
             f"nothing in {root / project.LOCKS} is locked for a kind of node there: {known}",
             hints=["kgen lock"],
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from kgen import files
-from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.errors import SettingsError, UsageError
 from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -37,7 +37,7 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
     try:
         text = files.read_text(path, files.LARGE)
     except OSError as error:
-        raise OutsideError(f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]) from None
+        raise files.unreadable(path, error) from None
     except ValueError as error:
         raise SettingsError(f"{path} is not text: {error}") from None
     found: dict[str, set[str]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from kgen import files, gittool, lockfiles
+from kgen import files, gittool
 from kgen.errors import SettingsError
 from kgen.model import format as formats
 from kgen.storage import write_file
@@ -31,7 +31,7 @@ def merge_locks_with_git(root: Path) -> None:
     except FileNotFoundError:
         text = ""
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from None
+        raise files.unreadable(path, error) from None
     except ValueError:
         raise SettingsError(f"{path} is not UTF-8 text", hints=[f"edit {shlex.quote(str(path))}"]) from None
     missing = [line for line in _MERGED if line not in text.splitlines()]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kgen import host, lockfiles
 from kgen.actions import sync
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError
 from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.formats.verify import Difference
@@ -46,7 +46,7 @@ def compare(root: Path, names: Sequence[str] = (), envs: str | None = None) -> t
     if not names:
         sources = [source for source in sources if source.prefix.is_dir()]
     if not sources:
-        raise UsageError("no environment is on disk", hints=["kgen sync --all"])
+        raise NotLockedError("no environment is on disk", hints=["kgen sync --all"])
     return tuple(
         InstalledEnvironment(source, interface.installer(source.form).differences(source)) for source in sources
     )

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import accelerators, host, lockfiles, storage
+from kgen import accelerators, files, host, lockfiles, storage
 from kgen.actions.choose import choose
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.errors import OutsideError
@@ -89,9 +89,7 @@ def install_kernel(source: Source) -> Kernel:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutsideError(
-            f"{folder} cannot be written: {error.strerror or error}", hints=["set JUPYTER_DATA_DIR to another folder"]
-        ) from error
+        raise files.unwritable(folder, error, hints=["set JUPYTER_DATA_DIR to another folder"]) from error
     storage.write_file(folder / "kernel.json", (json.dumps(spec, indent=1) + "\n").encode())
     return Kernel(folder, shown)
 

@@ -153,7 +153,7 @@ def _versions(
             hints=[f"kgen lock {request.name}"],
         ) from None
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
     both = sides(path, content, merge=merge)
     try:
         return versions_in(content) if both is None else shared(*both)

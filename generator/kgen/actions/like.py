@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
-from kgen.errors import UsageError
+from kgen.errors import UnknownNameError
 from kgen.explain.facts import cause_text
 from kgen.fields import ACCELERATORS, Raw
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
@@ -67,7 +67,7 @@ def _image(name: str, matrix: CompatibilityMatrix) -> Image:
         return found
     near = nearest(name, list(matrix.images))
     newest = ", ".join(list(matrix.images)[: -_SHOWN - 1 : -1]) or "none"
-    raise UsageError(
+    raise UnknownNameError(
         f"--like: the matrix knows no image `{shown(name)}`",
         hints=[f"did you mean `--like {near}`?" if near else f"it knows {newest} and older ones"],
     )

@@ -16,7 +16,7 @@ from kgen.accelerators import Kind
 from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
@@ -183,7 +183,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         for one in settings.pythons or (python,):
             notes += _required_python(allowed, one)
     if python is not None and python not in (row.version for row in matrix.pythons):
-        raise UsageError(
+        raise UnknownNameError(
             f"Python `{python}` is not in the matrix",
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
@@ -350,7 +350,7 @@ def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Acc
     given = {field.name: flags.get(field.name) for field in ACCELERATORS}
     asked = [f"`{field.flag}`" for field in ACCELERATORS if given[field.name] not in (None, False)]
     if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)} contradict each other", hints=["give one of them"])
+        raise ContradictionError(f"{' and '.join(asked)} contradict each other", hints=["give one of them"])
     values = {name: None if raw is None else BY_NAME[name].from_flag(raw, matrix) for name, raw in given.items()}
     return next(iter(accelerators_in(values).values()), None)
 
@@ -358,7 +358,7 @@ def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Acc
 def _as_of(settings: Settings, text: str, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
     """The settings on an earlier day, with the Keras of that day if they do not say which."""
     if asked.flags.get("exclude_newer") is not None:
-        raise UsageError(
+        raise ContradictionError(
             "`--as-of` and `--exclude-newer` contradict each other",
             hints=["give one of them: `--as-of` also takes the Keras of that day"],
         )
@@ -397,7 +397,7 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
     known |= dict.fromkeys(matrix.short_names)
     for name in asked.names:
         if name not in known:
-            raise UsageError(
+            raise UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
                 hints=meant.hints(name, asked.command, matrix, settings.environments),
             )
@@ -619,7 +619,7 @@ def _targets(settings: Settings) -> tuple[Target, ...]:
         settings_module.target_of(settings, name)
     machine = [str(BY_NAME[name].flag) for name in ("driver", "gpu") if getattr(settings, name)]
     if settings.targets and machine:
-        raise UsageError(
+        raise ContradictionError(
             f"`{flag}` and `{machine[0]}` contradict each other: a target says what its machine has",
             hints=[f"give one of them, such as `{flag} {settings.targets[0]}`"],
         )

@@ -9,7 +9,7 @@ from kgen.accelerators import title
 from kgen.actions.move import MovePlan, plan_move
 from kgen.actions.plan import RequestFlags
 from kgen.emitters import plot
-from kgen.errors import UsageError
+from kgen.errors import UnknownNameError, UsageError
 from kgen.explain.moves import driver_text, gpus_text
 from kgen.matrix.candidates import BuildTarget, releases_with_builds
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -135,14 +135,14 @@ def picture(
     """
     platform = platform or next(iter(matrix.platforms))
     if platform not in matrix.platforms:
-        raise UsageError(
+        raise UnknownNameError(
             f"platform `{platform}` is not in the matrix", hints=[f"it knows {', '.join(matrix.platforms)}"]
         )
     known = tuple(name for name, row in matrix.backends.items() if row.accelerated)
     wrong = next((name for name in backends if name not in known), None)
     if wrong is not None:
         what = "runs on no accelerator" if wrong in matrix.backends else "is not in the matrix"
-        raise UsageError(f"backend `{shown(wrong)}` {what}", hints=[f"the backends are {', '.join(known)}"])
+        raise UnknownNameError(f"backend `{shown(wrong)}` {what}", hints=[f"the backends are {', '.join(known)}"])
     current = next(iter(matrix.generations))
     asked = tuple(backends) or known
     found = overlap(
@@ -190,5 +190,5 @@ def _plotted(matrix: CompatibilityMatrix, asked: Sequence[str]) -> list[Accelera
     known = {one.number: one for one in sorted({row.accelerator for row in matrix.cudnn})}
     wrong = next((text for text in asked if text not in known), None)
     if wrong is not None:
-        raise UsageError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(known)}"])
+        raise UnknownNameError(f"CUDA `{wrong}` is not in the matrix", hints=[f"the majors are {', '.join(known)}"])
     return [known[text] for text in dict.fromkeys(asked or known)]

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen import files, gittool, host, lockfiles, storage
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError, UsageError
 from kgen.project import LOCKS
 from kgen.validation import collection, receipts, remote, signing
 from kgen.validation.collection import Entry, Skipped
@@ -101,7 +101,7 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
     skipped: list[Skipped] = []
     today = dt.datetime.now(dt.timezone.utc).date()
     if not sources and not (root / LOCKS).exists():
-        raise UsageError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
+        raise NotLockedError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
     with collection.Index(host.cache("receipts.sqlite"), report) as index:
         for source in sources or (str(root / LOCKS),):
             if source.startswith(GIT):
@@ -170,7 +170,7 @@ def _content(path: Path) -> bytes:
     try:
         return files.read(path)
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 def exported(entries: Iterable[Entry]) -> str:

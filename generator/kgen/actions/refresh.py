@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, index, leftovers, parsers, project, storage, uvsettings, uvtool, wheels
-from kgen.errors import OutsideError, UsageError
+from kgen import files, host, index, leftovers, parsers, project, storage, uvsettings, uvtool, wheels
+from kgen.errors import UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
 from kgen.refresh.facts import FactReader
@@ -117,9 +117,7 @@ def _locked(target: RefreshTarget, notify: Callable[[str], None]) -> Iterator[No
     try:
         target.locked.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutsideError(
-            f"{target.locked} cannot be written: {error.strerror}", hints=["set KGEN_CACHE_DIR to a folder of yours"]
-        ) from None
+        raise files.unwritable(target.locked, error, hints=["set KGEN_CACHE_DIR to a folder of yours"]) from None
 
     def waiting() -> None:
         notify(f"another `{_WHO}` is at work in {target.locked}; waiting for it to end")

@@ -12,7 +12,7 @@ from kgen.actions.plot import picture
 from kgen.actions.proven import Proof, Proven, proven
 from kgen.actions.receipts import Collected, collect
 from kgen.emitters import plot
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError
 from kgen.explain.commands import flags_of
 from kgen.explain.facts import requires_text, subject_text
 from kgen.explain.reasons import reason_rule, reason_subject
@@ -72,7 +72,7 @@ def page(
     """
     locked = lockfiles.environments(root)
     if not locked:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+        raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
     collected = collect(root, sources, report=report)
     proof = proven(root, collected, machine, trust)
     found = [

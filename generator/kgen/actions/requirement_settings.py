@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import tomlkit
 
 from kgen import files, parsers, settings
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.requirement import Requirement, canonical_name
@@ -148,7 +148,7 @@ def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
             hints=["give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"],
         ) from None
     if found.name in matrix.short_names and not found.specifier:
-        raise UsageError(
+        raise UnknownNameError(
             f"`{found.name}` is a backend, and kgen chooses its release for each environment",
             hints=[f"kgen lock {found.name}"],
         )
@@ -185,12 +185,12 @@ def _table(
 ) -> MutableMapping[str, Any]:
     """The table that has the list, which is made where it is a backend's."""
     if place.backend is not None and place.environment is not None:
-        raise UsageError("`--backend` and `--env` contradict each other", hints=["give one of them"])
+        raise ContradictionError("`--backend` and `--env` contradict each other", hints=["give one of them"])
     if place.environment is not None:
         if place.environment not in known.environments:
             near = nearest(place.environment, known.environments)
             known_names = ", ".join(known.environments) or "none"
-            raise UsageError(
+            raise UnknownNameError(
                 f"the settings have no joint environment `{grammar.shown(place.environment)}`; they have {known_names}",
                 hints=[f"did you mean `--env {near}`?"] if near else ["kgen add --help"],
             )

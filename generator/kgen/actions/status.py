@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kgen import host, lockfiles
 from kgen.actions.check import check
 from kgen.actions.sync import source_of
-from kgen.errors import UsageError
+from kgen.errors import NotLockedError
 from kgen.formats import environment as environments
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -89,7 +89,7 @@ def packages(root: Path, names: Sequence[str] = ()) -> dict[str, dict[str, str]]
     """
     chosen = [lockfiles.choose(root, name) for name in names] or list(lockfiles.environments(root))
     if not chosen:
-        raise UsageError(f"nothing is locked in {root}", hints=["kgen lock"])
+        raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
     here = host.subdir() or ""
     return {
         one.name: dict(lockfiles.read(one.platforms.get(here, next(iter(one.platforms.values())))).versions)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kgen import editable, files, host, leftovers, lockfiles, project
 from kgen.actions.choose import Choice, choose, lacks_device, without_device
 from kgen.editable import ProjectBuild
-from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.errors import ContradictionError, NotLockedError, OtherPlatformError, SettingsError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.lockfiles import LockedEnvironment
@@ -97,7 +97,7 @@ def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | N
     try:
         return environments.source(chosen, lock, folder, form)
     except OSError as error:
-        raise lockfiles.unreadable(lock, error) from error
+        raise files.unreadable(lock, error) from error
 
 
 def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None) -> list[Choice]:
@@ -113,7 +113,7 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
         UsageError: there is no such environment, or none is named where several are locked.
     """
     if names and every:
-        raise UsageError("`--all` and names of environments contradict each other", hints=["give one of them"])
+        raise ContradictionError("`--all` and names of environments contradict each other", hints=["give one of them"])
     known = lockfiles.environments(root)
     here = host.subdir() or ""
     if every or (not names and len(known) == 1):
@@ -121,13 +121,13 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
         fitting = [one for one in known if lockfiles.lock_path(one, wanted, here) is not None]
         if not fitting:
             where = here if wanted.is_default else wanted.name
-            raise UsageError(
+            raise OtherPlatformError(
                 f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
             )
         return [Choice(one, wanted, named=False) for one in fitting]
     if not names:
         listed = ", ".join(one.name for one in known)
-        raise UsageError(
+        raise NotLockedError(
             f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
             hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
         )
@@ -467,9 +467,8 @@ def _prepare(envs: Path, root: Path) -> None:
         if not os.path.lexists(ignore) and (own in made or envs == root / project.ENVS):
             ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
     except OSError as error:
-        raise OutsideError(
-            f"{envs} cannot be written: {error.strerror or error}",
-            hints=["name another folder with `--envs`, or `envs` in the settings"],
+        raise files.unwritable(
+            envs, error, hints=["name another folder with `--envs`, or `envs` in the settings"]
         ) from error
 
 

@@ -12,11 +12,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from kgen import files, host
 from kgen.actions import sync
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import NotSyncedError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.formats.environment import METADATA, Source
-from kgen.lockfiles import unreadable
 from kgen.model.grammar import is_line, shown
 from kgen.model.requirement import canonical_name
 from kgen.tables import nearest
@@ -93,7 +92,7 @@ def tree(root: Path, name: str, envs: str | None = None) -> Tree:
     """
     source = sync.find(root, name, envs)
     if not environments.is_whole(source):
-        raise OutsideError(
+        raise NotSyncedError(
             f"{source.name} is not on disk as locked, and only the packages themselves say what they need",
             hints=[f"kgen sync {source.name}"],
         )
@@ -170,7 +169,7 @@ def packages(source: Source) -> Packages:
         try:
             headers = HeaderParser().parsestr(files.read_text(folder / "METADATA", files.LARGE))
         except OSError as error:
-            raise unreadable(folder / "METADATA", error) from error
+            raise files.unreadable(folder / "METADATA", error) from error
         named, version = headers["Name"], headers["Version"]
         if isinstance(named, str) and isinstance(version, str) and is_line(named) and is_line(version):
             name = canonical_name(named)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from kgen import host, lockfiles, project, storage
 from kgen.actions import sync
 from kgen.actions.choose import choose
-from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.errors import ExitStatus, KgenError, OtherPlatformError, UnknownNameError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.host import Host
@@ -231,7 +231,7 @@ def targets(
         row = matrix.backend_named(name, None)
         if row is None:
             near = nearest(name, [*matrix.short_names, *matrix.backends])
-            raise UsageError(
+            raise UnknownNameError(
                 f"unknown backend `{name}`",
                 hints=[f"did you mean `{near}`?" if near else f"the backends are {', '.join(matrix.short_names)}"],
             )
@@ -331,7 +331,7 @@ def _locks(names: Sequence[str], root: Path, machine: Host, form: Format | None)
     ]
     if not found:
         which, words = ("lock", "") if form is None else (f"{form.name} lock", form.words)
-        raise UsageError(
+        raise OtherPlatformError(
             f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
             hints=[f"kgen lock{words}"],
         )

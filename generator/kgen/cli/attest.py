@@ -17,7 +17,7 @@ from kgen.actions.attest import SignOptions, attest, every_receipt
 from kgen.cli import candidates, console
 from kgen.cli.options import Json, argument, option
 from kgen.cli.signers import trust_config
-from kgen.errors import ExitStatus, UsageError
+from kgen.errors import ContradictionError, ExitStatus, UsageError
 
 PASSWORD = "KGEN_KEY_PASSWORD"  # noqa: S105 - the variable's name
 
@@ -54,7 +54,7 @@ def run(
         UsageError: it is not clear who signs.
     """
     if (key is None) == (not sigstore):
-        raise UsageError(
+        raise ContradictionError(
             "`kgen attest` signs by a key or by Sigstore" + (", not by both" if sigstore else ""),
             hints=["kgen attest --key key.pem", "kgen attest --sigstore"],
         )

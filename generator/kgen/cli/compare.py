@@ -28,7 +28,7 @@ from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device, fleet, image
 from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, repeats, seconds
 from kgen.emitters.comparison import Bar, Failure, Line, render_page
-from kgen.errors import ExitStatus, UsageError
+from kgen.errors import ContradictionError, ExitStatus, UsageError
 from kgen.explain.sizes import size_text
 from kgen.matrix import origin
 from kgen.validation.comparison import TOLERANCE, Summary, summarise
@@ -120,7 +120,7 @@ def run(
     command: Sequence[str] = context.meta.get(PROGRAM, ())
     if model is not None:
         if command:
-            raise UsageError("`--model` contradicts a command", hints=["keep one of the two"])
+            raise ContradictionError("`--model` contradicts a command", hints=["keep one of the two"])
         command = ("python", "-m", "kgen_model", model)
     options = CompareOptions(device, repeat or 1, same_start, tolerance, timeout, envs, at_once or 1)
     root = project.find_root(Path.cwd())
@@ -168,7 +168,7 @@ def _on_fleet(
     from kgen.cli.fleets import showing  # noqa: PLC0415 - as above
 
     if options.jobs > 1:
-        raise UsageError("`--jobs` contradicts `--fleet`", hints=["keep one of the two"])
+        raise ContradictionError("`--jobs` contradicts `--fleet`", hints=["keep one of the two"])
     if Path.cwd() != root:
         raise UsageError(
             f"the command runs in {root} on the nodes, and this is {Path.cwd()}", hints=[f"cd {shlex.quote(str(root))}"]

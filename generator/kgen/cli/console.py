@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
-from kgen.errors import BUG_CODE, ExitStatus, KgenError, OutsideError
+from kgen.errors import BUG_CODE, ExitStatus, FileError, KgenError
 from kgen.host import is_terminal
 from kgen.model.grammar import printable
 
@@ -79,7 +79,7 @@ def finished(status: int) -> int:
                 except OSError as fault:
                     _lose(stream, fault)
     if _lost and status == ExitStatus.DONE:
-        error(OutsideError(f"the result could not be printed: {_lost[0].strerror or _lost[0]}"))
+        error(FileError(f"the result could not be printed: {_lost[0].strerror or _lost[0]}"))
         return ExitStatus.OUTSIDE
     return status
 

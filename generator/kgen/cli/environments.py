@@ -12,7 +12,7 @@ from kgen.actions import sync as syncing
 from kgen.actions.choose import choose, lacks_device, without_device
 from kgen.actions.sync import SyncResult
 from kgen.cli import console
-from kgen.errors import OutsideError
+from kgen.errors import NotSyncedError
 from kgen.formats.environment import Source
 from kgen.model.format import Format
 
@@ -45,7 +45,7 @@ def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool)
     if not whole and not choice.named and lacks_device(choice):
         raise without_device(choice)
     if no_sync:
-        raise OutsideError(
+        raise NotSyncedError(
             f"{source.name} is not on disk as it is locked, and `--no-sync` forbids to make it",
             hints=[f"kgen sync {source.name}"],
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar, get_origin
 
 from kgen.cli.options import LOCKING, PLACE, option
-from kgen.errors import UsageError
+from kgen.errors import ContradictionError
 from kgen.model import format as formats
 from kgen.model.format import Format
 
@@ -39,7 +39,7 @@ def naming_formats(run: Callable[..., T]) -> Callable[..., T]:
             return run(*asked, **given, **{wanted.name: tuple(form.name for form in named)})
         if len(named) > 1:
             listed = " and ".join(f"`{form.flag}`" for form in named)
-            raise UsageError(f"{listed} contradict each other", hints=["give one of them"])
+            raise ContradictionError(f"{listed} contradict each other", hints=["give one of them"])
         return run(*asked, **given, **{wanted.name: named[0] if named else None})
 
     parameters = [made for one in own for made in (_flags(str(kind)) if one is wanted else (one,))]

@@ -9,7 +9,7 @@ __command__ = {
     "example": "kgen mcp",
 }
 
-from kgen.errors import ExitStatus, UsageError
+from kgen.errors import ExitStatus, MissingExtraError
 
 
 def run() -> ExitStatus:
@@ -19,7 +19,7 @@ def run() -> ExitStatus:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "kgen":
             raise
-        raise UsageError(
+        raise MissingExtraError(
             f"`kgen mcp` needs the package {error.name}, which is not here", hints=["pip install 'keras-kgen[mcp]'"]
         ) from None
     protocol.serve()

@@ -20,7 +20,7 @@ from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import MissingProgramError, UsageError
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
@@ -55,7 +55,7 @@ def run(
     refuse_foreign_pip(source, command)
     if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
         console.error(
-            OutsideError(
+            MissingProgramError(
                 f"there is no program `{command[0]}` in {source.environment.name} nor on PATH",
                 hints=["`dependencies` in the settings brings a package into every environment"],
             )

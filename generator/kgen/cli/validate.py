@@ -31,7 +31,7 @@ from kgen.cli.devices import device, fleet, image
 from kgen.cli.fleets import validate_fleet
 from kgen.cli.formats import OnlyFormat, naming_formats
 from kgen.cli.options import OUTPUT, Envs, Json, argument, jobs, one_of, option, seconds
-from kgen.errors import ExitStatus, UsageError
+from kgen.errors import ContradictionError, ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.model import format as formats
 from kgen.model.driver import DriverVersion
@@ -172,7 +172,7 @@ def run(
 
 def _refuse_with_fleet(given: Mapping[str, object]) -> None:
     for name in (name for name, value in given.items() if value):
-        raise UsageError(f"`{name}` contradicts `--fleet`", hints=["keep one of the two"])
+        raise ContradictionError(f"`{name}` contradicts `--fleet`", hints=["keep one of the two"])
 
 
 def _refuse_without_fleet(given: Mapping[str, object]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kgen import accelerators, files, host, storage
 from kgen.emitters.kubernetes import MARK, name_of, render_job
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import MalformedAnswerError, MissingExtraError, OutsideError, UnreachableError, UsageError
 from kgen.fleet import answers
 from kgen.fleet.shape import Job, Limits, Pool, Progress, Returned, Slot
 from kgen.model.accelerator import CPU, Accelerator
@@ -312,22 +312,22 @@ class Kubernetes:
             yield
         except ApiException as error:
             if error.status in _REFUSED:
-                raise OutsideError(
+                raise UnreachableError(
                     f"the cluster of context {self._context} does not let you {what}: {_message(error)}",
                     hints=[f"kubectl --context {self._context} auth can-i --list"],
                 ) from error
-            raise OutsideError(
+            raise UnreachableError(
                 f"the cluster of context {self._context} cannot {what}: {_message(error)}",
                 hints=[f"kubectl --context {self._context} get jobs,pods"],
             ) from error
         except ValueError as error:  # the client's, of an answer that is not as it expects
-            raise OutsideError(
+            raise MalformedAnswerError(
                 f"the cluster of context {self._context} answers what the client does not understand when asked to"
                 f" {what}: {printable(str(error).partition(chr(10))[0])[:_SHOWN]}",
                 hints=[f"kubectl --context {self._context} version"],
             ) from error
         except (HTTPError, OSError) as error:
-            raise OutsideError(
+            raise UnreachableError(
                 f"the cluster of context {self._context} cannot be reached: {printable(str(error))[:_SHOWN]}",
                 hints=[f"kubectl --context {self._context} cluster-info"],
             ) from error
@@ -352,7 +352,7 @@ def _client(context: str) -> _Client:
     try:
         config: Any = importlib.import_module("kubernetes.config")
     except ImportError as error:
-        raise UsageError(
+        raise MissingExtraError(
             f"`--fleet k8s:` needs kubernetes, which cannot be imported: {error}", hints=[INSTALL]
         ) from None
     # the client looks at the variable once, when it is imported

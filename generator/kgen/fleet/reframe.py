@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen import files, host, process, settings, storage
-from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.errors import FailedProgramError, SettingsError, UsageError
 from kgen.fields import ACCELERATORS
 from kgen.fleet import answers
 from kgen.fleet.shape import Job, Limits, Pool, Progress, Returned, Slot
@@ -166,7 +166,7 @@ class ReFrame:
         done = process.run(words, keep=_KEPT, hear=hear, cwd=folder)
         found = self.gather(folder)
         if not (folder / _REPORT).is_file():
-            raise OutsideError(
+            raise FailedProgramError(
                 f"ReFrame ended without a report:\n{_end_of(done.stdout + done.stderr)}",
                 hints=[f"see {folder / _LOG}"],
             )

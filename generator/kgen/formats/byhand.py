@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import storage
-from kgen.errors import OutsideError
+from kgen import files, storage
 from kgen.formats import environment as environments
 from kgen.formats.environment import METADATA, Source
 from kgen.formats.verify import recorded
@@ -83,4 +82,4 @@ def _put(file: Path, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, place)
     except OSError as error:
-        raise OutsideError(f"{place} cannot be written: {error.strerror or error}") from error
+        raise files.unwritable(place, error) from error

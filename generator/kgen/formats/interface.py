@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kgen import lockfiles
-from kgen.errors import UsageError
+from kgen.errors import OtherPlatformError, UsageError
 from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
 
@@ -351,7 +351,7 @@ def read(of: Format, path: Path, platform: str | None) -> Lockfile:
 def other_platform(of: Format, environment: str, platforms: Iterable[str], platform: str | None) -> UsageError:
     """That an environment is not locked for this machine's platform, but for others."""
     for_whom = "" if of.is_default else f" for {of.name}"
-    return UsageError(
+    return OtherPlatformError(
         f"{environment} is locked{for_whom} on {', '.join(platforms)}, and this machine is"
         f" {platform or 'of a platform that kgen does not know'}",
         hints=[f"kgen lock{of.words} --platform {platform}"] if platform else [],

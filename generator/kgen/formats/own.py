@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from kgen import editable, host, storage, uvtool
+from kgen import editable, files, host, storage, uvtool
 from kgen.editable import ProjectBuild
-from kgen.errors import KgenError, OutsideError
+from kgen.errors import KgenError
 from kgen.formats.environment import Source
 from kgen.formats.wheels.building import builder
 from kgen.formats.wheels.installer import Uv
@@ -71,7 +71,7 @@ def _install(of: Source, uv: Uv, wheel: Path, root: Path) -> None:
     try:
         (of.prefix / editable.RECORD).write_bytes(editable.record(editable.metadata_name(wheel), root))
     except OSError as error:
-        raise OutsideError(f"{of.prefix / editable.RECORD} cannot be written: {error.strerror or error}") from error
+        raise files.unwritable(of.prefix / editable.RECORD, error) from error
 
 
 def _place_of_wheel(root: Path, lock: Lockfile, build: ProjectBuild) -> Path:

@@ -16,7 +16,7 @@ from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen.errors import OutsideError
+from kgen.errors import HashMismatchError, MalformedAnswerError
 from kgen.index import IndexFile, shown
 from kgen.refresh.compiled import HOLDS
 from kgen.refresh.recipes import Compiled
@@ -152,7 +152,7 @@ class FactReader:
             for piece in pieces:
                 content += piece
                 if len(content) > limit:
-                    raise OutsideError(f"{path} of {file.filename} has more than {limit} bytes")
+                    raise MalformedAnswerError(f"{path} of {file.filename} has more than {limit} bytes")
             return bytes(content)
         return None
 
@@ -165,7 +165,7 @@ class FactReader:
             return None
         digest = hashlib.sha256(page.body).hexdigest()
         if file.sidecar and digest != file.sidecar:
-            raise OutsideError(
+            raise HashMismatchError(
                 f"the METADATA of {file.filename} is not what the index names: sha256 {digest},"
                 f" expected {file.sidecar}",
                 hints=[f"curl --location {shown(file.url)}.metadata | sha256sum"],
@@ -183,7 +183,9 @@ class FactReader:
             return None
         texts = {(_METADATA if is_metadata(path) else path): _text(content, file) for path, content in found.items()}
         if _METADATA not in texts:
-            raise OutsideError(f"{file.filename}: there is no METADATA in it", hints=[f"curl --head {shown(file.url)}"])
+            raise MalformedAnswerError(
+                f"{file.filename}: there is no METADATA in it", hints=[f"curl --head {shown(file.url)}"]
+            )
         return texts
 
     def _check(self, file: IndexFile, metadata: str) -> None:
@@ -195,7 +197,7 @@ class FactReader:
         except InvalidVersion:
             same = False
         if not same:
-            raise OutsideError(
+            raise MalformedAnswerError(
                 f"{file.filename} says in its METADATA that it is {name or 'nothing'} {version}: the index, or the"
                 " wheel, is not to be trusted",
                 hints=[f"curl --head {shown(file.url)}"],
@@ -232,7 +234,7 @@ def _text(content: bytes, file: IndexFile) -> str:
     try:
         return content.decode().replace("\r\n", "\n")
     except UnicodeDecodeError:
-        raise OutsideError(f"{file.filename}: what is in it is not UTF-8 text") from None
+        raise MalformedAnswerError(f"{file.filename}: what is in it is not UTF-8 text") from None
 
 
 def literals(source: str, file: IndexFile) -> dict[str, Any]:
@@ -247,7 +249,7 @@ def literals(source: str, file: IndexFile) -> dict[str, Any]:
         with PARSING:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise OutsideError(f"{file.filename}: a module in it is no Python: {error}") from None
+        raise MalformedAnswerError(f"{file.filename}: a module in it is no Python: {error}") from None
     found: dict[str, Any] = {}
     for node in ast.walk(tree):
         pairs: list[tuple[ast.expr | None, ast.expr | None]] = []

@@ -11,7 +11,7 @@ import tomli
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen.errors import OutsideError
+from kgen.errors import MalformedAnswerError
 from kgen.index import NO_WHEEL, IndexFile
 from kgen.matrix import writer
 from kgen.matrix.writer import Fit as LibraryFit
@@ -187,7 +187,7 @@ def toolkit_row(
         try:
             requirement = parse(text)
         except ValueError as error:
-            raise OutsideError(f"{file.filename}: {error}") from None
+            raise MalformedAnswerError(f"{file.filename}: {error}") from None
         marker = "" if requirement.marker is None else str(requirement.marker)
         named = dict.fromkeys(_EXTRA.findall(marker))
         name = canonicalize_name(requirement.name)

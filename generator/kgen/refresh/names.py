@@ -11,7 +11,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen.errors import OutsideError
+from kgen.errors import MalformedAnswerError
 from kgen.index import NO_WHEEL, IndexFile
 from kgen.matrix.writer import key, toml
 from kgen.model import grammar
@@ -49,7 +49,7 @@ def names(content: bytes) -> dict[str, str]:
         data: Any = json.loads(content)
         rows = [(str(row["pypi_name"]), str(row["conda_name"])) for row in data.values()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise OutsideError(f"{MEMBER} of {PROJECT} is no list of names: {grammar.shown(str(error))}") from None
+        raise MalformedAnswerError(f"{MEMBER} of {PROJECT} is no list of names: {grammar.shown(str(error))}") from None
     found = {}
     for project, package in sorted(rows):
         try:
@@ -60,7 +60,7 @@ def names(content: bytes) -> dict[str, str]:
         if package != name and not _NO_NAME.match(name):
             found[str(name)] = package
     if not found:
-        raise OutsideError(f"{MEMBER} of {PROJECT} has no names")
+        raise MalformedAnswerError(f"{MEMBER} of {PROJECT} has no names")
     return found
 
 

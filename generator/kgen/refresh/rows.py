@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen import accelerators
-from kgen.errors import OutsideError
+from kgen.errors import MalformedAnswerError
 from kgen.index import IndexFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
@@ -336,7 +336,7 @@ def wheel_build_of(
                 if context.roles.get(other) == RUNTIME:
                     runtime.append(text)
         except ValueError as error:
-            raise OutsideError(f"{wheels[name].filename}: {error}") from None
+            raise MalformedAnswerError(f"{wheels[name].filename}: {error}") from None
     names = list(wheels)
     cuda, sass, ptx, notes = _built_for(recipe, facts.get(names[0]), runtime, wheels[names[0]])
     if recipe.compiled is not None and cuda:
@@ -392,7 +392,7 @@ def _built_for(
         return ("" if built else None), (), (), ()
     named = _toolkit_named(str(value))
     if named is None:
-        raise OutsideError(f"{file.filename}: {module.path} says that its CUDA is {value!r}")
+        raise MalformedAnswerError(f"{file.filename}: {module.path} says that its CUDA is {value!r}")
     cuda = named
     listed = facts.values.get(module.architectures) if module.architectures else None
     sass, ptx = architectures(listed) if isinstance(listed, (list, tuple)) else ((), ())

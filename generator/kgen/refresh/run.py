@@ -18,7 +18,7 @@ import tomli
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from kgen.errors import MatrixError, OutsideError
+from kgen.errors import MalformedAnswerError, MatrixError, OutsideError, UnavailableError
 from kgen.index import NO_WHEEL, Index, IndexFile, Listed
 from kgen.matrix import writer
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -283,7 +283,7 @@ class Refresh:
                 self._result.indexes.append(listed.index)
         self._result.pages += len(jobs)
         if not any(self._pages.values()):
-            raise OutsideError(
+            raise UnavailableError(
                 "the index that uv is configured for has none of the projects that the matrix follows",
                 hints=["check that the index (`uv.toml`, UV_DEFAULT_INDEX) is one"],
             )
@@ -503,7 +503,7 @@ class Refresh:
             listed = {label: page for label, job in jobs.items() if (page := job.result()) is not None}
             if not listed:
                 title = self._matrix.framework(recipe.name).title
-                raise OutsideError(
+                raise UnavailableError(
                     f"{title}'s own index has no builds of {recipe.name}, with whatever label, or gives them to nobody",
                     hints=["check `torch-index` in the settings: the URL of a folder that holds cu126, cpu, …"],
                 )
@@ -775,7 +775,7 @@ class Refresh:
         try:
             matrix.check()
         except MatrixError as error:
-            raise OutsideError(
+            raise MalformedAnswerError(
                 "what the index says makes no matrix; nothing of it is used:\n"
                 + "\n".join(f"  {fault}" for fault in error.faults),
                 hints=["look at the wheels of what is named: the index, or they, say what cannot be"],

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from kgen.errors import MalformedAnswerError
 from kgen.served.file import WHOLE, ServedFile
 
 _ROUND = 64 * 1024
@@ -90,7 +91,10 @@ class SparseFile(io.RawIOBase):
 def content(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> bytes:
     """The content of one file in a wheel, of which `piece` gives bytes."""
     if item.file_size > _MEMBER or item.compress_size > _MEMBER:
-        raise wheel.fault(f"{item.filename} in it has {item.file_size} bytes, which is more than any such file")
+        raise wheel.fault(
+            f"{item.filename} in it has {item.file_size} bytes, which is more than any such file",
+            kind=MalformedAnswerError,
+        )
     name = len(item.filename.encode())
     begin = item.header_offset
     raw = piece(begin, begin + _LOCAL_HEADER.size + name + _SPARE + item.compress_size)
@@ -104,13 +108,16 @@ def content(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> bytes:
         if item.compress_type == zipfile.ZIP_DEFLATED:
             found = zlib.decompressobj(-zlib.MAX_WBITS).decompress(found, _MEMBER + 1)
         elif item.compress_type != zipfile.ZIP_STORED:
-            raise wheel.fault(f"{item.filename} in it is packed in a way that is not known")
+            raise wheel.fault(f"{item.filename} in it is packed in a way that is not known", kind=MalformedAnswerError)
     except (struct.error, zlib.error) as error:
-        raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
+        raise wheel.fault(
+            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}", kind=MalformedAnswerError
+        ) from error
     if signature != b"PK\x03\x04" or zlib.crc32(found) != item.CRC:
         raise wheel.fault(
             f"what {wheel.host or wheel.url} has under this name is no wheel: {item.filename} in it is not what its"
-            " list of files says"
+            " list of files says",
+            kind=MalformedAnswerError,
         )
     return found
 
@@ -203,4 +210,6 @@ def listed(file: BinaryIO | io.RawIOBase, wheel: ServedFile) -> list[zipfile.Zip
         OverflowError,
         EOFError,
     ) as error:
-        raise wheel.fault(f"what {wheel.host or wheel.url} has under this name is no wheel: {error}") from error
+        raise wheel.fault(
+            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}", kind=MalformedAnswerError
+        ) from error

@@ -22,7 +22,7 @@ import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from kgen import host, logins, transport
-from kgen.errors import OutsideError
+from kgen.errors import OfflineError, OutsideError
 from kgen.served.file import WHOLE, Answer, Limit, Page, ServedFile
 
 T = TypeVar("T")
@@ -292,7 +292,7 @@ class Client:
         plain, own = logins.apart(url)
         if host.is_offline():
             asked = ServedFile(url=plain, filename=plain.rstrip("/").rpartition("/")[2], sha256="")
-            raise OutsideError(
+            raise OfflineError(
                 f"{asked.filename} of {asked.host} is not on this machine, and `--offline` keeps kgen from fetching it",
                 hints=[f"leave `--offline` out, or {host.OFFLINE} unset"],
             )

@@ -9,7 +9,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from kgen.errors import Cancelled, OutsideError
+from kgen.errors import Cancelled, HashMismatchError, MalformedAnswerError, OutsideError, UnreachableError
 
 WHOLE = 64 * 1024 * 1024
 """Bytes: the most that is downloaded of one wheel. All of it without ranges, its list of files with them."""
@@ -54,10 +54,10 @@ class ServedFile:
             return f"sha256sum {shlex.quote(str(path))}"
         return f"curl --silent --show-error --location {shlex.quote(self.shown)} | sha256sum"
 
-    def fault(self, what: str, *hints: str) -> OutsideError:
+    def fault(self, what: str, *hints: str, kind: type[OutsideError] = UnreachableError) -> OutsideError:
         """An error about this file; without hints, with the command that shows what is there."""
         look = f"curl --head --location {shlex.quote(self.shown)}" if self.host else self.check
-        return OutsideError(f"{self.filename}: {what}", hints=hints or [look])
+        return kind(f"{self.filename}: {what}", hints=hints or [look])
 
     def damaged(self, what: str) -> DamagedMemberError:
         """An error about a file in it that is not what the list of files says."""
@@ -68,8 +68,11 @@ class ServedFile:
         if digest == self.sha256:
             return
         if kind.startswith("text/html"):
-            raise self.fault(f"{self.host} answered with a web page, not with the wheel (is it a login page?)")
-        raise OutsideError(
+            raise self.fault(
+                f"{self.host} answered with a web page, not with the wheel (is it a login page?)",
+                kind=MalformedAnswerError,
+            )
+        raise HashMismatchError(
             f"{self.filename} is not the file that the index names: sha256 {digest}, expected {self.sha256}",
             hints=[self.check],
         )

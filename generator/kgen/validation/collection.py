@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen import files, gittool
-from kgen.errors import OutsideError, SettingsError
+from kgen.errors import SettingsError
 from kgen.validation import receipts
 
 _VERSION = 2
@@ -271,9 +271,7 @@ def _files_of(place: Path) -> Iterator[tuple[Path, str]]:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=lambda one: one.name)
         except OSError as error:
-            raise OutsideError(
-                f"{folder} cannot be read: {error.strerror or error}", hints=[f"ls -ld {folder}"]
-            ) from error
+            raise files.unreadable(Path(folder), error) from error
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import __version__, files, lockfiles
-from kgen.errors import KgenError, OutsideError, SettingsError
+from kgen.errors import KgenError, SettingsError
 from kgen.formats import interface
 from kgen.model import format as formats
 from kgen.model import grammar
@@ -290,9 +290,7 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
     try:
         path.parent.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutsideError(
-            f"{path.parent} cannot be created: {error.strerror or error}", hints=[f"ls -ld {path.parent.parent}"]
-        ) from error
+        raise files.unwritable(path.parent, error, what="cannot be created") from error
     from kgen import storage  # noqa: PLC0415 - see above
 
     storage.write_file(path, render(data))
@@ -332,7 +330,7 @@ def _found(folder: Path) -> Iterator[Receipt]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise lockfiles.unreadable(folder / FOLDER, error) from error
+        raise files.unreadable(folder / FOLDER, error) from error
     for path in paths:
         data = _load(path)
         if data is None:
@@ -379,7 +377,7 @@ def load(path: Path, environment: str | None = None) -> Mapping[str, Any]:
     try:
         return parse(path, files.read(path), environment)
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 def is_current(data: Mapping[str, Any], folder: Path) -> bool:
@@ -393,7 +391,7 @@ def _load(path: Path) -> Mapping[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
     return parse(path, content)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kgen import files, host, storage
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import MissingExtraError, OfflineError, UnreachableError, UsageError
 from kgen.model.grammar import shown
 from kgen.validation import signing
 
@@ -34,7 +34,7 @@ def fetch(url: str, cache: Path) -> Path:
         OutsideError: it cannot be reached or read, or nothing may be fetched.
     """
     if host.is_offline():
-        raise OutsideError(
+        raise OfflineError(
             f"{_plain(url)} is on another machine, and nothing may be fetched", hints=["leave out `--offline`"]
         )
     place = cache / hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -48,7 +48,7 @@ def fetch(url: str, cache: Path) -> Path:
         try:
             shutil.copytree(made, place)
         except OSError as error:
-            raise OutsideError(f"{place} cannot be written: {error.strerror or error}") from error
+            raise files.unwritable(place, error) from error
     return place
 
 
@@ -57,8 +57,8 @@ def _contents(url: str) -> Iterator[tuple[PurePosixPath, bytes]]:
     try:
         from fsspec.core import url_to_fs  # noqa: PLC0415 - of the extra
     except ImportError:
-        raise UsageError(
-            f"fsspec, which reads {_plain(url)}, is not installed", hints=["pip install 'kgen[remote]'"]
+        raise MissingExtraError(
+            f"fsspec, which reads {_plain(url)}, is not installed", hints=["pip install 'keras-kgen[remote]'"]
         ) from None
     try:
         system, root = url_to_fs(url)
@@ -71,7 +71,7 @@ def _contents(url: str) -> Iterator[tuple[PurePosixPath, bytes]]:
         raise UsageError(f"{_plain(url)} cannot be read here: {shown(str(error))}") from None
     except Exception as error:
         said = shown(str(error).partition("\n")[0]) or type(error).__name__
-        raise OutsideError(
+        raise UnreachableError(
             f"{_plain(url)} cannot be read: {said}", hints=["kgen receipts list FOLDER, with a copy of it here"]
         ) from error
 

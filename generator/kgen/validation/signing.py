@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from kgen import files, lockfiles
-from kgen.errors import KgenError, OutsideError, UsageError
+from kgen import files
+from kgen.errors import KgenError, MissingExtraError, UnreachableError, UsageError
 from kgen.model.grammar import shown
 from kgen.model.trust import Trust
 from kgen.validation import receipts
@@ -79,7 +79,7 @@ def import_of(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UsageError(f"signing needs {name}, which cannot be imported: {error}", hints=[INSTALL]) from None
+        raise MissingExtraError(f"signing needs {name}, which cannot be imported: {error}", hints=[INSTALL]) from None
 
 
 def endings_of(trust: Trust) -> tuple[str, ...]:
@@ -270,7 +270,7 @@ def _read(path: Path) -> bytes:
     try:
         return files.read(path, files.SMALL)
     except OSError as error:
-        raise lockfiles.unreadable(path, error) from error
+        raise files.unreadable(path, error) from error
 
 
 # -- by identity -------------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
         raise
     except Exception as error:  # noqa: BLE001 - what the library's clients raise is of no class that it publishes
         said = " ".join(str(error).split()) or type(error).__name__
-        raise OutsideError(
+        raise UnreachableError(
             f"Sigstore did not sign: {shown(said)}", hints=["sign with a key: kgen attest --key FILE"]
         ) from None
     return (bundle.to_json() + "\n").encode(), Signer("identity", identity.identity)
@@ -335,7 +335,7 @@ def verify_with_identity(bundle: bytes, identity: str, issuer: str | None, confi
     try:
         trust = _trust(config, offline=True)
     except Error as error:
-        raise OutsideError(
+        raise UnreachableError(
             f"Sigstore's keys cannot be read: {_first_line(error)}",
             hints=["kgen verify --trust-config FILE, with the keys of your authority"],
         ) from None

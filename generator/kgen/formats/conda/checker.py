@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from kgen import accelerators, files, host, process
 from kgen.accelerators import title
-from kgen.errors import KgenError, OutsideError, UsageError
+from kgen.errors import FailedProgramError, KgenError, MissingExtraError, UsageError
 from kgen.fields import BY_NAME, differing
 from kgen.formats.conda import CONDA_LOCK, RECORDS, SOURCE, VIRTUALS, condafiles, text
 from kgen.formats.conda.condafiles import CondaFile
@@ -103,7 +103,7 @@ _PATIENCE = 120.0
 def judged(folder: Path) -> Iterator[Flaw]:
     """What conda-lock itself finds wrong; see :class:`kgen.formats.interface.Judge`."""
     if importlib.util.find_spec("conda_lock") is None:
-        raise UsageError("conda-lock is not installed beside kgen", hints=["pip install conda-lock"])
+        raise MissingExtraError("conda-lock is not installed beside kgen", hints=["pip install conda-lock"])
     places = [str(folder / name) for name in (CONDA_LOCK, SOURCE, VIRTUALS)]
     done = process.run([sys.executable, "-c", _JUDGE, *places], timeout=host.seconds(_PATIENCE))
     lines = done.stdout.splitlines()
@@ -111,7 +111,7 @@ def judged(folder: Path) -> Iterator[Flaw]:
         said: Mapping[str, Any] = json.loads(lines[-1] if done.status == 0 and lines else "")
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise OutsideError(f"conda-lock failed on {folder / CONDA_LOCK}: {grammar.shown(last)}") from None
+        raise FailedProgramError(f"conda-lock failed on {folder / CONDA_LOCK}: {grammar.shown(last)}") from None
     if "parser" in said:
         yield Flaw("fault", folder / CONDA_LOCK, f"is refused by conda-lock: {grammar.shown(str(said['parser']))}")
     for platform in said.get("other", ()):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen import files
-from kgen.errors import UsageError
+from kgen.errors import MissingExtraError
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.matrix.compatibility import CompatibilityMatrix
 
@@ -79,7 +79,9 @@ def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds
     try:
         import yaml  # noqa: PLC0415 - an extra brings it
     except ModuleNotFoundError:
-        raise UsageError("locks of conda and pixi need PyYAML", hints=["pip install 'keras-kgen[conda]'"]) from None
+        raise MissingExtraError(
+            "locks of conda and pixi need PyYAML", hints=["pip install 'keras-kgen[conda]'"]
+        ) from None
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.YAMLError as error:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kgen import files, host, process, storage, uvtool
-from kgen.errors import OutsideError
+from kgen.errors import HashMismatchError, OutsideError
 from kgen.formats.conda import condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 from kgen.formats.conda.rattlertool import Rattler, opened
@@ -126,7 +126,8 @@ def realise(
         try:
             rattler.install(locked.packages, staged, locked.specs, place=of.prefix)
         except OutsideError as error:
-            raise OutsideError(f"{of.name}: {error.message}", hints=error.hints) from None
+            error.prefix(f"{of.name}: ")
+            raise
         if not (staged / "bin/python").exists():
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
@@ -135,7 +136,7 @@ def realise(
 
             damaged = damaged_in_cache(staged)
             if damaged:
-                raise OutsideError(
+                raise HashMismatchError(
                     f"{of.name}: the cache of conda's packages is damaged: {', '.join(damaged)}",
                     hints=[f"rm -r {shlex.quote(str(path))}" for path in damaged.values()],
                 )
@@ -198,7 +199,8 @@ def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) ->
     if done.status == 0:
         return
     failure = uvtool.failure(uvtool.words(done.stderr), "sync")
-    raise OutsideError(f"{of.name} was not installed: {failure.message}", hints=failure.hints)
+    failure.prefix(f"{of.name} was not installed: ")
+    raise failure
 
 
 def _make_scripts_movable(staged: Path, place: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from kgen import __version__, files
-from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
+from kgen.errors import ContradictionError, KgenError, MissingExtraError, OutsideError, SettingsError
 from kgen.formats.conda import FORMAT, RECORDS, condafiles, rattlertool, text
 from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord
@@ -33,9 +33,9 @@ _Taken = Callable[[str], Sequence[CondaRecord]]
 def require(settings: Settings) -> None:
     """See that there is py-rattler, and that the settings make sense; see :class:`kgen.formats.interface.Locker`."""
     if not rattlertool.available():
-        raise UsageError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
+        raise MissingExtraError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
     if settings.portable and settings.conda == "base":
-        raise UsageError(
+        raise ContradictionError(
             '`portable` and `conda = "base"` contradict each other: conda-lock.yml names the URL of each wheel',
             hints=['leave out `portable`, or choose `conda = "full"`'],
         )

@@ -35,7 +35,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kgen import host, logins, storage
-from kgen.errors import OutsideError, SettingsError, UsageError
+from kgen.errors import (
+    HashMismatchError,
+    MissingExtraError,
+    OutsideError,
+    SettingsError,
+    TimedOut,
+    UnreachableError,
+    UsageError,
+)
 from kgen.formats.conda import condarc
 
 if TYPE_CHECKING:
@@ -105,7 +113,7 @@ def _load() -> Any:  # noqa: ANN401 - a module
     try:
         import rattler  # noqa: PLC0415 - a large library, for who uses conda
     except ImportError as error:
-        raise UsageError(f"conda needs py-rattler, which cannot be imported: {error}", hints=[INSTALL]) from None
+        raise MissingExtraError(f"conda needs py-rattler, which cannot be imported: {error}", hints=[INSTALL]) from None
     # https://github.com/PyO3/pyo3-async-runtimes/issues/40
     atexit.register(time.sleep, _SETTLE)
     return rattler
@@ -172,7 +180,7 @@ class Rattler:
         try:
             return _finished(every(), limit)
         except asyncio.TimeoutError:
-            late = OutsideError(
+            late = UnreachableError(
                 f"the conda channels had not answered in full after {limit:g} s",
                 hints=[f"see whether they answer; for slow ones: export KGEN_TIMEOUT={2 * limit:g}"],
             )
@@ -227,7 +235,7 @@ class Rattler:
             )
         except SolverError as error:
             if "has been cancelled" in str(error):
-                return OutsideError(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
+                return TimedOut(f"{query.platform}: the solver found no answer in {_SOLVE.seconds} s")
             return Unsolvable(str(error).strip())
         except BaseException as error:  # noqa: BLE001 - see `_panic_text`
             reason = _panic_text(error)
@@ -425,7 +433,7 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     said = logins.without_urls(shown)
     found = next((row for pattern, row in _FAILURES if re.search(pattern, said)), None)
     what, hint = found or ("failed", "see whether it answers, then lock again")
-    return OutsideError(f"{channel} {what}: {shown}", hints=[hint])
+    return UnreachableError(f"{channel} {what}: {shown}", hints=[hint])
 
 
 _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
@@ -458,14 +466,14 @@ def install_failure(reason: str) -> OutsideError:
     """Why an installation failed, in the words of somebody who has to do something about it."""
     shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
     if re.search(r"hash mismatch|expected .{0,40}hash|sha256|md5", shown, re.IGNORECASE):
-        return OutsideError(
+        return HashMismatchError(
             f"a package has another hash than the lock, and was not installed: {shown}",
             hints=[
                 "see whether the lock came as it was committed: `git status locks/`",
                 "if it did, the channel serves another file under that name: tell who keeps it",
             ],
         )
-    return OutsideError(
+    return UnreachableError(
         f"a package could not be installed: {shown}",
         hints=["see whether the channel answers, then sync again; what was fetched already is kept"],
     )

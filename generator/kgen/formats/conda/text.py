@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kgen.errors import UsageError
+from kgen.errors import MissingExtraError
 from kgen.fields import lock_data
 from kgen.formats.conda import CONDA_LOCK, RECORDS, SOURCE, VIRTUALS, condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
@@ -128,7 +128,7 @@ def files(of: CondaFile) -> dict[str, str]:
     try:
         import yaml  # noqa: PLC0415 - of the extra `conda`
     except ImportError:
-        raise UsageError("conda-lock.yml needs PyYAML, which is not installed", hints=[INSTALL]) from None
+        raise MissingExtraError("conda-lock.yml needs PyYAML, which is not installed", hints=[INSTALL]) from None
 
     # libyaml writes what PyYAML writes, in a quarter of the time
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

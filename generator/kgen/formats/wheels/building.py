@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import editable, gittool, host, process, storage, trees, uvtool
 from kgen.editable import ProjectBuild
-from kgen.errors import OutsideError, SettingsError
+from kgen.errors import BuildError, SettingsError
 from kgen.model.grammar import printable
 from kgen.model.lockfile import LockedTree, Lockfile
 from kgen.project import PYPROJECT
@@ -54,7 +54,7 @@ class Builder(NamedTuple):
         done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": ""})
         if done.status == _WANTS_MORE:
             wanted = ", ".join(done.stdout.split("\n")[:-1])
-            raise OutsideError(
+            raise BuildError(
                 f"{build.name} cannot be built: {build.backend} also needs {wanted}, which no lock pins",
                 hints=[f"name it in `build-system.requires` of its {PYPROJECT}, then: kgen lock"],
             )
@@ -62,7 +62,7 @@ class Builder(NamedTuple):
         if done.status != 0 or wheel is None:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             said = lines[-1] if lines else "it gave no reason"
-            raise OutsideError(f"{build.name} could not be built: {uvtool.bounded(printable(said))}", hints=[otherwise])
+            raise BuildError(f"{build.name} could not be built: {uvtool.bounded(printable(said))}", hints=[otherwise])
         return wheel
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from kgen import files, gittool, host, trees
-from kgen.errors import OutsideError, SettingsError
+from kgen.errors import HashMismatchError, OfflineError, SettingsError, UnavailableError
 from kgen.formats.wheels.source import compiled_file, read_source
 from kgen.model import direct
 from kgen.model.direct import DirectReference, Kind
@@ -171,9 +171,7 @@ class DirectSources:
                 try:
                     self._files[url] = files.read(path, LARGEST)
                 except OSError as error:
-                    raise OutsideError(
-                        f"{path} cannot be read: {error.strerror or error}", hints=[f"ls -l {path}"]
-                    ) from error
+                    raise files.unreadable(path, error) from error
         return self._files[url]
 
     def _located(self, reference: DirectReference) -> tuple[str, str | None]:
@@ -240,13 +238,13 @@ class DirectSources:
         key = reference.location, reference.revision
         if key not in self._commits:
             if host.is_offline():
-                raise OutsideError(
+                raise OfflineError(
                     f"{name} is from {reference.text}, and `--offline` keeps git from asking which commit that is",
                     hints=["name the commit, or lock without --offline, where there is a network"],
                 )
             found = gittool.commit_of(*key)
             if found is None:
-                raise OutsideError(
+                raise UnavailableError(
                     f"{reference.location} has no branch and no tag `{reference.revision or 'HEAD'}`",
                     hints=["name a branch, a tag, or a commit by all of its 40 characters"],
                 )
@@ -303,7 +301,7 @@ class DirectSources:
 
 def _require_digest(reference: DirectReference, sha256: str) -> None:
     if reference.sha256 not in {None, sha256}:
-        raise OutsideError(
+        raise HashMismatchError(
             f"{reference.location} has the sha256 {sha256}, and {reference.sha256} is asked for",
             hints=["somebody has replaced the file: see why before you lock another one"],
         )

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 import tomli
 
 from kgen import editable, host, lockfiles, process, project, storage, uvtool
-from kgen.errors import OutsideError
+from kgen.errors import (
+    BuildError,
+    FailedProgramError,
+    HashMismatchError,
+    MissingProgramError,
+    OfflineError,
+    OutsideError,
+    UnavailableError,
+)
 from kgen.explain.sizes import size_text
 from kgen.formats.environment import (
     METADATA,
@@ -106,7 +114,7 @@ class Uv:
         if done.status == 0:
             return
         if uvtool.lacks_interpreter(reason):
-            raise OutsideError(
+            raise MissingProgramError(
                 f"{prompt} is locked for CPython {python}, and uv finds none on this machine",
                 hints=[
                     f"uv python install {python}",
@@ -192,7 +200,7 @@ class Uv:
             named = ", ".join(f"{file.name} {file.version} ({size_text(file.size)})" for file in missing[:_NAMED])
             others = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
             size = sum(file.size or 0 for file in missing)
-            raise OutsideError(
+            raise OfflineError(
                 f"{lock.environment}: {len(missing)} of {len(lock.files)} files, {size_text(size)}, are not on this"
                 f" machine, and `--offline` keeps uv from fetching them: {named}{others}",
                 hints=[
@@ -219,7 +227,7 @@ class Uv:
         own = self._own()
         if own is None and not all(file.location(lock.path) for file in lock.files):
             named = ", ".join(f"{name} ({label})" for name, label in lock.indexes.items())
-            raise OutsideError(
+            raise UnavailableError(
                 f"{lock.environment} has packages of a framework's own index, and the settings name none: {named}",
                 hints=["set `torch-index = true`, or the URL of a mirror, in the settings"],
             )
@@ -317,7 +325,7 @@ def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
     shown = uvtool.bounded(reason)
     lowered = reason.lower()
     if "hash mismatch" in lowered or ("hash" in lowered and "does not match" in lowered):
-        return OutsideError(
+        return HashMismatchError(
             f"{lock.environment}: a file has another hash than the lock, and was not installed: {shown}",
             hints=[
                 "see whether the lock came as it was committed: `git status locks/`",
@@ -326,19 +334,20 @@ def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
         )
     if "failed to build" in lowered or "failed to download and build" in lowered:
         names = " and ".join(file.filename for file in lock.files if file.is_source)
-        return OutsideError(
+        return BuildError(
             f"{lock.environment}: {names or 'a source distribution'} could not be built: {shown}",
             hints=["what is said last above is the build's own fault; a compiler and Python's headers may be missing"],
         )
     if "no solution found" in lowered or "no matching distribution" in lowered:
-        return OutsideError(
+        return UnavailableError(
             f"{lock.environment}: the index that uv is configured for does not offer a locked file: {shown}",
             hints=[
                 "configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS), then sync again"
             ],
         )
     failure = uvtool.failure(reason, "sync")
-    return OutsideError(f"{lock.environment} was not installed: {failure.message}", hints=failure.hints)
+    failure.prefix(f"{lock.environment} was not installed: ")
+    return failure
 
 
 def realise(
@@ -389,7 +398,7 @@ def realise(
             link(staged / name, folder)
         site = site_packages(staged)
         if site is None:
-            raise OutsideError(f"{lock.environment}: uv has made no folder for packages in {staged}")
+            raise FailedProgramError(f"{lock.environment}: uv has made no folder for packages in {staged}")
         for path in sorted([*site.glob("*.py"), *site.glob("*.pth")]):
             if path.name.startswith("_virtualenv"):
                 own[path.relative_to(staged).as_posix()] = digest(path.read_bytes())

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 
-from kgen.errors import OutsideError
+from kgen.errors import InstallationError
 
 _WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "direct_url.json"})
 _DAY = (1980, 1, 1, 0, 0, 0)
@@ -44,7 +44,7 @@ def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
         try:
             distribution = importlib.metadata.distribution(wanted.name)
         except importlib.metadata.PackageNotFoundError:
-            raise OutsideError(
+            raise InstallationError(
                 f"{wanted.name} is not installed beside kgen, which needs it", hints=["pip install keras-kgen"]
             ) from None
         found[key[0]] = distribution
@@ -123,7 +123,7 @@ def _installed(distribution: importlib.metadata.Distribution, stem: str) -> Iter
         try:
             content = Path(str(distribution.locate_file(path))).read_bytes()
         except OSError as error:
-            raise OutsideError(
+            raise InstallationError(
                 f"{distribution.name} is not whole where kgen is installed: {path}: {error.strerror}",
                 hints=[f"pip install --force-reinstall {distribution.name}=={distribution.version}"],
             ) from error

@@ -19,7 +19,7 @@ from packaging.pylock import Package, Pylock
 from packaging.version import Version
 
 from kgen import accelerators, licences, uvtool
-from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
+from kgen.errors import Cancelled, JudgementError, KgenError, MalformedAnswerError, OutsideError, UnavailableError
 from kgen.explain.faults import fault_text
 from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
@@ -561,7 +561,7 @@ class Session:
                 build = self._building(answer, wheels, placed)
                 return _Closed(answer, constraints, wheels, build, learned.added, placed)
             self._learn_misfits(answer, misfits, learned)
-        raise OutsideError(
+        raise UnavailableError(
             f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
             f" for\n{learned.reason}",
             hints=() if trying else self._unclosed_hints(request, learned.reason),
@@ -753,7 +753,7 @@ class Session:
         """No index has a build that only a framework's own index can have."""
         title = self._matrix.framework(name).title
         if request.own_index:
-            return OutsideError(
+            return UnavailableError(
                 f"{request.environment}: the index that `torch-index` names has no `{name}==…+{label}` for Python"
                 f" {request.python} on {request.platform}",
                 hints=["choose another Python with `--python`, or lock without `--torch-index`"],
@@ -762,7 +762,7 @@ class Session:
         on = accelerators.title(CPU if name in on_cpu else request.accelerator)
         brought = {self._matrix.backends[backend].framework for backend in request.members} | on_cpu
         along = ", which `dependencies` bring along," if name in brought else ""
-        return OutsideError(
+        return UnavailableError(
             f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
             f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
@@ -843,7 +843,7 @@ class Session:
                 misfits.append(package)
                 continue
             if not sha256:
-                raise OutsideError(
+                raise UnavailableError(
                     f"{request.environment}: the index gives no sha256 for {wheel.filename}",
                     hints=["use an index that serves hashes: a lock without them protects nobody"],
                 )
@@ -869,7 +869,7 @@ class Session:
         assert package.archive is not None  # noqa: S101 - that is what is looked at
         sha256 = package.archive.hashes.get("sha256", "")
         if package.version is None or not sha256:
-            raise OutsideError(
+            raise MalformedAnswerError(
                 f"{request.environment}: uv gives no version or no sha256 of {wheel.reference.text}",
                 hints=["pip install --upgrade uv"],
             )
@@ -924,7 +924,7 @@ class Session:
             misfits = [f"{package.name} has no wheel for the target" for package in packages]
         if misfits:
             built = " and ".join(sources) or "the project"
-            raise OutsideError(
+            raise UnavailableError(
                 f"{request.environment}: what {built} is built with could not be had: {misfits[0]}",
                 hints=["check the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX)"],
             )

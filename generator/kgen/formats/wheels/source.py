@@ -15,7 +15,7 @@ import tomli
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from kgen.errors import OutsideError
+from kgen.errors import BuildError, HashMismatchError, MalformedAnswerError, UnavailableError
 from kgen.formats.wheels.aging import Releases, fits_on
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
@@ -71,7 +71,7 @@ def source_releases(
             continue  # it is not there, which uv says best; or its wheel is taken
         file = next((one for one in allowed[newest] if one.filename.endswith(_ARCHIVE)), None)
         if file is None:
-            raise OutsideError(
+            raise UnavailableError(
                 f"{request.environment}: {name} {newest} has neither a wheel for the target nor a source distribution",
                 hints=[f"take {name} out of `build`, or ask for another version of it"],
             )
@@ -87,7 +87,7 @@ def _release(
 ) -> SourceRelease:
     content = reader.page(file.url, name=file.filename, headers={"Accept-Encoding": "identity"}, absent=()).body
     if file.sha256 and hashlib.sha256(content).hexdigest() != file.sha256:
-        raise OutsideError(
+        raise HashMismatchError(
             f"{request.environment}: {file.filename} has another sha256 than its index says",
             hints=["the index serves another file under that name: tell its maintainers"],
         )
@@ -111,12 +111,12 @@ def read_source(
     try:
         compiled, texts = _read(content)
     except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
-        raise OutsideError(
+        raise MalformedAnswerError(
             f"{request.environment}: {filename} cannot be read: {error}",
             hints=[f"take {name} out of `build`, or ask for another version of it"],
         ) from None
     if compiled:
-        raise OutsideError(
+        raise BuildError(
             f"{request.environment}: {filename} is not pure Python ({compiled}): what compiles it cannot be pinned",
             hints=[f"build a wheel of {name} yourself, and name its folder in UV_FIND_LINKS"],
         )

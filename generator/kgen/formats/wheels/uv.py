@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from kgen import host, storage, uvtool
-from kgen.errors import OutsideError, TimedOut
+from kgen.errors import FailedProgramError, TimedOut, UnavailableError
 from kgen.matrix.records import Platform
 from kgen.model import direct
 from kgen.model.requirement import Requirement, parse_requirement
@@ -187,7 +187,7 @@ class Uv:
         unbuilt = [word for one in taken for word in ("--no-binary", one.name)]
         found = self._compile(texts, [], [*_alone(resolution, platform), *unbuilt], macos=_macos(resolution, platform))
         if isinstance(found, Unclosed):
-            raise OutsideError(
+            raise UnavailableError(
                 f"{resolution.request.environment}: the index that uv is configured for has no source distribution of"
                 f" {' and '.join(texts)}: {found.cause}",
                 hints=["use an index that has it (`uv.toml`, UV_DEFAULT_INDEX): it was never published as a wheel"],
@@ -409,7 +409,7 @@ def _read(output: Path) -> Pylock:
     try:
         return Pylock.from_dict(tomli.loads(output.read_text(encoding="utf-8")))
     except (OSError, ValueError, PylockValidationError) as error:
-        raise OutsideError(
+        raise FailedProgramError(
             f"uv wrote a lock that cannot be read: {error}", hints=["pip install --upgrade uv"]
         ) from None
 

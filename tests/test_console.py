@@ -6,6 +6,8 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from tests.command import LOCK, Kgen
 from tests.recorded import REFERENCE
 
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.cli.console import table
 
 HEADINGS = ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock")
@@ -175,3 +177,53 @@ def test_a_quoted_command_is_not_torn(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr(console, "is_terminal", lambda _stream: False)
     console.say("note: as locked; `kgen solve --upgrade` solves as if nothing were")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+PROGRESS = """
+import time
+from kgen.cli import progress
+with progress.line("[red]preparing[/]") as report:
+    time.sleep(0.2)
+    report("jax [bold]\\x1b[2J")
+with progress.lines({1: "torch [blink]"}, ends={"passed"}) as report:
+    report(1, "training [cpu]")
+    time.sleep(0.2)
+    report(1, "passed")
+with progress.bars() as report:
+    report("[rows]", 1, 2)
+"""
+
+
+def test_progress_is_text_and_no_markup() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
+    with subprocess.Popen([sys.executable, "-c", PROGRESS], env=environment, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # its other end was closed
+            pass
+    os.close(ours)
+    text = shown.decode()
+    assert running.returncode == 0, text
+    for said in ("[red]preparing[/]", "jax [bold]\\x1b[2J", "torch [blink]", "training [cpu]", "reading [rows]"):
+        assert said in text
+    assert "\x1b[2J" not in text
+
+
+def test_progress_is_silent_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.line("preparing") as report:
+        report("jax")
+    with progress.lines({1: "torch"}) as update, progress.bars() as bars:
+        update(1, "training")
+        bars("rows", 1, 2)
+    assert capsys.readouterr() == ("", "")
+    assert not progress.is_shown()
+
+
+def test_one_module_shows_what_moves() -> None:
+    """Names from elsewhere are escaped in one place; another counts bytes on their way."""
+    movers = [path.name for path in Path(console.__file__).parent.glob("*.py") if "from rich." in path.read_text()]
+    assert sorted(movers) == ["progress.py", "transfers.py"]

@@ -100,7 +100,7 @@ def test_where_it_is_narrow_labels_stand_above_their_bars() -> None:
     assert lines == [
         "CUDA 12: together on cuDNN 9.10.2",
         "  cuDNN",
-        "   1",
+        "    1",
         "  9 0",
         "   1",
         "  100",

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.command import LOCK, Kgen
+from tests.recorded import REFERENCE
 
+from kgen.cli import console, progress
 from kgen.cli.console import table
 
 HEADINGS = ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock")
@@ -66,12 +71,17 @@ def test_no_line_is_too_wide_and_no_word_is_broken(rows: list[tuple[str, str, st
     assert all(word in there for row in rows for cell in row for word in cell.split())
 
 
-def on_a_terminal(kgen: Kgen, *words: str, columns: int) -> list[str]:
-    """The lines that a command prints on a terminal of this width."""
+def on_a_terminal(kgen: Kgen, *words: str, columns: int, status: int | None = 0) -> list[str]:
+    """The lines that a command prints on a terminal of this width, all of them where any status will do."""
     ours, theirs = pty.openpty()
     environment = {**kgen.env(COLUMNS=str(columns)), "NO_COLOR": "1"}
     with subprocess.Popen(
-        kgen.words(*words), cwd=kgen.folder, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+        kgen.words(*words),
+        cwd=kgen.folder,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs if status is None else subprocess.PIPE,
     ) as running:
         os.close(theirs)
         shown = b""
@@ -81,7 +91,7 @@ def on_a_terminal(kgen: Kgen, *words: str, columns: int) -> list[str]:
         except OSError:  # its other end was closed
             pass
     os.close(ours)
-    assert running.returncode == 0
+    assert status in {None, running.returncode}
     return shown.decode().replace("\r\n", "\n").splitlines()
 
 
@@ -102,3 +112,118 @@ def test_the_table_of_locks_on_a_terminal(kgen: Kgen) -> None:
     shown = " ".join(" ".join(lines).split())
     for word in ("jax-cuda12", "numpy-cpu", "packages", "unchanged", "download"):
         assert word in shown
+
+
+TO_PASTE = ("hint: ", "next: ", "  fix:   ")
+"""A command, which stays on one line: it could not be pasted otherwise."""
+
+
+@pytest.fixture(name="reference")
+def _reference(kgen: Kgen) -> Kgen:
+    """The command in a project with many locks."""
+    shutil.copytree(REFERENCE, kgen.folder, dirs_exist_ok=True)
+    return kgen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("matrix", "show"),
+        ("matrix", "plot"),
+        ("plan", "--cuda", "13"),
+        ("solve",),
+        ("solve", "jax", "--cuda", "12", "--driver", "300"),
+        ("explain", "tensorflow"),
+        ("list", "jax-cuda12"),
+        ("status",),
+        ("proven",),
+        ("check",),
+        ("doctor",),
+        ("diff", "locks/torch-cuda12", "locks/torch-cuda13"),
+        ("tree", "jax-cuda12"),
+        ("help",),
+        ("help", "compare"),
+        ("help", "K410"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_wider_than_the_terminal(reference: Kgen, words: tuple[str, ...]) -> None:
+    columns = 80 if words[-1:] == ("plot",) else 60
+    lines = on_a_terminal(reference, *words, columns=columns, status=None)
+    assert len(lines) > 1
+    # one word may be as long as it likes
+    wide = [line for line in lines if len(line) > columns and " " in line.strip() and not line.startswith(TO_PASTE)]
+    assert wide == []
+
+
+def test_a_folded_line_goes_on_below_its_last_column(reference: Kgen) -> None:
+    lines = on_a_terminal(reference, "doctor", columns=60, status=None)
+    at = next(at for at, line in enumerate(lines) if line.startswith("  in:    all-cuda12, jax-cuda12"))
+    assert lines[at + 1].startswith(" " * 9)
+    assert lines[at + 1][9] != " "
+
+
+def test_a_quoted_command_is_not_torn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "is_terminal", lambda _stream: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    console.say("note: as locked; `kgen solve --upgrade` solves as if nothing were")
+    console.say("hint: kgen lock jax --cuda 12 --python 3.12 --platform linux-64")
+    assert capsys.readouterr().err.splitlines() == [
+        "note: as locked; `kgen solve --upgrade`",
+        "  solves as if nothing were",
+        "hint: kgen lock jax --cuda 12 --python 3.12 --platform linux-64",
+    ]
+    monkeypatch.setattr(console, "is_terminal", lambda _stream: False)
+    console.say("note: as locked; `kgen solve --upgrade` solves as if nothing were")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+PROGRESS = """
+import time
+from kgen.cli import progress
+with progress.line("[red]preparing[/]") as report:
+    time.sleep(0.2)
+    report("jax [bold]\\x1b[2J")
+with progress.lines({1: "torch [blink]"}, ends={"passed"}) as report:
+    report(1, "training [cpu]")
+    time.sleep(0.2)
+    report(1, "passed")
+with progress.bars() as report:
+    report("[rows]", 1, 2)
+"""
+
+
+def test_progress_is_text_and_no_markup() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
+    with subprocess.Popen([sys.executable, "-c", PROGRESS], env=environment, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # its other end was closed
+            pass
+    os.close(ours)
+    text = shown.decode()
+    assert running.returncode == 0, text
+    for said in ("[red]preparing[/]", "jax [bold]\\x1b[2J", "torch [blink]", "training [cpu]", "reading [rows]"):
+        assert said in text
+    assert "\x1b[2J" not in text
+
+
+def test_progress_is_silent_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.line("preparing") as report:
+        report("jax")
+    with progress.lines({1: "torch"}) as update, progress.bars() as bars:
+        update(1, "training")
+        bars("rows", 1, 2)
+    assert capsys.readouterr() == ("", "")
+    assert not progress.is_shown()
+
+
+def test_one_module_shows_what_moves() -> None:
+    """Names from elsewhere are escaped in one place; another counts bytes on their way."""
+    movers = [path.name for path in Path(console.__file__).parent.glob("*.py") if "from rich." in path.read_text()]
+    assert sorted(movers) == ["progress.py", "transfers.py"]

@@ -95,6 +95,24 @@ def test_as_text_it_fits_a_terminal() -> None:
     ]
 
 
+def test_where_it_is_narrow_labels_stand_above_their_bars() -> None:
+    lines = plot.render_text([HOSTILE], room=38).splitlines()
+    assert lines == [
+        "CUDA 12: together on cuDNN 9.10.2",
+        "  cuDNN",
+        "    1",
+        "  9 0",
+        "   1",
+        "  100",
+        "A<b>&",
+        '* 1.0 - 1.1 (1.1)  >=9.1,<9.11"<x>',
+        "  █▒·",
+        "Empty: no build for CUDA 12",
+        "   ^",
+    ]
+    assert plot.render_text([HOSTILE], room=39) == plot.render_text([HOSTILE])
+
+
 def test_as_a_drawing_nothing_in_it_is_markup_and_nothing_is_fetched() -> None:
     text = plot.render_svg(HOSTILE)
     root = ET.fromstring(text)  # noqa: S314 - our own

@@ -10,10 +10,8 @@ __command__ = {
     "program": "[-- COMMAND ...]",
 }
 
-import contextlib
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +19,7 @@ import typer
 
 from kgen import host
 from kgen.actions.bisect import Bisected, BisectOptions, bisect
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device
 from kgen.cli.options import Json, argument, option, repeats, seconds
@@ -74,7 +72,7 @@ def run(
 ) -> ExitStatus:
     """Bisect, and print the packages that matter."""
     command: Sequence[str] = context.meta.get(PROGRAM, ())
-    with _progress() as progress:
+    with progress.line("preparing") as report:
         found = bisect(
             find_root(Path.cwd()),
             good,
@@ -83,7 +81,7 @@ def run(
             matrix=origin.current(),
             machine=host.inspect(),
             options=BisectOptions(device, slower, repeat or 1, timeout, again),
-            progress=progress,
+            progress=report,
             notify=console.say,
         )
     if json:
@@ -91,18 +89,6 @@ def run(
     else:
         console.result("\n".join(_lines(found)))
     return ExitStatus.DONE
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """A line with what is running, where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _stage: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-
-    with Console(stderr=True).status("preparing") as status:
-        yield status.update
 
 
 def _change(found: Bisected, name: str) -> str:

@@ -10,12 +10,10 @@ __command__ = {
     "program": "[-- COMMAND ...]",
 }
 
-import contextlib
 import math
 import re
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +21,7 @@ import typer
 
 from kgen import __version__, host, project, storage
 from kgen.actions.compare import CompareOptions, CompareResult, Contestant, compare
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.cli.command import PROGRAM
 from kgen.cli.devices import device, fleet, image
 from kgen.cli.options import OUTPUT, Environments, Envs, Json, jobs, option, repeats, seconds
@@ -129,7 +127,7 @@ def run(
     elif image is not None:
         raise UsageError("`--image` is for `--fleet k8s:CONTEXT`", hints=["leave out `--image`"])
     else:
-        with _progress() as progress:
+        with progress.line("preparing") as report:
             result = compare(
                 root,
                 origin.current(),
@@ -137,7 +135,7 @@ def run(
                 command,
                 names=environments or (),
                 options=options,
-                progress=progress,
+                progress=lambda name, stage: report(f"{name}: {stage}"),
                 notify=console.say,
             )
     if json:
@@ -174,7 +172,7 @@ def _on_fleet(
             f"the command runs in {root} on the nodes, and this is {Path.cwd()}", hints=[f"cd {shlex.quote(str(root))}"]
         )
     matrix = origin.current()
-    with showing() as progress:
+    with showing() as report:
         return compare_on_fleet(
             root,
             matrix,
@@ -183,21 +181,9 @@ def _on_fleet(
             names=names,
             options=options,
             image=image,
-            progress=progress,
+            progress=report,
             notify=console.say,
         )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, str], None] | None]:
-    """A line with what is running, where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-
-    with Console(stderr=True).status("preparing") as status:
-        yield lambda name, stage: status.update(f"{name}: {stage}")
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from kgen.errors import BUG_CODE, ExitStatus, FileError, KgenError
-from kgen.host import is_terminal
+from kgen.host import is_terminal, variable
 from kgen.model.grammar import printable
 
 _SHOWN = 400
@@ -42,13 +43,13 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print talk on stderr."""
-    _write(sys.stderr, plain(text) + "\n")
+    """Print talk on stderr, folded to the terminal where that is one."""
+    _write(sys.stderr, _fitted(plain(text), columns(sys.stderr)) + "\n")
 
 
 def result(text: str) -> None:
-    """Print a result for people on stdout."""
-    _write(sys.stdout, plain(text) + "\n")
+    """Print a result for people on stdout, folded to the terminal where that is one."""
+    _write(sys.stdout, _fitted(plain(text), columns()) + "\n")
 
 
 def program(text: str) -> None:
@@ -175,7 +176,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, room: int |
         rows: the cells of each row.
         room: so many characters a line may have; 0 for as many as it takes, None for those of the terminal.
     """
-    room = _columns() if room is None else room
+    room = columns() if room is None else room
     lines = [headings, *rows]
     widths = [max(len(row[column]) for row in lines) for column in range(len(headings))]
     if not room or _width(widths) <= room:
@@ -188,11 +189,54 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, room: int |
     return "\n".join(_paragraph(headings, row, room) for row in rows)
 
 
-def _columns() -> int:
-    """How wide the terminal is that results are printed on; 0 where they are not."""
-    import shutil  # noqa: PLC0415 - most commands print no table
+def columns(stream: TextIO | None = None) -> int:
+    """How wide the terminal is that results, or what a stream has, are printed on; 0 where it is none."""
+    stream = sys.stdout if stream is None else stream
+    if not is_terminal(stream):
+        return 0
+    asked = variable("COLUMNS") or ""
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL
+    except (OSError, ValueError):
+        return _USUAL
 
-    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
+
+_USUAL = 80
+"""The width of a terminal that does not say how wide it is."""
+
+_TO_PASTE = re.compile(r"\s*(?:hint|fix|next): ")
+"""What is before a command: folded, it could not be pasted."""
+
+_WORDS = re.compile(r"`[^`]*`\S*|\S+")
+"""What stays on one line: a word, or a command that is quoted."""
+
+
+def _fitted(text: str, room: int) -> str:
+    """The text with lines that are wider than the room folded between words, each aligned with its last column."""
+    if not room:
+        return text
+    return "\n".join(
+        line if len(line) <= room or _TO_PASTE.match(line) else _hanging(line, room) for line in text.split("\n")
+    )
+
+
+def _hanging(line: str, room: int) -> str:
+    start = len(line) - len(line.lstrip())
+    gaps = [gap.end() for gap in re.finditer(r"(?<=\S) {2,}(?=\S)", line) if gap.end() <= room // 2]
+    indent = " " * (gaps[-1] if gaps else start + len(_GAP))
+    # all up to the last column stands as it is
+    lines = [line[: gaps[-1] if gaps else start]]
+    empty = True
+    for word in _WORDS.findall(line[len(lines[0]) :]):
+        longer = f"{lines[-1]}{'' if empty else ' '}{word}"
+        if empty or len(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(f"{indent}{word}")
+        empty = False
+    return "\n".join(lines)
 
 
 def _width(columns: Sequence[int]) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kgen import host, project
+from kgen import project
 from kgen.actions import sync as syncing
 from kgen.actions.choose import choose, lacks_device, without_device
 from kgen.actions.sync import SyncResult
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.errors import NotSyncedError
 from kgen.formats.environment import Source
 from kgen.model.format import Format
@@ -69,7 +68,7 @@ def sync(source: Source, *, again: bool = False, exact: bool = False, own: bool 
     """
     text = f"waiting for another `kgen sync` of {source.name}"
     synced = syncing.sync(
-        source, again=again, exact=exact, own=own, progress=_progress, waiting=lambda: console.say(text)
+        source, again=again, exact=exact, own=own, progress=_shown_stages, waiting=lambda: console.say(text)
     )
     for note in synced.notes:
         console.say(f"note: {note}")
@@ -77,15 +76,9 @@ def sync(source: Source, *, again: bool = False, exact: bool = False, own: bool 
 
 
 @contextlib.contextmanager
-def _progress(name: str) -> Iterator[Callable[[str], None]]:
-    """A line with the stage where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _stage: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-
-    with Console(stderr=True).status(name) as status:
-        yield lambda stage: status.update(f"{name}: {stage}")
+def _shown_stages(name: str) -> Iterator[Callable[[str], None]]:
+    with progress.line(name) as report:
+        yield lambda stage: report(f"{name}: {stage}")
 
 
 def _shown(path: Path) -> str:

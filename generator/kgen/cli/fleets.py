@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgen import host
 from kgen.actions import fleet as action
 from kgen.actions.fleet import FleetOptions, FleetResult
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.errors import ExitStatus
 from kgen.findings import Finding
 from kgen.fleet.shape import Answer, Progress, State
@@ -44,8 +42,8 @@ def validate_fleet(
         json: whether to print data.
     """
     engine = action.engine_of(site, matrix, image)
-    with showing() as progress:
-        result = action.validate(root, matrix, engine, names, options, progress=progress, notify=console.say)
+    with showing() as report:
+        result = action.validate(root, matrix, engine, names, options, progress=report, notify=console.say)
     if json:
         console.data(_data(result, root))
     else:
@@ -60,18 +58,16 @@ def validate_fleet(
 @contextlib.contextmanager
 def showing() -> Iterator[Progress]:
     """One line with the newest event and counts, where stderr is a terminal; a line an event elsewhere."""
-    if not host.is_terminal(sys.stderr):
+    if not progress.is_shown():
         yield lambda job, what: console.say(f"{job}: {what}")
         return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-
     latest: dict[str, str] = {}
-    with Console(stderr=True).status("asking the engine") as status:
+    with progress.line("asking the engine") as show:
 
         def report(job: str, what: str) -> None:
             latest[job] = what
             counts = ", ".join(f"{count} {word}" for word, count in Counter(latest.values()).items())
-            status.update(console.plain(f"{counts} - {job}: {what}"))
+            show(f"{counts} - {job}: {what}")
 
         yield report
 

@@ -48,7 +48,7 @@ def run(
         UsageError: there is no such code.
     """
     if words and _CODE.fullmatch(words[0]):
-        console.result(text_of(_known(words[0].upper())))
+        console.result(text_of(_known(words[0].upper()), console.columns()))
         return ExitStatus.DONE
     group = context.find_root().command
     assert isinstance(group, command.Group)  # noqa: S101 - all commands are in one

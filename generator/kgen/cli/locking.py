@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from kgen import host
 from kgen.actions import flake
 from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
-from kgen.cli import console, outcomes
+from kgen.cli import console, outcomes, progress
 from kgen.cli.lock import tell_next
 from kgen.errors import ExitStatus, OutsideError
 from kgen.explain.commands import CommandForm
@@ -47,19 +45,8 @@ def lock_and_tell(
     return result.status
 
 
-@contextlib.contextmanager
-def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
-    """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _request, _stage: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[stage]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
-        tasks = {request: progress.add_task(_label(request), total=None, stage="waiting") for request in requests}
-        yield lambda request, stage: progress.update(tasks[request], stage=stage)
+def _progress(requests: Sequence[EnvironmentRequest]) -> contextlib.AbstractContextManager[Reporter]:
+    return progress.lines({request: _label(request) for request in requests})
 
 
 def _label(request: EnvironmentRequest) -> str:

@@ -8,16 +8,13 @@ __command__ = {
     "example": "kgen matrix audit torch --sample 5",
 }
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host, project
+from kgen import project
 from kgen.actions import audit
-from kgen.audit.run import Audited, Progress
-from kgen.cli import candidates, console
+from kgen.audit.run import Audited
+from kgen.cli import candidates, console, progress
 from kgen.cli.options import Json, argument, option
 from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
@@ -54,14 +51,14 @@ def run(
     texts, _ = origin.texts_in_use()
     matrix = CompatibilityMatrix(texts)
     matrix.check()
-    with _progress() as report:
+    with progress.bars() as report:
         found = audit.audit(
             project.find_root(Path.cwd()),
             matrix,
             names=name or (),
             sample=_count(sample),
             fatbins=fatbins,
-            progress=report,
+            progress=lambda done, total: report("rows", done, total),
         )
     if json:
         console.data(_data(found, matrix.revision))
@@ -76,22 +73,6 @@ def _count(text: str | None) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS or int(text) == 0:
         raise UsageError(f"`--sample {text}` is not a count", hints=["kgen matrix audit --sample 5"])
     return int(text)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    columns = (TextColumn("reading rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rows", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _tell(found: Audited, revision: str) -> None:

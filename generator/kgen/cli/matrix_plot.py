@@ -73,7 +73,7 @@ def run(
     if json:
         console.data({"matrix": matrix.revision, "plots": [_data(one) for one in found]})
     elif target is None:
-        console.result(plot.render_text(found))
+        console.result(plot.render_text(found, room=console.columns()))
     if target is not None:
         storage.write_file(target, drawing(target, found).encode())
         console.say(f"written to {target}")

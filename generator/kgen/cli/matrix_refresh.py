@@ -8,18 +8,15 @@ __command__ = {
     "example": "kgen matrix refresh --check",
 }
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host, project
+from kgen import project
 from kgen.actions.refresh import refresh
-from kgen.cli import console
+from kgen.cli import console, progress
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.errors import ExitStatus
-from kgen.refresh.run import Progress, Refreshed
+from kgen.refresh.run import Refreshed
 
 _LISTED = 40
 """So many lines of a kind are printed; all of them are in --json."""
@@ -47,13 +44,13 @@ def run(
 ) -> ExitStatus:
     """Refresh, tell, and write unless that was only to be checked."""
     root = project.find_root(Path.cwd())
-    with _progress() as progress:
+    with progress.bars() as report:
         found, written = refresh(
             root,
             check=check,
             for_project=for_project,
             torch_index=torch_index,
-            progress=progress,
+            progress=report,
             notify=console.say,
         )
     if json:
@@ -62,28 +59,6 @@ def run(
         _print(found)
         _print_end(found, written, check=check)
     return ExitStatus.CHECK_FAILED if check and found.files else ExitStatus.DONE
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar with the stage, where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _stage, _done, _total: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(f"reading {stage}", total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield report
 
 
 # -- printing ----------------------------------------------------------------------------------------------------------

@@ -32,40 +32,40 @@ def run(asked: RequestFlags, *, json: Json = False) -> ExitStatus:
     if json:
         console.data(_data(found))
     else:
-        console.result("\n".join(_text(found)))
+        console.result("\n".join(_text(found, console.columns())))
         for note in found.notes:
             console.say(f"note: {note}")
         console.hints(one.command for one in found.environments if one.can_move)
     return ExitStatus.DONE if found.complete else ExitStatus.CHECK_FAILED
 
 
-def _text(found: MovePlan) -> Iterator[str]:
+def _text(found: MovePlan, room: int) -> Iterator[str]:
     movable = sum(one.can_move for one in found.environments)
     yield f"{title(found.old)} -> {title(found.new)}: {movable} of {len(found.environments)} environments can move"
     for one in found.environments:
         yield ""
         yield f"{one.old} -> {one.new}: Python {one.python}, {one.platform}"
-        yield from _rows(one, title(found.new.whole))
+        yield from (row(label, text, room) for label, text in _rows(one, title(found.new.whole)))
     if found.unaffected:
         yield ""
-        yield row("same", ", ".join(found.unaffected))
+        yield row("same", ", ".join(found.unaffected), room)
 
 
-def _rows(one: EnvironmentMove, accelerator: str) -> Iterator[str]:
+def _rows(one: EnvironmentMove, accelerator: str) -> Iterator[tuple[str, str]]:
     yield from waiting_rows(one.waits_for, one.waiting, accelerator)
     for position, line in enumerate(one.obstacle):
-        yield row("" if position else "blocked", line)
+        yield "" if position else "blocked", line
     if one.moves:
-        yield row("moves", moves_text(one.moves))
+        yield "moves", moves_text(one.moves)
     elif one.can_move:
-        yield row("moves", "nothing but the libraries of the accelerator")
+        yield "moves", "nothing but the libraries of the accelerator"
     driver = driver_text(one.driver)
     if driver:
-        yield row("driver", driver)
+        yield "driver", driver
     if one.leaves:
-        yield row("loses", gpus_text(one.leaves))
+        yield "loses", gpus_text(one.leaves)
     if one.gains:
-        yield row("gains", gpus_text(one.gains))
+        yield "gains", gpus_text(one.gains)
 
 
 def _data(found: MovePlan) -> dict[str, Any]:

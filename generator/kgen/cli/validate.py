@@ -11,7 +11,6 @@ __command__ = {
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ from kgen.actions.validate import (
     Validation,
     ValidationTarget,
 )
-from kgen.cli import candidates, console
+from kgen.cli import candidates, console, progress
 from kgen.cli.devices import device, fleet, image
 from kgen.cli.fleets import validate_fleet
 from kgen.cli.formats import OnlyFormat, naming_formats
@@ -164,8 +163,8 @@ def run(
     for devices in machine.devices.values():
         if devices.note is not None:
             console.say(f"note: {devices.note}")
-    with _progress(targets) as progress:
-        result = action.validate(root, matrix, machine, targets, options, progress=progress, notify=console.say)
+    with _progress(targets) as report:
+        result = action.validate(root, matrix, machine, targets, options, progress=report, notify=console.say)
     _print(result, root, json=json)
     return result.status
 
@@ -182,30 +181,9 @@ def _refuse_without_fleet(given: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def _progress(targets: Sequence[ValidationTarget]) -> Iterator[Callable[[ValidationTarget, str], None]]:
-    """A line for each environment with its stage, where stderr is a terminal; silence elsewhere."""
-    if not host.is_terminal(sys.stderr):
-        yield lambda _target, _stage: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[stage]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
-        tasks = {
-            target.name: progress.add_task(
-                f"{target.name} on {_device(target)}", total=None, start=False, stage="waiting"
-            )
-            for target in targets
-        }
-
-        def report(target: ValidationTarget, stage: str) -> None:
-            task = tasks[target.name]
-            progress.start_task(task)
-            progress.update(task, stage=stage)
-            if stage in {outcome.value for outcome in Outcome}:
-                progress.stop_task(task)
-
-        yield report
+    labels = {target.name: f"{target.name} on {_device(target)}" for target in targets}
+    with progress.lines(labels, ends={outcome.value for outcome in Outcome}) as report:
+        yield lambda target, stage: report(target.name, stage)
 
 
 def _device(target: ValidationTarget) -> str:

@@ -15,29 +15,45 @@ from kgen.templates import render
 _CELLS = {None: "·", EVERY: "█", SOME: "▒"}
 
 
-def render_text(pictures: Sequence[Overlap]) -> str:
-    """The pictures as rows of characters: █ every cuDNN of the column, ▒ a part of them."""
-    return "\n\n".join(map(_text, pictures))
+def render_text(pictures: Sequence[Overlap], *, room: int = 0) -> str:
+    """The pictures as rows of characters: █ every cuDNN of the column, ▒ a part of them.
+
+    Args:
+        pictures: what is drawn.
+        room: so many characters a line may have; 0 for as many as it takes. Where there is no room for labels beside
+            the bars, they stand above them.
+    """
+    return "\n\n".join(_text(picture, room) for picture in pictures)
 
 
-def _text(picture: Overlap) -> str:
+def _text(picture: Overlap, room: int) -> str:
     """A character for each column, its name above it from top to bottom, so that it fits a terminal."""
-    labels = [label(bar) for lane in picture.lanes for bar in lane.bars]
-    width = max(map(len, [*labels, "cuDNN"])) + 2
+    bars = [bar for lane in picture.lanes for bar in lane.bars]
+    beside = max(map(len, [*map(label, bars), "cuDNN"])) + 2
+    widest = max((len(bar.cells) + len(bar.range) for bar in bars), default=0) + beside + 4
+    above = 0 < room < widest
+    before = " " * (0 if above else beside)
     names = [column.split(".") for column in picture.columns]
     firsts = {major: position for position, (major, _) in reversed([*enumerate(names)])}
     majors = [major if firsts[major] == position else "" for position, (major, _) in enumerate(names)]
     heads = [*_upright(majors), *_upright([minor for _, minor in names])]
     lines = [_heading(picture)]
-    lines += [f"  {'cuDNN' if line == 0 else '':<{width}}{head}".rstrip() for line, head in enumerate(heads)]
+    if above:
+        lines.append("  cuDNN")
+        lines += [f"  {head}".rstrip() for head in heads]
+    else:
+        lines += [f"  {'cuDNN' if line == 0 else '':<{beside}}{head}".rstrip() for line, head in enumerate(heads)]
     for lane in picture.lanes:
         lines.append(lane.title if lane.bars else f"{lane.title}: no build for {title(picture.accelerator)}")
         for bar in lane.bars:
             cells = "".join(_CELLS[cell] for cell in bar.cells)
             mark = "*" if bar.chosen else " "
-            lines.append(f"{mark} {label(bar):<{width}}{cells}  {bar.range}".rstrip())
+            if above:
+                lines += [f"{mark} {label(bar)}  {bar.range}".rstrip(), f"  {cells}".rstrip()]
+            else:
+                lines.append(f"{mark} {label(bar):<{beside}}{cells}  {bar.range}".rstrip())
     if picture.chosen is not None:
-        lines.append(f"  {'':<{width}}{' ' * picture.chosen}^")
+        lines.append(f"  {before}{' ' * picture.chosen}^")
     lines += picture.notes
     return "\n".join(lines)
 

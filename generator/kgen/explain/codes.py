@@ -242,10 +242,16 @@ PAGES: Mapping[str, ErrorPage] = {
 """Code -> its page. The first digit is the exit status; but that of :class:`kgen.errors.Cancelled` is 130."""
 
 
-def text_of(code: str) -> str:
-    """The page of a code as a terminal shows it."""
+def text_of(code: str, room: int = 0) -> str:
+    """The page of a code as text.
+
+    Args:
+        code: the code.
+        room: so many characters a line may have at most; 0 for what the pages have.
+    """
     page = PAGES[code]
-    return "\n".join([f"{code}: {page.title}", "", _filled(page.about), "", _filled(page.fixing)])
+    width = min(room, _WIDTH) if room else _WIDTH
+    return "\n".join([f"{code}: {page.title}", "", _filled(page.about, width), "", _filled(page.fixing, width)])
 
 
 def pages() -> Mapping[str, str]:
@@ -264,8 +270,8 @@ def pages() -> Mapping[str, str]:
     return {"README.md": "\n".join(["# Codes of errors", "", head, "", *rows, ""]), **made}
 
 
-def _filled(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+def _filled(text: str, width: int = _WIDTH) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,17 @@ class Waiting(NamedTuple):
     elsewhere: tuple[str, ...]
 
 
-def row(label: str, text: str) -> str:
-    """One line of a plan behind its label, folded: `  waits   for TensorFlow …`."""
+def row(label: str, text: str, room: int = 0) -> str:
+    """One line of a plan behind its label, folded: `  waits   for TensorFlow …`.
+
+    Args:
+        label: what the line is about.
+        text: what it says.
+        room: the width of the terminal, which may be narrower than a plan; 0 where there is none.
+    """
     return textwrap.fill(
         text,
-        _WIDTH,
+        min(room or _WIDTH, _WIDTH),
         initial_indent=f"  {label:<8}",
         subsequent_indent=_INDENT,
         break_long_words=False,
@@ -67,8 +73,8 @@ def driver_text(driver: tuple[str | None, str | None]) -> str:
     return f"{new} or newer" if old in {None, new} else f"{old} -> {new} or newer"
 
 
-def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator: str) -> Iterator[str]:
-    """Who waits for whom, and what ends it.
+def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator: str) -> Iterator[tuple[str, str]]:
+    """Who waits for whom, and what ends it: labels and texts of rows.
 
     Args:
         waiting: the frameworks without a build.
@@ -80,10 +86,10 @@ def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator:
         if one.early is not None:
             version, built_for = one.early
             text += f", and the early {version} for {built_for}"
-        yield row("waits", text)
-        yield row("until", f"a release of {one.title} has a build for {accelerator}: `kgen matrix refresh` finds it")
-        yield from (row("or", text) for text in one.elsewhere)
+        yield "waits", text
+        yield "until", f"a release of {one.title} has a build for {accelerator}: `kgen matrix refresh` finds it"
+        yield from (("or", text) for text in one.elsewhere)
     if others and waiting:
         have, wait = ("has", "waits") if len(others) == 1 else ("have", "wait")
         named = " and ".join(others)
-        yield row("with it", f"{named} {have} builds for {accelerator} and {wait} in one environment with it")
+        yield "with it", f"{named} {have} builds for {accelerator} and {wait} in one environment with it"

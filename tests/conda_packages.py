@@ -96,7 +96,7 @@ def _build(
             member.size, member.mode = len(content), 0o755 if name.startswith("bin/") else 0o644
             builder.addfile(member, io.BytesIO(content))
             paths.append(_path(name, content))
-        for path in _installed(prefix) if prefix else ():
+        for path in interpreter_files(prefix) if prefix else ():
             name = path.relative_to(prefix).as_posix() if prefix else ""
             builder.add(str(path), arcname=name, recursive=False)
             content = path.read_bytes()
@@ -127,7 +127,7 @@ def _path(name: str, content: bytes) -> dict[str, object]:
     }
 
 
-def _installed(prefix: Path) -> list[Path]:
+def interpreter_files(prefix: Path) -> list[Path]:
     """The files of an interpreter and its standard library, without what no test needs."""
     found = [prefix / "bin" / name for name in ("python", "python3", f"python{MINOR}")]
     found += [path for path in (prefix / "lib").glob("libpython*.so*") if path.is_file()]

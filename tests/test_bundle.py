@@ -14,11 +14,12 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.command import LOCK, Kgen, Result
+from tests.bundles import alone, members, pack, without_network
+from tests.command import LOCK, Kgen
 from tests.index import Index
 from tests.loopback import Handler, Server, running
 
@@ -27,42 +28,6 @@ from kgen.errors import Cancelled, OutsideError
 from kgen.formats.wheels import repack
 
 PYLOCK = "pylock.linux-64.toml"
-
-
-def alone() -> list[str]:
-    """What runs a program where there is no network at all; nothing where the system does not let us."""
-    words = ["unshare", "--user", "--map-root-user", "--net"]
-    return words if shutil.which("unshare") and subprocess.run([*words, "true"], check=False).returncode == 0 else []
-
-
-def without_network(kgen: Kgen, *words: str, folder: Path, cache: Path) -> Result:
-    """Run kgen without a network, without an index, and with caches in which nothing is."""
-    environment = {
-        **kgen.env(UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", UV_CACHE_DIR=str(cache), UV_HTTP_RETRIES="0"),
-        "KGEN_CACHE_DIR": str(cache / "kgen"),
-    }
-    done = subprocess.run(
-        [*alone(), *kgen.words(*words)], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    return Result(done.returncode, kgen.filtered(done.stdout), kgen.filtered(done.stderr))
-
-
-def members(path: Path) -> dict[str, bytes]:
-    with tarfile.open(path) as archive:
-        found = {}
-        for member in archive:
-            content = archive.extractfile(member)
-            assert content is not None
-            found[member.name] = content.read()
-    return found
-
-
-def pack(path: Path, content: Mapping[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, text in content.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text))
 
 
 @pytest.fixture(scope="session", name="bundled_once")

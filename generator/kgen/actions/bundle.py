@@ -2,7 +2,7 @@
 
 A bundle is a tar archive, so that a machine without kgen can get kgen out of it. Its first member lists all others by
 path, sha256 and size. Nothing of it is believed: what is taken out is compared with that list, and what is installed
-from it later with the lock.
+from it later with the lock. An interpreter is in no lock: who takes one from a bundle trusts whoever made that.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import hashlib
-import io
 import json
 import re
+import shutil
 import tarfile
 import threading
 import urllib.parse
@@ -32,12 +32,16 @@ from kgen.errors import (
     UnavailableError,
     UsageError,
 )
-from kgen.formats.wheels import repack, vendored
+from kgen.formats import archive as archives
+from kgen.formats import interface, vendored
+from kgen.formats.archive import DamagedError, Member
+from kgen.formats.wheels import repack, standalone
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model import format as formats
 from kgen.model import grammar
+from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
 from kgen.served.file import PATIENCE
@@ -45,7 +49,9 @@ from kgen.served.file import PATIENCE
 MANIFEST = "kgen-bundle.json"
 PROGRAMS = "kgen"
 """The folder of a bundle that has kgen itself, and what it needs, as wheels."""
-WHEELS = "wheels"
+
+_PYTHONS = "pythons"
+"""The folder of a bundle that has interpreters."""
 
 _SCHEMA = 1
 _SELF = "keras-kgen"
@@ -70,6 +76,8 @@ class BundleResult(NamedTuple):
         files: how many files of locks are in it, each once.
         size: bytes of the whole.
         fetched: bytes that had to be fetched for it.
+        pythons: the versions of the interpreters in it.
+        kgen: what pip is asked for to get kgen out of it, with the extras that its locks take; None if it has no kgen.
         notes: what the user should know.
     """
 
@@ -79,6 +87,8 @@ class BundleResult(NamedTuple):
     files: int
     size: int
     fetched: int
+    pythons: tuple[str, ...]
+    kgen: str | None
     notes: tuple[str, ...]
 
 
@@ -91,6 +101,7 @@ class UnbundleResult(NamedTuple):
         platform: the platform that they are for.
         files: how many files of locks there are.
         added: how many of them were not there before.
+        pythons: the CPython minors that there are interpreters of now.
     """
 
     root: Path
@@ -98,15 +109,7 @@ class UnbundleResult(NamedTuple):
     platform: str
     files: int
     added: int
-
-
-class _Member(NamedTuple):
-    """A file of a bundle: where it is in it, what identifies it, and what gives its bytes."""
-
-    path: str
-    sha256: str
-    size: int
-    open: Callable[[], IO[bytes]]
+    pythons: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -134,6 +137,7 @@ def bundle(
     output: Path,
     *,
     platform: str | None = None,
+    with_python: bool = False,
     report: Report = lambda _done, _total: None,
 ) -> BundleResult:
     """Write a bundle of environments: their locks and hooks, every file of these, and kgen itself.
@@ -143,29 +147,37 @@ def bundle(
     Args:
         root: the project's folder.
         matrix: the facts.
-        names: the environments; none for all that are locked for the platform.
+        names: the environments; none for all that are locked for the platform, in every form.
         output: the file.
         platform: conda's name of the platform; None for this machine's.
+        with_python: whether interpreters for the environments go along.
         report: shows how far the fetching is.
 
     Raises:
-        UsageError: there is no such environment, or it is not locked for this platform.
+        UsageError: there is no such environment, it is not locked for this platform, or an interpreter for it cannot
+            be moved.
         SettingsError: a lock cannot be read.
         OutsideError: a file cannot be had, or the bundle cannot be written.
     """
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
-    locks = [lockfiles.read(lockfiles.lock_of(one, formats.default(), wanted)) for one in chosen]
+    locks = [interface.read(form, lockfiles.lock_of(one, form, wanted), wanted) for one, form in chosen]
     for lock in locks:
         require_known(matrix, lock)
         _require_files(lock)
+    found = _standalones(locks, wanted) if with_python else []
     store = host.cache("files")
     every = {(file.sha256, file.filename): (file, lock) for lock in locks for file in (*lock.build, *lock.files)}
-    own, notes = _own(wanted)
+    extras = sorted({form.extra for _, form in chosen if form.extra})
+    own_name = f"{_SELF}[{','.join(extras)}]" if extras else _SELF
 
-    def make(old: Mapping[str, _Member]) -> int:
+    def make(old: Mapping[str, Member], folder: Path, *, again: bool = False) -> tuple[int, tuple[str, ...]]:
+        own, notes = _own(own_name, wanted, again=again)
         fetched = _fetch(root, store, old, every.values(), report)
-        members = [member for one in chosen for member in _texts(one, wanted or "")]
+        members = [
+            member for one in {one.name: one for one, _ in chosen}.values() for member in _texts(one, wanted or "")
+        ]
+        members += [_packed(one, folder) for one in found]
         members += [fetched.members[key] for key in sorted(every)]
         listed = {
             "schema": _SCHEMA,
@@ -174,16 +186,19 @@ def bundle(
             "environments": [{"name": lock.environment, "python": lock.python} for lock in locks],
             "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in (*own, *members)],
         }
-        _write(output, listed, [*own, *members])
-        return fetched.fetched
-
-    with _held(store), _old(output) as old:
+        head = _member(MANIFEST, json.dumps(listed, indent=1).encode() + b"\n")
         try:
-            fetched = make(old)
-        except _DamagedError:
-            if not old:
-                raise
-            fetched = make({})  # each is compared as it is written; what was there is not what it was
+            archives.write(output, [head, *own, *members])
+        except OSError as error:
+            raise files.unwritable(output, error) from error
+        return fetched.fetched, notes
+
+    with _held(store), storage.scratch() as folder:
+        try:
+            count, notes = make(_old(output), folder)
+        except DamagedError:
+            # each is compared as it is written; what was there, or was kept of kgen itself, is not what it was
+            count, notes = make({}, folder, again=True)
     for sha256, filename in every:
         (store / sha256 / filename).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -194,28 +209,71 @@ def bundle(
         platform=wanted or "",
         files=len(every),
         size=output.stat().st_size,
-        fetched=fetched,
+        fetched=count,
+        pythons=tuple(one.version for one in found),
+        kgen=own_name if _has_own(wanted) else None,
         notes=notes,
     )
 
 
-def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[LockedEnvironment]:
+def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:
     if names:
-        found = [lockfiles.choose_on_disk(root, name) for name in names]
-        for environment, form in found:
-            if not form.is_default:
-                raise UsageError(
-                    f"{environment.name}{form.suffix} is locked for {form.name}, and a bundle holds wheels",
-                    hints=[f"kgen bundle {environment.name} -o {environment.name}.tar"],
-                )
-        return list({environment.name: environment for environment, _ in found}.values())
-    fitting = [one for one in lockfiles.environments(root) if platform in one.platforms]
+        named = [lockfiles.choose_on_disk(root, name) for name in names]
+        return list({(environment.name, form.name): (environment, form) for environment, form in named}.values())
+    fitting = [
+        (one, form)
+        for one in lockfiles.environments(root)
+        if platform in one.platforms
+        for form in formats.known()
+        if _is_locked(one, form, platform)
+    ]
     if not fitting:
         words = f" --platform {platform}" if platform else ""
         raise OtherPlatformError(
             f"nothing in {root / LOCKS} is locked for {platform or 'this machine'}", hints=[f"kgen lock{words}"]
         )
     return fitting
+
+
+def _is_locked(environment: LockedEnvironment, form: Format, platform: str | None) -> bool:
+    path = lockfiles.lock_path(environment, form, platform)
+    if path is None or form.is_default:
+        return path is not None
+    return any(lock.platform == platform for lock in interface.read_every(form, path))
+
+
+def _standalones(locks: Sequence[Lockfile], platform: str | None) -> list[standalone.Standalone]:
+    """An interpreter for each minor of the locks that bring none.
+
+    Raises:
+        UsageError: one cannot be moved, or is for another platform.
+    """
+    minors = dict.fromkeys(lock.python for lock in locks if not lock.form.brings_python)
+    if minors and platform != host.subdir():
+        raise UsageError(
+            f"an interpreter for {platform} cannot be had from this machine, which is {host.subdir()}",
+            hints=["write the bundle there, or leave `--with-python` out"],
+        )
+    program = uvtool.find()
+    return [standalone.find(program, minor) for minor in minors]
+
+
+def _packed(one: standalone.Standalone, folder: Path) -> Member:
+    """An interpreter as a member of a bundle, after it has run in another place."""
+    target = folder / one.archive
+    if not target.exists():
+        standalone.pack(one, target)
+        standalone.require_moves(one, target)
+    with target.open("rb") as content:
+        sha256 = _digest(content)
+    return Member(f"{_PYTHONS}/{sha256}/{one.archive}", sha256, target.stat().st_size, target)
+
+
+def _digest(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while piece := content.read(_CHUNK):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -234,29 +292,30 @@ def _held(store: Path) -> Iterator[None]:
 
 
 class _Fetched(NamedTuple):
-    members: Mapping[tuple[str, str], _Member]
+    members: Mapping[tuple[str, str], Member]
     fetched: int
 
 
 def _fetch(
     root: Path,
     store: Path,
-    old: Mapping[str, _Member],
+    old: Mapping[str, Member],
     wanted: Iterable[tuple[LockedFile, Lockfile]],
     report: Report,
 ) -> _Fetched:
     """Every file: from the bundle that was there, from an earlier call, or fetched now."""
-    members: dict[tuple[str, str], _Member] = {}
+    members: dict[tuple[str, str], Member] = {}
     missing: list[tuple[LockedFile, Lockfile]] = []
     for file, lock in wanted:
-        path = f"{WHEELS}/{file.sha256}/{file.filename}"
+        path = vendored.place_of(file)
         if path in old:
             members[file.sha256, file.filename] = old[path]
         else:
             missing.append((file, lock))
+    if not missing:
+        return _Fetched(members, 0)
     progress = _Progress(report=report, total=sum(file.size or 0 for file, _ in missing))
     cancel = threading.Event()
-    program = uvtool.find()
     with wheels.WheelReader(
         cache=None,
         cancel=cancel,
@@ -264,7 +323,7 @@ def _fetch(
         indexes=uvsettings.configured(root),
         patience=min(PATIENCE, host.seconds(PATIENCE)),
     ) as reader:
-        places = _Places(root, program, reader)
+        places = _Places(root, uvtool.find(), reader)
 
         def get(file: LockedFile, lock: Lockfile) -> None:
             places.save(file, lock, store / file.sha256 / file.filename, progress)
@@ -280,8 +339,8 @@ def _fetch(
             pool.shutdown(wait=True, cancel_futures=True)
     for file, _ in missing:
         target = store / file.sha256 / file.filename
-        path = f"{WHEELS}/{file.sha256}/{file.filename}"
-        members[file.sha256, file.filename] = _Member(path, file.sha256, target.stat().st_size, _opener(target))
+        size = target.stat().st_size
+        members[file.sha256, file.filename] = Member(vendored.place_of(file), file.sha256, size, target)
     return _Fetched(members, progress.done)
 
 
@@ -290,10 +349,6 @@ def _nowhere(file: LockedFile, lock: Lockfile) -> OutsideError:
         f"{lock.environment}: {file.filename} is nowhere to be had: no index that uv is configured for lists it",
         hints=["configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS)"],
     )
-
-
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: path.open("rb")
 
 
 class _Places:
@@ -306,6 +361,7 @@ class _Places:
         self._guard = threading.Lock()
         self._indexes: index.Index | None = None
         self._own: Callable[[str, str], str] | None = None
+        self._fetchers: dict[str, Callable[[LockedFile, Path], None] | None] = {}
 
     def save(self, file: LockedFile, lock: Lockfile, target: Path, progress: _Progress) -> None:
         """Have a file in its place, from wherever it can be had.
@@ -317,6 +373,10 @@ class _Places:
         if target.is_file():
             progress.add(target.stat().st_size)
             return
+        fetch = self._fetcher(lock.form) if vendored.is_package(file) else None
+        if fetch is not None:
+            self._save_package(file, target, fetch, progress)
+            return
         faults: list[KgenError] = []
         for place in self.of(file, lock):
             try:
@@ -326,6 +386,37 @@ class _Places:
             else:
                 return
         raise faults[0] if faults else _nowhere(file, lock)
+
+    def _fetcher(self, form: Format) -> Callable[[LockedFile, Path], None] | None:
+        with self._guard:
+            if form.name not in self._fetchers:
+                found = interface.fetcher(form)
+                self._fetchers[form.name] = None if found is None else found.opened()
+            return self._fetchers[form.name]
+
+    def _save_package(
+        self, file: LockedFile, target: Path, fetch: Callable[[LockedFile, Path], None], progress: _Progress
+    ) -> None:
+        brought = vendored.path_of(self._root, file)
+        part = target.with_name(f"{target.name}.part")
+        try:
+            if brought.is_file():
+                shutil.copyfile(brought, part)
+            else:
+                fetch(file, part)
+            with part.open("rb") as content:
+                found = _digest(content)
+            if found != file.sha256:
+                raise HashMismatchError(
+                    f"{file.filename} is not the file of the lock: sha256 {found}, expected {file.sha256}",
+                    hints=["tell who keeps the channel that has it, or lock again"],
+                )
+            progress.add(part.stat().st_size)
+            part.replace(target)
+        except OSError as error:
+            raise files.unwritable(target, error) from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def of(self, file: LockedFile, lock: Lockfile) -> Iterator[str]:
         """The places of a file, the nearest first.
@@ -378,83 +469,36 @@ def _require_files(lock: Lockfile) -> None:
         )
 
 
-def _texts(environment: LockedEnvironment, platform: str) -> Iterator[_Member]:
-    """The lock of an environment for a platform, and its hooks."""
+def _texts(environment: LockedEnvironment, platform: str) -> Iterator[Member]:
+    """The locks of an environment for a platform, in every form, and its hooks."""
     lock = lockfiles.filename(platform)
     for path in sorted(environment.folder.rglob("*")):
         inside = path.relative_to(environment.folder).as_posix()
-        if path.is_file() and (inside == lock or HOOK.fullmatch(inside)):
-            content = files.read(path)
+        if path.is_file() and (inside == lock or (_is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))):
+            content = files.read(path, files.LARGE)
             yield _member(f"{LOCKS}/{environment.name}/{inside}", content)
 
 
-def _member(path: str, content: bytes) -> _Member:
-    return _Member(path, hashlib.sha256(content).hexdigest(), len(content), lambda: io.BytesIO(content))
+def _member(path: str, content: bytes) -> Member:
+    return Member(path, hashlib.sha256(content).hexdigest(), len(content), content)
 
 
-def _own(platform: str | None) -> tuple[list[_Member], tuple[str, ...]]:
+def _has_own(platform: str | None) -> bool:
+    return platform == host.subdir()
+
+
+def _own(name: str, platform: str | None, *, again: bool) -> tuple[list[Member], tuple[str, ...]]:
     """Kgen itself, uv, and what else kgen needs, as they are installed here; and what to say of that."""
-    if platform != host.subdir():
+    if not _has_own(platform):
         return [], (f"kgen itself is left out: what is installed here is not for {platform}; install it there",)
     code = Path(__file__).resolve().parents[1]
     source = {
         "kgen": code,
-        **{f"kgen/_data/{name}": resources.folder(name) for name in resources.FOLDERS},
+        **{f"kgen/_data/{folder}": resources.folder(folder) for folder in resources.FOLDERS},
     }
-    made = [repack.wheel_of(one, source=source) for one in repack.closure(_SELF)]
-    return [_member(f"{PROGRAMS}/{name}", content) for name, content in made], ()
-
-
-def _write(output: Path, listed: Mapping[str, object], members: Sequence[_Member]) -> None:
-    """Write the archive beside its place, and then put it there."""
-    part = output.with_name(f".{output.name}.part")
-    head = json.dumps(listed, indent=1).encode() + b"\n"
-    try:
-        with (
-            part.open("wb") as file,
-            tarfile.TarFile(fileobj=file, mode="w", format=tarfile.GNU_FORMAT, copybufsize=_CHUNK) as archive,
-        ):
-            for one in (_member(MANIFEST, head), *members):
-                info = tarfile.TarInfo(one.path)
-                info.size = one.size
-                info.mode = 0o644
-                with one.open() as content:
-                    archive.addfile(info, _Verifying(content, one))  # type: ignore[arg-type]
-        part.replace(output)
-    except OSError as error:
-        raise files.unwritable(output, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-class _Verifying:
-    """The bytes of a member, which must turn out to be those that it is listed with."""
-
-    def __init__(self, content: IO[bytes], member: _Member) -> None:
-        self._content = content
-        self._member = member
-        self._digest = hashlib.sha256()
-        self._left = member.size
-
-    def read(self, count: int) -> bytes:
-        piece = self._content.read(count)
-        self._digest.update(piece)
-        self._left -= len(piece)
-        if self._left <= 0 and self._digest.hexdigest() != self._member.sha256:
-            raise _damaged(self._member.path)
-        return piece
-
-
-class _DamagedError(HashMismatchError):
-    """A member is not what it is listed with."""
-
-
-def _damaged(path: str) -> _DamagedError:
-    return _DamagedError(
-        f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
-        hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
-    )
+    kept = host.cache("own")
+    made = [repack.kept_wheel_of(one, kept, source=source, again=again) for one in repack.closure(name)]
+    return [Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content) for one in made], ()
 
 
 # -- out of a bundle ---------------------------------------------------------------------------------------------------
@@ -462,7 +506,8 @@ def _damaged(path: str) -> _DamagedError:
 
 _MEMBER = re.compile(
     rf"(?:{LOCKS}/(?P<environment>{grammar.NAME})/(?P<text>[A-Za-z0-9._/-]+)"
-    rf"|{WHEELS}/(?P<sha256>{grammar.SHA256})/(?P<file>{grammar.WHEEL}|{grammar.SOURCE})"
+    rf"|(?P<folder>{vendored.WHEELS}|{vendored.PACKAGES}|{_PYTHONS})/(?P<sha256>{grammar.SHA256})"
+    rf"/(?P<file>{grammar.WHEEL}|{grammar.SOURCE}|{grammar.CONDA_FILE}|cpython-(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\.tar)"
     rf"|{PROGRAMS}/{grammar.WHEEL})"
 )
 """What may be in a bundle beside its list."""
@@ -473,6 +518,7 @@ class _Listed(NamedTuple):
 
     files: Mapping[str, tuple[str, int]]
     platform: str
+    environments: tuple[str, ...]
 
 
 def _manifest(path: Path, archive: tarfile.TarFile) -> _Listed:
@@ -490,16 +536,26 @@ def _manifest(path: Path, archive: tarfile.TarFile) -> _Listed:
         _see(data["schema"] == _SCHEMA, f"its form is not {_SCHEMA}, which this kgen reads")
         found = {str(row["path"]): (grammar.sha256(row["sha256"]), int(row["size"])) for row in data["files"]}
         platform = grammar.platform(data["platform"])
+        named = tuple(grammar.environment(row["name"]) for row in data["environments"])
         for name, (sha256, _) in found.items():
             match = _MEMBER.fullmatch(name)
             text = None if match is None else match["text"]
-            _see(match is not None and (text is None or _is_text(text)), f"{name} is nothing that a bundle has")
-            named = None if match is None else match["sha256"]
-            _see(named in {None, sha256}, f"{name} is listed with another sha256")
+            _see(match is not None and (text is None or _is_text(text)), f"no bundle has {name}")
+            said = None if match is None else match["sha256"]
+            _see(said in {None, sha256}, f"another sha256 is listed for {name}")
+            if match is not None and match["file"] is not None:
+                _see(match["folder"] == _folder_of(match), f"no bundle has {name}")
     except (KeyError, TypeError, ValueError, RecursionError, tarfile.TarError, OSError) as error:
         said = grammar.shown(str(error) or type(error).__name__)
         raise SettingsError(f"{path} is no bundle of kgen: {said}", hints=["kgen bundle --help"]) from None
-    return _Listed(found, platform)
+    return _Listed(found, platform, named)
+
+
+def _folder_of(match: re.Match[str]) -> str:
+    """The folder that a file belongs into, by its name."""
+    if match["minor"] is not None:
+        return _PYTHONS
+    return vendored.PACKAGES if re.fullmatch(grammar.CONDA_FILE, match["file"]) else vendored.WHEELS
 
 
 def _see(holds: bool, said: str) -> None:  # noqa: FBT001 - as in `assert`
@@ -509,7 +565,7 @@ def _see(holds: bool, said: str) -> None:  # noqa: FBT001 - as in `assert`
 
 def _is_text(inside: str) -> bool:
     """Whether a file of the folder of an environment is a lock or a hook."""
-    return HOOK.fullmatch(inside) is not None or re.fullmatch(lockfiles.PYLOCK, inside) is not None
+    return HOOK.fullmatch(inside) is not None or ("/" not in inside and formats.made_by(inside) is not None)
 
 
 @contextlib.contextmanager
@@ -523,30 +579,18 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         yield archive
 
 
-@contextlib.contextmanager
-def _old(output: Path) -> Iterator[Mapping[str, _Member]]:
+def _old(output: Path) -> Mapping[str, Member]:
     """The files in the bundle that is to be replaced; none where there is none, or none that can be read."""
-    with contextlib.ExitStack() as stack:
-        found: dict[str, _Member] = {}
-        with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
-            if output.is_file():
-                archive = stack.enter_context(_opened(output))
+    found: dict[str, Member] = {}
+    with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
+        if output.is_file():
+            with _opened(output) as archive:
                 listed = _manifest(output, archive).files
-                for member in archive.getmembers():
-                    if member.isreg() and member.name in listed and listed[member.name][1] == member.size:
-                        found[member.name] = _Member(
-                            member.name, listed[member.name][0], member.size, _extractor(archive, member)
-                        )
-        yield found
-
-
-def _extractor(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
-    def extract() -> IO[bytes]:
-        content = archive.extractfile(member)
-        assert content is not None  # noqa: S101 - it is a regular file
-        return content
-
-    return extract
+                for one in archive.getmembers():
+                    if one.isreg() and one.name in listed and listed[one.name][1] == one.size:
+                        sha256 = listed[one.name][0]
+                        found[one.name] = Member(one.name, sha256, one.size, output, one.offset_data)
+    return found
 
 
 def unbundle(
@@ -574,6 +618,7 @@ def unbundle(
     """
     texts: dict[str, dict[str, bytes]] = {}
     seen: set[str] = set()
+    pythons: dict[str, None] = {}
     added = 0
     with _opened(path) as archive:
         listed = _manifest(path, archive)
@@ -581,17 +626,21 @@ def unbundle(
         while (member := _next(path, archive)) is not None:
             sha256, size = listed.files.get(member.name, ("", -1))
             if not member.isreg() or size != member.size or member.name in seen:
-                raise _damaged(member.name)
+                raise archives.damaged(member.name)
             seen.add(member.name)
             match = _MEMBER.fullmatch(member.name)
             content = archive.extractfile(member)
             assert match is not None and content is not None  # noqa: S101, PT018 - the list was looked at
             if match["environment"] is not None:
                 if size > _LARGEST_TEXT:
-                    raise _damaged(member.name)
+                    raise archives.damaged(member.name)
                 texts.setdefault(match["environment"], {})[match["text"]] = _whole(member.name, content, sha256)
+            elif match["minor"] is not None:
+                _put_python(root, match, content, progress)
+                pythons[match["minor"]] = None
+                continue
             elif match["file"] is not None:
-                added += _put(root, match["sha256"], match["file"], content, progress)
+                added += _put(root, member.name, sha256, content, progress)
                 continue
             else:
                 _whole(member.name, content, sha256)
@@ -602,12 +651,42 @@ def unbundle(
             f"{path} is incomplete: {len(lost)} of {len(listed.files)} files are missing, the first is {lost[0]}",
             hints=["copy the bundle again"],
         )
+    locks = _complete_locks(path, root, matrix, listed, texts)
+    _put_texts(root, texts)
+    folders = tuple(f"{folder}/" for folder in (vendored.WHEELS, vendored.PACKAGES))
+    return UnbundleResult(
+        root=root,
+        environments=tuple(lock.environment for lock in locks),
+        platform=listed.platform,
+        files=sum(1 for name in listed.files if name.startswith(folders)),
+        added=added,
+        pythons=tuple(pythons),
+    )
+
+
+def _complete_locks(
+    path: Path,
+    root: Path,
+    matrix: CompatibilityMatrix,
+    listed: _Listed,
+    texts: Mapping[str, Mapping[str, bytes]],
+) -> list[Lockfile]:
+    """The locks that a bundle is for, once all that they name is there.
+
+    Raises:
+        SettingsError: one has not the form that kgen writes.
+        OutsideError: one is missing, or something that it names.
+    """
     locks = [
-        lockfiles.parse(root / LOCKS / environment / name, content)[0]
+        lock
         for environment, own in sorted(texts.items())
         for name, content in own.items()
-        if name == lockfiles.filename(listed.platform)
+        if (form := formats.of_file(name)) is not None
+        for lock in interface.reader(form).parse(root / LOCKS / environment / name, content)
+        if lock.platform == listed.platform and lock.environment in listed.environments
     ]
+    for name in sorted(set(listed.environments).difference(lock.environment for lock in locks)):
+        raise HashMismatchError(f"{path} is incomplete: the lock of {name} is not in it", hints=["kgen bundle"])
     for lock in locks:
         require_known(matrix, lock)
         lacking = vendored.lacking(root, lock)
@@ -616,14 +695,7 @@ def unbundle(
                 f"{path} is incomplete: {lock.environment} needs {lacking[0].filename}, which is not in it",
                 hints=["kgen bundle"],
             )
-    _put_texts(root, texts)
-    return UnbundleResult(
-        root=root,
-        environments=tuple(lock.environment for lock in locks),
-        platform=listed.platform,
-        files=sum(1 for name in listed.files if name.startswith(f"{WHEELS}/")),
-        added=added,
-    )
+    return locks
 
 
 def _next(path: Path, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
@@ -640,41 +712,89 @@ def _whole(name: str, content: IO[bytes], sha256: str) -> bytes:
     except (tarfile.TarError, OSError):
         found = b""
     if hashlib.sha256(found).hexdigest() != sha256:
-        raise _damaged(name)
+        raise archives.damaged(name)
     return found
 
 
-def _put(root: Path, sha256: str, filename: str, content: IO[bytes], progress: _Progress) -> bool:
+def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: _Progress) -> bool:
     """Put a file of locks in its place, whole or not at all; whether it was not there before."""
-    target = root / vendored.FOLDER / sha256 / filename
-    if not target.parent.resolve().is_relative_to(root.resolve()):
-        raise UsageError(
-            f"{root / vendored.FOLDER} leads out of the project", hints=[f"ls -ld {root / vendored.FOLDER}"]
-        )
-    part = target.with_name(f".{filename}.part")
-    digest = hashlib.sha256()
+    target = root / vendored.FOLDER / name
+    _prepare(root, name)
+    part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        ignore = root / vendored.FOLDER / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
-        with part.open("wb") as file:
-            while piece := content.read(_CHUNK):
-                digest.update(piece)
-                file.write(piece)
-                progress.add(len(piece))
-        if digest.hexdigest() != sha256:
-            raise _damaged(f"{WHEELS}/{sha256}/{filename}")
+        _copy(name, sha256, content, part, progress)
         new = not target.exists()
         part.replace(target)
-    except tarfile.TarError:
-        raise _damaged(f"{WHEELS}/{sha256}/{filename}") from None
     except OSError as error:
         raise files.unwritable(target, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return new
+
+
+def _prepare(root: Path, name: str) -> None:
+    """Have the folder that a file of a bundle belongs into, which git leaves alone.
+
+    Raises:
+        UsageError: it leads out of the project.
+        OutsideError: it cannot be made.
+    """
+    folder = root / vendored.FOLDER / name.partition("/")[0]
+    if not (root / vendored.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {folder}"])
+    ignore = folder / ".gitignore"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not ignore.exists():
+            ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
+    except OSError as error:
+        raise files.unwritable(folder, error) from error
+
+
+def _copy(name: str, sha256: str, content: IO[bytes], target: Path, progress: _Progress) -> None:
+    """Copy a member into a file.
+
+    Raises:
+        DamagedError: it is not what it is listed with.
+        OSError: the file cannot be written.
+    """
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        while piece := _piece(name, content):
+            digest.update(piece)
+            file.write(piece)
+            progress.add(len(piece))
+    if digest.hexdigest() != sha256:
+        raise archives.damaged(name)
+
+
+def _piece(name: str, content: IO[bytes]) -> bytes:
+    try:
+        return content.read(_CHUNK)
+    except (tarfile.TarError, OSError):
+        raise archives.damaged(name) from None
+
+
+def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: _Progress) -> None:
+    """Put an interpreter in its place, after its archive was compared."""
+    name, minor, sha256 = match[0], match["minor"], match["sha256"]
+    _prepare(root, name)
+    with storage.scratch() as folder:
+        archive = folder / match["file"]
+        try:
+            _copy(name, sha256, content, archive, progress)
+        except OSError as error:
+            raise files.unwritable(archive, error) from error
+        if standalone.is_unpacked(root, minor, sha256):
+            return
+        try:
+            standalone.unpack(archive, root, minor=minor, sha256=sha256)
+        except ValueError as error:
+            raise SettingsError(
+                f"{name} is no interpreter of a bundle: {grammar.shown(str(error))}", hints=["kgen bundle --help"]
+            ) from None
 
 
 def _put_texts(root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:

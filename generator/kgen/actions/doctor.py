@@ -13,7 +13,7 @@ from kgen.actions import sync
 from kgen.errors import OtherPlatformError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
-from kgen.formats import interface
+from kgen.formats import interface, vendored
 from kgen.formats.environment import Source
 from kgen.host import Host
 from kgen.loader import environment, owners, search
@@ -201,7 +201,8 @@ def _examined(
         whole = environments.is_whole(source)
         site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
-            interpreters[lock.python] = uvtool.has_interpreter(lock.python)
+            brought = vendored.interpreter(source.environment.folder.parent.parent, lock.python)
+            interpreters[lock.python] = brought is not None or uvtool.has_interpreter(lock.python)
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,

@@ -9,6 +9,7 @@ __command__ = {
     "example": "kgen bundle jax-cuda12 torch-cuda12 -o project.tar",
 }
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,10 @@ def run(
         str | None, option("-o", "--output", metavar="FILE", text="where to write it, as project.tar", panel=OUTPUT)
     ] = None,
     platform: Platform = None,
+    with_python: Annotated[
+        bool,
+        option("--with-python", text="interpreters go along, for machines without any of that minor", panel=OUTPUT),
+    ] = False,
     json: Json = False,
 ) -> ExitStatus:
     """Write a bundle of the environments named, or of all that are locked for the platform.
@@ -40,22 +45,30 @@ def run(
         raise UsageError("`kgen bundle` needs a file to write", hints=["kgen bundle -o project.tar"])
     root = find_root(Path.cwd())
     with counting("fetching") as report:
-        done = bundle(root, origin.current(), tuple(environments or ()), Path(output), platform=platform, report=report)
+        done = bundle(
+            root,
+            origin.current(),
+            tuple(environments or ()),
+            Path(output),
+            platform=platform,
+            with_python=with_python,
+            report=report,
+        )
     if json:
         console.data({**done._asdict(), "path": str(done.path)})
         return ExitStatus.DONE
     for note in done.notes:
         console.say(f"note: {note}")
     named = ", ".join(done.environments)
+    interpreters = "".join(f", CPython {version}" for version in done.pythons)
     console.say(
-        f"{named} for {done.platform}: {done.files} files, {size_text(done.size)}, of which"
+        f"{named} for {done.platform}: {done.files} files{interpreters}, {size_text(done.size)}, of which"
         f" {size_text(done.fetched)} were fetched"
     )
     console.result(str(done.path))
     name = Path(output).name
-    install = f"tar -xf {name} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
-    console.say(
-        f"\nnext, where there is no network: kgen unbundle {name}, then kgen sync {done.environments[0]}"
-        f"\nwithout kgen there, first: {install} --find-links {PROGRAMS} keras-kgen"
-    )
+    console.say(f"\nnext, where there is no network: kgen unbundle {name}, then kgen sync {done.environments[0]}")
+    if done.kgen is not None:
+        install = f"tar -xf {name} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
+        console.say(f"without kgen there, first: {install} --find-links {PROGRAMS} {shlex.quote(done.kgen)}")
     return ExitStatus.DONE

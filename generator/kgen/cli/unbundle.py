@@ -43,7 +43,8 @@ def run(
         console.data({**done._asdict(), "root": str(done.root)})
         return ExitStatus.DONE
     named = ", ".join(done.environments)
-    console.say(f"{named} for {done.platform}: {done.files} files verified, {done.added} of them new")
+    interpreters = "".join(f", CPython {minor}" for minor in done.pythons)
+    console.say(f"{named} for {done.platform}: {done.files} files{interpreters} verified, {done.added} of them new")
     if done.platform != host.subdir():
         console.say(f"note: this machine is {host.subdir()}; the environments are made on one that is {done.platform}")
     console.result(str(done.root))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from packaging.version import Version
@@ -28,6 +28,7 @@ from kgen.model.causes import (
     Reason,
     Replacement,
     SeenTraining,
+    SharedRelease,
     TermKind,
     Unstated,
     Warning,  # noqa: A004 - as it is declared
@@ -46,6 +47,7 @@ _KINDS: Mapping[type, str] = {
     NewestRelease: "newest-release",
     Replacement: "replacement",
     SeenTraining: "proven",
+    SharedRelease: "shared",
     Unstated: "unstated-dependency",
 }
 
@@ -119,6 +121,8 @@ def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - on
             return f"needs {dependency_text(ground)}"
         case SeenTraining():
             return _seen_text(ground)
+        case SharedRelease():
+            return f"the same as in {_listed(ground.environments)}, so that it is on disk once"
         case NewestRelease():
             return "newest release"
 
@@ -166,13 +170,17 @@ def _company_text(company: Company) -> str:
 
 
 def _import_text(ground: Import) -> str:
-    *others, last = ground.importers
-    importers = f"{', '.join(others)} and {last}" if others else last
+    several = len(ground.importers) > 1
     if ground.whole:
-        how = f"and require{'' if others else 's'} by that name"
+        how = f"and require{'' if several else 's'} by that name"
     else:
-        how = f"which {'they do' if others else 'it does'} without declaring it"
-    return f"newest that {importers} can import, {how}; {_computing_text(ground.computing)}"
+        how = f"which {'they do' if several else 'it does'} without declaring it"
+    return f"newest that {_listed(ground.importers)} can import, {how}; {_computing_text(ground.computing)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _computing_text(computing: Computing) -> str:

@@ -4,7 +4,7 @@ A package is found by :mod:`kgen.model.format`. Its modules are loaded when they
 command in an environment of wheels does not pay for conda. Each is called like its protocol here: `locker.py`,
 `reader.py` and `installer.py`; `checker.py` of the forms whose locks stand beside those of the default one, which
 :mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py`, `merger.py` and `standing.py` of
-those that have them.
+those that have them; `fetcher.py` of those whose packages no Python index has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from kgen import lockfiles
 from kgen.errors import OtherPlatformError, UsageError
 from kgen.model.format import Format
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 if TYPE_CHECKING:  # who locks nothing, or installs nothing, does not pay for it
     from kgen.formats.environment import Source
@@ -129,6 +129,19 @@ class Installer(Protocol):
 
     def lost(self, prefix: Path) -> Sequence[str]:
         """What a user has set in an environment by the means of the form, and what making it anew takes away."""
+
+
+class Fetcher(Protocol):
+    """`fetcher.py`: fetches packages that no Python index has, to be brought along in a bundle."""
+
+    def opened(self) -> Callable[[LockedFile, Path], None]:
+        """What fetches a package into a file, from the place that its lock names; safe to use from many threads.
+
+        It raises :class:`kgen.errors.OutsideError` where that is impossible. The digest is for the caller to compare.
+
+        Raises:
+            KgenError: what fetches them is missing, or wrongly configured.
+        """
 
 
 class Flaw(NamedTuple):
@@ -275,6 +288,12 @@ def reader(of: Format) -> Reader:
 def installer(of: Format) -> Installer:
     """What installs them."""
     found: Installer = _module(of, "installer")
+    return found
+
+
+def fetcher(of: Format) -> Fetcher | None:
+    """What fetches its packages; None where all of them are on an index."""
+    found: Fetcher | None = _module(of, "fetcher") if _has(of, "fetcher") else None
     return found
 
 

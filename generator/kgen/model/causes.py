@@ -443,13 +443,23 @@ class SeenTraining(NamedTuple):
     otherwise: Version
 
 
+class SharedRelease(NamedTuple):
+    """That environments which stand side by side have one version of it, whose files are on disk once.
+
+    Attributes:
+        environments: the others that have it.
+    """
+
+    environments: tuple[str, ...]
+
+
 class NewestRelease(enum.Enum):
     """That nothing is newer."""
 
     NEWEST = "newest"
 
 
-Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn | SeenTraining
+Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn | SeenTraining | SharedRelease
 
 
 class Reason(NamedTuple):

@@ -51,6 +51,7 @@ class Format(NamedTuple):
         prefix_variable: a variable besides VIRTUAL_ENV that names the folder of an environment to the processes in it.
         metadata: the pattern of the files that say which packages are in an environment besides wheels.
         listed: the list of installed packages, of those that a training step tells, that its locks are compared with.
+        extra: the extra of kgen's own that brings what installs it; None where kgen itself does.
         tidies: the command that frees what its installer keeps, as a hint; None where there is none.
     """
 
@@ -67,6 +68,7 @@ class Format(NamedTuple):
     prefix_variable: str | None = None
     metadata: str | None = None
     listed: str = "installed"
+    extra: str | None = None
     tidies: str | None = None
 
     @property

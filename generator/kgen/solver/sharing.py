@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from packaging.version import Version
 
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.causes import Reason, SharedRelease
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
@@ -24,12 +25,49 @@ def solve_together(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRe
         return answers
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     preferred = dict(zip((answer.request for answer in solved), shared_libraries(solved), strict=True))
-    return [
+    together = [
         answer
         if isinstance(answer, Conflict) or preferred[answer.request].items() <= answer.libraries.items()
         else solve(matrix, answer.request, preferred=preferred[answer.request])
         for answer in answers
     ]
+    alone = {answer.request: answer.libraries for answer in solved}
+    shared = [answer for answer in together if isinstance(answer, Resolution)]
+    reasons = iter(shared_reasons([(one, alone[one.request], one.libraries) for one in shared]))
+    return [
+        answer._replace(why=(*answer.why, *next(reasons))) if isinstance(answer, Resolution) else answer
+        for answer in together
+    ]
+
+
+def shared_reasons(
+    answers: Sequence[tuple[Resolution, Mapping[str, Version | None], Mapping[str, Version]]],
+) -> list[tuple[Reason, ...]]:
+    """For each resolution, the packages that have their version because others beside it have that one.
+
+    Args:
+        answers: each resolution; the versions that it would have alone, None for one that is not known; and those that
+            it has.
+    """
+    holders: dict[tuple[str, str, str, Version], list[str]] = {}
+    for one, _, versions in answers:
+        for name, version in versions.items():
+            holders.setdefault((*_group(one.request), name, version), []).append(one.request.environment)
+    found = []
+    for one, alone, versions in answers:
+        own = []
+        for name, version in sorted(versions.items()):
+            beside = holders[(*_group(one.request), name, version)]
+            others = tuple(dict.fromkeys(other for other in beside if other != one.request.environment))
+            if others and alone.get(name, version) != version:
+                own.append(Reason(name, version, SharedRelease(others), ()))
+        found.append(tuple(own))
+    return found
+
+
+def _group(request: EnvironmentRequest) -> tuple[str, str]:
+    """Environments share if they are for one platform and one Python."""
+    return request.platform, request.python
 
 
 def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Version]]:
@@ -43,7 +81,7 @@ def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Ver
     for position, resolution in enumerate(resolutions):
         request = resolution.request
         for name in resolution.pinned:
-            holders = groups.setdefault((request.platform, request.python, name), {})
+            holders = groups.setdefault((*_group(request), name), {})
             holders[position] = frozenset(resolution.allowed[name])
     for (_, _, name), holders in groups.items():
         waiting = dict(holders)
@@ -72,7 +110,7 @@ def common_ceilings(resolutions: Sequence[Resolution]) -> list[tuple[str, ...]]:
         request = resolution.request
         for name, allowed in resolution.allowed.items():
             if name not in resolution.pinned and allowed:
-                groups.setdefault((request.platform, request.python, name), {})[position] = allowed
+                groups.setdefault((*_group(request), name), {})[position] = allowed
     ceilings: list[list[str]] = [[] for _ in resolutions]
     for (_, _, name), holders in sorted(groups.items()):
         common = set.intersection(*(set(allowed) for allowed in holders.values()))

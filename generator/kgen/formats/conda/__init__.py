@@ -33,4 +33,5 @@ FORMAT = Format(
     prefix_variable="CONDA_PREFIX",
     metadata="conda-meta/*.json",
     listed="conda",
+    extra="conda",
 )

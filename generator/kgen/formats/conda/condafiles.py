@@ -27,7 +27,6 @@ from kgen.tables import Table, mismatch
 SCHEMA = 1
 """The form of the records."""
 
-_PACKAGE_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.!+~-]*\.(?:conda|tar\.bz2)"
 _LONGEST_FILE = 255
 
 
@@ -317,7 +316,7 @@ def _size(row: Table) -> None:
 
 
 def _package_file(text: str) -> str:
-    if re.fullmatch(_PACKAGE_FILE, text) is None or len(text) > _LONGEST_FILE:
+    if re.fullmatch(grammar.CONDA_FILE, text) is None or len(text) > _LONGEST_FILE:
         raise ValueError(f"`{grammar.shown(text)}` is not the file of a conda package")
     return text
 

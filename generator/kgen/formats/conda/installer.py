@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgen import files, host, process, storage, uvtool
 from kgen.errors import HashMismatchError, OutsideError
+from kgen.formats import vendored
 from kgen.formats.conda import condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 from kgen.formats.conda.rattlertool import Rattler, opened
@@ -34,7 +36,7 @@ from kgen.formats.environment import (
     site_packages,
 )
 from kgen.formats.interface import Beside, Installation
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile
 
 if TYPE_CHECKING:
     from kgen.formats.verify import Difference
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 _KNOWN = ".conda/environments.txt"
 _SCRIPT = 4096
 """So many bytes of a program are looked at for the folder that it was made in."""
+
+_UNPACKED = "unpacked"
+"""The folder of the packages that a bundle brought, as rattler links them."""
 
 _STATE = "conda-meta/state"
 _UNSET = "***unset***"
@@ -52,10 +57,19 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
     """Read the lock and open rattler; see :class:`kgen.formats.interface.Installer`."""
     file = condafiles.read(of.lock)
     locked = condafiles.platform_of(file, host.subdir())
-    own = beside(condafiles.lockfile(file, of.lock, host.subdir()))
-    rattler = opened()
+    lock = condafiles.lockfile(file, of.lock, host.subdir())
+    own = beside(lock)
+    root = of.environment.folder.parent.parent
+    brought = root if vendored.complete(root, lock) else None
+    # what a bundle brought is unpacked beside it: a folder of the project, on a machine that may have no other
+    rattler = opened(root / vendored.FOLDER / _UNPACKED if brought else None)
 
     def make(report: Callable[[str], None]) -> None:
+        if brought is not None:
+            report("unpacking")
+            for one in locked.packages:
+                stem = re.sub(r"\.(conda|tar\.bz2)$", "", one["fn"])
+                rattler.unpack(vendored.path_of(brought, _file_of(lock, one)), one["sha256"], stem)
         realise(
             of,
             file,
@@ -66,11 +80,16 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
             links=own.links,
             report=report,
             thorough=thorough,
+            brought=None if brought is None else (brought, lock),
         )
         if rattler.registers:
             register(of.prefix)
 
     return Installation(make, rattler.remarks)
+
+
+def _file_of(lock: Lockfile, record: Mapping[str, Any]) -> LockedFile:
+    return next(file for file in lock.files if (file.filename, file.sha256) == (record["fn"], record["sha256"]))
 
 
 def differences(of: Source) -> tuple[Difference, ...]:
@@ -101,6 +120,7 @@ def realise(
     report: Callable[[str], None],
     thorough: bool = False,
     links: Mapping[str, Path] = MappingProxyType({}),
+    brought: tuple[Path, Lockfile] | None = None,
 ) -> None:
     """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
 
@@ -117,6 +137,7 @@ def realise(
         thorough: whether every file is compared with its digest afterwards. An installer links files to those of its
             cache, so that editing one in an environment damages the cache too, and every environment made from it.
         links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
+        brought: the project's folder and the lock, where a bundle has brought all that is in that.
 
     Raises:
         OutsideError: that was impossible; what was there stands.
@@ -142,7 +163,7 @@ def realise(
                 )
         if locked.wheels:
             report("installing wheels")
-            _install_wheels(of, locked, staged, uv())
+            _install_wheels(of, locked, staged, uv(), brought)
             _make_scripts_movable(staged, of.prefix)
         report("finishing")
         own = put_beside(staged, files())
@@ -177,24 +198,30 @@ def register(prefix: Path) -> None:
                 file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{prefix}\n")
 
 
-def _install_wheels(of: Source, locked: CondaPlatform, prefix: Path, uv: str) -> None:
+def _install_wheels(
+    of: Source, locked: CondaPlatform, prefix: Path, uv: str, brought: tuple[Path, Lockfile] | None
+) -> None:
     """Every wheel of the lock by its hash, and none of what they say they need: the lock has that."""
     with storage.scratch() as folder:
         requirements = folder / "requirements.txt"
+        apart: tuple[str, ...] = ()
+        if brought is not None:
+            here = vendored.laid_out(*brought, folder / "wheels")
+            apart = ("--no-index", "--offline", "--find-links", str(here))
 
         def install(place: Callable[[Mapping[str, str]], str]) -> process.Completed:
             lines = (f"{one['name']}{place(one)} --hash=sha256:{one['sha256']}\n" for one in locked.wheels)
             requirements.write_text("".join(lines), encoding="utf-8")
             words = ("pip", "install", "--python", str(prefix / "bin/python"), "--no-deps", "--only-binary", ":all:")
             return uvtool.run(
-                [uv, *words, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
+                [uv, *words, *apart, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
                 env={"VIRTUAL_ENV": "", "CONDA_PREFIX": ""},
                 cwd=of.environment.folder.parent.parent,
             )
 
         # from uv's cache or the index that it is configured for; else from where the lock says
         done = install(lambda one: f"=={one['version']}")
-        if done.status != 0:
+        if done.status != 0 and brought is None:
             done = install(lambda one: f" @ {one['url']}")
     if done.status == 0:
         return

@@ -29,6 +29,7 @@ import datetime
 import functools
 import json
 import re
+import shlex
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -335,6 +336,64 @@ class Rattler:
             _reraise_interrupt(error)
             raise install_failure(_panic_text(error)) from None
 
+    def download(self, url: str, target: Path) -> None:
+        """Fetch a package as it is; safe to be called from many threads.
+
+        Args:
+            url: where its channel has it.
+            target: the file to write; what is in it after a failure is of no use.
+
+        Raises:
+            OutsideError: it cannot be had.
+        """
+
+        async def fetched() -> None:
+            from rattler.package_streaming import download_to_path  # noqa: PLC0415 - see `_load`
+
+            await download_to_path(self._client, url, target)
+
+        try:
+            _finished(fetched())
+        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+            _reraise_interrupt(error)
+            raise channel_failure(_panic_text(error), (url.rpartition("/")[0],)) from None
+
+    def unpack(self, package: Path, sha256: str, name: str) -> None:
+        """Have a package that is on this machine in the cache, so that :meth:`install` fetches nothing for it.
+
+        Args:
+            package: the file.
+            sha256: what it must have.
+            name: its name, version and build, as the cache calls it.
+
+        Raises:
+            OutsideError: it has another digest, or cannot be unpacked.
+        """
+        assert self._cache is not None  # noqa: S101 - the cache that tools share is no place for this
+        packages = self._cache / "pkgs"
+        target, mark = packages / name, packages / f"{name}.kgen"
+        if target.is_dir() and mark.is_file() and mark.read_text(encoding="ascii") == sha256:
+            return
+        from rattler.package_streaming import extract  # noqa: PLC0415 - see `_load`
+
+        packages.mkdir(parents=True, exist_ok=True)
+        with storage.exclusive(packages, who="kgen sync"):
+            mark.unlink(missing_ok=True)
+            with storage.staged_folder(target, owned=lambda _folder: True) as staged:
+                try:
+                    found, _ = extract(package, staged)
+                except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+                    _reraise_interrupt(error)
+                    raise OutsideError(
+                        f"{package} cannot be unpacked: {_panic_text(error)}", hints=[f"rm {shlex.quote(str(package))}"]
+                    ) from None
+                if found.hex() != sha256:
+                    raise OutsideError(
+                        f"{package} has not the sha256 of the lock, and was not installed",
+                        hints=[f"rm {shlex.quote(str(package))}   # then `kgen unbundle` brings it again"],
+                    )
+            mark.write_text(sha256, encoding="ascii")
+
     def records(self, records: Sequence[CondaRecord]) -> list[Any]:
         """The packages as rattler's own objects, which it makes from a channel's index only.
 
@@ -393,10 +452,14 @@ def _trusting(own: condarc.Condarc) -> contextlib.AbstractContextManager[None]:
     return host.lent({name: str(place), other: None})
 
 
-def opened() -> Rattler:
-    """Rattler with the caches that the user has, which conda's other tools of rattler's kin share."""
+def opened(cache: Path | None = None) -> Rattler:
+    """Rattler with the caches that the user has, which conda's other tools of rattler's kin share.
+
+    Args:
+        cache: another folder for its caches.
+    """
     named = host.variable("RATTLER_CACHE_DIR")
-    return Rattler(Path(named) if named else None)
+    return Rattler(cache or (Path(named) if named else None))
 
 
 def _finished(work: Coroutine[Any, Any, T], limit: float | None = None) -> T:

@@ -23,6 +23,7 @@ from kgen.errors import (
     UnavailableError,
 )
 from kgen.explain.sizes import size_text
+from kgen.formats import vendored
 from kgen.formats.environment import (
     METADATA,
     RECORD,
@@ -37,7 +38,7 @@ from kgen.formats.environment import (
     site_packages,
 )
 from kgen.formats.interface import Beside, Installation
-from kgen.formats.wheels import building, pylock, vendored
+from kgen.formats.wheels import building, pylock
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -98,13 +99,13 @@ class Uv:
             OutsideError: there is no such interpreter, or uv failed.
         """
         words = ("venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python")
-        own = host.own_interpreter(python)
-        if own is not None:
-            # uv looks through all that a machine has, starting one after the other, before it comes upon this one
-            done = self._run(*words, str(own))
+        # uv looks through all that a machine has, starting one after the other, before it comes upon these
+        near = [one for one in (vendored.interpreter(self._root, python), host.own_interpreter(python)) if one]
+        for number, interpreter in enumerate(near):
+            done = self._run(*words, str(interpreter), *(["--allow-existing"] if number else []))
             if done.status == 0:
                 return
-        done = self._run(*words, uvtool.python_request(python), *(["--allow-existing"] if own else []))
+        done = self._run(*words, uvtool.python_request(python), *(["--allow-existing"] if near else []))
         reason = uvtool.words(done.stderr)
         if done.status != 0 and uvtool.lacks_interpreter(reason):
             for interpreter in host.pyenv_interpreters(python):

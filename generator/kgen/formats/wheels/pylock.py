@@ -15,6 +15,7 @@ from kgen.explain.reasons import reason_data, warning_text
 from kgen.fields import lock_data
 from kgen.lockfiles import SCHEMA, digest_of_files, is_as_sealed, seal
 from kgen.matrix.records import Platform
+from kgen.model.causes import SharedRelease
 from kgen.model.lockfile import LockedTree
 
 if TYPE_CHECKING:  # slow to import, and who only looks at a lock needs none of it
@@ -72,6 +73,8 @@ def render(
     """
     resolution = lock.resolution
     request = resolution.request
+    # what else was locked in the same call is no part of the request, and the same request gives the same lock
+    of_itself = [one for one in resolution.why if not isinstance(one.ground, SharedRelease)]
     own = {
         "shared": tuple(shared) or None,
         "hooks": digest_of_files({path: text.encode() for path, text in hooks.items()}),
@@ -101,7 +104,7 @@ def render(
             **({"configuration": _versions(configuration)} if configuration else {}),
         },
         build=[_wheel_row(wheel, portable=portable) for wheel in lock.build],
-        why=[{key: _toml(value) for key, value in reason_data(one).items() if key != "kind"} for one in resolution.why],
+        why=[{key: _toml(value) for key, value in reason_data(one).items() if key != "kind"} for one in of_itself],
     )
     from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415 - who only reads locks needs none
 

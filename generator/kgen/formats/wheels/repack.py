@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.metadata
 import io
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 
+from kgen import __version__
 from kgen.errors import InstallationError
 
 _WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "direct_url.json"})
@@ -53,6 +58,59 @@ def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
                 waiting.append(needed)
     return tuple(found[name] for name in sorted(found))
+
+
+class KeptWheel(NamedTuple):
+    """A wheel that was made.
+
+    Attributes:
+        filename: its name.
+        sha256: what identifies it.
+        size: its bytes.
+        content: its content, or the file that has it.
+    """
+
+    filename: str
+    sha256: str
+    size: int
+    content: bytes | Path
+
+
+def kept_wheel_of(
+    distribution: importlib.metadata.Distribution, kept: Path, *, source: Mapping[str, Path], again: bool = False
+) -> KeptWheel:
+    """The same as :func:`wheel_of`; kept for the next time, as making it takes longer than all the rest of a bundle.
+
+    What was installed from a wheel says by its own list of files whether it is still the same. The digest is that of
+    the wheel when it was made: whoever uses the file compares it.
+
+    Args:
+        distribution: what is installed.
+        kept: the folder of those that were made.
+        source: as there.
+        again: make it anew.
+
+    Raises:
+        OutsideError: what is installed is not whole.
+    """
+    record = distribution.read_text("RECORD")
+    if record is None or _is_editable(distribution):
+        name, content = wheel_of(distribution, source=source)
+        return KeptWheel(name, hashlib.sha256(content).hexdigest(), len(content), content)
+    said = (__version__, distribution.name, distribution.version, record, distribution.read_text("WHEEL"))
+    folder = kept / canonicalize_name(distribution.name) / hashlib.sha256(repr(said).encode()).hexdigest()
+    there = None if again else next(folder.glob("*/*.whl"), None)
+    if there is not None:
+        return KeptWheel(there.name, there.parent.name, there.stat().st_size, there)
+    name, content = wheel_of(distribution, source=source)
+    made = KeptWheel(name, hashlib.sha256(content).hexdigest(), len(content), content)
+    with contextlib.suppress(OSError):  # it is as good without
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        (folder / made.sha256).mkdir(parents=True)
+        part = folder / f".{name}.{os.getpid()}"
+        part.write_bytes(content)
+        part.replace(folder / made.sha256 / name)
+    return made
 
 
 def wheel_of(

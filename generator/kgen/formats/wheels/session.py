@@ -39,7 +39,7 @@ from kgen.model.requirement import Requirement, canonical_name, parse_requiremen
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
 from kgen.solver.resolve import Incompatibility, solve
-from kgen.solver.sharing import common_ceilings, shared_libraries
+from kgen.solver.sharing import common_ceilings, shared_libraries, shared_reasons
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
     from packaging.requirements import Requirement as PackagingRequirement
@@ -270,6 +270,7 @@ class Session:
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
                 ended = self._finish_all(pool, listings, ready)
+                self._say_shared(ready, ended)
                 if releases is not None:
                     self._tell_age(ended, *releases)
             except KeyboardInterrupt:
@@ -301,6 +302,31 @@ class Session:
             elif lesson is not None:
                 outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
         return shared
+
+    def _say_shared(
+        self, first: Sequence[tuple[WheelOutcome, _Closed]], ended: Sequence[tuple[WheelOutcome, _Closed]]
+    ) -> None:
+        """Give the packages a reason that have their version so that environments share their files."""
+        alone: dict[EnvironmentRequest, dict[str, Version | None]] = {}
+        for _, found in first:
+            request = found.resolution.request
+            ahead = self._ahead.get(request)
+            libraries = ahead.libraries if isinstance(ahead, Resolution) else {}
+            pinned = {name: libraries[name] for name in found.resolution.pinned if name in libraries}
+            # what a ceiling has stopped would be newer, and how new is not known
+            stopped = {
+                name: None
+                for name, version in found.versions.items()
+                if f"{name}<={version}" in self._ceilings.get(request, ())
+            }
+            alone[request] = {**found.versions, **pinned, **stopped}
+        locked = [(outcome, outcome.lock) for outcome, _ in ended if outcome.lock is not None]
+        reasons = shared_reasons(
+            [(lock.resolution, alone.get(outcome.request, {}), lock.versions) for outcome, lock in locked]
+        )
+        for (outcome, lock), own in zip(locked, reasons, strict=True):
+            resolution = lock.resolution
+            outcome.lock = dataclasses.replace(lock, resolution=resolution._replace(why=(*resolution.why, *own)))
 
     # -- what is older than it could be ------------------------------------------------------------------------------
 

@@ -1,0 +1,220 @@
+"""Tar archives of many large files: several written at once, and every byte that was written compared with its digest.
+
+The layout is that of :mod:`tarfile`. Sizes are known beforehand, so that each member has its place before the first is
+copied; the kernel copies where it can, and what it wrote is read back for the digest while it is still in memory.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import errno
+import hashlib
+import os
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kgen.errors import HashMismatchError
+from kgen.model import grammar
+
+_CHUNK = 4 * 1024 * 1024
+"""Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""
+
+_NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+
+
+class Member(NamedTuple):
+    """A file of an archive.
+
+    Attributes:
+        path: where it is in it.
+        sha256: what identifies it.
+        size: its bytes.
+        source: its content, or the file that has it.
+        offset: where in that file it begins.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    source: bytes | Path
+    offset: int = 0
+
+
+class DamagedError(HashMismatchError):
+    """A member is not what it is listed with."""
+
+
+def damaged(path: str) -> DamagedError:
+    """That a member of an archive is not what it is listed with.
+
+    Args:
+        path: where it is in the archive.
+    """
+    return DamagedError(
+        f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
+        hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
+    )
+
+
+def write(output: Path, members: Sequence[Member]) -> None:
+    """Write an archive beside its place, compare all that was written with its digests, and then put it there.
+
+    Does not write where the file that is there has exactly these members; they are compared all the same.
+
+    Args:
+        output: the file.
+        members: what is to be in it, in this order.
+
+    Raises:
+        DamagedError: a member has another digest; what was there stands.
+        OSError: something cannot be read or written; what was there stands.
+    """
+    placed, size = _layout(members)
+    if _has_layout(output, placed, size):
+        with contextlib.suppress(DamagedError), _opened(output, os.O_RDONLY) as file:
+            _each(placed, lambda one, cancel: _compare(file, one, cancel))
+            return
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+            os.ftruncate(file, size)
+            _each(placed, lambda one, cancel: _put(file, one, cancel))
+        part.replace(output)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+class _Placed(NamedTuple):
+    member: Member
+    head: bytes
+    start: int
+
+    @property
+    def content(self) -> int:
+        return self.start + len(self.head)
+
+
+def _layout(members: Sequence[Member]) -> tuple[list[_Placed], int]:
+    """Where each member is, and the size of the whole."""
+    placed = []
+    place = 0
+    for one in members:
+        info = tarfile.TarInfo(one.path)
+        info.size, info.mode = one.size, 0o644
+        head = info.tobuf(tarfile.GNU_FORMAT)
+        placed.append(_Placed(one, head, place))
+        place += len(head) + _up(one.size, tarfile.BLOCKSIZE)
+    return placed, _up(place + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
+
+
+def _up(size: int, step: int) -> int:
+    return (size + step - 1) // step * step
+
+
+def _has_layout(path: Path, placed: Sequence[_Placed], size: int) -> bool:
+    """Whether a file has the members of an archive at their places, by name and size."""
+    try:
+        if path.stat().st_size != size or not path.is_file():
+            return False
+        with _opened(path, os.O_RDONLY) as file:
+            return all(os.pread(file, len(one.head), one.start) == one.head for one in placed)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    file = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _each(placed: Sequence[_Placed], work: Callable[[_Placed, threading.Event], None]) -> None:
+    """Do something with each member, the largest first, on every processor that there is: hashing needs them all."""
+    cancel = threading.Event()
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        largest_first = sorted(placed, key=lambda one: -one.member.size)
+        for done in concurrent.futures.as_completed([pool.submit(work, one, cancel) for one in largest_first]):
+            done.result()
+    except BaseException:
+        cancel.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _put(file: int, one: _Placed, cancel: threading.Event) -> None:
+    """Write a member at its place, and see that what is there then is the member."""
+    os.pwrite(file, one.head, one.start)
+    source = one.member.source
+    if isinstance(source, bytes):
+        _write_at(file, source, one.content)
+        _compare(file, one, cancel)
+        return
+    with _opened(source, os.O_RDONLY) as from_file:
+        _compare(
+            file,
+            one,
+            cancel,
+            lambda start, count: _copy(from_file, one.member.offset + start, file, one.content + start, count),
+        )
+
+
+def _compare(
+    file: int, one: _Placed, cancel: threading.Event, before: Callable[[int, int], None] = lambda _start, _count: None
+) -> None:
+    """See that a member is what it is listed with.
+
+    Args:
+        file: the archive.
+        one: the member.
+        cancel: set when nobody wants to know any more.
+        before: called with each stretch of the member, as start and length, before it is read.
+
+    Raises:
+        DamagedError: it is not.
+    """
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(_CHUNK, one.member.size)))
+    done = 0
+    while done < one.member.size and not cancel.is_set():
+        piece = buffer[: min(_CHUNK, one.member.size - done)]
+        before(done, len(piece))
+        count = os.preadv(file, [piece], one.content + done)
+        if count == 0:
+            break
+        digest.update(piece[:count])
+        done += count
+    if not cancel.is_set() and digest.hexdigest() != one.member.sha256:
+        raise damaged(one.member.path)
+
+
+def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
+    """Copy a stretch of a file; less where the file ends before."""
+    while count > 0:
+        try:
+            done = os.copy_file_range(source, file, count, start, place)
+        except OSError as error:
+            if error.errno not in _NOT_BY_KERNEL:
+                raise
+            piece = os.pread(source, count, start)
+            _write_at(file, piece, place)
+            done = len(piece)
+        if done == 0:
+            return
+        start, place, count = start + done, place + done, count - done
+
+
+def _write_at(file: int, content: bytes, place: int) -> None:
+    left = memoryview(content)
+    while left:
+        done = os.pwrite(file, left, place)
+        left, place = left[done:], place + done

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,14 @@ class Taken(NamedTuple):
     cpu: float
 
 
-def timed(command: Sequence[str], *, cwd: Path, text: str | None = None, index: str | None = None) -> Taken:
+def timed(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    text: str | None = None,
+    index: str | None = None,
+    allowed: Collection[int] = (0, 3),
+) -> Taken:
     """What one whole process took, with all that it started; its output is read and thrown away."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
@@ -81,7 +88,7 @@ def timed(command: Sequence[str], *, cwd: Path, text: str | None = None, index: 
     )
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in {0, 3}:
+    if done.returncode not in allowed:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
     return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 

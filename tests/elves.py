@@ -10,7 +10,9 @@ _BASE = 0x10000
 """Addresses are other numbers than places in the file, as in every real one."""
 
 
-def shared_object(*needed: str, opens: Sequence[str] = (), padding: int = 0, soname: str = "") -> bytes:
+def shared_object(
+    *needed: str, opens: Sequence[str] = (), padding: int = 0, soname: str = "", rpath: str = ""
+) -> bytes:
     """One that needs these libraries, and has names of others among its constants.
 
     Args:
@@ -18,8 +20,10 @@ def shared_object(*needed: str, opens: Sequence[str] = (), padding: int = 0, son
         opens: what it may open by itself.
         padding: bytes between its constants and its dynamic section.
         soname: its own name.
+        rpath: its DT_RPATH.
     """
-    names = [*needed, *([soname] if soname else [])]
+    last = [(tag, text) for tag, text in ((14, soname), (15, rpath)) if text]
+    names = [*needed, *(text for _, text in last)]
     places, strings = [], b"\0"
     for name in names:
         places.append(len(strings))
@@ -28,7 +32,7 @@ def shared_object(*needed: str, opens: Sequence[str] = (), padding: int = 0, son
     strings_at = _HEADER.size + 2 * _SEGMENT.size
     dynamic_at = strings_at + len(strings) + len(constants) + padding
     tags = [(1, place) for place in places[: len(needed)]]
-    tags += [(14, places[-1])] if soname else []
+    tags += [(tag, place) for (tag, _), place in zip(last, places[len(needed) :], strict=True)]
     tags += [(5, _BASE + strings_at), (10, len(strings)), (0, 0)]
     dynamic = b"".join(_ENTRY.pack(*tag) for tag in tags)
     size = dynamic_at + len(dynamic)

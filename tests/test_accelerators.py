@@ -211,6 +211,7 @@ def recorded(root: Path, *nodes: tuple[int, int], driver: str | None = "6.16.6")
         (folder / "properties").write_text(
             f"cpu_cores_count {0 if version else 64}\nsimd_count {304 if version else 0}\n"
             f"gfx_target_version {version}\nvendor_id {4098 if version else 0}\ndrm_render_minor {minor}\n"
+            f"unique_id {0xF00D0000BEEF0001 if version == 90402 else 0}\n"  # none of a device for consumers
         )
         if version:
             device = root / f"class/drm/renderD{minor}/device"
@@ -231,7 +232,7 @@ class TestProbe:
         assert found == Devices(
             DriverVersion("6.16.6"),
             (
-                Gpu("AMD Instinct MI300X", "gfx942", 206141652992),
+                Gpu("AMD Instinct MI300X", "gfx942", 206141652992, "GPU-f00d0000beef0001"),
                 Gpu("AMD gfx1101", "gfx1101", 206141652992),
             ),
         )

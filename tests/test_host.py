@@ -80,7 +80,7 @@ class FakeNvml:
             "nvmlDeviceGetCudaComputeCapability": lambda handle: given(handle[1]),
             **{name: value for name, value in vars(pynvml).items() if name.startswith("NVML_") and type(value) is int},
             "nvmlDeviceGetMigMode": lambda handle: [self.state(handle, "mig"), 0],
-            "nvmlDeviceGetUUID": lambda handle: f"MIG-{handle[2]}",
+            "nvmlDeviceGetUUID": lambda handle: f"{'MIG' if ' MIG ' in handle[0] else 'GPU'}-{given(handle[2])}",
             "nvmlDeviceGetMaxMigDeviceCount": lambda _handle: 7,
             "nvmlDeviceGetMigDeviceHandleByIndex": self.instance,
             "nvmlDeviceGetComputeMode": lambda handle: self.state(handle, "mode"),
@@ -126,8 +126,8 @@ def test_driver_and_gpus(install: Install) -> None:
     found = host.inspect().of("cuda")
     assert found.driver == DriverVersion("580.65.06")
     assert found.gpus == (
-        Gpu(name="NVIDIA H200", architecture="9.0", memory_bytes=150_754_820_096),
-        Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1),
+        Gpu(name="NVIDIA H200", architecture="9.0", memory_bytes=150_754_820_096, selector="GPU-150754820096"),
+        Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1, selector="GPU-1"),
     )
     assert found.note is None
     assert nvml.shutdowns == 1
@@ -206,7 +206,7 @@ def test_the_instances_of_a_divided_gpu_are_the_devices(install: Install) -> Non
     part = Gpu(
         name="NVIDIA H200 MIG 1g.18gb", architecture="9.0", memory_bytes=16_911_433_728, selector="MIG-16911433728"
     )
-    whole = Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1)
+    whole = Gpu(name="NVIDIA B200", architecture="10.0", memory_bytes=1, selector="GPU-1")
     assert host.inspect().of("cuda").gpus == (part, part, whole)
     first, second = accelerators.kind("cuda").conditions()
     assert (first.partitions, second.partitions) == ((part, part), None)
@@ -222,9 +222,16 @@ def test_the_state_that_a_gpu_is_in(install: Install) -> None:
     }
     nvml = install(FakeNvml(gpus=[H200, NVMLError("GPU is lost"), B200, ("GB10", (12, 1), 1)], states=states))
     assert accelerators.kind("cuda").conditions() == (
-        Condition(number=0, name="NVIDIA H200", sharing="exclusive", processes=(4711,), uncorrected=2),
-        Condition(number=2, name="NVIDIA B200", uncorrected=0),
-        Condition(number=3, name="GB10"),
+        Condition(
+            number=0,
+            name="NVIDIA H200",
+            sharing="exclusive",
+            processes=(4711,),
+            uncorrected=2,
+            selector="GPU-150754820096",
+        ),
+        Condition(number=2, name="NVIDIA B200", uncorrected=0, selector="GPU-1"),
+        Condition(number=3, name="GB10", selector="GPU-1"),
     )
     assert nvml.shutdowns == 1
     states[B200[0]]["mode"] = 2
@@ -232,7 +239,8 @@ def test_the_state_that_a_gpu_is_in(install: Install) -> None:
     # what the H200 of the recordings answers: default mode, nobody on it, no errors, MIG off
     recorded: dict[str, object] = {"mode": 0, "processes": [], "uncorrected": 0, "mig": 0}
     install(FakeNvml(driver="580.159.04", gpus=[H200], states={H200[0]: recorded}))
-    assert accelerators.kind("cuda").conditions() == (Condition(number=0, name="NVIDIA H200", uncorrected=0),)
+    whole = Condition(number=0, name="NVIDIA H200", uncorrected=0, selector="GPU-150754820096")
+    assert accelerators.kind("cuda").conditions() == (whole,)
     install(nvml)
     # a driver of old answers in another form, which the bindings refuse
     states[H200[0]]["processes"] = NVMLLibraryMismatchError("Unversioned function called")

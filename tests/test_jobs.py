@@ -10,36 +10,102 @@ from pathlib import Path
 
 import pytest
 from tests.command import Kgen
-from tests.test_validate import FAKES, lock, put_on_disk, within
+from tests.recorded import MATRIX
+from tests.test_validate import FAKES, checked, driver, lock, put_on_disk, within
 
-from kgen.accelerators import Gpu
+from kgen.accelerators import Condition, Gpu
+from kgen.matrix.compatibility import load
 from kgen.validation.sharing import ANY, Seat, Seats, seats
+
+__all__ = ["driver"]
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 GPU = Gpu("NVIDIA H200", "9.0", 1)
+
+
+FIRST, SECOND = (GPU._replace(selector=f"GPU-{name}-11ec") for name in ("5f00", "5e00"))
+PARTS = [GPU._replace(selector="MIG-1"), GPU._replace(selector="MIG-2")]
 
 
 @pytest.mark.parametrize(
     ("shown", "devices", "given"),
     [
         (None, [GPU, GPU], [(0, "0"), (1, "1")]),
+        # CUDA's order is not the driver's: who can be named is
+        (None, [FIRST, SECOND], [(0, "GPU-5f00-11ec"), (1, "GPU-5e00-11ec")]),
         (None, [], []),
         ("2,0", [GPU, GPU, GPU], [(2, "2"), (0, "0")]),
         (" GPU-5f , 1,", [GPU, GPU], [(None, "GPU-5f"), (1, "1")]),
+        ("GPU-5e,GPU-5", [FIRST, SECOND], [(1, "GPU-5e"), (None, "GPU-5")]),
         ("", [GPU, GPU], []),
         # instances of a divided GPU have no numbers of their own
-        (None, [GPU._replace(selector="MIG-1"), GPU._replace(selector="MIG-2")], [(0, "MIG-1"), (1, "MIG-2")]),
+        (None, PARTS, [(0, "MIG-1"), (1, "MIG-2")]),
+        ("MIG-2", PARTS, [(1, "MIG-2")]),
     ],
 )
 def test_the_devices_that_this_process_may_give_away(
     shown: str | None, devices: list[Gpu], given: list[tuple[int | None, str]]
 ) -> None:
-    found = seats(VARIABLE, shown, devices)
+    found = seats([VARIABLE], {} if shown is None else {VARIABLE: shown}, devices)
     assert found == tuple(Seat(place, {VARIABLE: name}) for place, name in given)
 
 
+@pytest.mark.parametrize(
+    ("shown", "given"),
+    [
+        ({}, [{"ROCR_VISIBLE_DEVICES": "GPU-01"}, {"HIP_VISIBLE_DEVICES": "1"}]),
+        # what a scheduler shows is all that there is, and HIP counts on from there
+        ({"ROCR_VISIBLE_DEVICES": "1"}, [{"ROCR_VISIBLE_DEVICES": "1"}]),
+        ({"ROCR_VISIBLE_DEVICES": "0,1", "HIP_VISIBLE_DEVICES": "1"}, [{"HIP_VISIBLE_DEVICES": "1"}]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, [{"ROCR_VISIBLE_DEVICES": "GPU-01"}, {"HIP_VISIBLE_DEVICES": "1"}]),
+    ],
+)
+def test_devices_that_two_variables_choose(shown: dict[str, str], given: list[dict[str, str]]) -> None:
+    devices = [Gpu("AMD Instinct MI300X", "gfx942", 1, "GPU-01"), Gpu("AMD gfx1101", "gfx1101", 1)]
+    names = load(MATRIX).accelerators["rocm"].hiding
+    assert [dict(one.variables) for one in seats(names, shown, devices)] == given
+
+
+def test_devices_that_have_numbers_alone() -> None:
+    devices = [Gpu("Intel GPU 0", "pci0", 0), Gpu("Intel GPU 1", "pci1", 0)]
+    names = load(MATRIX).accelerators["xpu"].hiding
+    assert [dict(one.variables) for one in seats(names, {}, devices)] == [
+        {"ZE_AFFINITY_MASK": "0"}, {"ZE_AFFINITY_MASK": "1"}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shown", "refusing", "given"),
+    [
+        (None, {FIRST.selector}, [SECOND.selector]),
+        (None, {FIRST.selector, SECOND.selector}, [FIRST.selector, SECOND.selector]),
+        ("GPU-5f,GPU-5e", {FIRST.selector}, ["GPU-5e"]),
+        # CUDA may count otherwise
+        ("0,1", {FIRST.selector}, ["0", "1"]),
+    ],
+)
+def test_a_device_that_refuses_is_given_to_nobody(shown: str | None, refusing: set[str], given: list[str]) -> None:
+    found = seats([VARIABLE], {} if shown is None else {VARIABLE: shown}, [FIRST, SECOND], refusing)
+    assert [one.variables[VARIABLE] for one in found] == given
+
+
+@pytest.mark.parametrize(
+    ("condition", "served", "refuses"),
+    [
+        (Condition(0, "x"), False, False),
+        (Condition(0, "x", processes=(1,)), False, False),
+        (Condition(0, "x", sharing="exclusive"), False, False),
+        (Condition(0, "x", sharing="exclusive", processes=(1,)), False, True),
+        (Condition(0, "x", sharing="exclusive", processes=(1,)), True, False),
+        (Condition(0, "x", sharing="prohibited"), True, True),
+    ],
+)
+def test_when_a_device_refuses(condition: Condition, served: bool, refuses: bool) -> None:  # noqa: FBT001 - a case
+    assert condition.refuses(served=served) is refuses
+
+
 def test_no_device_is_taken_twice_and_each_comes_back() -> None:
-    free = Seats(seats(VARIABLE, None, [GPU, GPU]))
+    free = Seats(seats([VARIABLE], {}, [GPU, GPU]))
     taken: list[str] = []
     most = 0
     lock = threading.Lock()
@@ -65,7 +131,7 @@ def test_no_device_is_taken_twice_and_each_comes_back() -> None:
 
 
 def test_who_waits_for_a_device_hears_that_it_is_over() -> None:
-    free = Seats(seats(VARIABLE, None, [GPU]))
+    free = Seats(seats([VARIABLE], {}, [GPU]))
     over = threading.Event()
     with free.taken(over=over.is_set):
         threading.Timer(0.05, over.set).start()
@@ -114,3 +180,56 @@ def test_one_that_fails_keeps_no_other_from_its_verdict(several: Kgen, project: 
     first, second = json.loads(done.stdout)["environments"]
     assert "error" in first
     assert second["steps"][0]["verdict"] == "passed"
+
+
+@pytest.fixture
+def four(kgen: Kgen, project: Path, driver: Path, tmp_path: Path) -> Kgen:
+    """Four environments for CUDA on disk, and a made-up driver; the fake JAX writes down which GPU it was shown."""
+    names = [f"jax{number}-cuda12" for number in range(4)]
+    for name in names:
+        lock(project, name, "jax")
+        put_on_disk(project, name)
+    made_up = {"LD_LIBRARY_PATH": str(driver), "FAKE_JAX_PLATFORM": "gpu", "FAKE_SEEN": str(tmp_path / "seen")}
+    return within(kgen, {"PYTHONPATH": str(FAKES), **made_up})
+
+
+def _gpu(number: int) -> str:
+    return f"GPU-0000000{number}-0000-4000-8000-000000000000"
+
+
+def test_each_has_a_gpu_of_its_own_by_its_name(four: Kgen, tmp_path: Path, project: Path) -> None:
+    done = four("validate", "--json", "--jobs", "4", FAKE_GPUS="4")
+    assert done.status == 0, done.stderr
+    assert sorted((tmp_path / "seen").read_text().split()) == [_gpu(number) for number in range(4)]
+    assert "GPU-" not in done.stdout
+    for number in range(4):
+        folder = project / f"locks/jax{number}-cuda12/receipts"
+        data = checked(folder / "nvidia-made-up-9000.json")
+        assert data["device"]["name"] == "NVIDIA Made-up 9000"
+        assert "GPU-0" not in json.dumps(data)
+
+
+def test_one_that_another_process_keeps_is_left_to_it(four: Kgen, tmp_path: Path) -> None:
+    done = four("validate", "--jobs", "4", FAKE_GPUS="3", FAKE_TAKEN="1")
+    assert done.status == 0, done.stderr
+    seen = (tmp_path / "seen").read_text().split()
+    assert (len(seen), set(seen)) == (4, {_gpu(0), _gpu(2)})
+
+
+def test_a_gpu_that_fails_ends_no_other(four: Kgen) -> None:
+    done = four("validate", "--json", "--jobs", "2", FAKE_GPUS="2", FAKE_BROKEN_GPU=_gpu(1))
+    assert done.status == 1
+    environments = json.loads(done.stdout)["environments"]
+    told = [one["steps"][0] for one in environments]
+    failed = [one for one in told if one["verdict"] == "failed"]
+    assert len(told) == 4
+    assert 1 <= len(failed) <= 3
+    assert {one["verdict"] for one in told} == {"passed", "failed"}
+    # what kgen itself has set is no cause
+    assert "CUDA_VISIBLE_DEVICES" not in json.dumps([one.get("causes", []) for one in failed])
+
+
+def test_where_the_user_chose_no_other_gpu_is_taken(four: Kgen, tmp_path: Path) -> None:
+    done = four("validate", "--jobs", "4", FAKE_GPUS="4", CUDA_VISIBLE_DEVICES="GPU-00000003,GPU-00000001")
+    assert done.status == 0, done.stderr
+    assert set((tmp_path / "seen").read_text().split()) == {"GPU-00000003", "GPU-00000001"}

@@ -275,6 +275,61 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
         elf.read(tmp_path / "libx.so.1")
 
 
+class TestFolders:
+    LEVELS = ("x86-64-v3", "x86-64-v2")
+
+    def test_the_best_for_the_processor_first_and_folder_by_folder(self, tmp_path: Path) -> None:
+        places = ["b/glibc-hwcaps/x86-64-v2", "b/glibc-hwcaps/x86-64-v3", "b/glibc-hwcaps/x86-64-v4", "b", "a"]
+        for place in places:
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / "libx.so.1").touch()
+        (tmp_path / "c").mkdir()
+        (tmp_path / "c/libx.so.1").symlink_to("nowhere")
+        (tmp_path / "file").touch()
+        folders = tuple(str(tmp_path / name) for name in ("c", "file", "missing", "b", "a"))
+        found = [os.path.relpath(one, tmp_path) for one in search.Folders().paths(folders, "libx.so.1", self.LEVELS)]
+        assert found == [f"{place}/libx.so.1" for place in (places[1], places[0], "b", "a")]
+        assert list(search.Folders().paths(folders, "libx.so", self.LEVELS)) == []
+
+    def test_a_folder_that_may_not_be_listed_is_asked_for_each_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The loader opens what it may open: who may go into a folder need not be able to list it."""
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "b/libx.so.1").touch()
+        listed = os.listdir
+
+        def refusing(path: str) -> list[str]:
+            if path == str(tmp_path / "b"):
+                raise PermissionError(13, "Permission denied", path)
+            return listed(path)
+
+        monkeypatch.setattr(os, "listdir", refusing)
+        folders = (str(tmp_path / "a"), str(tmp_path / "b"))
+        assert list(search.Folders().paths(folders, "libx.so.1", ())) == [tmp_path / "b/libx.so.1"]
+        assert list(search.Folders().paths(folders, "liby.so.1", ())) == []
+
+    def test_a_file_with_many_paths_is_read_once_and_again_when_it_changes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _compile(tmp_path / "one.so", "int x;", ["-shared", "-fPIC", "-Wl,-soname,libone.so"])
+        os.link(tmp_path / "one.so", tmp_path / "two.so")
+        read: list[Path] = []
+        real = elf.read
+
+        def counted(path: Path) -> elf.Elf:
+            read.append(path)
+            return real(path)
+
+        monkeypatch.setattr(elf, "read", counted)
+        assert search._elf(tmp_path / "one.so") == search._elf(tmp_path / "two.so")
+        assert read == [tmp_path / "one.so"]
+        _compile(tmp_path / "new.so", "int x;", ["-shared", "-fPIC", "-Wl,-soname,libnew.so"])
+        (tmp_path / "new.so").replace(tmp_path / "one.so")
+        assert search._elf(tmp_path / "one.so").soname == "libnew.so"
+
+
 @pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
 class TestCache:
     def test_this_machines_cache_is_what_ldconfig_prints(self) -> None:
@@ -369,6 +424,19 @@ class TestEnvironment:
         assert (rows[part].via, rows[part].inside, rows[part].own) == ("LD_LIBRARY_PATH", False, None)
         assert rows[part].by == f"{self.CUDNN.removeprefix('env/')}"
         assert rows["libcudnn.so.9"].inside
+
+    def test_a_record_is_read_whatever_its_rows_are_like(self) -> None:
+        """A name within a folder of that ending, a row of several, a quoted one, and the last without an end."""
+        rows = [
+            "a.so/readme,sha256=1,1", "b.sources.py,sha256=2,1", "lib/libb.so.1,sha256=3,1", '"odd,name.so",sha256=4,1',
+            "c.so.d/libc.so,sha256=5,1", "libd.so,,", "e.py,sha256=6,1", "lib/libe.so.2.so,sha256=7,1",
+        ]  # fmt: skip
+        for end in ("", "\n", "\r\n"):
+            found = list(owners._libraries((end or "\n").join(rows).encode() + end.encode()))
+            assert [(name.decode(), digest.decode()) for name, digest in found if b".py" not in name] == [
+                ("lib/libb.so.1", "sha256=3"), ("c.so.d/libc.so", "sha256=5"), ("libd.so", ""),
+                ("lib/libe.so.2.so", "sha256=7"),
+            ], end  # fmt: skip
 
     def test_owners_are_found_by_records(self, tmp_path: Path) -> None:
         for name, digest in (("nvidia_nccl_cu12-2.29.3", "12"), ("nvidia_nccl_cu13-2.29.7", "13")):

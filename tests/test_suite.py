@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,12 @@ def broken(message: str) -> dict[str, Any]:
 
 
 def test_parts_that_are_near_enough_pass_and_what_is_not_here_is_counted() -> None:
-    verdict = judge(FULL, seen(result(parts=[GOOD, measured(), CANNOT])), {})
+    never = {"part": "attention", "outcome": "contract", "why": "this Keras has no layer MultiHeadAttention"}
+    verdict = judge(FULL, seen(result(parts=[GOOD, never, measured(), CANNOT])), {})
     assert verdict.outcome is Outcome.PASSED
-    assert verdict.message == "4 convolutions compiled by inductor; 2 parts passed, 1 not here"
-    assert [one.outcome for one in verdict.parts] == ["passed", "passed", "absent"]
-    assert [one.distance for one in verdict.parts] == [1e-7, 1e-7, None]
+    assert verdict.message == ("4 convolutions compiled by inductor; 2 parts passed, 1 not in its contract, 1 not here")
+    assert [one.outcome for one in verdict.parts] == ["passed", "contract", "passed", "absent"]
+    assert [one.distance for one in verdict.parts] == [1e-7, None, 1e-7, None]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,37 @@ def test_every_part_says_whether_it_trains_and_is_called_as_its_file(step: Any) 
     assert all(isinstance(module.TRAINS, bool) and module.__doc__ for module in found.values())
 
 
+def test_what_a_keras_cannot_is_told_before_what_is_not_installed(step: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    """A part that Keras has nowhere is its contract, and is not tried; one that is missing here alone is absent."""
+    program = importlib.import_module("kgen_step.program")
+    told: list[Any] = []
+    events = types.SimpleNamespace(tell=lambda *_words, **_named: told.append(_named))
+    spec = {"device": "cpu", "folder": str(tmp_path)}
+    of_keras_2 = types.SimpleNamespace(TRAINS=True, CANNOT=importlib.import_module("kgen_step.backends").TAKES_ARRAYS)
+    keras = types.SimpleNamespace(layers=types.SimpleNamespace(), utils=types.SimpleNamespace())
+
+    def outcomes(backend: object) -> dict[str, tuple[str, str]]:
+        rows = [
+            program._part(name, module, keras=keras, backend=backend, spec=spec, events=events)
+            for name, module in step.known()
+            if name.startswith(("pipeline-", "two-")) and name != "pipeline-numpy"
+        ]
+        return {row["part"]: (row["outcome"], row["why"]) for row in rows}
+
+    arrays = "this Keras takes arrays, generators and Sequences alone"
+    assert outcomes(of_keras_2) == {
+        "pipeline-dataloader": ("contract", "this Keras takes no loader of PyTorch's"),
+        "pipeline-sequence": ("contract", "this Keras has neither PyDataset nor Sequence"),
+        "pipeline-tf-data": ("contract", arrays),
+        "two-processes": ("contract", "this backend joins no processes"),
+    }
+    for folder in tmp_path.iterdir():
+        folder.rmdir()
+    found = outcomes(types.SimpleNamespace(TRAINS=True))
+    assert found["pipeline-tf-data"] == ("absent", "tensorflow is not installed")
+    assert found["pipeline-dataloader"] == ("absent", "torch is not installed")
+
+
 def test_the_gradient_by_differences_is_that_of_the_formula(step: Any) -> None:  # noqa: ANN401
     """On a function whose gradient is known: the sum of a w^3."""
     gradient = importlib.import_module(step.__name__ + "._gradient")
@@ -154,6 +187,7 @@ def test_a_step_that_fails_in_every_part_leaves_a_receipt_of_its_own(validate: K
     assert rows["mixed-precision"] == {
         "part": "mixed-precision", "outcome": "contract", "why": "Keras cannot train on this backend"
     }  # fmt: skip
+    assert rows["recurrent"]["outcome"] == rows["attention"]["outcome"] == "contract"
     assert rows["recurrent"]["why"] == "this Keras has no layer LSTM"
     assert rows["predict"]["why"] == "AttributeError"
     listed = validate("validate", "--list").stdout

@@ -69,13 +69,13 @@ def test_the_memory_that_is_left(
 def test_a_server_that_processes_go_through(tmp_path: Path) -> None:
     folder = tmp_path / "mps"
     variables = {"CUDA_MPS_PIPE_DIRECTORY": str(folder)}
-    assert surroundings._server(CUDA, variables, tmp_path / "proc") is None
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") is None
     folder.mkdir()
-    assert surroundings._server(CUDA, variables, tmp_path / "proc") is None
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") is None
     (folder / "control").touch()
-    assert surroundings._server(CUDA, variables, tmp_path / "proc") == Server(str(folder), None)
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), None)
     (folder / "nvidia-cuda-mps-control.pid").write_text("4711\n")
-    assert surroundings._server(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=False)
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=False)
     (tmp_path / "proc/4711").mkdir(parents=True)
-    assert surroundings._server(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=True)
-    assert surroundings._server(accelerators.kind("rocm"), variables, tmp_path / "proc") is None
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=True)
+    assert surroundings.server_of(accelerators.kind("rocm"), variables, tmp_path / "proc") is None

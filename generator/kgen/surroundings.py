@@ -197,7 +197,7 @@ def gather(
         nodes=_nodes(Path("/dev")),
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
         faults=next(filter(None, (faults(kind, _kernel_log()) for kind in kinds if kind.driver_help.logged)), ()),
-        server=next(filter(None, (_server(kind, variables, Path("/proc")) for kind in kinds)), None),
+        server=next(filter(None, (server_of(kind, variables) for kind in kinds)), None),
         memory=memory_left(Path("/proc/meminfo"), Path("/sys/fs/cgroup")),
     )
 
@@ -344,8 +344,8 @@ def faults(kind: Kind, lines: Sequence[str]) -> tuple[DeviceFault, ...]:
     return tuple(DeviceFault(*one, found.count(one)) for one in dict.fromkeys(found))
 
 
-def _server(kind: Kind, variables: Mapping[str, str], processes: Path) -> Server | None:
-    """The server of a kind that processes of this environment would go through."""
+def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("/proc")) -> Server | None:
+    """The server of a kind that processes of this environment would go through; None if they go through none."""
     says = kind.driver_help.server
     if says is None:
         return None

@@ -47,7 +47,7 @@ class Gpu(NamedTuple):
         architecture: as its kind spells it: `9.0`, `gfx942`.
         memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
             machine's.
-        selector: by what a process is given it where its number does not do.
+        selector: the name by which a process is given it, which no order of numbers changes; empty without one.
     """
 
     name: str
@@ -81,6 +81,12 @@ class Devices(NamedTuple):
         """The architectures of its devices, each once."""
         return tuple(dict.fromkeys(gpu.architecture for gpu in self.gpus))
 
+    @property
+    def models(self) -> tuple[Gpu, ...]:
+        """Its devices, of those of one name and architecture the first."""
+        seen = {(gpu.name, gpu.architecture): gpu for gpu in reversed(self.gpus)}
+        return tuple(gpu for gpu in self.gpus if seen[gpu.name, gpu.architecture] is gpu)
+
 
 class Condition(NamedTuple):
     """The state that a device is in.
@@ -88,6 +94,7 @@ class Condition(NamedTuple):
     Attributes:
         number: its number, by which its maker's tool is asked for it.
         name: what its driver calls it.
+        selector: as in :class:`Gpu`.
         sharing: who may compute on it: `shared` by all, `exclusive` for one process, or `prohibited`.
         processes: the numbers of the processes that compute on it.
         uncorrected: errors of its memory since the last restart that could not be corrected; None where nobody counts.
@@ -100,6 +107,15 @@ class Condition(NamedTuple):
     processes: tuple[int, ...] = ()
     uncorrected: int | None = None
     partitions: tuple[Gpu, ...] | None = None
+    selector: str = ""
+
+    def refuses(self, *, served: bool) -> bool:
+        """Whether a process that begins now is refused.
+
+        Args:
+            served: whether it goes through a server by which processes share devices.
+        """
+        return self.sharing == "prohibited" or (self.sharing == "exclusive" and bool(self.processes) and not served)
 
 
 class SharingServer(NamedTuple):

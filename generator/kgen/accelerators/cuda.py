@@ -230,7 +230,9 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
 
 def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(str(nvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", _memory(nvml, handle))
+    found = Gpu(str(nvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", _memory(nvml, handle))
+    # NVML's numbers go by the bus, CUDA's by what it takes for the fastest: only this is the same to both
+    return found._replace(selector=_selector(nvml, handle))
 
 
 def _memory(nvml: Any, handle: Any) -> int:  # noqa: ANN401 - it has no types
@@ -256,13 +258,20 @@ def _partitions(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:  # 
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             one = Gpu(str(nvml.nvmlDeviceGetName(instance)), gpu.architecture, _memory(nvml, instance))
             # CUDA's numbers are those of GPUs; an instance is chosen by this alone
-            found.append(one._replace(selector=str(nvml.nvmlDeviceGetUUID(instance))))
+            found.append(one._replace(selector=_selector(nvml, instance)))
     return tuple(found)
+
+
+def _selector(nvml: Any, handle: Any) -> str:  # noqa: ANN401 - it has no types
+    try:
+        return str(nvml.nvmlDeviceGetUUID(handle))
+    except nvml.NVMLError:
+        return ""
 
 
 def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401 - it has no types
     gpu = _gpu(nvml, handle)
-    found = Condition(number=index, name=gpu.name, partitions=_partitions(nvml, handle, gpu))
+    found = Condition(index, gpu.name, partitions=_partitions(nvml, handle, gpu), selector=gpu.selector)
     # Each may be unknown to a GPU or a driver, or not for everybody to ask.
     with contextlib.suppress(nvml.NVMLError, IndexError):
         found = found._replace(sharing=_SHARING[nvml.nvmlDeviceGetComputeMode(handle)])

@@ -127,10 +127,13 @@ class Rocm(Kind):
             device = self.root / f"class/drm/renderD{values.get('drm_render_minor', '').strip()}/device"
             architecture = architecture_of(int(version))
             memory = _read(device / "mem_info_vram_total")
+            unique = values.get("unique_id", "").strip()
             yield Gpu(
                 name=_read(device / "product_name") or f"AMD {architecture}",
                 architecture=architecture,
                 memory_bytes=int(memory) if memory.isdecimal() else 0,
+                # devices for consumers have none
+                selector=f"GPU-{int(unique):016x}" if unique.isdecimal() and int(unique) else "",
             )
 
 

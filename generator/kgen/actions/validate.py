@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import host, lockfiles, project, storage
+from kgen import accelerators, host, lockfiles, project, storage, surroundings
 from kgen.actions import sync
 from kgen.actions.choose import choose
 from kgen.errors import ExitStatus, KgenError, OtherPlatformError, UnknownNameError, UsageError
@@ -423,9 +423,15 @@ class _Run:
 
 
 def seats_of(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Seat, ...]:
-    """The devices of a kind, by the variable that its accelerator declares; none where it declares no such."""
-    variables = matrix.accelerators[kind].hiding if kind in matrix.accelerators else ()
-    return seats(variables[0], host.variable(variables[0]), machine.of(kind).gpus) if variables else ()
+    """The devices of a kind, by the variables that its accelerator declares; none where it declares no such."""
+    names = matrix.accelerators[kind].hiding if kind in matrix.accelerators else ()
+    if not names:
+        return ()
+    of, variables = accelerators.kind(kind), host.variables()
+    server = surroundings.server_of(of, variables)
+    served = server is not None and server.runs is not False
+    refusing = {one.selector for one in of.conditions() if one.refuses(served=served)}
+    return seats(names, variables, machine.of(kind).gpus, refusing)
 
 
 def _reporter(progress: Callable[[ValidationTarget, str], None], target: ValidationTarget) -> Reporter:

@@ -32,6 +32,8 @@ _LEVELS = {
 }
 """Levels of a processor, the best first -> what Linux calls its additions to the level below."""
 
+_HWCAPS = "glibc-hwcaps"
+
 _MOST = 4096
 """Files that are followed at most: more than any process maps."""
 
@@ -70,6 +72,57 @@ class _Mapped(NamedTuple):
     parent: _Mapped | None
 
 
+class Folders:
+    """What is in folders, each listed once: frameworks have libraries in twenty of them, and each is asked for each."""
+
+    def __init__(self) -> None:
+        """Nothing is listed yet."""
+        self._indexes: dict[tuple[str, ...], Mapping[str, Sequence[str]] | None] = {}
+
+    def paths(self, folders: tuple[str, ...], name: str, levels: Sequence[str]) -> Iterator[Path]:
+        """The files of this name in the order of the folders, and in each that for the best processor first."""
+        if folders not in self._indexes:
+            self._indexes[folders] = _index(folders, levels)
+        index = self._indexes[folders]
+        places = list(_places(folders, levels)) if index is None else index.get(name, ())
+        for place in places:
+            path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
+            # a link may lead nowhere
+            if os.path.exists(path):  # noqa: PTH110
+                yield Path(path)
+
+
+def _index(folders: Sequence[str], levels: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
+    """Name -> the folders that have it; None if one of them may be gone into and not be listed."""
+    found: dict[str, list[str]] = {}
+    for place in _places(folders, levels):
+        names = _listed(place)
+        if names is None:
+            return None
+        for name in names:
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _places(folders: Sequence[str], levels: Sequence[str]) -> Iterator[str]:
+    """Each folder after those in it that are for this processor."""
+    for folder in folders:
+        below = os.path.join(folder, _HWCAPS)  # noqa: PTH118
+        if levels and os.path.isdir(below):  # noqa: PTH112
+            yield from (os.path.join(below, level) for level in levels)  # noqa: PTH118
+        yield folder
+
+
+def _listed(folder: str) -> frozenset[str] | None:
+    """The names in a folder; None if they cannot be told."""
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except (OSError, ValueError):
+        return None
+
+
 class System(NamedTuple):
     """What the loader goes by on a machine, whatever the process.
 
@@ -80,6 +133,7 @@ class System(NamedTuple):
         folders: the default folders.
         levels: the names of folders in `glibc-hwcaps` that this processor takes, the best first.
         machine: `e_machine` of the processes.
+        listed: the folders as they were found; None for each process to look for itself.
     """
 
     library_path: tuple[str, ...] = ()
@@ -88,6 +142,7 @@ class System(NamedTuple):
     folders: tuple[str, ...] = _FOLDERS[X86_64]
     levels: tuple[str, ...] = ()
     machine: int = X86_64
+    listed: Folders | None = None
 
 
 def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path = cache.CACHE) -> System:
@@ -108,6 +163,7 @@ def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path
         folders=_FOLDERS.get(machine, ()),
         levels=levels,
         machine=machine,
+        listed=Folders(),
     )
 
 
@@ -129,14 +185,19 @@ def _levels(machine: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _elf(path: Path) -> Elf:
-    facts = path.stat()
-    return _elf_of(path, facts.st_mtime_ns, facts.st_size)
+_READ: dict[tuple[int, int, int, int], Elf] = {}
+"""What was read of a file. One file has many paths: environments are linked from the cache of what installs them."""
 
 
-@functools.lru_cache(maxsize=_MOST)
-def _elf_of(path: Path, _changed: int, _size: int) -> Elf:
-    return elf.read(path)
+def _elf(path: Path, facts: os.stat_result | None = None) -> Elf:
+    facts = facts or path.stat()
+    key = facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+    found = _READ.get(key)
+    if found is None:
+        if len(_READ) >= _MOST:
+            _READ.clear()
+        found = _READ[key] = elf.read(path)
+    return found
 
 
 class Process:
@@ -151,6 +212,7 @@ class Process:
         """
         self.openings: list[Opening] = []
         self._rules = rules
+        self._listed = rules.listed or Folders()
         self._names: dict[str, Path] = {}
         self._files: dict[tuple[int, int], Path] = {}
         self._main: _Mapped | None = None
@@ -194,14 +256,14 @@ class Process:
         if name in self._names:
             return self._noted(Opening(name, asker, self._names[name], LOADED)), None
         if "/" in name:
-            path = Path(_expanded(name, by))
+            path = Path(_expanded(name, "" if by is None else str(by.path.parent)))
             found = [(path, rule or GIVEN, "")] if path.exists() else []
         else:
             found = list(self._candidates(name, by))
         for path, via, setting in found:
             try:
                 facts = path.stat()
-                read = _elf(path)
+                read = _elf(path, facts)
                 if read.machine != self._rules.machine:
                     continue
             except ForeignElfError:
@@ -245,22 +307,25 @@ class Process:
     def _in(
         self, folders: Sequence[str], name: str, of: _Mapped | None, via: str, setting: str
     ) -> Iterator[tuple[Path, str, str]]:
-        for folder in folders:
-            place = Path(_expanded(folder, of) or ".")
-            for path in (*(place / "glibc-hwcaps" / level / name for level in self._rules.levels), place / name):
-                if path.exists():
-                    yield path, via, setting
+        origin = "" if of is None else os.path.dirname(of.path)  # noqa: PTH120
+        for path in self._listed.paths(_all_expanded(tuple(folders), origin), name, self._rules.levels):
+            yield path, via, setting
 
 
 def _plain(path: Path) -> Path:
     """A path without `..`, where that leads to the same file."""
+    if ".." not in path.parts:
+        return path
     plain = Path(os.path.normpath(path))
     return plain if plain.exists() and plain.samefile(path) else path
 
 
-def _expanded(text: str, of: _Mapped | None) -> str:
+@functools.lru_cache(maxsize=_MOST)
+def _all_expanded(folders: tuple[str, ...], origin: str) -> tuple[str, ...]:
+    """The folders that are searched; an empty one is the working folder."""
+    return tuple(_expanded(folder, origin) or "." for folder in folders)
+
+
+def _expanded(text: str, origin: str) -> str:
     """A path with the loader's own names in it replaced."""
-    if "$" not in text:
-        return text
-    origin = "" if of is None else str(of.path.parent)
-    return re.sub(r"\$(?:ORIGIN\b|\{ORIGIN\})", lambda _: origin, text)
+    return re.sub(r"\$(?:ORIGIN\b|\{ORIGIN\})", lambda _: origin, text) if "$" in text else text

@@ -84,7 +84,8 @@ class AcceleratorKind(NamedTuple):
         exact: architectures that run no machine code but their own, where others also run that of older siblings.
         data_center: those of `architectures` that packages for an older driver are for.
         forward: those packages.
-        hiding: variables that hide devices from a process; the first also gives it some, by their numbers.
+        hiding: variables that hide devices from a process; the first also gives it some, by their numbers among those
+            that the others leave, the last by their names.
         environment: variables that a process must find.
         devices: the framework's module -> how it calls a device of this kind.
         provenance: where the row is from.

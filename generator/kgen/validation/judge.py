@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,9 @@ _STAGES = {
     "libraries": Fault.FAILS,
 }
 """What it means to fail in a stage of the step."""
+
+_LEFT = {parts.CONTRACT: "not in its contract", parts.ABSENT: "not here"}
+"""Parts that were not done, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,9 +218,9 @@ def _of_parts(found: tuple[Part, ...], message: str) -> tuple[Fault | None, str,
         return fault, "; ".join(f"{one.name}: {one.why}" for one in failed), failure
     if not found:
         return Fault.PART, "the step reported none", failure
-    count = sum(one.outcome == parts.PASSED for one in found)
-    left = f", {len(found) - count} not here" if count < len(found) else ""
-    return None, f"{message}; {count} parts passed{left}", failure
+    counts = Counter(one.outcome for one in found)
+    left = "".join(f", {counts[outcome]} {words}" for outcome, words in _LEFT.items() if counts[outcome])
+    return None, f"{message}; {counts[parts.PASSED]} parts passed{left}", failure
 
 
 def _elsewhere(subject: Subject, result: Mapping[str, Any]) -> str | None:

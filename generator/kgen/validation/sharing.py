@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -31,18 +31,50 @@ ANY = Seat()
 """Whatever there is."""
 
 
-def seats(variable: str, shown: str | None, devices: Sequence[Gpu]) -> tuple[Seat, ...]:
+def seats(
+    variables: Sequence[str],
+    shown: Mapping[str, str],
+    devices: Sequence[Gpu],
+    refusing: Collection[str] = (),
+) -> tuple[Seat, ...]:
     """The devices that this process may give to others, each with what gives it.
 
     Args:
-        variable: what gives a process some devices, by number or another name.
-        shown: what it is set to here; None where it is not, and all are shown.
-        devices: the devices.
+        variables: what gives a process some devices: the first by their numbers among those that the others leave, the
+            last also by their names.
+        shown: the variables of this process: where one of those is set, no other device may be given away.
+        devices: the devices of this machine.
+        refusing: the names of devices that refuse another process. They are left out, unless all do: then nobody can
+            tell better than the framework what is wrong.
     """
-    if shown is None:
-        return tuple(Seat(number, {variable: one.selector or str(number)}) for number, one in enumerate(devices))
-    names = [name for one in shown.split(",") if (name := one.strip())]
-    return tuple(Seat(int(name) if name.isdigit() else None, {variable: name}) for name in names)
+    held = next((name for name in variables if name in shown), None)
+    if held is None:
+        every = [_named(variables, number, one) for number, one in enumerate(devices)]
+    else:
+        names = [name for one in shown[held].split(",") if (name := one.strip())]
+        every = [Seat(_place(name, devices), {held: name}) for name in names]
+    free = [one for one in every if not _refuses(one, devices, refusing)]
+    return tuple(free or every)
+
+
+def _named(variables: Sequence[str], number: int, device: Gpu) -> Seat:
+    """A device by its name, or its number if it has none."""
+    return Seat(number, {variables[-1]: device.selector} if device.selector else {variables[0]: str(number)})
+
+
+def _place(name: str, devices: Sequence[Gpu]) -> int | None:
+    """The place of a device that somebody has named: by a number, or by as much of its name as tells it apart."""
+    if name.isdigit():
+        return int(name)
+    fitting = [number for number, one in enumerate(devices) if one.selector.startswith(name)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _refuses(seat: Seat, devices: Sequence[Gpu], refusing: Collection[str]) -> bool:
+    """Whether a device is known by its name, and refuses; a number may be that of another to who counts otherwise."""
+    if seat.place is None or any(name.isdigit() for name in seat.variables.values()):
+        return False
+    return devices[seat.place].selector in refusing
 
 
 def at_once(count: int, calls: Iterable[Callable[[], None]], cancel: threading.Event) -> None:

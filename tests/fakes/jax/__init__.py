@@ -9,6 +9,13 @@ __version__ = "0.0.0+fake"
 for _name in filter(None, os.environ.get("FAKE_LIBRARIES", "").split(os.pathsep)):
     ctypes.CDLL(_name)
 
+_SHOWN = os.environ.get("CUDA_VISIBLE_DEVICES")
+if "FAKE_SEEN" in os.environ:
+    with open(os.environ["FAKE_SEEN"], "a", encoding="utf-8") as _file:
+        _file.write("{}\n".format(_SHOWN))
+if _SHOWN is not None and os.environ.get("FAKE_BROKEN_GPU") == _SHOWN:
+    raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: an error of its memory")
+
 _HLO = """HloModule jit_train_step, is_scheduled=true
 
 ENTRY %main {

@@ -17,7 +17,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             continue
         kind, whole = kind_of(lock), lock.computes_on.whole
         rows = [row for row in facts.matrix.cudnn if row.accelerator == whole and Version(lock.cudnn) in row.cudnn]
-        for gpu in dict.fromkeys(facts.machine.of(kind.name).gpus) if rows else ():
+        for gpu in facts.machine.of(kind.name).models if rows else ():
             if not any(gpu.architecture in row.gpus for row in rows):
                 yield Finding(
                     "fault",

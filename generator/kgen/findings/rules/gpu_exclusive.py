@@ -10,14 +10,16 @@ from kgen.findings.wording import kind_of
 
 def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
-        kind = kind_of(one.lock)
+        kind, server = kind_of(one.lock), facts.around.server
+        # with a server it is the only process that the device sees, and lets all others in
+        served = server is not None and server.runs is not False and kind.driver_help.server is not None
         for state in facts.conditions.get(kind.name, ()):
-            if state.sharing == "shared":
+            if state.sharing == "shared" or (served and state.sharing == "exclusive"):
                 continue
             taken = ", ".join(map(str, state.processes))
             if state.sharing == "prohibited":
                 grade, what, why = "fault", "computes for nobody", "every process is refused"
-            elif state.processes:
+            elif state.refuses(served=served):
                 grade, what = "fault", f"is kept for one process, and process {taken} has it"
                 why = "the next process is refused: `all CUDA-capable devices are busy or unavailable`"
             else:

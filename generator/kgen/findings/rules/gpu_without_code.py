@@ -14,7 +14,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         lock = one.lock
         kind = kind_of(lock)
         here, says = facts.machine.of(kind.name), kind.driver_help
-        for gpu in dict.fromkeys(here.gpus):
+        for gpu in here.models:
             # the matrix knows what the wheels have code for; a channel compiles for others
             for name, build in locked_builds(facts.matrix, lock) if lock.form.follows_matrix else ():
                 if not serves(build, gpu.architecture, here.driver, facts.matrix, lock.platform):

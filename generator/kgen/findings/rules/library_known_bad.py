@@ -16,7 +16,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         # the matrix knows wheels, and no packages of a channel
         for file in one.lock.files if one.lock.form.follows_matrix else ():
             library = facts.matrix.library(canonical_name(file.name))
-            why = None if library is None else library.known_bad.get(Version(file.version))
+            bad = {} if library is None else library.known_bad
+            why = bad.get(Version(file.version)) if bad else None
             if why is not None:
                 yield Finding(
                     "fault",

@@ -24,6 +24,10 @@ class Absent(Exception):  # noqa: N818 - nothing is wrong
     """The environment, or the machine, lacks what a part of the full suite is about; says what."""
 
 
+class Cannot(Exception):  # noqa: N818 - nothing is wrong
+    """This Keras, or this backend, cannot do what a part of the full suite is about, on any machine; says what."""
+
+
 class Events:
     """Appends events to a file; each is written at once, so that the last one survives whatever comes next."""
 

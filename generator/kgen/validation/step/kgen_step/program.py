@@ -205,9 +205,9 @@ def _known():
 
 def _part(name, module, *, keras, backend, spec, events):
     """What became of a part of the full suite; one that fails keeps no other from being tried."""
-    from kgen_step.parts import Absent, World
+    from kgen_step.parts import Absent, Cannot, World
 
-    reason = backend.CANNOT.get(name) if hasattr(backend, "CANNOT") else None
+    reason = getattr(backend, "CANNOT", {}).get(name)
     if reason is None and module.TRAINS and not backend.TRAINS:
         reason = "Keras cannot train on this backend"
     if reason is not None:
@@ -220,6 +220,8 @@ def _part(name, module, *, keras, backend, spec, events):
         found = dict(module.run(World(keras, backend, spec, folder)), outcome="measured")
     except Absent as absent:
         found = {"outcome": "absent", "why": str(absent)}
+    except Cannot as contract:
+        found = {"outcome": "contract", "why": str(contract)}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this part's
         found = dict(failure(error), outcome="failed")
     seconds = round(time.perf_counter() - started, 4)

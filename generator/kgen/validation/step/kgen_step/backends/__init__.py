@@ -16,10 +16,17 @@ SHORT_CUTS              only of who has it: variables that save time, and are no
                         them, that is with the error CUT_SHORT; what the user has set stands
 switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
-CANNOT                  only of who has it: part of the full suite -> why this backend cannot do it, which is its
-                        contract; parts that train need no mention where TRAINS says so
 fused_attention(kind, query, key, value)   only of who has it: outputs of a fused kernel, and its name
+CANNOT                  only of who has it: part of the full suite -> why its Keras cannot do it, which is its contract;
+                        what shows itself when it is tried raises Cannot there
 count(kind), join(kind, rank, addresses), mean(array)   only of who has it: how many processes can share the devices
-                        out; meets the others; the mean of an array of each, by what, and where it was taken
+                        out, Cannot where its build joins none; meets the others; the mean of an array of each, by
+                        what, and where it was taken
 prove(function, watch, folder)  what was compiled: {compiler, convolutions, …}; {engine: True} of a graph that is run
 """
+
+TAKES_NO_LOADER = {"pipeline-dataloader": "this Keras takes no loader of PyTorch's"}
+"""`CANNOT` of a Keras that is TensorFlow's own."""
+
+TAKES_ARRAYS = dict(TAKES_NO_LOADER, **{"pipeline-tf-data": "this Keras takes arrays, generators and Sequences alone"})
+"""`CANNOT` of Keras 2, whatever computes for it."""

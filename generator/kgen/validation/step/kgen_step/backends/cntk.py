@@ -1,8 +1,10 @@
 """CNTK: a graph that its own engine runs, node by node in C++; there is no compiler to ask."""
 
+from kgen_step.backends import TAKES_ARRAYS
 from kgen_step.events import Refused
 
 TRAINS = True
+CANNOT = TAKES_ARRAYS
 MODULES = ("cntk",)
 WATCHED = ("CNTK_EXECUTOR_DIRECTORY", "OMP_NUM_THREADS")
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from kgen_step import hlo, libraries
-from kgen_step.events import Absent, Refused
+from kgen_step.events import Absent, Cannot, Refused
 
 TRAINS = True
 MODULES = ("jax", "jaxlib")
@@ -113,7 +113,7 @@ def count(kind):
     if kind != _CPU:
         return len(jax.local_devices())
     if not hasattr(jax.config, _COLLECTIVES):
-        raise Absent("this JAX joins no processes on the CPU")
+        raise Cannot("this JAX joins no processes on the CPU")
     return _PROCESSES
 
 

@@ -8,11 +8,12 @@ kind that XLA leaves alone; it is run twice by the executor then, and the race i
 import collections
 
 from kgen_step import hlo, libraries
-from kgen_step.backends import tensorflow
+from kgen_step.backends import TAKES_ARRAYS, tensorflow
 from kgen_step.backends.tensorflow import WATCHED
 from kgen_step.events import Refused
 
 __all__ = [
+    "CANNOT",
     "MODULES",
     "TRAINS",
     "WATCHED",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 TRAINS = True
+CANNOT = TAKES_ARRAYS
 MODULES = ("tensorflow",)
 
 _CPU = "cpu"

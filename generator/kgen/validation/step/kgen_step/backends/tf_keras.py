@@ -6,10 +6,11 @@ takes with a batch is a function that XLA must compile.
 
 import inspect
 
-from kgen_step.backends import tensorflow
+from kgen_step.backends import TAKES_NO_LOADER, tensorflow
 from kgen_step.backends.tensorflow import MODULES, TRAINS, WATCHED, built, device, places, watch
 
 __all__ = [
+    "CANNOT",
     "MODULES",
     "TRAINS",
     "WATCHED",
@@ -22,6 +23,8 @@ __all__ = [
     "prove",
     "watch",
 ]
+
+CANNOT = TAKES_NO_LOADER
 
 _STEP = ".*(XlaMustCompile|_step).*"
 """The programs of training steps: XLA called a program after the function that it was made of up to TensorFlow 2.11."""

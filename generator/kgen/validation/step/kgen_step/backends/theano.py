@@ -2,9 +2,11 @@
 
 import os
 
+from kgen_step.backends import TAKES_ARRAYS
 from kgen_step.events import Refused
 
 TRAINS = True
+CANNOT = TAKES_ARRAYS
 ROTATED = True
 MODULES = ("theano",)
 WATCHED = ("THEANO_FLAGS", "THEANORC", "CXX")

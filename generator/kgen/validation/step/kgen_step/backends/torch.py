@@ -3,7 +3,7 @@
 import os
 
 from kgen_step import libraries
-from kgen_step.events import Absent, Refused
+from kgen_step.events import Absent, Cannot, Refused
 
 TRAINS = True
 MODULES = ("torch", "triton")
@@ -214,7 +214,7 @@ def count(kind):
     import torch.distributed
 
     if not torch.distributed.is_available():
-        raise Absent("this PyTorch is built without torch.distributed")
+        raise Cannot("this PyTorch is built without torch.distributed")
     return _PROCESSES if kind == _CPU else torch.cuda.device_count()
 
 

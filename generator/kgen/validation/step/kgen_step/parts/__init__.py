@@ -2,7 +2,8 @@
 
 TRAINS          whether Keras must be able to train for it; on a backend that only computes forward it is then no part
                 of its contract
-run(world)      does it, and gives {numbers: […], said: {…}}; raises Absent where the environment lacks what it is about
+run(world)      does it, and gives {numbers: […], said: {…}}; raises Absent where the environment lacks what it is
+                about, Cannot where this Keras or this backend has no such thing anywhere, which is its contract
 
 A number is made by `number`: how far something is from its reference in float64, or from the same by another path, and
 how far it may be. What is said beside the numbers is for people. The module's name, with hyphens, is the part's.
@@ -13,9 +14,9 @@ import pkgutil
 
 import numpy
 
-from kgen_step.events import Absent
+from kgen_step.events import Absent, Cannot
 
-__all__ = ["Absent", "World", "known", "number"]
+__all__ = ["Absent", "Cannot", "World", "known", "number"]
 
 _CPU = "cpu"
 
@@ -52,10 +53,10 @@ class World:
         return number(what, found, wanted, limit, relative=relative, least=least)
 
     def layer(self, name):
-        """A layer of this Keras; Absent if it has none of that name."""
+        """A layer of this Keras; Cannot if it has none of that name."""
         layer = getattr(self.keras.layers, name, None)
         if layer is None:
-            raise Absent("this Keras has no layer {}".format(name))
+            raise Cannot("this Keras has no layer {}".format(name))
         return layer
 
 

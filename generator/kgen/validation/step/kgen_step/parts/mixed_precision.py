@@ -3,7 +3,7 @@
 import numpy
 
 from kgen_step import network, reference, task
-from kgen_step.parts import Absent
+from kgen_step.parts import Cannot
 
 TRAINS = True
 
@@ -19,7 +19,7 @@ def run(world):
     keras = world.keras
     setting = next((one for one in map(_found, _places(keras)) if one is not None), None)
     if setting is None:
-        raise Absent("this Keras has no policies of precision")
+        raise Cannot("this Keras has no policies of precision")
     choose, before = setting
     weights, images, labels = task.arrays()
     try:
@@ -40,10 +40,12 @@ def run(world):
 def _places(keras):
     """Where Keras has had it: (module, name of what sets it, name of what gives it)."""
     config, mixed = getattr(keras, "config", None), getattr(keras, "mixed_precision", None)
+    early = getattr(mixed, "experimental", None)
     return (
         (config, "set_dtype_policy", "dtype_policy"),
         (mixed, "set_global_policy", "global_policy"),
         (mixed, "set_dtype_policy", "dtype_policy"),
+        (early, "set_policy", "global_policy"),
     )
 
 

@@ -1,7 +1,7 @@
 """`fit` from a `PyDataset`, which was called `Sequence`."""
 
 from kgen_step import task
-from kgen_step.parts import Absent, _pipelines
+from kgen_step.parts import Cannot, _pipelines
 
 TRAINS = False
 
@@ -11,7 +11,7 @@ def run(world):
     utils = world.keras.utils
     base = getattr(utils, "PyDataset", None) or getattr(utils, "Sequence", None)
     if base is None:
-        raise Absent("this Keras has neither PyDataset nor Sequence")
+        raise Cannot("this Keras has neither PyDataset nor Sequence")
 
     class Batches(base):
         def __init__(self, images, labels):

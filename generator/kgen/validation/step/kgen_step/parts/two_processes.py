@@ -13,7 +13,7 @@ import sys
 import numpy
 
 from kgen_step import network, reference, task
-from kgen_step.parts import Absent
+from kgen_step.parts import Absent, Cannot
 
 TRAINS = True
 
@@ -27,7 +27,7 @@ def run(world):
     """The weights after a step on one batch, against the step in float64."""
     backend, spec = world.backend, world.spec
     if not hasattr(backend, "join"):
-        raise Absent("this backend joins no processes")
+        raise Cannot("this backend joins no processes")
     shown = backend.count(world.kind)
     if shown < COUNT:
         raise Absent("one device is here" if shown else "no device is here")

@@ -388,7 +388,7 @@ class Rattler:
                         f"{package} cannot be unpacked: {_panic_text(error)}", hints=[f"rm {shlex.quote(str(package))}"]
                     ) from None
                 if found.hex() != sha256:
-                    raise OutsideError(
+                    raise HashMismatchError(
                         f"{package} has not the sha256 of the lock, and was not installed",
                         hints=[f"rm {shlex.quote(str(package))}   # then `kgen unbundle` brings it again"],
                     )

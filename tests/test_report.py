@@ -98,7 +98,7 @@ def test_a_driver_that_is_too_old() -> None:
 
 
 def test_nothing_to_suggest() -> None:
-    assert report.hints(refused("wishes/dependency")) == (
+    assert report.hints(refused("cpu/no-cpu-build")) == (
         "kgen matrix show   # nothing close to this request works; these are the facts",
     )
 

@@ -43,6 +43,7 @@ TITLES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch", "numpy":
 KINDS = {
     "newer": r"--require '[\w-]+>=.*'",
     "older": r"--require '[\w-]+==.*'",
+    "dependency": r"dependencies .*",
     "keras": r"dropping `--keras .*`",
     "cutoff": r"dropping `--exclude-newer`",
     "python": r"--python .*",

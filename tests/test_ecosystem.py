@@ -186,6 +186,7 @@ class TestRelease:
         assert set(step["env"]) == {"VERSION"}
         path = tmp_path / "path"
         own = {"RUNNER_TEMP": str(tmp_path / "with space"), "GITHUB_PATH": str(path), "VERSION": str(wheel)}
-        done = run("bash", "-euo", "pipefail", "-c", step["run"], PIP_NO_INDEX="1", PIP_NO_DEPS="1", **own)
+        own |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+        done = run("bash", "-euo", "pipefail", "-c", step["run"], cwd=tmp_path, **own)
         assert done.returncode == 0, done.stderr
         assert (Path(path.read_text().strip()) / "kgen").is_file()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ from tests.index import Index
 from tests.test_validate_frameworks import World, world
 from tests.wheelhouse import Wheel
 
+from kgen.actions import bisect as action
+from kgen.actions import validate
+from kgen.errors import ExitStatus, KgenError, OtherPlatformError
 from kgen.validation.bisection import Culprit, Outcome, applied, between, changes, moves, search
 
 __all__ = ["world"]
@@ -289,6 +293,22 @@ def test_wrong_words(kgen: Kgen, words: tuple[str, ...], said: str) -> None:
     done = kgen("bisect", "a", "b", *words)
     assert done.status == 2
     assert said in done.stderr
+
+
+def test_what_keeps_a_validation_from_running_keeps_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A lock for another platform is no fault of the outside: `kgen validate` alone would end with status 2."""
+    met = OtherPlatformError("numpy-cpu is locked for osx-arm64", hints=["kgen lock numpy"])
+    result = SimpleNamespace(validations=(SimpleNamespace(error=met),))
+    monkeypatch.setattr(validate, "targets", lambda *_words: ())
+    monkeypatch.setattr(validate, "validate", lambda *_words: result)
+    unused: Any = None
+    options = action.BisectOptions()
+    tries = action._Tries(tmp_path, unused, unused, unused, (), options, unused, unused)
+    lock: Any = SimpleNamespace(environment="numpy-cpu")
+    with pytest.raises(KgenError) as caught:
+        tries._validated(lock)
+    assert caught.value is met
+    assert (caught.value.code, caught.value.status) == ("K204", ExitStatus.USAGE)
 
 
 # -- real packages -----------------------------------------------------------------------------------------------------

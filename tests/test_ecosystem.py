@@ -178,3 +178,15 @@ class TestRelease:
         where = run(python, "-c", "import kgen; print(kgen.__file__)", cwd=tmp_path).stdout
         assert where.startswith(str(tmp_path)), where
         assert kgen("--version").stdout == run(tmp_path / "venv/bin/kgen", "--version", cwd=tmp_path).stdout
+
+    def test_the_action_installs_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
+        """By the step itself; pip's variables keep it from an index, and from the dependencies."""
+        (wheel,) = released[0].glob("*.whl")
+        (step,) = (one for one in loaded("action.yml")["runs"]["steps"] if one["name"] == "Install kgen")
+        assert set(step["env"]) == {"VERSION"}
+        path = tmp_path / "path"
+        own = {"RUNNER_TEMP": str(tmp_path / "with space"), "GITHUB_PATH": str(path), "VERSION": str(wheel)}
+        own |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+        done = run("bash", "-euo", "pipefail", "-c", step["run"], cwd=tmp_path, **own)
+        assert done.returncode == 0, done.stderr
+        assert (Path(path.read_text().strip()) / "kgen").is_file()

@@ -109,7 +109,7 @@ def test_unsigned_receipts_of_one_device_and_driver_are_one(alone: Kgen, project
     found, said = taken(alone, "--proven", "2")
     assert found == newest["jax"]
     assert (
-        "note: jax-cuda12: no 2 independent receipts saw it train on cuda (3 receipts, 1 independent, did);"
+        "note: jax-cuda12: no 2 independent receipts saw it train on an NVIDIA GPU (3 receipts, 1 independent, did);"
         " solved without `--proven`\n" in said
     )
     found, said = taken(alone, "--proven")
@@ -139,7 +139,7 @@ def test_signed_receipts_count_by_who_signed_them(alone: Kgen, project: Path, tm
     sign(places[0], stranger)
     found, said = taken(alone, "--proven", *both)
     assert found == newest["jax"]
-    assert "note: jax-cuda12: no receipt that somebody trusted signed saw it train on cuda; solved" in said
+    assert "note: jax-cuda12: no receipt that somebody trusted signed saw it train on an NVIDIA GPU; solved" in said
     # two receipts by one signer are of one
     sign(places[0], one)
     sign(places[1], one)
@@ -153,7 +153,7 @@ def test_signed_receipts_count_by_who_signed_them(alone: Kgen, project: Path, tm
     assert taken(alone, "--proven", "2", "--key", str(two.public))[0] == newest["jax"]
     refused = alone(*CUDA, "--only-proven", "--proven", "3", *both)
     assert refused.status == 2
-    assert "no 3 independent receipts that somebody trusted signed saw it train on cuda" in refused.stderr
+    assert "no 3 independent receipts that somebody trusted signed saw it train on an NVIDIA GPU" in refused.stderr
 
 
 def test_identities_count_as_signers_too(alone: Kgen, project: Path, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_what_saw_something_else_does_not_count(alone: Kgen, project: Path, chan
     seen(project, 1, versions=versions, **changes)
     found, said = solved(alone, "--proven")
     assert found["jax"] != versions["jax"]
-    assert "no receipt saw it train on cpu" in said
+    assert "no receipt saw it train on the CPU" in said
 
 
 def test_what_cannot_be_had_is_told(alone: Kgen, project: Path) -> None:
@@ -353,7 +353,7 @@ def test_only_what_was_seen_to_train(alone: Kgen, project: Path) -> None:
     assert (done.status, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "error: jax-cpu: no receipt saw it train on cpu\n\nhint: kgen proven\nhint: leave out `--only-proven`\n"
+        == "error: jax-cpu: no receipt saw it train on the CPU\n\nhint: kgen proven\nhint: leave out `--only-proven`\n"
     )
     assert not (project / "locks").exists()
     versions = older(alone)
@@ -370,7 +370,7 @@ def test_only_what_was_seen_to_train(alone: Kgen, project: Path) -> None:
 def test_without_locks_nothing_is_proven(alone: Kgen, project: Path) -> None:
     done = alone(*LOCK, "jax", "--cpu", "--proven")
     assert done.status == 0, done.stderr
-    assert "note: jax-cpu: no receipt saw it train on cpu; solved without `--proven`\n" in done.stderr
+    assert "note: jax-cpu: no receipt saw it train on the CPU; solved without `--proven`\n" in done.stderr
     assert (project / "locks/jax-cpu").is_dir()
 
 
@@ -388,4 +388,4 @@ def test_a_receipt_of_another_gpu_does_not_count(alone: Kgen, project: Path) -> 
     assert "1 receipt saw jax " in alone(*words).stderr
     assert "1 receipt saw jax " in alone(*words, "--gpu", "9.0").stderr
     other = alone(*words, "--gpu", "8.0").stderr
-    assert "no receipt saw it train on cuda 8.0; solved without `--proven`\n" in other
+    assert "no receipt saw it train on an NVIDIA GPU (compute capability 8.0); solved without `--proven`\n" in other

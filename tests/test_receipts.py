@@ -384,7 +384,7 @@ def test_a_receipt_from_tomorrow_counts_for_nothing(
         assert said in done.err
     done = kgen("solve", "numpy", "--cpu", "--proven", "--proven-by", str(far.parent))
     assert f"note: {said.removeprefix('error: ')}" in done.err
-    assert "no receipt saw it train on cpu; solved without `--proven`\n" in done.err
+    assert "no receipt saw it train on the CPU; solved without `--proven`\n" in done.err
 
 
 def test_a_receipt_replayed_for_another_environment(project: Path, kgen: Callable[..., Said], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
+from kgen import accelerators
 from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan
 from kgen.actions.receipts import Collected, collect
@@ -184,7 +185,9 @@ def _versions(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def _kind(request: EnvironmentRequest) -> str:
     gpus = sorted({gpu for gpus in (request.gpus, *(one.gpus for one in request.targets)) for gpu in gpus})
-    return f"{request.accelerator.kind} {', '.join(gpus)}".rstrip()
+    kind = accelerators.kind(request.accelerator.kind)
+    device = kind.device or accelerators.title(request.accelerator)
+    return f"{device} ({kind.architecture} {', '.join(gpus)})" if gpus else device
 
 
 def _lacking(request: EnvironmentRequest, every: Sequence[Preference], options: ProvenOptions) -> str:

@@ -175,9 +175,9 @@ PAGES: Mapping[str, ErrorPage] = {
     ),
     "K410": ErrorPage(
         "A file is not what its hash says",
-        "A lock, an index or a bundle names a file by its hash, and what kgen received has another content, or part of"
-        " it is missing. kgen did not install it: a file that differs may be damaged on the way, exchanged on the"
-        " server, or tampered with, and its code would run as you.",
+        "A lock, an index or a bundle names a file by its hash, and what kgen received is a different file, or part of"
+        " it is missing. kgen did not install it: the file may have been damaged on the way, replaced on the server, or"
+        " tampered with, and its code would run with your rights.",
         "Do not lock again before you know the reason: a new lock would accept the new file. First see whether the lock"
         " is as it was committed: `git status locks/`. Then fetch the file from another network or another mirror, and"
         " compare `sha256sum`. Copy a damaged bundle again, and remove a damaged cache with the command of the hint."

@@ -8,12 +8,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import tomli
 from tests.command import LOCK, Kgen
 from tests.test_diff import LOCK as PYLOCK
 from tests.test_diff import older, repository
 
 from kgen import lockfiles
 from kgen.actions import interpreters
+from kgen.actions.init import write_settings
+from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.request import EnvironmentRequest
@@ -109,3 +112,48 @@ def test_a_batch_job_ends_at_a_fault_unless_it_is_told_not_to(
     )
     assert done.returncode == (0 if runs else 1)
     assert done.stdout == ("ran kgen run --no-sync numpy-cpu -- python train.py\n" if runs else "")
+
+
+PINNED = {
+    "requirements.txt": ("requirements.txt", "jax==0.4.30\nrich\n"),
+    "environment.yml": ("environment.yml", "name: c\ndependencies:\n- jax=0.4.30\n- pip:\n  - rich\n"),
+    "poetry": (
+        "pyproject.toml",
+        '[tool.poetry]\nname = "p"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.10"\njax = "0.4.30"\n',
+    ),
+    "uv": ("pyproject.toml", '[project]\nname = "p"\nversion = "1"\ndependencies = ["jax==0.4.30"]\n[tool.uv]\n'),
+}
+
+
+@pytest.mark.parametrize("source", PINNED)
+def test_what_is_chosen_fits_what_the_project_requires(kgen: Kgen, project: Path, source: str) -> None:
+    """JAX 0.4.30 has no wheel for the newest Pythons, nor for CUDA 13, and can be had as written."""
+    name, text = PINNED[source]
+    (project / name).write_text(text)
+    done = kgen("init", "--from", source)
+    assert done.status == 0, done.stderr
+    written = next(path for path in (project / "pyproject.toml", project / "kgen.toml") if path.exists())
+    assert 'backends = ["jax"]' in written.read_text()
+    solved = kgen("solve")
+    assert solved.status == 0, solved.stderr
+    assert "  jax     0.4.30 " in solved.stdout
+
+
+def test_the_python_is_one_that_the_requirement_has(project: Path, matrix: CompatibilityMatrix) -> None:
+    """Whichever are installed: of those that are equally good for the newest JAX, none has this one."""
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["jax==0.4.30"]\n'
+    )
+    _, text = write_settings(project, Host(), matrix, backends=["jax"], installed=lambda minor: minor != "3.12")
+    python = tomli.loads(text)["tool"]["kgen"]["python"]
+    assert python in {"3.10", "3.11"}
+
+
+def test_a_requirement_that_cannot_be_read_is_left_to_the_lock(kgen: Kgen, project: Path) -> None:
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "p"\nversion = "1"\ndependencies = ["not a requirement"]\n'
+    )
+    assert kgen("init", "jax").status == 0
+    refused = kgen("lock")
+    assert refused.status == 2
+    assert "not a requirement" in refused.stderr

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,8 @@ def _wheel(folder, editable):
     info = "%s-%s.dist-info" % (name, version)
     here = os.path.abspath("src")
     files = {name + ".pth": here + "\\n"} if editable else {
-        file: open(os.path.join("src", file)).read() for file in os.listdir("src") if file.endswith(".py")
+        os.path.relpath(os.path.join(top, file), "src"): open(os.path.join(top, file)).read()
+        for top, _, names in os.walk("src") for file in names if file.endswith(".py")
     }
     files[info + "/METADATA"] = "Metadata-Version: 2.1\\nName: %s\\nVersion: %s\\n" % (project["name"], version)
     files[info + "/WHEEL"] = "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
@@ -346,6 +350,62 @@ class TestGit:
         settings(project, f'dependencies = ["branch @ git+{folder.as_uri()}@main#subdirectory=python"]\n')
         return folder
 
+    def test_submodules_come_along(self, project: Kgen, tmp_path: Path) -> None:
+        """As with git and uv: the commit of each stands in the commit around it, so that the lock names all."""
+        outer, inner, deep = (tmp_path / name for name in ("outer", "inner", "deep"))
+        deep.mkdir()
+        (deep / "deep.py").write_text("X = 'first'\n")
+        first = commit(deep)
+        inner.mkdir()
+        (inner / "inner.py").write_text("Y = 1\n")
+        tree(outer, "whole")
+        for around, name, url in ((inner, "deep", deep.as_uri()), (outer, "src/inner", "../inner")):
+            commit(around)
+            allowed = ("git", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add")
+            # relative to where it comes from, which git takes from its remote
+            if url.startswith(".."):
+                subprocess.run(["git", "remote", "add", "origin", outer.as_uri()], cwd=around, check=True)
+            subprocess.run([*allowed, url, name], cwd=around, check=True, capture_output=True)
+            commit(around)
+        # what comes later on the branch of a submodule is not what the commit names
+        (deep / "deep.py").write_text("X = 'second'\n")
+        assert commit(deep) != first
+        settings(project, f'dependencies = ["whole @ git+{outer.as_uri()}"]\n')
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        assert stands(project)
+        script = "from inner import inner; from inner.deep import deep; print(inner.Y, deep.X)"
+        done = project("run", "numpy", "--", "python", "-c", script)
+        assert (done.status, done.stdout) == (0, "1 first\n"), done.stderr
+        # without a network all of it is in the cache
+        shutil.rmtree(project.folder / ".kgen")
+        for folder in (outer, inner, deep):
+            folder.rename(folder.with_name(f"{folder.name}-gone"))
+        assert project("sync", "numpy", "--offline").status == 0
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("ext::sh -c evil", "from `ext::sh -c evil`, which is no URL of a git repository that kgen locks"),
+            ("-u./evil", "from `-u./evil`, which is no URL of a git repository that kgen locks"),
+            (None, "and no URL of it in .gitmodules"),
+        ],
+    )
+    def test_a_submodule_from_nowhere(self, project: Kgen, tmp_path: Path, url: str | None, said: str) -> None:
+        outer = tmp_path / "outer"
+        tree(outer, "whole")
+        named = commit(outer)
+        text = "" if url is None else f'[submodule "x"]\n\tpath = x\n\turl = {url}\n'
+        (outer / ".gitmodules").write_text(text)
+        words = ["git", "update-index", "--add", "--cacheinfo", f"160000,{named},x"]
+        subprocess.run(words, cwd=outer, check=True)
+        (outer / "x").mkdir()
+        commit(outer)
+        settings(project, f'dependencies = ["whole @ git+{outer.as_uri()}"]\n')
+        done = project("lock")
+        assert done.status == 2
+        assert said in done.stderr
+
     def test_a_commit_that_stays(self, project: Kgen, repository: Path) -> None:
         first = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
@@ -435,7 +495,7 @@ class TestGit:
         assert done.status == 4
         assert "branch is from a git repository, and there is no git on this machine" in done.stderr
 
-    def test_what_cannot_be_locked(self, project: Kgen, repository: Path) -> None:
+    def test_what_cannot_be_locked(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
         settings(project, f'dependencies = ["branch @ git+{repository.as_uri()}@nowhere#subdirectory=python"]\n')
         done = project("lock")
         assert (done.status, "has no branch and no tag `nowhere`" in done.stderr) == (4, True), done.stderr
@@ -444,6 +504,19 @@ class TestGit:
         settings(project, f'dependencies = ["branch @ git+{repository.as_uri()}#subdirectory=python"]\n')
         done = project("lock")
         assert (done.status, "is not pure Python (src/fast.c)" in done.stderr) == (2, True), done.stderr
+        # a wheel of it, which is built by hand, is locked as any other
+        first, second = (line.removeprefix("hint: ") for line in done.stderr.splitlines() if line.startswith("hint: "))
+        pip, *words = shlex.split(first.replace("[TEMP]", str(tmp_path)))
+        index = {"PIP_INDEX_URL": project.environment["UV_DEFAULT_INDEX"], "HOME": str(tmp_path)}
+        program = [sys.executable, "-m", pip, *words]
+        subprocess.run(program, cwd=project.folder, env=project.env(**index), check=True, capture_output=True)
+        settings(project, 'dependencies = ["branch"]\n')
+        name, _, command = second.partition(", then: ")
+        assert name == "name `branch` without its place"
+        assert command == "UV_FIND_LINKS=wheels kgen lock"
+        done = project("lock", UV_FIND_LINKS="wheels")
+        assert done.status == 0, done.stderr
+        assert locked(project)["branch"]["version"] == "1.0"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from kgen import host, process, storage
 from kgen.errors import (
@@ -18,11 +21,18 @@ from kgen.errors import (
     UnreachableError,
 )
 from kgen.files import unwritable
+from kgen.model import grammar
 from kgen.model.grammar import shown
 
 _HEADS = "GITHEAD_"
 _CACHED = 32
 """Characters of the name of a repository in the cache."""
+
+_SUBMODULE = "160000"
+"""The mode of a submodule in a tree."""
+
+_PARTS = 200
+"""So many repositories one may be made of; a submodule may name itself."""
 
 _PATIENCE = 600.0
 """Seconds that git may take to fetch."""
@@ -187,6 +197,89 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
         if done.status != 0:
             raise _unreachable(url, done)
     return repository
+
+
+class Part(NamedTuple):
+    """A repository, or a submodule in it, on this machine.
+
+    Attributes:
+        path: where it is in the whole; empty for the repository itself.
+        repository: the bare repository that holds the commit.
+        commit: the commit: of a submodule, the one that the commit around it names.
+    """
+
+    path: str
+    repository: Path
+    commit: str
+
+    def inside(self, path: str) -> str | None:
+        """A path of the whole, from the top of this part; None if it is not in there."""
+        if not self.path:
+            return path
+        return path.removeprefix(f"{self.path}/") if path.startswith(f"{self.path}/") else None
+
+
+def parts(url: str, commit: str, cache: Path, *, offline: bool) -> tuple[Part, ...]:
+    """A commit with its submodules, and theirs, each around those in it.
+
+    The commit of a submodule stands in the commit around it, so that naming that one fixes all.
+
+    Args:
+        url: where the commit is.
+        commit: its whole name.
+        cache: the folder of repositories.
+        offline: whether nothing may be fetched.
+
+    Raises:
+        OutsideError: something is not there and cannot be had.
+        ValueError: a submodule is in no place that git would fetch it from.
+    """
+    found: list[Part] = []
+    waiting = [("", url, commit)]
+    while waiting:
+        path, place, named = waiting.pop(0)
+        if len(found) == _PARTS:
+            raise ValueError(f"has more than {_PARTS} submodules")
+        repository = fetched(place, named, cache, offline=offline)
+        found.append(Part(path, repository, named))
+        for inside, where, of in _submodules(repository, named, place):
+            waiting.append((f"{path}/{inside}".removeprefix("/"), where, of))
+    return tuple(found)
+
+
+def _submodules(repository: Path, commit: str, url: str) -> Iterator[tuple[str, str, str]]:
+    """The submodules of a commit: path, URL and commit of each."""
+    listed = _run(repository, "ls-tree", "-rz", "--full-tree", commit).stdout
+    rows = [(facts.split(), path) for facts, _, path in (row.partition("\t") for row in listed.split("\0") if row)]
+    links = {path: facts[2] for facts, path in rows if facts[0] == _SUBMODULE}
+    if not links:
+        return
+    words = ("config", "--blob", f"{commit}:.gitmodules", "--null", "--get-regexp", r"^submodule\..*\.(path|url)$")
+    said: dict[str, dict[str, str]] = {}
+    for entry in _run(repository, *words).stdout.split("\0"):
+        key, _, value = entry.partition("\n")
+        name, _, what = key.rpartition(".")
+        said.setdefault(name, {})[what] = value
+    places = {one["path"]: one["url"] for one in said.values() if {"path", "url"} <= one.keys()}
+    for path, named in links.items():
+        if path not in places:
+            raise ValueError(f"has a submodule `{path}`, and no URL of it in .gitmodules")
+        yield path, _absolute(places[path], url, path), named
+
+
+def _absolute(place: str, url: str, path: str) -> str:
+    """The URL of a submodule, which may be relative to that of the repository around it."""
+    if place.startswith(("./", "../")):
+        scheme, _, rest = url.rstrip("/").partition("://")
+        host_name, _, folder = rest.partition("/")
+        joined = posixpath.normpath(posixpath.join("/", folder, place))
+        place = f"{scheme}://{host_name}{joined}"
+    local = place.startswith("file:") and not url.startswith("file:")
+    if re.fullmatch(grammar.REPOSITORY, place) is None or local:
+        raise ValueError(
+            f"has a submodule `{path}` from `{place}`, which is no URL of a git repository that kgen locks"
+        )
+    return place
 
 
 def check_out(repository: Path, commit: str, folder: Path) -> None:

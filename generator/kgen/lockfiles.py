@@ -35,6 +35,7 @@ _SEAL = "# sha256 of the lines above: "
 
 # Texts, not compiled: a run that finds its environment whole needs two of them.
 PYLOCK = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
+_HOOK = r"(de)?activate\.d/kgen\.[a-z0-9]+"
 
 
 class LockedEnvironment(NamedTuple):
@@ -54,6 +55,11 @@ class LockedEnvironment(NamedTuple):
 def filename(platform: str) -> str:
     """The name of the lock of a platform: `pylock.linux-64.toml`."""
     return f"pylock.{platform}.toml"
+
+
+def is_hook(path: str) -> bool:
+    """Whether a path in the folder of an environment's locks is that of a hook, of whatever kgen."""
+    return re.fullmatch(_HOOK, path) is not None
 
 
 def environments(root: Path) -> tuple[LockedEnvironment, ...]:

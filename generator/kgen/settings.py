@@ -220,6 +220,24 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
     return settings
 
 
+def of_keys(root: Path, values: Mapping[str, object], matrix: CompatibilityMatrix) -> Settings:
+    """The settings that a project in this folder would have with these keys.
+
+    Args:
+        root: the folder.
+        values: the keys, with what TOML would give for them.
+        matrix: the facts.
+
+    Raises:
+        SettingsError: one is wrong; with every fault.
+    """
+    faults: list[str] = []
+    found = _Reader(matrix).settings(Table(values, "", faults), root, root / KGEN_TOML)
+    if faults:
+        raise SettingsError("\n".join(map(grammar.printable, faults)), hints=["kgen init --help"])
+    return found
+
+
 def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = True) -> Settings:
     """The settings with each backend by its full name: `keras2-theano` where `theano` is said, in its generation.
 

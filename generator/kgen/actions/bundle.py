@@ -7,34 +7,25 @@ from it later with the lock. An interpreter is in no lock: who takes one from a 
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import hashlib
 import json
 import re
-import shutil
 import tarfile
-import threading
-import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from kgen import __version__, files, host, index, lockfiles, project, resources, storage, uvsettings, uvtool, wheels
-from kgen.actions.standing import HOOK
+from kgen import __version__, files, host, lockfiles, resources, storage, uvtool
 from kgen.errors import (
     HashMismatchError,
-    KgenError,
     OtherPlatformError,
-    OutsideError,
     SettingsError,
-    UnavailableError,
     UsageError,
 )
 from kgen.formats import archive as archives
 from kgen.formats import interface, vendored
-from kgen.formats.archive import DamagedError, Member
+from kgen.formats.archive import DamagedError, Member, Progress, Report
 from kgen.formats.wheels import repack, standalone
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -44,7 +35,6 @@ from kgen.model import grammar
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
-from kgen.served.file import PATIENCE
 
 MANIFEST = "kgen-bundle.json"
 PROGRAMS = "kgen"
@@ -61,9 +51,6 @@ _LARGEST_LIST = 64 * 1024 * 1024
 """Bytes that the list of a bundle may have: it has some hundred for each file."""
 _LARGEST_TEXT = 16 * 1024 * 1024
 """Bytes that a lock, or a hook, may have."""
-
-Report = Callable[[int, int], None]
-"""Called with how many bytes are there, and how many there will be."""
 
 
 class BundleResult(NamedTuple):
@@ -112,21 +99,6 @@ class UnbundleResult(NamedTuple):
     pythons: tuple[str, ...]
 
 
-@dataclass(kw_only=True)
-class _Progress:
-    """Counts bytes from several threads."""
-
-    report: Report
-    total: int
-    done: int = 0
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, count: int) -> None:
-        with self.guard:
-            self.done += count
-            self.report(self.done, max(self.total, self.done))
-
-
 # -- into a bundle -----------------------------------------------------------------------------------------------------
 
 
@@ -173,12 +145,12 @@ def bundle(
 
     def make(old: Mapping[str, Member], folder: Path, *, again: bool = False) -> tuple[int, tuple[str, ...]]:
         own, notes = _own(own_name, wanted, again=again)
-        fetched = _fetch(root, store, old, every.values(), report)
+        members_of_locks, fetched = _files(root, store, old, every.values(), report)
         members = [
             member for one in {one.name: one for one, _ in chosen}.values() for member in _texts(one, wanted or "")
         ]
         members += [_packed(one, folder) for one in found]
-        members += [fetched.members[key] for key in sorted(every)]
+        members += [members_of_locks[key] for key in sorted(every)]
         listed = {
             "schema": _SCHEMA,
             "kgen": __version__,
@@ -191,7 +163,7 @@ def bundle(
             archives.write(output, [head, *own, *members])
         except OSError as error:
             raise files.unwritable(output, error) from error
-        return fetched.fetched, notes
+        return fetched, notes
 
     with _held(store), storage.scratch() as folder:
         try:
@@ -265,15 +237,8 @@ def _packed(one: standalone.Standalone, folder: Path) -> Member:
         standalone.pack(one, target)
         standalone.require_moves(one, target)
     with target.open("rb") as content:
-        sha256 = _digest(content)
+        sha256 = archives.digest(content)
     return Member(f"{_PYTHONS}/{sha256}/{one.archive}", sha256, target.stat().st_size, target)
-
-
-def _digest(content: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while piece := content.read(_CHUNK):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -291,19 +256,14 @@ def _held(store: Path) -> Iterator[None]:
         yield
 
 
-class _Fetched(NamedTuple):
-    members: Mapping[tuple[str, str], Member]
-    fetched: int
-
-
-def _fetch(
+def _files(
     root: Path,
     store: Path,
     old: Mapping[str, Member],
     wanted: Iterable[tuple[LockedFile, Lockfile]],
     report: Report,
-) -> _Fetched:
-    """Every file: from the bundle that was there, from an earlier call, or fetched now."""
+) -> tuple[Mapping[tuple[str, str], Member], int]:
+    """Every file, from the bundle that was there, from an earlier call, or fetched now; and how many bytes were."""
     members: dict[tuple[str, str], Member] = {}
     missing: list[tuple[LockedFile, Lockfile]] = []
     for file, lock in wanted:
@@ -313,145 +273,15 @@ def _fetch(
         else:
             missing.append((file, lock))
     if not missing:
-        return _Fetched(members, 0)
-    progress = _Progress(report=report, total=sum(file.size or 0 for file, _ in missing))
-    cancel = threading.Event()
-    with wheels.WheelReader(
-        cache=None,
-        cancel=cancel,
-        certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvsettings.configured(root),
-        patience=min(PATIENCE, host.seconds(PATIENCE)),
-    ) as reader:
-        places = _Places(root, uvtool.find(), reader)
+        return members, 0
+    from kgen.actions import fetch  # noqa: PLC0415 - slow to import, and there may be nothing to fetch
 
-        def get(file: LockedFile, lock: Lockfile) -> None:
-            places.save(file, lock, store / file.sha256 / file.filename, progress)
-
-        pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE)
-        try:
-            for done in concurrent.futures.as_completed([pool.submit(get, *one) for one in missing]):
-                done.result()
-        except BaseException:
-            cancel.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    count = fetch.fetch(root, store, missing, report)
     for file, _ in missing:
         target = store / file.sha256 / file.filename
         size = target.stat().st_size
         members[file.sha256, file.filename] = Member(vendored.place_of(file), file.sha256, size, target)
-    return _Fetched(members, progress.done)
-
-
-def _nowhere(file: LockedFile, lock: Lockfile) -> OutsideError:
-    return UnavailableError(
-        f"{lock.environment}: {file.filename} is nowhere to be had: no index that uv is configured for lists it",
-        hints=["configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS)"],
-    )
-
-
-class _Places:
-    """Where locked files may be had, as an installer would look for them; safe to use from many threads."""
-
-    def __init__(self, root: Path, program: str, reader: wheels.WheelReader) -> None:
-        self._root = root
-        self._program = program
-        self._reader = reader
-        self._guard = threading.Lock()
-        self._indexes: index.Index | None = None
-        self._own: Callable[[str, str], str] | None = None
-        self._fetchers: dict[str, Callable[[LockedFile, Path], None] | None] = {}
-
-    def save(self, file: LockedFile, lock: Lockfile, target: Path, progress: _Progress) -> None:
-        """Have a file in its place, from wherever it can be had.
-
-        Raises:
-            OutsideError: it cannot be had.
-        """
-        target.parent.mkdir(exist_ok=True)
-        if target.is_file():
-            progress.add(target.stat().st_size)
-            return
-        fetch = self._fetcher(lock.form) if vendored.is_package(file) else None
-        if fetch is not None:
-            self._save_package(file, target, fetch, progress)
-            return
-        faults: list[KgenError] = []
-        for place in self.of(file, lock):
-            try:
-                self._reader.save(place, filename=file.filename, sha256=file.sha256, target=target, report=progress.add)
-            except OutsideError as error:
-                faults.append(error)
-            else:
-                return
-        raise faults[0] if faults else _nowhere(file, lock)
-
-    def _fetcher(self, form: Format) -> Callable[[LockedFile, Path], None] | None:
-        with self._guard:
-            if form.name not in self._fetchers:
-                found = interface.fetcher(form)
-                self._fetchers[form.name] = None if found is None else found.opened()
-            return self._fetchers[form.name]
-
-    def _save_package(
-        self, file: LockedFile, target: Path, fetch: Callable[[LockedFile, Path], None], progress: _Progress
-    ) -> None:
-        brought = vendored.path_of(self._root, file)
-        part = target.with_name(f"{target.name}.part")
-        try:
-            if brought.is_file():
-                shutil.copyfile(brought, part)
-            else:
-                fetch(file, part)
-            with part.open("rb") as content:
-                found = _digest(content)
-            if found != file.sha256:
-                raise HashMismatchError(
-                    f"{file.filename} is not the file of the lock: sha256 {found}, expected {file.sha256}",
-                    hints=["tell who keeps the channel that has it, or lock again"],
-                )
-            progress.add(part.stat().st_size)
-            part.replace(target)
-        except OSError as error:
-            raise files.unwritable(target, error) from error
-        finally:
-            part.unlink(missing_ok=True)
-
-    def of(self, file: LockedFile, lock: Lockfile) -> Iterator[str]:
-        """The places of a file, the nearest first.
-
-        Raises:
-            OutsideError: an index cannot be asked.
-        """
-        brought = vendored.path_of(self._root, file)
-        folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
-        local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
-        yield from (str(path) for path in (brought, *local) if path.is_file())
-        location = file.location(lock.path)
-        if location is not None:
-            yield location
-        if file.direct:
-            return
-        listed = self._asked(file, lock).project(file.name)
-        if listed is not None:
-            yield from (
-                urllib.parse.urljoin(listed.page.url, one.url)
-                for one in listed.files
-                if one.filename == file.filename and one.sha256 in {"", file.sha256}
-            )
-
-    def _asked(self, file: LockedFile, lock: Lockfile) -> index.Index:
-        label = lock.indexes.get(file.name)
-        with self._guard:
-            if label is not None:
-                own = self._own or uvtool.own_indexes(self._program, self._root, project.torch_index(self._root))
-                self._own = own
-                if own is not None:
-                    return index.Index((own(file.name, label),), self._reader, cache=None)
-            if self._indexes is None:
-                self._indexes = index.Index(uvtool.indexes(self._program, self._root), self._reader, cache=None)
-            return self._indexes
+    return members, count
 
 
 def _require_files(lock: Lockfile) -> None:
@@ -565,7 +395,7 @@ def _see(holds: bool, said: str) -> None:  # noqa: FBT001 - as in `assert`
 
 def _is_text(inside: str) -> bool:
     """Whether a file of the folder of an environment is a lock or a hook."""
-    return HOOK.fullmatch(inside) is not None or ("/" not in inside and formats.made_by(inside) is not None)
+    return lockfiles.is_hook(inside) or ("/" not in inside and formats.made_by(inside) is not None)
 
 
 @contextlib.contextmanager
@@ -622,7 +452,7 @@ def unbundle(
     added = 0
     with _opened(path) as archive:
         listed = _manifest(path, archive)
-        progress = _Progress(report=report, total=sum(size for _, size in listed.files.values()))
+        progress = Progress(report=report, total=sum(size for _, size in listed.files.values()))
         while (member := _next(path, archive)) is not None:
             sha256, size = listed.files.get(member.name, ("", -1))
             if not member.isreg() or size != member.size or member.name in seen:
@@ -716,7 +546,7 @@ def _whole(name: str, content: IO[bytes], sha256: str) -> bytes:
     return found
 
 
-def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: _Progress) -> bool:
+def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: Progress) -> bool:
     """Put a file of locks in its place, whole or not at all; whether it was not there before."""
     target = root / vendored.FOLDER / name
     _prepare(root, name)
@@ -753,7 +583,7 @@ def _prepare(root: Path, name: str) -> None:
         raise files.unwritable(folder, error) from error
 
 
-def _copy(name: str, sha256: str, content: IO[bytes], target: Path, progress: _Progress) -> None:
+def _copy(name: str, sha256: str, content: IO[bytes], target: Path, progress: Progress) -> None:
     """Copy a member into a file.
 
     Raises:
@@ -777,7 +607,7 @@ def _piece(name: str, content: IO[bytes]) -> bytes:
         raise archives.damaged(name) from None
 
 
-def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: _Progress) -> None:
+def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: Progress) -> None:
     """Put an interpreter in its place, after its archive was compared."""
     name, minor, sha256 = match[0], match["minor"], match["sha256"]
     _prepare(root, name)

@@ -5,6 +5,7 @@ Decides and writes; what is printed about it is the caller's.
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import accelerators, files, uvtool
+from kgen import accelerators, files, settings, uvtool
 from kgen.actions.plan import request_for
 from kgen.actions.pythons import required
+from kgen.actions.requirements import with_project
 from kgen.actions.takeover import Takeover
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.host import Host, python_version_file
 from kgen.matrix.candidates import usable_majors
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -333,12 +335,21 @@ class _Chooser:
             self._given_python,
         )
 
+    @functools.cached_property
+    def _required(self) -> Settings:
+        """What the project requires by itself, and what is taken over: what is chosen here is to fit that."""
+        values = {one.key: list(one.values) for one in (() if self.taken is None else self.taken.entries)}
+        try:
+            return with_project(settings.of_keys(self._root, values, self._matrix))
+        except KgenError:
+            return Settings(root=self._root)  # `kgen lock` will say what is wrong with it, and where
+
     @property
     def _given_python(self) -> str | None:
         return self._python or self._version_file
 
     def _request(self, backend: Backend, accelerator: Accelerator, machine: Machine) -> EnvironmentRequest:
-        asked = Settings(root=Path(), platforms=(self._platform,), driver=machine.driver, gpu=machine.gpus)
+        asked = self._required._replace(platforms=(self._platform,), driver=machine.driver, gpu=machine.gpus)
         alone = JointEnvironment(name=backend.name, backends=(backend.name,))
         return request_for(alone, asked, accelerator, self._platform, self._matrix)
 

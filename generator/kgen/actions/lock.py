@@ -301,7 +301,7 @@ def write(locks: Path, parts: Sequence[outcome.Part], *, every: bool) -> Mapping
 
 
 def _is_hook(path: str) -> bool:
-    return standing.HOOK.fullmatch(path) is not None
+    return lockfiles.is_hook(path)
 
 
 def _is_owned(path: str) -> bool:

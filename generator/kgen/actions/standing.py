@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +30,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.project import LOCKS
 from kgen.settings import Settings
-
-HOOK = re.compile(r"(de)?activate\.d/kgen\.[a-z0-9]+")
-"""The path of a hook in the folder of a lock, of whatever kgen."""
 
 
 class StandingLock(NamedTuple):
@@ -336,7 +332,7 @@ class _Locks:
         folder = self._folder(request)
         inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
         wanted = set(hooks.places())
-        left_over = {path for path in inside if HOOK.fullmatch(path)} - wanted
+        left_over = {path for path in inside if lockfiles.is_hook(path)} - wanted
         platforms = {found for path in inside if (found := formats.default().platform_of(path))}
         asked = set(self._settings.platforms or {request.platform})
         if not wanted <= inside or left_over or (self._every and platforms - asked):

@@ -14,8 +14,9 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from kgen.errors import HashMismatchError
 from kgen.model import grammar
@@ -24,6 +25,32 @@ _CHUNK = 4 * 1024 * 1024
 """Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""
 
 _NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+
+
+Report = Callable[[int, int], None]
+"""Called with how many bytes are there, and how many there will be."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Counts bytes from several threads.
+
+    Attributes:
+        report: called with each change.
+        total: how many there will be, as far as is known.
+        done: how many there are.
+    """
+
+    report: Report
+    total: int
+    done: int = 0
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        """There are more; fewer, where some had to be given up."""
+        with self.guard:
+            self.done += count
+            self.report(self.done, max(self.total, self.done))
 
 
 class Member(NamedTuple):
@@ -58,6 +85,14 @@ def damaged(path: str) -> DamagedError:
         f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
         hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
     )
+
+
+def digest(content: IO[bytes]) -> str:
+    """The sha256 of the rest of a file, in hexadecimal."""
+    found = hashlib.sha256()
+    while piece := content.read(_CHUNK):
+        found.update(piece)
+    return found.hexdigest()
 
 
 def write(output: Path, members: Sequence[Member]) -> None:
@@ -182,7 +217,7 @@ def _compare(
     Raises:
         DamagedError: it is not.
     """
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     buffer = memoryview(bytearray(min(_CHUNK, one.member.size)))
     done = 0
     while done < one.member.size and not cancel.is_set():
@@ -191,9 +226,9 @@ def _compare(
         count = os.preadv(file, [piece], one.content + done)
         if count == 0:
             break
-        digest.update(piece[:count])
+        found.update(piece[:count])
         done += count
-    if not cancel.is_set() and digest.hexdigest() != one.member.sha256:
+    if not cancel.is_set() and found.hexdigest() != one.member.sha256:
         raise damaged(one.member.path)
 
 

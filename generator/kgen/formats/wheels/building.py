@@ -130,9 +130,14 @@ def _sources(lock: Lockfile, tree: LockedTree) -> Iterator[Path]:
         return
     gittool.require(f"{lock.environment}: {tree.name} is from a git repository")
     cache = host.cache("git")
-    repository = gittool.fetched(str(tree.url), str(tree.commit), cache, offline=host.is_offline())
     with storage.scratch() as apart:
-        gittool.check_out(repository, str(tree.commit), apart / "source")
+        try:
+            parts = gittool.parts(str(tree.url), str(tree.commit), cache, offline=host.is_offline())
+        except ValueError as error:
+            said = f"{tree.name} ({tree.shown}) {printable(str(error))}"
+            raise SettingsError(f"{lock.environment}: {said}", hints=["name another commit of it"]) from None
+        for part in parts:
+            gittool.check_out(part.repository, part.commit, apart / "source" / part.path)
         yield apart / "source" / (tree.subdirectory or "")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,10 @@ class DirectWheel(NamedTuple):
             OutsideError: it has another.
         """
         _require_digest(self.reference, sha256)
+
+
+class _CompiledError(ValueError):
+    """A tree has code that a compiler is needed for."""
 
 
 class _Wanted(NamedTuple):
@@ -202,11 +207,16 @@ class DirectSources:
                     more.append(_Wanted(one, place, asked=False))
                 requires.append(str(one) if one.url is None else _without_place(one))
         except ValueError as error:
+            hints = [f"give {reference.filename} a [project] table that says it, or build a wheel of it and name that"]
+            if isinstance(error, _CompiledError):
+                built = shlex.quote(f"{name} @ {reference._replace(revision=commit).text}")
+                hints = [
+                    f"pip wheel --no-deps --wheel-dir wheels {built}",
+                    f"name `{name}` without its place, then: UV_FIND_LINKS=wheels kgen lock",
+                ]
             raise SettingsError(
                 f"{request.environment}: {name}, {reference.kind.value} ({reference.text}), {printable(str(error))}",
-                hints=[
-                    f"give {reference.filename} a [project] table that says it, or build a wheel of it and name that"
-                ],
+                hints=hints,
             ) from None
         if tree.name != name:
             raise _another(request, name, tree.name, reference)
@@ -262,18 +272,24 @@ class DirectSources:
             assert folder is not None  # noqa: S101 - of a repository there is a commit
             read = trees.reading(folder)
             return trees.source_tree(read), trees.Places(read, folder, self._repository or self._root)
-        repository = gittool.fetched(reference.location, commit, self._cache, offline=host.is_offline())
+        parts = gittool.parts(reference.location, commit, self._cache, offline=host.is_offline())
         below = "" if reference.subdirectory is None else f"{reference.subdirectory}/"
 
         def read_commit(path: str) -> bytes | None:
-            return gittool.file_of(repository, commit, f"{below}{path}")
+            whole = f"{below}{path}"
+            # the innermost part that has it: those around it have the submodule itself at its place
+            inside = [(part, own) for part in parts if (own := part.inside(whole)) is not None]
+            part, own = max(inside, key=lambda one: len(one[0].path))
+            return gittool.file_of(part.repository, part.commit, own)
 
-        listed = [path.as_posix() for path in gittool.all_files(repository, commit)]
-        if ".gitmodules" in listed:
-            raise ValueError("has submodules, which kgen does not fetch")
+        listed = [
+            f"{part.path}/{path.as_posix()}".removeprefix("/")
+            for part in parts
+            for path in gittool.all_files(part.repository, part.commit)
+        ]
         compiled = compiled_file(path.removeprefix(below) for path in listed if path.startswith(below))
         if compiled:
-            raise ValueError(f"is not pure Python ({compiled}): what compiles it cannot be pinned")
+            raise _CompiledError(f"is not pure Python ({compiled}): what compiles it cannot be pinned")
         return trees.source_tree(read_commit), trees.Places(read_commit, None, self._root)
 
     def _nested(self, place: DirectReference | None, of: DirectReference, commit: str) -> DirectReference | None:

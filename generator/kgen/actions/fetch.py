@@ -1,0 +1,171 @@
+"""Fetches the files of locks, as an installer would find them, each to its place."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import shutil
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from kgen import files, host, index, project, uvsettings, uvtool, wheels
+from kgen.errors import HashMismatchError, KgenError, OutsideError, UnavailableError
+from kgen.formats import interface, vendored
+from kgen.formats.archive import Progress, Report, digest
+from kgen.model.format import Format
+from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.served.file import PATIENCE
+
+_AT_ONCE = 4
+
+
+def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]], report: Report) -> int:
+    """Have files in a folder, by digest and name; what an earlier call has left there is not fetched again.
+
+    Args:
+        root: the project's folder.
+        store: the folder.
+        wanted: each file, with the lock that it is of.
+        report: shows how far it is.
+
+    Returns:
+        How many bytes came.
+
+    Raises:
+        OutsideError: one cannot be had, or is another one.
+    """
+    progress = Progress(report=report, total=sum(file.size or 0 for file, _ in wanted))
+    cancel = threading.Event()
+    with wheels.WheelReader(
+        cache=None,
+        cancel=cancel,
+        certificates=host.variable("SSL_CERT_FILE"),
+        indexes=uvsettings.configured(root),
+        patience=min(PATIENCE, host.seconds(PATIENCE)),
+    ) as reader:
+        places = _Places(root, uvtool.find(), reader)
+
+        def get(file: LockedFile, lock: Lockfile) -> None:
+            places.save(file, lock, store / file.sha256 / file.filename, progress)
+
+        pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE)
+        try:
+            for done in concurrent.futures.as_completed([pool.submit(get, *one) for one in wanted]):
+                done.result()
+        except BaseException:
+            cancel.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return progress.done
+
+
+def _nowhere(file: LockedFile, lock: Lockfile) -> OutsideError:
+    return UnavailableError(
+        f"{lock.environment}: {file.filename} is nowhere to be had: no index that uv is configured for lists it",
+        hints=["configure uv for an index that has it (`uv.toml`, UV_DEFAULT_INDEX, UV_FIND_LINKS)"],
+    )
+
+
+class _Places:
+    """Where locked files may be had, as an installer would look for them; safe to use from many threads."""
+
+    def __init__(self, root: Path, program: str, reader: wheels.WheelReader) -> None:
+        self._root = root
+        self._program = program
+        self._reader = reader
+        self._guard = threading.Lock()
+        self._indexes: index.Index | None = None
+        self._own: Callable[[str, str], str] | None = None
+        self._fetchers: dict[str, Callable[[LockedFile, Path], None] | None] = {}
+
+    def save(self, file: LockedFile, lock: Lockfile, target: Path, progress: Progress) -> None:
+        """Have a file in its place, from wherever it can be had.
+
+        Raises:
+            OutsideError: it cannot be had.
+        """
+        target.parent.mkdir(exist_ok=True)
+        if target.is_file():
+            progress.add(target.stat().st_size)
+            return
+        fetch = self._fetcher(lock.form) if vendored.is_package(file) else None
+        if fetch is not None:
+            self._save_package(file, target, fetch, progress)
+            return
+        faults: list[KgenError] = []
+        for place in self.of(file, lock):
+            try:
+                self._reader.save(place, filename=file.filename, sha256=file.sha256, target=target, report=progress.add)
+            except OutsideError as error:
+                faults.append(error)
+            else:
+                return
+        raise faults[0] if faults else _nowhere(file, lock)
+
+    def _fetcher(self, form: Format) -> Callable[[LockedFile, Path], None] | None:
+        with self._guard:
+            if form.name not in self._fetchers:
+                found = interface.fetcher(form)
+                self._fetchers[form.name] = None if found is None else found.opened()
+            return self._fetchers[form.name]
+
+    def _save_package(
+        self, file: LockedFile, target: Path, fetch: Callable[[LockedFile, Path], None], progress: Progress
+    ) -> None:
+        brought = vendored.path_of(self._root, file)
+        part = target.with_name(f"{target.name}.part")
+        try:
+            if brought.is_file():
+                shutil.copyfile(brought, part)
+            else:
+                fetch(file, part)
+            with part.open("rb") as content:
+                found = digest(content)
+            if found != file.sha256:
+                raise HashMismatchError(
+                    f"{file.filename} is not the file of the lock: sha256 {found}, expected {file.sha256}",
+                    hints=["tell who keeps the channel that has it, or lock again"],
+                )
+            progress.add(part.stat().st_size)
+            part.replace(target)
+        except OSError as error:
+            raise files.unwritable(target, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def of(self, file: LockedFile, lock: Lockfile) -> Iterator[str]:
+        """The places of a file, the nearest first.
+
+        Raises:
+            OutsideError: an index cannot be asked.
+        """
+        brought = vendored.path_of(self._root, file)
+        folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
+        local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
+        yield from (str(path) for path in (brought, *local) if path.is_file())
+        location = file.location(lock.path)
+        if location is not None:
+            yield location
+        if file.direct:
+            return
+        listed = self._asked(file, lock).project(file.name)
+        if listed is not None:
+            yield from (
+                urllib.parse.urljoin(listed.page.url, one.url)
+                for one in listed.files
+                if one.filename == file.filename and one.sha256 in {"", file.sha256}
+            )
+
+    def _asked(self, file: LockedFile, lock: Lockfile) -> index.Index:
+        label = lock.indexes.get(file.name)
+        with self._guard:
+            if label is not None:
+                own = self._own or uvtool.own_indexes(self._program, self._root, project.torch_index(self._root))
+                self._own = own
+                if own is not None:
+                    return index.Index((own(file.name, label),), self._reader, cache=None)
+            if self._indexes is None:
+                self._indexes = index.Index(uvtool.indexes(self._program, self._root), self._reader, cache=None)
+            return self._indexes

@@ -1,6 +1,6 @@
 """SIGKILL at any moment of `sync` and `lock`: the next run is fine, and nothing is left behind by then.
 
-A run is cut into slices of equal length, and is killed once in each, at a moment that is random with a fixed seed. So no
+A run is cut into slices of equal length, and is killed once in each, at a moment that is random with a fixed seed. No
 part is left out, as may be where all moments are random. How far a run has come by then depends on the machine.
 """
 

@@ -342,6 +342,13 @@ class TestSurroundings:
         found = surroundings.gather((), {}, [accelerators.kind("cuda")]).driver_library
         path = str(tmp_path / "libcuda.so.1")
         assert found == DriverLibrary("libcuda", path, "LD_LIBRARY_PATH", answers)
+        # the mend is about the variable that brings it
+        monkeypatch.setenv("LD_LIBRARY_PATH", "")
+        monkeypatch.setenv("LD_PRELOAD", path)
+        found = surroundings.gather((), {}, [accelerators.kind("cuda")]).driver_library
+        assert found == DriverLibrary("libcuda", path, "LD_PRELOAD", answers)
+        monkeypatch.delenv("LD_PRELOAD")
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
         (tmp_path / "libcuda.so.1").write_bytes(b"")
         found = surroundings.gather((), {}, [accelerators.kind("cuda")]).driver_library
         assert found == DriverLibrary("libcuda", path, "LD_LIBRARY_PATH", answers=False, fault="file too short")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -251,7 +252,7 @@ def settings_reader(folder: Path, matrix: CompatibilityMatrix) -> Reader:
     }  # fmt: skip
 
     def read(content: bytes) -> object:
-        (folder / "pyproject.toml").write_bytes(content)
+        put(folder / "pyproject.toml", content)
         found = settings_of_kgen.read(folder, matrix)
         project.torch_index(folder)
         project.envs(folder)
@@ -260,7 +261,14 @@ def settings_reader(folder: Path, matrix: CompatibilityMatrix) -> Reader:
     return Reader(({"project": {"name": "x"}, "tool": {"kgen": own}},), toml, read, 150)
 
 
-def flags_reader(folder: Path, matrix: CompatibilityMatrix) -> Reader:
+def put(path: Path, content: bytes) -> None:
+    """A new file in the place of another: some filesystems write one to the disk that is cut down to nothing."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def flags_reader(folder: Path, matrix: CompatibilityMatrix, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.setattr(main, "kgen", functools.cache(main.kgen))  # a process makes its commands once
     words = {
         "--cuda": "12", "--python": "3.12", "--platform": "linux-64", "--keras": ">=3", "--dependency": "six",
         "--require": "jax<1", "--driver": "535.183", "--gpu": "8.0", "--glibc": "2.28", "--exclude-newer": "2026-11-20",
@@ -284,7 +292,7 @@ def flags_reader(folder: Path, matrix: CompatibilityMatrix) -> Reader:
 
 def python_version_reader(folder: Path) -> Reader:
     def read(content: bytes) -> object:
-        (folder / ".python-version").write_bytes(content)
+        put(folder / ".python-version", content)
         return host.python_version_file(folder)
 
     documents = (["# ours", "3.12"], ["cpython-3.12.1-linux-x86_64-gnu"], ["cpython@3.12"])
@@ -302,7 +310,7 @@ def condarc_reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     }  # fmt: skip
 
     def read(content: bytes) -> object:
-        path.write_bytes(content)
+        put(path, content)
         return condarc.read().toml("https://conda.example/")
 
     return Reader((document,), as_json, read, 50)
@@ -362,8 +370,8 @@ def record_reader(folder: Path) -> Reader:
         return "\n".join(",".join(map(str, row)) if isinstance(row, list) else str(row) for row in document)
 
     def read(content: bytes) -> object:
-        (place / "RECORD").write_bytes(content)
-        (prefix / environment.RECORD).write_bytes(content)
+        put(place / "RECORD", content)
+        put(prefix / environment.RECORD, content)
         return (
             verify.changed_files(prefix),
             environment.read_record(prefix),
@@ -387,7 +395,7 @@ def linked_reader(folder: Path) -> Reader:
 
     def read(content: bytes) -> object:
         for path in (environment.RECORD, installer._STATE, "conda-meta/x-1-0.json"):
-            (prefix / path).write_bytes(content)
+            put(prefix / path, content)
         listed = list(conda_verify._linked(prefix / "conda-meta/x-1-0.json"))
         return environment.read_record(prefix), installer.lost(prefix), listed
 
@@ -408,7 +416,7 @@ def test_every_input_gives_a_value_or_an_error(
         conda_reader(matrix),
         receipt_reader(),
         settings_reader(folders["settings"], matrix),
-        flags_reader(folders["flags"], matrix),
+        flags_reader(folders["flags"], matrix, monkeypatch),
         python_version_reader(folders["python"]),
         condarc_reader(folders["conda"], monkeypatch),
         overlay_reader(folders["overlay"], matrix._files),

@@ -1,6 +1,7 @@
 """SIGKILL at any moment of `sync` and `lock`: the next run is fine, and nothing is left behind by then.
 
-Moments are random with a fixed seed; how far a run has come by then depends on the machine.
+A run is cut into slices of equal length, and is killed once in each, at a moment that is random with a fixed seed. No
+part is left out, as may be where all moments are random. How far a run has come by then depends on the machine.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,11 @@ from tests.command import LOCK, PYTHON, Kgen, tree
 from tests.index import Index
 
 ENVS = ".kgen/envs"
-KILLS = 10
-"""Of one test; ten tests make a hundred."""
+SEEDS = 5
+KILLS = 5
+"""Of one test: the tests of one command have all slices among them, each of a twenty-fifth of its time."""
+_EARLIEST = 0.05
+"""Seconds in which Python has not begun with kgen yet."""
 
 _MARK = "KGEN_TEST_RUN"
 _GONE = 5.0
@@ -69,9 +73,24 @@ def kill(kgen: Kgen, words: tuple[str, ...], ready: Callable[[float], bool]) -> 
     return alive
 
 
-def after(moment: float) -> Callable[[float], bool]:
-    """Whether so many seconds have gone by."""
-    return lambda since: since >= moment
+def kill_alive(kgen: Kgen, words: tuple[str, ...], moment: float) -> None:
+    """Kills a run after so many seconds, or earlier where it ends before: it may be faster this time."""
+    alive = False
+    while not alive:
+        begun, wanted = time.monotonic(), moment
+        alive = kill(kgen, words, lambda since, wanted=wanted: since >= wanted)  # type: ignore[misc]
+        moment = min(moment, time.monotonic() - begun) * 0.95
+
+
+def slices(seed: int, lasts: float, moments: random.Random) -> Iterator[float]:
+    """The moments of one test, one in each of its slices.
+
+    >>> [[int(one) for one in slices(seed, 25 + 0.05, random.Random(0))] for seed in (0, 4)]
+    [[0, 5, 10, 15, 20], [4, 9, 14, 19, 24]]
+    """
+    wide = (lasts - _EARLIEST) / (SEEDS * KILLS)
+    for number in range(KILLS):
+        yield _EARLIEST + (number * SEEDS + seed + moments.random() * 0.9) * wide
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +127,19 @@ def duration(kgen: Kgen, *words: str) -> float:
 
 @linux
 @interpreter
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_sync(alone: Kgen, locks: Path, seed: int) -> None:
     moments = random.Random(seed)  # noqa: S311 - no secret
     shutil.copytree(locks, alone.folder / "locks")
     prefix = alone.folder / ENVS / "numpy-cpu"
-    lasts = duration(alone, "sync", "numpy")
+    duration(alone, "sync", "numpy")
+    lasts = duration(alone, "sync", "numpy", "--reinstall")
     whole = set(tree(prefix))
-    killed = 0
-    while killed < KILLS:
+    for moment in slices(seed, lasts, moments):
         fresh = bool(moments.randrange(2))
         if fresh:
             shutil.rmtree(prefix)
-        moment = moments.uniform(0.05, lasts)
-        killed += kill(alone, ("sync", "numpy", "--reinstall"), after(moment))
+        kill_alive(alone, ("sync", "numpy", "--reinstall"), moment)
         if not fresh:  # the old one stands, or the new one
             assert (prefix / "bin/python").exists()
             assert (prefix / "share/kgen/environment.json").exists()
@@ -137,7 +155,7 @@ def test_sync(alone: Kgen, locks: Path, seed: int) -> None:
 
 
 @linux
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_lock(alone: Kgen, locks: Path, seed: int) -> None:
     moments = random.Random(seed)  # noqa: S311 - no secret
     shutil.copytree(locks, alone.folder / "locks")
@@ -146,12 +164,10 @@ def test_lock(alone: Kgen, locks: Path, seed: int) -> None:
     lasts = duration(alone, *other)
     locked = tree(alone.folder / "locks")
     assert before != locked
-    killed = 0
-    while killed < KILLS:
+    for moment in slices(seed, lasts, moments):
         shutil.rmtree(alone.folder / "locks")
         shutil.copytree(locks, alone.folder / "locks")
-        moment = moments.uniform(0.05, lasts)
-        killed += kill(alone, other, after(moment))
+        kill_alive(alone, other, moment)
         done = alone(*other)
         assert done.status == 0, done.stderr
         assert left(alone) == []

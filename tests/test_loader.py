@@ -119,6 +119,14 @@ CASES = {
         (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
         ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "{root}/other/libx.so.1"},
     ),
+    "what cannot be preloaded is ignored": Case(
+        (*_TWO, Library("empty.so", content=b""), Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_PRELOAD": "{root}/empty.so {root}/missing.so libmissing.so.9"},
+    ),
+    "but not what a preloaded library needs": Case(
+        (*_TWO, Library("other/libpre.so", "libpre.so", needed=("own/libx.so.1",)), Library("m.so")),
+        ("m.so",), ("m.so", "other/libpre.so"), {"LD_PRELOAD": "{root}/other/libpre.so"}, fails=True,
+    ),
     "a library that opens another by name has its own runpath": Case(
         (*_TWO, Library("m.so", opens="libx.so.1", runpath="$ORIGIN/own")),
         ("m.so",), ("m.so", "own/libx.so.1"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import pins, reference, variables
 from kgen.validation.judge import Fault, Outcome, judge
 from kgen.validation.running import STEP, Observation, Subject, read_events
@@ -332,9 +333,28 @@ def test_what_a_proof_depends_on_is_told_by_name_and_the_rest_is_a_count() -> No
     assert others == 2
 
 
-def test_the_step_watches_every_variable_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("value", ["", " ", "-1", "-1,0", "NoDevFiles"])
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"])
+def test_what_hides_every_device(name: str, value: str) -> None:
+    event = {
+        "event": "failed", "stage": "device", "kind": "no-device", "facts": {}, "frames": [],
+        "errors": [{"type": "Refused", "message": "PyTorch sees no GPU"}],
+    }  # fmt: skip
+    verdict = judge(SUBJECT, seen(event, status=1, **{name: value}), {})
+    assert verdict.diagnosis.causes[0] == f"{name}={value} hides every GPU"
+    assert f"unset {name}" in verdict.diagnosis.hints
+    assert not judge(SUBJECT, seen(event, status=1, **{name: "1"}), {}).diagnosis.causes
+
+
+def test_the_step_watches_every_variable_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, shipped_matrix: CompatibilityMatrix
+) -> None:
     monkeypatch.syspath_prepend(str(STEP))
     names = ["jax", "torch", "tensorflow"]
     watched = {name for one in names for name in importlib.import_module(f"kgen_step.backends.{one}").WATCHED}
     watched |= set(importlib.import_module("kgen_step.libraries").WATCHED)
+    # and those that choose devices of the kind that an environment is for, of which each has a row
+    choosing = {name for kind in shipped_matrix.accelerators.values() for name in kind.hiding}
+    assert choosing <= {row.name for row in variables.known()}
+    watched |= choosing
     assert {row.name for row in variables.known()} - watched == set()

@@ -222,17 +222,21 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
     if not says.library_file:
         return None
     program = Path(sys.executable)
-    found = Process(rules, program).open_name(says.library_file, program)
+    here = Process(rules, program)
+    found = here.open_name(says.library_file, program)
     if found.path is None:
         return None
+    path = str(found.path)
+    # what LD_PRELOAD has brought is there already: how it came counts
+    via = next((one.via for one in here.openings if one.path == found.path and one.via != search.LOADED), found.via)
     if found.fault is not None:
-        return DriverLibrary(says.library, str(found.path), found.via, answers=False, fault=found.fault)
+        return DriverLibrary(says.library, path, via, answers=False, fault=found.fault)
     try:
-        done = process.run([sys.executable, "-I", "-S", "-c", _ASK, str(found.path), says.library_asked], timeout=10)
+        done = process.run([sys.executable, "-I", "-S", "-c", _ASK, path, says.library_asked], timeout=10)
     except KgenError:
-        return DriverLibrary(says.library, str(found.path), found.via, answers=None)
+        return DriverLibrary(says.library, path, via, answers=None)
     answers = {0: True, _REFUSED: False}.get(done.status)
-    return DriverLibrary(says.library, str(found.path), found.via, answers, version=version_of(found.path))
+    return DriverLibrary(says.library, path, via, answers, version=version_of(found.path))
 
 
 def version_of(library: Path) -> DriverVersion | None:

@@ -452,7 +452,7 @@ def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -
             variables = row.environment
             selecting: tuple[str, ...] = ()
             if target.device != CPU.kind and target.kind in matrix.accelerators:
-                selecting = matrix.accelerators[target.kind].hiding[:1]
+                selecting = matrix.accelerators[target.kind].hiding
                 variables = {**matrix.accelerators[target.kind].environment, **variables}
             if options.python is not None:
                 interpreter = _foreign(Path(options.python), variables)

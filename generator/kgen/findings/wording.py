@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from kgen import accelerators
 from kgen.accelerators import Kind
 from kgen.findings.shape import Facts
+from kgen.loader.search import LIBRARY_PATH, PRELOAD, RPATH, RUNPATH
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
 
@@ -55,15 +58,17 @@ def place(variable: str, around: Surroundings) -> str:
 def without(path: Path, via: str, around: Surroundings) -> str:
     """The command after which the loader no longer finds a library there, and everything else as before."""
     folder = path.parent
-    if via == "LD_PRELOAD":
-        return _less("LD_PRELOAD", [str(path), path.name], "[ :]+", " ", around)
-    if via == "LD_LIBRARY_PATH":
+    if via == PRELOAD:
+        return _less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
+    if via in {RPATH, RUNPATH}:
+        return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
+    if via == LIBRARY_PATH:
         driver = around.driver_library
         if driver is not None and driver.answers and Path(driver.path).parent == folder and Path(driver.path) != path:
             return (
                 f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
             )
-        return _less("LD_LIBRARY_PATH", [str(folder), f"{folder}/"], "[:;]", ":", around)
+        return _less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
     if is_systems(folder):
         named = shlex.quote(str(path))
         return f"dpkg -S {named} || rpm -qf {named}   # remove that package if nothing else needs it"
@@ -78,8 +83,14 @@ def is_systems(folder: Path) -> bool:
     return str(folder) in _SYSTEM or (str(folder.parent) in _SYSTEM and folder.name.endswith("-linux-gnu"))
 
 
-def _less(variable: str, entries: list[str], between: str, joint: str, around: Surroundings) -> str:
-    """The command that takes entries out of a variable, and leaves the others as they are."""
-    kept = [one for one in re.split(between, around.variables.get(variable, "")) if one and one not in entries]
+def _without_level(folder: Path) -> Path:
+    """The folder that the loader was given, of one in it that is for this processor."""
+    return folder.parent.parent if folder.parent.name == "glibc-hwcaps" else folder
+
+
+def _less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:
+    """The command that takes entries out of a variable, however they are written, and leaves the others as they are."""
+    every = re.split(between, around.variables.get(variable, ""))
+    kept = [one for one in every if one and one not in entries and os.path.normpath(one) not in entries]
     text = f"export {variable}={shlex.quote(joint.join(kept))}" if kept else f"unset {variable}"
     return text + place(variable, around)

@@ -242,6 +242,9 @@ class Process:
             asked, asker, rule = queue.pop(0)
             opening, mapped = self._map(asked, asker, rule)
             first = first or opening
+            if rule == PRELOAD and (opening.path is None or opening.fault is not None):
+                # it says so and goes on; what a preloaded library needs and is not there ends the process all the same
+                self.openings.pop()
             if mapped is not None:
                 queue += [(needed, mapped, None) for needed in mapped.elf.needed]
         assert first is not None  # noqa: S101 - the queue began with one

@@ -71,7 +71,7 @@ class Subject:
         hiding: variables that hide devices from a process, where the CPU is to compute.
         listed: which list of installed packages, of those that the step reports, is compared with its lock.
         suite: what is proven, one of :data:`kgen.validation.receipts.SUITES`.
-        selecting: variables that give a process some of the devices.
+        selecting: variables that give a process some of the devices: the first by their numbers.
     """
 
     name: str

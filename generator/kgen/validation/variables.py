@@ -55,6 +55,11 @@ def known() -> tuple[Variable, ...]:
     return tuple(_variable(row) for row in tomli.loads(text)["variable"])
 
 
+def of(name: str) -> tuple[Variable, ...]:
+    """The rows of a variable."""
+    return tuple(row for row in known() if row.name == name)
+
+
 def _variable(row: Mapping[str, Any]) -> Variable:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
     del values["source"]

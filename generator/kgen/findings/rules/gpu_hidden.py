@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
 from kgen.findings.wording import PROCESS, place
+from kgen.validation import variables
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
     for kind, row in facts.matrix.accelerators.items():
         concerned = tuple(one.lock.environment for one in facts.examined if one.lock.computes_on.kind == kind)
-        for name in row.hiding if concerned else ():
-            value = facts.around.variables.get(name)
-            if value is not None and (value.strip() == "" or value.startswith(("-", "NoDevFiles"))):
+        for variable in (one for name in row.hiding for one in variables.of(name)) if concerned else ():
+            if variable.fits(facts.around.variables):
                 yield Finding(
                     "fault",
                     concerned,
-                    f"{name}={value} hides every GPU",
+                    variable.says.format(facts.around.variables[variable.name]),
                     PROCESS,
                     "the frameworks will train on the CPU without a word",
-                    f"unset {name}" + place(name, facts.around),
+                    f"unset {variable.name}" + place(variable.name, facts.around),
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
 from kgen.findings.wording import kind_of, without
 from kgen.loader.environment import OpenedLibrary
+from kgen.loader.search import RPATH, RUNPATH
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -70,7 +72,7 @@ def _broken(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
 def _replaced(library: OpenedLibrary, known: SystemLibrary, one: ExaminedEnvironment, facts: Facts) -> Finding | None:
     """What it means that a file of this machine is opened."""
     where = f"{library.path} (by {library.via}){_asks(library)}"
-    fix = without(Path(library.path or ""), library.via, facts.around)
+    fix = _away(library, one, facts)
     package, locked = _locked(known, one)
     if library.own is None and library.stem.partition("_")[0] != library.stem:
         return Finding(
@@ -94,6 +96,19 @@ def _replaced(library: OpenedLibrary, known: SystemLibrary, one: ExaminedEnviron
         told,
         fix,
     )
+
+
+def _away(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> str:
+    """The command after which a file of this machine is opened no more."""
+    if library.via not in {RPATH, RUNPATH}:
+        return without(Path(library.path or ""), library.via, facts.around)
+    # the framework looks there after the environment's own folders, so there is none in them, or before these
+    if library.own is None:
+        return f"rm -r {one.prefix} && kgen sync {one.lock.environment}"
+    if library.via == RUNPATH:
+        first = shlex.quote(str(Path(library.own).parent))
+        return f"export LD_LIBRARY_PATH={first}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+    return without(Path(library.path or ""), library.via, facts.around)
 
 
 def _locked(known: SystemLibrary, one: ExaminedEnvironment) -> tuple[str | None, str | None]:

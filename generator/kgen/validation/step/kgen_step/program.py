@@ -57,7 +57,8 @@ def _stages(spec, backend, events):
         os.environ.update(taken)
         if spec["device"] == "cpu":
             os.environ.update(dict.fromkeys(spec.get("hiding", ()), "-1"))
-        watched = {name: before[name] for name in (*backend.WATCHED, *libraries.WATCHED) if name in before}
+        names = (*backend.WATCHED, *libraries.WATCHED, *spec.get("selecting", ()))
+        watched = {name: before[name] for name in names if name in before}
         held = _held(before, spec["folder"])
         events.tell("started", step=VERSION, python=_python(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())

@@ -68,7 +68,7 @@ def _both(spec, world):
                 command = [sys.executable, "-B", program, path, os.path.join(own, "events.jsonl")]
                 environ = dict(os.environ)
                 if world.kind != "cpu":
-                    environ.update({name: _one(environ.get(name), rank) for name in spec.get("selecting", ())})
+                    environ.update({name: _one(environ.get(name), rank) for name in spec.get("selecting", ())[:1]})
                 process = subprocess.Popen(command, env=environ, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - this program itself
                 running.append((process, result, own))
         return [_result(*one) for one in running]

@@ -263,7 +263,7 @@ def test_files_of_this_machine_are_for_nobody_else(locked: Kgen) -> None:
     (reason, environment, _) = found(locked, "numpy")[0]
     assert (reason, environment) == ("local", "numpy-cpu")
     said = locked("check", "numpy")
-    assert "names files of this machine, which nobody else has there" in said.stdout
+    assert "names files that only this machine has" in said.stdout
     fix = next(line for line in said.stderr.splitlines() if line.startswith("hint: kgen lock"))
     assert locked(*shlex.split(fix)[2:]).status == 0
     assert locked("check", "numpy").status == 0

@@ -29,7 +29,7 @@ from kgen.matrix.origin import FOLDER_VARIABLE
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
 PYTHONS = "3.6, 3.7, 3.8, 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15"
-NOT_LOCKED = "\nnot locked: numpy-cpu; what is there of it was left as it is\n"
+NOT_LOCKED = "\nnot locked: numpy-cpu; existing locks are unchanged\n"
 NETWORK_HINT = (
     "hint: check the network and the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX), then lock again\n"
 )
@@ -406,7 +406,7 @@ hint: {command} --exclude-newer 2026-11-20   # gives numpy 2.4.6
     def test_the_others_are_locked(self, kgen: Kgen, project: Path) -> None:
         result = kgen(*LOCK, "tensorflow", "numpy", "--cuda", "13", "--json")
         assert result.status == 3
-        assert result.stderr.endswith("\nnot locked: tensorflow-cuda13; what is there of it was left as it is\n")
+        assert result.stderr.endswith("\nnot locked: tensorflow-cuda13; existing locks are unchanged\n")
         conflict, numpy = json.loads(result.stdout)["environments"]
         assert conflict["environment"] == "tensorflow-cuda13"
         assert conflict["conflict"]["causes"]

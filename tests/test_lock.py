@@ -253,7 +253,7 @@ hint: or let kgen take it from there: `--torch-index`, or `torch-index = true` i
 hint: or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for
 hint: or lock the other backends: kgen lock tensorflow jax numpy
 
-not locked: torch-cpu; what is there of it was left as it is
+not locked: torch-cpu; existing locks are unchanged
 """,
         )
         assert {path.name for path in (project / "locks").glob("[!.]*")} == {"tensorflow-cpu", "jax-cpu", "numpy-cpu"}
@@ -327,7 +327,7 @@ written
         assert result.stderr.startswith(
             "\nerror: both-cuda13: the matrix has no row for a stable TensorFlow for CUDA 13 on linux-64\n"
         )
-        assert result.stderr.endswith("\nnot locked: both-cuda13; what is there of it was left as it is\n")
+        assert result.stderr.endswith("\nnot locked: both-cuda13; existing locks are unchanged\n")
         assert files(project) == []
 
 
@@ -410,7 +410,7 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
 hint: look at `dependencies`: brings-more brings these in
 {other}
 
-not locked: torch-cuda12; what is there of it was left as it is
+not locked: torch-cuda12; existing locks are unchanged
 """,
         )
         assert files(project) == []
@@ -430,7 +430,7 @@ no-such-thing was not found in the package registry and you require no-such-thin
 
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
 
-not locked: numpy-cpu; what is there of it was left as it is
+not locked: numpy-cpu; existing locks are unchanged
 """,
         )
         assert files(project) == []
@@ -482,7 +482,7 @@ only missing==1.0 is available and jaxlib>=0.10.2 depends on missing>=2; you req
 
 hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks
 
-not locked: jax-cpu; what is there of it was left as it is
+not locked: jax-cpu; existing locks are unchanged
 """,
         )
         asked = [path for path in index.behaviour.asked if path.startswith("/files/jaxlib")]

@@ -219,8 +219,9 @@ class TestFolders:
         settings(project, 'dependencies = ["lib @ ../outside"]\n')
         done = project("lock")
         assert done.status == 2
-        assert "outside of the repository, where nobody else has it; `outside-folders = true` (--outside-folders)" in (
-            done.stderr
+        assert (
+            "outside of the repository, where others do not have it; `outside-folders = true` (--outside-folders)"
+            in (done.stderr)
         )
         assert project("lock", "--outside-folders").status == 0
         assert project("check").status == 2

@@ -1110,8 +1110,8 @@ def test_what_its_own_index_has_no_longer_stays(refresh: Refreshing, mirror: Rep
         ("500", "/cu126/", "answered 500"),
         ("login", "/cpu/", "names no file (is it a login page?)"),
         ("garbage", r"/files/torch.*cu126", "is no wheel"),
-        ("404", "/simple/", "PyTorch's own index has no builds of torch, with whatever label"),
-        ("403", "/simple/", "PyTorch's own index has no builds of torch, with whatever label"),
+        ("404", "/simple/", "PyTorch's own index has no builds of torch with any label"),
+        ("403", "/simple/", "PyTorch's own index has no builds of torch with any label"),
     ],
 )
 def test_an_own_index_that_fails_or_lies_gives_nothing(

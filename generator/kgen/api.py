@@ -253,8 +253,8 @@ def sync(
         name: the environment, or its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
         root: a folder of the project.
         envs: the folder of the environments; None for that of the settings.
-        reinstall: make it anew, whatever is there, and compare every file with its hash.
-        exact: remove what was installed by hand, which is kept else.
+        reinstall: install everything again, and compare every file with its hash.
+        exact: also remove packages that were installed by hand.
 
     Returns:
         Where it is (`result.source.prefix`) and its interpreter (`result.source.python`), whether it had to be made, in

@@ -40,7 +40,7 @@ CONFLICT_CODE = "K300"
 """The code of a request that has no solution, which is an answer and no exception."""
 
 BUG_CODE = "K500"
-"""The code of a fault that nobody has foreseen."""
+"""The code of an unexpected fault, which is a bug."""
 
 
 class KgenError(Exception):

@@ -339,7 +339,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="targets",
-        help="a target of the settings that it is for; without, for all of them; repeatable",
+        help="for this target of the settings; by default for all; repeatable",
         shape=Shape.MANY,
         parse=_plain(parsers.parse_target),
         flag="--target",
@@ -440,7 +440,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="constraint_files",
-        help="a file of constraints: they hold for what comes in, and bring nothing in; repeatable",
+        help="a file of constraints, which limit versions and add no packages; repeatable",
         shape=Shape.MANY,
         parse=_plain(parsers.parse_requirement_file),
         key="constraints",
@@ -523,7 +523,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="outside_folders",
-        help="folders outside of the repository may be dependencies, which nobody else has there",
+        help="allow dependencies on folders outside the repository, which others do not have",
         shape=Shape.SWITCH,
         parse=_text,
         key="outside-folders",
@@ -566,7 +566,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="generation",
-        help="keras3, keras-core, keras2; else as the rest asks for",
+        help="keras3, keras-core or keras2; by default what the rest needs",
         shape=Shape.ONE,
         parse=parsers.parse_generation,
         key="generation",
@@ -577,7 +577,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="hubs",
-        help="the library of models that goes with it: cv, nlp",
+        help="add the library of models that matches: cv, nlp",
         shape=Shape.MANY,
         parse=parsers.parse_hub,
         key="with-hub",

@@ -267,7 +267,7 @@ class _Check:
         if not found and not is_own:
             found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
         if lock.local and not self.settings.outside_folders:
-            what = "names files of this machine, which nobody else has there; `portable = true` locks by name and hash"
+            what = "names files that only this machine has; `portable = true` locks by name and hash"
             found.append(freshness.Stale(_LOCAL, what))
         if self.settings.portable and lock.names_hosts:
             found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))

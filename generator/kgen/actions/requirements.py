@@ -236,7 +236,7 @@ class _Reader:
             raise ValueError(f"`{name}` is to come from {path}, and there is no such folder")
         if not reference.is_path and not self.settings.outside_folders:
             raise ValueError(
-                f"`{name}` is to come from {path}, outside of the repository, where nobody else has it;"
+                f"`{name}` is to come from {path}, outside of the repository, where others do not have it;"
                 " `outside-folders = true` (--outside-folders) allows that"
             )
 

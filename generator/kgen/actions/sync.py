@@ -237,7 +237,7 @@ def sync(
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
-        exact: remove what was installed by hand, which is kept else.
+        exact: also remove packages that were installed by hand.
         own: install the project itself, editable, where it is a package; else leave it out until this is asked again.
         progress: shows how far it is, once there is something to do.
         waiting: called when somebody else is making it.

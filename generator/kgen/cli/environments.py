@@ -60,7 +60,7 @@ def sync(source: Source, *, again: bool = False, exact: bool = False, own: bool 
     Args:
         source: what it is made from.
         again: make it anew even if it seems to be whole, and compare every file with its hash.
-        exact: remove what was installed by hand, which is kept else.
+        exact: also remove packages that were installed by hand.
         own: install the project itself, where it is a package.
 
     Raises:

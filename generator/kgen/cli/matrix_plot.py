@@ -20,7 +20,7 @@ from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.solver.overlap import Overlap
 
-_WHAT = "What is asked for"
+_WHAT = "The request"
 
 
 def run(

@@ -37,7 +37,7 @@ def run(
             "--torch-index",
             metavar="[URL]",
             text="also what only PyTorch's own index has, or the folder of a mirror of it",
-            panel="What is asked for",
+            panel="The request",
         ),
     ] = None,
     json: Json = False,

@@ -13,7 +13,7 @@ from kgen.cli.candidates import Candidates
 from kgen.errors import UsageError
 from kgen.tables import nearest
 
-ASKED = "What is asked for"
+ASKED = "The request"
 MACHINE = "The target machine"
 LOCKING = "How it is locked"
 PLACE = "Which environments"

@@ -133,7 +133,7 @@ def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bo
         _tell_failures(mine, form)
         missing = list(dict.fromkeys(one.request.environment for one in mine if one.lock is None))
         if missing:
-            left = "; what is there of it was left as it is" if standing else ""
+            left = "; existing locks are unchanged" if standing else ""
             own = mine[0].form
             which = "" if own.is_default else f" for {own.name}"
             console.say(f"\nnot locked{which}: {', '.join(missing)}{left}")
@@ -154,7 +154,7 @@ def _tell_local(request: EnvironmentRequest, found: Sequence[str]) -> None:
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
     console.say(
         f"warning: {request.environment}: {found[0]}{others} came from a folder of this machine, as uv is configured"
-        " (`find-links`); nobody else has it there, and `portable = true` locks by name and hash"
+        " (`find-links`); others do not have it there; `portable = true` locks by name and hash"
     )
 
 

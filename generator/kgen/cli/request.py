@@ -38,7 +38,7 @@ AsOf = Annotated[
     option(
         "--as-of",
         metavar="DATE",
-        text="the choice of that day: --exclude-newer, and the Keras of that time",
+        text="choose as on that day: --exclude-newer, and the Keras of then",
         panel=ASKED,
     ),
 ]
@@ -49,7 +49,7 @@ Like = Annotated[
     option(
         "--like",
         metavar="IMAGE",
-        text="the versions of an image, such as colab-2026-06, as far as they go together",
+        text="prefer the versions of an image, such as colab-2026-06",
         panel=ASKED,
         values=candidates.images,
     ),

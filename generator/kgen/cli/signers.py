@@ -9,7 +9,7 @@ from kgen.cli.options import option
 from kgen.errors import UsageError
 from kgen.model.trust import Trust
 
-WHOM = "Whom to believe"
+WHOM = "Whose signatures count"
 
 
 def trust_config(panel: str) -> Any:  # noqa: ANN401 - as typer.Option

@@ -29,9 +29,9 @@ def run(
     every: Annotated[
         bool, option("--all", text="every environment that is locked for this platform", panel=PLACE)
     ] = False,
-    reinstall: Annotated[bool, option("--reinstall", text="make it anew, whatever is there", panel=PLACE)] = False,
+    reinstall: Annotated[bool, option("--reinstall", text="install everything again", panel=PLACE)] = False,
     exact: Annotated[
-        bool, option("--exact", text="remove what was installed by hand, which is kept else", panel=PLACE)
+        bool, option("--exact", text="also remove packages that were installed by hand", panel=PLACE)
     ] = False,
     own: Annotated[
         bool,

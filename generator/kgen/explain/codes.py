@@ -235,7 +235,7 @@ PAGES: Mapping[str, ErrorPage] = {
     ),
     BUG_CODE: ErrorPage(
         "A bug in kgen",
-        "Something happened that nobody had foreseen. It is no fault of yours.",
+        "kgen met a situation that it does not handle. You did nothing wrong.",
         "Report it with the output of the command that the hint names, and with that of `kgen --version --verbose`.",
     ),
 }

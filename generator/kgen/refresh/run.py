@@ -504,7 +504,7 @@ class Refresh:
             if not listed:
                 title = self._matrix.framework(recipe.name).title
                 raise UnavailableError(
-                    f"{title}'s own index has no builds of {recipe.name}, with whatever label, or gives them to nobody",
+                    f"{title}'s own index has no builds of {recipe.name} with any label, or denies access to them",
                     hints=["check `torch-index` in the settings: the URL of a folder that holds cu126, cpu, …"],
                 )
             self._result.indexes += [page.index for page in listed.values() if page.index not in self._result.indexes]

@@ -925,10 +925,10 @@ class Session:
             names, listed = ", ".join(others), ", ".join(f'"{name}"' for name in others)
             raise OutsideError(
                 f"{answer.request.environment}: uv is configured to build {names} from source (`no-binary`), and kgen"
-                " locks no build that nobody vouches for",
+                " does not lock builds that neither the matrix nor the settings allow",
                 hints=[
                     f"take {names} out of `no-binary` in uv's configuration",
-                    f"or vouch for it in kgen's settings: build = [{listed}]",
+                    f"or allow it in kgen's settings: build = [{listed}]",
                 ],
             )
 

@@ -241,6 +241,10 @@ class TestCalls:
         assert kgen("bundle").stderr == (
             "error: `kgen bundle` needs a file to write\n\nhint: kgen bundle -o project.tar\n"
         )
+        assert kgen("bundle", "-o", "no/b.tar").stderr == (
+            "error: no/b.tar cannot be written: there is no folder no\n\nhint: mkdir -p no\n"
+        )
+        assert kgen("bundle", "-o", ".").stderr == "error: . is a folder\n\nhint: kgen bundle -o project.tar\n"
         assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
             "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
         )
@@ -248,6 +252,25 @@ class TestCalls:
             "error: absent.tar cannot be read as a bundle: No such file or directory\n\nhint: ls -l absent.tar\n"
         )
         assert list(project.iterdir()) == []
+
+    def test_offline_says_what_is_missing(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
+        assert kgen_alone(*LOCK, "numpy").status == 0
+        index.behaviour.asked.clear()
+        refused = kgen_alone("bundle", "--offline", "-o", "b.tar")
+        assert refused.status == 4
+        files = lockfiles.read(project / f"locks/numpy-cpu/{PYLOCK}").files
+        assert (
+            f"error: {len(files)} of {len(files)} files, [SIZE], are not in a folder on this machine" in refused.stderr
+        )
+        assert f" and {len(files) - 5} more\n" in refused.stderr
+        assert index.behaviour.asked == []
+        assert not (project / "b.tar").exists()
+        # what lies in a folder is taken
+        (project / "wheels").mkdir()
+        for file in files:
+            served = {wheel.filename: wheel for wheel in index.wheelhouse.wheels(file.name)}
+            (project / "wheels" / file.filename).write_bytes(served[file.filename].content)
+        assert kgen_alone("bundle", "--offline", "-o", "b.tar", UV_FIND_LINKS="wheels").status == 0
 
     def test_for_another_platform_kgen_itself_is_left_out(self, kgen: Kgen, project: Path) -> None:
         assert kgen(*LOCK, "numpy").status == 0

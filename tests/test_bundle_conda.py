@@ -112,6 +112,13 @@ class TestFailures:
         assert [name for name in asked if name.startswith("numpy-")]
         assert not asked & came
 
+    def test_offline_no_channel_is_asked(self, locked: Kgen, served: ChannelServer) -> None:
+        served.asked.clear()
+        refused = locked("bundle", NAME, "--offline", "-o", "conda.tar")
+        assert refused.status == 4
+        assert "are not in a folder on this machine, and `--offline` keeps kgen from fetching them: " in refused.stderr
+        assert served.asked == []
+
     def test_a_package_that_was_changed_after_unbundling(self, locked: Kgen, bundled: Path, tmp_path: Path) -> None:
         there, cache = tmp_path / "there", tmp_path / "cache"
         there.mkdir()

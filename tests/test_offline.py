@@ -74,8 +74,8 @@ def test_what_a_lock_lacks_is_named(kgen_alone: Kgen, index: Index, project: Pat
 def test_a_bundle_and_a_refresh_fetch_nothing(kgen_alone: Kgen, index: Index) -> None:
     assert kgen_alone(*LOCK, "numpy", "--portable").status == 0
     index.behaviour.asked.clear()
-    for words in (("bundle", "-o", "b.tar"), ("matrix", "refresh", "--check")):
+    for words, what in ((("bundle", "-o", "b.tar"), "them: "), (("matrix", "refresh", "--check"), "it")):
         failed = kgen_alone(*words, "--offline")
         assert failed.status == 4, words
-        assert "`--offline` keeps kgen from fetching it" in failed.stderr
+        assert f"`--offline` keeps kgen from fetching {what}" in failed.stderr
     assert index.behaviour.asked == []

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import tomli
-from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, tree
 
 HEAD = f"""\
 # what we compute on
@@ -109,9 +109,21 @@ def test_faults_change_nothing(prepared: Kgen, words: tuple[str, ...], message: 
 def test_what_cannot_be_locked_is_put_back(prepared: Kgen) -> None:
     done = prepared("add", "numpy<1")
     assert done.status == 3
-    assert done.stderr.endswith("kgen.toml is as it was\n")
+    assert done.stderr.endswith("kgen.toml is as it was, and so are the locks\n")
     assert settings(prepared) == HEAD
     assert not (prepared.folder / "locks/numpy-cpu").exists()
+
+
+def test_what_one_environment_cannot_have_changes_no_lock(kgen: Kgen) -> None:
+    """No index of the test has PyTorch for the CPU; what NumPy's lock could have is not in the settings any more."""
+    (kgen.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["torch", "numpy"]'))
+    assert kgen("lock", "numpy").status == 0
+    before = tree(kgen.folder)
+    done = kgen("add", "h5py<999")
+    assert done.status == 4
+    assert "error: torch-cpu: PyTorch for the CPU on linux-64 needs a CPU build" in done.stderr
+    assert done.stderr.endswith("kgen.toml is as it was, and so are the locks\n")
+    assert tree(kgen.folder) == before
 
 
 def test_update_list_and_status(prepared: Kgen) -> None:

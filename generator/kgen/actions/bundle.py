@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -131,6 +132,7 @@ def bundle(
         SettingsError: a lock cannot be read.
         OutsideError: a file cannot be had, or the bundle cannot be written.
     """
+    _require_place(output)
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
     locks = [interface.read(form, lockfiles.lock_of(one, form, wanted), wanted) for one, form in chosen]
@@ -186,6 +188,21 @@ def bundle(
         kgen=own_name if _has_own(wanted) else None,
         notes=notes,
     )
+
+
+def _require_place(output: Path) -> None:
+    """See that a bundle can be where it is to be, before anything is fetched for it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
+    if not output.parent.is_dir():
+        folder = shlex.quote(str(output.parent))
+        raise UsageError(
+            f"{output} cannot be written: there is no folder {output.parent}", hints=[f"mkdir -p {folder}"]
+        )
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kgen import files, host, index, project, uvsettings, uvtool, wheels
-from kgen.errors import HashMismatchError, KgenError, OutsideError, UnavailableError
+from kgen.errors import HashMismatchError, KgenError, OfflineError, OutsideError, UnavailableError
+from kgen.explain.sizes import size_text
 from kgen.formats import interface, vendored
 from kgen.formats.archive import Progress, Report, digest
 from kgen.model.format import Format
@@ -18,6 +19,8 @@ from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.served.file import PATIENCE
 
 _AT_ONCE = 4
+_NAMED = 5
+"""So many files are named that are not there."""
 
 
 def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]], report: Report) -> int:
@@ -45,6 +48,8 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
         patience=min(PATIENCE, host.seconds(PATIENCE)),
     ) as reader:
         places = _Places(root, uvtool.find(), reader)
+        if host.is_offline():
+            _refuse_absent(places, store, wanted)
 
         def get(file: LockedFile, lock: Lockfile) -> None:
             places.save(file, lock, store / file.sha256 / file.filename, progress)
@@ -59,6 +64,31 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return progress.done
+
+
+def _refuse_absent(places: _Places, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]) -> None:
+    """Say which files are not on this machine, where none may be fetched.
+
+    Raises:
+        OutsideError: there are such files.
+    """
+    absent = [
+        file
+        for file, lock in wanted
+        if not (store / file.sha256 / file.filename).is_file() and next(places.here(file, lock), None) is None
+    ]
+    if absent:
+        named = ", ".join(f"{file.filename} ({size_text(file.size)})" for file in absent[:_NAMED])
+        others = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+        size = sum(file.size or 0 for file in absent)
+        raise OfflineError(
+            f"{len(absent)} of {len(wanted)} files, {size_text(size)}, are not in a folder on this machine, and"
+            f" `--offline` keeps kgen from fetching them: {named}{others}",
+            hints=[
+                "run the same without --offline, where there is a network",
+                "name a folder of them in UV_FIND_LINKS",
+            ],
+        )
 
 
 def _nowhere(file: LockedFile, lock: Lockfile) -> OutsideError:
@@ -141,12 +171,9 @@ class _Places:
         Raises:
             OutsideError: an index cannot be asked.
         """
-        brought = vendored.path_of(self._root, file)
-        folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
-        local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
-        yield from (str(path) for path in (brought, *local) if path.is_file())
+        yield from self.here(file, lock)
         location = file.location(lock.path)
-        if location is not None:
+        if location is not None and not location.startswith("file:"):
             yield location
         if file.direct:
             return
@@ -157,6 +184,16 @@ class _Places:
                 for one in listed.files
                 if one.filename == file.filename and one.sha256 in {"", file.sha256}
             )
+
+    def here(self, file: LockedFile, lock: Lockfile) -> Iterator[str]:
+        """The places of a file on this machine, that are no cache."""
+        brought = vendored.path_of(self._root, file)
+        folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
+        local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
+        yield from (str(path) for path in (brought, *local) if path.is_file())
+        location = file.location(lock.path)
+        if location is not None and location.startswith("file:"):
+            yield location
 
     def _asked(self, file: LockedFile, lock: Lockfile) -> index.Index:
         label = lock.indexes.get(file.name)

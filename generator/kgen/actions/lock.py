@@ -161,13 +161,14 @@ def lock(
             parts: list[outcome.Part] = []
             for finish in finishing:
                 parts.append(finish(parts[0].outcomes if parts else ()))
-        written = {} if options.dry_run else write(locks, parts, every=options.all_platforms)
-    made = [one for part in parts for one in part.outcomes]
-    if not options.dry_run:
+        made = [one for part in parts for one in part.outcomes]
+        left = options.dry_run or (options.together and outcome.status(made) is not ExitStatus.DONE)
+        written = {} if left else write(locks, parts, every=options.all_platforms)
+    if not left:
         standing.remember(matrix, planned.settings, written, made)
     notes += _others_than_taken(made, taken, options.take_over)
     if there:
-        written = {**written, **({} if options.dry_run else dict.fromkeys((one.environment for one in there), False))}
+        written = {**written, **({} if left else dict.fromkeys((one.environment for one in there), False))}
         made = _in_order(kept, made, there)
     return LockResult(made, written, tuple(notes))
 

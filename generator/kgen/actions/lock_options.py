@@ -36,6 +36,7 @@ class LockOptions(NamedTuple):
         given: names of the fields that were asked for with a call, as `channels`.
         take_over: the lock of another tool, whose versions are taken where they fit and no lock of kgen has others.
         reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
+        together: whether nothing is written unless all that is asked for can be locked.
         proven: what receipts of the project are to count for; None for nothing.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
@@ -49,6 +50,7 @@ class LockOptions(NamedTuple):
     take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
+    together: bool = False
     proven: ProvenOptions | None = None
 
     @property

@@ -24,7 +24,7 @@ NoLock = Annotated[bool, option("--no-lock", text="edit the settings and leave t
 
 
 def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStatus:
-    """Write the settings and lock; where that fails, put back the settings.
+    """Write the settings and lock; where that fails for one environment, put back the settings and write no lock.
 
     Args:
         edit: the change of the settings.
@@ -40,13 +40,13 @@ def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStat
         console.say("\nnext: kgen lock")
         return ExitStatus.DONE
     try:
-        status = lock_and_tell(RequestFlags(), LockOptions())
+        status = lock_and_tell(RequestFlags(), LockOptions(together=True))
     except (KgenError, KeyboardInterrupt):
         edit.undo()
         raise
     if status is not ExitStatus.DONE:
         edit.undo()
-        console.say(f"{edit.path.name} is as it was")
+        console.say(f"{edit.path.name} is as it was, and so are the locks")
         return status
     console.say(said(edit))
     return status

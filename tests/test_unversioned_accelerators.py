@@ -385,7 +385,7 @@ class TestLock:
         assert what.startswith("Google's driver does not answer: there is no /dev/accel0")
         hidden = AROUND._replace(variables={"TPU_VISIBLE_CHIPS": "-1"})
         assert found(Devices(None, chips), hidden) == [
-            ("TPU_VISIBLE_CHIPS=-1 hides every GPU", "unset TPU_VISIBLE_CHIPS")
+            ("TPU_VISIBLE_CHIPS=-1 hides every TPU", "unset TPU_VISIBLE_CHIPS")
         ]
         elsewhere = AROUND._replace(gpu_vendors=frozenset({"10de"}))
         assert found(Devices(), elsewhere)[0][0] == "this machine has no Google TPU"

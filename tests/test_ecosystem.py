@@ -94,9 +94,10 @@ class TestAction:
         assert kgen(*LOCK, "numpy").status == 0
         programs = tmp_path / "bin"
         programs.mkdir()
-        called = tmp_path / "called"
+        called, made = tmp_path / "called", tmp_path / "as the settings say"
         (programs / "kgen").write_text(
-            f'#!/bin/sh\necho "$@" >> {called}\n[ "$1" = sync ] && exit 0\nexec {sys.executable} -m kgen "$@"\n'
+            f'#!/bin/sh\necho "$@" >> {called}\n[ "$1" = sync ] && echo "{made}/$2" && exit 0\n'
+            f'exec {sys.executable} -m kgen "$@"\n'
         )
         (programs / "kgen").chmod(0o755)
         output = tmp_path / "output"
@@ -107,7 +108,7 @@ class TestAction:
                 done = run("bash", "-euo", "pipefail", "-c", step["run"], cwd=project, **env)
                 assert done.returncode == 0, done.stderr
         assert called.read_text().splitlines() == ["check", "sync numpy-cpu", "sync other"]
-        assert output.read_text() == f"envs={project}/.kgen/envs\n"
+        assert output.read_text() == f"envs={made}\n"
 
     def test_no_input_is_put_into_a_script(self) -> None:
         """A runner replaces `${{ }}` in the text of a script, whatever is in it: inputs come as variables."""

@@ -476,7 +476,8 @@ class _Tries:
         except TimedOut:
             return Trial("fails", said=f"did not end within {self.options.timeout:g} s")
         except OutsideError as error:
-            raise UsageError(error.message, hints=["kgen bisect GOOD BAD -- python train.py"]) from error
+            error.hints = ("kgen bisect GOOD BAD -- python train.py",)
+            raise
         took = time.monotonic() - began
         if done.status == 0:
             return Trial("passes", took)

@@ -162,7 +162,8 @@ def test_a_function_that_gives_nothing_to_fit(compare: Kgen, project: Path) -> N
 
 
 def test_a_difference_within_the_noise_is_called_one(compare: Kgen) -> None:
-    done = run(compare, "jax", "torch", "--repeat", "2", FAKE_STEP_TORCH="0.00201")
+    words = ("jax", "torch", "--repeat", "2")
+    done = run(compare, *words, FAKE_STEP_JAX="0.02", FAKE_STEP_TORCH="0.0202", FAKE_SPREAD="0.9")
     assert done.status == 0, done.stderr
     assert "no difference that counts" in done.stdout
     assert "which is within the noise" in done.stdout

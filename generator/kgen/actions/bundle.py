@@ -26,7 +26,7 @@ from kgen.errors import (
 )
 from kgen.formats import archive as archives
 from kgen.formats import interface, vendored
-from kgen.formats.archive import DamagedError, Member, Progress, Report
+from kgen.formats.archive import Member, Progress, Report
 from kgen.formats.wheels import repack, standalone
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -170,7 +170,7 @@ def bundle(
     with _held(store), storage.scratch() as folder:
         try:
             count, notes = make(_old(output), folder)
-        except DamagedError:
+        except HashMismatchError:
             # each is compared as it is written; what was there, or was kept of kgen itself, is not what it was
             count, notes = make({}, folder, again=True)
     for sha256, filename in every:
@@ -604,7 +604,7 @@ def _copy(name: str, sha256: str, content: IO[bytes], target: Path, progress: Pr
     """Copy a member into a file.
 
     Raises:
-        DamagedError: it is not what it is listed with.
+        HashMismatchError: it is not what it is listed with.
         OSError: the file cannot be written.
     """
     digest = hashlib.sha256()

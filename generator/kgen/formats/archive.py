@@ -71,17 +71,13 @@ class Member(NamedTuple):
     offset: int = 0
 
 
-class DamagedError(HashMismatchError):
-    """A member is not what it is listed with."""
-
-
-def damaged(path: str) -> DamagedError:
+def damaged(path: str) -> HashMismatchError:
     """That a member of an archive is not what it is listed with.
 
     Args:
         path: where it is in the archive.
     """
-    return DamagedError(
+    return HashMismatchError(
         f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
         hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
     )
@@ -105,12 +101,12 @@ def write(output: Path, members: Sequence[Member]) -> None:
         members: what is to be in it, in this order.
 
     Raises:
-        DamagedError: a member has another digest; what was there stands.
+        HashMismatchError: a member has another digest; what was there stands.
         OSError: something cannot be read or written; what was there stands.
     """
     placed, size = _layout(members)
     if _has_layout(output, placed, size):
-        with contextlib.suppress(DamagedError), _opened(output, os.O_RDONLY) as file:
+        with contextlib.suppress(HashMismatchError), _opened(output, os.O_RDONLY) as file:
             _each(placed, lambda one, cancel: _compare(file, one, cancel))
             return
     part = output.with_name(f".{output.name}.part")
@@ -215,7 +211,7 @@ def _compare(
         before: called with each stretch of the member, as start and length, before it is read.
 
     Raises:
-        DamagedError: it is not.
+        HashMismatchError: it is not.
     """
     found = hashlib.sha256()
     buffer = memoryview(bytearray(min(_CHUNK, one.member.size)))

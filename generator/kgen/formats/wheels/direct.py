@@ -209,7 +209,8 @@ class DirectSources:
         except ValueError as error:
             hints = [f"give {reference.filename} a [project] table that says it, or build a wheel of it and name that"]
             if isinstance(error, _CompiledError):
-                built = shlex.quote(f"{name} @ {reference._replace(revision=commit).text}")
+                # without the name before it, which an older pip takes for a path where the URL has no host
+                built = shlex.quote(reference._replace(revision=commit).text)
                 hints = [
                     f"pip wheel --no-deps --wheel-dir wheels {built}",
                     f"name `{name}` without its place, then: UV_FIND_LINKS=wheels kgen lock",

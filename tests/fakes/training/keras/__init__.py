@@ -1,4 +1,4 @@
-"""A Keras that is none: it has a `fit` with callbacks, and steps that take as long as FAKE_STEP says."""
+"""A Keras that is none: a `fit` with callbacks, and steps of FAKE_STEP seconds, FAKE_SPREAD of that more or less."""
 
 import os
 import time
@@ -10,6 +10,7 @@ __version__ = "3.0.0+fake"
 _NAME = os.environ.get("KERAS_BACKEND", "tensorflow")
 _SCALE = float(os.environ.get("FAKE_LOSS_" + _NAME.upper(), "1"))
 _STEP = float(os.environ.get("FAKE_STEP_" + _NAME.upper(), "0.002"))
+_SPREAD = float(os.environ.get("FAKE_SPREAD", "0"))
 
 backend = types.SimpleNamespace(backend=lambda: os.environ.get("FAKE_BACKEND", _NAME))
 utils = types.SimpleNamespace(set_random_seed=numpy.random.seed)
@@ -40,7 +41,7 @@ class _Trainer:
                 self._tell(callbacks, "on_train_batch_begin", batch)
                 if number == fail_at:
                     raise RuntimeError("libfake.so.1: cannot open shared object file")
-                time.sleep(_STEP * (20 if number == 0 else 1))
+                time.sleep(_STEP * (20 if number == 0 else 1 + _SPREAD * (number % 4 / 1.5 - 1)))
                 number += 1
                 loss = float(self.weights.sum()) / number * _SCALE
                 self._tell(callbacks, "on_train_batch_end", batch, {"loss": loss, "accuracy": 0.5})

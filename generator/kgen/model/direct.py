@@ -162,9 +162,8 @@ def reference_of(requirement: Requirement) -> DirectReference | None:
 
 def placed(requirement: Requirement, reference: DirectReference) -> Requirement:
     """The same requirement from a place."""
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     marker = "" if requirement.marker is None else f" ; {requirement.marker}"
-    return Requirement(f"{requirement.name}{extras} @ {reference.text}{marker}")
+    return Requirement(f"{requirement.head} @ {reference.text}{marker}")
 
 
 def within(reference: DirectReference, root: Path, base: Path, repository: Path | None) -> DirectReference:

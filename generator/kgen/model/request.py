@@ -176,6 +176,11 @@ class EnvironmentRequest(NamedTuple):
         return self.targets or (TargetMachine(driver=self.driver, gpus=self.gpus),)
 
     @property
+    def as_asked(self) -> EnvironmentRequest:
+        """It without what a lock holds and what dependencies bring along."""
+        return self._replace(held=(), members=(), cpu_members=())
+
+    @property
     def every_gpu(self) -> tuple[str, ...]:
         """The architectures of all its machines, each once."""
         return tuple(dict.fromkeys(gpu for machine in self.machines for gpu in machine.gpus))

@@ -133,11 +133,15 @@ class Requirement:
         self.marker = None if other.marker is None else Marker(str(other.marker))
         self.name = canonical_name(grammar.project(other.name))
 
+    @property
+    def head(self) -> str:
+        """The package with its extras, whatever its version: `flax[all]`."""
+        return f"{self.name}[{','.join(sorted(self.extras))}]" if self.extras else self.name
+
     def __str__(self) -> str:
-        extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
         url = "" if self.url is None else f" @ {self.url}" + (" " if self.marker else "")
         marker = "" if self.marker is None else f"; {self.marker}"
-        return f"{self.name}{extras}{self.specifier}{url}{marker}"
+        return f"{self.head}{self.specifier}{url}{marker}"
 
     def __repr__(self) -> str:
         return f"Requirement({str(self)!r})"

@@ -170,14 +170,13 @@ def _near(problem: Problem, without: EnvironmentRequest, requirement: Requiremen
     variable = relaxed.variables.get(name)
     if variable is None:
         return None
-    head = name + (f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else "")
     refused = [p for p, version in enumerate(variable.versions) if version in requirement.specifier]
     start = refused[-1] if refused else len(variable.versions) - 1
     newer = next((p for p in range(start + 1, len(variable.versions)) if _feasible(relaxed, name, p)), None)
     if newer is not None:
-        return f"{head}>={_short(variable.versions[newer])}"
+        return f"{requirement.head}>={_short(variable.versions[newer])}"
     older = next((p for p in range(start, -1, -1) if _feasible(relaxed, name, p)), None)
-    return None if older is None else f"{head}=={variable.versions[older]}"
+    return None if older is None else f"{requirement.head}=={variable.versions[older]}"
 
 
 def _feasible(problem: Problem, name: str, position: int) -> bool:

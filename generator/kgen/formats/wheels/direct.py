@@ -330,8 +330,7 @@ def _from_lock(location: str) -> str:
 
 
 def _without_place(one: Requirement) -> str:
-    extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
-    return f"{one.name}{extras}" + ("" if one.marker is None else f"; {one.marker}")
+    return one.head + ("" if one.marker is None else f"; {one.marker}")
 
 
 def _another(request: EnvironmentRequest, name: str, found: str, reference: DirectReference) -> SettingsError:

@@ -628,14 +628,14 @@ class Session:
         if other is not None:
             if request.python_open:
                 self.better_python = self.better_python or other
-            yield lock_command(request._replace(python=other, held=(), members=(), cpu_members=()))
+            yield lock_command(request.as_asked._replace(python=other))
 
     def _unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
         """The command without the bound on a dependency that is to blame, for each with which it can be closed."""
         for wish in request.dependencies:
             if wish.name not in blamed or wish.url is not None or not wish.specifier or self._cancel.is_set():
                 continue
-            free = Requirement(wish.name + (f"[{','.join(sorted(wish.extras))}]" if wish.extras else ""))
+            free = Requirement(wish.head)
             others = tuple(free if one is wish else one for one in request.dependencies)
             yield from self._tried(request._replace(dependencies=others), wish.name)
 
@@ -662,13 +662,13 @@ class Session:
         """
         found = self._closed_quietly(request)
         if found is not None:
-            command = lock_command(request._replace(held=(), members=(), cpu_members=()))
+            command = lock_command(request.as_asked)
             yield f"{command}   # gives {self._given(found, *more)}"
 
     def _closed_quietly(self, request: EnvironmentRequest) -> _Closed | None:
         """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
         try:
-            found = self._close(request._replace(held=(), members=(), cpu_members=()), [], trying=True)
+            found = self._close(request.as_asked, [], trying=True)
         except OutsideError:
             return None
         return found if isinstance(found, _Closed) else None
@@ -684,15 +684,15 @@ class Session:
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._cancel.is_set():
                 continue
-            moved = request._replace(python=row.version)
-            answer = solve(self._matrix, moved._replace(held=(), members=(), cpu_members=()))
+            moved = request.as_asked._replace(python=row.version)
+            answer = solve(self._matrix, moved)
             if isinstance(answer, Resolution) and not answer.local and self._closed_quietly(moved) is not None:
                 return row.version
         return None
 
     def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
         """What may be built from source because the user says so; found out once."""
-        key = request._replace(held=(), members=(), cpu_members=())
+        key = request.as_asked
         open_index = self._open_index
         if open_index is not None and key not in self._built:
             from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it

@@ -298,9 +298,8 @@ def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
     found = []
     for wish in resolution.request.dependencies:
         if wish.name in standing and wish.url is not None:
-            extras = f"[{','.join(sorted(wish.extras))}]" if wish.extras else ""
             marker = "" if wish.marker is None else f" ; {wish.marker}"
-            found.append((True, f"{wish.name}{extras} @ {standing[wish.name].as_uri()}{marker}"))
+            found.append((True, f"{wish.head} @ {standing[wish.name].as_uri()}{marker}"))
     found += [(False, f"{name} @ {standing[name].as_uri()}") for name, one in releases.items() if not one.asked]
     return found
 

@@ -502,7 +502,7 @@ class TestCompanions:
     def test_a_bound_that_excludes_the_framework_has_its_ways_out(
         self, kgen_alone: Kgen, project: Path, index: Index
     ) -> None:
-        """Each was closed before it was said: without the bound, and for the CUDA of the framework that it needs."""
+        """kgen closed each before it printed it: without the bound, and for the CUDA of the framework that it needs."""
         index.wheelhouse.put(
             Wheel(name="sees", version="1.0", requires=("torch==2.10.0",)),
             Wheel(name="sees", version="2.0", requires=("torch==2.13.0",)),

@@ -1,7 +1,7 @@
 """Asks servers for files over the network. Slow to import, so only who has to ask does it.
 
 Credentials come from the configured indexes or ~/.netrc, proxies from the environment. A fault that may be a passing
-one is asked about again; what goes wrong is told as :class:`kgen.errors.OutsideError`, without any password.
+one is asked about again; the client raises what goes wrong as :class:`kgen.errors.OutsideError`, without any password.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One file that a server has: how it is spoken of, what was answered about it, and when to give up asking."""
+"""One file that a server has: its name in messages, what the server answered, and when to give up asking."""
 
 from __future__ import annotations
 

@@ -658,7 +658,7 @@ class Session:
 
         Args:
             request: the request.
-            more: packages whose versions are told beside those of the frameworks.
+            more: packages to name with their versions, beside the frameworks.
         """
         found = self._closed_quietly(request)
         if found is not None:

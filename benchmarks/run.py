@@ -4,6 +4,7 @@
     python benchmarks/run.py lock             # the index that uv is configured for
     python benchmarks/run.py again            # locking where nothing is to be done, beside `uv lock`
     python benchmarks/run.py fresh            # locking all anew, beside `uv lock --upgrade`
+    python benchmarks/run.py elf              # what reading the needs of compiled files adds to that
     python benchmarks/run.py grow             # four locks, and the forty of five Pythons and two platforms
     python benchmarks/run.py lock --mirror URL    # a mirror of that index, made here, that sends cache headers
 
@@ -73,6 +74,7 @@ def timed(
     text: str | None = None,
     index: str | None = None,
     allowed: Collection[int] = (0, 3),
+    cache: Path | None = None,
 ) -> Taken:
     """What one whole process took, with all that it started; its output is read and thrown away."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -83,7 +85,12 @@ def timed(
         input=text,
         capture_output=True,
         text=True,
-        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never", **({"UV_DEFAULT_INDEX": index} if index else {})},
+        env={
+            **os.environ,
+            "UV_PYTHON_DOWNLOADS": "never",
+            **({"UV_DEFAULT_INDEX": index} if index else {}),
+            **({"KGEN_CACHE_DIR": str(cache)} if cache else {}),
+        },
         check=False,
     )
     seconds = time.perf_counter() - started
@@ -153,27 +160,79 @@ def three_extras(folder: Path) -> None:
     )
 
 
+def forget(cache: Path) -> None:
+    """Forget what came of locking before, so that all is solved, read and judged again."""
+    shutil.rmtree(cache / "repeat", ignore_errors=True)
+
+
 def fresh(rounds: int, index: str | None) -> None:
-    """All locked anew, with warm caches: `kgen lock --upgrade` of four environments against `uv lock --upgrade`."""
+    """All locked anew, with warm caches: `kgen lock --upgrade` of four environments against `uv lock --upgrade`.
+
+    Once where the answers of the index are those of before, as in most weeks, and once with nothing known of before.
+    """
+    known, unknown = "kgen lock --upgrade, four environments", "the same, nothing known of before"
     commands: dict[str, tuple[str, ...]] = {
-        "kgen lock --upgrade, four environments": (KGEN, "lock", "--upgrade"),
+        known: (KGEN, "lock", "--upgrade"),
+        unknown: (KGEN, "lock", "--upgrade"),
         "uv lock --upgrade, three conflicting extras": (UV, "lock", "--upgrade", "--python", sys.executable),
     }
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as caches:
+        cache = Path(caches)
         three_extras(Path(name))
+        timed((KGEN, "lock"), cwd=Path(name), index=index, cache=cache)
         taken: dict[str, list[Taken]] = {what: [] for what in commands}
         for _ in range(rounds + 1):
             for what, command in commands.items():
-                taken[what].append(timed(command, cwd=Path(name), index=index))
+                if what == unknown:
+                    forget(cache)
+                taken[what].append(timed(command, cwd=Path(name), index=index, cache=cache))
     for what, counted in taken.items():
         row(what, counted[1:], 1, "s", 2)
-    ours, theirs = (counted[1:] for counted in taken.values())
-    for what, ratios in (
+    *ours, theirs = (counted[1:] for counted in taken.values())
+    for what, mine in zip(commands, ours, strict=False):
+        print(f"{what}, divided by uv's:")
+        ratios(mine, theirs)
+
+
+def ratios(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
+    """Print the ratios of two commands, round by round."""
+    for what, found in (
         ("by the clock", [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True)]),
         ("by processor time", [one.cpu / other.cpu for one, other in zip(ours, theirs, strict=True)]),
     ):
-        low, high = min(ratios), max(ratios)
-        print(f"{f'  kgen / uv {what}, round by round':<45} {statistics.median(ratios):6.2f}    ({low:.2f}-{high:.2f})")
+        print(
+            f"{f'  {what}, round by round':<45} {statistics.median(found):6.2f}    ({min(found):.2f}-{max(found):.2f})"
+        )
+
+
+_RUN = """
+from kgen.formats.wheels import judge
+{}
+from kgen.__main__ import main
+main()
+"""
+_NOTHING_READ = "judge.is_to_be_read = lambda *_: False"
+
+
+def elf(rounds: int, index: str | None) -> None:
+    """`kgen lock --upgrade` with warm caches, with and without what the compiled files of wheels need."""
+    commands: dict[str, tuple[str, ...]] = {
+        "kgen lock --upgrade, needs read": (sys.executable, "-c", _RUN.format(""), "lock"),
+        "the same, needs not read": (sys.executable, "-c", _RUN.format(_NOTHING_READ), "lock"),
+    }
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as caches:
+        cache = Path(caches)
+        three_extras(Path(name))
+        timed((KGEN, "lock"), cwd=Path(name), index=index, cache=cache)
+        taken: dict[str, list[Taken]] = {what: [] for what in commands}
+        for _ in range(rounds + 1):
+            for what, command in commands.items():
+                forget(cache)
+                taken[what].append(timed((*command, "--upgrade"), cwd=Path(name), index=index, cache=cache))
+    for what, counted in taken.items():
+        row(what, counted[1:], 1, "s", 2)
+    read, unread = (counted[1:] for counted in taken.values())
+    ratios(read, unread)
 
 
 def again(rounds: int, index: str | None) -> None:
@@ -208,11 +267,13 @@ def grow(rounds: int, index: str | None) -> None:
         "kgen lock, forty locks": f"{head}pythons = {json.dumps(pythons)}\n{places}{targets}",
     }
     taken: dict[str, list[Taken]] = {what: [] for what in settings}
-    for _ in range(rounds + 1):
-        for what, text in settings.items():
-            with tempfile.TemporaryDirectory() as name:
-                (Path(name) / "kgen.toml").write_text(text, encoding="utf-8")
-                taken[what].append(timed([KGEN, "lock"], cwd=Path(name), index=index))
+    with tempfile.TemporaryDirectory() as caches:
+        for _ in range(rounds + 1):
+            for what, text in settings.items():
+                forget(Path(caches))
+                with tempfile.TemporaryDirectory() as name:
+                    (Path(name) / "kgen.toml").write_text(text, encoding="utf-8")
+                    taken[what].append(timed([KGEN, "lock"], cwd=Path(name), index=index, cache=Path(caches)))
     for what, counted in taken.items():
         row(what, counted[1:], 1, "s", 2)
 
@@ -230,7 +291,7 @@ def row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int
 def main() -> None:
     """Run what was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("solve", "lock", "fresh", "again", "grow"))
+    parser.add_argument("what", choices=("solve", "lock", "fresh", "elf", "again", "grow"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
     parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
     arguments = parser.parse_args()
@@ -238,7 +299,9 @@ def main() -> None:
         solve(arguments.rounds)
     else:
         with mirror(arguments.mirror) if arguments.mirror else contextlib.nullcontext() as index:
-            {"lock": lock, "fresh": fresh, "again": again, "grow": grow}[arguments.what](arguments.rounds, index)
+            {"lock": lock, "fresh": fresh, "elf": elf, "again": again, "grow": grow}[arguments.what](
+                arguments.rounds, index
+            )
 
 
 if __name__ == "__main__":

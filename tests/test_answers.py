@@ -16,10 +16,11 @@ from kgen.explain.facts import cause_data
 from kgen.explain.reasons import warning_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
-from kgen.model.causes import Change, RequestField
+from kgen.model.causes import Change
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.solver.python import best_python

@@ -19,10 +19,10 @@ from tests.test_validate import lock, put_on_disk
 
 from kgen import host
 from kgen.accelerators import Devices, Gpu
-from kgen.actions.compare import WATCH, Lent
+from kgen.actions.compare import Lent
 from kgen.actions.validate import ValidationTarget
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.validation import running
+from kgen.validation import program, running
 from kgen.validation.comparison import TOLERANCE, Training, distance, judge, read, summarise, warmup
 
 GPU = Gpu("NVIDIA H200", "9.0", 1)
@@ -341,13 +341,18 @@ def test_a_page_quotes_what_a_program_printed(compare: Kgen, project: Path) -> N
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 
-def watched(tmp_path: Path, program: str, **spec: object) -> list[Mapping[str, Any]]:
+def watched(tmp_path: Path, code: str, **spec: object) -> list[Mapping[str, Any]]:
     """What is told of a program, by an interpreter of its own."""
     events, path = tmp_path / "events.jsonl", tmp_path / "watch.json"
     path.write_text(json.dumps({"events": str(events), "began": 0, **spec}))
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": f"{WATCH}:{FAKES}", "KGEN_WATCH": str(path), "KERAS_BACKEND": "jax", "FAKE_STEP_JAX": "0"},
+        [sys.executable, "-c", code],
+        env={
+            "PYTHONPATH": f"{program.WATCH}:{FAKES}",
+            "KGEN_WATCH": str(path),
+            "KERAS_BACKEND": "jax",
+            "FAKE_STEP_JAX": "0",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -389,7 +394,7 @@ assert keras.Model.fit.__name__ == "fit"
 def test_without_keras_nothing_is_hidden(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import keras_core"],
-        env={"PYTHONPATH": str(WATCH)},
+        env={"PYTHONPATH": str(program.WATCH)},
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -499,7 +504,7 @@ def test_events_of_another_kind_are_left_out(event: Mapping[str, object]) -> Non
     assert found.steps == ()
 
 
-@pytest.mark.parametrize("step", sorted(path.stem for path in (running.STEP / "kgen_step/backends").glob("[a-z]*.py")))
+@pytest.mark.parametrize("step", sorted(path.stem for path in (program.STEP / "kgen_step/backends").glob("[a-z]*.py")))
 def test_who_trains_is_known_of_every_backend(step: str) -> None:
     assert running.trains(step) is (step not in {"numpy", "openvino"})
 

@@ -20,7 +20,7 @@ from tests.wheelhouse import Wheelhouse
 import kgen as api
 from kgen.matrix.compatibility import load
 from kgen.matrix.origin import FOLDER_VARIABLE
-from kgen.validation import running
+from kgen.validation import program
 
 _ROW = """
 [abacus]
@@ -146,9 +146,9 @@ def test_its_step_is_found(abacus: Kgen, project: Path, tmp_path: Path, monkeypa
     (without,) = api.validate(root=project).validations
     assert without.verdicts["abacus"].outcome.value == "failed"
     step = tmp_path / "step"
-    shutil.copytree(running.STEP, step)
+    shutil.copytree(program.STEP, step)
     (step / "kgen_step" / "backends" / "counting_frame.py").write_text(_STEP)
-    monkeypatch.setattr(running, "STEP", step)
+    monkeypatch.setattr(program, "STEP", step)
     (validation,) = api.validate(root=project).validations
     verdict = validation.verdicts["abacus"]
     assert (verdict.outcome.value, verdict.message) == (

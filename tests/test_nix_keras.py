@@ -30,7 +30,7 @@ from kgen import __version__
 from kgen.emitters.nix import render_flake
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import reference
-from kgen.validation.running import STEP
+from kgen.validation.program import STEP
 
 pytestmark = [
     pytest.mark.nix,

@@ -32,11 +32,11 @@ from cryptography.hazmat.primitives.serialization import (
 from kgen.actions import receipts as action
 from kgen.cli.main import run
 from kgen.errors import KgenError, SettingsError, UsageError
-from kgen.validation import receipts, running, signing
+from kgen.validation import program, receipts, signing
 from kgen.validation.receipts import DETAIL
 
 LOCKS = Path(__file__).resolve().parents[1] / "locks"
-SCHEMA = json.loads((running.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((program.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
 
 
 class Said(NamedTuple):
@@ -125,8 +125,8 @@ def test_another_lock_that_installs_the_same_keeps_its_proof(receipt: Path) -> N
 def test_the_step_program_has_a_digest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = receipts.step_digest()
     copied = tmp_path / "step"
-    shutil.copytree(running.STEP, copied)
-    monkeypatch.setattr(running, "STEP", copied)
+    shutil.copytree(program.STEP, copied)
+    monkeypatch.setattr(program, "STEP", copied)
     assert receipts.step_digest() == before
     (copied / "kgen_step/task.py").write_text("changed = True\n")
     assert receipts.step_digest() != before

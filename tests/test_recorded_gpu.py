@@ -16,12 +16,12 @@ import jsonschema
 import pytest
 from tests.test_validate_judge import SUBJECT, seen
 
-from kgen.validation import pins, receipts, reference, running
+from kgen.validation import pins, program, receipts, reference
 from kgen.validation.judge import Fault, Outcome, judge
 
 FOLDER = Path(__file__).parent / "data" / "gpu"
 RECEIPTS = sorted(FOLDER.glob("*.json"))
-_SCHEMA = json.loads((running.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
+_SCHEMA = json.loads((program.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
 
 
 def recorded(name: str) -> Mapping[str, Any]:

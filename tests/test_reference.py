@@ -17,7 +17,7 @@ import pytest
 from tests.test_house import imports_of
 
 from kgen.validation import reference
-from kgen.validation.running import STEP
+from kgen.validation.program import STEP
 
 _FILES = sorted(STEP.rglob("*.py"))
 

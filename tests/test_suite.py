@@ -19,7 +19,7 @@ from tests.test_validate_judge import SUBJECT, result, seen
 
 from kgen.validation import parts
 from kgen.validation.judge import Fault, Outcome, judge
-from kgen.validation.running import STEP
+from kgen.validation.program import STEP
 
 __all__ = ["validate"]
 

@@ -27,10 +27,10 @@ from kgen.formats import environment
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
-from kgen.validation import receipts, running
+from kgen.validation import program, receipts
 
 FAKES = Path(__file__).parent / "fakes"
-_SCHEMA = json.loads((running.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
+_SCHEMA = json.loads((program.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
 _LOCK = """\
 lock-version = "1.0"
 created-by = "kgen"

@@ -20,10 +20,10 @@ from kgen.errors import UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
-from kgen.model.causes import RequestField
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import JOINT, EnvironmentRequest, TargetMachine
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import parse_requirement
 
 Raw = str | Sequence[str] | bool | None

@@ -35,3 +35,9 @@ def folder(name: FolderName) -> Path:
         f"kgen's folder of data files `{name}` is missing: neither {packed} nor {in_repository} is there",
         hints=["uv tool install --reinstall keras-kgen"],
     )
+
+
+def clone() -> Path | None:
+    """The repository that this code is run from; None where it was installed, so that its version says what it is."""
+    here = Path(__file__).resolve()
+    return None if (here.parent / "_data").is_dir() else here.parents[2]

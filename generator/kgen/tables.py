@@ -6,6 +6,7 @@ Used for the matrix and for the user's settings; knows the meaning of neither.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -69,7 +70,14 @@ class Table:
 
     __slots__ = ("_data", "_known", "_path", "faults")
 
-    def __init__(self, data: Mapping[str, Any], path: str, faults: list[str]) -> None:
+    def __init__(self, data: Mapping[str, Any], path: str | Callable[[], str], faults: list[str]) -> None:
+        """Look at a table.
+
+        Args:
+            data: what is in it.
+            path: where it is; called for that where it takes time to say, as only a fault is told with it.
+            faults: what is wrong is added to these.
+        """
         self._data = data
         self._path = path
         self._known: set[str] = set()
@@ -78,7 +86,8 @@ class Table:
     def at(self, key: str) -> str:
         """The dotted path of a key of this table."""
         shortened = shown(key)
-        return f"{self._path}.{shortened}" if self._path else shortened
+        path = self._path if isinstance(self._path, str) else self._path()
+        return f"{path}.{shortened}" if path else shortened
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -140,7 +149,7 @@ class Table:
     def parsed(self, key: str, parse: Callable[[str], T], *, required: bool = False) -> T | None:
         """The text at `key` through `parse`, whose ValueError becomes a fault."""
         value = self.get(key, str, required=required)
-        return None if value is None else self._parse(self.at(key), value, parse)
+        return None if value is None else self._parse(key, value, parse)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """An array of texts; empty if missing."""
@@ -155,23 +164,23 @@ class Table:
             if wrong is not None:
                 self.fault(place, wrong)
                 continue
-            one = self._parse(self.at(place), value, parse)
+            one = self._parse(place, value, parse)
             if one is not None:
                 found.append(one)
         return tuple(found)
 
     def table(self, key: str, *, required: bool = False) -> Table:
         """The table at `key`; an empty one if missing, which is a fault if it is required."""
-        return Table(self.get(key, dict, required=required) or {}, self.at(key), self.faults)
+        return Table(self.get(key, dict, required=required) or {}, functools.partial(self.at, key), self.faults)
 
     def tables(self, key: str) -> Iterator[Table]:
         """The array of tables at `key`."""
         for position, value in enumerate(self.get(key, list) or []):
-            path = f"{self.at(key)}[{position}]"
+            place = functools.partial(self._place, key, position)
             if type(value) is dict:
-                yield Table(value, path, self.faults)
+                yield Table(value, place, self.faults)
             else:
-                self.faults.append(f"{path}: {mismatch(value, dict)}")
+                self.faults.append(f"{place()}: {mismatch(value, dict)}")
 
     def mapping(self, key: str, kind: type[T]) -> dict[str, T]:
         """The table at `key` as name -> value of one kind."""
@@ -189,7 +198,7 @@ class Table:
         found = {}
         for one in inner:
             value = inner.parsed(one, parse)
-            if self._parse(self.at(key), one, name) is not None and value is not None:
+            if self._parse(key, one, name) is not None and value is not None:
                 found[one] = value
         return found
 
@@ -200,9 +209,12 @@ class Table:
                 near = nearest(key, self._known)
                 self.fault(key, "unknown key" + (f"; did you mean `{near}`?" if near else ""))
 
-    def _parse(self, path: str, value: str, parse: Callable[[str], T]) -> T | None:
+    def _place(self, key: str, position: int) -> str:
+        return f"{self.at(key)}[{position}]"
+
+    def _parse(self, key: str, value: str, parse: Callable[[str], T]) -> T | None:
         try:
             return parse(value)
         except ValueError as error:
-            self.faults.append(f"{path}: {error}")
+            self.fault(key, str(error))
             return None

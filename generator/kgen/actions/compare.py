@@ -21,14 +21,11 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.grammar import shown
 from kgen.model.requirement import canonical_name
-from kgen.validation import comparison, running
+from kgen.validation import comparison, program, running
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
 from kgen.validation.judge import Fault
 from kgen.validation.sharing import ANY, Seat, Seats, at_once
-
-WATCH = running.STEP / "watch"
-"""What is put before Keras on the path of the program."""
 
 SEED = 20150327
 """The seed of `--same-start`; any would do."""
@@ -231,7 +228,7 @@ class _Runner:
             values |= {"start": str(start), "seed": SEED}
         spec.write_text(json.dumps(values), encoding="utf-8")
         own = host.variable("PYTHONPATH")
-        chosen = [f"PYTHONPATH={WATCH}{f':{own}' if own else ''}", f"KGEN_WATCH={spec}"]
+        chosen = [f"PYTHONPATH={program.WATCH}{f':{own}' if own else ''}", f"KGEN_WATCH={spec}"]
         self._report(one, "training")
         try:
             done = process.run(

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kgen import __version__, files, host, lockfiles, parsers, resources, storage
-from kgen.emitters.nix import CARRIED, PLATFORMS, carries, default_environment, render_carried, render_flake
+from kgen.emitters.nix import CARRIED, PLATFORMS, carries, default_environment, render_flake
 from kgen.errors import KgenError
 from kgen.project import LOCKS
 from kgen.settings import Settings
+from kgen.validation import program
 
 NAME = "flake.nix"
 PROJECT = "keras-kgen"
@@ -139,20 +140,17 @@ def _stamp() -> bytes:
 
 def _carried() -> Iterator[tuple[str, bytes]]:
     """The files of the library as a project carries it: path in its folder, and content."""
-    from kgen.validation import reference, running  # noqa: PLC0415 - what stands is told without them
-
     library, package = resources.folder("nix"), Path(__file__).resolve().parents[1]
     yield _STAMP, _stamp()
-    yield "README.md", render_carried().encode()
+    yield "README.md", (resources.folder("templates") / "nix/README.md").read_bytes()
     for path in sorted([*library.glob("*.nix"), *library.glob("builders/*.py")]):
         if path.name not in _LEFT_OUT:
             yield path.relative_to(library).as_posix(), path.read_bytes()
-    validation = Path(reference.__file__)
     programs = [
         package / "formats/wheels/pep517.py",
-        validation,
-        validation.with_suffix(".json"),
-        *running.step_files(),
+        program.REFERENCE,
+        program.REFERENCE.with_suffix(".json"),
+        *program.step_files(),
     ]
     for path in programs:
         yield f"{_PACKAGE}/{path.relative_to(package).as_posix()}", path.read_bytes()

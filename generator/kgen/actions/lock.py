@@ -19,6 +19,7 @@ from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
 from kgen.formats.outcome import Locked, LockJob, Outcome, Progress, Reporter, unreported
+from kgen.formats.standing import StandingLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.format import Format
@@ -126,9 +127,10 @@ def lock(
         report=unreported,
         alone=not others and len({request.python for request in planned.requests}) == 1,
         take_over=options.take_over,
+        repeatable=not options.reasons,
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
-    there: Mapping[EnvironmentRequest, standing.StandingLock] = {}
+    there: Mapping[EnvironmentRequest, StandingLock] = {}
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
         allowed = required(planned.settings.root, matrix) if planned.settings.project else None
@@ -210,9 +212,7 @@ def _others_than_taken(
         yield f"{one.request.environment}: {len(common) - len(other)} versions of {source.name}{said}"
 
 
-def _standing(
-    job: LockJob, options: LockOptions, forms: Sequence[Format]
-) -> Mapping[EnvironmentRequest, standing.StandingLock]:
+def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Mapping[EnvironmentRequest, StandingLock]:
     """What of the job is locked already; nothing where it cannot be told, or is to be made anew."""
     if options.anew or any(not form.is_default for form in forms) or any(request.as_of for request in job.requests):
         return {}
@@ -224,7 +224,7 @@ def _standing(
 def _in_order(
     requests: Sequence[EnvironmentRequest],
     made: Sequence[Outcome[Locked]],
-    there: Mapping[EnvironmentRequest, standing.StandingLock],
+    there: Mapping[EnvironmentRequest, StandingLock],
 ) -> list[Outcome[Locked]]:
     """What was made and what stands, in the order of the requests."""
     by_target = {(one.request.environment, one.request.platform): one for one in made}

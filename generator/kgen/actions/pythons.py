@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tomli
+from packaging.version import Version
 
 from kgen import files
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
+from kgen.model.ranges import VersionRange
 from kgen.project import PYPROJECT
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
@@ -44,8 +43,6 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
     """
     try:
         content = files.read_text(root / PYPROJECT, files.LARGE)
-        if "requires-python" not in content:  # spares most projects the import of what reads ranges
-            return None
         data = tomli.loads(content)
     except (OSError, ValueError, RecursionError):
         return None
@@ -53,15 +50,13 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
     text = project.get("requires-python") if isinstance(project, Mapping) else None
     if not isinstance(text, str) or not grammar.is_line(text):
         return None
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - see above
-
     try:
-        specifiers = SpecifierSet(text)
-    except InvalidSpecifier:
+        allowed = VersionRange(text)
+    except ValueError:
         return None
-    return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(specifiers, row.version)))
+    return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(allowed, row.version)))
 
 
-def _allows(specifiers: SpecifierSet, minor: str) -> bool:
+def _allows(allowed: VersionRange, minor: str) -> bool:
     """Whether any patch release of the minor is within the range."""
-    return any(f"{minor}.{patch}" in specifiers for patch in range(_PATCHES))
+    return any(Version(f"{minor}.{patch}") in allowed for patch in range(_PATCHES))

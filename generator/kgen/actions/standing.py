@@ -20,7 +20,8 @@ from kgen.actions.plan import Draft
 from kgen.emitters import hooks
 from kgen.errors import KgenError
 from kgen.formats import interface
-from kgen.formats.outcome import Locked, Outcome, Summary
+from kgen.formats.outcome import Locked, Outcome
+from kgen.formats.standing import StandingLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
@@ -30,44 +31,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.project import LOCKS
 from kgen.settings import Settings
-
-
-class StandingLock(NamedTuple):
-    """A lock that stands, as :class:`kgen.formats.outcome.Locked` has it.
-
-    Attributes:
-        lock: what was read.
-        frameworks: the projects that the matrix has files of, and Keras.
-        warnings: what the lock says against itself.
-    """
-
-    lock: Lockfile
-    frameworks: Mapping[str, str]
-    warnings: tuple[str, ...]
-
-    @property
-    def summary(self) -> Summary:
-        """What is printed of it; why it has its versions only a solver can tell."""
-        lock = self.lock
-        # another form has its runtime among its packages, or none of its own
-        has_runtime = lock.accelerated and (lock.form.is_default or lock.runtime is not None)
-        return Summary(
-            frameworks=self.frameworks,
-            runtime=lock.computes_on if has_runtime else None,
-            cudnn=lock.cudnn,
-            versions=lock.versions,
-            driver=lock.driver,
-            packages=lock.packages,
-            libraries=lock.libraries,
-            licences=lock.licences,
-            local=lock.local,
-            warnings=self.warnings,
-        )
-
-    @property
-    def size(self) -> int | None:
-        """Bytes to download; None if the size of a file is not known."""
-        return self.lock.size
 
 
 def all_standing(
@@ -311,11 +274,7 @@ class _Locks:
         )
         if not stands:
             return None
-        named = {matrix.generation_of(lock.backends).package, *matrix.framework_names}
-        own = [name for name in lock.packages if name in named]
-        return StandingLock(
-            lock, {name: lock.packages[name] for name in (*own[1:], *own[:1])}, tuple(kgen.get("warnings", ()))
-        )
+        return StandingLock.of(matrix, lock, data)
 
     def _lock(self, request: EnvironmentRequest) -> tuple[Lockfile, Mapping[str, Any]] | None:
         """The lock of a request as kgen wrote it; None if there is none such."""

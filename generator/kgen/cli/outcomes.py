@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kgen import accelerators
 from kgen.cli import console
 from kgen.errors import CONFLICT_CODE
-from kgen.explain import report
 from kgen.explain.commands import SOLVE, CommandForm
 from kgen.explain.sizes import size_text
 from kgen.formats.outcome import Locked, Outcome, Summary
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Conflict
+
+if TYPE_CHECKING:
+    from kgen.model.resolution import Conflict
 
 SCHEMA = 2
 """The form of the data that `kgen lock --json` prints."""
@@ -76,6 +78,8 @@ def data(
 
 
 def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandForm) -> dict[str, object]:
+    from kgen.explain import report  # noqa: PLC0415 - slow to import, and a table needs none of it
+
     request = outcome.request
     head = {**report.target_data(request), "format": outcome.form.name}
     if outcome.lock is not None:
@@ -96,6 +100,8 @@ def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandFo
 
 
 def _summary_data(summary: Summary) -> dict[str, object]:
+    from kgen.explain import report  # noqa: PLC0415 - slow to import, and a table needs none of it
+
     return {
         **report.runtime_data(summary.runtime),
         "cudnn": None if summary.cudnn is None else f"=={summary.cudnn}",
@@ -163,7 +169,7 @@ def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> No
     printed: set[str] = set()
     for outcome in outcomes:
         if outcome.conflict is not None:
-            text = report.conflict_text(outcome.conflict)
+            text = _conflict_text(outcome.conflict)
         elif outcome.error is not None:
             text = outcome.error.message
         else:
@@ -176,6 +182,12 @@ def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> No
         elif outcome.error is not None:
             console.say("")
             console.error(outcome.error)
+
+
+def _conflict_text(conflict: Conflict) -> str:
+    from kgen.explain import report  # noqa: PLC0415 - as above
+
+    return report.conflict_text(conflict)
 
 
 def _asking_for(outcome: Outcome[Locked], form: CommandForm) -> CommandForm:
@@ -192,6 +204,8 @@ def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str 
         before: what is printed before it.
         tree: the resolver's own reasons, which `--json` has.
     """
+    from kgen.explain import report  # noqa: PLC0415 - as above
+
     console.say(f"{before}error: {report.conflict_text(conflict)}")
     console.hints([*report.hints(conflict, form), *(["`--json` has the resolver's own reasons"] if tree else [])])
     console.more(CONFLICT_CODE)

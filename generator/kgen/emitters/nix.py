@@ -48,11 +48,6 @@ def carries(flake: str) -> bool:
     return _IMPORTS.search(flake) is not None
 
 
-def render_carried() -> str:
-    """Gives the text that says of a carried library what it is."""
-    return render("nix/README.md.j2")
-
-
 def default_environment(environments: Sequence[str], backends: Sequence[str]) -> str | None:
     """The environment that a project means when it names none: that of its first backend.
 

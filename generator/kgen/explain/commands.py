@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kgen.fields import BY_ABOUT, TOGETHER, Field, Shape, accelerator_words, solve_command
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import Change, RequestField
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Suggestion
+from kgen.model.requestfield import RequestField
 from kgen.settings import Settings
+
+if TYPE_CHECKING:
+    from kgen.model.causes import Change
+    from kgen.model.resolution import Suggestion
 
 _QUOTED = frozenset({RequestField.KERAS, RequestField.REQUIREMENT})
 """What holds characters that a shell reads."""

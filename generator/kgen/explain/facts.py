@@ -30,7 +30,6 @@ from kgen.model.causes import (
     OtherPlatform,
     OtherThing,
     Pythons,
-    RequestField,
     Runs,
     Source,
     Spec,
@@ -39,6 +38,7 @@ from kgen.model.causes import (
     Wish,
 )
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 
 _MOST = 4
 """So many values of a fact are listed."""

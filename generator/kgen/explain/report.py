@@ -9,8 +9,9 @@ from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, give
 from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import ForwardRun, Refusal, RefusalKind, RequestField, Wish
+from kgen.model.causes import ForwardRun, Refusal, RefusalKind, Wish
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 
 _FEW = 4

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from kgen.errors import ExitStatus, KgenError
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import LockFault
 from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
-from kgen.model.resolution import Conflict
 
 if TYPE_CHECKING:
     from kgen.matrix.compatibility import CompatibilityMatrix
+    from kgen.model.causes import LockFault
+    from kgen.model.resolution import Conflict
     from kgen.settings import Settings
 
 Reporter = Callable[[EnvironmentRequest, str], None]
@@ -121,6 +121,8 @@ class LockJob(NamedTuple):
         report: is told the stage of each request.
         alone: whether locks are made in one form only, and of requests that have one Python.
         take_over: the lock of another tool that locks begin with, where kgen has none.
+        repeatable: whether what came of the same before is as good as what is found out now; who is to be told why a
+            lock has its versions needs a solver's answer.
     """
 
     matrix: CompatibilityMatrix
@@ -132,6 +134,7 @@ class LockJob(NamedTuple):
     report: Reporter
     alone: bool = False
     take_over: Path | None = None
+    repeatable: bool = False
 
 
 class Part(NamedTuple):

@@ -9,6 +9,7 @@ from packaging.version import Version
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.architecture import Architectures, DeviceCode
 from kgen.model.driver import DriverVersion
+from kgen.model.requestfield import RequestField
 
 REQUEST = "request"
 """What owns a term that the user asked for; every other owner is a package."""
@@ -48,28 +49,6 @@ class Term(NamedTuple):
             if self.kind is TermKind.REQUIREMENT
             else f"{self.kind.value} {self.argument} {self.machine}".rstrip()
         )
-
-
-class RequestField(str, enum.Enum):
-    """What of a request a wish stands in, or a change is made to."""
-
-    ACCELERATOR = "accelerator"
-    CONDA_NAME = "conda-name"
-    CONSTRAINT = "constraint"
-    CUTOFF = "cutoff"
-    DEPENDENCY = "dependency"
-    DRIVER = "driver"
-    GENERATION = "generation"
-    GLIBC = "glibc"
-    GPU = "gpu"
-    JOINT = "joint"
-    KERAS = "keras"
-    OTHER_FRAMEWORKS = "other-frameworks"
-    OWN_INDEX = "own-index"
-    PLATFORM = "platform"
-    PYTHON = "python"
-    REQUIREMENT = "requirement"
-    TARGET = "target"
 
 
 class Origin(enum.Enum):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
 
 from kgen.model.accelerator import Accelerator
-from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
+
+if TYPE_CHECKING:  # slow to make, and who only looks at locks needs none
+    from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 
 
 class SourceRelease(NamedTuple):

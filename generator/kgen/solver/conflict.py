@@ -30,7 +30,6 @@ from kgen.model.causes import (
     Origin,
     OtherPlatform,
     Pythons,
-    RequestField,
     Runs,
     Source,
     Stated,
@@ -39,6 +38,7 @@ from kgen.model.causes import (
     Wish,
 )
 from kgen.model.ranges import spell
+from kgen.model.requestfield import RequestField
 from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem
 from kgen.solver.search import search
 

@@ -14,13 +14,13 @@ from kgen.model.causes import (
     Change,
     DependsOn,
     Reason,
-    RequestField,
     SeenTraining,
     Stated,
     TermKind,
     Wish,
 )
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver import conflict, suggest

@@ -42,7 +42,6 @@ from kgen.model.causes import (
     Refusal,
     RefusalKind,
     Replacement,
-    RequestField,
     SeenTraining,
     Stated,
     Unstated,
@@ -50,6 +49,7 @@ from kgen.model.causes import (
     WarningKind,
 )
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
 from kgen.solver import conflict, imported, suggest

@@ -8,9 +8,10 @@ from itertools import islice
 from packaging.version import Version
 
 from kgen.model.accelerator import CPU
-from kgen.model.causes import Change, RequestField
+from kgen.model.causes import Change
 from kgen.model.ranges import VersionRange
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
 from kgen.solver.problem import Problem

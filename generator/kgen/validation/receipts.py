@@ -166,7 +166,7 @@ def step_digest() -> str:
     """What identifies the program that trains: a sha256 over its files and their names."""
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
-    from kgen.validation.running import STEP, step_files  # noqa: PLC0415 - see above
+    from kgen.validation.program import STEP, step_files  # noqa: PLC0415 - see above
 
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(STEP).as_posix()}" for path in step_files()

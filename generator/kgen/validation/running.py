@@ -14,23 +14,13 @@ from typing import Any
 
 from kgen import process, storage
 from kgen.errors import TimedOut
-
-STEP = Path(__file__).parent / "step"
-"""The program. It is data to kgen, which never imports it."""
-
-_WATCH = "watch"
-"""Beside the program: what watches a user's own training, which proves nothing."""
+from kgen.validation import program
 
 _KEPT = 1 << 20
 """Bytes of each stream that are kept: what a framework printed last is what tells."""
 
 _TICK = 0.2
 """Seconds between two looks at the stage."""
-
-
-def step_files() -> list[Path]:
-    """The files of the program, sorted."""
-    return sorted(path for path in STEP.rglob("*.py") if path.relative_to(STEP).parts[0] != _WATCH)
 
 
 def trains(step: str) -> bool:
@@ -41,7 +31,7 @@ def trains(step: str) -> bool:
     """
     name = f"kgen_step.backends.{step}"
     while True:
-        tree = ast.parse((STEP / Path(*name.split("."))).with_suffix(".py").read_text(encoding="utf-8"))
+        tree = ast.parse((program.STEP / Path(*name.split("."))).with_suffix(".py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRAINS":
                 return bool(ast.literal_eval(node.value))
@@ -153,7 +143,7 @@ def observe(subject: Subject, report: Callable[[str], None], cancel: threading.E
         with _following(events, report):
             try:
                 done = process.run(
-                    [*subject.way, str(subject.interpreter), "-B", str(STEP), str(spec), str(events)],
+                    [*subject.way, str(subject.interpreter), "-B", str(program.STEP), str(spec), str(events)],
                     env=subject.variables,
                     timeout=subject.timeout,
                     cancel=cancel,

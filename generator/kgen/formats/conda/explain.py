@@ -25,7 +25,6 @@ from kgen.model.causes import (
     OtherThing,
     Refusal,
     RefusalKind,
-    RequestField,
     Source,
     Spec,
     Stated,
@@ -33,6 +32,7 @@ from kgen.model.causes import (
     Wish,
 )
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict, Suggestion
 from kgen.parsers import CondaName
 

@@ -25,12 +25,12 @@ from kgen.model.causes import (
     Pythons,
     Refusal,
     RefusalKind,
-    RequestField,
     Source,
     Stated,
 )
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Conflict
 

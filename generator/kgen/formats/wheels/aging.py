@@ -52,6 +52,10 @@ class Releases:
 
     Args:
         open_index: gives the indexes; is called when the first project is asked for.
+
+    Attributes:
+        pages: project -> what tells whether its page is another than before; empty of one that no index has.
+        complete: whether every index has answered.
     """
 
     def __init__(self, open_index: Callable[[], Index]) -> None:
@@ -59,6 +63,8 @@ class Releases:
         self._guard = threading.Lock()
         self._index: Index | None = None
         self._found: dict[str, Mapping[Version, Sequence[IndexFile]]] = {}
+        self.pages: dict[str, str] = {}
+        self.complete = True
 
     def ask(self, names: Sequence[str]) -> None:
         """Ask for several at a time."""
@@ -77,8 +83,10 @@ class Releases:
             with self._guard:
                 self._index = index = self._index or self._open()
             listed = index.project(name)
+            self.pages[name] = "" if listed is None else listed.digest
             files = () if listed is None else listed.files
         except KgenError:  # what is locked is locked: this is about what might be said of it besides
+            self.complete = False
             return {}
         for file in files:
             try:

@@ -10,7 +10,8 @@ from kgen.explain.reasons import proven_in
 from kgen.fields import differing, request_of
 from kgen.formats.wheels import pylock
 from kgen.formats.wheels.kept import shared
-from kgen.formats.wheels.locker import resolve
+from kgen.formats.wheels.making import resolve
+from kgen.formats.wheels.outside import Outside
 from kgen.matrix import origin
 from kgen.matrix.selection import selection
 from kgen.model.requirement import Requirement
@@ -38,7 +39,7 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
     root = name.resolve().parents[2]
     (outcome,) = resolve(
         matrix,
-        root,
+        Outside(root),
         [keeping(matrix, request._replace(held=kept, proven=proven))],
         torch_index=project.torch_index(root),
     )

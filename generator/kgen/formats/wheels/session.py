@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -25,10 +25,12 @@ from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
 from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
+from kgen.formats.wheels.asking import CLOSERS
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, first_of_each, learn, packages_of, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.namespace import only_extends_path
+from kgen.formats.wheels.repeat import results
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
@@ -46,7 +48,6 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
 
     from kgen.elf import Needs
     from kgen.formats.wheels.direct import DirectSources, DirectWheel
-    from kgen.index import Index
     from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")
@@ -71,13 +72,6 @@ _PACKAGE = "__init__.py"
 _SHARING_ROUNDS = 3
 _PROBES = 4
 """How many releases of a framework are asked for as builds that only an index of its own would have."""
-
-CLOSERS = 4
-"""How many environments are closed at a time."""
-
-IN_FLIGHT = 24
-"""Requests to the index in flight at a time, over all environments: about half of what one uv takes by itself. Several
-that take as many each overrun an index, whose answers then stall for seconds."""
 
 _READERS = 16
 
@@ -218,7 +212,7 @@ class Session:
         cancel: threading.Event,
         report: Reporter = unreported,
         in_flight: int | None = None,
-        open_index: Callable[[WheelReader], Index] | None = None,
+        open_releases: Callable[[WheelReader], Releases] | None = None,
         sources: DirectSources | None = None,
     ) -> None:
         """Prepare; nothing is started.
@@ -230,7 +224,7 @@ class Session:
             cancel: set it to end everything that is under way.
             report: is told the stage that each request is in, from any thread.
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
-            open_index: gives what says which releases there are; None where nobody asks.
+            open_releases: gives what says which releases there are; None where nobody asks.
             sources: finds out what is at the places that requests name; None where they name none.
         """
         self._direct = sources
@@ -240,7 +234,7 @@ class Session:
         self._cancel = cancel
         self._report = report
         self._in_flight = in_flight
-        self._open_index = open_index
+        self._open_releases = open_releases
         self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
         self.better_python: str | None = None
         self._shares: Mapping[EnvironmentRequest, int] = {}
@@ -336,10 +330,9 @@ class Session:
         """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
         names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies if wish.url is None)
         asked = [name for name in names if not self._matrix.follows(name)]
-        open_index = self._open_index
-        if not asked or open_index is None:
+        if not asked or self._open_releases is None:
             return None
-        releases = Releases(lambda: open_index(reader))
+        releases = self._open_releases(reader)
         return releases, listings.besides(lambda: releases.ask(asked))
 
     def _tell_age(
@@ -489,18 +482,7 @@ class Session:
         return None if isinstance(found, Conflict) else found
 
     def _results(self, futures: Sequence[Future[T]]) -> list[T]:
-        """What the futures give; ctrl-C ends what is under way instead of waiting for it."""
-        try:
-            waiting = set(futures)
-            while waiting:
-                # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
-                _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
-        except KeyboardInterrupt:
-            self._cancel.set()
-            for future in futures:
-                future.cancel()
-            raise
-        return [future.result() for future in futures]
+        return results(futures, self._cancel)
 
     def _prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
         """Solve once ahead, to learn which CUDA libraries the environments can have in common."""
@@ -676,7 +658,7 @@ class Session:
     def _can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
         """Whether it can be closed where these may be built from source."""
         more = request._replace(build=(*request.build, *map(canonical_name, names)))
-        return self._open_index is not None and self._closed_quietly(more) is not None
+        return self._open_releases is not None and self._closed_quietly(more) is not None
 
     def _other_python(self, request: EnvironmentRequest) -> str | None:
         """The newest other Python for which what is asked can be closed; None if there is none."""
@@ -693,12 +675,11 @@ class Session:
     def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
         """What may be built from source because the user says so; found out once."""
         key = request.as_asked
-        open_index = self._open_index
-        if open_index is not None and key not in self._built:
+        if self._open_releases is not None and key not in self._built:
             from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it
 
             with self._open_reader() as reader:
-                releases = Releases(lambda: open_index(reader))
+                releases = self._open_releases(reader)
                 self._built[key] = tuple(source_releases(self._matrix, key, releases, reader))
         return self._built.get(key, ())
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-import json
+import io
 import re
-import sys
-import threading
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,24 +18,18 @@ from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import host, storage, uvtool
-from kgen.errors import FailedProgramError, TimedOut, UnavailableError
+from kgen import lockfiles, storage
+from kgen.errors import FailedProgramError, OutsideError, UnavailableError
+from kgen.formats.wheels import asking
+from kgen.formats.wheels.asking import Asker, Question
 from kgen.matrix.records import Platform
 from kgen.model import direct
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Resolution, SourceRelease
-from kgen.uvtool import PLAIN, bounded, failure, words
-
-_NO_SOLUTION = 1
-_RESOLUTION = 900.0
-"""Seconds that a resolution may take. An installation may take longer: its files are large."""
+from kgen.uvtool import bounded
 
 _PREMISES = re.compile(r"[Bb]ecause (.*?), we can conclude")
-_REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
 _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?==([0-9][A-Za-z0-9.+!]*)")
-_INTERPRETER = ("--python", sys.executable) if sys.executable else ()
-"""The one that runs kgen. Wheels alone need none, but uv would look for one like the target's, and what it tries on the
-way (the shims of version managers) may take it longer than all the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,26 +59,23 @@ class Uv:
 
     def __init__(
         self,
-        program: str,
+        asker: Asker,
         *,
         root: Path,
-        cancel: threading.Event,
         own: Callable[[str, str], str] | None = None,
         sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Use this program; its configuration is looked for from the project's root on.
+        """Ask with this asker.
 
         Args:
-            program: the path of uv.
-            root: the project's root.
-            cancel: set it to end what is under way.
+            asker: what starts uv.
+            root: the project's root, from which on paths in requirements are meant.
             own: framework and label of a build -> the framework's own index that has it; None if none is to be used.
             sources: package -> the index that uv is configured to take it from, where it is asked for by name.
         """
         self._sources = sources
-        self._program = program
+        self._asker = asker
         self._root = root
-        self._cancel = cancel
         self._own = own
 
     def own_indexes(self, resolution: Resolution) -> Mapping[str, str]:
@@ -151,7 +141,7 @@ class Uv:
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources and not resolution.direct:
             return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own, macos=macos)
-        with storage.scratch() as folder, storage.scratch() as apart:
+        with _for_sources(resolution.sources) as folder, storage.scratch() as apart:
             standing_in = stand_ins(resolution.sources, folder)
             standing = _placed(resolution, apart)
             named = [text for is_asked, text in standing if is_asked]
@@ -245,44 +235,19 @@ class Uv:
         own: Mapping[str, str] = MappingProxyType({}),
         macos: Version | None,
     ) -> Pylock | Unclosed:
-        found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), None if beside is None else str(beside))))
-        # a flag takes the place of the variable, whose files are meant too
-        users = [word for path in (host.variable("UV_CONSTRAINT") or "").split() for word in ("--constraints", path)]
-        with storage.scratch() as folder:
-            output = folder / "pylock.toml"
-            if kept:
-                output.write_text(_preferences(kept), encoding="utf-8")
-            narrowed = folder / "constraints.txt"
-            narrowed.write_text("".join(f"{line}\n" for line in constraints), encoding="utf-8")
-            try:
-                done = uvtool.run(
-                [
-                    self._program, "pip", "compile", _asked(requirements, own, folder),
-                    "--constraints", str(narrowed), *users,
-                    "--format", "pylock.toml", "--output-file", str(output), "--no-header",
-                    "--only-binary", ":all:", *_INTERPRETER, *PLAIN, *arguments,
-                ],
-                stdin="".join(f"{line}\n" for line in requirements),
-                env={
-                    **({} if in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(in_flight)}),
-                    **({"UV_FIND_LINKS": found} if found else {}),
-                    **({} if macos is None else {"MACOSX_DEPLOYMENT_TARGET": f"{macos.major}.{macos.minor}"}),
-                },
-                cwd=self._root,
-                cancel=self._cancel,
-                timeout=host.seconds(_RESOLUTION),
-                )  # fmt: skip
-            except TimedOut:
-                raise uvtool.too_late("the resolution by uv", _RESOLUTION) from None
-            if done.status == 0:
-                return _read(output)
-        refused = _REFUSED.search(done.stderr)
-        if refused:  # to uv that is a package which does not exist, and only a hint says why
-            raise failure(refused[1], "lock")
-        reason = words(done.stderr)
-        if done.status == _NO_SOLUTION and "No solution found" in done.stderr and not uvtool.not_cached(reason):
-            return Unclosed(named=_named(reason), reason=reason)
-        raise failure(reason, "lock")
+        answer = self._asker.ask(
+            Question(
+                tuple(requirements),
+                tuple(constraints),
+                tuple(arguments),
+                preferred=_preferences(kept) if kept else "",
+                own=tuple(own.items()),
+                in_flight=in_flight,
+                macos="" if macos is None else f"{macos.major}.{macos.minor}",
+                beside=None if beside is None else str(beside),
+            )
+        )
+        return _read(answer.lock) if answer.lock else Unclosed(named=_named(answer.refusal), reason=answer.refusal)
 
 
 def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
@@ -304,11 +269,28 @@ def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
     return found
 
 
+@contextlib.contextmanager
+def _for_sources(sources: Sequence[SourceRelease]) -> Iterator[Path]:
+    """A folder for what stands in for these: the same each time, so that uv is asked the same; else one of this run."""
+    place = asking.stand_ins() / lockfiles.digest(repr(sorted(sources)).encode("utf-8", "surrogatepass"))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        stand_ins(sources, place)
+    except (OSError, OutsideError):  # the cache takes nothing
+        with storage.scratch() as folder:
+            yield folder
+    else:
+        yield place
+
+
 def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, SourceRelease]:
     """Writes wheels with nothing but metadata in the place of source distributions; file name -> what it stands for.
 
     So uv learns what they require without building them: a lock runs no code of a package, and the interpreter that
-    runs kgen may be too new to build what is this old.
+    runs kgen may be too new to build what is this old. What is there already stays as it is.
+
+    Raises:
+        OutsideError: one of them cannot be written.
     """
     made = {}
     for one in sources:
@@ -324,33 +306,20 @@ def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, So
             "WHEEL": "Wheel-Version: 1.0\nGenerator: kgen\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             "RECORD": "",
         }
-        filename = f"{stem}-py3-none-any.whl"
-        with zipfile.ZipFile(folder / filename, "w") as archive:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
             for name, text in texts.items():
-                archive.writestr(f"{stem}.dist-info/{name}", text)
+                archive.writestr(zipfile.ZipInfo(f"{stem}.dist-info/{name}"), text)
+        filename = f"{stem}-py3-none-any.whl"
+        path = folder / filename
+        if not path.is_file() or path.read_bytes() != content.getvalue():
+            storage.write_file(path, content.getvalue())
         made[filename] = one
     return made
 
 
 def _files_of(package: Package) -> list[str]:
     return [wheel.filename for wheel in package.wheels or ()]
-
-
-def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) -> str:
-    """What to compile: the standard input, or a project that takes some packages from an index of their own.
-
-    Such an index has copies of many packages, and must be asked for no other; only a project can say that.
-    """
-    if not own:
-        return "-"
-    lines = ["[project]", 'name = "kgen-closes-this"', 'version = "0"', "dependencies = ["]
-    lines += [f"    {json.dumps(requirement)}," for requirement in requirements]
-    lines += ["]", "[tool.uv.sources]", *(f'{name} = {{ index = "kgen-{name}" }}' for name in own)]
-    for name, url in own.items():
-        lines += ["[[tool.uv.index]]", f'name = "kgen-{name}"', f"url = {json.dumps(url)}", "explicit = true"]
-    project = folder / "pyproject.toml"
-    project.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return str(project)
 
 
 def _preferences(kept: Sequence[Requirement]) -> str:
@@ -404,10 +373,10 @@ def uv_platform(platform: Platform, glibc: Version | None) -> str:
     return platform.uv.format(glibc=f"{known[0].major}_{known[0].minor}")
 
 
-def _read(output: Path) -> Pylock:
+def _read(text: str) -> Pylock:
     try:
-        return Pylock.from_dict(tomli.loads(output.read_text(encoding="utf-8")))
-    except (OSError, ValueError, PylockValidationError) as error:
+        return Pylock.from_dict(tomli.loads(text))
+    except (ValueError, PylockValidationError) as error:
         raise FailedProgramError(
             f"uv wrote a lock that cannot be read: {error}", hints=["pip install --upgrade uv"]
         ) from None

@@ -1,0 +1,153 @@
+"""Makes locks of wheels: solved, closed and hashed by uv, judged, and rendered with the hooks that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kgen import __version__, host, lockfiles, uvsettings, uvtool
+from kgen.emitters.hooks import render_hooks
+from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
+from kgen.formats.wheels import pylock, uv
+from kgen.formats.wheels.asking import IN_FLIGHT
+from kgen.formats.wheels.outside import Outside
+from kgen.formats.wheels.session import Session, WheelOutcome
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.selection import selection
+from kgen.model.request import EnvironmentRequest
+
+
+def make(job: LockJob, outside: Outside) -> Part:
+    """Lock every request of a job; nothing is written.
+
+    Args:
+        job: what is to be locked.
+        outside: who is asked.
+
+    Raises:
+        OutsideError: where the frameworks' own indexes are cannot be found out.
+    """
+    outcomes = resolve(
+        job.matrix,
+        outside,
+        job.requests,
+        torch_index=job.settings.torch_index,
+        report=job.report,
+        # other forms are being locked for the Python of the requests
+        movable=job.alone,
+    )
+    return Part(outcomes, {} if job.every is None else dict(_rendered(job, outcomes)))
+
+
+def _rendered(job: LockJob, outcomes: Sequence[WheelOutcome]) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """The files of each environment that was locked on all its platforms: its hooks, and a lock for each of them."""
+    for environment, members in by_environment(outcomes):
+        request = members[0].request
+        selected = selection(job.matrix, request.backends, request.accelerator.name, isolated=request.isolated)
+        hooks = render_hooks(environment, selected.variables)
+        files = {path: text.encode() for path, text in hooks.items()}
+        for outcome in members:
+            platform = job.matrix.platforms[outcome.request.platform]
+            assert outcome.lock is not None  # noqa: S101 - it was locked on all of them
+            text = pylock.render(
+                outcome.lock,
+                platform=platform,
+                variables=selected.variables,
+                hooks=hooks,
+                **selected.own,
+                revision=job.matrix.revision,
+                version=__version__,
+                portable=job.settings.portable,
+            )
+            files[lockfiles.filename(platform.name)] = text.encode()
+        yield environment, files
+
+
+def resolve(
+    matrix: CompatibilityMatrix,
+    outside: Outside,
+    requests: Sequence[EnvironmentRequest],
+    *,
+    torch_index: str | None,
+    report: Reporter = unreported,
+    movable: bool = False,
+) -> list[WheelOutcome]:
+    """Lock these requests of the project in this folder; nothing is written.
+
+    Args:
+        matrix: the facts.
+        outside: who is asked, for the project.
+        requests: what is asked.
+        torch_index: what the settings say about PyTorch's own index.
+        report: called with each request and the stage that it has come to, from whatever thread.
+        movable: whether a Python that is open may be another than the requests say, where that gives what is asked
+            for by name in its newest version.
+
+    Raises:
+        OutsideError: where the frameworks' own indexes are cannot be found out.
+    """
+    root = outside.root
+    sources = {name: url for name, (_, url) in uvsettings.shape(root).sources.items()}
+    own = uvtool.own_indexes(outside.program, root, torch_index)
+    closer = uv.Uv(outside.asker, root=root, own=own, sources=sources)
+    chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
+    placed = None
+    if any(one.url is not None for request in requests for one in request.dependencies):
+        from kgen.formats.wheels.direct import DirectSources  # noqa: PLC0415
+
+        placed = DirectSources(root, host.cache("git"), outside.open_reader)
+
+    def session(reporter: Reporter) -> Session:
+        return Session(
+            matrix,
+            closer,
+            outside.open_reader,
+            cancel=outside.cancel,
+            report=reporter,
+            in_flight=None if chosen else IN_FLIGHT,
+            open_releases=outside.releases,
+            sources=placed,
+        )
+
+    first = session(report)
+    outcomes = first.lock(requests)
+    if first.better_python is None or not movable:
+        return outcomes
+    moved = _moved(outcomes, first.better_python)
+    back = dict(zip(moved, requests, strict=True))
+    again = session(lambda request, stage: report(back.get(request, request), stage)).lock(moved)
+    return again if _is_better(outcomes, again) else outcomes
+
+
+def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentRequest]:
+    """The requests on another Python, as far as that is open; nothing of the old one's locks is held."""
+    return [
+        one.request._replace(python=python, held=()) if one.request.python_open else one.request for one in outcomes
+    ]
+
+
+def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
+    """Whether another Python gives every environment the frameworks that it had; and what was chosen is told then."""
+    for old, new in zip(before, after, strict=True):
+        # what comes along on the other Python may be more than there was
+        if new.lock is None or not _frameworks(old).items() <= _frameworks(new).items():
+            return False
+    for old, new in zip(before, after, strict=True):
+        if new.request.python == old.request.python or new.lock is None:
+            continue
+        moved = f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}"
+        if old.lock is None:
+            new.notes.append(f"{moved}, for which what is asked cannot be closed")
+        else:
+            was, now = old.lock.versions, new.lock.versions
+            newer = [
+                f"{wish.name} {now[wish.name]} and not {was[wish.name]}"
+                for wish in new.request.dependencies
+                if wish.name in was and wish.name in now and now[wish.name] > was[wish.name]
+            ]
+            if newer:
+                new.notes.append(f"{moved}, which has {', '.join(newer)}")
+    return True
+
+
+def _frameworks(outcome: WheelOutcome) -> Mapping[str, str]:
+    return {} if outcome.lock is None else outcome.lock.summary.frameworks

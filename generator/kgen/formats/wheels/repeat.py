@@ -1,0 +1,204 @@
+"""What came of a locking before: where uv answers everything as it did then, the same comes of it again.
+
+Locks are made of the request, the matrix, this kgen, the configuration of uv, and of what uv and the index answer. All
+but the answers is in the name of a note; the note has what was asked, with digests of the answers, and the files that
+were made. So whoever locks again asks the same at once, and where nothing has changed outside, there is nothing to
+solve, to read, to judge or to render. Lists of the files in wheels are known by the wheel's hash, and never change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import kgen
+from kgen import __version__, host, lockfiles, resources, uvsettings
+from kgen.errors import KgenError
+from kgen.formats.outcome import LockJob, Outcome, Part
+from kgen.formats.standing import StandingLock
+from kgen.formats.wheels import FORMAT
+from kgen.formats.wheels.asking import Answer, Asker, Question
+from kgen.project import LOCKS
+from kgen.served.cache import keep, kept
+
+if TYPE_CHECKING:
+    from kgen.formats.wheels.aging import Releases
+
+T = TypeVar("T")
+
+_HEADER = "kgen-repeat 1"
+KEPT = 64
+"""So many notes are kept; one is about 20 KB for each of its locks."""
+
+
+def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
+    """What the futures give; ctrl-C ends what is under way instead of waiting for it.
+
+    Raises:
+        KeyboardInterrupt: after `cancel` was set.
+    """
+    try:
+        waiting = set(futures)
+        while waiting:
+            # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
+            _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+    except KeyboardInterrupt:
+        cancel.set()
+        for future in futures:
+            future.cancel()
+        raise
+    return [future.result() for future in futures]
+
+
+class Note:
+    """The note of one job.
+
+    Args:
+        job: what is to be locked.
+        program: the path of uv.
+    """
+
+    def __init__(self, job: LockJob, program: str) -> None:
+        self._job = job
+        # a newer uv may know more of the index, or answer otherwise
+        stat = Path(program).stat()
+        alike = (
+            __version__,
+            _code(),
+            job.matrix.revision,
+            tuple(job.requests),
+            (job.settings.torch_index, job.settings.portable, job.alone, job.every is None),
+            (program, stat.st_size, stat.st_mtime_ns),
+            uvsettings.fingerprint(job.settings.root),
+        )
+        self._folder = host.cache("repeat")
+        self._place = self._folder / lockfiles.digest(repr(alike).encode("utf-8", "surrogatepass"))
+
+    def repeated(
+        self,
+        asker: Asker,
+        ask_pages: Callable[[Sequence[str]], Mapping[str, str]],
+        *,
+        closers: int,
+        cancel: threading.Event,
+    ) -> Part | None:
+        """What came of the same before, if every answer is as it was; None if not, or if nothing is known.
+
+        Args:
+            asker: is given the questions of then, so that whoever goes on has the answers.
+            ask_pages: gives what tells whether the pages of projects have changed, in no time if there are none.
+            closers: how many questions are asked at a time.
+            cancel: set it to end what is under way.
+        """
+        try:
+            packed = kept(self._place, _HEADER)
+            noted = None if packed is None else json.loads(zlib.decompress(packed))
+            if noted is None:
+                return None
+            asked = [(Question(*_tuples(row)), digest) for row, digest in noted["answers"]]
+            pages, notes, texts = noted["pages"], noted["notes"], noted["files"]
+        except (OSError, ValueError, KeyError, TypeError, zlib.error):
+            return None
+        started = time.monotonic()
+        for request in self._job.requests:
+            self._job.report(request, "resolving")
+        with ThreadPoolExecutor(closers + 1) as pool:
+            listed = pool.submit(ask_pages, list(pages)) if pages else None
+            answers = [pool.submit(asker.ask, question) for question, _ in asked]
+            try:
+                found = results(answers, cancel)
+                same = listed is None or results([listed], cancel) == [pages]
+            except KgenError:  # whoever asks again says what is wrong
+                return None
+        if not same or any(_digest(one) != digest for one, (_, digest) in zip(found, asked, strict=True)):
+            return None
+        try:
+            return self._part(texts, notes, time.monotonic() - started)
+        except (KgenError, KeyError):  # a note of another grammar
+            return None
+
+    def _part(self, texts: Mapping[str, Mapping[str, str]], notes: Sequence[Sequence[str]], seconds: float) -> Part:
+        outcomes = []
+        for request, noted in zip(self._job.requests, notes, strict=True):
+            name = lockfiles.filename(request.platform)
+            content = texts[request.environment][name].encode()
+            lock, data = lockfiles.parse(Path(LOCKS) / request.environment / name, content)
+            standing = StandingLock.of(self._job.matrix, lock, data)
+            said = [str(one) for one in noted]
+            outcomes.append(Outcome(request=request, form=FORMAT, lock=standing, notes=said, seconds=seconds))
+        made = {
+            environment: {path: text.encode() for path, text in files.items()} for environment, files in texts.items()
+        }
+        return Part(outcomes, {} if self._job.every is None else made)
+
+    def keep(self, part: Part, asker: Asker, releases: Sequence[Releases]) -> None:
+        """Note what came of the job, if the same may be taken again.
+
+        Args:
+            part: what came of it.
+            asker: has every question to uv, with its answer.
+            releases: what has looked at pages of the index.
+        """
+        requests = self._job.requests
+        locked = [one.request for one in part.outcomes if one.lock is not None] == list(requests)
+        # what is at a place is looked at each time, and what stands for a source distribution was made for this run
+        placed = any(wish.url is not None for request in requests for wish in request.dependencies)
+        alike = not placed and all(question.lasts for question in asker.answers)
+        if not (part.files and locked and alike and all(one.complete for one in releases)):
+            return
+        noted = {
+            "answers": [[question, _digest(answer)] for question, answer in asker.answers.items()],
+            "pages": {name: digest for one in releases for name, digest in one.pages.items()},
+            "notes": [one.notes for one in part.outcomes],
+            "files": {
+                name: {path: content.decode() for path, content in files.items()} for name, files in part.files.items()
+            },
+        }
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # who cannot keep it makes it again
+            keep(self._place, _HEADER, zlib.compress(json.dumps(noted).encode(), 1))
+            keep_few(self._folder)
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _digest(answer: Answer) -> str:
+    return hashlib.sha256("\0".join(answer).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """What tells whether the code is another than before where the version does not: in a clone that is worked on."""
+    clone = resources.clone()
+    if clone is None:
+        return ""
+    folders = (Path(kgen.__file__).parent, resources.folder("templates"))
+    return hashlib.sha256(repr([sorted(_stamps(str(folder))) for folder in folders]).encode()).hexdigest()
+
+
+def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
+    with os.scandir(folder) as found:
+        for one in found:
+            if one.is_file():
+                stat = one.stat()
+                yield one.path, stat.st_size, stat.st_mtime_ns
+            elif one.name != "__pycache__":
+                yield from _stamps(one.path)
+
+
+def keep_few(folder: Path) -> None:
+    """Forget the notes that nobody has looked at for longest."""
+    stamps = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
+    for _, path in stamps[KEPT:]:
+        path.unlink(missing_ok=True)

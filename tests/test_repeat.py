@@ -16,7 +16,9 @@ from tests.test_aging import notes
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
+from kgen.cli.main import run
 from kgen.formats.wheels import repeat
+from kgen.served import client
 
 ASKED = (*LOCK, "numpy", "--cpu", "--dependency", "named")
 SESSION = "kgen.formats.wheels.session"
@@ -145,6 +147,26 @@ def test_what_is_at_a_place_is_looked_at_each_time(watched: Kgen, project: Path)
     words = (*LOCK, "numpy", "--cpu", "--dependency", f"tool @ ./{wheel.filename}")
     first, again = watched(*words), watched(*words, "--upgrade")
     assert (anew(first), anew(again)) == (True, True)
+
+
+def test_what_could_not_be_compared_is_tried_again(
+    kgen_alone: Kgen,
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in kgen_alone.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(kgen_alone.folder)
+    monkeypatch.setattr(client, "WHOLE", 1)
+    index.misbehave("no ranges", at="/files/")
+    assert run([*LOCK, "numpy", "--cpu"]) == 0
+    assert "were not compared" in capsys.readouterr().err
+    assert not (tmp_path / "kgen-cache/repeat").exists()
+    monkeypatch.undo()
+    assert kgen_alone(*LOCK, "numpy", "--cpu", "--upgrade").status == 0
+    assert (tmp_path / "kgen-cache/repeat").exists()
 
 
 def test_few_notes_are_kept(tmp_path: Path) -> None:

@@ -154,7 +154,9 @@ class Note:
         # what is at a place is looked at each time, and what stands for a source distribution was made for this run
         placed = any(wish.url is not None for request in requests for wish in request.dependencies)
         alike = not placed and all(question.lasts for question in asker.answers)
-        if not (part.files and locked and alike and all(one.complete for one in releases)):
+        # a remark is about one run: that files could not be compared, which another run may do
+        whole = all(one.complete for one in releases) and not any(one.remarks for one in part.outcomes)
+        if not (part.files and locked and alike and whole):
             return
         noted = {
             "answers": [[question, _digest(answer)] for question, answer in asker.answers.items()],

@@ -1012,8 +1012,8 @@ class Session:
             return
         incomplete = [name for name, listing in listings.items() if not listing.complete]
         note = f"the index answers no range requests: the files of {', '.join(incomplete)} were not compared"
-        if incomplete and note not in outcome.notes:
-            outcome.notes.append(note)
+        if incomplete and note not in outcome.remarks:
+            outcome.remarks.append(note)
         wheels = tuple(
             dataclasses.replace(wheel, size=listings[name].size, licence=licences.name(listings[name].declared))
             for name, wheel in found.wheels.items()

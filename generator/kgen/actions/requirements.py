@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import files, parsers, trees, uvtool
+from kgen import files, parsers, trees
 from kgen.editable import project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
@@ -396,6 +396,10 @@ class _Reader:
 
     def _of_files(self, paths: Sequence[str], what: str, parse: Callable[[str], Requirement]) -> Iterator[Requirement]:
         root = self.settings.root
+        if not paths:
+            return
+        from kgen import uvtool  # noqa: PLC0415 - few name such files
+
         for path in paths:
             texts = uvtool.requirements_in(uvtool.find(), root / path, root=root)
             for text in texts:

@@ -7,6 +7,7 @@ stack in the same variables: what one shell activated, a shell of another kind s
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,8 +73,7 @@ def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> st
     Raises:
         ValueError: see there.
     """
-    sources = sorted((resources.folder("templates") / "hooks").iterdir())
-    asked = repr((__version__, environment, sorted(variables.items()), [path.read_bytes() for path in sources]))
+    asked = repr((__version__, environment, sorted(variables.items()), _sources()))
     place = cache / lockfiles.digest(asked.encode("utf-8", "surrogatepass"))
     with contextlib.suppress(OSError, ValueError):
         return grammar.sha256(files.read_text(place))
@@ -84,6 +84,13 @@ def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> st
         cache.mkdir(parents=True, exist_ok=True)
         storage.write_file(place, made.encode())
     return made
+
+
+@functools.cache
+def _sources() -> str:
+    """What tells the templates of the hooks from others."""
+    folder = resources.folder("templates") / "hooks"
+    return lockfiles.digest_of_files({path.name: path.read_bytes() for path in folder.iterdir()})
 
 
 def _refuse_unfit(name: str) -> None:

@@ -261,12 +261,16 @@ def has_interpreter(minor: str) -> bool | None:
         return None
 
 
+_CHATTER = ("warning:", "Resolved ", "hint:", "Using CPython ", "Using Python ")
+"""How lines of uv's begin that say nothing about why it failed."""
+
+
 def words(stderr: str) -> str:
     """Uv's own words without its warnings and decoration."""
     kept = []
     for line in stderr.splitlines():
         text = line.strip()
-        if not text or text.startswith(("warning:", "Resolved ", "hint:")):
+        if not text or text.startswith(_CHATTER):
             continue
         for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
             text = text.removeprefix(lead).strip()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, trees, uvtool
-from kgen.editable import project_build
+from kgen.editable import SETUPTOOLS, project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
@@ -70,7 +70,7 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else []
+        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else reader.where_to_edit()
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
 
@@ -196,6 +196,13 @@ class _Reader:
             },
         )
 
+    def where_to_edit(self) -> list[str]:
+        """The files in which a requirement may stand that is no good, as hints; without any, it was a flag's."""
+        named = [*self.settings.requirement_files, *self.settings.constraint_files]
+        if self.settings.file is not None:
+            named.append(self.settings.file.name)
+        return [f"edit {' or '.join(named)}"] if named else ["kgen lock --help   # `--dependency` is what names it"]
+
     # -- places --------------------------------------------------------------------------------------------------------
 
     def _placed(self, requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
@@ -292,12 +299,15 @@ class _Reader:
     def _builds(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
         """What builds the project itself."""
         try:
-            build = project_build(data)
+            build = project_build(data, self.settings.root)
         except ValueError as error:
             self.in_pyproject = True
             self.faults.append(f"{PYPROJECT}: {error}")
             return
         if build is not None:
+            if build.dynamic and not isinstance(data.get("project"), Mapping):
+                named = next(name for name in SETUPTOOLS if (self.settings.root / name).is_file())
+                self._notes.append(f"what {named} requires is not read; `--dependency` names it")
             yield from self._parsed(
                 _Source("build-system.requires", "build requirements", build.requires, parsers.parse_requirement_flag)
             )
@@ -417,7 +427,9 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise SettingsError(f"{root / PYPROJECT} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(
+            f"{root / PYPROJECT} cannot be read: {error.strerror or error}", hints=[f"ls -l {root / PYPROJECT}"]
+        ) from None
     try:
         return tomli.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -441,7 +453,7 @@ def _unknown(what: str, flag: str, name: str, there: Mapping[str, str] | set[str
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
     return UsageError(
         f"{PYPROJECT} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}"] if near else [],
+        hints=[f"kgen lock {flag} {near}" if near else f"edit {PYPROJECT}, or leave `{flag} {name}` out"],
     )
 
 

@@ -306,6 +306,24 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("run",): (
         "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\nhint: kgen run --help"
     ),
+    ("run", "jax", "--no-sync", "--", "python", "-c", "1 + 1"): (
+        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "hint: kgen run --no-sync jax -- python -c '1 + 1'"
+    ),
+    ("run", "jax", "--no-sync"): (
+        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "hint: kgen run --no-sync jax -- python train.py"
+    ),
+    ("run", "jax", "-c", "1"): (
+        "`-c` is no program: options of `kgen run` stand before the environment\n\nhint: kgen run --help"
+    ),
+    (
+        "tree",
+        "jax",
+        "--invert",
+        "rich",
+    ): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree jax --invert --package rich",
+    ("tree", "rich", "rich"): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree rich --package rich",
     ("export", "slurm", "jax", "torch"): "`kgen export`: unexpected `torch`\n\nhint: kgen export --help",
     ("lock", "jax", "--cuda12"): (
         "`kgen lock`: unknown option `--cuda12`\n\n"

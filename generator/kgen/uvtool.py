@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -206,10 +207,14 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
         root: the folder that paths in it are relative to.
 
     Raises:
-        OutsideError: uv cannot read it.
+        OutsideError: it is not there, or uv cannot read it.
     """
     import tomli  # noqa: PLC0415 - few projects have such a file
 
+    if not path.is_file():
+        what = "is a folder, not a file of requirements" if path.is_dir() else "is not there"
+        place = path if path.is_dir() else path.parent
+        raise FileError(f"{path} {what}", hints=[f"ls -l {shlex.quote(str(place))}"])
     with storage.scratch() as folder:
         project = folder / "pyproject.toml"
         project.write_text('[project]\nname = "kgen-reads-this"\nversion = "0"\n', encoding="utf-8")

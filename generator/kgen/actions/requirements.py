@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -407,13 +408,52 @@ class _Reader:
     def _of_files(self, paths: Sequence[str], what: str, parse: Callable[[str], Requirement]) -> Iterator[Requirement]:
         root = self.settings.root
         for path in paths:
-            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root)
+            try:
+                script = _in_script(root / path, self._notes) if path.endswith(".py") else None
+            except ValueError as error:
+                self.faults.append(f"{path}: {error}")
+                continue
+            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root) if script is None else script
             for text in texts:
                 try:
                     yield parse(text)
                 except ValueError as error:
                     self.faults.append(f"{path}: {error}")
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
+
+
+_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///$")
+"""The block in which a script says what it needs (PEP 723)."""
+
+
+def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:
+    """What a script requires, by the comment in it; None where it cannot be read.
+
+    Args:
+        path: the script.
+        notes: what the user should know, which this adds to.
+
+    Raises:
+        ValueError: it has no such comment, or one that makes no sense.
+    """
+    try:
+        text = files.read_text(path, encoding="utf-8-sig")
+    except OSError:
+        return None
+    found = list(_SCRIPT.finditer(text))
+    if len(found) != 1:
+        raise ValueError("a script names its requirements in one block `# /// script`, and this one has none")
+    lines = found[0]["content"].splitlines()
+    try:
+        data = tomli.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
+    except tomli.TOMLDecodeError as error:
+        raise ValueError(f"its block `# /// script` is not valid TOML: {error}") from None
+    if "requires-python" in data:
+        notes.append(f"requires-python of {grammar.printable(path.name)} is not read; `--python` names one")
+    required = data.get("dependencies", [])
+    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
+        raise ValueError("its block `# /// script`: dependencies: should be an array of texts")
+    return tuple(required)
 
 
 def _pyproject(root: Path) -> Mapping[str, Any]:

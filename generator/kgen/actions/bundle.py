@@ -210,7 +210,8 @@ def _require_place(output: Path) -> None:
     """See that a bundle can be where it is to be, before anything is fetched for it.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot: there is no such folder, or it is one.
+        OutsideError: the system does not let it be written.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
@@ -219,6 +220,10 @@ def _require_place(output: Path) -> None:
         raise UsageError(
             f"{output} cannot be written: there is no folder {output.parent}", hints=[f"mkdir -p {folder}"]
         )
+    try:
+        archives.require_writable(output)
+    except OSError as error:
+        raise files.unwritable(output, error) from error
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:

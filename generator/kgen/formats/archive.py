@@ -122,7 +122,7 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
             if not known:
                 _each(placed, lambda one, cancel: _compare(file, one, cancel))
             return False
-    part = output.with_name(f".{output.name}.part")
+    part = _part_of(output)
     try:
         with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
             os.ftruncate(file, size)
@@ -132,6 +132,21 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return True
+
+
+def require_writable(output: Path) -> None:
+    """See that an archive could be begun in a place; nothing stays there.
+
+    Raises:
+        OSError: the system does not let it.
+    """
+    part = _part_of(output)
+    with _opened(part, os.O_RDWR | os.O_CREAT):
+        part.unlink()
+
+
+def _part_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.part")
 
 
 class _Placed(NamedTuple):

@@ -253,6 +253,19 @@ class TestCalls:
         )
         assert list(project.iterdir()) == []
 
+    def test_a_place_that_cannot_be_written_is_found_before_anything_is_fetched(
+        self, kgen_alone: Kgen, index: Index, project: Path
+    ) -> None:
+        assert kgen_alone(*LOCK, "numpy").status == 0
+        index.behaviour.asked.clear()
+        before = sorted(project.iterdir())
+        name = "b" * os.pathconf(project, "PC_NAME_MAX")
+        refused = kgen_alone("bundle", "-o", name)
+        assert refused.status == 4
+        assert refused.stderr.startswith(f"error: {name} cannot be written: File name too long")
+        assert index.behaviour.asked == []
+        assert sorted(project.iterdir()) == before
+
     def test_offline_says_what_is_missing(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
         assert kgen_alone(*LOCK, "numpy").status == 0
         index.behaviour.asked.clear()

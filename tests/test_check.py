@@ -279,6 +279,9 @@ def test_the_projects_own_range_of_pythons(locked: Kgen) -> None:
         f"numpy-cpu: locks/numpy-cpu/pylock.linux-64.toml is for Python {PYTHON}, outside of requires-python `<3.9`"
         " of pyproject.toml\n" in locked("check", "numpy").stdout
     )
+    # what is to be typed does not ask for that Python again
+    hint = next(line for line in locked("check", "numpy").stderr.splitlines() if line.startswith("hint: "))
+    assert "--python" not in hint
 
 
 # -- against the matrix ------------------------------------------------------------------------------------------------

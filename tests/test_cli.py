@@ -306,6 +306,24 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("run",): (
         "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\nhint: kgen run --help"
     ),
+    ("run", "jax", "--no-sync", "--", "python", "-c", "1 + 1"): (
+        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "hint: kgen run --no-sync jax -- python -c '1 + 1'"
+    ),
+    ("run", "jax", "--no-sync"): (
+        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "hint: kgen run --no-sync jax -- python train.py"
+    ),
+    ("run", "jax", "-c", "1"): (
+        "`-c` is no program: options of `kgen run` stand before the environment\n\nhint: kgen run --help"
+    ),
+    (
+        "tree",
+        "jax",
+        "--invert",
+        "rich",
+    ): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree jax --invert --package rich",
+    ("tree", "rich", "rich"): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree rich --package rich",
     ("export", "slurm", "jax", "torch"): "`kgen export`: unexpected `torch`\n\nhint: kgen export --help",
     ("lock", "jax", "--cuda12"): (
         "`kgen lock`: unknown option `--cuda12`\n\n"
@@ -722,6 +740,26 @@ class TestInterrupted:
             _, err = child.communicate(timeout=20)
             assert time.monotonic() - started < 5
             assert (child.returncode, err) == (130, f"{CPU_NOTE}interrupted; nothing is half-written\n")
+
+    @pytest.mark.parametrize("module", ["kgen.cli.main", "kgen.cli.command", "kgen.cli.console", "kgen.errors"])
+    @pytest.mark.parametrize(("ignored", "status"), [(False, 130), (True, 0)])
+    def test_while_kgen_is_imported(self, module: str, *, ignored: bool, status: int) -> None:
+        """Python's own answer to the signal would be a traceback."""
+        script = (
+            "import os, signal, sys\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            f"        if name == {module!r}:\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            f"signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignored else 'default_int_handler'})\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "sys.argv = ['kgen', 'completion', 'bash']\n"
+            "from kgen.__main__ import main\n"
+            "sys.exit(main())\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        said = "" if ignored else "interrupted; nothing is half-written\n"
+        assert (done.returncode, done.stderr) == (status, said)
 
     def test_killed_then_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
         index.misbehave("hang")

@@ -315,6 +315,26 @@ def test_a_python_that_is_installed_where_several_are_equal(
     assert ("which is not installed here" in text.replace("\n# ", " ")) == (python is not None and python in here)
 
 
+@pytest.mark.parametrize(
+    ("here", "python"),
+    [
+        ({"3.13", "3.15"}, None),
+        ({"3.12", "3.13"}, "3.13"),
+        ({"3.12"}, "3.12"),
+        ({"3.15"}, None),
+        ({"3.11"}, None),
+    ],
+)
+def test_each_backend_has_a_best_python_of_its_own(
+    tmp_path: Path, matrix: CompatibilityMatrix, here: set[str], python: str | None
+) -> None:
+    """JAX alone gets 3.15 by `kgen lock`, NumPy 3.13; what is written must give both of them what they would get."""
+    _, text = write_settings(tmp_path, PLAIN, matrix, backends=("jax", "numpy"), installed=lambda one: one in here)
+    assert settings.read(tmp_path, matrix).python == python
+    told = "which is not installed here" in text.replace("\n# ", " ")
+    assert told == (python is not None)
+
+
 @pytest.mark.parametrize("text", ["project = 3\n", "[project]\nrequires-python = 3\n"])
 def test_requires_python_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

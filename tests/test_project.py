@@ -177,9 +177,56 @@ class TestFiles:
             with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
         assert not (tmp_path / "ran").exists()
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(OutsideError, match=r"gone\.txt cannot be read as requirements"):
-            with_project(Settings(root=tmp_path, requirement_files=("gone.txt",)))
+    @pytest.mark.parametrize(("name", "said"), [("gone.txt", "is not there"), ("folder", "is a folder, not a file")])
+    def test_a_file_that_is_not_there(self, tmp_path: Path, name: str, said: str) -> None:
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(OutsideError, match=f"{name} {said}"):
+            with_project(Settings(root=tmp_path, requirement_files=(name,)))
+
+    def test_what_uv_says_of_one_is_said_without_its_chatter(self, tmp_path: Path) -> None:
+        (tmp_path / "r.txt").write_text("rich\n-r absent.txt\n")
+        with pytest.raises(OutsideError) as raised:
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+        assert raised.value.message.startswith(f"{tmp_path}/r.txt cannot be read as requirements: Error parsing ")
+        assert "Using CPython" not in raised.value.message
+        assert "No such file or directory" in raised.value.message
+
+    @pytest.mark.parametrize("start", ["", "#!/usr/bin/env python\n\n", "\ufeff", "import os\r\n"])
+    def test_a_script_says_what_it_needs(self, tmp_path: Path, start: str) -> None:
+        lines = (
+            "/// script",
+            "requires-python = '>=3.11'",
+            "dependencies = [",
+            "  'rich<14',",
+            "",
+            "  'h5py',",
+            "]",
+            "///",
+        )
+        block = "".join(f"# {line}".rstrip() + "\n" for line in lines)
+        (tmp_path / "s.py").write_bytes((start + block + "print(1)\n").encode())
+        found = with_project(Settings(root=tmp_path, requirement_files=("s.py",))).required
+        assert [str(one) for one in found.dependencies] == ["rich<14", "h5py"]
+        assert found.notes == (
+            "requires-python of s.py is not read; `--python` names one",
+            "2 requirements of s.py",
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("print(1)\n", "s.py: a script names its requirements in one block `# /// script`, and this one has none"),
+            ("# /// script\n# dependencies = [\n# ///\n", "s.py: its block `# /// script` is not valid TOML: "),
+            ("# /// script\n# dependencies = 'x'\n# ///\n", "dependencies: should be an array of texts"),
+            ("# /// script\n# dependencies = ['a b']\n# ///\n", "s.py: `a b` is not a requirement"),
+        ],
+    )
+    def test_a_script_that_does_not_say_it(self, tmp_path: Path, text: str, said: str) -> None:
+        (tmp_path / "s.py").write_text(text)
+        with pytest.raises(SettingsError) as raised:
+            with_project(Settings(root=tmp_path, requirement_files=("s.py",)))
+        assert said in raised.value.message
+        assert raised.value.hints == ("edit s.py",)
 
     def test_constraints_bring_no_extra(self, tmp_path: Path) -> None:
         (tmp_path / "c.txt").write_text("rich[jupyter]<14\n")

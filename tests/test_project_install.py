@@ -14,13 +14,18 @@ from tests.wheelhouse import Wheel, Wheelhouse
 from kgen import editable
 
 BACKEND = b"""\
-import base64, os, zipfile
+import base64, os, shutil, sys, zipfile
 import tiny_helper
 
 def get_requires_for_build_editable(config_settings=None):
     return [line for line in open("wants.txt").read().split() if line] if os.path.exists("wants.txt") else []
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    if shutil.which("python") != os.path.join(sys.prefix, "bin", "python"):
+        raise SystemExit("programs of what builds it are not found")
+    if os.path.exists("compile"):
+        print("x.c:1: error: no such thing\\n\\n  1 | int", file=sys.stderr)
+        raise RuntimeError("command 'cc' failed")
     if os.path.exists("fail"):
         raise SystemExit("no compiler")
     version = open("version.txt").read().strip()
@@ -125,6 +130,12 @@ def test_what_cannot_be_built(package: Kgen) -> None:
     assert done.status == 4
     assert "error: My.Lib could not be built: " in done.stderr
     assert "no compiler" in done.stderr
+    (package.folder / "compile").touch()
+    assert package("sync", "numpy").stderr.startswith(
+        "error: My.Lib could not be built:\n  x.c:1: error: no such thing\n  1 | int\n"
+        "  RuntimeError: command 'cc' failed\n\n"
+    )
+    (package.folder / "compile").unlink()
     assert done.stderr.endswith("hint: kgen sync numpy-cpu --no-project   # everything but the project itself\n")
     (package.folder / "fail").unlink()
     (package.folder / "wants.txt").write_text("tiny-helper other-tool>=2")
@@ -169,6 +180,57 @@ def test_what_a_backend_needs_besides() -> None:
     assert build is not None
     assert build.requires == ("hatchling", "editables")
     assert editable.project_build({"project": {"name": "x"}}) is None
+
+
+SYSTEM = {"requires": ["tiny-build"], "build-backend": "tiny_build"}
+POETRY = {"tool": {"poetry": {"name": "Of.Poetry"}}}
+SETUP_CFG = "[metadata]\nname = of-cfg\n[options]\npy_modules = x\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "name", "requires"),
+    [
+        ({"build-system": SYSTEM, **POETRY}, {}, "Of.Poetry", ("tiny-build",)),
+        (POETRY, {}, None, ()),
+        ({"build-system": SYSTEM}, {}, None, ()),
+        ({"build-system": SYSTEM}, {"setup.cfg": SETUP_CFG}, "of-cfg", ("tiny-build",)),
+        ({}, {"setup.cfg": SETUP_CFG}, "of-cfg", editable.LEGACY),
+        ({}, {"setup.cfg": SETUP_CFG, "setup.py": ""}, "of-cfg", editable.LEGACY),
+        ({}, {"setup.py": "raise SystemExit"}, "the-folder", editable.LEGACY),
+        ({}, {"setup.cfg": "[flake8]\nmax-line-length = 100%\n"}, None, ()),
+        ({}, {"setup.cfg": "no section\n"}, None, ()),
+        ({}, {"setup.cfg": "\ufeff[metadata]\r\nname = 100%\r\n"}, "100%", editable.LEGACY),
+        ({"project": {"name": "x"}}, {"setup.py": ""}, "x", editable.LEGACY),
+        ({"project": {"name": "x"}}, {"setup.cfg": "[flake8]\n"}, None, ()),
+    ],
+)
+def test_projects_that_say_it_otherwise(
+    tmp_path: Path, data: dict[str, object], files: dict[str, str], name: str | None, requires: tuple[str, ...]
+) -> None:
+    root = tmp_path / "the-folder"
+    root.mkdir()
+    for path, text in files.items():
+        (root / path).write_bytes(text.encode())
+    build = editable.project_build(data, root)
+    assert (build and build.name, build.requires if build else ()) == (name, requires)
+
+
+def test_a_project_without_the_standards_table(package: Kgen) -> None:
+    text = PYPROJECT.replace('[project]\nname = "My.Lib"\nversion = "1.0"\n', "")
+    (package.folder / "pyproject.toml").write_text(text)
+    (package.folder / "setup.cfg").write_text("[metadata]\nname = My.Lib\n[options]\ninstall_requires = x\n")
+    locked = package("lock")
+    assert locked.status == 0
+    assert "note: what setup.cfg requires is not read; `--dependency` names it\n" in locked.stderr
+    assert package("sync", "numpy").status == 0
+    assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
+    assert package("check", "--installed").status == 0
+    # without a `pyproject.toml` of its own setuptools builds it, which this lock does not pin
+    (package.folder / "setup.cfg").unlink()
+    assert package("sync", "numpy").status == 0
+    (package.folder / "setup.py").touch()
+    (package.folder / "pyproject.toml").write_text(text.replace("[build-system]", "[no-system]"))
+    assert "itself is left out: the lock does not pin setuptools, wheel, which" in package("sync", "numpy").stderr
 
 
 def test_a_record_of_another_folder_is_not_its_own(tmp_path: Path) -> None:

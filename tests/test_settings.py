@@ -501,6 +501,24 @@ def test_find_root_of_a_relative_folder(deep: Path, monkeypatch: pytest.MonkeyPa
         ("12.0", "12.0"),
         ("sm_120f", "12.0"),
         ("121", "12.1"),
+        ("SM_90", "9.0"),
+        ("a100", "8.0"),
+        ("rtx5090", "12.0"),
+        ("RTX-5090", "12.0"),
+        ("dgx_spark", "12.1"),
+        ("NVIDIA A100-SXM4-80GB", "8.0"),
+        ("NVIDIA H100 80GB HBM3", "9.0"),
+        ("NVIDIA GH200 480GB", "9.0"),
+        ("NVIDIA H100 PCIe", "9.0"),
+        ("Tesla V100-SXM2-32GB", "7.0"),
+        ("NVIDIA GeForce RTX 4070 Ti SUPER", "8.9"),
+        ("NVIDIA GeForce RTX 3080 Laptop GPU", "8.6"),
+        ("RTX 2080", "7.5"),
+        ("Quadro RTX 6000", "7.5"),
+        ("NVIDIA RTX 6000 Ada Generation", "8.9"),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "12.0"),
+        ("AMD Instinct MI300X", "gfx942"),
+        ("GFX942", "gfx942"),
     ],
 )
 def test_parse_gpu(text: str, capability: str) -> None:
@@ -509,7 +527,26 @@ def test_parse_gpu(text: str, capability: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "8", "8.", ".8", "0.8", "12", "2.1", "sm_", "sm_80 ", "sm_80\n", "8.00", "8.0.0", "1000", "Voodoo5"],
+    [
+        "",
+        "8",
+        "8.",
+        ".8",
+        "0.8",
+        "12",
+        "2.1",
+        "sm_",
+        "sm_80 ",
+        "sm_80\n",
+        "8.00",
+        "8.0.0",
+        "1000",
+        "Voodoo5",
+        "NVIDIA",
+        "ti",
+        "6000 Ada",
+        "RTX",
+    ],
 )
 def test_parse_gpu_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="is not a compute capability"):

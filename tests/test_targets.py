@@ -363,3 +363,12 @@ def test_the_doctor_of_no_target(kgen: Kgen) -> None:
     none = kgen("doctor", "--target", "server")
     assert none.status == 2
     assert none.stderr.endswith("is locked for target server\n\nhint: kgen lock --target server\n")
+
+
+def test_a_gpu_says_nothing_of_the_cpu(kgen: Kgen) -> None:
+    done = kgen("solve", "jax", "--gpu", "NVIDIA A100-SXM4-80GB", "--driver", "550")
+    assert done.stderr.startswith(
+        "note: for the CPU, as nothing else was asked, and `--gpu` and `--driver` ask for nothing of it;"
+        " for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
+    )
+    assert "`--gpu`" not in kgen("solve", "jax", "--gpu", "A100", "--cuda", "12").stderr

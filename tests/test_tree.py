@@ -42,6 +42,14 @@ def test_what_needs_what(planted: Kgen) -> None:
     early = planted("tree", "numpy")
     assert early.status == 4
     assert early.stderr.endswith("only the packages themselves say what they need\n\nhint: kgen sync numpy-cpu\n")
+    for words, hint in (
+        (("--invert", "Above"), "kgen tree numpy-cpu --invert --package Above"),
+        (("above",), "kgen tree numpy-cpu --package above"),
+    ):
+        assert planted("tree", *words) == Result(
+            2, "", f"error: `{words[-1]}` is a package, and `kgen tree` begins with an environment\n\nhint: {hint}\n"
+        )
+    assert "there is no locked environment `absent`" in planted("tree", "absent").stderr
     assert planted("sync", "numpy").status == 0
 
     assert planted("tree", "numpy", "--package", "Above") == Result(

@@ -70,6 +70,13 @@ def test_places(prepared: Kgen) -> None:
     assert (wrong.status, wrong.stderr) == (2, message)
 
 
+def test_what_is_required_elsewhere_is_not_removed(prepared: Kgen) -> None:
+    (prepared.folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "0"\ndependencies = ["rich"]\n')
+    done = prepared("remove", "Rich")
+    assert done.stderr.endswith("require nothing\n\nhint: edit pyproject.toml: it is required there\n")
+    assert prepared("remove", "h5py").stderr.endswith("require nothing\n\nhint: kgen list\n")
+
+
 def test_in_pyproject(kgen: Kgen) -> None:
     text = '[project]\nname = "x"  # mine\nversion = "0"\n\n[tool.kgen]\ncpu = true\n\n[tool.other]\na = 1\n'
     path = kgen.folder / "pyproject.toml"

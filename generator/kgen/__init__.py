@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     )
 
 __version__ = "0.1.0"
+INTERRUPTED = "interrupted; nothing is half-written"
+"""What is said when somebody ends kgen."""
+
 __all__ = [
     "Change",
     "CheckResult",

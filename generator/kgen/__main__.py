@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
+
+from kgen import INTERRUPTED
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
     _fill_closed()
+    # Nothing has been started or written while kgen is being imported: ctrl-C can end it on the spot, whatever line of
+    # an import it meets. A shell that lets nobody interrupt what it runs has the signal ignored.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
         from kgen import __version__  # noqa: PLC0415 - spares importing the command line
@@ -22,10 +30,18 @@ def main() -> int:
     gc.disable()
     from kgen.cli.main import run  # noqa: PLC0415
 
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run(arguments)
     # All that was opened is closed. What is left is to take down thousands of objects one by one, which costs a tenth
     # of a solve, and after ctrl-C to wait for a thread that sits in a read of the network.
     os._exit(status)
+
+
+def _leave(number: int, _frame: object) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(128 + number)
 
 
 def _fill_closed() -> None:

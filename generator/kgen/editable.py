@@ -21,7 +21,15 @@ TREES = "share/kgen/trees"
 LEFT_OUT = "-"
 """The name of a project that was left out on purpose."""
 
-_BUILT_FROM = (PYPROJECT, "setup.py", "setup.cfg")
+LEGACY = ("setuptools", "wheel")
+"""What builds a project that does not say what does (PEP 517)."""
+
+LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+
+SETUPTOOLS = ("setup.py", "setup.cfg")
+"""The files that setuptools reads beside `pyproject.toml`."""
+
+_BUILT_FROM = (PYPROJECT, *SETUPTOOLS)
 _ALSO_NEEDS: Mapping[str, tuple[str, ...]] = {"hatchling.build": ("editables",)}
 """What a backend needs for editable wheels besides, and says only while it builds: by hatchling's own `build.py`."""
 
@@ -44,19 +52,28 @@ class ProjectBuild(NamedTuple):
     dynamic: bool = False
 
 
-def project_build(data: Mapping[str, Any]) -> ProjectBuild | None:
-    """How a project is built; None for one that is not: without a table `build-system` it is no package.
+def project_build(data: Mapping[str, Any], root: Path | None = None) -> ProjectBuild | None:
+    """How a project is built; None for one that is not, as nothing says that it is a package.
+
+    A table `build-system` says it, and so do setuptools' own files where there is none.
 
     Args:
         data: what is in its `pyproject.toml`.
+        root: its folder; without it, only the standard's tables count.
 
     Raises:
         ValueError: it does not say that in the form that it should have.
     """
     system, project = data.get("build-system"), data.get("project")
-    if not isinstance(system, Mapping) or not isinstance(project, Mapping) or not isinstance(project.get("name"), str):
-        return None
-    requires, backend = system.get("requires"), system.get("build-backend", "setuptools.build_meta:__legacy__")
+    if not isinstance(project, Mapping) or not isinstance(project.get("name"), str):
+        project = None if root is None else _said_otherwise(data, root)
+        if project is None:
+            return None
+    if not isinstance(system, Mapping):
+        if root is None or not _reads_setuptools(root):
+            return None
+        system = {"requires": list(LEGACY)}
+    requires, backend = system.get("requires"), system.get("build-backend", LEGACY_BACKEND)
     paths = system.get("backend-path", [])
     if not isinstance(requires, list) or not all(isinstance(one, str) for one in requires):
         raise ValueError("build-system.requires: should be an array of texts")
@@ -66,6 +83,36 @@ def project_build(data: Mapping[str, Any]) -> ProjectBuild | None:
     # a backend of the project's own may look at anything
     dynamic = bool(project.get("dynamic")) or bool(paths)
     return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "", dynamic)
+
+
+def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | None:
+    """What stands for the table `project` where there is none, as far as it can be read; None for no package."""
+    poetry = tool.get("poetry") if isinstance(tool := data.get("tool"), Mapping) else None
+    name = poetry.get("name") if isinstance(poetry, Mapping) else None
+    if isinstance(data.get("build-system"), Mapping) and isinstance(name, str):
+        return {"name": name}
+    if not _reads_setuptools(root):
+        return None
+    return {"name": _name_in_setup_cfg(root) or root.resolve().name, "dynamic": ["dependencies"]}
+
+
+def _reads_setuptools(root: Path) -> bool:
+    """Whether setuptools finds a package in a folder by its own files, of which `setup.cfg` is other tools' too."""
+    return (root / "setup.py").is_file() or _name_in_setup_cfg(root) is not None
+
+
+def _name_in_setup_cfg(root: Path) -> str | None:
+    path = root / "setup.cfg"
+    if not path.is_file():
+        return None
+    import configparser  # noqa: PLC0415 - few projects have such a file
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(files.read_text(path, encoding="utf-8-sig"))
+    except (OSError, ValueError, configparser.Error):
+        return None
+    return parser.get("metadata", "name", fallback="").strip() or None
 
 
 def built_from(root: Path) -> bytes:

@@ -5,6 +5,7 @@ Settings, flags and locks are read with the same ones, so that a value means the
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
@@ -362,14 +363,42 @@ def parse_driver(text: str) -> DriverVersion:
 def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
     """An architecture of some kind of accelerator, as `8.0`, `sm_80` or `gfx942`; or a GPU that the matrix knows.
 
+    A GPU may be spelled as its driver does: `NVIDIA H100 80GB HBM3`, `NVIDIA GeForce RTX 4070 Ti SUPER`.
+
     Raises:
         ValueError: it is none.
     """
+    known: dict[str, str] = {}
     for row in matrix.accelerators.values():
         for name, architecture in row.architectures.items():
-            if name.lower() == text.lower():
-                return architecture
-    return _of_some_kind(lambda kind: kind.parse_architecture(text))
+            known["".join(_words_of(name))] = architecture
+            known.setdefault(_model_of(name, _VARIANT), architecture)
+    for left_out in ("", _SOLD_AS, rf"{_SOLD_AS}|{_VARIANT}"):
+        model = _model_of(text, left_out)
+        if model in known:
+            return known[model]
+    with contextlib.suppress(ValueError):
+        return _of_some_kind(lambda kind: kind.parse_architecture(text.lower()))
+    return _of_some_kind(lambda kind: kind.parse_architecture(text))  # which says what was typed
+
+
+_SOLD_AS = (
+    r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|generation|blackwell|workstation|server|edition|gpu|graphics"
+    r"|sxm[0-9]?|pcie|nvl|oam|[0-9]+gi?b|hbm[0-9]e?"
+)
+"""Words of a GPU's full name, as its driver has it, that do not tell its architecture: maker, line, socket, memory."""
+
+_VARIANT = "ti|super|laptop|mobile|max|q|d"
+"""The same of a variant, which has the architecture of its model."""
+
+
+def _words_of(name: str) -> list[str]:
+    return re.findall("[a-z0-9]+", name.lower())
+
+
+def _model_of(name: str, left_out: str) -> str:
+    """The name of a GPU without the words that a pattern matches."""
+    return "".join(word for word in _words_of(name) if not re.fullmatch(left_out, word))
 
 
 def _of_some_kind(parse: Callable[[Kind], str]) -> str:

@@ -11,17 +11,13 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files
-from kgen.editable import ProjectBuild, project_build
+from kgen.editable import LEGACY, LEGACY_BACKEND, ProjectBuild, project_build
 from kgen.model import direct
 from kgen.model.direct import DirectReference, Kind
 from kgen.model.grammar import shown, version
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
 
-LEGACY = ("setuptools", "wheel")
-"""What builds a project that does not say what does (PEP 517)."""
-
-_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _OTHERS = ("setup.py", "setup.cfg")
 _TABLES = ("project", "build-system")
 
@@ -102,7 +98,7 @@ def source_tree(read: Read, *, extras: bool = True) -> SourceTree:
                 f"has dynamic {key}: they are known only to its code, which kgen does not run while it locks"
             )
     try:
-        build = project_build(data) or ProjectBuild(project["name"], LEGACY, _LEGACY_BACKEND)
+        build = project_build(data) or ProjectBuild(project["name"], LEGACY, LEGACY_BACKEND)
         stated = version(project["version"]) if isinstance(project.get("version"), str) else direct.DYNAMIC
         requires = tuple(_requires(project))
         for text in build.requires:

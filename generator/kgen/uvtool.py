@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -206,10 +207,14 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
         root: the folder that paths in it are relative to.
 
     Raises:
-        OutsideError: uv cannot read it.
+        OutsideError: it is not there, or uv cannot read it.
     """
     import tomli  # noqa: PLC0415 - few projects have such a file
 
+    if not path.is_file():
+        what = "is a folder, not a file of requirements" if path.is_dir() else "is not there"
+        place = path if path.is_dir() else path.parent
+        raise FileError(f"{path} {what}", hints=[f"ls -l {shlex.quote(str(place))}"])
     with storage.scratch() as folder:
         project = folder / "pyproject.toml"
         project.write_text('[project]\nname = "kgen-reads-this"\nversion = "0"\n', encoding="utf-8")
@@ -261,12 +266,16 @@ def has_interpreter(minor: str) -> bool | None:
         return None
 
 
+_CHATTER = ("warning:", "Resolved ", "hint:", "Using CPython ", "Using Python ")
+"""How lines of uv's begin that say nothing about why it failed."""
+
+
 def words(stderr: str) -> str:
     """Uv's own words without its warnings and decoration."""
     kept = []
     for line in stderr.splitlines():
         text = line.strip()
-        if not text or text.startswith(("warning:", "Resolved ", "hint:")):
+        if not text or text.startswith(_CHATTER):
             continue
         for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
             text = text.removeprefix(lead).strip()

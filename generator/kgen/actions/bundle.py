@@ -13,6 +13,7 @@ import json
 import re
 import shlex
 import tarfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -36,6 +37,7 @@ from kgen.model import grammar
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
+from kgen.verified import VerifiedFiles
 
 MANIFEST = "kgen-bundle.json"
 PROGRAMS = "kgen"
@@ -145,9 +147,13 @@ def bundle(
     extras = sorted({form.extra for _, form in chosen if form.extra})
     own_name = f"{_SELF}[{','.join(extras)}]" if extras else _SELF
 
-    def make(old: Mapping[str, Member], folder: Path, *, again: bool = False) -> tuple[int, tuple[str, ...]]:
-        own, notes = _own(own_name, wanted, again=again)
-        members_of_locks, fetched = _files(root, store, old, every.values(), report)
+    known = VerifiedFiles(host.cache("verified"))
+
+    def make(folder: Path, *, again: bool = False) -> tuple[int, tuple[str, ...]]:
+        began = time.time_ns()
+        own, notes = _own(own_name, wanted, known, again=again)
+        there: Mapping[str, Member] = {} if again else dict(_local(root, every.values(), known)) | _old(output, known)
+        members_of_locks, fetched = _files(root, store, there, every.values(), report)
         members = [
             member for one in {one.name: one for one, _ in chosen}.values() for member in _texts(one, wanted or "")
         ]
@@ -162,17 +168,27 @@ def bundle(
         }
         head = _member(MANIFEST, json.dumps(listed, indent=1).encode() + b"\n")
         try:
-            archives.write(output, [head, *own, *members])
+            whole = known.known(output, head.sha256) is not None
+            written = archives.write(output, [head, *own, *members], known=whole)
         except OSError as error:
             raise files.unwritable(output, error) from error
+        if written:
+            gone = (output, folder, store)  # replaced by now, or soon to be taken away
+            for one in (*own, *members):
+                path = one.source
+                if isinstance(path, Path) and one.known is None and not any(map(path.is_relative_to, gone)):
+                    known.add(path, one.sha256, began)
+        elif not whole:
+            known.add(output, head.sha256, began)
+        known.save()
         return fetched, notes
 
     with _held(store), storage.scratch() as folder:
         try:
-            count, notes = make(_old(output), folder)
+            count, notes = make(folder)
         except HashMismatchError:
-            # each is compared as it is written; what was there, or was kept of kgen itself, is not what it was
-            count, notes = make({}, folder, again=True)
+            # what was in the bundle before, lay in a folder, or was kept of kgen itself, is not what it was
+            count, notes = make(folder, again=True)
     for sha256, filename in every:
         (store / sha256 / filename).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -194,7 +210,8 @@ def _require_place(output: Path) -> None:
     """See that a bundle can be where it is to be, before anything is fetched for it.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot: there is no such folder, or it is one.
+        OutsideError: the system does not let it be written.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
@@ -203,6 +220,10 @@ def _require_place(output: Path) -> None:
         raise UsageError(
             f"{output} cannot be written: there is no folder {output.parent}", hints=[f"mkdir -p {folder}"]
         )
+    try:
+        archives.require_writable(output)
+    except OSError as error:
+        raise files.unwritable(output, error) from error
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:
@@ -334,7 +355,7 @@ def _has_own(platform: str | None) -> bool:
     return platform == host.subdir()
 
 
-def _own(name: str, platform: str | None, *, again: bool) -> tuple[list[Member], tuple[str, ...]]:
+def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) -> tuple[list[Member], tuple[str, ...]]:
     """Kgen itself, uv, and what else kgen needs, as they are installed here; and what to say of that."""
     if not _has_own(platform):
         return [], (f"kgen itself is left out: what is installed here is not for {platform}; install it there",)
@@ -345,7 +366,12 @@ def _own(name: str, platform: str | None, *, again: bool) -> tuple[list[Member],
     }
     kept = host.cache("own")
     made = [repack.kept_wheel_of(one, kept, source=source, again=again) for one in repack.closure(name)]
-    return [Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content) for one in made], ()
+    return [_kept_member(one, known) for one in made], ()
+
+
+def _kept_member(one: repack.KeptWheel, known: VerifiedFiles) -> Member:
+    stamp = known.known(one.content, one.sha256) if isinstance(one.content, Path) else None
+    return Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content, known=stamp)
 
 
 # -- out of a bundle ---------------------------------------------------------------------------------------------------
@@ -426,18 +452,32 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         yield archive
 
 
-def _old(output: Path) -> Mapping[str, Member]:
+def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
     """The files in the bundle that is to be replaced; none where there is none, or none that can be read."""
     found: dict[str, Member] = {}
     with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
         if output.is_file():
             with _opened(output) as archive:
                 listed = _manifest(output, archive).files
-                for one in archive.getmembers():
+                members = archive.getmembers()
+                head = archive.extractfile(members[0])
+                stamp = None if head is None else known.known(output, hashlib.sha256(head.read()).hexdigest())
+                for one in members:
                     if one.isreg() and one.name in listed and listed[one.name][1] == one.size:
                         sha256 = listed[one.name][0]
-                        found[one.name] = Member(one.name, sha256, one.size, output, one.offset_data)
+                        found[one.name] = Member(one.name, sha256, one.size, output, one.offset_data, stamp)
     return found
+
+
+def _local(
+    root: Path, wanted: Iterable[tuple[LockedFile, Lockfile]], known: VerifiedFiles
+) -> Iterator[tuple[str, Member]]:
+    """What lies in folders of this machine under the names of the wanted files, as members of a bundle."""
+    for file, lock in wanted:
+        place, path = vendored.place_of(file), next(vendored.here(root, file, lock), None)
+        size = None if path is None else path.stat().st_size
+        if path is not None and size is not None and file.size in {None, size}:
+            yield place, Member(place, file.sha256, size, path, known=known.known(path, file.sha256))
 
 
 def unbundle(

@@ -28,6 +28,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings, Target
 
 _LOCAL = "local"
+_OUTSIDE = "requires-python"
 """The reason of a lock that names files of this machine, which locking the same way again gives again."""
 
 
@@ -231,6 +232,8 @@ class _Check:
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
                 wanted = f"{fix} --portable" if one.reason == _LOCAL else fix
+                if one.reason == _OUTSIDE:
+                    wanted = fix.replace(f" --python {lock.python}", "")  # another Python is what is wanted
                 yield finding("fault", one.reason, path, one.what, wanted, source=one.source)
             for file in lock.files:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
@@ -259,7 +262,7 @@ class _Check:
         """That a lock is outside of what the project requires of its Python."""
         if self.allowed is not None and lock.python not in self.allowed.minors:
             what = f"is for Python {lock.python}, outside of requires-python `{self.allowed.text}` of"
-            yield freshness.Stale("requires-python", f"{what} {project.PYPROJECT}")
+            yield freshness.Stale(_OUTSIDE, f"{what} {project.PYPROJECT}")
 
     def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
         """What of a file is not of kgen's making, or not of the form that is asked for."""

@@ -49,7 +49,7 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
     ) as reader:
         places = _Places(root, uvtool.find(), reader)
         if host.is_offline():
-            _refuse_absent(places, store, wanted)
+            _refuse_absent(root, store, wanted)
 
         def get(file: LockedFile, lock: Lockfile) -> None:
             places.save(file, lock, store / file.sha256 / file.filename, progress)
@@ -66,7 +66,7 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
     return progress.done
 
 
-def _refuse_absent(places: _Places, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]) -> None:
+def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]) -> None:
     """Say which files are not on this machine, where none may be fetched.
 
     Raises:
@@ -75,7 +75,7 @@ def _refuse_absent(places: _Places, store: Path, wanted: Sequence[tuple[LockedFi
     absent = [
         file
         for file, lock in wanted
-        if not (store / file.sha256 / file.filename).is_file() and next(places.here(file, lock), None) is None
+        if not (store / file.sha256 / file.filename).is_file() and next(vendored.here(root, file, lock), None) is None
     ]
     if absent:
         named = ", ".join(f"{file.filename} ({size_text(file.size)})" for file in absent[:_NAMED])
@@ -125,14 +125,21 @@ class _Places:
             self._save_package(file, target, fetch, progress)
             return
         faults: list[KgenError] = []
-        for place in self.of(file, lock):
-            try:
-                self._reader.save(place, filename=file.filename, sha256=file.sha256, target=target, report=progress.add)
-            except OutsideError as error:
-                faults.append(error)
-            else:
-                return
+        try:
+            for place in self.of(file, lock):
+                if self._saved(place, file, target, progress, faults):
+                    return
+        except OutsideError as error:  # no index says where else it is: what is wrong with the places before tells more
+            faults.append(error)
         raise faults[0] if faults else _nowhere(file, lock)
+
+    def _saved(self, place: str, file: LockedFile, target: Path, progress: Progress, faults: list[KgenError]) -> bool:
+        try:
+            self._reader.save(place, filename=file.filename, sha256=file.sha256, target=target, report=progress.add)
+        except OutsideError as error:
+            faults.append(error)
+            return False
+        return True
 
     def _fetcher(self, form: Format) -> Callable[[LockedFile, Path], None] | None:
         with self._guard:
@@ -171,7 +178,7 @@ class _Places:
         Raises:
             OutsideError: an index cannot be asked.
         """
-        yield from self.here(file, lock)
+        yield from map(str, vendored.here(self._root, file, lock))
         location = file.location(lock.path)
         if location is not None and not location.startswith("file:"):
             yield location
@@ -184,16 +191,6 @@ class _Places:
                 for one in listed.files
                 if one.filename == file.filename and one.sha256 in {"", file.sha256}
             )
-
-    def here(self, file: LockedFile, lock: Lockfile) -> Iterator[str]:
-        """The places of a file on this machine, that are no cache."""
-        brought = vendored.path_of(self._root, file)
-        folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
-        local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
-        yield from (str(path) for path in (brought, *local) if path.is_file())
-        location = file.location(lock.path)
-        if location is not None and location.startswith("file:"):
-            yield location
 
     def _asked(self, file: LockedFile, lock: Lockfile) -> index.Index:
         label = lock.indexes.get(file.name)

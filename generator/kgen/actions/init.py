@@ -363,8 +363,11 @@ class _Chooser:
             # It is read from `.python-version` each time, or else is what the backends' releases support.
             return
         requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
-        minors = None if allowed is None else allowed.minors
-        chosen = best_python(self._matrix, requests, minors) if minors is None or minors else None
+        if allowed is None:
+            yield from self._installed_python(requests, what)
+            return
+        minors = allowed.minors
+        chosen = best_python(self._matrix, requests, minors) if minors else None
         if chosen is not None and self.installed is not None and not self.installed(chosen):
             equal = equally_good(self._matrix, requests, chosen, minors)
             here = next((one for one in equal if self.installed(one)), None)
@@ -372,14 +375,27 @@ class _Chooser:
                 gives = f"It gives the same releases of these backends as Python {chosen}, which is not installed here."
                 yield _Entry("python", f'"{here}"', f"{what} {gives}")
                 return
-        if allowed is None:
-            return
         if chosen is not None and solvable(self._matrix, requests, chosen):
             yield _Entry(
                 "python",
                 f'"{chosen}"',
                 f"{what} The best in requires-python for the newest releases of these backends.",
             )
+
+    def _installed_python(self, requests: Sequence[EnvironmentRequest], what: str) -> Iterator[_Entry]:
+        """One that is installed, where `kgen lock` would take another for some backend that gives it no more."""
+        if self.installed is None:
+            return
+        each = {request: best_python(self._matrix, [request]) for request in requests}
+        absent = dict.fromkeys(python for python in each.values() if not self.installed(python))
+        if not absent:
+            return
+        equal = [equally_good(self._matrix, [request], python) for request, python in each.items()]
+        here = next((one for one in equal[0] if all(one in several for several in equal) and self.installed(one)), None)
+        if here is not None:
+            named = " or ".join(absent)
+            gives = f"It gives the same releases of these backends as Python {named}, which is not installed here."
+            yield _Entry("python", f'"{here}"', f"{what} {gives}")
 
 
 def _value_of(accelerator: Accelerator) -> str:

@@ -693,7 +693,11 @@ def _accelerator(
 ) -> Accelerator:
     asked = settings.accelerator
     if asked is None:
-        notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
+        unheard = [f"`--{flag}`" for flag, value in (("gpu", settings.gpu), ("driver", settings.driver)) if value]
+        meanwhile = f", and {' and '.join(unheard)} ask for nothing of it" if unheard else ""
+        notes.append(
+            f"for the CPU, as nothing else was asked{meanwhile}; for a GPU choose CUDA: --cuda 12, or --cuda auto"
+        )
         return CPU
     kind = accelerators.kind(asked.kind)
     if asked != CPU:

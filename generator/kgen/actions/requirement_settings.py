@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, NamedTuple
 import tomlkit
 
 from kgen import files, parsers, settings
-from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
+from kgen.actions.requirements import with_project
+from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.requirement import Requirement, canonical_name
-from kgen.project import KGEN_TOML, locate
+from kgen.project import KGEN_TOML, PYPROJECT, locate
 from kgen.storage import write_file
 from kgen.tables import nearest
 
@@ -105,6 +107,16 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
     return _edited(root, matrix, place, change)
 
 
+def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
+    """Where else a package is required than in the settings, as hints."""
+    found = settings.read(root, matrix)
+    with contextlib.suppress(KgenError):  # what is wrong with it is said when it is locked
+        if name in {one.name for one in with_project(found).required.dependencies}:
+            named = [PYPROJECT] if found.project else []
+            return [f"edit {' or '.join([*named, *found.requirement_files])}: it is required there"]
+    return []
+
+
 def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place: Place = EVERY) -> Edit:
     """The settings without what they require of some packages.
 
@@ -127,9 +139,10 @@ def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place:
             if name not in has:
                 near = nearest(name, [one for one in has if one is not None])
                 listed = ", ".join(filter(None, has)) or "nothing"
+                hints = [f"kgen remove {near}{place.words}"] if near else ["kgen list"]
                 raise UsageError(
                     f"the settings do not require `{name}` there; they require {listed}",
-                    hints=[f"kgen remove {near}{place.words}"] if near else ["kgen list"],
+                    hints=_elsewhere(root, matrix, name) or hints,
                 )
         for at in reversed(range(len(has))):
             if has[at] in wanted:

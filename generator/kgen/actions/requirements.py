@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, trees
-from kgen.editable import project_build
+from kgen.editable import SETUPTOOLS, project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
@@ -70,7 +71,7 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else []
+        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else reader.where_to_edit()
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
 
@@ -196,6 +197,13 @@ class _Reader:
             },
         )
 
+    def where_to_edit(self) -> list[str]:
+        """The files in which a requirement may stand that is no good, as hints; without any, it was a flag's."""
+        named = [*self.settings.requirement_files, *self.settings.constraint_files]
+        if self.settings.file is not None:
+            named.append(self.settings.file.name)
+        return [f"edit {' or '.join(named)}"] if named else ["kgen lock --help   # `--dependency` is what names it"]
+
     # -- places --------------------------------------------------------------------------------------------------------
 
     def _placed(self, requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
@@ -292,12 +300,15 @@ class _Reader:
     def _builds(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
         """What builds the project itself."""
         try:
-            build = project_build(data)
+            build = project_build(data, self.settings.root)
         except ValueError as error:
             self.in_pyproject = True
             self.faults.append(f"{PYPROJECT}: {error}")
             return
         if build is not None:
+            if build.dynamic and not isinstance(data.get("project"), Mapping):
+                named = next(name for name in SETUPTOOLS if (self.settings.root / name).is_file())
+                self._notes.append(f"what {named} requires is not read; `--dependency` names it")
             yield from self._parsed(
                 _Source("build-system.requires", "build requirements", build.requires, parsers.parse_requirement_flag)
             )
@@ -401,13 +412,52 @@ class _Reader:
         from kgen import uvtool  # noqa: PLC0415 - few name such files
 
         for path in paths:
-            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root)
+            try:
+                script = _in_script(root / path, self._notes) if path.endswith(".py") else None
+            except ValueError as error:
+                self.faults.append(f"{path}: {error}")
+                continue
+            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root) if script is None else script
             for text in texts:
                 try:
                     yield parse(text)
                 except ValueError as error:
                     self.faults.append(f"{path}: {error}")
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
+
+
+_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///$")
+"""The block in which a script says what it needs (PEP 723)."""
+
+
+def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:
+    """What a script requires, by the comment in it; None where it cannot be read.
+
+    Args:
+        path: the script.
+        notes: what the user should know, which this adds to.
+
+    Raises:
+        ValueError: it has no such comment, or one that makes no sense.
+    """
+    try:
+        text = files.read_text(path, encoding="utf-8-sig")
+    except OSError:
+        return None
+    found = list(_SCRIPT.finditer(text))
+    if len(found) != 1:
+        raise ValueError("a script names its requirements in one block `# /// script`, and this one has none")
+    lines = found[0]["content"].splitlines()
+    try:
+        data = tomli.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
+    except tomli.TOMLDecodeError as error:
+        raise ValueError(f"its block `# /// script` is not valid TOML: {error}") from None
+    if "requires-python" in data:
+        notes.append(f"requires-python of {grammar.printable(path.name)} is not read; `--python` names one")
+    required = data.get("dependencies", [])
+    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
+        raise ValueError("its block `# /// script`: dependencies: should be an array of texts")
+    return tuple(required)
 
 
 def _pyproject(root: Path) -> Mapping[str, Any]:
@@ -421,7 +471,9 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise SettingsError(f"{root / PYPROJECT} cannot be read: {error.strerror or error}") from None
+        raise SettingsError(
+            f"{root / PYPROJECT} cannot be read: {error.strerror or error}", hints=[f"ls -l {root / PYPROJECT}"]
+        ) from None
     try:
         return tomli.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -445,7 +497,7 @@ def _unknown(what: str, flag: str, name: str, there: Mapping[str, str] | set[str
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
     return UsageError(
         f"{PYPROJECT} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}"] if near else [],
+        hints=[f"kgen lock {flag} {near}" if near else f"edit {PYPROJECT}, or leave `{flag} {name}` out"],
     )
 
 

@@ -325,16 +325,25 @@ def _project_build(root: Path) -> ProjectBuild | None:
         SettingsError: its `pyproject.toml` does not say that as it should.
     """
     try:
-        content = files.read(root / project.PYPROJECT, files.LARGE)
-        if b"build-system" not in content or not project.is_package(root):
+        content = _content_of_pyproject(root)
+        said = b"build-system" in content or any((root / name).is_file() for name in editable.SETUPTOOLS)
+        if not said or not project.is_package(root):
             return None
         import tomli  # noqa: PLC0415 - most projects are no packages
 
-        return editable.project_build(tomli.loads(content.decode("utf-8-sig")))
+        return editable.project_build(tomli.loads(content.decode("utf-8-sig")), root)
     except (OSError, UnicodeDecodeError, RecursionError):
         return None
     except ValueError as error:
         raise SettingsError(f"{project.PYPROJECT}: {error}", hints=[f"edit {root / project.PYPROJECT}"]) from None
+
+
+def _content_of_pyproject(root: Path) -> bytes:
+    """What is in a project's `pyproject.toml`; nothing where there is none."""
+    try:
+        return files.read(root / project.PYPROJECT, files.LARGE)
+    except FileNotFoundError:
+        return b""
 
 
 def _install_project(source: Source, report: Callable[[str], None], *, own: bool, anew: bool = False) -> list[str]:

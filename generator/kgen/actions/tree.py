@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import NamedTuple
 from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 
-from kgen import files, host
+from kgen import files, host, lockfiles
 from kgen.actions import sync
-from kgen.errors import NotSyncedError, UsageError
+from kgen.errors import KgenError, NotSyncedError, UsageError
 from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.formats.environment import METADATA, Source
+from kgen.model import format as formats
 from kgen.model.grammar import is_line, shown
 from kgen.model.requirement import canonical_name
 from kgen.tables import nearest
@@ -97,6 +99,24 @@ def tree(root: Path, name: str, envs: str | None = None) -> Tree:
             hints=[f"kgen sync {source.name}"],
         )
     return _read(source)
+
+
+def holding(root: Path, package: str) -> str | None:
+    """The first environment whose lock has a package; None if none has, or no lock can be read.
+
+    Args:
+        root: the project's folder.
+        package: the package, spelled anyhow.
+    """
+    name = canonical_name(package)
+    for one in lockfiles.environments(root):
+        with contextlib.suppress(KgenError):
+            lock = interface.read(
+                formats.default(), lockfiles.lock_of(one, formats.default(), host.subdir()), host.subdir()
+            )
+            if any(canonical_name(file.name) == name for file in lock.files):
+                return one.name
+    return None
 
 
 def require(found: Tree, package: str) -> str:

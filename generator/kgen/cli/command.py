@@ -202,11 +202,14 @@ class Command(_Shared, TyperCommand):
         if self.declaration.program and "--" in args:
             place = args.index("--")
             args, ctx.meta[PROGRAM] = args[:place], args[place + 1 :]
+        typed = list(args)
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            raise UsageError(
-                f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[f"{ctx.command_path} --help"]
-            )
+            hint = f"{ctx.command_path} --help"
+            if self.declaration.leftover:
+                before = typed[: len(typed) - 1 - typed[::-1].index(rest[0])]
+                hint = f"{ctx.command_path} {shlex.join([*before, self.declaration.leftover, rest[0]])}"
+            raise UsageError(f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[hint])
         return rest
 
 

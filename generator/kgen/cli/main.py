@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from kgen import __version__, host
+from kgen import INTERRUPTED, __version__, host
 from kgen.cli import command, console
 from kgen.cli.options import option
 from kgen.cli.registry import Declaration
@@ -58,7 +58,7 @@ def _run(argv: Sequence[str]) -> int:
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:
-        console.say("interrupted; nothing is half-written")
+        console.say(INTERRUPTED)
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except typer.Exit as end:  # of the help, which has been printed; of a program that is not there
         return end.exit_code

@@ -10,6 +10,7 @@ __command__ = {
     "passes_on": True,
 }
 
+import shlex
 from typing import Annotated, NoReturn
 
 import typer
@@ -49,6 +50,17 @@ def run(
         raise UsageError(
             f"what is to run in {environment}?",
             hints=[f"kgen run {environment} -- python train.py"],
+        )
+    if command[0].startswith("-"):
+        place = command.index("--") if "--" in command else 1
+        rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]
+        raise UsageError(
+            f"`{command[0]}` is no program: options of `kgen run` stand before the environment",
+            hints=[
+                shlex.join(["kgen", "run", *command[:place], environment, "--", *rest])
+                if command[0].startswith("--")
+                else "kgen run --help"
+            ],
         )
     source = realised(environment, envs, form=form, no_sync=no_sync)
     inside = entered(source)

@@ -7,16 +7,18 @@ __command__ = {
     "rank": 2,
     "purpose": "show which package of an environment needs which",
     "example": "kgen tree jax --invert --package numpy",
+    "leftover": "--package",
 }
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen.actions.tree import Need, Tree, require, tree
+from kgen.actions.tree import Need, Tree, holding, require, tree
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Environment, Envs, Json, option
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, NotLockedError, UsageError
 from kgen.project import find_root
 
 _AGAIN = " (*)"
@@ -37,7 +39,18 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Print the packages as a tree."""
-    found = tree(find_root(Path.cwd()), environment, envs)
+    root = find_root(Path.cwd())
+    try:
+        found = tree(root, environment, envs)
+    except NotLockedError:
+        holder = holding(root, environment)
+        if holder is None or package:
+            raise
+        words = ["kgen", "tree", holder, *(["--invert"] if invert else []), "--package", environment]
+        raise UsageError(
+            f"`{console.plain(environment)}` is a package, and `kgen tree` begins with an environment",
+            hints=[shlex.join(words)],
+        ) from None
     begin = [require(found, name) for name in package or ()]
     if json:
         console.data(_data(found))

@@ -1,7 +1,8 @@
-"""Tar archives of many large files: several written at once, and every byte that was written compared with its digest.
+"""Tar archives of many large files: several written at once, and what was written compared with its digest.
 
 The layout is that of :mod:`tarfile`. Sizes are known beforehand, so that each member has its place before the first is
-copied; the kernel copies where it can, and what it wrote is read back for the digest while it is still in memory.
+copied; the kernel copies where it can, and what it wrote is read back for the digest while it is still in memory. A
+file that was compared before, and is the same file still, is copied without that.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from typing import IO, NamedTuple
 
 from kgen.errors import HashMismatchError
 from kgen.model import grammar
+from kgen.verified import Stamp, stamp_of
 
 _CHUNK = 4 * 1024 * 1024
 """Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""
+
+_CHUNK_OF_KNOWN = 64 * 1024 * 1024
+"""Bytes that are copied at a time where nobody reads them: few enough that ctrl-C is heard."""
 
 _NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
@@ -62,6 +67,7 @@ class Member(NamedTuple):
         size: its bytes.
         source: its content, or the file that has it.
         offset: where in that file it begins.
+        known: what that file is like if its bytes were compared with the digest before; it is copied unread then.
     """
 
     path: str
@@ -69,6 +75,7 @@ class Member(NamedTuple):
     size: int
     source: bytes | Path
     offset: int = 0
+    known: Stamp | None = None
 
 
 def damaged(path: str) -> HashMismatchError:
@@ -91,14 +98,19 @@ def digest(content: IO[bytes]) -> str:
     return found.hexdigest()
 
 
-def write(output: Path, members: Sequence[Member]) -> None:
-    """Write an archive beside its place, compare all that was written with its digests, and then put it there.
+def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bool:
+    """Write an archive beside its place, compare what was written with its digests, and then put it there.
 
-    Does not write where the file that is there has exactly these members; they are compared all the same.
+    Does not write where the file that is there has exactly these members; they are compared all the same, unless it is
+    known. A member whose file is known is copied unread, and must be the same file still when that is done.
 
     Args:
         output: the file.
         members: what is to be in it, in this order.
+        known: whether what is there was compared before, with the digests of these members.
+
+    Returns:
+        Whether it was written; if not, every byte of what was there has been compared, now or before.
 
     Raises:
         HashMismatchError: a member has another digest; what was there stands.
@@ -107,9 +119,10 @@ def write(output: Path, members: Sequence[Member]) -> None:
     placed, size = _layout(members)
     if _has_layout(output, placed, size):
         with contextlib.suppress(HashMismatchError), _opened(output, os.O_RDONLY) as file:
-            _each(placed, lambda one, cancel: _compare(file, one, cancel))
-            return
-    part = output.with_name(f".{output.name}.part")
+            if not known:
+                _each(placed, lambda one, cancel: _compare(file, one, cancel))
+            return False
+    part = _part_of(output)
     try:
         with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
             os.ftruncate(file, size)
@@ -118,6 +131,22 @@ def write(output: Path, members: Sequence[Member]) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+    return True
+
+
+def require_writable(output: Path) -> None:
+    """See that an archive could be begun in a place; nothing stays there.
+
+    Raises:
+        OSError: the system does not let it.
+    """
+    part = _part_of(output)
+    with _opened(part, os.O_RDWR | os.O_CREAT):
+        part.unlink()
+
+
+def _part_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.part")
 
 
 class _Placed(NamedTuple):
@@ -191,6 +220,9 @@ def _put(file: int, one: _Placed, cancel: threading.Event) -> None:
         _compare(file, one, cancel)
         return
     with _opened(source, os.O_RDONLY) as from_file:
+        if one.member.known is not None:
+            _copy_known(from_file, file, one, cancel)
+            return
         _compare(
             file,
             one,
@@ -228,6 +260,21 @@ def _compare(
         raise damaged(one.member.path)
 
 
+def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event) -> None:
+    """Copy a member whose file was compared before.
+
+    Raises:
+        HashMismatchError: it is not that file any more.
+    """
+    done = 0
+    while done < one.member.size and not cancel.is_set():
+        count = min(_CHUNK_OF_KNOWN, one.member.size - done)
+        _copy(source, one.member.offset + done, file, one.content + done, count)
+        done += count
+    if stamp_of(source) != one.member.known:
+        raise damaged(one.member.path)
+
+
 def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
     """Copy a stretch of a file; less where the file ends before."""
     while count > 0:
@@ -236,7 +283,7 @@ def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
         except OSError as error:
             if error.errno not in _NOT_BY_KERNEL:
                 raise
-            piece = os.pread(source, count, start)
+            piece = os.pread(source, min(count, _CHUNK), start)
             _write_at(file, piece, place)
             done = len(piece)
         if done == 0:

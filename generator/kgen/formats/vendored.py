@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kgen import host
 from kgen.model import grammar
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.served.file import local_path
 
 FOLDER = Path(".kgen")
 """The folder, in the project's own, in which the folders of a bundle are."""
@@ -50,6 +52,23 @@ def path_of(root: Path, file: LockedFile) -> Path:
 def place_of(file: LockedFile) -> str:
     """Where a locked file is in a bundle, and in the folder of what bundles brought."""
     return f"{PACKAGES if is_package(file) else WHEELS}/{file.sha256}/{file.filename}"
+
+
+def here(root: Path, file: LockedFile, lock: Lockfile) -> Iterator[Path]:
+    """Where a locked file may be in folders of this machine, which are no cache, the nearest first.
+
+    Args:
+        root: the project's folder.
+        file: the file.
+        lock: its lock.
+    """
+    folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
+    local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
+    yield from (path for path in (path_of(root, file), *local) if path.is_file())
+    location = file.location(lock.path)
+    named = local_path(location) if location is not None and location.startswith("file:") else None
+    if named is not None and named.is_file():
+        yield named
 
 
 def is_package(file: LockedFile) -> bool:

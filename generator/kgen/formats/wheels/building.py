@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _WANTS_MORE = 3
 """The exit status of the program that builds where something is missing for it."""
+
+_LINES = 8
+"""So many lines of what a backend said are shown."""
 
 _PROGRAM = Path(__file__).with_name("pep517.py")
 
@@ -51,7 +55,9 @@ class Builder(NamedTuple):
         path = str(root / build.path) if build.path else ""
         words = [str(self.prefix / "bin/python"), str(_PROGRAM), build.backend, path, str(place), kind]
         # what the backend writes on stdout beside the names is shown to nobody
-        done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": ""})
+        # a backend may be a program, which it looks for where other builders of wheels have it: first on PATH
+        path_of_programs = os.pathsep.join([str(self.prefix / "bin"), host.variable("PATH") or os.defpath])
+        done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": "", "PATH": path_of_programs})
         if done.status == _WANTS_MORE:
             wanted = ", ".join(done.stdout.split("\n")[:-1])
             raise BuildError(
@@ -60,10 +66,30 @@ class Builder(NamedTuple):
             )
         wheel = next(place.glob("*.whl"), None)
         if done.status != 0 or wheel is None:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            said = lines[-1] if lines else "it gave no reason"
-            raise BuildError(f"{build.name} could not be built: {uvtool.bounded(printable(said))}", hints=[otherwise])
+            raise BuildError(f"{build.name} could not be built:{_reason(done.stderr)}", hints=[otherwise])
         return wheel
+
+
+def _reason(stderr: str) -> str:
+    """What a backend said at the end, without where in its own code that was.
+
+    A compiler, or a program that the backend calls, says before the last line what is wrong.
+    """
+    kept: list[str] = []
+    traced = False
+    for line in stderr.splitlines():
+        if line.startswith(
+            ("Traceback (most recent call last)", "During handling of the above", "The above exception")
+        ):
+            traced = True
+        elif traced and line[:1].isspace():
+            continue
+        elif line.strip():
+            traced = False
+            kept.append(uvtool.bounded(printable(line.strip())))
+    if not kept:
+        return " it gave no reason"
+    return f" {kept[0]}" if len(kept) == 1 else "\n".join(["", *(f"  {line}" for line in kept[-_LINES:])])
 
 
 @contextlib.contextmanager

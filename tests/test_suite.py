@@ -75,6 +75,52 @@ def test_one_part_that_is_wrong_fails_the_whole(row: dict[str, Any], said: str) 
     assert verdict.message == said
 
 
+class TestWhatReleasesAreKnownToComputeWrongly:
+    """Keras Core 0.1.5 with JAX 0.4.13, as it was run: outputs right, weights as before the step."""
+
+    ROW = GOOD | {
+        "part": "recurrent",
+        "numbers": [
+            {"what": "outputs", "distance": 5.1e-8, "limit": 1e-6},
+            {"what": "weights", "distance": 0.0268, "limit": 1e-5},
+        ],
+    }
+
+    def judged(self, row: dict[str, Any], **versions: str) -> parts.Part:
+        (part,) = parts.judged({"parts": [row], "versions": versions})
+        return part
+
+    @pytest.mark.parametrize("version", ["0.1.0", "0.1.6"])
+    def test_is_their_contract_with_its_numbers(self, version: str) -> None:
+        part = self.judged(self.ROW, keras_core=version, jax="0.4.13", numpy="1.26.4")
+        assert part.outcome == "contract"
+        assert part.why.startswith("Keras Core before 0.1.7 does not train recurrent layers on JAX")
+        assert part.receipt["numbers"] == self.ROW["numbers"]
+
+    @pytest.mark.parametrize(
+        "versions",
+        [
+            {"keras_core": "0.1.7", "jax": "0.4.13"},
+            {"keras_core": "0.1.5", "torch": "2.0.1"},
+            {"keras": "3.15.1", "jax": "0.10.2"},
+            {"keras_core": "unknown", "jax": "0.4.13"},
+            {},
+        ],
+    )
+    def test_and_a_failure_of_any_other(self, versions: dict[str, str]) -> None:
+        part = self.judged(self.ROW, **versions)
+        assert (part.outcome, part.why) == ("failed", "weights are off by 0.027, and may be by 1e-05")
+
+    def test_hides_nothing_else_that_is_wrong(self) -> None:
+        here = {"keras_core": "0.1.5", "jax": "0.4.13"}
+        outputs = [{**one, "distance": 0.5} for one in self.ROW["numbers"]]
+        assert self.judged({**self.ROW, "numbers": outputs}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "numbers": outputs[:1]}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "numbers": []}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "part": "predict"}, **here).outcome == "failed"
+        assert self.judged(GOOD, **here).outcome == "passed"
+
+
 def test_the_network_itself_comes_first_and_a_full_suite_without_parts_is_none() -> None:
     wrong = judge(FULL, seen(result(losses=[1.0], parts=[GOOD])), {})
     assert wrong.fault is Fault.NUMBERS

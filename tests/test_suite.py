@@ -152,6 +152,40 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module tha
     return importlib.import_module("kgen_step.parts")
 
 
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [({"__version__": "3.15.1"}, "3.15.1"), ({}, "2.15.0")],
+    ids=["Keras 3", "what TensorFlow 2.15 has as tensorflow.keras"],
+)
+def test_the_version_of_keras_is_its_packages_where_it_has_none_itself(
+    step: Any,  # noqa: ANN401
+    own: dict[str, str],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert step.known()
+    package, module = types.ModuleType("made_up_keras"), types.ModuleType("tensorflow.keras")
+    vars(package)["__version__"] = "2.15.0"
+    monkeypatch.setitem(sys.modules, "made_up_keras", package)
+    vars(module).update(own, Model=type("Model", (), {"__module__": "made_up_keras.src.engine.training"}))
+    assert importlib.import_module("kgen_step.program")._version_of(module) == wanted
+
+
+def test_an_error_between_two_stages_is_told_and_one_in_a_stage_once(step: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    assert step.known()
+    events = importlib.import_module("kgen_step.events").Events(str(tmp_path / "events"))
+    inside, between = ValueError("in a stage"), AttributeError("between two")
+    with pytest.raises(ValueError, match="in a stage"), events.stage("proof"):
+        raise inside
+    events.failed(inside)
+    events.failed(between)
+    told = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [(one["stage"], one["errors"][0]["message"]) for one in told if one["event"] == "failed"] == [
+        ("proof", "in a stage"),
+        ("end", "between two"),
+    ]
+
+
 def test_a_distance_is_infinite_where_there_is_nothing_to_compare(step: Any) -> None:  # noqa: ANN401
     assert step.number("x", [1.0, 2.0], [1.0, 4.0], 1.0)["distance"] == 2.0
     assert step.number("x", [1.0, 2.0], [1.0, 4.0], 1.0, relative=True)["distance"] == 0.5

@@ -184,6 +184,8 @@ def test_an_error_between_two_stages_is_told_and_one_in_a_stage_once(step: Any, 
         ("proof", "in a stage"),
         ("end", "between two"),
     ]
+    verdict = judge(SUBJECT, seen(told[-1], status=1), {})
+    assert (verdict.fault, verdict.message) == (Fault.FAILS, "AttributeError: between two")
 
 
 def test_a_distance_is_infinite_where_there_is_nothing_to_compare(step: Any) -> None:  # noqa: ANN401

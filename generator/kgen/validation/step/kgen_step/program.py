@@ -264,8 +264,8 @@ def _refuse_other_backend(keras, spec):
 
 def _version_of(keras):
     """The version of Keras: what TensorFlow 2.13 to 2.15 have as `tensorflow.keras` has none, and its package has."""
-    package = sys.modules[keras.Model.__module__.partition(".")[0]]
-    return str(getattr(keras, "__version__", None) or package.__version__)
+    own = getattr(keras, "__version__", None)
+    return str(own or sys.modules[keras.Model.__module__.partition(".")[0]].__version__)
 
 
 def _versions(names):

@@ -17,6 +17,7 @@ from kgen.findings import ExaminedEnvironment, manual
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
 from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Server, Surroundings
 
@@ -45,7 +46,10 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
         changes["server"] = Server(**{"runs": None, **changes["server"]})
     changes["faults"] = tuple(DeviceFault(**row) for row in changes.get("faults", ()))
     if "driver_library" in changes:
-        changes["driver_library"] = DriverLibrary(**{"answers": None, **changes["driver_library"]})
+        library = dict(changes["driver_library"])
+        if "version" in library:
+            library["version"] = DriverVersion(library["version"])
+        changes["driver_library"] = DriverLibrary(**{"answers": None, **library})
     changes["libraries"] = tuple(Library(**{"version": None, **row}) for row in changes.get("libraries", ()))
     changes["set_in"] = {name: tuple(places) for name, places in changes.get("set_in", {}).items()}
     return AROUND._replace(**changes)

@@ -19,7 +19,7 @@ from kgen.loader.owners import SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
-from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Server, Surroundings
+from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Scratch, Server, Surroundings
 
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
@@ -44,6 +44,8 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
         changes["nodes"] = frozenset(changes["nodes"])
     if "server" in changes:
         changes["server"] = Server(**{"runs": None, **changes["server"]})
+    if "scratch" in changes:
+        changes["scratch"] = Scratch(**{"free": None, **changes["scratch"]})
     changes["faults"] = tuple(DeviceFault(**row) for row in changes.get("faults", ()))
     if "driver_library" in changes:
         library = dict(changes["driver_library"])

@@ -86,9 +86,42 @@ class TestWhatReleasesAreKnownToComputeWrongly:
         ],
     }
 
-    def judged(self, row: dict[str, Any], **versions: str) -> parts.Part:
-        (part,) = parts.judged({"parts": [row], "versions": versions})
+    def judged(self, row: dict[str, Any], device: str = "cpu", **versions: str) -> parts.Part:
+        (part,) = parts.judged({"parts": [row], "versions": versions, "device": {"kind": device}})
         return part
+
+    @pytest.mark.parametrize(
+        ("version", "kind", "message"),
+        [
+            (
+                "2.4.4",
+                "InvalidArgumentError",
+                (
+                    "No OpKernel was registered to support Op 'Conv2D' used by {{node model/conv2d/Conv2D}} with these"
+                    " attrs: [dilations=[1, 1, 1, 1], T=DT_BFLOAT16, data_format=NHWC]"
+                ),
+            ),
+            ("2.6.5", "InternalError", "Missing 0-th output from node model_2/conv2d_2/Conv2D  [Op:__inference_1870]"),
+            (
+                "2.8.4",
+                "InternalError",
+                (
+                    "Graph execution error:\n\nDetected at node 'model/conv2d/Conv2D' defined at:\n"
+                    "Missing 0-th output from {{node model/conv2d/Conv2D}} [Op:__inference_train_function_400]"
+                ),
+            ),
+        ],
+    )
+    def test_and_what_they_end_with(self, version: str, kind: str, message: str) -> None:
+        row = broken(message) | {"part": "mixed-precision", "errors": [{"type": kind, "message": message}]}
+        part = self.judged(row, tensorflow=version, keras="2.6.0")
+        assert (part.outcome, part.failure) == ("contract", {})
+        assert part.receipt["why"] == "TensorFlow before 2.9 has no convolution in bfloat16 on the CPU"
+        assert self.judged(row, tensorflow="2.9.0").outcome == "failed"
+        assert self.judged(row, "gpu", tensorflow=version).outcome == "failed"
+        assert self.judged({**row, "part": "attention"}, tensorflow=version).outcome == "failed"
+        other = {**row, "errors": [{"type": kind, "message": "out of disk"}]}
+        assert self.judged(other, tensorflow=version).outcome == "failed"
 
     @pytest.mark.parametrize("version", ["0.1.0", "0.1.6"])
     def test_is_their_contract_with_its_numbers(self, version: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,25 +69,39 @@ def _judged(result: Mapping[str, Any]) -> Iterator[Part]:
             failure = {"stage": row["part"], "errors": row["errors"], "frames": row.get("frames", ())}
             first = row["errors"][0]
             why = f"{first['type']}: {folded(first['message'])}"
+            known = _known_flaw(result, row, raised=f"{first['type']}: {first['message']}")
+            if known is not None:
+                outcome, why, failure = CONTRACT, known, {}
         elif outcome == "measured":
             numbers = row.get("numbers", ())
             wrong = {number["what"]: text for number in numbers if (text := _wrong(number))}
             why = "; ".join(wrong.values()) if numbers else "nothing was measured"
             outcome = FAILED if why else PASSED
-            known = _known_flaw(str(row["part"]), wrong, result.get("versions", {}))
+            known = _known_flaw(result, row, wrong=wrong)
             if known is not None:
                 outcome, why = CONTRACT, known
         yield Part(str(row["part"]), outcome, why, row, failure)
 
 
-def _known_flaw(part: str, wrong: Collection[str], versions: Mapping[str, str]) -> str | None:
-    """What these releases are known to compute wrongly, where that is all that is wrong; None otherwise."""
+def _known_flaw(
+    result: Mapping[str, Any], part: Mapping[str, Any], *, wrong: Collection[str] = (), raised: str = ""
+) -> str | None:
+    """What these releases are known to do wrongly, where that is all that is wrong with a part; None otherwise.
+
+    Args:
+        result: the step's result.
+        part: the part's.
+        wrong: which of its numbers are off.
+        raised: what it ended with; empty where it was measured.
+    """
+    device, versions = result.get("device", {}).get("kind"), result.get("versions", {})
     return next(
         (
             str(row["says"])
             for row in _contracts()
-            if row["part"] == part
-            and {*wrong} == {row["number"]}
+            if row["part"] == part["part"]
+            and row.get("device") in {None, device}
+            and (re.match(row.get("error", "(?!)"), raised) if raised else {*wrong} == {row.get("number")})
             and all(_within(versions.get(name), accepted) for name, accepted in row["modules"].items())
         ),
         None,

@@ -17,7 +17,7 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from kgen.loader import cache, elf, environment, owners, search
+from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.loader.search import Process
@@ -550,6 +550,65 @@ class TestCache:
     )
     def test_another_format_is_nothing(self, data: bytes) -> None:
         assert cache.parse(data, search.X86_64, ()) == {}
+
+
+class TestVersionsOfDebian:
+    """dpkg's own files, as NVIDIA's packages are described in them."""
+
+    STATUS = """Package: libcudnn9-cuda-12
+Status: install ok installed
+Architecture: amd64
+Version: 9.10.2.21-1
+Description: cuDNN
+ runtime libraries
+
+Package: libnccl2
+Status: install ok installed
+Version: 1:2.21.5-1+cuda12.4
+
+Package: cudnn-of-nobody
+Status: install ok installed
+"""
+    LISTS: ClassVar = {
+        "libcudnn9-cuda-12:amd64": ("/.", "/usr/lib/x86_64-linux-gnu/libcudnn.so.9", "/lib/x/libcudnn_ops.so.9.10.2"),
+        "libnccl2": ("/usr/lib/x86_64-linux-gnu/libnccl.so.2.21.5",),
+        "cudnn-of-nobody": ("/opt/libcudnn.so.8",),
+    }
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        (tmp_path / "info").mkdir()
+        (tmp_path / "status").write_text(self.STATUS)
+        for name, lines in self.LISTS.items():
+            (tmp_path / f"info/{name}.list").write_text("".join(f"{line}\n" for line in lines))
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("path", "version"),
+        [
+            ("/usr/lib/x86_64-linux-gnu/libcudnn.so.9", "9.10.2.21"),
+            ("/lib/x86_64-linux-gnu/libcudnn.so.9", "9.10.2.21"),
+            ("/usr/lib/x/libcudnn_ops.so.9.10.2", "9.10.2.21"),
+            ("/usr/lib/x86_64-linux-gnu/libnccl.so.2.21.5", "2.21.5"),
+            ("/usr/local/lib/libcudnn.so.9", None),
+            ("/opt/libcudnn.so.8", None),
+            ("/opt/driver", None),
+        ],
+    )
+    def test_are_those_of_the_package_that_owns_the_file(self, path: str, version: str | None, database: Path) -> None:
+        assert versions.of_dpkg(Path(path), database) == version
+
+    def test_without_dpkg_there_are_none(self, tmp_path: Path) -> None:
+        assert versions.of_dpkg(Path("/usr/lib/x86_64-linux-gnu/libcudnn.so.9"), tmp_path) is None
+
+    @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian")
+    def test_of_this_machine_it_is_dpkgs_own_answer(self) -> None:
+        library = next((path for path in Path("/usr/lib").glob("*-linux-gnu/libz.so.1")), None)
+        if library is None:
+            pytest.skip("no zlib here")
+        shown = ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "zlib1g"]
+        wanted = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+        assert versions.of_dpkg(library) == wanted
 
 
 class TestEnvironment:

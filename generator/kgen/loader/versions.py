@@ -28,7 +28,9 @@ def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | No
         text: what stands in it before its version, as a pattern with one group; None if nothing does.
     """
     found = _installed(path, packages)
-    return found if found is not None or text is None else _inside(path, text)
+    if found is None and text is not None:
+        found = _inside(path, text)
+    return found if found is not None else of_dpkg(path)
 
 
 def _installed(path: Path, packages: Sequence[str]) -> str | None:
@@ -62,6 +64,36 @@ def _described(folder: Path, ending: str) -> tuple[str, ...]:
 def _listed(folder: str, ending: str, _modified: int) -> tuple[str, ...]:
     """The names of this ending, listed once as long as the folder stays as it is: each library below asks."""
     return tuple(sorted(name for name in os.listdir(folder) if name.endswith(ending)))  # noqa: PTH208 - names alone
+
+
+def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
+    """The upstream version of the Debian package that owns a library; None if dpkg has none that does.
+
+    NVIDIA's packages for Debian and Ubuntu have the versions of its wheels, with a revision behind them.
+
+    Args:
+        path: the file, as the loader finds it.
+        database: dpkg's own.
+    """
+    match = re.match(r"lib([A-Za-z0-9]+)", path.name)
+    if match is None:
+        return None
+    # what has been merged into /usr is listed as it was packed
+    real = {str(path), str(path.resolve())}
+    names = {one.encode() for text in real for one in (text, text.removeprefix("/usr"), f"/usr{text}")}
+    for listing in sorted((database / "info").glob(f"*{match[1].lower()}*.list")):
+        try:
+            if names.isdisjoint(files.read(listing).splitlines()):
+                continue
+            status = files.read(database / "status")
+        except OSError:
+            continue
+        package = re.escape(listing.name.removesuffix(".list").partition(":")[0].encode())
+        version = re.search(rb"^Package: " + package + rb"\n(?:.+\n)*?Version: (?:\d+:)?(\S+)$", status, re.MULTILINE)
+        if version is not None:
+            told = version[1].decode("ascii", "replace")
+            return told.rpartition("-")[0] or told
+    return None
 
 
 def _owns(record: Path, relative: str) -> bool:

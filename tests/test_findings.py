@@ -17,8 +17,9 @@ from kgen.findings import ExaminedEnvironment, manual
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
-from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Server, Surroundings
+from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Scratch, Server, Surroundings
 
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
@@ -43,9 +44,14 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
         changes["nodes"] = frozenset(changes["nodes"])
     if "server" in changes:
         changes["server"] = Server(**{"runs": None, **changes["server"]})
+    if "scratch" in changes:
+        changes["scratch"] = Scratch(**{"free": None, **changes["scratch"]})
     changes["faults"] = tuple(DeviceFault(**row) for row in changes.get("faults", ()))
     if "driver_library" in changes:
-        changes["driver_library"] = DriverLibrary(**{"answers": None, **changes["driver_library"]})
+        library = dict(changes["driver_library"])
+        if "version" in library:
+            library["version"] = DriverVersion(library["version"])
+        changes["driver_library"] = DriverLibrary(**{"answers": None, **library})
     changes["libraries"] = tuple(Library(**{"version": None, **row}) for row in changes.get("libraries", ()))
     changes["set_in"] = {name: tuple(places) for name, places in changes.get("set_in", {}).items()}
     return AROUND._replace(**changes)

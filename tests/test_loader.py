@@ -7,6 +7,8 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -15,7 +17,7 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from kgen.loader import cache, elf, environment, owners, search
+from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.loader.search import Process
@@ -30,6 +32,17 @@ int main(int count, char **words) {
     if (!dlopen(words[i], RTLD_LAZY | RTLD_GLOBAL)) { puts(dlerror()); return 1; }
   return 0;
 }
+"""
+_ASKED = """
+import os, sys
+from pathlib import Path
+from kgen.loader import search
+rules = search.system(os.environ)
+os.seteuid(65534)
+process = search.Process(rules, Path(sys.argv[1]))
+process.open(Path(sys.argv[2]))
+found = next(one for one in process.openings if one.name == "libx.so.1")
+print(found.path, found.fault)
 """
 _OPENER = r"""
 #include <dlfcn.h>
@@ -48,6 +61,10 @@ class Library(NamedTuple):
         runpath: its DT_RUNPATH.
         opens: what it opens by name when it is loaded.
         content: what is in the file instead of a library.
+        damage: places, and the bytes that are put there.
+        size: so much of the file is there only.
+        link: where a link leads that is in its place.
+        program: whether it is a program, for all its name.
     """
 
     path: str
@@ -57,6 +74,10 @@ class Library(NamedTuple):
     runpath: str = ""
     opens: str = ""
     content: bytes | None = None
+    damage: tuple[tuple[int, bytes], ...] = ()
+    size: int | None = None
+    link: str = ""
+    program: bool = False
 
 
 class Case(NamedTuple):
@@ -162,6 +183,74 @@ CASES = {
     "nowhere": Case(
         (_TWO[0], Library("m.so", needed=("own/libx.so.1",))), ("m.so",), ("m.so",), fails=True,
     ),
+    "words in braces and without": Case(
+        (*_TWO, Library("other/lib/x/libx.so.1", "libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGINAL:${ORIGIN:$ORIGIN/$LIBRARY:${ORIGIN}/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"),
+    ),
+    "the word for the folder of this distribution's libraries": Case(
+        (_TWO[0], Library("other/{lib}/libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "other/{lib}/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other/$LIB"},
+    ),
+    "the word for the processor, in a runpath": Case(
+        (_TWO[0], Library("other/{platform}/libx.so.1", "libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/other/${PLATFORM}")),
+        ("m.so",), ("m.so", "other/{platform}/libx.so.1"),
+    ),
+    "what is preloaded may have such words": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "$ORIGIN/other/libx.so.1"},
+    ),
+    "a file for another processor is passed over": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", damage=((18, b"\xf3\x00"),)),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "so is one for another processor of another byte order": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", damage=((5, b"\x02"), (18, b"\x00\x16"))),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "one of another byte order alone is not": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", damage=((5, b"\x02"),)),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "nor one for another system": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", damage=((7, b"\x09"),)),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "nor an object file that was never linked": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", damage=((16, b"\x01"),)),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a file that was not written whole": Case(
+        (_TWO[0], Library("other/libx.so.1", "libx.so.1", size=9000),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a program is no library": Case(
+        (_TWO[0], Library("other/libx.so.1", program=True),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a folder of that name ends the search": Case(
+        (_TWO[0], Library("other/libx.so.1/file", content=b""),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a link that leads nowhere is passed over": Case(
+        (_TWO[0], Library("other/libx.so.1", link="nowhere"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "links are followed, and what they lead to has its own origin": Case(
+        (*_TWO, Library("store/libx.so.1.2", "libx.so.1"), Library("links/libx.so.1", link="../store/libx.so.1.2"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/links")),
+        ("m.so",), ("m.so", "links/libx.so.1"),
+    ),
     "LD_LIBRARY_PATH has its order, and semicolons": Case(
         (*_TWO, Library("m.so", needed=("own/libx.so.1",))),
         ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/nowhere;{root}/own:{root}/other"},
@@ -174,6 +263,12 @@ def build(root: Path, case: Case) -> Path:
     for library in case.libraries:
         path = root / library.path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if library.link:
+            path.symlink_to(library.link)
+            continue
+        if library.program:
+            _compile(path, _HOST, ["-ldl"])
+            continue
         if library.content is not None:
             path.write_bytes(library.content)
             continue
@@ -183,6 +278,11 @@ def build(root: Path, case: Case) -> Path:
         words += [f"-Wl,--enable-new-dtags,-rpath,{library.runpath}"] if library.runpath else []
         words += ["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined", *(str(root / one) for one in library.needed)]
         _compile(path, _OPENER if library.opens else "int value;", words)
+        if library.damage or library.size is not None:
+            data = bytearray(path.read_bytes())
+            for at, new in library.damage:
+                data[at : at + len(new)] = new
+            path.write_bytes(data[: library.size])
     rpath = [f"-Wl,--disable-new-dtags,-rpath,{case.program_rpath}"] if case.program_rpath else []
     program = root / "program"
     _compile(program, _HOST, ["-ldl", *rpath])
@@ -195,8 +295,8 @@ def _compile(path: Path, text: str, words: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path) -> None:
-    case = CASES[name]
     root = tmp_path.resolve()
+    case = _of_this_machine(CASES[name])
     program = build(root, case)
     variables = {key: value.format(root=root) for key, value in case.variables.items()}
     started = [str(root / one) for one in case.start]
@@ -228,6 +328,20 @@ def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path) -> None:
     assert told == sorted(case.taken)
     if not case.fails:  # what was mapped before the loader gave up has no `calling init`
         assert real == told
+
+
+def _of_this_machine(case: Case) -> Case:
+    """A case with the loader's own words as it says them itself."""
+    loader = next(path for path in map(Path, search._LOADERS.values()) if path.exists())
+    told = subprocess.run([str(loader), "--list-diagnostics"], capture_output=True, check=False, text=True).stdout
+    said = dict(re.findall(r'^(dl_dst_lib|dl_platform)="(.*)"$', told, re.MULTILINE))
+    words = {"lib": said.get("dl_dst_lib", "lib"), "platform": said.get("dl_platform", os.uname().machine)}
+
+    def of(path: str) -> str:
+        return re.sub(r"\{(lib|platform)\}", lambda match: words[match[1]], path)
+
+    libraries = tuple(one._replace(path=of(one.path)) for one in case.libraries)
+    return case._replace(libraries=libraries, taken=tuple(map(of, case.taken)))
 
 
 def _libraries_here() -> list[Path]:
@@ -275,6 +389,74 @@ def test_a_broken_file_is_a_value_error(damage: object, tmp_path: Path) -> None:
     broken.write_bytes(damage((tmp_path / "lib.so").read_bytes()))  # type: ignore[operator]
     with pytest.raises(ValueError, match=r"."):
         elf.read(broken)
+
+
+def test_the_folders_of_the_loader_are_those_that_it_says_itself() -> None:
+    place = search._LOADERS[search.X86_64]
+    if not Path(place).exists():
+        pytest.skip("no loader for x86-64 here")
+    told = subprocess.run([place, "--list-diagnostics"], capture_output=True, check=False, text=True).stdout
+    folders = re.findall(r'^path\.system_dirs\[\w+\]="(.*)/"$', told, re.MULTILINE)
+    if not folders:
+        pytest.skip("this glibc is older than 2.33 and does not tell")
+    assert search.loader(place).folders == tuple(folders)
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted"),
+    [
+        ("usr/lib64", search.Loader("lib64", ("/lib64", "/usr/lib64"))),
+        ("usr/lib", search.Loader("lib", ("/lib", "/usr/lib"))),
+        (
+            "lib/aarch64-linux-gnu",
+            search.Loader(
+                "lib/aarch64-linux-gnu", ("/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib", "/usr/lib")
+            ),
+        ),
+        (
+            "nix/store/1a2b-glibc-2.40/lib",
+            search.Loader("lib", ("/nix/store/1a2b-glibc-2.40/lib",), cached=False),
+        ),
+    ],
+)
+def test_a_loader_serves_the_folder_that_it_is_in(
+    place: str, wanted: search.Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: f"/{place}/ld.so" if path == "/x/ld.so" else real(path))
+    search.loader.cache_clear()
+    assert search.loader("/x/ld.so") == wanted
+    search.loader.cache_clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom a file refuses")
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_file_that_may_not_be_read_is_passed_over(elsewhere: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a case
+    root = tmp_path.resolve()
+    runpath = "$ORIGIN/own" if elsewhere else "$ORIGIN/nowhere"
+    program = build(root, Case((*_TWO, Library("m.so", needed=("own/libx.so.1",), runpath=runpath)), (), ()))
+    for folder in (*root.parents, root, root / "own", root / "other"):
+        if folder.is_relative_to(Path(tempfile.gettempdir())) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
+    (root / "other/libx.so.1").chmod(0)
+    nobody = 65534
+    done = subprocess.run(
+        [str(program), str(root / "m.so")],
+        check=False,
+        capture_output=True,
+        user=nobody,
+        env={"LD_LIBRARY_PATH": f"{root}/other"},
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", _ASKED, str(program), str(root / "m.so")],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"LD_LIBRARY_PATH": f"{root}/other", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.returncode == 0) is elsewhere
+    told = "own/libx.so.1 None" if elsewhere else "other/libx.so.1 Permission denied"
+    assert asked.stdout == f"{root}/{told}\n", asked.stderr
 
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
@@ -326,16 +508,16 @@ class TestFolders:
         read: list[Path] = []
         real = elf.read
 
-        def counted(path: Path) -> elf.Elf:
+        def counted(path: Path, machine: int | None = None) -> elf.Elf:
             read.append(path)
-            return real(path)
+            return real(path, machine)
 
         monkeypatch.setattr(elf, "read", counted)
-        assert search._elf(tmp_path / "one.so") == search._elf(tmp_path / "two.so")
+        assert search._elf(tmp_path / "one.so", search.X86_64) == search._elf(tmp_path / "two.so", search.X86_64)
         assert read == [tmp_path / "one.so"]
         _compile(tmp_path / "new.so", "int x;", ["-shared", "-fPIC", "-Wl,-soname,libnew.so"])
         (tmp_path / "new.so").replace(tmp_path / "one.so")
-        assert search._elf(tmp_path / "one.so").soname == "libnew.so"
+        assert search._elf(tmp_path / "one.so", search.X86_64).soname == "libnew.so"
 
 
 @pytest.mark.skipif(shutil.which("ldconfig", path="/sbin:/usr/sbin") is None, reason="no ldconfig here")
@@ -368,6 +550,65 @@ class TestCache:
     )
     def test_another_format_is_nothing(self, data: bytes) -> None:
         assert cache.parse(data, search.X86_64, ()) == {}
+
+
+class TestVersionsOfDebian:
+    """dpkg's own files, as NVIDIA's packages are described in them."""
+
+    STATUS = """Package: libcudnn9-cuda-12
+Status: install ok installed
+Architecture: amd64
+Version: 9.10.2.21-1
+Description: cuDNN
+ runtime libraries
+
+Package: libnccl2
+Status: install ok installed
+Version: 1:2.21.5-1+cuda12.4
+
+Package: cudnn-of-nobody
+Status: install ok installed
+"""
+    LISTS: ClassVar = {
+        "libcudnn9-cuda-12:amd64": ("/.", "/usr/lib/x86_64-linux-gnu/libcudnn.so.9", "/lib/x/libcudnn_ops.so.9.10.2"),
+        "libnccl2": ("/usr/lib/x86_64-linux-gnu/libnccl.so.2.21.5",),
+        "cudnn-of-nobody": ("/opt/libcudnn.so.8",),
+    }
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        (tmp_path / "info").mkdir()
+        (tmp_path / "status").write_text(self.STATUS)
+        for name, lines in self.LISTS.items():
+            (tmp_path / f"info/{name}.list").write_text("".join(f"{line}\n" for line in lines))
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("path", "version"),
+        [
+            ("/usr/lib/x86_64-linux-gnu/libcudnn.so.9", "9.10.2.21"),
+            ("/lib/x86_64-linux-gnu/libcudnn.so.9", "9.10.2.21"),
+            ("/usr/lib/x/libcudnn_ops.so.9.10.2", "9.10.2.21"),
+            ("/usr/lib/x86_64-linux-gnu/libnccl.so.2.21.5", "2.21.5"),
+            ("/usr/local/lib/libcudnn.so.9", None),
+            ("/opt/libcudnn.so.8", None),
+            ("/opt/driver", None),
+        ],
+    )
+    def test_are_those_of_the_package_that_owns_the_file(self, path: str, version: str | None, database: Path) -> None:
+        assert versions.of_dpkg(Path(path), database) == version
+
+    def test_without_dpkg_there_are_none(self, tmp_path: Path) -> None:
+        assert versions.of_dpkg(Path("/usr/lib/x86_64-linux-gnu/libcudnn.so.9"), tmp_path) is None
+
+    @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian")
+    def test_of_this_machine_it_is_dpkgs_own_answer(self) -> None:
+        library = next((path for path in Path("/usr/lib").glob("*-linux-gnu/libz.so.1")), None)
+        if library is None:
+            pytest.skip("no zlib here")
+        shown = ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "zlib1g"]
+        wanted = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+        assert versions.of_dpkg(library) == wanted
 
 
 class TestEnvironment:

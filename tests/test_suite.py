@@ -75,6 +75,85 @@ def test_one_part_that_is_wrong_fails_the_whole(row: dict[str, Any], said: str) 
     assert verdict.message == said
 
 
+class TestWhatReleasesAreKnownToComputeWrongly:
+    """Keras Core 0.1.5 with JAX 0.4.13, as it was run: outputs right, weights as before the step."""
+
+    ROW = GOOD | {
+        "part": "recurrent",
+        "numbers": [
+            {"what": "outputs", "distance": 5.1e-8, "limit": 1e-6},
+            {"what": "weights", "distance": 0.0268, "limit": 1e-5},
+        ],
+    }
+
+    def judged(self, row: dict[str, Any], device: str = "cpu", **versions: str) -> parts.Part:
+        (part,) = parts.judged({"parts": [row], "versions": versions, "device": {"kind": device}})
+        return part
+
+    @pytest.mark.parametrize(
+        ("version", "kind", "message"),
+        [
+            (
+                "2.4.4",
+                "InvalidArgumentError",
+                (
+                    "No OpKernel was registered to support Op 'Conv2D' used by {{node model/conv2d/Conv2D}} with these"
+                    " attrs: [dilations=[1, 1, 1, 1], T=DT_BFLOAT16, data_format=NHWC]"
+                ),
+            ),
+            ("2.6.5", "InternalError", "Missing 0-th output from node model_2/conv2d_2/Conv2D  [Op:__inference_1870]"),
+            (
+                "2.8.4",
+                "InternalError",
+                (
+                    "Graph execution error:\n\nDetected at node 'model/conv2d/Conv2D' defined at:\n"
+                    "Missing 0-th output from {{node model/conv2d/Conv2D}} [Op:__inference_train_function_400]"
+                ),
+            ),
+        ],
+    )
+    def test_and_what_they_end_with(self, version: str, kind: str, message: str) -> None:
+        row = broken(message) | {"part": "mixed-precision", "errors": [{"type": kind, "message": message}]}
+        part = self.judged(row, tensorflow=version, keras="2.6.0")
+        assert (part.outcome, part.failure) == ("contract", {})
+        assert part.receipt["why"] == "TensorFlow before 2.9 has no convolution in bfloat16 on the CPU"
+        assert self.judged(row, tensorflow="2.9.0").outcome == "failed"
+        assert self.judged(row, "gpu", tensorflow=version).outcome == "failed"
+        assert self.judged({**row, "part": "attention"}, tensorflow=version).outcome == "failed"
+        other = {**row, "errors": [{"type": kind, "message": "out of disk"}]}
+        assert self.judged(other, tensorflow=version).outcome == "failed"
+
+    @pytest.mark.parametrize("version", ["0.1.0", "0.1.6"])
+    def test_is_their_contract_with_its_numbers(self, version: str) -> None:
+        part = self.judged(self.ROW, keras_core=version, jax="0.4.13", numpy="1.26.4")
+        assert part.outcome == "contract"
+        assert part.why.startswith("Keras Core before 0.1.7 does not train recurrent layers on JAX")
+        assert part.receipt["numbers"] == self.ROW["numbers"]
+
+    @pytest.mark.parametrize(
+        "versions",
+        [
+            {"keras_core": "0.1.7", "jax": "0.4.13"},
+            {"keras_core": "0.1.5", "torch": "2.0.1"},
+            {"keras": "3.15.1", "jax": "0.10.2"},
+            {"keras_core": "unknown", "jax": "0.4.13"},
+            {},
+        ],
+    )
+    def test_and_a_failure_of_any_other(self, versions: dict[str, str]) -> None:
+        part = self.judged(self.ROW, **versions)
+        assert (part.outcome, part.why) == ("failed", "weights are off by 0.027, and may be by 1e-05")
+
+    def test_hides_nothing_else_that_is_wrong(self) -> None:
+        here = {"keras_core": "0.1.5", "jax": "0.4.13"}
+        outputs = [{**one, "distance": 0.5} for one in self.ROW["numbers"]]
+        assert self.judged({**self.ROW, "numbers": outputs}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "numbers": outputs[:1]}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "numbers": []}, **here).outcome == "failed"
+        assert self.judged({**self.ROW, "part": "predict"}, **here).outcome == "failed"
+        assert self.judged(GOOD, **here).outcome == "passed"
+
+
 def test_the_network_itself_comes_first_and_a_full_suite_without_parts_is_none() -> None:
     wrong = judge(FULL, seen(result(losses=[1.0], parts=[GOOD])), {})
     assert wrong.fault is Fault.NUMBERS
@@ -104,6 +183,42 @@ def test_a_receipt_has_of_an_error_its_kind_alone() -> None:
 def step(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module that is no part of kgen
     monkeypatch.syspath_prepend(str(STEP))
     return importlib.import_module("kgen_step.parts")
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [({"__version__": "3.15.1"}, "3.15.1"), ({}, "2.15.0")],
+    ids=["Keras 3", "what TensorFlow 2.15 has as tensorflow.keras"],
+)
+def test_the_version_of_keras_is_its_packages_where_it_has_none_itself(
+    step: Any,  # noqa: ANN401
+    own: dict[str, str],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert step.known()
+    package, module = types.ModuleType("made_up_keras"), types.ModuleType("tensorflow.keras")
+    vars(package)["__version__"] = "2.15.0"
+    monkeypatch.setitem(sys.modules, "made_up_keras", package)
+    vars(module).update(own, Model=type("Model", (), {"__module__": "made_up_keras.src.engine.training"}))
+    assert importlib.import_module("kgen_step.program")._version_of(module) == wanted
+
+
+def test_an_error_between_two_stages_is_told_and_one_in_a_stage_once(step: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    assert step.known()
+    events = importlib.import_module("kgen_step.events").Events(str(tmp_path / "events"))
+    inside, between = ValueError("in a stage"), AttributeError("between two")
+    with pytest.raises(ValueError, match="in a stage"), events.stage("proof"):
+        raise inside
+    events.failed(inside)
+    events.failed(between)
+    told = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [(one["stage"], one["errors"][0]["message"]) for one in told if one["event"] == "failed"] == [
+        ("proof", "in a stage"),
+        ("end", "between two"),
+    ]
+    verdict = judge(SUBJECT, seen(told[-1], status=1), {})
+    assert (verdict.fault, verdict.message) == (Fault.FAILS, "AttributeError: between two")
 
 
 def test_a_distance_is_infinite_where_there_is_nothing_to_compare(step: Any) -> None:  # noqa: ANN401

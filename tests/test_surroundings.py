@@ -45,25 +45,78 @@ def test_the_kernels_log_is_read_record_by_record_and_may_be_none_of_the_users(t
     assert surroundings._kernel_log(tmp_path / "none") == ()
 
 
+MEMINFO = "MemTotal: 9 kB\nMemAvailable:    2048 kB\n"
+V2, V1 = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+
+
 @pytest.mark.parametrize(
-    ("system", "most", "used", "left"),
+    ("system", "own", "groups", "left"),
     [
-        ("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", None, None, 2048 * 1024),
-        ("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "max", "5", 2048 * 1024),
-        ("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "1000000", "400000", 600000),
-        ("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", "1000", "4000", 0),
-        ("", "1000000", "400000", 600000),
-        ("", None, None, None),
+        (MEMINFO, "", {}, 2048 * 1024),
+        (MEMINFO, "0::/\n", {"": (V2, "max", "5", "")}, 2048 * 1024),
+        (MEMINFO, "0::/\n", {"": (V2, "1000000", "400000", "")}, 600000),
+        (MEMINFO, "0::/\n", {"": (V2, "1000", "4000", "")}, 0),
+        ("", "0::/\n", {"": (V2, "1000000", "400000", "")}, 600000),
+        ("", "", {}, None),
+        # files that the kernel keeps in memory are given back
+        (MEMINFO, "0::/\n", {"": (V2, "1000000", "990000", "anon 10000\ninactive_file 980000\n")}, 990000),
+        # a limit further up is one too, as that of a job around its step
+        (
+            MEMINFO,
+            "0::/system.slice/job_7/step_0/task_1\n",
+            {
+                "system.slice/job_7/step_0/task_1": (V2, "max", "300", ""),
+                "system.slice/job_7": (V2, "800000", "500000", ""),
+            },
+            300000,
+        ),
+        # a container that has no view of its own sees its group at the mount, whatever it is called
+        (MEMINFO, "0::/docker/1a2b\n", {"": (V2, "1000000", "400000", "")}, 600000),
+        # control groups of the first version, alone and beside the second
+        (
+            MEMINFO,
+            "12:cpu,cpuacct:/x\n4:memory:/slurm/uid_0/job_1\n0::/\n",
+            {"memory/slurm/uid_0/job_1": (V1, "700000", "200000", "inactive_file 1\ntotal_inactive_file 100000\n")},
+            600000,
+        ),
+        (MEMINFO, "4:memory:/\n", {"memory": (V1, "9223372036854771712", "200000", "")}, 2048 * 1024),
+        (MEMINFO, "0::/\n", {"unified": (V2, "1000000", "400000", "")}, 600000),
     ],
 )
 def test_the_memory_that_is_left(
-    tmp_path: Path, system: str, most: str | None, used: str | None, left: int | None
+    tmp_path: Path,
+    system: str,
+    own: str,
+    groups: dict[str, tuple[tuple[str, str], str, str, str]],
+    left: int | None,
 ) -> None:
     (tmp_path / "meminfo").write_text(system)
-    for name, text in (("memory.max", most), ("memory.current", used)):
-        if text is not None:
-            (tmp_path / name).write_text(f"{text}\n")
-    assert surroundings.memory_left(tmp_path / "meminfo", tmp_path) == left
+    (tmp_path / "cgroup").write_text(own)
+    for path, (names, most, used, stat) in groups.items():
+        folder = tmp_path / "mounted" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / names[0]).write_text(f"{most}\n")
+        (folder / names[1]).write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(stat)
+    assert surroundings.memory_left(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mounted") == left
+
+
+def test_what_is_told_of_a_folder_for_temporary_files(tmp_path: Path) -> None:
+    found = surroundings.scratch(tmp_path)
+    assert found.folder == str(tmp_path)
+    assert found.free is not None
+    assert found.free > 0
+    assert found.executable
+    assert surroundings.scratch(tmp_path / "none") == surroundings.Scratch(str(tmp_path / "none"), None)
+
+
+def test_nothing_is_loaded_from_a_folder_that_is_mounted_noexec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = os.statvfs(tmp_path)
+    fields = [*facts[:8], facts.f_flag | os.ST_NOEXEC, facts.f_namemax]
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    assert not surroundings.scratch(tmp_path).executable
 
 
 def test_a_server_that_processes_go_through(tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def test_what_a_proof_depends_on_is_told_by_name_and_the_rest_is_a_count() -> No
     assert others == 2
 
 
-@pytest.mark.parametrize("value", ["", " ", "-1", "-1,0", "NoDevFiles"])
+@pytest.mark.parametrize("value", ["", " ", "-1", "-1,0", "NoDevFiles", "all", "none"])
 @pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"])
 def test_what_hides_every_device(name: str, value: str) -> None:
     event = {

@@ -92,6 +92,20 @@ class DeviceFault(NamedTuple):
     times: int
 
 
+class Scratch(NamedTuple):
+    """The folder for temporary files.
+
+    Attributes:
+        folder: the folder.
+        free: the bytes that may be written there; None if there is no telling.
+        executable: whether what lies there may be loaded as a library.
+    """
+
+    folder: str
+    free: int | None
+    executable: bool = True
+
+
 class Server(NamedTuple):
     """What processes of this user go through to share a device.
 
@@ -134,6 +148,9 @@ class Surroundings(NamedTuple):
         faults: faults of devices that the kernel has logged, as far as its log may be read.
         server: the server through which processes share a device; None where there is none.
         memory: the bytes that processes may still take; None where there is no telling.
+        shared_memory: the size of `/dev/shm` in bytes; None where there is no telling.
+        scratch: the folder for temporary files; None where there is no telling.
+        writable_home: whether this user may write into the home folder; None where there is no telling.
     """
 
     variables: Mapping[str, str]
@@ -150,6 +167,9 @@ class Surroundings(NamedTuple):
     faults: tuple[DeviceFault, ...] = ()
     server: Server | None = None
     memory: int | None = None
+    shared_memory: int | None = None
+    scratch: Scratch | None = None
+    writable_home: bool | None = None
 
 
 UNKNOWN = Surroundings(
@@ -198,7 +218,10 @@ def gather(
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
         faults=next(filter(None, (faults(kind, _kernel_log()) for kind in kinds if kind.driver_help.logged)), ()),
         server=next(filter(None, (server_of(kind, variables) for kind in kinds)), None),
-        memory=memory_left(Path("/proc/meminfo"), Path("/sys/fs/cgroup")),
+        memory=memory_left(Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")),
+        shared_memory=_size(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
+        scratch=scratch(host.temporary_folder()),
+        writable_home=_may_write(host.home()),
     )
 
 
@@ -360,19 +383,78 @@ def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("
     return Server(str(folder), (processes / number).exists() if number.isdigit() else None)
 
 
-def memory_left(system: Path, group: Path) -> int | None:
-    """The bytes that processes may still take: of the machine, and of the container where that has fewer.
+class _Counter(NamedTuple):
+    """Where a version of the kernel's control groups counts memory.
+
+    Attributes:
+        most: the file with the limit.
+        used: the file with what is in use, files that the kernel keeps in memory among it.
+        kept: what of it, in `memory.stat`, is such files and is given back when memory is wanted.
+    """
+
+    most: str
+    used: str
+    kept: str
+
+
+_GROUPS_2 = _Counter("memory.max", "memory.current", "inactive_file")
+_GROUPS_1 = _Counter("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def memory_left(system: Path, own: Path, mounted: Path) -> int | None:
+    """The bytes that processes may still take: of the machine, and of each control group where that has fewer.
 
     Args:
         system: `/proc/meminfo`.
-        group: where the control group of this process is mounted.
+        own: `/proc/self/cgroup`, the groups that this process is in.
+        mounted: where the groups are mounted.
     """
     match = re.search(r"^MemAvailable: +([0-9]+) kB$", _reads(system), re.MULTILINE)
     left = [int(match[1]) * 1024] if match is not None else []
-    most, used = _reads(group / "memory.max"), _reads(group / "memory.current")
-    if most.isdigit() and used.isdigit():
-        left.append(max(int(most) - int(used), 0))
+    for line in _reads(own).splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0":
+            for folder in (mounted, mounted / "unified"):
+                left += _left_of_groups(folder, path, _GROUPS_2)
+        elif "memory" in controllers.split(","):
+            left += _left_of_groups(mounted / "memory", path, _GROUPS_1)
     return min(left, default=None)
+
+
+def _left_of_groups(mounted: Path, path: str, counter: _Counter) -> list[int]:
+    """What is left of a group and of those around it; a container may see its own alone, and by another path."""
+    here = mounted / path.strip("/")
+    found = []
+    for folder in (here, *(one for one in here.parents if one.is_relative_to(mounted))):
+        most, used = _reads(folder / counter.most), _reads(folder / counter.used)
+        if most.isdigit() and used.isdigit():
+            kept = re.search(rf"^{counter.kept} ([0-9]+)$", _reads(folder / "memory.stat"), re.MULTILINE)
+            taken = max(int(used) - (int(kept[1]) if kept is not None else 0), 0)
+            found.append(max(int(most) - taken, 0))
+    return found
+
+
+def _size(folder: Path) -> int | None:
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return None
+    return facts.f_blocks * facts.f_frsize
+
+
+def scratch(folder: Path) -> Scratch:
+    """What can be told of a folder for temporary files."""
+    try:
+        executable = not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    except OSError:
+        return Scratch(str(folder), None)
+    return Scratch(str(folder), free_bytes(folder), executable)
+
+
+def _may_write(folder: Path | None) -> bool | None:
+    """Whether this user may write there; a folder that is not there is made nowhere else."""
+    return None if folder is None else os.access(folder, os.W_OK)
 
 
 def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -59,7 +59,7 @@ def without(path: Path, via: str, around: Surroundings) -> str:
     """The command after which the loader no longer finds a library there, and everything else as before."""
     folder = path.parent
     if via == PRELOAD:
-        return _less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
+        return less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
     if via in {RPATH, RUNPATH}:
         return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
     if via == LIBRARY_PATH:
@@ -68,7 +68,7 @@ def without(path: Path, via: str, around: Surroundings) -> str:
             return (
                 f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
             )
-        return _less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
+        return less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
     if is_systems(folder):
         named = shlex.quote(str(path))
         return f"dpkg -S {named} || rpm -qf {named}   # remove that package if nothing else needs it"
@@ -88,9 +88,20 @@ def _without_level(folder: Path) -> Path:
     return folder.parent.parent if folder.parent.name == "glibc-hwcaps" else folder
 
 
-def _less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:
+def less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:
     """The command that takes entries out of a variable, however they are written, and leaves the others as they are."""
     every = re.split(between, around.variables.get(variable, ""))
-    kept = [one for one in every if one and one not in entries and os.path.normpath(one) not in entries]
+    kept = [one for one in every if one and not _leads_to(one, entries)]
     text = f"export {variable}={shlex.quote(joint.join(kept))}" if kept else f"unset {variable}"
     return text + place(variable, around)
+
+
+def _leads_to(entry: str, places: Collection[str]) -> bool:
+    """Whether an entry, as it is written, is one of these places; the loader's own words in it may be anything."""
+    if "$" not in entry:
+        return entry in places or os.path.normpath(entry) in places
+    words = re.split(r"\$(?:ORIGIN|LIB|PLATFORM|\{(?:ORIGIN|LIB|PLATFORM)\})", entry)
+    if words[0] == "" and words[1].startswith("/../"):
+        # what is above the folder of a program is anywhere
+        words = ["", words[1].rpartition("../")[2].join(("/", "")), *words[2:]]
+    return any(re.fullmatch(".+".join(map(re.escape, words)).rstrip("/"), one) for one in places)

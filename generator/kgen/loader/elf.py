@@ -7,15 +7,25 @@ looks at a hundred of them. A library for ELF files would take longer to import 
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _MAGIC = b"\x7fELF"
-_LITTLE, _WIDE = 1, 2
-_LOAD, _DYNAMIC = 1, 2
+_LITTLE, _WIDE, _CURRENT = 1, 2, 1
+_SYSTEMS = {0, 3}
+"""What `EI_OSABI` may be: System V's, and GNU's."""
+
+_MOST_ABI = 9
+"""More than any glibc so far knows: it refuses a file that needs a newer one."""
+
+_LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
+_PROGRAM, _SHARED = 2, 3
+"""What `e_type` may be."""
+
 _END, _NEEDED, _STRTAB, _SONAME, _RPATH, _RUNPATH, _FLAGS_1 = 0, 1, 5, 14, 15, 29, 0x6FFFFFFB
-_NODEFLIB = 0x800
+_NODEFLIB, _PIE = 0x800, 0x08000000
 _MOST_HEADERS, _MOST_DYNAMIC, _MOST_STRING = 512, 1 << 20, 1 << 16
 """More than any linker makes: a broken file must not make kgen read for long."""
 
@@ -29,7 +39,9 @@ class Elf(NamedTuple):
         needed: its DT_NEEDED, in order.
         rpath: the folders of its DT_RPATH as they are written; none beside a DT_RUNPATH, for which it is ignored.
         runpath: the folders of its DT_RUNPATH; None without one, which is not the same as an empty one.
-        no_defaults: whether it keeps the loader from the cache and the default folders (DF_1_NODEFLIB).
+        no_defaults: whether it keeps the loader from the default folders (DF_1_NODEFLIB).
+        interpreter: the loader that it asks for (PT_INTERP); None of a library.
+        unfit: why the loader fails on it as a library; None if it does not.
     """
 
     machine: int
@@ -38,14 +50,20 @@ class Elf(NamedTuple):
     rpath: tuple[str, ...] = ()
     runpath: tuple[str, ...] | None = None
     no_defaults: bool = False
+    interpreter: str | None = None
+    unfit: str | None = None
 
 
 class ForeignElfError(ValueError):
-    """The file is for another word size or byte order: the loader passes it over and searches on."""
+    """The file is for another word size or processor: the loader passes it over and searches on."""
 
 
-def read(path: Path) -> Elf:
+def read(path: Path, machine: int | None = None) -> Elf:
     """What the loader reads of a file.
+
+    Args:
+        path: the file.
+        machine: `e_machine` of the process; None takes a file for any.
 
     Raises:
         OSError: it cannot be read.
@@ -56,20 +74,19 @@ def read(path: Path) -> Elf:
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as file:
         try:
-            return _read(file)
+            return _read(file, machine)
         except (struct.error, OverflowError) as error:
             raise ValueError(f"{path}: a broken ELF file: {error}") from error
 
 
-def _read(file: BinaryIO) -> Elf:
+def _read(file: BinaryIO, wanted: int | None) -> Elf:
     header = file.read(64)
     if len(header) < 64:  # noqa: PLR2004 - the size of an ELF64 header
         raise ValueError("file too short")
-    if not header.startswith(_MAGIC):
-        raise ValueError("invalid ELF header")
-    if header[4] != _WIDE or header[5] != _LITTLE:
-        raise ForeignElfError("wrong ELF class")
-    (machine,) = struct.unpack_from("<H", header, 18)
+    machine = _machine(header, wanted)
+    (kind,) = struct.unpack_from("<H", header, 16)
+    if kind not in {_PROGRAM, _SHARED}:
+        raise ValueError("only ET_DYN and ET_EXEC can be loaded")
     (at,) = struct.unpack_from("<Q", header, 32)
     size, count = struct.unpack_from("<HH", header, 54)
     if size != 56 or count > _MOST_HEADERS:  # noqa: PLR2004 - the size of an ELF64 program header
@@ -77,9 +94,15 @@ def _read(file: BinaryIO) -> Elf:
     table = _at(file, at, size * count)
     rows = [struct.unpack_from("<I4xQQ8xQ", table, size * number) for number in range(count)]
     loads = [(offset, address, length) for kind, offset, address, length in rows if kind == _LOAD]
+    if not loads:
+        raise ValueError("object file has no loadable segments")
+    if max(offset + length for offset, _, length in loads) > file.seek(0, os.SEEK_END):
+        raise ValueError("it ends before its segments do: it was not written whole")
+    asked = next((offset for kind, offset, *_ in rows if kind == _INTERPRETER), None)
+    interpreter = None if asked is None else _string(file, asked)
     dynamic = next(((offset, length) for kind, offset, _, length in rows if kind == _DYNAMIC), None)
     if dynamic is None:
-        return Elf(machine)
+        return Elf(machine, interpreter=interpreter, unfit="object file has no dynamic section")
     entries = _entries(_at(file, dynamic[0], min(dynamic[1], _MOST_DYNAMIC)))
     strings = next((value for tag, value in entries if tag == _STRTAB), None)
     place = next(
@@ -89,11 +112,15 @@ def _read(file: BinaryIO) -> Elf:
         None,
     )
     if place is None:
-        return Elf(machine)
+        return Elf(machine, interpreter=interpreter, unfit="object file has no table of strings")
 
     def text(tag: int) -> list[str]:
         return [_string(file, place + value) for found, value in entries if found == tag]
 
+    flags = next((value for tag, value in entries if tag == _FLAGS_1), 0)
+    unfit = None
+    if kind == _PROGRAM or flags & _PIE:
+        unfit = "cannot dynamically load executable"
     runpath = text(_RUNPATH)
     rpath = text(_RPATH)
     return Elf(
@@ -102,8 +129,41 @@ def _read(file: BinaryIO) -> Elf:
         needed=tuple(text(_NEEDED)),
         rpath=() if runpath or not rpath else tuple(rpath[0].split(":")),
         runpath=tuple(runpath[0].split(":")) if runpath else None,
-        no_defaults=any(tag == _FLAGS_1 and value & _NODEFLIB for tag, value in entries),
+        no_defaults=bool(flags & _NODEFLIB),
+        interpreter=interpreter,
+        unfit=unfit,
     )
+
+
+def _machine(header: bytes, wanted: int | None) -> int:
+    """`e_machine`, after what the loader looks at before that, in its order (`elf/dl-load.c: open_verify`)."""
+    if not header.startswith(_MAGIC):
+        raise ValueError("invalid ELF header")
+    width, order, version, system, abi = header[4:9]
+    machine, current = struct.unpack_from("<HI", header, 18)
+    foreign = wanted not in {None, machine}
+    if width != _WIDE:
+        raise ForeignElfError("wrong ELF class")
+    wrong = _wrong_identity(order, version, system, abi, header[9:16])
+    if wrong is None and current != _CURRENT:
+        raise ValueError("ELF file version does not match current one")
+    if foreign:
+        raise ForeignElfError("for another processor")
+    if wrong is not None:
+        raise ValueError(wrong)
+    return int(machine)
+
+
+def _wrong_identity(order: int, version: int, system: int, abi: int, padding: bytes) -> str | None:
+    if order != _LITTLE:
+        return "ELF file data encoding not little-endian"
+    if version != _CURRENT:
+        return "ELF file version ident does not match current one"
+    if system not in _SYSTEMS:
+        return "ELF file OS ABI invalid"
+    if abi > (_MOST_ABI if system == max(_SYSTEMS) else 0):
+        return "ELF file ABI version invalid"
+    return "nonzero padding in e_ident" if any(padding) else None
 
 
 def _at(file: BinaryIO, place: int, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ class OpenedLibrary(NamedTuple):
 
 def stem_of(name: str) -> str | None:
     """`cudnn` of `libcudnn.so.9`; None of what is no library's name."""
-    match = _NAME.match(Path(name).name)
+    match = _NAME.match(os.path.basename(name))  # noqa: PTH119 - asked of each name of each process
     return None if match is None else match["stem"]
 
 
@@ -118,14 +119,24 @@ def _open_parts(process: Process, library: Mapping[str, Any]) -> None:
 
 def _own(prefix: Path, site: Path, known: Mapping[str, Carried]) -> dict[str, Path]:
     """The accelerator's libraries in the environment: name -> file."""
-    places = (*sorted(site.glob("nvidia/*/lib")), *sorted(site.glob("nvidia/*/lib64")), prefix / "lib")
+    makers = [f"{site}/nvidia/{name}" for name in _names(f"{site}/nvidia")]
+    places = (*(f"{one}/lib" for one in makers), *(f"{one}/lib64" for one in makers), f"{prefix}/lib")
     found: dict[str, Path] = {}
     for place in places:
-        for path in sorted(place.glob("lib*.so.*")):
-            stem = stem_of(path.name)
-            if stem is not None and _carrier(stem, known) is not None:
-                found.setdefault(path.name, path)
+        for name in _names(place):
+            if name.startswith("lib") and ".so." in name and name not in found:
+                stem = stem_of(name)
+                if stem is not None and _carrier(stem, known) is not None:
+                    found[name] = Path(place, name)
     return found
+
+
+def _names(folder: str) -> list[str]:
+    """The names in a folder, sorted; none where it cannot be listed."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - as text: there are hundreds
+    except OSError:
+        return []
 
 
 def _carrier(stem: str, known: Mapping[str, Carried]) -> Carried | None:

@@ -19,11 +19,11 @@ from kgen.loader import cache, elf
 from kgen.loader.elf import Elf, ForeignElfError
 
 X86_64, AARCH64 = 62, 183
-_FOLDERS = {
-    X86_64: ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"),
-    AARCH64: ("/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"),
-}
-"""The folders that loaders look into last: those of Debian's, then those of others."""
+_LOADERS = {X86_64: "/lib64/ld-linux-x86-64.so.2", AARCH64: "/lib/ld-linux-aarch64.so.1"}
+"""Where programs look for the loader; distributions link it to the folder that their libraries are in."""
+
+_PLATFORMS = {X86_64: "x86_64", AARCH64: "aarch64"}
+"""What the kernel calls a processor (AT_PLATFORM)."""
 
 _LEVELS = {
     "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
@@ -123,6 +123,35 @@ def _listed(folder: str) -> frozenset[str] | None:
         return None
 
 
+class Loader(NamedTuple):
+    """A loader, as it was built.
+
+    Attributes:
+        lib: what `$LIB` stands for.
+        folders: the folders that it looks into last.
+        cached: whether it reads the system's cache.
+    """
+
+    lib: str = "lib"
+    folders: tuple[str, ...] = ("/lib", "/usr/lib")
+    cached: bool = True
+
+
+@functools.cache
+def loader(path: str) -> Loader:
+    """The loader of this path, told by where it lies: its folder is the one that it was built to serve.
+
+    `/usr/lib/x86_64-linux-gnu` with Debian, `/usr/lib64` with Fedora, `/usr/lib` with Arch, and with Nix a folder
+    of its own, where no cache of the system's is read.
+    """
+    folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - as text
+    lib = folder.removeprefix("/usr").removeprefix("/")
+    if not re.fullmatch(r"lib(?:32|64|x32)?(?:/[\w-]+-linux-\w+)?", lib):
+        return Loader(os.path.basename(folder), (folder,), cached=False)  # noqa: PTH119 - as text
+    own = (f"/{lib}", f"/usr/{lib}")
+    return Loader(lib, own if "/" not in lib else (*own, "/lib", "/usr/lib"))
+
+
 class System(NamedTuple):
     """What the loader goes by on a machine, whatever the process.
 
@@ -130,7 +159,7 @@ class System(NamedTuple):
         library_path: the folders of LD_LIBRARY_PATH, as they are written.
         preload: the words of LD_PRELOAD.
         cache: soname -> file, of the cache.
-        folders: the default folders.
+        loader: the one that programs of this machine usually ask for.
         levels: the names of folders in `glibc-hwcaps` that this processor takes, the best first.
         machine: `e_machine` of the processes.
         listed: the folders as they were found; None for each process to look for itself.
@@ -139,7 +168,7 @@ class System(NamedTuple):
     library_path: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     cache: Mapping[str, Path] = {}
-    folders: tuple[str, ...] = _FOLDERS[X86_64]
+    loader: Loader = Loader()
     levels: tuple[str, ...] = ()
     machine: int = X86_64
     listed: Folders | None = None
@@ -160,7 +189,7 @@ def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path
         library_path=tuple(re.split("[:;]", written)) if written else (),
         preload=tuple(word for word in re.split("[ :]+", variables.get("LD_PRELOAD", "")) if word),
         cache=cache.read(machine, levels, cache_file),
-        folders=_FOLDERS.get(machine, ()),
+        loader=loader(_LOADERS.get(machine, "/lib/ld.so.1")),
         levels=levels,
         machine=machine,
         listed=Folders(),
@@ -189,14 +218,14 @@ _READ: dict[tuple[int, int, int, int], Elf] = {}
 """What was read of a file. One file has many paths: environments are linked from the cache of what installs them."""
 
 
-def _elf(path: Path, facts: os.stat_result | None = None) -> Elf:
+def _elf(path: Path, machine: int, facts: os.stat_result | None = None) -> Elf:
     facts = facts or path.stat()
     key = facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
     found = _READ.get(key)
     if found is None:
         if len(_READ) >= _MOST:
             _READ.clear()
-        found = _READ[key] = elf.read(path)
+        found = _READ[key] = elf.read(path, machine)
     return found
 
 
@@ -216,9 +245,12 @@ class Process:
         self._names: dict[str, Path] = {}
         self._files: dict[tuple[int, int], Path] = {}
         self._main: _Mapped | None = None
+        self._loader = rules.loader
         real = program.resolve()
         with contextlib.suppress(OSError, ValueError):
-            self._main = _Mapped(real, _elf(real), None)
+            self._main = _Mapped(real, _elf(real, rules.machine), None)
+            if self._main.elf.interpreter is not None:
+                self._loader = loader(self._main.elf.interpreter)
         for word in rules.preload:
             self._open(word, self._main, via=PRELOAD)
         if self._main is not None:
@@ -232,7 +264,7 @@ class Process:
         """Open a library by its name alone, as a file that is loaded may, and all that it needs."""
         caller = self._main
         with contextlib.suppress(OSError, ValueError):
-            caller = _Mapped(by, _elf(by), self._main)
+            caller = _Mapped(by, _elf(by, self._rules.machine), self._main)
         return self._open(name, caller, via=None)
 
     def _open(self, name: str, by: _Mapped | None, *, via: str | None) -> Opening:
@@ -259,21 +291,26 @@ class Process:
         if name in self._names:
             return self._noted(Opening(name, asker, self._names[name], LOADED)), None
         if "/" in name:
-            path = Path(_expanded(name, "" if by is None else str(by.path.parent)))
+            path = Path(self._expanded(name, "" if by is None else str(by.path.parent)))
             found = [(path, rule or GIVEN, "")] if path.exists() else []
         else:
             found = list(self._candidates(name, by))
+        barred: Opening | None = None
         for path, via, setting in found:
             try:
                 facts = path.stat()
-                read = _elf(path, facts)
-                if read.machine != self._rules.machine:
-                    continue
+                read = _elf(path, self._rules.machine, facts)
             except ForeignElfError:
+                continue
+            except PermissionError as error:
+                # it is passed over, and what the loader says in the end is that there is none
+                barred = barred or Opening(name, asker, path, rule or via, setting, error.strerror)
                 continue
             except (OSError, ValueError) as error:
                 told = getattr(error, "strerror", None) or str(error)
                 return self._noted(Opening(name, asker, path, rule or via, setting, told)), None
+            if read.unfit is not None:
+                return self._noted(Opening(name, asker, path, rule or via, setting, read.unfit)), None
             path = _plain(path)  # noqa: PLW2901 - the same file
             same = self._files.get((facts.st_dev, facts.st_ino))
             self._names[name] = same or path
@@ -283,7 +320,7 @@ class Process:
             if read.soname:
                 self._names.setdefault(read.soname, path)
             return self._noted(Opening(name, asker, path, rule or via, setting)), _Mapped(path, read, by or self._main)
-        return self._noted(Opening(name, asker, None, NOWHERE)), None
+        return self._noted(barred or Opening(name, asker, None, NOWHERE)), None
 
     def _noted(self, opening: Opening) -> Opening:
         self.openings.append(opening)
@@ -301,18 +338,26 @@ class Process:
         yield from self._in(self._rules.library_path, name, self._main, LIBRARY_PATH, LIBRARY_PATH)
         if by is not None and by.elf.runpath is not None:
             yield from self._in(by.elf.runpath, name, by, RUNPATH, str(by.path))
-        if by is not None and by.elf.no_defaults:
-            return
-        if name in self._rules.cache and self._rules.cache[name].exists():
-            yield self._rules.cache[name], CACHE, ""
-        yield from self._in(self._rules.folders, name, None, DEFAULT, "")
+        defaults = by is None or not by.elf.no_defaults
+        cached = self._rules.cache.get(name) if self._loader.cached else None
+        if cached is not None and cached.exists() and (defaults or not self._is_default(cached)):
+            yield cached, CACHE, ""
+        if defaults:
+            yield from self._in(self._loader.folders, name, None, DEFAULT, "")
+
+    def _is_default(self, path: Path) -> bool:
+        return str(path).startswith(tuple(f"{folder}/" for folder in self._loader.folders))
 
     def _in(
         self, folders: Sequence[str], name: str, of: _Mapped | None, via: str, setting: str
     ) -> Iterator[tuple[Path, str, str]]:
         origin = "" if of is None else os.path.dirname(of.path)  # noqa: PTH120
-        for path in self._listed.paths(_all_expanded(tuple(folders), origin), name, self._rules.levels):
+        words = origin, self._loader.lib, _PLATFORMS.get(self._rules.machine, "")
+        for path in self._listed.paths(_all_expanded(tuple(folders), *words), name, self._rules.levels):
             yield path, via, setting
+
+    def _expanded(self, text: str, origin: str) -> str:
+        return _expanded(text, origin, self._loader.lib, _PLATFORMS.get(self._rules.machine, ""))
 
 
 def _plain(path: Path) -> Path:
@@ -324,11 +369,14 @@ def _plain(path: Path) -> Path:
 
 
 @functools.lru_cache(maxsize=_MOST)
-def _all_expanded(folders: tuple[str, ...], origin: str) -> tuple[str, ...]:
+def _all_expanded(folders: tuple[str, ...], origin: str, lib: str, platform: str) -> tuple[str, ...]:
     """The folders that are searched; an empty one is the working folder."""
-    return tuple(_expanded(folder, origin) or "." for folder in folders)
+    return tuple(_expanded(folder, origin, lib, platform) or "." for folder in folders)
 
 
-def _expanded(text: str, origin: str) -> str:
+def _expanded(text: str, origin: str, lib: str, platform: str) -> str:
     """A path with the loader's own names in it replaced."""
-    return re.sub(r"\$(?:ORIGIN\b|\{ORIGIN\})", lambda _: origin, text) if "$" in text else text
+    if "$" not in text:
+        return text
+    words = {"ORIGIN": origin, "LIB": lib, "PLATFORM": platform}
+    return re.sub(r"\$(?:(ORIGIN|LIB|PLATFORM)|\{(ORIGIN|LIB|PLATFORM)\})", lambda m: words[m[1] or m[2]], text)

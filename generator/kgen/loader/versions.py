@@ -5,8 +5,10 @@ Never from the name of its file: the wheels of cuDNN have `libcudnn.so.9` and no
 
 from __future__ import annotations
 
+import functools
 import json
 import mmap
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,22 +28,71 @@ def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | No
         text: what stands in it before its version, as a pattern with one group; None if nothing does.
     """
     found = _installed(path, packages)
-    return found if found is not None or text is None else _inside(path, text)
+    if found is None and text is not None:
+        found = _inside(path, text)
+    return found if found is not None else of_dpkg(path)
 
 
 def _installed(path: Path, packages: Sequence[str]) -> str | None:
+    stems = {package.replace("-", "_"): package for package in packages}
     places = dict.fromkeys((path, path.resolve()))
     for place in places:
         for folder in place.parents[:_ABOVE]:
             relative = place.relative_to(folder).as_posix()
-            for package in packages:
-                for info in folder.glob(f"{package.replace('-', '_')}-*.dist-info"):
-                    if _owns(info / "RECORD", relative):
-                        return info.name.removesuffix(".dist-info").rpartition("-")[2]
-                for record in folder.glob(f"conda-meta/{package}-*.json"):
-                    version = _of_conda(record, package, relative)
-                    if version is not None:
-                        return version
+            for info in _described(folder, ".dist-info"):
+                name, _, version = info.removesuffix(".dist-info").rpartition("-")
+                if name in stems and _owns(folder / info / "RECORD", relative):
+                    return version
+            for record in _described(folder / "conda-meta", ".json"):
+                for package in packages:
+                    if record.startswith(f"{package}-"):
+                        told = _of_conda(folder / "conda-meta" / record, package, relative)
+                        if told is not None:
+                            return told
+    return None
+
+
+def _described(folder: Path, ending: str) -> tuple[str, ...]:
+    """The names in a folder that describe what was installed."""
+    try:
+        return _listed(str(folder), ending, folder.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=1024)
+def _listed(folder: str, ending: str, _modified: int) -> tuple[str, ...]:
+    """The names of this ending, listed once as long as the folder stays as it is: each library below asks."""
+    return tuple(sorted(name for name in os.listdir(folder) if name.endswith(ending)))  # noqa: PTH208 - names alone
+
+
+def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
+    """The upstream version of the Debian package that owns a library; None if dpkg has none that does.
+
+    NVIDIA's packages for Debian and Ubuntu have the versions of its wheels, with a revision behind them.
+
+    Args:
+        path: the file, as the loader finds it.
+        database: dpkg's own.
+    """
+    match = re.match(r"lib([A-Za-z0-9]+)", path.name)
+    if match is None:
+        return None
+    # what has been merged into /usr is listed as it was packed
+    real = {str(path), str(path.resolve())}
+    names = {one.encode() for text in real for one in (text, text.removeprefix("/usr"), f"/usr{text}")}
+    for listing in sorted((database / "info").glob(f"*{match[1].lower()}*.list")):
+        try:
+            if names.isdisjoint(files.read(listing).splitlines()):
+                continue
+            status = files.read(database / "status")
+        except OSError:
+            continue
+        package = re.escape(listing.name.removesuffix(".list").partition(":")[0].encode())
+        version = re.search(rb"^Package: " + package + rb"\n(?:.+\n)*?Version: (?:\d+:)?(\S+)$", status, re.MULTILINE)
+        if version is not None:
+            told = version[1].decode("ascii", "replace")
+            return told.rpartition("-")[0] or told
     return None
 
 

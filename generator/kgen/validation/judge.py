@@ -54,6 +54,7 @@ _STAGES = {
     "steps": Fault.FAILS,
     "proof": Fault.FAILS,
     "libraries": Fault.FAILS,
+    "end": Fault.FAILS,
 }
 """What it means to fail in a stage of the step."""
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import tomli
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from kgen.validation.diagnosis import folded
 
@@ -62,11 +69,56 @@ def _judged(result: Mapping[str, Any]) -> Iterator[Part]:
             failure = {"stage": row["part"], "errors": row["errors"], "frames": row.get("frames", ())}
             first = row["errors"][0]
             why = f"{first['type']}: {folded(first['message'])}"
+            known = _known_flaw(result, row, raised=f"{first['type']}: {first['message']}")
+            if known is not None:
+                outcome, why, failure = CONTRACT, known, {}
         elif outcome == "measured":
             numbers = row.get("numbers", ())
-            why = "; ".join(text for text in map(_wrong, numbers) if text) if numbers else "nothing was measured"
+            wrong = {number["what"]: text for number in numbers if (text := _wrong(number))}
+            why = "; ".join(wrong.values()) if numbers else "nothing was measured"
             outcome = FAILED if why else PASSED
+            known = _known_flaw(result, row, wrong=wrong)
+            if known is not None:
+                outcome, why = CONTRACT, known
         yield Part(str(row["part"]), outcome, why, row, failure)
+
+
+def _known_flaw(
+    result: Mapping[str, Any], part: Mapping[str, Any], *, wrong: Collection[str] = (), raised: str = ""
+) -> str | None:
+    """What these releases are known to do wrongly, where that is all that is wrong with a part; None otherwise.
+
+    Args:
+        result: the step's result.
+        part: the part's.
+        wrong: which of its numbers are off.
+        raised: what it ended with; empty where it was measured.
+    """
+    device, versions = result.get("device", {}).get("kind"), result.get("versions", {})
+    return next(
+        (
+            str(row["says"])
+            for row in _contracts()
+            if row["part"] == part["part"]
+            and row.get("device") in {None, device}
+            and (re.match(row.get("error", "(?!)"), raised) if raised else {*wrong} == {row.get("number")})
+            and all(_within(versions.get(name), accepted) for name, accepted in row["modules"].items())
+        ),
+        None,
+    )
+
+
+def _within(version: str | None, accepted: str) -> bool:
+    try:
+        return version is not None and SpecifierSet(accepted).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+@functools.cache
+def _contracts() -> tuple[Mapping[str, Any], ...]:
+    text = (Path(__file__).parent / "contracts.toml").read_text(encoding="utf-8")
+    return tuple(tomli.loads(text)["contract"])
 
 
 def _wrong(number: Mapping[str, Any]) -> str:

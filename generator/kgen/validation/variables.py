@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import tomli
 
+from kgen.model.accelerator import CPU
+
 
 class Variable(NamedTuple):
     """What a variable does if it has a certain value.
@@ -23,6 +25,8 @@ class Variable(NamedTuple):
             value is one.
         doctor: what it is to the doctor; None if that judges it by other rules, or not.
         packages: it concerns environments that have one of these; none if it concerns all.
+        without: it concerns no environment that has one of these.
+        kinds: it concerns environments that compute on one of these kinds of device; none if it concerns all.
         gpu: whether it concerns environments for a GPU only.
         why: the doctor's reason.
         hint: what to do about it; empty where it is to be unset.
@@ -35,6 +39,8 @@ class Variable(NamedTuple):
     effect: Literal["libraries", "modules", "toolkit"] | None = None
     doctor: Literal["fault", "note"] | None = None
     packages: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     gpu: bool = False
     why: str = ""
     hint: str = ""
@@ -43,9 +49,14 @@ class Variable(NamedTuple):
         """Whether it is set to such a value."""
         return self.name in variables and re.fullmatch(self.pattern, variables[self.name]) is not None
 
-    def concerns(self, packages: Collection[str], *, gpu: bool) -> bool:
-        """Whether it means something to an environment with these packages."""
-        return (gpu or not self.gpu) and (not self.packages or any(name in packages for name in self.packages))
+    def concerns(self, packages: Collection[str], kind: str) -> bool:
+        """Whether it means something to an environment with these packages that computes on this kind of device."""
+        return (
+            not (self.gpu and kind == CPU.kind)
+            and (not self.kinds or kind in self.kinds)
+            and (not self.packages or any(name in packages for name in self.packages))
+            and not any(name in packages for name in self.without)
+        )
 
 
 @functools.cache

@@ -17,7 +17,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         for one in facts.examined:
             # an environment that is entered sets this itself
             entered = one.lock.variables.get(row.name)
-            if entered is None and row.concerns({*one.lock.packages, *one.lock.versions}, gpu=one.lock.accelerated):
+            if entered is None and row.concerns({*one.lock.packages, *one.lock.versions}, one.lock.computes_on.kind):
                 yield Finding(
                     row.doctor,
                     (one.lock.environment,),

@@ -34,6 +34,7 @@ class Events:
     def __init__(self, path):
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.seconds = {}
+        self._told = None
 
     def tell(self, event, **fields):
         """Appends one event."""
@@ -55,7 +56,13 @@ class Events:
         self.seconds[name] = time.perf_counter() - started
         self.tell("end", stage=name, seconds=round(self.seconds[name], 6))
 
+    def failed(self, error):
+        """Tells of an error that ended the step between two stages; of one that a stage has told of, nothing more."""
+        if self._told is not error:
+            self._fail("end", error)
+
     def _fail(self, stage, error):
+        self._told = error
         kind = getattr(error, "kind", None) if isinstance(error, Refused) else None
         facts = error.facts if isinstance(error, Refused) else {}
         self.tell("failed", stage=stage, kind=kind, facts=facts, **failure(error))

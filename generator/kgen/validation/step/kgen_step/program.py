@@ -39,7 +39,8 @@ def run(spec, backend, path):
                 _take_part(spec, backend)
             return 0
         result = _stages(spec, backend, events)
-    except BaseException as error:  # noqa: BLE001 - it was told; the interpreter's own report would say it once more
+    except BaseException as error:  # noqa: BLE001 - it is told; the interpreter's own report would say it once more
+        events.failed(error)
         events.tell("libraries", libraries=libraries.loaded(), missing=libraries.missing())
         return error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1
     finally:
@@ -107,7 +108,7 @@ def _stages(spec, backend, events):
         step=VERSION,
         backend=spec["backend"],
         python=_python(),
-        versions=dict(_versions(backend.MODULES), **{spec["import"]: keras.__version__}),
+        versions=dict(_versions(backend.MODULES), **{spec["import"]: _version_of(keras)}),
         device=dict(device, placed=placed),
         built=backend.built(),
         proof=proof,
@@ -259,6 +260,12 @@ def _refuse_other_backend(keras, spec):
             found=found,
             variable=os.environ.get("KERAS_BACKEND"),
         )
+
+
+def _version_of(keras):
+    """The version of Keras: what TensorFlow 2.13 to 2.15 have as `tensorflow.keras` has none, and its package has."""
+    own = getattr(keras, "__version__", None)
+    return str(own or sys.modules[keras.Model.__module__.partition(".")[0]].__version__)
 
 
 def _versions(names):

@@ -9,7 +9,14 @@ from kgen_step.events import Absent, Cannot, Refused
 
 TRAINS = True
 MODULES = ("jax", "jaxlib")
-WATCHED = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DISABLE_JIT", "XLA_FLAGS", "JAX_ENABLE_X64")
+WATCHED = (
+    "JAX_PLATFORMS",
+    "JAX_PLATFORM_NAME",
+    "JAX_DISABLE_JIT",
+    "XLA_FLAGS",
+    "JAX_ENABLE_X64",
+    "XLA_CLIENT_MEM_FRACTION",
+)
 
 _CPU = "cpu"
 _PROCESSES = 2

@@ -1,0 +1,56 @@
+"""The folder for temporary files does not serve compilers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kgen.findings.shape import Facts, Finding, Rule
+
+_MB = 10**6
+_LEAST = 100 * _MB
+"""More than compiling a small network leaves there, with any framework."""
+
+_COMPILES, _ELSEWHERE = "torch", "TORCHINDUCTOR_CACHE_DIR"
+"""Whose compiler loads what it has compiled from there; and the variable that gives it another place."""
+
+
+def _examine(facts: Facts) -> Iterator[Finding]:
+    scratch = facts.around.scratch
+    if scratch is None:
+        return
+    for one in facts.examined:
+        if scratch.free is not None and scratch.free < _LEAST:
+            yield Finding(
+                "fault",
+                (one.lock.environment,),
+                f"{scratch.free / _MB:.0f} MB are free for temporary files",
+                scratch.folder,
+                "compilers write there what they make of a step, and fail",
+                f"du -xah {scratch.folder} | sort -h | tail   # or: export TMPDIR=/a/larger/disk",
+            )
+        elif (
+            not scratch.executable
+            and _ELSEWHERE not in facts.around.variables
+            and (_COMPILES in one.lock.packages or _COMPILES in one.lock.versions)
+        ):
+            yield Finding(
+                "fault",
+                (one.lock.environment,),
+                "no library may be loaded from the folder for temporary files",
+                f"{scratch.folder}, mounted noexec",
+                "PyTorch's compiler loads from there what it has compiled: `failed to map segment from shared object`",
+                f"export {_ELSEWHERE}=$HOME/.cache/torchinductor",
+            )
+
+
+RULE = Rule(
+    rank=116,
+    title="The folder for temporary files does not serve compilers",
+    about=(
+        "What frameworks make of a training step is written to the folder for temporary files: TMPDIR, or /tmp. A full "
+        "one fails every framework that compiles. From one that is mounted `noexec` nothing can be loaded, and "
+        "PyTorch's compiler, which builds libraries there, fails."
+    ),
+    fixing=("Give TMPDIR, or PyTorch's TORCHINDUCTOR_CACHE_DIR, a folder on another disk."),
+    examine=_examine,
+)

@@ -281,6 +281,10 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ),
     ("--halp",): "unknown option `--halp`\n\nhint: did you mean `kgen --help`?\nhint: kgen --help",
     ("qqq",): "unknown command `qqq`\n\nhint: kgen --help",
+    ("install", "jax"): "unknown command `install`\n\nhint: did you mean `kgen sync jax`?\nhint: kgen --help",
+    ("exec", "jax", "--", "pytest", "-k", "a b"): (
+        "unknown command `exec`\n\nhint: did you mean `kgen run jax -- pytest -k 'a b'`?\nhint: kgen --help"
+    ),
     ("help", "lokc"): ("unknown command `lokc`\n\nhint: did you mean `kgen lock --help`?\nhint: kgen --help"),
     ("matrix", "refrehs", "--check"): (
         "unknown command `matrix refrehs`\n\n"

@@ -244,7 +244,9 @@ class Group(_Shared, TyperGroup):
         """
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
-            raise misspelt(ctx.command_path, "command", args[0], self.list_commands(ctx), args)
+            known = registry.declarations(self.group)
+            elsewhere = {word: name for name, one in known.items() for word in one.elsewhere}
+            raise misspelt(ctx.command_path, "command", args[0], known, args, meant=elsewhere.get(args[0]))
         return args[0] if command else None, command, args[1:]
 
     def usage(self, ctx: Context) -> list[str]:
@@ -292,7 +294,9 @@ def group_of(app: typer.Typer, group: str, callback: Callable[..., None]) -> Gro
 # -- texts -------------------------------------------------------------------------------------------------------------
 
 
-def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str]) -> UsageError:
+def misspelt(
+    path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str], *, meant: str | None = None
+) -> UsageError:
     """The error about a word that is unknown, with the whole call as it may have been meant.
 
     Args:
@@ -301,17 +305,18 @@ def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequ
         wrong: the word.
         known: what there is.
         words: all words behind the command.
+        meant: what is known of this kind that the word stands for elsewhere; None where it stands for nothing.
     """
     known = tuple(known)
-    near = nearest(wrong, known)
+    near = meant or nearest(wrong, known)
     hints = [f"{path} --help"]
     glued = re.fullmatch(r"(--[a-z-]+?)=?([0-9][0-9.]*)", wrong)
     if glued is not None and glued[1] in known:
-        meant = [part for word in words for part in (glued.groups() if word == wrong else (word,))]
-        hints.insert(0, f"did you mean `{path} {shlex.join(meant)}`?")
+        call = [part for word in words for part in (glued.groups() if word == wrong else (word,))]
+        hints.insert(0, f"did you mean `{path} {shlex.join(call)}`?")
     elif near is not None:
-        meant = [near + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
-        hints.insert(0, f"did you mean `{path} {shlex.join(meant)}`?")
+        call = [near + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
+        hints.insert(0, f"did you mean `{path} {shlex.join(call)}`?")
     # a command is named as it would be called; an option belongs to the command that it stands behind
     inside = path.partition(" ")[2]
     if kind == "command":

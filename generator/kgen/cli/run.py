@@ -8,6 +8,7 @@ __command__ = {
     "purpose": "run a command in an environment",
     "example": "kgen run jax-cuda12 -- python train.py",
     "passes_on": True,
+    "elsewhere": ("exec", "x"),
 }
 
 import shlex

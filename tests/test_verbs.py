@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 import tomli
@@ -46,6 +47,73 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert gone.status == 0, gone.stderr
     assert settings(prepared) == f"{HEAD}dependencies = []\n"
     assert prepared("check").status == 0
+
+
+class TestLockedByFlags:
+    """There are locks, which flags have asked for, and no settings."""
+
+    BY_FLAGS = (*LOCK, "jax", "numpy", "--cpu", "--dependency", "six", "--require", "numpy<3")
+
+    def test_settings_ask_for_what_is_locked(self, kgen: Kgen) -> None:
+        assert kgen(*self.BY_FLAGS).status == 0
+        before = tree(kgen.folder / "locks")
+        assert kgen("init").status == 0
+        found = tomli.loads(settings(kgen))
+        found.pop("nix", None)  # where Nix is installed
+        assert found == {
+            "backends": ["jax", "numpy"],
+            "cpu": True,
+            "platforms": ["linux-64"],
+            "python": PYTHON,
+            "require": ["numpy<3"],
+            "dependencies": ["six"],
+            "exclude-newer": CUTOFF,
+        }
+        assert kgen("lock").status == 0
+        assert tree(kgen.folder / "locks") == before
+
+    def test_one_that_computes_on_the_cpu_alone_is_beside_others(self, kgen: Kgen) -> None:
+        asked = (*LOCK, "jax", "numpy", "--cuda", "12", "--driver", "550")
+        assert kgen(*asked).status == 0
+        assert kgen("init").status == 0
+        found = tomli.loads(settings(kgen))
+        assert (found["backends"], found["cuda"], found["driver"]) == (["jax", "numpy"], "12", "550")
+        before = tree(kgen.folder / "locks")
+        assert kgen("lock").status == 0
+        assert tree(kgen.folder / "locks") == before
+
+    def test_add(self, kgen: Kgen) -> None:
+        assert kgen(*self.BY_FLAGS).status == 0
+        done = kgen("add", "h5py")
+        assert done.status == 0, done.stderr
+        assert "there were no settings; kgen.toml has those that ask for what is locked\n" in done.stderr
+        assert {"six", "h5py"} <= locked(kgen).keys()
+        assert {one.name for one in (kgen.folder / "locks").iterdir() if not one.name.startswith(".")} == {
+            "jax-cpu",
+            "numpy-cpu",
+        }
+
+    def test_what_the_project_requires_is_no_setting(self, kgen: Kgen) -> None:
+        (kgen.folder / "pyproject.toml").write_text('[project]\nname = "own"\nversion = "1"\ndependencies = ["h5py"]\n')
+        assert kgen(*LOCK, "numpy", "--cpu", "--dependency", "six").status == 0
+        assert kgen("init").status == 0
+        assert tomli.loads(settings(kgen, "pyproject.toml"))["tool"]["kgen"]["dependencies"] == ["six"]
+
+    @pytest.mark.parametrize("verb", [("update",), ("update", "numpy"), ("add", "h5py")], ids=" ".join)
+    def test_asked_for_in_several_ways(self, kgen: Kgen, verb: tuple[str, ...]) -> None:
+        assert kgen(*LOCK, "numpy", "--cpu").status == 0
+        assert kgen(*LOCK, "jax", "--cpu", "--dependency", "six").status == 0
+        before = tree(kgen.folder)
+        done = kgen(*verb)
+        assert done.status == 2
+        assert done.stderr.startswith("error: no settings say what is to be locked")
+        assert tree(kgen.folder) == before
+        *calls, init = [line.removeprefix("hint: ") for line in done.stderr.splitlines() if line.startswith("hint: ")]
+        assert init == "kgen init   # writes settings"
+        for call in calls:
+            assert kgen(*shlex.split(call)[1:]).status == 0
+        assert "six" in locked(kgen, "jax-cpu")
+        assert verb != ("add", "h5py") or all("h5py" in locked(kgen, name) for name in ("numpy-cpu", "jax-cpu"))
 
 
 def test_one_that_is_there_is_replaced(prepared: Kgen) -> None:

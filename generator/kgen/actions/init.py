@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
 from kgen import accelerators, files, settings, uvtool
+from kgen.actions import as_locked
 from kgen.actions.plan import request_for
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
@@ -105,7 +106,8 @@ def write_settings(
         taken: what is taken over from another tool's files; what was asked for wins.
 
     Returns:
-        The file, and the settings that are in it now.
+        The file, and the settings that are in it now. Where nothing was asked for and something is locked, they ask for
+        what is locked, if that can be said in one way.
 
     Raises:
         SettingsError: there are settings already, or a file that bears on them cannot be read.
@@ -115,12 +117,15 @@ def write_settings(
     there = locate(root)
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
+    locked = () if backends or accelerator or python or taken else as_locked.requests(root)
     backends = backends or (taken.backends if taken is not None else ())
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
     chooser.installed = installed
     chooser.taken = taken
     more = [_Entry(one.key, _array(one.values), one.comment) for one in (taken.entries if taken is not None else ())]
-    entries = [*chooser.entries(find_links=find_links), *more, *([_NIX] if nix else [])]
+    kept = [_Entry(key, value, "") for key, value in as_locked.settings(root, locked, matrix)]
+    kept[:1] = [replace(one, comment="What the locks were asked to be that are there.") for one in kept[:1]]
+    entries = [*(kept or chooser.entries(find_links=find_links)), *more, *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"
     project = root / PYPROJECT
     if chooser.project is not None:

@@ -9,16 +9,18 @@ __command__ = {
     "example": "kgen add optax --backend jax",
 }
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from kgen import host
+from kgen.actions import as_locked
 from kgen.actions.init import interpreter_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
 from kgen.cli.options import ASKED, argument
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, UsageError
 from kgen.matrix import origin
 from kgen.project import find_root, locate
 
@@ -30,12 +32,26 @@ def run(
     environment: EnvironmentOf = None,
     no_lock: NoLock = False,
 ) -> ExitStatus:
-    """Add the packages, and lock; settings that no lock follows from are put back."""
+    """Add the packages, and lock; settings that no lock follows from are put back.
+
+    Raises:
+        UsageError: there are no settings, and none ask for what is locked.
+    """
     root, matrix = find_root(Path.cwd()), origin.current()
     if locate(root) is None:
+        asked = as_locked.requests(root)
+        if asked and not as_locked.settings(root, asked, matrix):
+            raise UsageError(
+                "no settings say what is to be locked, and what is locked was asked for in several ways",
+                hints=[
+                    *as_locked.commands(asked, *(f"--dependency {shlex.quote(one)}" for one in packages)),
+                    "kgen init   # writes settings",
+                ],
+            )
         found = host.variable("UV_FIND_LINKS") is not None
         made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
-        console.say(f"there were no settings; {made.name} has those that suit this machine")
+        those = "ask for what is locked" if asked else "suit this machine"
+        console.say(f"there were no settings; {made.name} has those that {those}")
 
     def said(edit: Edit) -> str:
         return f"{edit.path.name} requires {', '.join(edit.changed)}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no pu
     from typer._click import Command as AnyCommand
     from typer._click import Context, HelpFormatter
     from typer._click.core import Parameter
+    from typer._click.shell_completion import CompletionItem
 
 Rows = list[tuple[str, str]]
 """What can be typed, and what it means."""
@@ -54,12 +55,23 @@ class _Text:
     help: str | None
     callback: Callable[[Any, Any, Any], Any] | None
 
+    if TYPE_CHECKING:
+
+        def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]: ...
+
     def process_value(self, ctx: Context, value: Any) -> Any:  # noqa: ANN401 - as Typer has it
         if self.multiple or self.nargs == -1:
             value = tuple(value or ())
         if self.required and value in (None, ()):
+            # what a shell would complete it to is a call that works
+            example = next((one.value for one in self.shell_complete(ctx, "")), None)
+            program = " -- python" if isinstance(ctx.command, _Shared) and ctx.command.runs_a_program else ""
             raise UsageError(
-                f"`{ctx.command_path}` needs {self.metavar}: {self.help}", hints=[f"{ctx.command_path} --help"]
+                f"`{ctx.command_path}` needs {self.metavar}: {self.help}",
+                hints=[
+                    *([] if example is None else [f"{ctx.command_path} {shlex.quote(example)}{program}"]),
+                    f"{ctx.command_path} --help",
+                ],
             )
         return value if self.callback is None else self.callback(ctx, self, value)
 
@@ -99,6 +111,11 @@ class _Shared:
     allow_extra_args = True
     declaration: Declaration = Declaration(purpose="", example="")
     _help: Parameter | None = None
+
+    @property
+    def runs_a_program(self) -> bool:
+        """Whether a call ends with that of another program, as its example does."""
+        return " -- " in self.declaration.example
 
     if TYPE_CHECKING:
 

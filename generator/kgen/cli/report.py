@@ -46,5 +46,5 @@ def run(
     )
     target = Path(output)
     storage.write_file(target, found.text.encode())
-    console.say(f"{target}: {found.locks} locked environments")
+    console.say(f"{target}: {found.locks} locked environment{'' if found.locks == 1 else 's'}")
     return say_skipped(found.collected)

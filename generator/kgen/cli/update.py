@@ -10,13 +10,17 @@ __command__ = {
     "elsewhere": ("upgrade",),
 }
 
+import shlex
+from pathlib import Path
 from typing import Annotated
 
+from kgen.actions import as_locked
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, Json, argument
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, UsageError
+from kgen.project import find_root, locate
 
 
 def run(
@@ -26,6 +30,17 @@ def run(
     *,
     json: Json = False,
 ) -> ExitStatus:
-    """Lock again, with what the settings ask for."""
+    """Lock again, with what the settings ask for.
+
+    Raises:
+        UsageError: there are no settings, and locks that were made by flags.
+    """
+    root = find_root(Path.cwd())
+    if locate(root) is None and (asked := as_locked.requests(root)):
+        moving = ["--upgrade"] if not packages else [f"--upgrade-package {shlex.quote(one)}" for one in packages]
+        raise UsageError(
+            "no settings say what is to be locked: what is locked was asked for by flags",
+            hints=[*as_locked.commands(asked, *moving), "kgen init   # writes settings"],
+        )
     options = LockOptions(upgrade=not packages, upgrade_packages=tuple(packages or ()))
     return lock_and_tell(RequestFlags(), options, json=json)

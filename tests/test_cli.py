@@ -308,7 +308,8 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "hint: did you mean `kgen lock --portable`?\nhint: kgen lock --help"
     ),
     ("run",): (
-        "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\nhint: kgen run --help"
+        "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\n"
+        "hint: kgen run numpy-cpu -- python\nhint: kgen run --help"
     ),
     ("run", "jax", "--no-sync", "--", "python", "-c", "1 + 1"): (
         "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"

@@ -216,7 +216,19 @@ def test_prose_is_known_from_values(line: str, found: list[str]) -> None:
 # What a command stands on: actions and what they return, words for values, the place where it was called, and what asks
 # or enters a terminal.
 _OF_COMMANDS = {
-    *("__version__", "accelerators", "actions", "api", "cli", "emitters", "errors", "explain", "fields", "model"),
+    *(
+        "INTERRUPTED",
+        "__version__",
+        "accelerators",
+        "actions",
+        "api",
+        "cli",
+        "emitters",
+        "errors",
+        "explain",
+        "fields",
+        "model",
+    ),
     *("host", "matrix.origin", "process", "project", "shells", "storage", "tables", "templates"),
 }
 # What else a command imports: values to print, and what is yet to move into an action. Nothing is to be added here

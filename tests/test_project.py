@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ class TestFiles:
         )
         found = with_project(Settings(root=tmp_path, requirement_files=("r.txt",))).required
         assert [one.name for one in found.dependencies] == ["h5py", "optree", "rich"]
-        assert found.notes == ("3 requirements of r.txt",)
+        assert found.notes[-1] == "3 requirements of r.txt"
 
     @pytest.mark.parametrize("text", ["a b\n", "lib @ https://x.example/lib\n", "./lib\n"])
     def test_what_cannot_be_locked(self, tmp_path: Path, text: str) -> None:
@@ -190,6 +191,50 @@ class TestFiles:
         assert raised.value.message.startswith(f"{tmp_path}/r.txt cannot be read as requirements: Error parsing ")
         assert "Using CPython" not in raised.value.message
         assert "No such file or directory" in raised.value.message
+
+    def test_the_project_itself(self, tmp_path: Path) -> None:
+        """`-e .[plot]` is what pip is told for what `kgen sync` does by itself."""
+        (tmp_path / "pyproject.toml").write_text(
+            '[project]\nname = "Of.Mine"\nversion = "0"\n[project.optional-dependencies]\nplot = ["h5py"]\n'
+            '[build-system]\nrequires = ["setuptools"]\n'
+        )
+        (tmp_path / "r.txt").write_text("-e .\nrich\n-e .[plot]\n")
+        asked = Settings(root=tmp_path, requirement_files=("r.txt",))
+        found = with_project(asked).required
+        assert [str(one) for one in found.dependencies] == ["h5py", "rich"]
+        assert found.notes[-1] == "1 requirement of r.txt"
+        (tmp_path / "r.txt").write_text("-e .[absent]\n")
+        with pytest.raises(UsageError, match="has no extra `absent`"):
+            with_project(asked)
+        # where `kgen sync` does not install it, nothing may stand for it
+        (tmp_path / "r.txt").write_text("-e .\n")
+        with pytest.raises(SettingsError, match="is the project itself"):
+            with_project(asked._replace(project=False))
+
+    def test_what_is_not_heeded_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / "r.txt").write_text(
+            "--index-url https://x.example/simple  # --pre\n-f https://y.example/\n# --no-binary :all:\n"
+            "rich==13.9 \\\n    --hash=sha256:" + "0" * 64 + "\nh5py<4\n"
+        )
+        found = with_project(Settings(root=tmp_path, requirement_files=("r.txt",))).required
+        assert found.notes == (
+            (
+                "kgen does not heed --hash, --index-url, -f in r.txt: the lock has hashes of its own, and uv is"
+                " configured for indexes in uv.toml"
+            ),
+            "2 requirements of r.txt",
+        )
+
+    def test_a_repository_without_a_name(self, tmp_path: Path) -> None:
+        (tmp_path / "r.txt").write_text("git+https://x.invalid/y.git\n")
+        with pytest.raises(OutsideError) as raised:
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+        assert raised.value.hints[-1].startswith("write a repository as PACKAGE @ git+URL: ")
+
+    def test_what_can_be_read_once_only(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "r.txt")
+        with pytest.raises(OutsideError, match="is no regular file, and what it gives could be read once only"):
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
 
     @pytest.mark.parametrize("start", ["", "#!/usr/bin/env python\n\n", "\ufeff", "import os\r\n"])
     def test_a_script_says_what_it_needs(self, tmp_path: Path, start: str) -> None:

@@ -461,6 +461,25 @@ def test_find_root_passes_by_what_holds_no_settings(deep: Path, text: str) -> No
     assert project.find_root(deep) == deep.parents[2]
 
 
+def test_find_root_where_there_are_no_settings(deep: Path) -> None:
+    """What is typed in a folder of a project is about the project: its locks, and what it says of itself."""
+    write(deep.parent, "[tool.other]\n", "pyproject.toml")
+    assert project.find_root(deep) == deep
+    write(deep.parents[1], "[build-system]\nrequires = []\n", "pyproject.toml")
+    assert project.find_root(deep) == deep.parents[1]
+    lock = deep.parents[2] / "locks/numpy-cpu/pylock.linux-64.toml"
+    lock.parent.mkdir(parents=True)
+    assert project.find_root(deep) == deep.parents[1]
+    lock.touch()
+    assert project.find_root(deep) == deep.parents[2]
+    # a folder that a bundle was taken out into is a project of its own, inside of another too
+    write(deep.parents[2], "")
+    own = deep.parent / "locks/jax-cpu/pylock.linux-64.toml"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert project.find_root(deep) == deep.parent
+
+
 def test_find_root_stops_at_a_file_that_it_cannot_read(deep: Path) -> None:
     (deep.parent / "pyproject.toml").mkdir()
     write(deep.parents[2], "")

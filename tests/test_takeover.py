@@ -117,6 +117,32 @@ def test_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix) ->
     ]
 
 
+def test_files_that_an_environment_names(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "more.txt").write_text("einops\njax>=0.4\n")
+    text = "dependencies:\n  - pip:\n      - -r more.txt\n      - --requirement absent.txt\n      - rich\n"
+    found = taken(tmp_path, matrix, "environment.yml", f"\ufeff{text}")
+    assert found.backends == ("jax",)
+    assert lists(found) == {"requirements": {"more.txt"}, "dependencies": {"rich"}}
+    assert [one.partition(":")[0] for one in found.left] == ["pip's `--requirement absent.txt`"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "environment.yml has no `dependencies`"),
+        ("name: x\nchannels: [conda-forge]\n", "environment.yml has no `dependencies`"),
+        ("dependencies: [\n", "environment.yml, line 1: not as environment.yml has it: dependencies: ["),
+        ("dependencies: [numpy,\n  rich]\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("name: x\ndependencies: {numpy: 1}\n", "environment.yml, line 2: not as environment.yml has it: "),
+        ("dependencies:\n  numpy: 1\n", "environment.yml, line 2: not as environment.yml has it: numpy: 1"),
+    ],
+)
+def test_what_is_no_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        taken(tmp_path, matrix, "environment.yml", text)
+    assert said in raised.value.message
+
+
 def test_poetry(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     found = taken(tmp_path, matrix, "poetry", POETRY, "pyproject.toml")
     assert found.backends == ("tensorflow",)

@@ -6,6 +6,7 @@ Kept light: `kgen run` needs no more than this to find an environment.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,19 +27,22 @@ ENVS_MARK = ".kgen-envs"
 
 
 def find_root(start: Path) -> Path:
-    """The project's folder: the nearest one, from `start` upwards, that holds settings; else `start` itself.
+    """The project's folder: the nearest one, from `start` upwards, that holds settings or locks, or else a package.
 
     The search does not leave the repository or the home folder. A file that cannot be understood and may hold
-    settings ends it too, so that :func:`load` says what is wrong with it instead of kgen going on without it.
+    settings ends it too, so that :func:`load` says what is wrong with it instead of kgen going on without it. Where
+    there is nothing of all this it is `start` itself.
     """
     start = start.resolve()
     home = host.home()
+    package = None
     for folder in (start, *start.parents):
-        if _may_hold_settings(folder):
+        if _may_hold_settings(folder) or _holds_locks(folder):
             return folder
+        package = package or (folder if _holds_package(folder) else None)
         if folder == home or _exists(folder / ".git"):
             break
-    return start
+    return package or start
 
 
 def locate(root: Path) -> Path | None:
@@ -230,6 +234,18 @@ def _may_hold_settings(folder: Path) -> bool:
         return _has_table(_read_toml(content))
     except (ValueError, RecursionError):
         return b"tool.kgen" in content
+
+
+def _holds_locks(folder: Path) -> bool:
+    return next((folder / LOCKS).glob("*/pylock.*.toml"), None) is not None
+
+
+def _holds_package(folder: Path) -> bool:
+    try:
+        content = files.read(folder / PYPROJECT, files.SMALL)
+    except OSError:
+        return False
+    return re.search(rb"(?m)^\s*\[(project|build-system|tool\.poetry)\]", content) is not None
 
 
 def _exists(path: Path) -> bool:

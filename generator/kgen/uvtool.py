@@ -213,6 +213,8 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
 
     if not path.is_file():
         what = "is a folder, not a file of requirements" if path.is_dir() else "is not there"
+        if path.exists() and not path.is_dir():
+            what = "is no regular file, and what it gives could be read once only"
         place = path if path.is_dir() else path.parent
         raise FileError(f"{path} {what}", hints=[f"ls -l {shlex.quote(str(place))}"])
     with storage.scratch() as folder:
@@ -228,7 +230,12 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
         )
         if done.status != 0:
             said = words(done.stderr)
-            raise FailedProgramError(f"{path} cannot be read as requirements: {said}", hints=[f"edit {path}"])
+            hints = [f"edit {path}"]
+            if _CUT_OFF in said.lower():
+                hints.append(
+                    "write a repository as PACKAGE @ git+URL: its package's name is known without fetching it then"
+                )
+            raise FailedProgramError(f"{path} cannot be read as requirements: {said}", hints=hints)
         return tuple(tomli.loads(project.read_text(encoding="utf-8"))["project"].get("dependencies", ()))
 
 

@@ -174,11 +174,15 @@ class _Reader:
         self.in_pyproject = False
         self._notes: list[str] = []
         self._build: tuple[Requirement, ...] = ()
+        self._own_extras: list[str] = []
 
     def read(self) -> Settings:
         """The settings with all of it."""
-        files = self._of_files(self.settings.requirement_files, "requirement", parsers.parse_dependency)
+        files = list(self._of_files(self.settings.requirement_files, "requirement", parsers.parse_dependency))
+        (noted, self._notes), (wrong, self.faults) = (self._notes, []), (self.faults, [])
         dependencies = [*self._of_pyproject(), *files]
+        self._notes += noted
+        self.faults += wrong
         constraints = list(self._of_files(self.settings.constraint_files, "constraint", parsers.parse_requirement_flag))
         for one in constraints:
             if one.extras:
@@ -325,7 +329,7 @@ class _Reader:
         optional = project.get("optional-dependencies", {})
         table = {canonical_name(key): key for key in optional} if isinstance(optional, Mapping) else {}
         own = canonical_name(name) if isinstance(name := project.get("name"), str) else None
-        queue = list(self.settings.extras)
+        queue = [*self.settings.extras, *(one for one in self._own_extras if one not in self.settings.extras)]
         for extra in queue:  # grows by what the extras name of the project's own
             if extra not in table:
                 raise _unknown("extra", "--extra", extra, table)
@@ -403,6 +407,31 @@ class _Reader:
                     )
                 )
 
+    def _is_own(self, one: Requirement) -> bool:
+        """Whether a requirement of a file is the project itself, which `kgen sync` installs."""
+        root = self.settings.root
+        if one.url is None or not self.settings.project:
+            return False
+        with contextlib.suppress(ValueError):
+            reference = direct.reference_of(one)
+            path = None if reference is None else reference.path(root)
+            return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
+        return False
+
+    def _note_unread(self, path: str, *, script: bool) -> None:
+        """Name what a file says besides its requirements."""
+        if script:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            lines = files.read_text(self.settings.root / path, files.LARGE, encoding="utf-8-sig").splitlines()
+            text = "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines)
+            found = sorted({match[1] for match in _UNREAD.finditer(text)})
+            if found:
+                said = f"kgen does not heed {', '.join(found)} in {grammar.printable(path)}"
+                self._notes.append(
+                    f"{said}: the lock has hashes of its own, and uv is configured for indexes in uv.toml"
+                )
+
     # -- files ---------------------------------------------------------------------------------------------------------
 
     def _of_files(self, paths: Sequence[str], what: str, parse: Callable[[str], Requirement]) -> Iterator[Requirement]:
@@ -420,14 +449,29 @@ class _Reader:
             texts = uvtool.requirements_in(uvtool.find(), root / path, root=root) if script is None else script
             for text in texts:
                 try:
-                    yield parse(text)
+                    one = parse(text)
                 except ValueError as error:
                     self.faults.append(f"{path}: {error}")
+                    continue
+                if self._is_own(one):
+                    # `-e .[plot]`: `kgen sync` installs the project, and what the extra brings in is locked
+                    self._own_extras += sorted(map(canonical_name, one.extras))
+                    texts = tuple(other for other in texts if other != text)
+                else:
+                    yield one
+            self._note_unread(path, script=script is not None)
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
 
 
 _SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///$")
 """The block in which a script says what it needs (PEP 723)."""
+
+
+_UNREAD = re.compile(
+    r"(?m)(?:^|(?<=\s))(--(?:hash|index-url|extra-index-url|find-links|no-index|no-binary|only-binary|pre|trusted-host"
+    r"|config-settings?|global-option|use-feature)|-i|-f)(?=[\s=]|$)"
+)
+"""Options of a file of requirements that say how pip gets it: uv is configured with indexes, and a lock has hashes."""
 
 
 def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:

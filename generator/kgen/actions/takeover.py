@@ -6,6 +6,7 @@ kgen's settings is left out, and named with the reason.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
 
 def _text_of(path: Path) -> str:
     try:
-        return files.read_text(path, files.SMALL)
+        return files.read_text(path, files.SMALL, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -116,7 +117,7 @@ def _text_of(path: Path) -> str:
 
 def _toml(path: Path) -> Mapping[str, Any]:
     try:
-        return tomli.loads(_text_of(path).removeprefix("\ufeff"))
+        return tomli.loads(_text_of(path))
     except (tomli.TOMLDecodeError, RecursionError) as error:
         said = grammar.shown(str(error).partition("\n")[0])
         raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {path}"]) from None
@@ -286,7 +287,10 @@ class _Reader:
     # -- conda ---------------------------------------------------------------------------------------------------------
 
     def read_environment(self, path: Path) -> None:
-        for key, values in _yaml(_text_of(path), path):
+        said = dict(_yaml(_text_of(path), path))
+        if "dependencies" not in said:
+            raise SettingsError(f"{path} has no `dependencies`", hints=["conda env export --from-history"])
+        for key, values in said.items():
             if key == "dependencies":
                 for text in values:
                     match = _CONDA_SPEC.fullmatch(text)
@@ -296,14 +300,21 @@ class _Reader:
                         self._add_match(match["name"], match["rest"].strip())
             elif key == "pip":
                 for text in values:
-                    if text.startswith("-"):
-                        self.left.append(f"pip's `{text}`: name files with `kgen lock -r`, and indexes in uv.toml")
-                    else:
-                        self.add(text)
+                    self._add_of_pip(text, path.parent)
             elif key == "channels":
                 self.left.append(f"channels {', '.join(values)}: they matter with `kgen lock --conda --channel` alone")
             elif key == "variables":
                 self.left.append("variables: set them where you run the project")
+
+    def _add_of_pip(self, text: str, folder: Path) -> None:
+        """Take over what an environment of conda has pip install; files that are named are relative to its own."""
+        named = re.fullmatch(r"(?:-r|--requirement)[ =](?P<file>\S+)", text)
+        if named is not None and (folder / named["file"]).is_file():
+            self.read_requirements(folder / named["file"])
+        elif text.startswith("-"):
+            self.left.append(f"pip's `{text}`: name files with `kgen lock -r`, and indexes in uv.toml")
+        else:
+            self.add(text)
 
     def _add_match(self, name: str, version: str) -> None:
         """Take over what conda calls a package, in its own way to write versions."""
@@ -336,7 +347,10 @@ class _Reader:
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
         if not refused:
-            self.lists["requirements"] = list(given_in(Path.cwd(), self.root, [str(path)]))
+            inside = path.resolve().is_relative_to(self.root.resolve())
+            place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
+            named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
+            self.lists.setdefault("requirements", []).extend(named)
             return
         # the file as it stands could not be locked
         for text in texts:
@@ -415,8 +429,10 @@ def _yaml(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
         if top is not None:
             key, inner = top[1], ""
             found.setdefault(key, [])
-            if top[2].startswith("["):
+            if top[2].startswith("[") and top[2].endswith("]"):
                 found[key] += [_unquoted(one) for one in top[2].strip("[]").split(",") if one.strip()]
+            elif top[2][:1] in set("[{*!|>"):
+                raise _no_environment(path, number, line)
             continue
         if row is not None and key:
             if inner and len(row[1]) > depth:
@@ -432,11 +448,15 @@ def _yaml(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
         if key == "variables":
             found[key].append(line.strip())
             continue
-        raise SettingsError(
-            f"{path}, line {number}: not as environment.yml has it: {grammar.shown(line.strip())}",
-            hints=["conda env export --from-history"],
-        )
+        raise _no_environment(path, number, line)
     yield from found.items()
+
+
+def _no_environment(path: Path, number: int, line: str) -> SettingsError:
+    return SettingsError(
+        f"{path}, line {number}: not as environment.yml has it: {grammar.shown(line.strip())}",
+        hints=["conda env export --from-history"],
+    )
 
 
 def _unquoted(text: str) -> str:

@@ -358,7 +358,7 @@ def test_what_hides_every_device(name: str, value: str) -> None:
 def test_no_hint_takes_the_drivers_folder_away_or_syncs_what_is_not_locked(
     locked: dict[str, str], hints: list[str], set_to: str | None
 ) -> None:
-    event = {
+    event: dict[str, Any] = {
         "event": "failed", "stage": "import", "kind": None, "facts": {}, "frames": [],
         "errors": [{"type": "ImportError", "message": "libtorch_cuda.so: undefined symbol: ncclCommResume"}],
     }  # fmt: skip

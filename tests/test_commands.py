@@ -122,7 +122,8 @@ solution, 4 something outside failed, 5 a bug in kgen.
             "error: unknown command `say-hi`\n\nhint: did you mean `kgen say-hello Ada`?\nhint: kgen --help\n"
         )
         assert self.run(kgen, made_up, "say-hello")[2] == (
-            "error: `kgen say-hello` needs NAME: who is greeted\n\nhint: kgen say-hello Ada\nhint: kgen say-hello --help\n"
+            "error: `kgen say-hello` needs NAME: who is greeted\n\n"
+            "hint: kgen say-hello Ada\nhint: kgen say-hello --help\n"
         )
 
     @pytest.mark.usefixtures("made_up")

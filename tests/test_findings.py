@@ -15,7 +15,7 @@ from kgen import findings
 from kgen.accelerators import Condition, Gpu
 from kgen.findings import ExaminedEnvironment, manual
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.owners import SharedFile
+from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
@@ -72,6 +72,7 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     return EXAMINED._replace(
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
+        missing=tuple(MissingFile(**row) for row in data.get("missing", ())),
         shared=tuple(SharedFile(row["path"], tuple(row["owners"])) for row in data.get("shared", ())),
         **changes,
     )

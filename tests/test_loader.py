@@ -688,6 +688,7 @@ class TestEnvironment:
             ], end  # fmt: skip
 
     def test_owners_are_found_by_records(self, tmp_path: Path) -> None:
+        (tmp_path / "same.so").touch()
         for name, digest in (("nvidia_nccl_cu12-2.29.3", "12"), ("nvidia_nccl_cu13-2.29.7", "13")):
             info = tmp_path / f"{name}.dist-info"
             info.mkdir()
@@ -702,3 +703,35 @@ class TestEnvironment:
         )
         assert len(owners.shared(tmp_path, [("nvidia-nccl-cu12", "numpy")])) == 1
         assert owners.shared(tmp_path, [("nvidia-nccl-cu12", "nvidia-nccl-cu13")]) == ()
+        lost = [(one.path, one.owner) for one in owners.inspect(tmp_path).missing]
+        assert lost == [
+            ("nvidia/nccl/lib/libnccl.so.2", "nvidia_nccl_cu12-2.29.3"),
+            ("nvidia/nccl/lib/libnccl.so.2", "nvidia_nccl_cu13-2.29.7"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("records", "found"),
+        [
+            (("keras-3.15.1 keras a", "keras_nightly-3.16 keras b"), ["keras/__init__.py"]),
+            (("keras-3.15.1 keras a", "keras-3.12.4 keras b"), ["keras/__init__.py"]),
+            (("tensorflow-2.21 tensorflow a", "tensorflow_cpu-2.21 x/tensorflow b"), []),
+            (("keras-3.15.1 keras a", "keras_nightly-3.15.1 keras a"), []),
+            # a folder that many share belongs to none of them
+            (("nvidia_nccl_cu12-2 nvidia a", "nvidia_cudnn_cu12-9 nvidia b"), []),
+        ],
+    )
+    def test_packages_of_two_distributions(self, records: tuple[str, ...], found: list[str], tmp_path: Path) -> None:
+        for number, (name, package, digest) in enumerate(record.split(" ") for record in records):
+            (tmp_path / f"{name}.dist-info").mkdir()
+            before = "a.py,,\n" * number
+            (tmp_path / f"{name}.dist-info/RECORD").write_text(f"{before}{package}/__init__.py,sha256={digest},1\n")
+        assert [one.path for one in owners.shared(tmp_path)] == found
+
+    def test_a_library_for_another_processor_is_named_where_there_is_no_other(self, tmp_path: Path) -> None:
+        foreign = ((18, b"\xb7\x00"),)
+        rpath = "$ORIGIN/../../nvidia/cudnn/lib"
+        name = f"{self.SITE}/torch/lib/libtorch_global_deps.so"
+        framework = Library(name, needed=(self.OTHER,), rpath=rpath)
+        own = Library(self.CUDNN, "libcudnn.so.9", damage=foreign)
+        row = self.opened(tmp_path, (own, framework))["libcudnn.so.9"]
+        assert (row.inside, row.fault) == (True, "for another processor")

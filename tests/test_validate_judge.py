@@ -347,6 +347,31 @@ def test_what_hides_every_device(name: str, value: str) -> None:
     assert not judge(SUBJECT, seen(event, status=1, **{name: "1"}), {}).diagnosis.causes
 
 
+@pytest.mark.parametrize(
+    ("locked", "hints"),
+    [
+        ({"torch": "2.11.0"}, ["kgen sync torch-cuda12"]),
+        ({}, ["python -m pip check   # with this Python: it names what is missing or does not fit"]),
+    ],
+    ids=["locked", "of no lock"],
+)
+@pytest.mark.parametrize("set_to", [None, "/usr/lib/driver:/opt/cuda"])
+def test_no_hint_takes_the_drivers_folder_away_or_syncs_what_is_not_locked(
+    locked: dict[str, str], hints: list[str], set_to: str | None
+) -> None:
+    event: dict[str, Any] = {
+        "event": "failed", "stage": "import", "kind": None, "facts": {}, "frames": [],
+        "errors": [{"type": "ImportError", "message": "libtorch_cuda.so: undefined symbol: ncclCommResume"}],
+    }  # fmt: skip
+    watched = {} if set_to is None else {"LD_LIBRARY_PATH": set_to}
+    verdict = judge(dataclasses.replace(SUBJECT, name="torch-cuda12"), seen(event, status=1, **watched), locked)
+    wanted = list(hints)
+    if set_to is not None:
+        entry = "take out the entry that leads to another library; `kgen doctor` names it"
+        wanted.append(f"echo \"$LD_LIBRARY_PATH\" | tr : '\\n'   # {entry}")
+    assert list(verdict.diagnosis.hints) == wanted
+
+
 def test_the_step_watches_every_variable_of_the_table(
     monkeypatch: pytest.MonkeyPatch, shipped_matrix: CompatibilityMatrix
 ) -> None:

@@ -203,6 +203,7 @@ def _examined(
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
             brought = vendored.interpreter(source.environment.folder.parent.parent, lock.python)
             interpreters[lock.python] = brought is not None or uvtool.has_interpreter(lock.python)
+        owned = owners.inspect(site, lock.allow_overlap) if whole else owners.Ownership()
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
@@ -210,7 +211,8 @@ def _examined(
             interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
             opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
-            shared=owners.shared(site, lock.allow_overlap) if whole else (),
+            shared=owned.shared,
+            missing=owned.missing,
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
 

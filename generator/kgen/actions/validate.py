@@ -558,7 +558,8 @@ def _with_owners(verdict: Verdict, interpreter: Path, locked: Lockfile | None) -
         return verdict
     first = shared[0]
     more = f", as is the case of {len(shared) - 1} more" if len(shared) > 1 else ""
-    cause = f"{Path(first.path).name} is of {' and '.join(first.owners)}, and one of them is broken{more}"
+    shown = Path(first.path).name if ".so" in first.path else first.path
+    cause = f"{shown} is of {' and '.join(first.owners)}, and one of them is broken{more}"
     hint = "uninstall these packages, and install the one that is locked"
     diagnosis = verdict.diagnosis
     return dataclasses.replace(

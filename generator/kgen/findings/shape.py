@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from kgen.accelerators import Condition
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.owners import SharedFile
+from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
@@ -49,6 +49,7 @@ class ExaminedEnvironment(NamedTuple):
         free: the bytes that may be written where it is, or would be; None if there is no telling.
         opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
         shared: files that several of its distributions own.
+        missing: libraries that its distributions brought and that are gone.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
     """
 
@@ -59,6 +60,7 @@ class ExaminedEnvironment(NamedTuple):
     free: int | None
     opened: tuple[OpenedLibrary, ...] = ()
     shared: tuple[SharedFile, ...] = ()
+    missing: tuple[MissingFile, ...] = ()
     free_threaded: bool | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -26,27 +27,82 @@ class SharedFile(NamedTuple):
     owners: tuple[str, ...]
 
 
+class MissingFile(NamedTuple):
+    """A file that a distribution brought and that is gone.
+
+    Attributes:
+        path: the file, below `site-packages`.
+        owner: the distribution, as `nvidia_cudnn_cu12-9.10.2.21`.
+    """
+
+    path: str
+    owner: str
+
+
+class Ownership(NamedTuple):
+    """What RECORDs say of the files of an environment.
+
+    Attributes:
+        shared: those that several distributions own, and want otherwise.
+        missing: those that are gone.
+    """
+
+    shared: tuple[SharedFile, ...] = ()
+    missing: tuple[MissingFile, ...] = ()
+
+
 def shared(site: Path, allowed: Collection[tuple[str, str]] = ()) -> tuple[SharedFile, ...]:
-    """The shared libraries in a folder of packages that several distributions own, by their RECORDs.
+    """The files in a folder of packages that several distributions own, as :func:`inspect` finds them."""
+    return inspect(site, allowed).shared
+
+
+def inspect(site: Path, allowed: Collection[tuple[str, str]] = ()) -> Ownership:
+    """What RECORDs say of the shared libraries of an environment, and of the packages that are called as distributions.
 
     Args:
-        site: the folder, as `lib/python3.12/site-packages` of an environment.
+        site: the folder of packages, as `lib/python3.12/site-packages` of an environment.
         allowed: the pairs of packages that may own the same files.
     """
     owners: dict[str, dict[str, str]] = {}
+    packages: dict[str, dict[str, str]] = {}
+    missing: list[MissingFile] = []
     for record in sorted(site.glob("*.dist-info/RECORD")):
         try:
             content = files.read(record)
         except OSError:
             continue
+        distribution = record.parent.name.removesuffix(".dist-info")
         for name, digest in _libraries(content):
-            rows = owners.setdefault(name.decode("utf-8", "replace"), {})
-            rows[record.parent.name.removesuffix(".dist-info")] = digest.decode("ascii", "replace")
-    return tuple(
-        SharedFile(path, tuple(rows))
-        for path, rows in sorted(owners.items())
-        if _differ(rows) and not any({*map(_project, rows)} <= {*pair} for pair in allowed)
+            path = name.decode("utf-8", "replace")
+            owners.setdefault(path, {})[distribution] = digest.decode("ascii", "replace")
+            if not os.path.exists(f"{site}/{path}"):  # noqa: PTH110 - there are hundreds
+                missing.append(MissingFile(path, distribution))
+        for path, told in _packages(distribution, content):
+            packages.setdefault(path, {})[distribution] = told
+    # what many share a folder in, as `google` or `nvidia`, is called as none of them
+    packages = {path: rows for path, rows in packages.items() if path.partition("/")[0] in map(_module, rows)}
+    return Ownership(
+        tuple(
+            SharedFile(path, tuple(rows))
+            for path, rows in sorted({**owners, **packages}.items())
+            if _differ(rows) and not any({*map(_project, rows)} <= {*pair} for pair in allowed)
+        ),
+        tuple(missing),
     )
+
+
+def _packages(distribution: str, content: bytes) -> Iterator[tuple[str, str]]:
+    """The files of a RECORD that make a package of a folder called as the distribution, or as the beginning of that.
+
+    `keras-nightly` brings `keras` as `keras` does, and `tensorflow-cpu` `tensorflow`.
+    """
+    words = _module(distribution).split("_")
+    for count in range(1, len(words) + 1):
+        path = "_".join(words[:count]) + "/__init__.py"
+        row = f"{path},".encode()
+        at = 0 if content.startswith(row) else content.find(b"\n" + row) + 1
+        if at or content.startswith(row):
+            yield path, content[at + len(row) : content.find(b",", at + len(row))].decode("ascii", "replace")
 
 
 def _libraries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -58,6 +114,11 @@ def _libraries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         if match is not None:
             yield match[1], match[2]
         at = content.find(b".so", end) if end >= 0 else -1
+
+
+def _module(distribution: str) -> str:
+    """What a distribution would be imported as, were it called so."""
+    return _project(distribution).replace("-", "_")
 
 
 def _project(distribution: str) -> str:

@@ -300,10 +300,11 @@ class Process:
             try:
                 facts = path.stat()
                 read = _elf(path, self._rules.machine, facts)
-            except ForeignElfError:
+            except ForeignElfError as error:
+                barred = barred or Opening(name, asker, path, rule or via, setting, str(error))
                 continue
             except PermissionError as error:
-                # it is passed over, and what the loader says in the end is that there is none
+                # such files are passed over, and the first tells why there is none where no other is found
                 barred = barred or Opening(name, asker, path, rule or via, setting, error.strerror)
                 continue
             except (OSError, ValueError) as error:

@@ -36,6 +36,10 @@ _TOOLS = r"(?:ptxas|nvlink|nvcc|fatbinary|libdevice[\w.]*)\b"
 """What compilers for NVIDIA's GPUs take of a toolkit."""
 
 
+_SYNC, _CHECK = "kgen sync ", "python -m pip check   # with this Python: it names what is missing or does not fit"
+"""What a hint begins with that mends environments which are made from a lock; and the one in its place for others."""
+
+
 class Diagnosis(NamedTuple):
     """What is said about a failure.
 
@@ -63,6 +67,7 @@ def diagnose(
     missing: Sequence[Mapping[str, str]],
     installed: Mapping[str, str] = MappingProxyType({}),
     foreign: bool = False,
+    synced: bool = True,
     locked: Collection[str] | None = None,
 ) -> Diagnosis:
     """Looks for the cause of a failure.
@@ -76,6 +81,7 @@ def diagnose(
         missing: rows of package and file: libraries that should be on disk and are not.
         installed: normalised name -> version of what is there.
         foreign: whether a library of an accelerator was loaded from outside the environment, the driver's aside.
+        synced: whether the environment is one that `kgen sync` makes from a lock.
         locked: the normalised names of what the lock installs, where a program of the user's ran, which may need more.
     """
     causes: list[str] = []
@@ -129,7 +135,9 @@ def diagnose(
     return Diagnosis(
         causes=tuple(dict.fromkeys(causes))[:_MOST],
         quotes=_quotes([*reasons, *known[:_MOST]], errors, output),
-        hints=tuple(dict.fromkeys(hint for hint in hints if hint))[:_MOST],
+        hints=tuple(dict.fromkeys(hint if synced or not hint.startswith(_SYNC) else _CHECK for hint in hints if hint))[
+            :_MOST
+        ],
     )
 
 

@@ -134,6 +134,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             watched=observation.last("started").get("watched", {}),
             missing=observation.last("libraries").get("missing", ()),
             installed=installed,
+            synced=bool(locked),
             foreign=any(row["where"] != "environment" and row["name"] not in _DRIVERS for row in loaded),
         )
         causes = tuple(_mismatch_text(one) for one in wrong if one.judged)

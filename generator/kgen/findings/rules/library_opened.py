@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
 from kgen.findings.wording import kind_of, without
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.search import RPATH, RUNPATH
+from kgen.loader.search import PRELOAD, RPATH, RUNPATH
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def _judged(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
 
 
 def _asks(library: OpenedLibrary) -> str:
-    return f"; {library.by} asks for it" if library.by else ""
+    return f"; {library.by} asks for it" if library.by and library.via != PRELOAD else ""
 
 
 def _missing(library: OpenedLibrary, one: ExaminedEnvironment) -> Finding | None:
@@ -64,7 +64,7 @@ def _broken(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
         (one.lock.environment,),
         f"{library.name} cannot be loaded: {library.fault}",
         f"{library.path} (by {library.via}){_asks(library)}",
-        "the loader ends its search at this file, and whatever needs it cannot be imported",
+        "the loader takes no other one in its place, and whatever needs it cannot be imported",
         fix,
     )
 

@@ -127,7 +127,7 @@ def lock(
         report=unreported,
         alone=not others and len({request.python for request in planned.requests}) == 1,
         take_over=options.take_over,
-        repeatable=not options.reasons,
+        repeatable=not (options.reasons or others),
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
     there: Mapping[EnvironmentRequest, StandingLock] = {}

@@ -32,6 +32,9 @@ def _judged(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
     if library.path is None:
         return _missing(library, one)
     if library.fault is not None:
+        # to who opens a part by name, when it works, one that is passed over is not there
+        if library.passed_over and not library.required and not library.inside:
+            return None
         return _broken(library, one, facts)
     return _replaced(library, known, one, facts)
 

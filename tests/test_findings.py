@@ -13,7 +13,7 @@ from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
 
 from kgen import findings
 from kgen.accelerators import Condition, Gpu
-from kgen.findings import ExaminedEnvironment, manual
+from kgen.findings import ExaminedEnvironment, manual, wording
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -116,6 +116,12 @@ def test_each_rule_has_a_case_that_it_finds_and_one_that_it_does_not() -> None:
     for path in cases():
         found[path.parent.name].add(bool(tomli.loads(path.read_text(encoding="utf-8"))["finds"]))
     assert found == {name: {True, False} for name in findings.known()}
+
+
+def test_a_folder_with_a_space_stands_in_quotes() -> None:
+    assert wording.made_again(EXAMINED._replace(prefix=Path("/my files/e"))) == (
+        "rm -r '/my files/e' && kgen sync jax-cuda12"
+    )
 
 
 def test_each_rule_has_its_page_and_no_other_is_there() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kgen import accelerators, surroundings
+from kgen.loader import search
 from kgen.surroundings import DeviceFault, Server
 
 CUDA = accelerators.kind("cuda")
@@ -132,3 +133,15 @@ def test_a_server_that_processes_go_through(tmp_path: Path) -> None:
     (tmp_path / "proc/4711").mkdir(parents=True)
     assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=True)
     assert surroundings.server_of(accelerators.kind("rocm"), variables, tmp_path / "proc") is None
+
+
+def test_a_drivers_library_for_another_word_size_is_none(tmp_path: Path) -> None:
+    """Programs of 32 bits have theirs beside; to a process of 64 bits it is not there."""
+    (tmp_path / "libcuda.so.1").write_bytes(b"\x7fELF\x01\x01\x01" + bytes(121))
+    rules = search.system({"LD_LIBRARY_PATH": str(tmp_path)}, cache_file=tmp_path / "none")
+    found = surroundings._driver_library(CUDA, rules)
+    assert found is None or Path(found.path).parent != tmp_path
+    (tmp_path / "libcuda.so.1").write_bytes(b"")
+    empty = surroundings._driver_library(CUDA, rules)
+    assert empty is not None
+    assert (empty.path, empty.answers, empty.fault) == (str(tmp_path / "libcuda.so.1"), False, "file too short")

@@ -247,7 +247,7 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
     program = Path(sys.executable)
     here = Process(rules, program)
     found = here.open_name(says.library_file, program)
-    if found.path is None:
+    if found.path is None or found.passed_over:
         return None
     path = str(found.path)
     # what LD_PRELOAD has brought is there already: how it came counts

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kgen import accelerators
 from kgen.accelerators import Kind
-from kgen.findings.shape import Facts
+from kgen.findings.shape import ExaminedEnvironment, Facts
 from kgen.loader.search import LIBRARY_PATH, PRELOAD, RPATH, RUNPATH
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
@@ -38,6 +38,11 @@ def lock_again(lock: Lockfile, kind: Kind, facts: Facts, words: str) -> str:
     """The command that locks for the machine that is judged; `words` say what it has."""
     asked = f"--target {facts.target}" if facts.target else f"--{kind.name} auto {words}"
     return f"kgen lock {backends(lock)} {asked}"
+
+
+def made_again(one: ExaminedEnvironment) -> str:
+    """The command that has an environment made from its lock once more."""
+    return f"rm -r {shlex.quote(str(one.prefix))} && kgen sync {one.lock.environment}"
 
 
 def newer_driver(kind: Kind, around: Surroundings) -> str:

@@ -43,6 +43,7 @@ class OpenedLibrary(NamedTuple):
         version: its version; None if nothing tells.
         own: the environment's own file of this soname; None if it has none.
         required: whether the process fails where it is not found.
+        passed_over: whether the file is one that the loader passes over, and there is no other.
     """
 
     name: str
@@ -55,6 +56,7 @@ class OpenedLibrary(NamedTuple):
     version: str | None
     own: str | None
     required: bool
+    passed_over: bool = False
 
 
 def stem_of(name: str) -> str | None:
@@ -169,6 +171,7 @@ def _row(
         version=versions.of(opening.path, carried.packages, carried.text) if foreign and opening.path else None,
         own=str(own[name]) if name in own else None,
         required=required,
+        passed_over=opening.passed_over,
     )
 
 

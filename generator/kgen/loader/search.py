@@ -48,6 +48,7 @@ class Opening(NamedTuple):
         via: the rule that finds it, as :data:`RULES` has them.
         setting: what the rule followed, as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
         fault: why the loader fails on the file; None if it does not.
+        passed_over: whether it went on to search, and found no other file: to whoever asked there is none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Opening(NamedTuple):
     via: str
     setting: str = ""
     fault: str | None = None
+    passed_over: bool = False
 
 
 LOADED, GIVEN, PRELOAD, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
@@ -301,11 +303,11 @@ class Process:
                 facts = path.stat()
                 read = _elf(path, self._rules.machine, facts)
             except ForeignElfError as error:
-                barred = barred or Opening(name, asker, path, rule or via, setting, str(error))
+                barred = barred or Opening(name, asker, path, rule or via, setting, str(error), passed_over=True)
                 continue
             except PermissionError as error:
                 # such files are passed over, and the first tells why there is none where no other is found
-                barred = barred or Opening(name, asker, path, rule or via, setting, error.strerror)
+                barred = barred or Opening(name, asker, path, rule or via, setting, error.strerror, passed_over=True)
                 continue
             except (OSError, ValueError) as error:
                 told = getattr(error, "strerror", None) or str(error)

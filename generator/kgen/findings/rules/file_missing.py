@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import made_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -18,7 +19,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 f"{lost[0]} of {owner} is gone{more}",
                 str(one.prefix),
                 "what needs it fails, or takes another release of it from elsewhere",
-                f"rm -r {one.prefix} && kgen sync {one.lock.environment}",
+                made_again(one),
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import made_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -16,7 +17,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 f"{file.path} is owned by {' and '.join(file.owners)}",
                 str(one.prefix),
                 "the last one that was installed has overwritten the others",
-                f"rm -r {one.prefix} && kgen sync {one.lock.environment}",
+                made_again(one),
             )
 
 

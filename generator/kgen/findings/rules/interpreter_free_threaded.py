@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.wording import made_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -22,7 +22,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             f" and the locked wheels are for the {needs} one",
             str(one.prefix),
             "an extension module of the other build is not found: `No module named …`, of what is installed",
-            f"rm -r {shlex.quote(str(one.prefix))} && kgen sync {one.lock.environment}",
+            made_again(one),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from packaging.version import InvalidVersion, Version
 
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
-from kgen.findings.wording import kind_of, without
+from kgen.findings.wording import kind_of, made_again, without
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.search import PRELOAD, RPATH, RUNPATH
 
@@ -32,6 +32,9 @@ def _judged(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
     if library.path is None:
         return _missing(library, one)
     if library.fault is not None:
+        # to who opens a part by name, when it works, one that is passed over is not there
+        if library.passed_over and not library.required and not library.inside:
+            return None
         return _broken(library, one, facts)
     return _replaced(library, known, one, facts)
 
@@ -55,10 +58,7 @@ def _missing(library: OpenedLibrary, one: ExaminedEnvironment) -> Finding | None
 
 
 def _broken(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> Finding:
-    if library.inside:
-        fix = f"rm -r {one.prefix} && kgen sync {one.lock.environment}"
-    else:
-        fix = without(Path(library.path or ""), library.via, facts.around)
+    fix = made_again(one) if library.inside else without(Path(library.path or ""), library.via, facts.around)
     return Finding(
         "fault",
         (one.lock.environment,),
@@ -104,7 +104,7 @@ def _away(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> str
         return without(Path(library.path or ""), library.via, facts.around)
     # the framework looks there after the environment's own folders, so there is none in them, or before these
     if library.own is None:
-        return f"rm -r {one.prefix} && kgen sync {one.lock.environment}"
+        return made_again(one)
     if library.via == RUNPATH:
         first = shlex.quote(str(Path(library.own).parent))
         return f"export LD_LIBRARY_PATH={first}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
@@ -26,7 +27,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 f"{scratch.free / _MB:.0f} MB are free for temporary files",
                 scratch.folder,
                 "compilers write there what they make of a step, and fail",
-                f"du -xah {scratch.folder} | sort -h | tail   # or: export TMPDIR=/a/larger/disk",
+                f"du -xah {shlex.quote(scratch.folder)} | sort -h | tail   # or: export TMPDIR=/a/larger/disk",
             )
         elif (
             not scratch.executable

@@ -11,6 +11,7 @@ import pytest
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index, serving
 from tests.test_lock import versions
+from tests.test_whole_lock import kgen_table
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -200,3 +201,84 @@ def test_a_python_that_is_open_is_one_for_which_it_can_be_closed(kgen_alone: Kge
     assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} and not 3.")
     named = kgen_alone(*LOCK, "numpy", "--dependency", "solo")
     assert (named.status, f"--python {NEXT} " in named.stderr.partition("hint: ")[2]) == (4, True)
+
+
+def test_the_newest_is_taken_where_uv_goes_back_too_far(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """uv gives up a named package for the sake of the newest of what nobody asked for."""
+    index.wheelhouse.put(
+        Wheel(name="named", version="0.0.0a0"),
+        Wheel(name="named", version="2.0", requires=("shared<2",)),
+        Wheel(name="first", version="1.0", requires=("shared",)),
+        Wheel(name="shared", version="1.0"),
+        Wheel(name="shared", version="2.0"),
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "first", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    locked = versions(project, "numpy-cpu")
+    assert (locked["named"], locked["shared"]) == ("2.0", "1.0")
+    assert notes(result.stderr, "named") == []
+
+
+def test_a_release_is_taken_on_another_python_than_a_pre_release(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    index.wheelhouse.put(only_for(NEXT, "named", "1.0"), Wheel(name="named", version="1.1.dev1"))
+    result = kgen_alone(*OPEN, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["named"] == "1.0"
+
+
+def test_a_newer_glibc_is_named(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    old, new = (f"cp311-cp311-manylinux_2_{minor}_x86_64" for minor in (17, 34))
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0", tag=old),
+        Wheel(name="named", version="2.0", tag=new),
+        Wheel(name="alone", version="1.0", tag=new),
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    (note,) = notes(result.stderr, "named")
+    assert note.endswith("2.0 has no wheel for linux-64 with glibc 2.28, only for 2.34 (`--glibc 2.34`)")
+    refused = kgen_alone(*LOCK, "numpy", "--dependency", "alone")
+    assert refused.status == 4
+    hint = next(line for line in refused.stderr.splitlines() if line.startswith("hint: kgen "))
+    command, _, gives = hint.removeprefix("hint: kgen ").partition("   # gives ")
+    assert "--glibc 2.34" in command
+    assert gives.startswith("alone 1.0, ")
+    again = kgen_alone(*shlex.split(command))
+    assert again.status == 0, again.stderr
+    assert versions(project, "numpy-cpu")["alone"] == "1.0"
+
+
+def test_a_library_of_the_matrix_ages_as_others_do(kgen_alone: Kgen, index: Index) -> None:
+    """One that the matrix follows, and nothing but the user's word brings in."""
+    index.wheelhouse.put(
+        Wheel(name="triton", version="1.0", uploaded=dt.date(2020, 1, 1)),
+        Wheel(name="triton", version="99.0", requires=("keras<3",)),
+    )
+    (note,) = notes(kgen_alone(*LOCK, "numpy", "--dependency", "triton").stderr, "triton")
+    assert "is taken, and 99.0 is the newest: 99.0 does not fit what else is there: triton" in note
+
+
+def test_python_is_one_for_what_comes_along(kgen_alone: Kgen, project: Path) -> None:
+    """Nobody says which; the newest one of JAX has no TensorFlow."""
+    words = (*OPEN, "jax", "--cuda", "12")
+    alone = kgen_alone(*words)
+    assert alone.status == 0, alone.stderr
+    newest = python_of(project, "jax-cuda12")
+    result = kgen_alone(*words, "--dependency", "tensorflow", "--upgrade")
+    assert result.status == 0, result.stderr
+    assert {"jax", "tensorflow"} <= versions(project, "jax-cuda12").keys()
+    chosen = python_of(project, "jax-cuda12")
+    assert chosen != newest
+    assert f"for Python {chosen} and not {newest}, for which what is asked cannot be closed" in result.stderr
+
+
+def python_of(project: Path, environment: str) -> str:
+    return kgen_table(project, environment)["python"]  # type: ignore[no-any-return]
+
+
+def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """uv names it beside what was tried; that the newest was is no reason."""
+    index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))
+    (project / "uv.toml").write_text('constraint-dependencies = ["named<2"]\n')
+    (note,) = notes(kgen_alone(*LOCK, "numpy", "--dependency", "named").stderr, "named")
+    assert note.endswith("2.0 does not fit what else is there: you require named<2")

@@ -421,6 +421,7 @@ class TestNoSolution:
 {CPU_NOTE}
 error: numpy-cpu: there is no NumPy for the CPU and Python 3.11 that fits the request
   you asked for numpy==99 (--require)
+  numpy has no release 99 that the matrix knows: 2.5.5 is the nearest
 
 hint: {command} --exclude-newer 2026-11-20   # gives numpy 2.4.6
 {NOT_LOCKED}""",

@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import pytest
 from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
 
 DAY = f'exclude-newer = "{CUTOFF}"\n'
@@ -79,3 +80,52 @@ def test_ways_of_an_explanation_work(kgen: Kgen) -> None:
         solutions = printed.get("solutions") or [printed["solution"]]
         packages = {name: version for one in solutions for name, version in one["packages"].items()}
         assert packages.items() >= way["gives"].items(), way
+
+
+@pytest.mark.parametrize(
+    ("requirements", "causes"),
+    [
+        (("jax<0.5", "jax>0.6"), ["you asked for jax<0.5 (--require)", "you asked for jax>0.6 (--require)"]),
+        (
+            ("jax==0.4.5",),
+            [
+                "you asked for jax==0.4.5 (--require)",
+                "jax has no release 0.4.5 that the matrix knows: 0.4.13 is the nearest",
+            ],
+        ),
+        (
+            ("jax>99",),
+            [
+                "you asked for jax>99 (--require)",
+                "jax has no release >99 that the matrix knows: 0.12.0.1 is the newest",
+            ],
+        ),
+        (
+            ("jax==0.6.9",),
+            [
+                "you asked for jax==0.6.9 (--require)",
+                "jax has no release 0.6.9 that the matrix knows: 0.6.2 and 0.7.0 are the nearest",
+            ],
+        ),
+    ],
+    ids=["contradiction", "too-old", "too-new", "between"],
+)
+def test_what_is_required_and_cannot_be_is_the_cause(
+    kgen: Kgen, requirements: tuple[str, ...], causes: list[str]
+) -> None:
+    """Nobody says which Python: that which was tried last is not why."""
+    words = [word for one in requirements for word in ("--require", one)]
+    refused = kgen("solve", "jax", "--cpu", *words)
+    assert refused.status == 3
+    told, _, hints = refused.stderr.partition("\n\n")
+    assert [line.strip() for line in told.splitlines()[1:]] == causes
+    if hints.startswith("hint: kgen solve"):
+        command = hints.splitlines()[0].removeprefix("hint: kgen ").partition("   #")[0]
+        assert kgen(*shlex.split(command)).status == 0
+
+
+def test_the_label_of_a_build_is_dropped_where_no_row_has_it(kgen: Kgen) -> None:
+    refused = kgen("solve", "torch", "--cuda", "12", "--require", "torch==2.5.1+cu121")
+    assert refused.status == 3
+    hint = next(line for line in refused.stderr.splitlines() if line.startswith("hint: "))
+    assert "--require torch==2.5.1   # gives torch 2.5.1" in hint

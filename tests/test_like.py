@@ -173,3 +173,17 @@ def test_images_are_no_part_of_the_revision(matrix: CompatibilityMatrix) -> None
     without = CompatibilityMatrix(texts)
     assert without.revision == matrix.revision
     assert without.images == {}
+
+
+def test_an_explanation_names_the_image(kgen: Kgen) -> None:
+    """Nobody typed what it requires."""
+    told = kgen("explain", "jax", "--like", "colab-2026-06")
+    assert told.status == 0, told.stderr
+    assert "you asked for keras==3.13.2 (--like colab-2026-06)\n" in told.stdout
+    assert "(--require)" not in told.stdout
+
+
+def test_what_is_required_besides_an_image_is_a_requirement(kgen: Kgen) -> None:
+    told = kgen("explain", "jax", "--like", "colab-2026-06", "--require", "keras==3.12.0")
+    assert told.status == 0, told.stderr
+    assert "you asked for keras==3.12.0 (--require)\n" in told.stdout

@@ -400,11 +400,6 @@ error: torch-cuda12: the lock that uv closed is not fit to be written
     required by: brings-more -> nvidia-cublas
   nvidia-cudnn-cu13 9.26.0.51 is of CUDA 13, in an environment for CUDA 12
     required by: brings-more -> nvidia-cudnn-cu13
-  there are several cuDNN in it: nvidia-cudnn-cu12 9.10.2.21 and nvidia-cudnn-cu13 9.26.0.51
-  nvidia-cublas and nvidia-cublas-cu12 both own nvidia/cublas/lib/libcublas.so, with different content
-    required by: torch==2.10.0 -> nvidia-cublas-cu12
-  nvidia-cudnn-cu12 and nvidia-cudnn-cu13 both own nvidia/cudnn/lib/libcudnn.so, with different content
-    required by: torch==2.10.0 -> nvidia-cudnn-cu12
 {none}
 
 hint: look at `dependencies`: brings-more brings these in

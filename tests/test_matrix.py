@@ -505,3 +505,64 @@ def test_windows_and_aarch64_have_pytorchs_own_builds(shipped_matrix: Compatibil
 
 
 _TORCH = (parse_requirement("torch==2.10.0"),)
+
+
+@pytest.mark.parametrize(
+    ("backend", "asked", "expected"),
+    [
+        ("torch", "torchtext", {"torch": "2.3.1"}),
+        ("torch", "torchtext==0.18.0", {"torch": "2.3.1"}),
+        ("torch", "torchtext>=0.18", {"torch": "2.10.0"}),
+        ("tensorflow", "tensorflow-addons", {"tensorflow": "2.15.1", "keras": "2.15.0"}),
+    ],
+)
+def test_what_is_compiled_against_one_release_is_not_taken_beside_another(
+    shipped_matrix: CompatibilityMatrix, backend: str, asked: str, expected: dict[str, str]
+) -> None:
+    """It was given up, and its metadata allows whatever came later; whoever bounds it by hand decides."""
+    request = EnvironmentRequest(
+        name=backend,
+        backends=(backend,),
+        accelerator=Accelerator("cuda", (12,)),
+        python="3.11",
+        platform="linux-64",
+        dependencies=(parse_requirement(asked),),
+        cutoff=datetime.date(2026, 11, 20),
+    )
+    answer = solve(shipped_matrix, request)
+    assert isinstance(answer, Resolution)
+    assert {name: str(answer.packages[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "major", "other"),
+    [
+        ("cupy-cuda13x", 13, "cupy-cuda12x"),
+        ("cudf-cu13", 13, "cudf-cu12"),
+        ("tensorrt-cu12", 12, "tensorrt-cu12"),
+        ("nvidia-dali-cuda130", 13, "nvidia-dali-cuda120"),
+        ("nvidia-nccl-cu11", 11, "nvidia-nccl-cu12"),
+        ("jax-cuda12-plugin", None, "jax-cuda12-plugin"),
+        ("cucumber", None, "cucumber"),
+    ],
+)
+def test_the_name_of_a_package_tells_its_cuda(
+    shipped_matrix: CompatibilityMatrix, package: str, major: int | None, other: str
+) -> None:
+    named = shipped_matrix.named_after(package)
+    assert (None if named is None else named.major) == major
+    assert shipped_matrix.named_for(package, Accelerator("cuda", (12,))) == other
+
+
+def test_the_release_that_cannot_be_installed_for_cuda_says_which_can(shipped_matrix: CompatibilityMatrix) -> None:
+    request = EnvironmentRequest(
+        name="tensorflow",
+        backends=("tensorflow",),
+        accelerator=Accelerator("cuda", (12,)),
+        python="3.11",
+        platform="linux-64",
+        requirements=(parse_requirement("tensorflow==2.15.0"),),
+    )
+    answer = solve(shipped_matrix, request)
+    assert isinstance(answer, Conflict)
+    assert "requires a TensorRT that no index has" in report.conflict_text(answer)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.command import Kgen
+from tests.command import Kgen, Result
 
 from kgen.actions import meant
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.parsers import parse_gpu
 
 LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, theano-pymc, cntk"
 
@@ -23,6 +24,8 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("tensorflw", ["did you mean `tensorflow`?"]),
         ("keras2-thano", ["did you mean `keras2-theano`?"]),
         ("tf", ["did you mean `tensorflow`?"]),
+        ("Jax", ["did you mean `jax`?"]),
+        ("2.12", ["to ask for a version, name the package: --require tensorflow==2.12", LISTED]),
         ("np", ["did you mean `numpy`?"]),
         ("th", ["kgen solve tensorflow --dependency th", LISTED]),
         ("mine", ["did you mean `mined`?"]),
@@ -49,3 +52,80 @@ def test_a_free_threaded_python_is_called_by_its_name(kgen: Kgen) -> None:
     assert refused.status == 2
     said = "`3.14t` is the free-threaded build of Python 3.14, of which the matrix has no wheels; give `3.14`"
     assert refused.stderr == f"error: --python: {said}\n"
+
+
+def test_a_free_threaded_python_without_h5py_gives_one_that_keras_has(kgen: Kgen) -> None:
+    assert kgen("solve", "torch", "--cpu", "--python", "3.15").status == 3
+    refused = kgen("solve", "torch", "--cpu", "--python", "3.15t")
+    assert refused.stderr.endswith("of which the matrix has no wheels; give `3.14`\n")
+
+
+def test_a_package_behind_explain_is_asked_about(kgen: Kgen) -> None:
+    refused = kgen("explain", "jax", "keras")
+    assert refused == Result(2, "", "error: unknown backend `keras`\n\nhint: kgen explain jax --newest keras\n")
+    assert kgen("explain", "jax", "--newest", "keras", "--cpu").status == 0
+
+
+def test_numpy_is_explained_beside_a_backend(kgen: Kgen) -> None:
+    told = kgen("explain", "jax", "--cpu", "--python", "3.11", "--newest", "numpy")
+    assert told.status == 0, told.stderr
+    assert "numpy is 2.4.6, and the newest is 2.5.5." in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"), [("install", "sync"), ("why", "explain"), ("freeze", "export"), ("upgrade", "update")]
+)
+def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -> None:
+    refused = kgen(typed, "jax")
+    assert (refused.status, refused.stderr) == (
+        2,
+        f"error: unknown command `{typed}`\n\nhint: did you mean `kgen {command} jax`?\nhint: kgen --help\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("windows", "win-64"), ("macOS", "osx-arm64"), ("linux", "linux-64"), ("aarch64", "linux-aarch64")],
+)
+def test_what_people_call_a_platform(kgen: Kgen, typed: str, meant: str) -> None:
+    refused = kgen("solve", "jax", "--cpu", "--platform", typed)
+    assert refused.status == 2
+    assert f"unknown platform `{typed}`; did you mean `{meant}`? Known are linux-64, " in refused.stderr
+
+
+def test_a_platform_that_no_framework_serves_is_none_near_it(kgen: Kgen) -> None:
+    refused = kgen("solve", "jax", "--cpu", "--platform", "osx-64")
+    assert refused.status == 2
+    assert "the matrix has no rows for `osx-64`, Macs with an Intel processor" in refused.stderr
+    assert "did you mean" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["RTX 5090", "RTX5090", "rtx-5090", "rtx_5090"])
+def test_a_gpu_is_known_however_its_name_is_spaced(matrix: CompatibilityMatrix, name: str) -> None:
+    assert parse_gpu(name, matrix) == "12.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--gpu", "12.0", "--driver", "570"),
+            "--gpu 12.0 and --driver 570: of a GPU, and nothing says what computes on it\n\nhint: add --cuda auto\n",
+        ),
+        (
+            ("--gpu", "gfx942"),
+            "--gpu gfx942: of a GPU, and nothing says what computes on it\n\nhint: add --rocm auto\n",
+        ),
+    ],
+)
+def test_a_gpu_without_an_accelerator_is_no_wish_for_the_cpu(kgen: Kgen, words: tuple[str, ...], said: str) -> None:
+    refused = kgen("solve", "torch", *words)
+    assert refused == Result(2, "", f"error: {said}")
+    assert kgen("solve", "torch", *words[:2], "--cpu").status == 0
+
+
+def test_what_a_tpu_needs_of_its_machine_is_none_of_the_cpu(kgen: Kgen) -> None:
+    refused = kgen("solve", "tensorflow", "--tpu")
+    assert refused.status == 3
+    assert "--cpu " in refused.stderr
+    assert "--glibc" not in refused.stderr

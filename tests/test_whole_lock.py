@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tomli
+from packaging.version import Version
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.elves import shared_object
 from tests.index import Index
@@ -18,9 +19,11 @@ from tests.wheelhouse import Wheel
 
 from kgen.actions.plan import request_for
 from kgen.explain.reasons import reason_rule
-from kgen.formats.wheels import company
+from kgen.formats.wheels import company, session
+from kgen.formats.wheels.session import ROUNDS
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import OtherAccelerator, OverlappingFiles, SeveralLibraries
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Resolution
@@ -544,3 +547,68 @@ def test_what_a_companion_imports_has_its_reason(matrix: CompatibilityMatrix) ->
     alone = solve(matrix, request_for(tensorflow, without, CPU, "linux-64", matrix))
     assert isinstance(alone, Resolution)
     assert "tf-keras" not in {*alone.install, *(one.package for one in alone.why)}
+
+
+def test_releases_that_nothing_wants_are_passed_over_at_once(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """What is wanted is more releases back than there are rounds."""
+    releases = [wheel.version for wheel in index.wheelhouse.wheels("keras")]
+    wanted, newest = releases[-ROUNDS - 3], releases[-1]
+    index.wheelhouse.put(Wheel(name="named", version="1.0", requires=(f"keras=={wanted}",)))
+    result = kgen_alone(*LOCK, "--cpu", "numpy", "--dependency", "named==1.0")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["keras"] == wanted
+    (note,) = [line for line in result.stderr.splitlines() if "was set aside" in line]
+    assert note == f"note: numpy-cpu: keras {newest} was set aside, named depends on keras=={wanted}"
+
+
+def test_a_name_of_another_major_is_refused_at_once(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """What the user names is not looked for in vain; both ways out are told, and close."""
+    index.wheelhouse.put(plugin("1.0", name="thing-cuda12x"), plugin("1.0", name="thing-cuda13x"))
+    status, said = lock(kgen_alone, "jax", "--dependency", "thing-cuda13x")
+    assert status == 4
+    assert said.startswith(
+        "\nerror: jax-cuda12: what is asked for is of another CUDA than the environment, which is for CUDA 12\n"
+        "  you asked for thing-cuda13x (dependencies), which is of CUDA 13\n"
+    )
+    first, second = (line for line in said.splitlines() if line.startswith("hint: "))
+    assert "--cuda 12 " in first
+    assert "--dependency thing-cuda12x" in first
+    assert "--cuda 13 " in second
+    for hint in (first, second):
+        again = kgen_alone(*shlex.split(hint.removeprefix("hint: kgen ").partition("   #")[0]))
+        assert again.status == 0, again.stderr
+    assert versions(project, "jax-cuda12")["thing-cuda12x"] == "1.0"
+
+
+def test_what_follows_from_a_package_of_another_major_is_left_out() -> None:
+    """jax[cuda12] in an environment for CUDA 13: its plugin, and not each library that the plugin brings."""
+    twelve, thirteen = Accelerator("cuda", (12,)), Accelerator("cuda", (13,))
+    plugin_fault, library = (
+        OtherAccelerator(name, Version("1"), twelve, thirteen) for name in ("jax-cuda12-plugin", "nvidia-x-cu12")
+    )
+    several = SeveralLibraries("X", (("nvidia-x-cu12", Version("1")), ("nvidia-x-cu13", Version("1"))))
+    doubled = OverlappingFiles("nvidia-x-cu12", "nvidia-x-cu13", ("x",))
+    apart = OverlappingFiles("a", "b", ("y",))
+    ways = {
+        "jax-cuda12-plugin": ("jax", "jax-cuda12-plugin"),
+        "nvidia-x-cu12": ("jax", "jax-cuda12-plugin", "nvidia-x-cu12"),
+    }
+    found = session._first_causes((plugin_fault, library, several, doubled, apart), ways)
+    assert list(found) == [plugin_fault, apart]
+
+
+def test_nobody_is_told_to_lock_two_kerases(kgen_alone: Kgen, index: Index) -> None:
+    """keras-nightly has the files of keras: allowing that overlap would leave half of each."""
+    keras = index.wheelhouse.wheels("keras")
+    index.wheelhouse._own["keras"] = [
+        Wheel(
+            name="keras", version=one.version, requires=one.requires, uploaded=one.uploaded, files={"keras/x.py": b"1"}
+        )
+        for one in keras
+    ]
+    index.wheelhouse.put(Wheel(name="keras-nightly", version="3.99", files={"keras/x.py": b"2"}))
+    refused = kgen_alone(*LOCK, "numpy", "--dependency", "keras-nightly")
+    assert refused.status == 4
+    assert "keras and keras-nightly both own keras/x.py, with different content" in refused.stderr
+    assert "hint: look at `dependencies`: keras-nightly brings these in\n" in refused.stderr
+    assert "--allow-overlap" not in refused.stderr

@@ -15,14 +15,14 @@ from packaging.version import InvalidVersion, Version
 
 from kgen import accelerators
 from kgen.accelerators import AUTO, Kind
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model import direct, grammar
 from kgen.model import format as formats
 from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.ranges import VersionRange
 from kgen.model.request import OTHER_FRAMEWORKS
-from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement, required_name
 from kgen.tables import nearest
 
 CONDA = ("full", "base")
@@ -71,13 +71,44 @@ def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
     return known(text, tuple(hubs), "library of models")
 
 
+_SYSTEMS = {
+    "arm64": "darwin",
+    "mac": "darwin",
+    "macos": "darwin",
+    "osx": "darwin",
+    "win": "windows",
+    "win64": "windows",
+}
+"""What people call a system -> what markers call it."""
+
+_PLATFORMS_OF_OTHERS = {
+    "osx-64": "Macs with an Intel processor, for which frameworks no longer publish wheels",
+    "win-arm64": "Windows on Arm",
+    "win-32": "32-bit Windows",
+    "linux-32": "32-bit Linux",
+    "linux-ppc64le": "POWER",
+}
+"""Platforms that conda has a name for and no framework has wheels for today: nothing near is meant by them."""
+
+
 def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
     """Conda's name of a platform that the matrix knows.
 
     Raises:
         ValueError: it knows none of this name.
     """
-    return known(text, tuple(matrix.platforms), "platform")
+    names = tuple(matrix.platforms)
+    if text in names:
+        return text
+    listed = f"known are {', '.join(names)}"
+    other = _PLATFORMS_OF_OTHERS.get(text.lower())
+    if other is not None:
+        raise ValueError(f"the matrix has no rows for `{shown(text)}`, {other}; {listed}")
+    written = _SYSTEMS.get(text.lower(), text.lower())
+    called = {name: {one.lower() for one in row.markers.values()} for name, row in matrix.platforms.items()}
+    meant = next((name for name in names if written in called[name]), None) or nearest(text, names)
+    guess = f"did you mean `{meant}`? K{listed[1:]}" if meant else listed
+    raise ValueError(f"unknown platform `{shown(text)}`; {guess}")
 
 
 def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
@@ -93,14 +124,22 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     if patch is not None and patch["minor"] in known:
         raise ValueError(f"`{shown(text)}` names a patch release; give the minor, `{patch['minor']}`")
     if text.endswith("t") and text[:-1] in known:
-        rows = (build for name in matrix.accelerated_frameworks for build in matrix.framework(name).releases[-1].builds)
-        served = {minor for build in rows for minor in build.pythons}
-        usable = [minor for minor in known if minor in served]
+        usable = [minor for minor in known if _is_served(minor, matrix)]
         raise ValueError(
             f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, of which the matrix has no wheels; give"
             f" `{text[:-1] if text[:-1] in usable or not usable else usable[-1]}`"
         )
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
+
+
+def _is_served(python: str, matrix: CompatibilityMatrix) -> bool:
+    """Whether a Python has a framework that computes on accelerators, and all that Keras needs."""
+    rows = (build for name in matrix.accelerated_frameworks for build in matrix.framework(name).releases[-1].builds)
+    needed = (required_name(text) for build in matrix.framework(KERAS).releases[-1].builds for text in build.requires)
+    libraries = (library for name in needed if (library := matrix.library(name)) is not None)
+    return any(python in build.pythons for build in rows) and all(
+        any(python in release.pythons for release in library.releases) for library in libraries
+    )
 
 
 def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Accelerator:

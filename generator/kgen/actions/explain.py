@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from kgen import fields, lockfiles, settings
 from kgen.actions import plan
 from kgen.actions.plan import Plan, RequestFlags
-from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.reasons import proven_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
+from kgen.model.causes import Cause, Wish
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 from kgen.project import find_root
@@ -72,7 +75,10 @@ def explain(
     solved = [answer for answer in answers if isinstance(answer, Resolution)]
     conflicts = tuple(answer for answer in answers if isinstance(answer, Conflict))
     found = [
-        ExplainedResolution(one, explain_resolution(matrix, one, newest), own_index_gain(matrix, one)) for one in solved
+        ExplainedResolution(
+            one, _with_image(explain_resolution(matrix, one, newest), asked, matrix), own_index_gain(matrix, one)
+        )
+        for one in solved
     ]
     if newest is not None:
         if solved and not any(one.explanations for one in found):
@@ -86,6 +92,25 @@ def explain(
     if planned is None:
         return ExplainResult(tuple(found), conflicts, (), {}, settings.read(find_root(folder), matrix))
     return ExplainResult(tuple(found), conflicts, planned.notes, planned.form, planned.written)
+
+
+def _with_image(
+    explanations: Sequence[Explanation], asked: RequestFlags, matrix: CompatibilityMatrix
+) -> tuple[Explanation, ...]:
+    """The explanations, with the image where that is what asks for a version: its versions are required like others."""
+    image = matrix.images.get(asked.like or "")
+    if image is None:
+        return tuple(explanations)
+    given = asked.flags.get("require") or ()
+    own = {given} if isinstance(given, str) else set() if isinstance(given, bool) else {*given}
+    pins = {f"{name}=={version.public}" for name, version in image.packages.items()} - own
+
+    def named(cause: Cause) -> Cause:
+        fact = cause.facts[0].fact
+        of_image = cause.source is RequestField.REQUIREMENT and isinstance(fact, Wish) and fact.value in pins
+        return cause._replace(source=f"--like {image.name}") if of_image else cause
+
+    return tuple(one._replace(causes=tuple(map(named, one.causes))) for one in explanations)
 
 
 def _unknown(name: str, solved: list[Resolution]) -> KgenError:
@@ -108,6 +133,12 @@ def _requests(
     others = [name for name in asked.names if name not in locked]
     if named and not others:
         return requests, None
+    package = next((name for name in others if name not in matrix.short_names and matrix.follows(name)), None)
+    if package is not None and asked.command == "explain":
+        rest = [name for name in asked.names if name != package]
+        raise UnknownNameError(
+            f"unknown backend `{package}`", hints=[shlex.join(["kgen", "explain", *rest, "--newest", package])]
+        )
     planned = plan.make(asked._replace(names=tuple(others)), matrix, folder)
     return [*requests, *planned.requests], planned
 

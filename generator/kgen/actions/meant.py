@@ -14,6 +14,7 @@ _ALIKE = 0.8
 """How alike a name must be to that of a backend of an older generation, which nobody types by accident."""
 
 
+_VERSION = r"[0-9]+(\.[0-9]+)+"
 _SHORT = range(2, 4)
 """So many letters has what people write in the place of a long name."""
 
@@ -32,11 +33,17 @@ def hints(name: str, command: str, matrix: CompatibilityMatrix, environments: Co
     if len(parts) > 1 and all(part in known or part in matrix.backends for part in parts):
         return [f"kgen {command} {' '.join(parts)}"]
     listed = f"the backends are {', '.join(matrix.short_names)}"
-    requirement = _requirement(name)
+    if re.fullmatch(_VERSION, name):
+        return [f"to ask for a version, name the package: --require {matrix.short_names[0]}=={name}", listed]
+    requirement = None if name.lower() in known else _requirement(name)
     backend = None if requirement is None else _backend_of(requirement, matrix)
     if backend is not None:
         return [f"kgen {command} {backend} --require {shlex.quote(name)}"]
-    near = nearest(name, known) or _short_for(name, matrix.short_names) or nearest(name, list(matrix.backends), _ALIKE)
+    near = (
+        nearest(name.lower(), known)
+        or _short_for(name, matrix.short_names)
+        or nearest(name, list(matrix.backends), _ALIKE)
+    )
     if near is not None:
         return [f"did you mean `{near}`?"]
     if requirement is None:

@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
-from kgen.accelerators import Kind
+from kgen.accelerators import AUTO, Kind
 from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
@@ -693,16 +693,38 @@ def _accelerator(
 ) -> Accelerator:
     asked = settings.accelerator
     if asked is None:
-        unheard = [f"`--{flag}`" for flag, value in (("gpu", settings.gpu), ("driver", settings.driver)) if value]
-        meanwhile = f", and {' and '.join(unheard)} ask for nothing of it" if unheard else ""
-        notes.append(
-            f"for the CPU, as nothing else was asked{meanwhile}; for a GPU choose CUDA: --cuda 12, or --cuda auto"
-        )
+        _require_accelerator_for(settings, matrix)
+        notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
         return CPU
     kind = accelerators.kind(asked.kind)
     if asked != CPU:
         _require_vocabulary(settings, kind)
     return _auto(settings, environments, matrix, notes, kind) if kind.versioned and not asked.version else asked
+
+
+def _require_accelerator_for(settings: Settings, matrix: CompatibilityMatrix) -> None:
+    """See that whoever names a GPU or its driver says what computes on it: for the CPU neither counts.
+
+    Raises:
+        UsageError: nothing says it.
+    """
+    named = [
+        f"{flag} {value}"
+        for flag, value in (("--gpu", ", ".join(settings.gpu)), ("--driver", settings.driver))
+        if value
+    ]
+    if not named:
+        return
+    kinds = [
+        row
+        for row in map(accelerators.kind, matrix.accelerators)
+        if not list(settings_module.foreign_facts(row, settings.driver, settings.gpu))
+    ]
+    instead = [f"--{kind.name} {AUTO}" if kind.versioned else f"--{kind.name}" for kind in kinds]
+    raise UsageError(
+        f"{' and '.join(named)}: of a GPU, and nothing says what computes on it",
+        hints=[f"add {' or '.join(instead)}" if instead else "name an accelerator, such as --cuda auto"],
+    )
 
 
 def _require_vocabulary(settings: Settings, kind: Kind) -> None:

@@ -7,7 +7,7 @@ __command__ = {
     "rank": 1,
     "purpose": "print a lock in the format of another tool",
     "example": "kgen export dockerfile jax-cuda12 > Dockerfile",
-    "elsewhere": ("convert",),
+    "elsewhere": ("freeze", "convert"),
 }
 
 from pathlib import Path

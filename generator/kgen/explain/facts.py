@@ -25,6 +25,7 @@ from kgen.model.causes import (
     GpusOfBuild,
     GpusOfMajor,
     NewestFitting,
+    NoRelease,
     NotFound,
     Origin,
     OtherPlatform,
@@ -53,6 +54,7 @@ _KINDS: Mapping[type, str] = {
     GlibcFloor: "glibc",
     GpusOfBuild: "gpu",
     GpusOfMajor: "gpu",
+    NoRelease: "no-release",
     NotFound: "not-found",
     OtherPlatform: "platform",
     OtherThing: "not-for-python",
@@ -108,6 +110,10 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
         case NewestFitting():
             subject = f"{fact.kind.value} {fact.argument}".strip()
             return f"{subject}: {'no release' if fact.version is None else f'at most {fact.version}'} fits"
+        case NoRelease():
+            near = " and ".join(map(str, fact.nearest)) or f"{fact.newest} is the newest"
+            there = {0: "", 1: " is the nearest", 2: " are the nearest"}[len(fact.nearest)]
+            return f"no release {fact.bound} that the matrix knows: {near}{there}"
         case NotFound():
             return "what the resolver did not find"
 
@@ -235,7 +241,8 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
-    verb = built_verb(*built) if built else "is" if isinstance(cause.facts[0].fact, OtherThing) else "needs"
+    verbs = {OtherThing: "is", NoRelease: "has"}
+    verb = built_verb(*built) if built else verbs.get(type(cause.facts[0].fact), "needs")
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
 
 

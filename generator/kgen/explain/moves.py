@@ -88,7 +88,9 @@ def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator:
             text += f", and the early {version} for {built_for}"
         yield "waits", text
         yield "until", f"a release of {one.title} has a build for {accelerator}: `kgen matrix refresh` finds it"
-        yield from (("or", text) for text in one.elsewhere)
+        # what names the plan is for who has not asked for it yet
+        told = ("; ".join(part for part in text.split("; ") if "`kgen plan " not in part) for text in one.elsewhere)
+        yield from (("or", text) for text in told if text)
     if others and waiting:
         have, wait = ("has", "waits") if len(others) == 1 else ("have", "wait")
         named = " and ".join(others)

@@ -30,6 +30,7 @@ from kgen.matrix.records import (
     Image,
     Library,
     Platform,
+    ProjectNames,
     PythonMinor,
     Release,
     SonameProvider,
@@ -38,12 +39,15 @@ from kgen.matrix.records import (
 from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import shown
 from kgen.model.requirement import parse_requirement, required_name
-from kgen.tables import Table
+from kgen.tables import Table, nearest
 
 T = TypeVar("T")
 
 KERAS = "keras"
 _LIBRARIES = "libraries/"
+_ALIKE = 0.8
+"""How alike a name must be to that of a project to be one that was written wrongly."""
+
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
 _CONDA_NAMES = "conda-names.toml"
@@ -51,6 +55,7 @@ _SONAMES = "sonames.toml"
 _COMPANIONS = "companions.toml"
 _GENERATIONS = "generations.toml"
 _IMAGES = "images.toml"
+_NAMES = "names.toml"
 _ACCELERATORS = "accelerators.toml"
 
 
@@ -73,13 +78,13 @@ class CompatibilityMatrix:
         """A digest of the facts, the same on every machine: of all files' bytes by name.
 
         Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took; and
-        without the images, of which a lock holds what it took as requirements.
+        without the images, of which a lock holds what it took as requirements, and what people write for projects.
         """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
         # iterated over, and not asked for their number first, which lists a folder twice
-        for name in sorted(name for name in self._files if name not in {_CONDA_NAMES, _IMAGES}):
+        for name in sorted(name for name in self._files if name not in {_CONDA_NAMES, _IMAGES, _NAMES}):
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
         return digest.hexdigest()[:16]
@@ -239,6 +244,26 @@ class CompatibilityMatrix:
             return {}
         return self._read(_CONDA_NAMES, reader.read_conda_names).packages
 
+    def meant_by(self, name: str) -> str | None:
+        """The project that is most likely meant by a name that the index does not have; None if none comes close.
+
+        Args:
+            name: what was written, normalised.
+        """
+        names = self._project_names
+        if names is None:
+            return None
+        near = nearest(name, (*names.projects, *names.usual, *self.framework_names), _ALIKE)
+        return names.projects.get(name) or names.projects.get(near or "", near)
+
+    def other_name_of(self, name: str) -> str | None:
+        """The project that people mean who write this name, which the index has for something else or not at all."""
+        return None if self._project_names is None else self._project_names.projects.get(name)
+
+    @functools.cached_property
+    def _project_names(self) -> ProjectNames | None:
+        return self._read(_NAMES, reader.read_project_names) if _NAMES in self._files else None
+
     @property
     def conda_names_revision(self) -> str:
         """A digest of what :attr:`conda_names` are read from, which :attr:`revision` is not of."""
@@ -367,6 +392,15 @@ class CompatibilityMatrix:
                 return Accelerator(row.name, (int(match["major"]),))
         return None
 
+    def named_for(self, package: str, accelerator: Accelerator) -> str:
+        """What a package would be called for another major: `cupy-cuda13x` for `cupy-cuda12x`."""
+        row = self.accelerators[accelerator.kind]
+        match = None if row.packages is None else re.fullmatch(row.packages, package)
+        if match is None or accelerator.major is None:
+            return package
+        start, end = match.span("major")
+        return f"{package[:start]}{accelerator.major}{package[end:]}"
+
     def plugins_of(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
         """Projects that a framework loads by itself where they are installed -> the majors that they are for.
 
@@ -423,6 +457,7 @@ class CompatibilityMatrix:
             _COMPANIONS: reader.read_companions,
             _GENERATIONS: reader.read_generations,
             _IMAGES: reader.read_images,
+            _NAMES: reader.read_project_names,
             _SONAMES: reader.read_sonames,
         }
         readers.update((name, read) for name, read in optional.items() if name in self._files)

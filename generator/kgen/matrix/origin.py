@@ -39,7 +39,8 @@ The tests pin answers of a frozen copy with it, so that a refreshed `matrix/` ch
 _LIBRARIES = "libraries/"
 _REFRESHED = r"(?:libraries/)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.toml"
 _OWN = frozenset(
-    f"{name}.toml" for name in ("backends", "conda", "cuda", "cudnn", "generations", "platforms", "python", "refresh")
+    f"{name}.toml"
+    for name in ("backends", "conda", "cuda", "cudnn", "generations", "names", "platforms", "python", "refresh")
 )
 """What no refresh writes. How an environment selects its backend is among it: no repository can have another word."""
 

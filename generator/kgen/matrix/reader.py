@@ -33,6 +33,7 @@ from kgen.matrix.records import (
     LibraryRelease,
     ModelLibrary,
     Platform,
+    ProjectNames,
     Provenance,
     PythonMinor,
     Release,
@@ -670,6 +671,21 @@ def read_conda_names(file: Table) -> CondaNames:
     )
     origin.text("project")
     origin.text("version")
+    origin.close()
+    file.close()
+    return found
+
+
+def read_project_names(file: Table) -> ProjectNames:
+    """`names.toml`: what people write for a project that is called otherwise."""
+    origin = file.table("origin", required=True)
+    usual = file.table("usual")
+    found = ProjectNames(
+        projects=file.parsed_mapping("names", grammar.project, grammar.project),
+        usual=usual.parsed_texts("projects", grammar.project),
+        provenance=_provenance(origin),
+    )
+    usual.close()
     origin.close()
     file.close()
     return found

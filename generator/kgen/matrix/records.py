@@ -585,6 +585,20 @@ class CondaNames(NamedTuple):
     provenance: Provenance
 
 
+class ProjectNames(NamedTuple):
+    """What people write for projects of the package index.
+
+    Attributes:
+        projects: what they write, normalised -> the project that is meant.
+        usual: projects that stand beside Keras in many places.
+        provenance: where they are from.
+    """
+
+    projects: Mapping[str, str]
+    usual: tuple[str, ...]
+    provenance: Provenance
+
+
 class Conda(NamedTuple):
     """What conda's main channel builds.
 

@@ -250,6 +250,20 @@ class NewestFitting(NamedTuple):
     version: Version | None
 
 
+class NoRelease(NamedTuple):
+    """That the matrix knows no release of a package that a range holds.
+
+    Attributes:
+        bound: the range.
+        nearest: the releases next to what the range names, the older one first; () where that is not one version.
+        newest: the newest release that is known.
+    """
+
+    bound: str
+    nearest: tuple[Version, ...]
+    newest: Version
+
+
 class NotFound(NamedTuple):
     """That the resolver did not find it."""
 
@@ -273,6 +287,7 @@ Fact = (
     | DependsOn
     | CudnnServing
     | NewestFitting
+    | NoRelease
     | NotFound
 )
 

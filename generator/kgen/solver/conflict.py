@@ -27,6 +27,7 @@ from kgen.model.causes import (
     GpusOfBuild,
     GpusOfMajor,
     NewestFitting,
+    NoRelease,
     Origin,
     OtherPlatform,
     Pythons,
@@ -39,6 +40,7 @@ from kgen.model.causes import (
 )
 from kgen.model.ranges import spell
 from kgen.model.requestfield import RequestField
+from kgen.model.requirement import parse_requirement
 from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem
 from kgen.solver.search import search
 
@@ -290,6 +292,9 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
         else:
             named = [release for position, release in enumerate(releases) if mask >> position & 1]
             rows = [(release, obstacle_of(problem, name, release)) for release in named]
+            if not named:
+                fact = _no_release(problem, name, term)
+                yield Cause(name, (Stated(fact),), _source(releases[-1].builds))
         if rows:
             yield Cause(
                 subject=name,
@@ -297,6 +302,19 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
                 source=_source([problem.build_of(name, release) or release.builds[0] for release, _ in rows]),
                 releases=runs([release.version for release, _ in rows], variable.versions),
             )
+
+
+def _no_release(problem: Problem, name: str, term: Term) -> NoRelease:
+    """That a range holds no release, and which ones are next to the version that it names."""
+    releases = problem.matrix.framework(name).releases
+    known = [one.version for one in releases if not (one.yanked or one.version.is_prerelease)]
+    (bound, *others) = parse_requirement(term.argument).specifier
+    if others or bound.operator not in {"==", "==="} or bound.version.endswith(".*"):
+        return NoRelease(term.argument.removeprefix(name), (), known[-1])
+    wanted = Version(bound.version)
+    older = [one for one in known if one < wanted][-1:]
+    newer = [one for one in known if one > wanted][:1]
+    return NoRelease(bound.version, (*older, *newer), known[-1])
 
 
 def purposes_on(platform: str, release: Release) -> BuiltFor | OtherPlatform:

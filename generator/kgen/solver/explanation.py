@@ -64,7 +64,9 @@ def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | 
     followed = [name for name in resolution.packages if name in matrix.framework_names]
     libraries = [name for name in resolution.libraries if matrix.library(name) is not None]
     if package is not None:
-        names = [name for name in (*followed, *libraries) if package in {name, problem.role(name)}]
+        # NumPy is a framework of a backend of its own, and what the others compute with
+        computed = [name for name in resolution.libraries if name in matrix.framework_names]
+        names = [name for name in (*followed, *computed, *libraries) if package in {name, problem.role(name)}]
     else:
         names = [*followed, *(name for name in libraries if problem.role(name) == CUDNN)]
     free = attempt(matrix, problem.request) if resolution.request.held else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from packaging.version import Version
 
@@ -67,17 +68,34 @@ def equally_good(
     )
 
 
+class _Possible(NamedTuple):
+    """How close requests come to a solution on a Python, the most telling first.
+
+    Attributes:
+        allowed: the frameworks with a release that the request allows, each by itself.
+        met: the requirements that leave a release, each by itself.
+        built: the frameworks with a release at all.
+        free: the requests that have a solution without what is required.
+    """
+
+    allowed: int = 0
+    met: int = 0
+    built: int = 0
+    free: int = 0
+
+
 def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
     gives = {
         python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors
     }
-    closest = {python: _possible(matrix, requests, python) if not any(gives[python]) else (0, 0) for python in minors}
+    unsolved = [python for python in minors if not any(gives[python])]
+    closest = {**dict.fromkeys(minors, _Possible()), **{one: _possible(matrix, requests, one) for one in unsolved}}
     best = [
         max((given for python in minors if (given := gives[python][position])), default=())
         for position in range(len(requests))
     ]
 
-    def worth(python: str) -> tuple[int, int, tuple[int, int], Version]:
+    def worth(python: str) -> tuple[int, int, _Possible, Version]:
         given = gives[python]
         satisfied = sum(1 for got, wanted in zip(given, best, strict=True) if got and got == wanted)
         solved = sum(1 for got in given if got)
@@ -86,16 +104,25 @@ def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentReque
     return max(minors, key=worth)
 
 
-def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> tuple[int, int]:
+def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> _Possible:
     """How many of the frameworks have a release for this Python that the request allows, each by itself; and at all.
 
     Where nothing solves a request, this is what makes a Python the one to explain it on: on one that is too new for a
-    framework, that is all there would be to say, whatever the driver or the GPU forbid on every other one.
+    framework, that is all there would be to say, whatever the driver or the GPU forbid on every other one. Between the
+    two stands how many of the requirements leave a release each by itself: where two exclude each other on every
+    Python, one on which a release meets either is where that can be seen.
     """
     problems = [Problem(matrix, request._replace(python=python)) for request in requests]
     variables = [variable for problem in problems for variable in problem.framework_variables]
     allowed = sum(1 for variable in variables if variable.allowed(None))
-    return allowed, sum(1 for variable in variables if variable.base)
+    wishes = [mask & variable.base for variable in variables for terms, mask in variable.filters if len(terms) == 1]
+    free = [Problem(matrix, request._replace(python=python, requirements=(), dependencies=())) for request in requests]
+    return _Possible(
+        allowed,
+        sum(1 for left in wishes if left),
+        sum(1 for variable in variables if variable.base),
+        sum(1 for problem in free if select(problem) is not None),
+    )
 
 
 def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:

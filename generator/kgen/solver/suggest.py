@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from packaging.version import Version
@@ -62,8 +62,14 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
             yield _suggestion(problem, changes, [resolution])
             break
     if problem.request.accelerator != CPU:
-        on_cpu = problem.request._replace(accelerator=CPU, gpus=(), driver=None, targets=())
+        on_cpu = problem.request._replace(accelerator=CPU, gpus=(), driver=None, targets=(), glibc=_own_glibc(problem))
         yield from _where_offered(problem, attempt, ON_CPU, on_cpu)
+
+
+def _own_glibc(problem: Problem) -> Version | None:
+    """The oldest glibc that is meant without the accelerator, whose machines may have a newer one."""
+    kind = problem.matrix.accelerators.get(problem.request.accelerator.kind)
+    return None if kind is not None and problem.request.glibc == kind.glibc else problem.request.glibc
 
 
 def _targets_alone(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
@@ -139,8 +145,8 @@ def _requirements(problem: Problem) -> Iterator[Step]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        text = _near(problem, request._replace(requirements=others), requirement)
-        if text is not None:
+        near = _near(problem, request._replace(requirements=others), requirement)
+        for text in (*_without_label(requirement), *([] if near is None else [near])):
             change = Change(RequestField.REQUIREMENT, text, str(requirement))
             yield (change,), request._replace(requirements=(*others, Requirement(text)))
 
@@ -172,12 +178,27 @@ def _near(problem: Problem, without: EnvironmentRequest, requirement: Requiremen
     if variable is None:
         return None
     refused = [p for p, version in enumerate(variable.versions) if version in requirement.specifier]
-    start = refused[-1] if refused else len(variable.versions) - 1
+    start = refused[-1] if refused else _below(requirement, variable.versions)
     newer = next((p for p in range(start + 1, len(variable.versions)) if _feasible(relaxed, name, p)), None)
     if newer is not None:
         return f"{requirement.head}>={_short(variable.versions[newer])}"
     older = next((p for p in range(start, -1, -1) if _feasible(relaxed, name, p)), None)
     return None if older is None else f"{requirement.head}=={variable.versions[older]}"
+
+
+def _below(requirement: Requirement, versions: Sequence[Version]) -> int:
+    """The place of the newest release below the version that is asked for; the last one where none is asked for."""
+    exact = [one.version for one in requirement.specifier if one.operator in {"==", "==="}]
+    if len(exact) != 1 or exact[0].endswith(".*"):
+        return len(versions) - 1
+    return sum(1 for version in versions if version < Version(exact[0])) - 1
+
+
+def _without_label(requirement: Requirement) -> Iterator[str]:
+    """The version that is asked for without the label of a build, which an own index has and the matrix need not."""
+    for one in requirement.specifier:
+        if one.operator == "==" and "+" in one.version:
+            yield f"{requirement.head}=={one.version.partition('+')[0]}"
 
 
 def _feasible(problem: Problem, name: str, position: int) -> bool:

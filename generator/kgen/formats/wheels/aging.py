@@ -103,7 +103,7 @@ def aged(
 
     Args:
         matrix: the facts.
-        resolution: what was decided; of what the matrix follows it says itself why it is not newer.
+        resolution: what was decided; of its frameworks it says itself why they are not newer.
         versions: what is locked.
         releases: what there is.
     """
@@ -112,13 +112,14 @@ def aged(
     for name in dict.fromkeys(wish.name for wish in request.dependencies if wish.url is None):
         locked = versions.get(name)
         kept = name in held and locked is not None and locked in held[name].specifier
-        if locked is None or kept or name in {*resolution.packages, *resolution.libraries}:
+        if locked is None or kept or name in resolution.packages:
             continue
         allowed = {
             version: files for version, files in releases.of(name).items() if _is_allowed(request, name, version, files)
         }
         newest = max(allowed, default=None)
-        if newest is not None and newest > Version(locked.public):
+        early = locked.is_prerelease and not _asks_early(request, name)
+        if newest is not None and (early or newest > Version(locked.public)):
             companion = _companion(matrix, resolution, name, newest)
             reason, built = (companion, False) if companion else _obstacle(matrix, request, newest, allowed[newest])
             yield Aged(name, locked, newest, reason, built)
@@ -154,11 +155,19 @@ def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, v
 
 def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:
     """What the user names and is locked as a pre-release, where no word of theirs is about one."""
-    for wish in (one for one in resolution.request.dependencies if one.url is None):
+    request = resolution.request
+    for wish in (one for one in request.dependencies if one.url is None and one.name not in resolution.packages):
         version = versions.get(wish.name)
-        early = any(Version(one.version.removesuffix(".*")).is_prerelease for one in wish.specifier)
-        if version is not None and version.is_prerelease and not early and wish.name not in resolution.packages:
+        if version is not None and version.is_prerelease and not _asks_early(request, wish.name):
             yield f"{wish.name} {version}"
+
+
+def _asks_early(request: EnvironmentRequest, name: str) -> bool:
+    """Whether a word of the user's about a package is about a pre-release of it, or uv's settings ask for all."""
+    if "prerelease: allow" in request.uv:
+        return True
+    bounds = (bound for wish in request.dependencies if wish.name == name for bound in wish.specifier)
+    return any(Version(bound.version.removesuffix(".*")).is_prerelease for bound in bounds)
 
 
 def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile]) -> bool:
@@ -183,7 +192,7 @@ def _obstacle(
         return f"{version} requires Python {files[0].requires_python}", False
     if not wheels:
         return f"{version} has no wheel", True
-    if fits_on(matrix, request, wheels, request.python):
+    if _fits(matrix, request, wheels):
         return "", False
     labels = sorted({file.variant for file in wheels if file.variant})
     if labels and all(file.variant for file in wheels):
@@ -191,9 +200,19 @@ def _obstacle(
     elsewhere = [row.version for row in matrix.pythons if fits_on(matrix, request, wheels, row.version)]
     if elsewhere:
         return f"{version} has no wheel for Python {request.python}, only for {', '.join(elsewhere)}", False
-    floor = request.glibc or matrix.platforms[request.platform].glibc
-    glibc = "" if floor is None else f" with glibc {floor}"
-    return f"{version} has no wheel for {request.platform}{glibc}", False
+    return f"{version} has no wheel for {_target(matrix, request, wheels)}", False
+
+
+def _target(matrix: CompatibilityMatrix, request: EnvironmentRequest, wheels: Sequence[IndexFile]) -> str:
+    """The platform with its glibc, and the first newer glibc that one of the wheels is for."""
+    platform = matrix.platforms[request.platform]
+    floor = request.glibc or platform.glibc
+    if floor is None:
+        return request.platform
+    newer = (one for one in platform.uv_glibc if one > floor and _fits(matrix, request._replace(glibc=one), wheels))
+    first = next(newer, None)
+    instead = "" if first is None else f", only for {first} (`--glibc {first}`)"
+    return f"{request.platform} with glibc {floor}{instead}"
 
 
 def _takes_python(file: IndexFile, python: str) -> bool:
@@ -201,6 +220,10 @@ def _takes_python(file: IndexFile, python: str) -> bool:
         return Version(f"{python}.99") in SpecifierSet(file.requires_python)
     except InvalidSpecifier:
         return True
+
+
+def _fits(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Sequence[IndexFile]) -> bool:
+    return fits_on(matrix, request, files, request.python)
 
 
 def fits_on(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Sequence[IndexFile], python: str) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, final
 
 from packaging.pylock import Package, Pylock
 from packaging.version import Version
@@ -33,13 +33,15 @@ from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.repeat import results
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.accelerator import CPU
-from kgen.model.causes import LockFault, OtherAccelerator, OverlappingFiles
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import LockFault, OtherAccelerator, OverlappingFiles, SeveralLibraries
 from kgen.model.lockfile import LockedFile, LockedTree
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
+from kgen.solver.python import best_python
 from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries, shared_reasons
 
@@ -58,9 +60,19 @@ ROUNDS = 8
 JUDGEMENTS = 16
 """How often what was closed and is unfit is closed again with what that taught."""
 
-_ABSENT = re.compile(r"there is no version of |was not found in the package registry")
+_ABSENT = re.compile(
+    r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)|"
+    r"([A-Za-z0-9._-]+) was not found in the package registry"
+)
+"""What uv says of a package that the index does not have."""
 
 _DEPENDS = re.compile(r"depends on (?P<name>[a-z0-9-]+)(?P<bound>[=<>!~][^ ;,)]*)")
+
+_CLAUSE = (
+    r"(?P<who>[a-z0-9][a-z0-9._-]*)(?P<of>[^\s;]*) depends? on (?:one of: )?(?P<wanted>(?:{one}(?: +|(?=[;.)]|$)))+)"
+)
+_BOUND = r"{name}(?![A-Za-z0-9_.-])(?:\[[^\]]*\])?(?:\{{[^}}]*\}})?([=<>!~][^\s;]*)?"
+"""How uv says what a package requires: `vllm>=0.33.0 depends on torch{{sys_platform == 'linux'}}==2.14.0`."""
 
 _NO_WHEEL = re.compile(
     r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
@@ -107,6 +119,18 @@ class _Closed:
         """What is built from source trees, sorted by name."""
         trees = (one.tree for one in self.resolution.direct if one.tree is not None and one.name in self.placed)
         return tuple(sorted(trees))
+
+
+class _Wanted(NamedTuple):
+    """Which releases of a framework something requires.
+
+    Attributes:
+        why: who requires the newest that is required, in words.
+        unwanted: the releases that nothing requires.
+    """
+
+    why: str
+    unwanted: tuple[Version, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -242,6 +266,8 @@ class Session:
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
         self._unclosable: set[EnvironmentRequest] = set()
+        self._listed: tuple[Releases, Future[None]] | None = None
+        self._kept_back: dict[tuple[EnvironmentRequest, str], str] = {}
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
         """Lock every request; an outcome for each, in their order.
@@ -263,6 +289,10 @@ class Session:
                     future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
+                if releases is not None:
+                    self._listed = releases
+                    renewed = [pool.submit(self._with_newest, found) for _, found in ready]
+                    ready = [(one, found) for (one, _), found in zip(ready, self._results(renewed), strict=True)]
                 ended = self._finish_all(pool, listings, ready)
                 self._say_shared(ready, ended)
                 if releases is not None:
@@ -329,11 +359,45 @@ class Session:
     ) -> tuple[Releases, Future[None]] | None:
         """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
         names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies if wish.url is None)
-        asked = [name for name in names if not self._matrix.follows(name)]
+        asked = [name for name in names if name not in self._matrix.framework_names]
         if not asked or self._open_releases is None:
             return None
         releases = self._open_releases(reader)
         return releases, listings.besides(lambda: releases.ask(asked))
+
+    def _with_newest(self, found: _Closed) -> _Closed:
+        """The same with the newest of what the user names, where uv went back further than it had to.
+
+        It looks for any answer, and may have given up a release for the sake of a package that nobody asked for.
+        """
+        if self._listed is None:
+            return found
+        releases, asking = self._listed
+        self._results([asking])
+        for one in list(aged(self._matrix, found.resolution, found.versions, releases)):
+            if not one.reason and not self._cancel.is_set():
+                found = self._with_exact(found, one)
+        return found
+
+    def _with_exact(self, found: _Closed, one: Aged) -> _Closed:
+        """The same with the newest of one package; as it is where that does not fit."""
+        request = found.resolution.request
+        constraints = (*found.constraints, f"{one.name}=={one.newest}")
+        try:
+            answer, closed = self._closed_by_uv(found.resolution, constraints, found.added)
+            if isinstance(closed, Unclosed):
+                if not found.constraints and not request.held:
+                    self._kept_back[request, one.name] = closed.cause
+                return found
+            coming = [package.name for package in closed.packages]
+            if self._joined(request, coming, [], {*answer.packages, *answer.parts}) != request:
+                return found
+            wheels, misfits = self._choose(answer, closed)
+            placed = _placed(answer, closed)
+            build = self._building(answer, wheels, placed)
+        except OutsideError:
+            return found
+        return found if misfits else _Closed(answer, constraints, wheels, build, found.added, placed)
 
     def _tell_age(
         self, ended: Sequence[tuple[WheelOutcome, _Closed]], releases: Releases, asking: Future[None]
@@ -361,12 +425,14 @@ class Session:
         for one in old:
             reason = one.reason
             if not reason:
-                closed = self._trial(request, found, [one])
+                closed = self._kept_back.get((found.resolution.request, one.name)) or self._trial(request, found, [one])
                 if closed is None:
                     continue  # what a judgement taught, or versions that are shared, has been told
                 # that the newest is required is what was tried, and asked by nobody
-                asked = re.compile(rf"(?:; | and )?you require {re.escape(one.name)}=={re.escape(str(one.newest))}")
-                reason = f"{one.newest} does not fit what else is there: {asked.sub('', closed)}"
+                newest = rf"{re.escape(one.name)}=={re.escape(str(one.newest))}"
+                others = re.sub(rf"you require {newest} and ", "you require ", closed)
+                others = re.sub(rf"(?:; | and )?you require {newest}(?![0-9.])", "", others)
+                reason = f"{one.newest} does not fit what else is there: {others}"
             reasons[one.name] = reason
         wanted = [one for one in old if one.name in reasons and not one.built]
         python = self._python_for(request, found, wanted, releases) if wanted else None
@@ -399,10 +465,16 @@ class Session:
             for wish in request.dependencies
         ]
         changed = request._replace(dependencies=tuple(bounded), held=())
-        found = self._closed_quietly(changed)
-        if found is None or one.name not in found.versions:
-            return ""
-        return f"; {lock_command(changed)} gives {self._given(found, one.name)}"
+        files = [file for version, files in releases.of(one.name).items() if version >= bound for file in files]
+        pythons = self._matrix.generation_of(request.backends).pythons if request.python_open else ()
+        others = [row.version for row in reversed(self._matrix.pythons) if Version(row.version) in pythons]
+        for python in dict.fromkeys((request.python, *others)):
+            if self._cancel.is_set() or not fits_on(self._matrix, request, files, python):
+                continue
+            found = self._closed_quietly(moved := changed._replace(python=python))
+            if found is not None and one.name in found.versions:
+                return f"; {lock_command(moved)} gives {self._given(found, one.name)}"
+        return ""
 
     def _given(self, found: _Closed, *more: str) -> str:
         """Some packages of what was closed, and the frameworks, with their versions."""
@@ -472,6 +544,7 @@ class Session:
         request = outcome.request._replace(members=joined.members, cpu_members=joined.cpu_members)
         try:
             found = self._close(request, outcome.notes, lesson)
+            return None if isinstance(found, Conflict) else self._with_newest(found)
         except Cancelled:
             return None
         except OutsideError:
@@ -479,7 +552,6 @@ class Session:
             return None
         finally:
             outcome.seconds += time.monotonic() - started
-        return None if isinstance(found, Conflict) else found
 
     def _results(self, futures: Sequence[Future[T]]) -> list[T]:
         return results(futures, self._cancel)
@@ -517,6 +589,7 @@ class Session:
     def _close_keeping(self, outcome: WheelOutcome) -> _Closed | Conflict:
         """Close with what an older lock had, or without it where that is what cannot be closed."""
         request = outcome.request
+        self._require_accelerator(request)
         try:
             found = self._close(request, outcome.notes)
         except OutsideError:
@@ -545,6 +618,7 @@ class Session:
             answer = self._solve(request, learned.incompatibilities)
             if isinstance(answer, Conflict):
                 if not learned.incompatibilities:
+                    self._look_for_python(request)
                     return answer
                 break
             if answer.local:
@@ -575,6 +649,43 @@ class Session:
             hints=() if trying else self._unclosed_hints(request, learned.reason),
         )
 
+    def _require_accelerator(self, request: EnvironmentRequest) -> None:
+        """See that nothing is asked for whose name says that it is of another major: it would be looked for in vain.
+
+        Raises:
+            JudgementError: something is.
+        """
+        wanted = request.accelerator.whole
+        named = ((wish, self._matrix.named_after(wish.name)) for wish in request.dependencies if wish.url is None)
+        others = {wish: own for wish, own in named if own is not None and own != wanted}
+        if request.accelerator == CPU or not others:
+            return
+        renamed = tuple(
+            Requirement(self._matrix.named_for(wish.name, wanted)) if wish in others else wish
+            for wish in request.dependencies
+        )
+        names = [one.name for one in renamed if one not in request.dependencies]
+        listed = "".join(
+            f"\n  you asked for {wish} (dependencies), which is of {accelerators.title(own)}"
+            for wish, own in others.items()
+        )
+        raise JudgementError(
+            f"{request.environment}: what is asked for is of another {accelerators.kind(wanted.kind).title} than the"
+            f" environment, which is for {accelerators.title(wanted)}{listed}",
+            hints=[
+                *self._tried(request._replace(dependencies=renamed), *names),
+                *self._on_another_accelerator(request, others.values()),
+            ],
+        )
+
+    def _look_for_python(self, request: EnvironmentRequest) -> None:
+        """Note the Python that an open one should be, where what came along has none for that which was chosen."""
+        if not request.python_open or not (request.members or request.cpu_members):
+            return
+        python = best_python(self._matrix, [request])
+        if python != request.python and isinstance(solve(self._matrix, request._replace(python=python)), Resolution):
+            self.better_python = self.better_python or python
+
     def _joined(
         self, request: EnvironmentRequest, names: Collection[str], notes: list[str], decided: Collection[str] = ()
     ) -> EnvironmentRequest:
@@ -585,8 +696,10 @@ class Session:
 
     def _unclosed_hints(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
         """What to do about what uv cannot close; commands and settings have been tried."""
-        if _ABSENT.search(reason):
-            yield "check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"
+        absent = [canonical_name(name) for names in _ABSENT.findall(reason) for name in names if name]
+        renamed = list(self._renamed(request, absent, [canonical_name(name) for name in _NO_WHEEL.findall(reason)]))
+        if absent or renamed:
+            yield from renamed or ["check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"]
             return
         if uvtool.VARIANTS in reason:
             yield (
@@ -600,6 +713,7 @@ class Session:
             yield f"let it be built from source, in the settings: build = [{listed}]"
             return
         if names:
+            yield from self._on_newer_glibc(request, names)
             wheels = f"a wheel of {' and of '.join(names)}"
             yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
         else:
@@ -612,6 +726,29 @@ class Session:
                 self.better_python = self.better_python or other
             yield lock_command(request.as_asked._replace(python=other))
 
+    def _renamed(self, request: EnvironmentRequest, absent: Sequence[str], unusable: Sequence[str]) -> Iterator[str]:
+        """The command with the name of the project that is meant, for each wish whose name the index has nothing for.
+
+        Args:
+            request: the request.
+            absent: what the index does not have.
+            unusable: what it has no wheel of; of that alone what is known as another's name is meant otherwise.
+        """
+        for wish in request.dependencies:
+            meant = None
+            if wish.name in absent:
+                meant = self._matrix.meant_by(wish.name)
+            elif wish.name in unusable:
+                meant = self._matrix.other_name_of(wish.name)
+            if meant is None or wish.url is not None or self._cancel.is_set():
+                continue
+            others = tuple(Requirement(meant) if one is wish else one for one in request.dependencies)
+            asked = request._replace(dependencies=tuple(dict.fromkeys(others)))
+            yield from list(self._tried(asked, meant)) or [f"did you mean `{meant}`?"]
+
+    def _frameworks(self, request: EnvironmentRequest) -> frozenset[str]:
+        return frozenset(self._matrix.backends[backend].framework for backend in request.backends)
+
     def _unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
         """The command without the bound on a dependency that is to blame, for each with which it can be closed."""
         for wish in request.dependencies:
@@ -623,7 +760,7 @@ class Session:
 
     def _for_what_is_needed(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
         """The commands that give the framework that a dependency needs, as `torchvision` its `torch`, if they close."""
-        frameworks = {self._matrix.backends[backend].framework for backend in request.backends}
+        frameworks = self._frameworks(request)
         for name, bound in dict.fromkeys(_DEPENDS.findall(reason)):
             if name not in frameworks:
                 continue
@@ -654,6 +791,18 @@ class Session:
         except OutsideError:
             return None
         return found if isinstance(found, _Closed) else None
+
+    def _on_newer_glibc(self, request: EnvironmentRequest, names: Sequence[str]) -> Iterator[str]:
+        """The command for machines with a newer glibc, which wheels of these packages need, if it can be closed."""
+        platform = self._matrix.platforms[request.platform]
+        floor = request.glibc or platform.glibc
+        for glibc in platform.uv_glibc:
+            if floor is None or glibc <= floor or self._cancel.is_set():
+                continue
+            found = list(self._tried(request._replace(glibc=glibc), *names))
+            yield from found
+            if found:
+                return
 
     def _can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
         """Whether it can be closed where these may be built from source."""
@@ -798,8 +947,30 @@ class Session:
         learned.incompatibilities.append(incompatibility)
         pins = " with ".join(f"{name} {version}" for name, version in sorted(incompatibility))
         environment = answer.request.environment
-        learned.notes.append(f"{environment}: {pins} was set aside, uv could not close it: {unclosed.cause}")
+        why = f"uv could not close it: {unclosed.cause}"
+        if len(incompatibility) == 1:
+            ((name, _),) = incompatibility
+            wanted = self._wanted(name, unclosed.reason)
+            if wanted:
+                # a round for each release that nothing wants would leave none for one that is wanted
+                learned.incompatibilities += [frozenset({(name, one)}) for one in wanted.unwanted]
+                why = wanted.why
+        learned.notes.append(f"{environment}: {pins} was set aside, {why}")
         return True
+
+    def _wanted(self, name: str, reason: str) -> _Wanted | None:
+        """Which releases of a framework whatever requires it leaves out, in uv's words; None if these do not tell."""
+        if name not in self._matrix.framework_names:
+            return None
+        versions = [release.version for release in self._matrix.framework(name).releases]
+        ranges = depended_on(name, reason)
+        newest = [max((one for one in versions if one in bound), default=None) for _, bound in ranges]
+        last = max((one for one in newest if one is not None), default=None)
+        if last is None:
+            return None
+        who, bound = ranges[newest.index(last)]
+        outside = tuple(one for one in versions if not any(one in bound for _, bound in ranges))
+        return _Wanted(f"{who} depends on {name}{bound}", outside)
 
     def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], learned: _LearnedConstraints) -> None:
         """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
@@ -975,7 +1146,9 @@ class Session:
 
         From uv's cache first, which has seen all of them a moment ago.
         """
-        answer, constraints = first.resolution, (*first.constraints, *versions)
+        shared = {text.partition("==")[0] for text in versions}
+        kept = (text for text in first.constraints if text.partition("==")[0] not in shared)
+        answer, constraints = first.resolution, (*kept, *versions)
         platform = self._matrix.platforms[outcome.request.platform]
         started = time.monotonic()
         self._report(outcome.request, "sharing versions")
@@ -1076,6 +1249,9 @@ class Session:
         if lesson is not None and learn(self._matrix, found.resolution, found.versions, faults, lesson) == lesson:
             faults = first_of_each((*lesson.faults, *faults))
         ways = self._chains(reading, found)
+        faulty = {name for fault in faults for name in packages_of(fault)}
+        faults = tuple(_first_causes(faults, ways))
+        following = faulty.difference(name for fault in faults for name in packages_of(fault))
         asked = roots(found.resolution, found.added)
         listed, guilty = [], dict[str, None]()
         for fault in faults:
@@ -1084,25 +1260,28 @@ class Session:
                 guilty.update(dict.fromkeys(way[:1]))
                 chain = f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}" if len(way) > 1 else ""
                 listed += [chain] if chain and chain not in listed else []
-        forbidden = () if lesson is None else lesson.forbidden
+        forbidden = [] if lesson is None else [one for one in lesson.forbidden if one.split()[0] not in following]
         if forbidden and outcome.request in self._unclosable:
             listed.append(f"no lock can be closed without {' and '.join(forbidden)}")
-        named = [asked[name] for name in guilty if name not in found.resolution.packages]
+        own = {wish.name for wish in outcome.request.dependencies}
+        named = [asked[name] for name in guilty if name in own or name not in found.resolution.packages]
         outcome.error = JudgementError(
             f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
             hints=[
                 f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named
                 else "look at `dependencies`: one of them brings these in",
-                *self._on_another_accelerator(outcome.request, faults),
+                *self._on_another_accelerator(
+                    outcome.request, [one.own for one in faults if isinstance(one, OtherAccelerator)]
+                ),
                 *self._unbounded(outcome.request, guilty),
-                *_allowing(outcome.request, faults),
+                *_allowing(outcome.request, faults, found.resolution.packages),
             ],
         )
 
-    def _on_another_accelerator(self, request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:
+    def _on_another_accelerator(self, request: EnvironmentRequest, owners: Collection[Accelerator]) -> Iterator[str]:
         """The command for the accelerator that all is for which is not for this one, if that can be closed."""
-        meant = {one.own for one in faults if isinstance(one, OtherAccelerator)}
+        meant = {*owners}
         if len(meant) != 1 or self._cancel.is_set():
             return
         other = request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=())
@@ -1124,6 +1303,29 @@ class Session:
             "platform_python_implementation": "CPython",
         }
         return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
+
+
+def depended_on(name: str, reason: str) -> list[tuple[str, VersionRange]]:
+    """Who requires which versions of a package, in uv's words for why there is no solution.
+
+    Empty where something requires it without a bound in all its releases that uv names: any version might do for that.
+
+    Args:
+        name: the package, normalised.
+        reason: uv's words.
+    """
+    one = _BOUND.format(name=re.escape(name))
+    found: dict[str, list[tuple[str, VersionRange]]] = {}
+    for clause in re.finditer(_CLAUSE.format(one=one.replace("([=", "(?:[=")), reason):
+        ranges = found.setdefault(clause["who"], [])
+        for bound in re.findall(one, clause["wanted"]):
+            try:
+                wanted = VersionRange(bound.rstrip(",."))
+            except ValueError:
+                return []
+            if wanted:
+                ranges.append((clause["who"] + clause["of"], wanted))
+    return [] if not all(found.values()) else [one for ranges in found.values() for one in ranges]
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:
@@ -1157,10 +1359,26 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
     )
 
 
-def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault]) -> Iterator[str]:
-    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged."""
-    pairs = [f"{one.first}+{one.second}" for one in faults if isinstance(one, OverlappingFiles)]
-    if len(pairs) == len(faults):
+def _first_causes(faults: Sequence[LockFault], ways: Mapping[str, tuple[str, ...]]) -> Iterator[LockFault]:
+    """The faults without those that follow from others: of what a package of another accelerator brings along."""
+    astray = {one.package for one in faults if isinstance(one, OtherAccelerator)}
+    brought = {name for name in astray if not astray.isdisjoint(ways.get(name, ())[:-1])}
+    for fault in faults:
+        about = [name for name, _ in fault.packages] if isinstance(fault, SeveralLibraries) else packages_of(fault)
+        doubled = isinstance(fault, (SeveralLibraries, OverlappingFiles)) and not astray.isdisjoint(about)
+        follows = isinstance(fault, OtherAccelerator) and fault.package in brought
+        if not doubled and not follows:
+            yield fault
+
+
+def _allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:
+    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged.
+
+    Nobody wants half of a framework, which keras-nightly beside keras would be.
+    """
+    overlaps = [one for one in faults if isinstance(one, OverlappingFiles)]
+    pairs = [f"{one.first}+{one.second}" for one in overlaps]
+    if len(pairs) == len(faults) and not any({one.first, one.second} & {*decided} for one in overlaps):
         allowed = tuple(dict.fromkeys((*request.allow_overlap, *pairs)))
         yield (
             "or lock both, if it does not matter to you whose file is installed:"

@@ -1,0 +1,43 @@
+"""What uv's explanation of why there is no solution tells of who requires what."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgen.formats.wheels.session import depended_on
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "found"),
+    [
+        (
+            "torch",
+            "Because torchvision==0.21.0 depends on torch==2.6.0 and you require torch==2.10.0, we can conclude",
+            [("torchvision==0.21.0", "==2.6.0")],
+        ),
+        (
+            "torch",
+            "vllm==0.6.5 depends on torch{os_name != 'nt'}==2.5.1 and all of: vllm<1 vllm>=2 depend on torch<2;",
+            [("vllm==0.6.5", "==2.5.1"), ("vllm>=2", "<2")],
+        ),
+        (
+            "tensorflow",
+            "tensorflow-text==2.16.1 depends on tensorflow[x]{os_name == 'nt' or os_name == 'posix'}>=2.16.1,<2.17;",
+            [("tensorflow-text==2.16.1", "<2.17,>=2.16.1")],
+        ),
+        (
+            "torch",
+            "a depends on one of: torch==2.1 torch>=2.3,<2.4 we can conclude",
+            [("a", "==2.1"), ("a", "<2.4,>=2.3")],
+        ),
+        ("torch", "a<1 depends on torch and a==1 depends on torch==2", [("a==1", "==2")]),
+        # any version might do for b
+        ("torch", "a==1 depends on torch==2 and b depends on torch", []),
+        ("torch", "a<1 depends on torchvision==2", []),
+        ("torch", "a<1 depends on torch-geometric==2", []),
+        ("torch", "a<1 depends on torch==not-a-version", []),
+        ("torch", "", []),
+    ],
+)
+def test_who_depends_on_what(name: str, reason: str, found: list[tuple[str, str]]) -> None:
+    assert [(who, str(bound)) for who, bound in depended_on(name, reason)] == found

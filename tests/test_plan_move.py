@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
+from kgen.explain.moves import gpus_text
+
 SETTINGS = f"""\
 backends = ["tensorflow", "jax", "torch", "numpy"]
 cuda = "12"
@@ -25,6 +27,12 @@ backends = ["tensorflow", "jax", "torch"]
 def _project(kgen: Kgen) -> Kgen:
     (kgen.folder / "kgen.toml").write_text(SETTINGS)
     return kgen
+
+
+def test_many_gpus_of_one_architecture_are_counted() -> None:
+    pascal = [(name, "6.1") for name in ("P40", "P4", "GTX 1050", "GTX 1060")]
+    assert gpus_text([("P100", "6.0"), *pascal, ("V100", "7.0")]) == "P100 (6.0); P40, P4 and 2 more (6.1); V100 (7.0)"
+    assert gpus_text(pascal[:3]) == "P40, P4, GTX 1050 (6.1)"
 
 
 def planned(kgen: Kgen, *words: str) -> tuple[Result, dict[str, dict[str, Any]]]:

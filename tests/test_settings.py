@@ -545,6 +545,28 @@ def test_parse_gpu(text: str, capability: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "capability"),
+    [
+        ("Tesla K80", "3.7"),
+        ("GeForce GTX 980 Ti", "5.2"),
+        ("NVIDIA GeForce GTX 1080", "6.1"),
+        ("NVIDIA GeForce MX150", "6.1"),
+        ("NVIDIA TITAN V", "7.0"),
+        ("NVIDIA TITAN RTX", "7.5"),
+        ("NVIDIA GeForce GTX 1660 SUPER", "7.5"),
+        ("Quadro RTX 4000", "7.5"),
+        ("NVIDIA RTX 4000 SFF Ada Generation", "8.9"),
+        ("NVIDIA GeForce RTX 3050 Laptop GPU", "8.6"),
+        ("NVIDIA H20", "9.0"),
+        ("Jetson Orin", "8.7"),
+        ("NVIDIA RTX PRO 4500 Blackwell", "12.0"),
+    ],
+)
+def test_what_people_have_is_known_by_name(text: str, capability: str, shipped_matrix: CompatibilityMatrix) -> None:
+    assert parsers.parse_gpu(text, shipped_matrix) == capability
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

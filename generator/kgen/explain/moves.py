@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 _WIDTH = 80
 _INDENT = " " * 10
+_NAMED = 2
+"""So many GPUs of one architecture are named, before the rest are counted."""
 
 
 class Waiting(NamedTuple):
@@ -49,11 +51,17 @@ def row(label: str, text: str, room: int = 0) -> str:
 
 
 def gpus_text(gpus: Sequence[tuple[str, str]]) -> str:
-    """GPUs by name, those of one architecture together: `P100 (6.0); V100 (7.0)`."""
+    """GPUs by name, those of one architecture together: `P100 (6.0); V100, TITAN V and 1 more (7.0)`."""
     by_architecture: dict[str, list[str]] = {}
     for name, architecture in gpus:
         by_architecture.setdefault(architecture, []).append(name)
-    return "; ".join(f"{', '.join(names)} ({architecture})" for architecture, names in by_architecture.items())
+    return "; ".join(f"{_few(names)} ({architecture})" for architecture, names in by_architecture.items())
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of several names; one more than are named stands in the place of how many."""
+    left = len(names) - _NAMED
+    return ", ".join(names) if left <= 1 else f"{', '.join(names[:_NAMED])} and {left} more"
 
 
 def moves_text(moves: Sequence[tuple[str, str | None, str]]) -> str:

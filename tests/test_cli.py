@@ -116,7 +116,7 @@ class TestTalk:
         # Whether it gets as far as to its last word is a matter of buffers.
         assert done.stderr == "" or done.stderr.startswith("\nmatrix ")
 
-    @pytest.mark.parametrize("framework", ["torch", "cuda", "cudnn"])
+    @pytest.mark.parametrize("framework", ["torch", "cuda", "cudnn", "gpus", "images"])
     def test_matrix_show(self, inside: Inside, framework: str) -> None:
         result = inside("matrix", "show", framework)
         lines = result.stdout.splitlines()

@@ -560,6 +560,10 @@ def test_parse_gpu(text: str, capability: str) -> None:
         ("NVIDIA H20", "9.0"),
         ("Jetson Orin", "8.7"),
         ("NVIDIA RTX PRO 4500 Blackwell", "12.0"),
+        ("AMD Radeon RX 7900 XTX", "gfx1100"),
+        ("AMD Radeon PRO W7900", "gfx1100"),
+        ("Radeon RX 9070 XT", "gfx1201"),
+        ("AMD Radeon VII", "gfx906"),
     ],
 )
 def test_what_people_have_is_known_by_name(text: str, capability: str, shipped_matrix: CompatibilityMatrix) -> None:

@@ -411,6 +411,7 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
     for row in matrix.accelerators.values():
         for name, architecture in row.architectures.items():
             known["".join(_words_of(name))] = architecture
+            known.setdefault(_model_of(name, _SOLD_AS), architecture)
             known.setdefault(_model_of(name, _VARIANT), architecture)
     for left_out in ("", _SOLD_AS, rf"{_SOLD_AS}|{_VARIANT}"):
         model = _model_of(text, left_out)

@@ -25,18 +25,13 @@ def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str,
 
     Args:
         matrix: the facts.
-        name: a framework, a kind of accelerator such as `cuda`, `cudnn` or `generations`; None for all frameworks and
-            generations.
+        name: one of :func:`subjects`, or a framework; None for all frameworks and generations.
 
     Raises:
         UsageError: the matrix does not have it.
     """
-    subjects: Mapping[str, Callable[[CompatibilityMatrix], Facts]] = {
-        **{kind: functools.partial(_accelerator, kind=kind) for kind, row in matrix.accelerators.items() if row.majors},
-        "cudnn": _cudnn,
-        "generations": _generations,
-    }
-    known = [*matrix.framework_names, *subjects]
+    about = subjects(matrix)
+    known = [*matrix.framework_names, *about]
     if name is not None and name not in known:
         near = nearest(name, known)
         raise UnknownNameError(
@@ -44,7 +39,18 @@ def tables(matrix: CompatibilityMatrix, name: str | None = None) -> Mapping[str,
             hints=[f"did you mean `{near}`?"] if near else [f"it knows {', '.join(known)}"],
         )
     names = [name] if name else ["generations", *matrix.framework_names]
-    return {one: subjects[one](matrix) if one in subjects else _framework(matrix, one) for one in names}
+    return {one: about[one](matrix) if one in about else _framework(matrix, one) for one in names}
+
+
+def subjects(matrix: CompatibilityMatrix) -> Mapping[str, Callable[[CompatibilityMatrix], Facts]]:
+    """What there are tables of besides frameworks: name -> what makes its rows."""
+    return {
+        **{kind: functools.partial(_accelerator, kind=kind) for kind, row in matrix.accelerators.items() if row.majors},
+        "cudnn": _cudnn,
+        "generations": _generations,
+        "gpus": _gpus,
+        "images": _images,
+    }
 
 
 def _framework(matrix: CompatibilityMatrix, name: str) -> Facts:
@@ -108,6 +114,45 @@ def _generations(matrix: CompatibilityMatrix) -> Facts:
             "checked": one.provenance.checked.isoformat(),
         }
         for one in matrix.generations.values()
+    ]
+
+
+def _gpus(matrix: CompatibilityMatrix) -> Facts:
+    """The GPUs that can be asked for by name, those of one architecture in a row."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for kind, row in matrix.accelerators.items():
+        for name, architecture in row.architectures.items():
+            rows.setdefault((kind, architecture), []).append(name)
+    return [
+        {
+            "accelerator": kind,
+            "architecture": architecture,
+            "names": ", ".join(names),
+            "source": matrix.accelerators[kind].provenance.source,
+            "checked": matrix.accelerators[kind].provenance.checked.isoformat(),
+        }
+        for (kind, architecture), names in rows.items()
+    ]
+
+
+def _images(matrix: CompatibilityMatrix) -> Facts:
+    """The images whose versions can be taken, the newest last."""
+    return [
+        {
+            "image": one.name,
+            "title": one.title,
+            "python": one.python,
+            "platform": one.platform,
+            "accelerator": accelerators.title(one.accelerator),
+            "frameworks": ", ".join(
+                f"{name} {version}" for name, version in one.packages.items() if name in matrix.framework_names
+            ),
+            "packages": {name: str(version) for name, version in one.packages.items()},
+            "lacks": list(one.lacks),
+            "source": one.provenance.source,
+            "checked": one.provenance.checked.isoformat(),
+        }
+        for one in matrix.images.values()
     ]
 
 

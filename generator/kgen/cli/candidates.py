@@ -120,9 +120,11 @@ def commands() -> Iterable[Candidate]:
 @_quiet
 def facts() -> Iterable[Candidate]:
     """What `kgen matrix show` has a table of."""
+    from kgen.actions.facts import subjects  # noqa: PLC0415 - as above
     from kgen.matrix import origin  # noqa: PLC0415 - as above
 
-    return [(name, "") for name in origin.current().framework_names]
+    matrix = origin.current()
+    return [(name, "") for name in (*matrix.framework_names, *subjects(matrix))]
 
 
 @_quiet

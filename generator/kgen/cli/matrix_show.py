@@ -24,13 +24,16 @@ def run(
     framework: Annotated[
         str | None,
         argument(
-            "FRAMEWORK", "torch, jax, cuda, cudnn, …; by default all frameworks", panel=OUTPUT, values=candidates.facts
+            "FRAMEWORK",
+            "torch, jax, …, cuda, cudnn, gpus or images; by default all frameworks",
+            panel=OUTPUT,
+            values=candidates.facts,
         ),
     ] = None,
     *,
     json: Json = False,
 ) -> ExitStatus:
-    """Print one framework's facts, or those of all frameworks; CUDA and cuDNN by their names."""
+    """Print one framework's facts, or those of all frameworks; CUDA, cuDNN, GPUs and images by their names."""
     texts, source = origin.texts_in_use()
     matrix = CompatibilityMatrix(texts)
     matrix.check()
@@ -72,6 +75,8 @@ _WIDEST = 80
 _FIRST = 4
 _SHOWN = (
     *("generation", "package", "since", "supported until", "backends"),
+    *("image", "frameworks"),
+    *("accelerator", "architecture", "names"),
     *(
         "version",
         "released",

@@ -224,7 +224,7 @@ def test_update_list_and_status(prepared: Kgen) -> None:
 
 def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:
     assert kgen(*LOCK, "numpy", "--cpu", "--dependency", "h5py", "--dependency", "absl-py<99").status == 0
-    said = "note: numpy-cpu: no longer asked for: absl-py<99, h5py; `kgen add 'absl-py<99' h5py` keeps it\n"
+    said = "note: numpy-cpu: no longer asked for: absl-py<99, h5py; `kgen add 'absl-py<99' h5py` keeps them\n"
     assert said in kgen(*LOCK, "numpy", "--cpu", "--dry-run").stderr
     assert said in kgen(*LOCK, "numpy", "--cpu", "--upgrade").stderr
     assert "no longer asked for" not in kgen(*LOCK, "numpy", "--cpu").stderr

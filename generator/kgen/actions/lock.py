@@ -251,7 +251,8 @@ def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[st
             gone.setdefault(lost, []).append(request.environment)
     for lost, names in gone.items():
         environments = ", ".join(dict.fromkeys(names))
-        yield f"{environments}: no longer asked for: {', '.join(lost)}; `{shlex.join(['kgen', 'add', *lost])}` keeps it"
+        keeps = f"`{shlex.join(['kgen', 'add', *lost])}` keeps {'it' if len(lost) == 1 else 'them'}"
+        yield f"{environments}: no longer asked for: {', '.join(lost)}; {keeps}"
 
 
 def _forms(planned: Plan, options: LockOptions) -> Iterator[Format]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,12 @@ from tests.test_aging import notes
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
+from kgen import uvtool
 from kgen.cli.main import run
+from kgen.errors import OutsideError
 from kgen.formats.wheels import repeat
+from kgen.formats.wheels.asking import Asker, Question
+from kgen.process import Completed
 from kgen.served import client
 
 ASKED = (*LOCK, "numpy", "--cpu", "--dependency", "named")
@@ -109,8 +115,10 @@ def test_an_index_that_fails_is_an_error_as_ever(watched: Kgen, project: Path, i
     assert anew(watched(*ASKED))
     before = contents(project / "locks")
     index.misbehave("500")
+    fresh = watched(*ASKED, "--upgrade", KGEN_CACHE_DIR=str(project / "none"))
     failed = watched(*ASKED, "--upgrade")
     assert failed.status == 4
+    assert failed.stderr == fresh.stderr
     assert failed.stderr.count("error: ") == 1
     assert contents(project / "locks") == before
 
@@ -128,6 +136,30 @@ def test_a_dry_run_writes_nothing_and_notes_nothing(watched: Kgen, project: Path
     assert anew(watched(*ASKED, "--dry-run"))
     assert not (project / "locks").exists()
     assert anew(watched(*ASKED))
+
+
+def test_what_failed_is_not_waited_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def failing(args: Sequence[str], **_: object) -> Completed:
+        called.append(args)
+        return Completed(tuple(args), 2, "", "error: the index is away\n")
+
+    monkeypatch.setattr(uvtool, "run", failing)
+    asker = Asker("uv", root=tmp_path, cancel=threading.Event())
+    for _ in range(2):
+        with pytest.raises(OutsideError, match="the index is away"):
+            asker.ask(Question(("numpy",)))
+    assert len(called) == 1
+
+
+def test_what_stands_for_source_distributions_is_gone(watched: Kgen, project: Path, tmp_path: Path) -> None:
+    assert anew(watched(*ASKED))
+    before = contents(project / "locks")
+    shutil.rmtree(tmp_path / "kgen-cache" / "stand-ins")
+    assert anew(watched(*ASKED, "--upgrade"))
+    assert contents(project / "locks") == before
+    assert not anew(watched(*ASKED, "--upgrade"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"kgen-repeat 1 00000000\n", b"\xff\xfe"], ids=["empty", "sum", "no text"])

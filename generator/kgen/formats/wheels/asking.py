@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgen import host, storage, uvtool
-from kgen.errors import FailedProgramError, TimedOut
+from kgen.errors import Cancelled, FailedProgramError, OutsideError, TimedOut
 from kgen.uvtool import PLAIN, failure, words
 
 NO_SOLUTION = 1
@@ -59,8 +59,10 @@ class Question(NamedTuple):
 
     @property
     def lasts(self) -> bool:
-        """Whether it can be asked again in another run: it is about nothing that was made for this one."""
-        return self.beside is None or Path(self.beside).is_relative_to(stand_ins())
+        """Whether it can be asked again in another run: it is about nothing that was made for this one, and is gone."""
+        if self.beside is None:
+            return True
+        return Path(self.beside).is_relative_to(stand_ins()) and Path(self.beside).is_dir()
 
 
 def stand_ins() -> Path:
@@ -94,16 +96,25 @@ class Asker:
         self._root = root
         self._cancel = cancel
         self.answers: dict[Question, Answer] = {}
+        self.failures: dict[Question, OutsideError] = {}
 
     def ask(self, question: Question) -> Answer:
-        """What uv answers; what it has answered in this run, it is not asked again.
+        """What uv answers; what it has answered in this run, or failed at, it is not asked again.
 
         Raises:
             OutsideError: uv, the index or the network failed.
         """
+        if question in self.failures:
+            raise self.failures[question]
         known = self.answers.get(question)
         if known is None:
-            known = self.answers[question] = self._ask(question)
+            try:
+                known = self.answers[question] = self._ask(question)
+            except Cancelled:
+                raise
+            except OutsideError as error:
+                self.failures[question] = error
+                raise
         return known
 
     def _ask(self, question: Question) -> Answer:

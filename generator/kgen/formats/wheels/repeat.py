@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import kgen
 from kgen import __version__, host, lockfiles, resources, uvsettings
@@ -58,6 +58,22 @@ def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
             future.cancel()
         raise
     return [future.result() for future in futures]
+
+
+class _Noted(NamedTuple):
+    """What a note holds.
+
+    Attributes:
+        asked: the questions to uv, each with the digest of its answer.
+        pages: project -> what tells whether its page in the index is another than before.
+        notes: what the user was told of each request.
+        files: environment -> the files of its locks, by name.
+    """
+
+    asked: Sequence[tuple[Question, str]]
+    pages: Mapping[str, str]
+    notes: Sequence[Sequence[str]]
+    files: Mapping[str, Mapping[str, str]]
 
 
 class Note:
@@ -100,44 +116,51 @@ class Note:
             closers: how many questions are asked at a time.
             cancel: set it to end what is under way.
         """
-        try:
-            packed = kept(self._place, _HEADER)
-            noted = None if packed is None else json.loads(zlib.decompress(packed))
-            if noted is None:
-                return None
-            asked = [(Question(*_tuples(row)), digest) for row, digest in noted["answers"]]
-            pages, notes, texts = noted["pages"], noted["notes"], noted["files"]
-        except (OSError, ValueError, KeyError, TypeError, zlib.error):
+        noted = self._noted()
+        if noted is None:
             return None
         started = time.monotonic()
         for request in self._job.requests:
             self._job.report(request, "resolving")
         with ThreadPoolExecutor(closers + 1) as pool:
-            listed = pool.submit(ask_pages, list(pages)) if pages else None
-            answers = [pool.submit(asker.ask, question) for question, _ in asked]
+            listed = pool.submit(ask_pages, list(noted.pages)) if noted.pages else None
+            answers = [pool.submit(asker.ask, question) for question, _ in noted.asked]
             try:
                 found = results(answers, cancel)
-                same = listed is None or results([listed], cancel) == [pages]
-            except KgenError:  # whoever asks again says what is wrong
+                same = listed is None or results([listed], cancel) == [noted.pages]
+            except KgenError:  # whoever goes on meets it again, and says what is wrong
                 return None
-        if not same or any(_digest(one) != digest for one, (_, digest) in zip(found, asked, strict=True)):
+        if not same or any(_digest(one) != digest for one, (_, digest) in zip(found, noted.asked, strict=True)):
             return None
         try:
-            return self._part(texts, notes, time.monotonic() - started)
+            return self._part(noted, time.monotonic() - started)
         except (KgenError, KeyError):  # a note of another grammar
             return None
 
-    def _part(self, texts: Mapping[str, Mapping[str, str]], notes: Sequence[Sequence[str]], seconds: float) -> Part:
+    def _noted(self) -> _Noted | None:
+        """What was noted; None if nothing, or what no longer makes sense."""
+        try:
+            packed = kept(self._place, _HEADER)
+            if packed is None:
+                return None
+            data = json.loads(zlib.decompress(packed))
+            asked = [(Question(*_tuples(row)), digest) for row, digest in data["answers"]]
+            noted = _Noted(asked, data["pages"], data["notes"], data["files"])
+        except (OSError, ValueError, KeyError, TypeError, zlib.error):
+            return None
+        return noted if all(question.lasts for question, _ in asked) else None
+
+    def _part(self, noted: _Noted, seconds: float) -> Part:
         outcomes = []
-        for request, noted in zip(self._job.requests, notes, strict=True):
+        for request, notes in zip(self._job.requests, noted.notes, strict=True):
             name = lockfiles.filename(request.platform)
-            content = texts[request.environment][name].encode()
+            content = noted.files[request.environment][name].encode()
             lock, data = lockfiles.parse(Path(LOCKS) / request.environment / name, content)
             standing = StandingLock.of(self._job.matrix, lock, data)
-            said = [str(one) for one in noted]
-            outcomes.append(Outcome(request=request, form=FORMAT, lock=standing, notes=said, seconds=seconds))
+            outcomes.append(Outcome(request=request, form=FORMAT, lock=standing, notes=list(notes), seconds=seconds))
         made = {
-            environment: {path: text.encode() for path, text in files.items()} for environment, files in texts.items()
+            environment: {path: text.encode() for path, text in files.items()}
+            for environment, files in noted.files.items()
         }
         return Part(outcomes, {} if self._job.every is None else made)
 
@@ -153,7 +176,7 @@ class Note:
         locked = [one.request for one in part.outcomes if one.lock is not None] == list(requests)
         # what is at a place is looked at each time, and what stands for a source distribution was made for this run
         placed = any(wish.url is not None for request in requests for wish in request.dependencies)
-        alike = not placed and all(question.lasts for question in asker.answers)
+        alike = not placed and not asker.failures and all(question.lasts for question in asker.answers)
         # a remark is about one run: that files could not be compared, which another run may do
         whole = all(one.complete for one in releases) and not any(one.remarks for one in part.outcomes)
         if not (part.files and locked and alike and whole):

@@ -38,7 +38,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.formats.conda.rattlertool import Rattler
 request = EnvironmentRequest(
-    name="all", backends=("tensorflow", "jax", "torch"), accelerator=Accelerator(cuda=12), python="{PYTHON}",
+    name="all", backends=("tensorflow", "jax", "torch"), accelerator=Accelerator("cuda", (12,)), python="{PYTHON}",
     platform="linux-64",
 )
 query = target(load(resources.folder("matrix")), request, ("conda-forge",)).query()

@@ -122,7 +122,7 @@ class LockJob(NamedTuple):
         alone: whether locks are made in one form only, and of requests that have one Python.
         take_over: the lock of another tool that locks begin with, where kgen has none.
         repeatable: whether what came of the same before is as good as what is found out now: who is to be told why a
-            lock has its versions, and a form that takes wheels into its own locks, need the answers themselves.
+            lock has its versions, and a form that takes wheels into its locks, need the answers themselves.
     """
 
     matrix: CompatibilityMatrix

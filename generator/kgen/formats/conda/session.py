@@ -112,12 +112,12 @@ class CondaSession:
         with _timed(outcome):
             outcome.conflict = self._older(request)
             if outcome.conflict is None:
-                asked = target(self._matrix, request, self._channels, self.names(request))
+                asked = self.target(request)
                 refused = refusal(self._matrix, request, self._channels)
                 if refused is None:
-                    self._lock(outcome, asked._replace(locked=self._locked(request)))
+                    self._lock(outcome, asked)
                 else:
-                    works = suggestions(self._matrix, asked, self._solve)
+                    works = suggestions(self._matrix, asked._replace(locked=()), self._solve)
                     outcome.conflict = refused._replace(suggestions=tuple(works))
         return outcome
 
@@ -152,6 +152,11 @@ class CondaSession:
             rest = tuple(wheel for wheel in wheels.wheels if wheel.name not in provided)
             self._judge(outcome, asked, outcome.lock.records, rest)
         return outcome
+
+    def target(self, request: EnvironmentRequest) -> Target:
+        """What a request is for conda, where all of it is from conda's channels."""
+        asked = target(self._matrix, request, self._channels, self.names(request))
+        return asked._replace(locked=self._locked(request))
 
     def names(self, request: EnvironmentRequest) -> Names:
         """What conda calls the projects that a request is about; a channel is asked where nobody has looked."""

@@ -318,6 +318,24 @@ class TestUpgrades:
         good(kgen(*words, "--from", str(tmp_path / file)))
         assert locked(project, "torch-cuda12") == after
 
+    def test_versions_of_a_lock_of_wheels(self, conda: Kgen, project: Path, built: Channel, tmp_path: Path) -> None:
+        """As many as fit are taken where a package for Python is the project; what comes in otherwise is named."""
+        channel = built.copy(tmp_path / "older")
+        abi = f"python_abi {MINOR}.* *_cp{MINOR.replace('.', '')}"
+        channel.add("numpy", "2.2.0", f"{TAG}_0", depends=["python", abi])
+        # this one contradicts the NumPy of the lock
+        channel.add("scipy", "1.17.0", f"{TAG}_0", depends=["python", "numpy >=2.3", abi])
+        channel.index()
+        (project / "kgen.toml").write_text('dependencies = ["scipy"]\n', encoding="utf-8")
+        versions = {"numpy": "2.2.0", "scipy": "1.17.0", "keras": "3.15.0", "torch": "1.0+cu1", "unknown": "1"}
+        (tmp_path / "requirements.txt").write_text("".join(f"{name}=={one}\n" for name, one in versions.items()))
+        words = (*ASK, "numpy", "--cpu", "--channel", channel.folder.as_uri())
+        said = good(conda(*words, "--from", str(tmp_path / "requirements.txt"))).stderr
+        found = locked(project, "numpy-cpu")
+        assert [found[name] for name in ("numpy", "scipy", "keras")] == ["2.2.0", "1.18.0", "3.15.0"]
+        kept = "2 versions of requirements.txt for conda; otherwise: scipy 1.18.0 (it has 1.17.0)"
+        assert f"note: numpy-cpu: {kept}\n" in said
+
 
 class TestStanding:
     """What is locked as it is asked for is taken as it is, as with wheels; each of these has it solved again."""

@@ -146,7 +146,8 @@ def lock(
         )
         job = job._replace(requests=kept)
     taken = _taken_over(job, options)
-    job = job._replace(requests=tuple(_with(matrix, one, taken.get(one.platform, {})) for one in job.requests))
+    beginning = (_with(matrix, one, taken.get(one.platform, {})) for one in job.requests)
+    job = job._replace(requests=tuple(beginning), taken=taken)
     there = _standing(job, options, forms)
     if there:
         moving = [request for request in job.requests if request not in there]

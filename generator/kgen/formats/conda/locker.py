@@ -19,6 +19,7 @@ from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.repeat import Note
 from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.conda.taken import TakenVersions
 from kgen.formats.conflict import sides
 from kgen.formats.outcome import Finish, Locked, LockJob, Outcome, Part
 from kgen.formats.wheels.lock import Lock
@@ -90,7 +91,12 @@ def begin(job: LockJob) -> Iterator[Finish]:
         return (*ours, *(one for one in taken(request.platform) if one["name"] not in held))
 
     session = CondaSession(
-        job.matrix, job.settings.channels, rattlertool.opened, chosen=job.settings.conda_names, locked=stays
+        job.matrix,
+        job.settings.channels,
+        rattlertool.opened,
+        chosen=job.settings.conda_names,
+        locked=stays,
+        taken=TakenVersions("" if job.take_over is None else job.take_over.name, job.taken),
     )
     if job.settings.conda == "base":
         yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels), taken)

@@ -490,6 +490,16 @@ def is_older(version: str, other: str) -> bool:
     return bool(library.Version(version) < library.Version(other))
 
 
+def is_version(text: str) -> bool:
+    """Whether a text is a version in conda's own grammar."""
+    library = _load()
+    try:
+        library.Version(text)
+    except Exception:  # noqa: BLE001 - whatever it is, it is none
+        return False
+    return True
+
+
 def changes_environment() -> bool:
     """Whether :class:`Rattler` changes the process's environment for a moment, which no other thread should see.
 

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kgen import __version__, files, host, lockfiles
+from kgen import __version__, host, lockfiles
 from kgen.errors import KgenError
-from kgen.formats.conda import FORMAT, RECORDS
+from kgen.formats.conda import FORMAT, RECORDS, condafiles
 from kgen.formats.conda.rattlertool import CondaRecord, Rattler
 from kgen.formats.conda.session import CondaLock, CondaOutcome, CondaSession
 from kgen.formats.conda.standing import folder_states
@@ -54,7 +54,7 @@ class Note:
             (settings.channels, settings.conda, settings.conda_names),
             [json.dumps(stays(request), sort_keys=True) for request in job.requests],
             # of other platforms, what is there goes into the file
-            None if job.every else [_there(job, request) for request in job.requests],
+            None if job.every else [_others_there(job, request) for request in job.requests],
             rattler.described(),
         )
         self._folder = host.cache("repeat")
@@ -137,8 +137,12 @@ class Note:
         return found
 
 
-def _there(job: LockJob, request: EnvironmentRequest) -> str:
+def _others_there(job: LockJob, request: EnvironmentRequest) -> str:
+    """What an older lock has for platforms that nobody asks for now, and that stay in it."""
+    asked = {one.platform for one in job.requests if one.environment == request.environment}
     try:
-        return lockfiles.digest(files.read(job.settings.root / LOCKS / request.environment / RECORDS))
-    except OSError:
+        old = condafiles.read(job.settings.root / LOCKS / request.environment / RECORDS)
+    except (OSError, KgenError):  # who writes it again does without
         return ""
+    others = {platform: one for platform, one in old.platforms.items() if platform not in asked}
+    return lockfiles.digest(condafiles.text(old._replace(platforms=others)).encode()) if others else ""

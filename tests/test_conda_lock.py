@@ -162,6 +162,28 @@ class TestLocks:
             2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"
         )
 
+    def test_a_framework_that_comes_along_for_the_cpu(
+        self, conda: Kgen, project: Path, built: Channel, tmp_path: Path
+    ) -> None:
+        channel = Channel(folder=tmp_path / "more", records={name: dict(rows) for name, rows in built.records.items()})
+        channel.add("pytorch", "9.9.0", f"cpu_{TAG}_0", depends=["python"])
+        channel.add("vision", "1.0", f"{TAG}_0", depends=["python", "pytorch 9.9.*"])
+        channel.index()
+        names = '[conda-names]\nscipy = "vision"\n'
+        (project / "kgen.toml").write_text(f'dependencies = ["scipy"]\n{names}', encoding="utf-8")
+        said = good(conda(*ASK, "jax", "--cuda", "12", "--channel", channel.folder.as_uri())).stderr
+        brought = f"pytorch 9.9.0, which other packages bring along, is build cpu_{TAG}_0, not one for CUDA 12"
+        assert f"note: jax-cuda12: {brought}\n" in said
+        assert "bring along" not in good(conda(*ASK, "jax", "--cpu", "--channel", channel.folder.as_uri())).stderr
+
+    def test_a_name_that_is_another_for_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        (project / "kgen.toml").write_text(
+            'dependencies = ["scipy"]\n[conda-names]\nscipy = "nothing-there"\n', encoding="utf-8"
+        )
+        result = conda(*ASK, "jax", "--cpu", "--channel", served.url)
+        assert result.status == 3
+        assert "  you asked for nothing-there, which is scipy of the Python index (dependencies)\n" in result.stderr
+
 
 class TestUpgrades:
     """A new lock keeps what still fits, as with wheels; `--upgrade-package` moves what it names, `--upgrade` all."""

@@ -277,6 +277,8 @@ class CondaSession:
             )
             return
         versions, conda = {one["name"]: one["version"] for one in records}, self._matrix.conda
+        brought = judge.brought_for_cpu(self._matrix, asked, records)
+        outcome.notes += [f"{outcome.request.environment}: {one}" for one in brought]
         outcome.lock = CondaLock(
             target=asked,
             records=tuple(records),

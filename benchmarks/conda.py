@@ -1,7 +1,7 @@
 """Measures conda's part: solving on real records, locking beside wheels, installing from a cache.
 
     python benchmarks/conda.py solve --records FOLDER    # a folder with real records, as the tests take one
-    python benchmarks/conda.py lock --records FOLDER     # and the index that uv is configured for
+    python benchmarks/conda.py lock --records FOLDER     # and the index that uv is configured for, or `--mirror URL`
     python benchmarks/conda.py sync                      # a small channel that is built here
 
 Prints medians and ratios of one run; judges nothing. Rounds are interleaved, and ratios are taken round by round. Needs
@@ -22,7 +22,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from run import KGEN, PYTHON, Taken, row, timed
+from mirror import mirror
+from run import KGEN, PYTHON, Taken, forget, row, timed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,7 +39,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.formats.conda.rattlertool import Rattler
 request = EnvironmentRequest(
-    name="all", backends=("tensorflow", "jax", "torch"), accelerator=Accelerator(cuda=12), python="{PYTHON}",
+    name="all", backends=("tensorflow", "jax", "torch"), accelerator=Accelerator("cuda", (12,)), python="{PYTHON}",
     platform="linux-64",
 )
 query = target(load(resources.folder("matrix")), request, ("conda-forge",)).query()
@@ -84,20 +85,29 @@ def solve(rounds: int, records: Path, folder: Path) -> None:
     print(f"peak memory:   {max(one['peak'] for one in found[1:]):.0f} MiB, the whole process")
 
 
-def lock(rounds: int, records: Path, folder: Path) -> None:
+def lock(rounds: int, records: Path, folder: Path, index: str | None) -> None:
     """`kgen lock --cuda 12` of four backends, with `--conda` and without."""
-    taken: dict[str, list[Taken]] = {"kgen lock": [], "kgen lock --conda": []}
-    with _conda_forge(records, folder) as environment:
+    forms: dict[str, tuple[str, ...]] = {"kgen lock": (), "kgen lock --conda": ("--conda",)}
+    # with nothing known of before, and then where uv, the index and the channel answer as they did
+    states = ("nothing known of before", "the same again")
+    taken: dict[str, dict[str, list[Taken]]] = {state: {name: [] for name in forms} for state in states}
+    cache = folder / "kgen"
+    with _conda_forge(records, folder) as environment, mirror(index) if index else contextlib.nullcontext() as mirrored:
         environment["RATTLER_CACHE_DIR"] = str(folder / "cache")
         with _within(environment):
             for _ in range(rounds + 1):
-                for name, flags in (("kgen lock", ()), ("kgen lock --conda", ("--conda",))):
-                    with tempfile.TemporaryDirectory() as project:
-                        command = [KGEN, "lock", "--cuda", "12", "--python", PYTHON, "--platform", "linux-64", *flags]
-                        taken[name].append(timed(command, cwd=Path(project)))
-    for name, counted in taken.items():
-        row(name, counted[1:], 1, "s", 2)
-    _ratios("with conda / without", taken["kgen lock --conda"], taken["kgen lock"])
+                for name, flags in forms.items():
+                    forget(cache)
+                    for state in states:
+                        with tempfile.TemporaryDirectory() as project:
+                            words = ("--cuda", "12", "--python", PYTHON, "--platform", "linux-64", *flags)
+                            one = timed([KGEN, "lock", *words], cwd=Path(project), index=mirrored, cache=cache)
+                            taken[state][name].append(one)
+    for state, each in taken.items():
+        print(f"{state}:")
+        for name, counted in each.items():
+            row(name, counted[1:], 1, "s", 2)
+        _ratios("with conda / without", each["kgen lock --conda"], each["kgen lock"])
 
 
 def sync(rounds: int, folder: Path) -> None:
@@ -160,6 +170,7 @@ def main() -> None:
     parser.add_argument("what", choices=("solve", "lock", "sync"))
     parser.add_argument("--records", type=Path, help="a folder with `large/SUBDIR/repodata.json.zst`")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
     arguments = parser.parse_args()
     if arguments.what != "sync" and arguments.records is None:
         parser.error("--records is needed")
@@ -167,8 +178,10 @@ def main() -> None:
         folder = Path(name)
         if arguments.what == "sync":
             sync(arguments.rounds, folder)
+        elif arguments.what == "solve":
+            solve(arguments.rounds, arguments.records, folder)
         else:
-            {"solve": solve, "lock": lock}[arguments.what](arguments.rounds, arguments.records, folder)
+            lock(arguments.rounds, arguments.records, folder, arguments.mirror)
 
 
 if __name__ == "__main__":

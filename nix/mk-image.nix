@@ -16,6 +16,8 @@ let
   variables = {
     PATH = "${venv}/bin:/bin";
     HOME = "/tmp";
+    # whatever user a container is run as, no file of users names them, and Python looks here first
+    USER = "keras";
     SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
   }
   // (lent.${lock.accelerator} or { })

@@ -162,6 +162,28 @@ class TestLocks:
             2, "", "error: `--channel` is for conda\n\nhint: give `--conda` with it\n"
         )
 
+    def test_a_framework_that_comes_along_for_the_cpu(
+        self, conda: Kgen, project: Path, built: Channel, tmp_path: Path
+    ) -> None:
+        channel = Channel(folder=tmp_path / "more", records={name: dict(rows) for name, rows in built.records.items()})
+        channel.add("pytorch", "9.9.0", f"cpu_{TAG}_0", depends=["python"])
+        channel.add("vision", "1.0", f"{TAG}_0", depends=["python", "pytorch 9.9.*"])
+        channel.index()
+        names = '[conda-names]\nscipy = "vision"\n'
+        (project / "kgen.toml").write_text(f'dependencies = ["scipy"]\n{names}', encoding="utf-8")
+        said = good(conda(*ASK, "jax", "--cuda", "12", "--channel", channel.folder.as_uri())).stderr
+        brought = f"pytorch 9.9.0, which other packages bring along, is build cpu_{TAG}_0, not one for CUDA 12"
+        assert f"note: jax-cuda12: {brought}\n" in said
+        assert "bring along" not in good(conda(*ASK, "jax", "--cpu", "--channel", channel.folder.as_uri())).stderr
+
+    def test_a_name_that_is_another_for_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        (project / "kgen.toml").write_text(
+            'dependencies = ["scipy"]\n[conda-names]\nscipy = "nothing-there"\n', encoding="utf-8"
+        )
+        result = conda(*ASK, "jax", "--cpu", "--channel", served.url)
+        assert result.status == 3
+        assert "  you asked for nothing-there, which is scipy of the Python index (dependencies)\n" in result.stderr
+
 
 class TestUpgrades:
     """A new lock keeps what still fits, as with wheels; `--upgrade-package` moves what it names, `--upgrade` all."""
@@ -317,6 +339,24 @@ class TestUpgrades:
         after = locked(project, "torch-cuda12")
         good(kgen(*words, "--from", str(tmp_path / file)))
         assert locked(project, "torch-cuda12") == after
+
+    def test_versions_of_a_lock_of_wheels(self, conda: Kgen, project: Path, built: Channel, tmp_path: Path) -> None:
+        """As many as fit are taken where a package for Python is the project; what comes in otherwise is named."""
+        channel = built.copy(tmp_path / "older")
+        abi = f"python_abi {MINOR}.* *_cp{MINOR.replace('.', '')}"
+        channel.add("numpy", "2.2.0", f"{TAG}_0", depends=["python", abi])
+        # this one contradicts the NumPy of the lock
+        channel.add("scipy", "1.17.0", f"{TAG}_0", depends=["python", "numpy >=2.3", abi])
+        channel.index()
+        (project / "kgen.toml").write_text('dependencies = ["scipy"]\n', encoding="utf-8")
+        versions = {"numpy": "2.2.0", "scipy": "1.17.0", "keras": "3.15.0", "torch": "1.0+cu1", "unknown": "1"}
+        (tmp_path / "requirements.txt").write_text("".join(f"{name}=={one}\n" for name, one in versions.items()))
+        words = (*ASK, "numpy", "--cpu", "--channel", channel.folder.as_uri())
+        said = good(conda(*words, "--from", str(tmp_path / "requirements.txt"))).stderr
+        found = locked(project, "numpy-cpu")
+        assert [found[name] for name in ("numpy", "scipy", "keras")] == ["2.2.0", "1.18.0", "3.15.0"]
+        kept = "2 versions of requirements.txt for conda; otherwise: scipy 1.18.0 (it has 1.17.0)"
+        assert f"note: numpy-cpu: {kept}\n" in said
 
 
 class TestStanding:

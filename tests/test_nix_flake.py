@@ -339,6 +339,26 @@ class TestPackages:
         stream = (tmp_path / "stream").resolve()
         assert venv in nix.run("nix-store", "--query", "--requisites", str(stream)).stdout.split()
 
+    @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+    def test_image_starts(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """In a container with what the image is made of, its variables, a user whom no file names, and no network."""
+        nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
+        stream = (tmp_path / "stream").resolve()
+        config = json.loads(subprocess.run([stream], capture_output=True, check=True).stdout)["config"]
+        closure = nix.run("nix-store", "--query", "--requisites", str(stream)).stdout.split()
+        # the Python and the shell of the small nixpkgs are this machine's
+        machine = [sys.base_prefix, "/usr", "/lib", "/lib64", "/bin"]
+        shown = [word for path in (*closure, *machine) if Path(path).exists() for word in ("--ro-bind", path, path)]
+        variables = [word for one in config["Env"] for word in ("--setenv", *one.split("=", 1))]
+        code = "import getpass, os, keras; print(keras.backend.backend(), getpass.getuser(), os.getuid())"
+        place = config["WorkingDir"]
+        words = ["bwrap", "--unshare-all", "--uid", "12345", "--clearenv", "--tmpfs", place, *shown, *variables]
+        done = subprocess.run(
+            [*words, "--chdir", place, *config["Entrypoint"], "-c", code],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("jax keras 12345\n", "")
+
     def test_image_for_cuda(self, nix: Nix, tmp_path: Path) -> None:
         """A container runtime lends the driver to a container that asks for it."""
         one = File.of(Wheel(name="one", version="1"))

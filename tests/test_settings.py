@@ -232,6 +232,13 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that 
             f"channels[0]: `https://host/t/…/x` {CREDENTIALS}",
         ),
         (
+            'channels = ["conda-forge", "defaults"]',
+            (
+                "channels[1]: `defaults` is not one channel: each machine's conda decides what it means; name the"
+                " channels themselves, as `conda config --show default_channels` lists them"
+            ),
+        ),
+        (
             'channels = ["conda forge"]',
             "channels[0]: `conda forge` is not a channel such as conda-forge or https://conda.example/main",
         ),

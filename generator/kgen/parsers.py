@@ -184,13 +184,22 @@ def parse_conda(text: str) -> str:
     return known(text, CONDA, "way to fill a conda environment")
 
 
+_PLACEHOLDERS = frozenset({"defaults", "local", "nodefaults"})
+
+
 def parse_channel(text: str) -> str:
     """A channel of conda, by its name or its URL.
 
     Raises:
-        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed.
+        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed; or it is a name
+            that conda replaces by what each machine is configured with.
     """
     grammar.line(text)
+    if text in _PLACEHOLDERS:
+        raise ValueError(
+            f"`{text}` is not one channel: each machine's conda decides what it means; name the channels themselves,"
+            " as `conda config --show default_channels` lists them"
+        )
     if re.search(_CREDENTIALS, text):
         raise ValueError(f"`{shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:

@@ -127,7 +127,7 @@ def lock(
         report=unreported,
         alone=not others and len({request.python for request in planned.requests}) == 1,
         take_over=options.take_over,
-        repeatable=not (options.reasons or others),
+        repeatable=not (options.reasons or any(locker.takes_wheels(planned.settings) for locker in lockers)),
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
     there: Mapping[EnvironmentRequest, StandingLock] = {}
@@ -146,7 +146,8 @@ def lock(
         )
         job = job._replace(requests=kept)
     taken = _taken_over(job, options)
-    job = job._replace(requests=tuple(_with(matrix, one, taken.get(one.platform, {})) for one in job.requests))
+    beginning = (_with(matrix, one, taken.get(one.platform, {})) for one in job.requests)
+    job = job._replace(requests=tuple(beginning), taken=taken)
     there = _standing(job, options, forms)
     if there:
         moving = [request for request in job.requests if request not in there]

@@ -80,7 +80,7 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
         case DriverRuns():
             return f"a driver for {title(fact.accelerator)}"
         case Spec():
-            return fact.spec
+            return f"{fact.spec}, which is {fact.project} of the Python index" if fact.project else fact.spec
         case OtherThing():
             return "no Python package"
         case Pythons():

@@ -40,6 +40,9 @@ class Locker(Protocol):
             UsageError: they cannot; with the command that changes that.
         """
 
+    def takes_wheels(self, settings: Settings) -> bool:
+        """Whether wheels that were locked become part of locks of this form, so that they have to be solved first."""
+
     def held(self, job: LockJob, request: EnvironmentRequest) -> Collection[str]:
         """The names of the packages that an old lock holds, and that may so be upgraded by these names.
 

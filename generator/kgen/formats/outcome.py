@@ -121,8 +121,9 @@ class LockJob(NamedTuple):
         report: is told the stage of each request.
         alone: whether locks are made in one form only, and of requests that have one Python.
         take_over: the lock of another tool that locks begin with, where kgen has none.
+        taken: platform -> project of the Python index -> the version that this lock has.
         repeatable: whether what came of the same before is as good as what is found out now: who is to be told why a
-            lock has its versions, and a form that takes wheels into its own locks, need the answers themselves.
+            lock has its versions, and a form that takes wheels into its locks, need the answers themselves.
     """
 
     matrix: CompatibilityMatrix
@@ -134,6 +135,7 @@ class LockJob(NamedTuple):
     report: Reporter
     alone: bool = False
     take_over: Path | None = None
+    taken: Mapping[str, Mapping[str, str]] = MappingProxyType({})
     repeatable: bool = False
 
 

@@ -92,9 +92,15 @@ class DriverRuns(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """A match spec of conda."""
+    """A match spec of conda.
+
+    Attributes:
+        spec: as conda writes it.
+        project: the project of the Python index that it stands for, where that has another name; empty for none.
+    """
 
     spec: str
+    project: str = ""
 
 
 class OtherThing(NamedTuple):

@@ -128,7 +128,7 @@ def _wishes(asked: Target) -> Iterator[_Condition]:
     for wish in sorted((*asked.specs, *asked.constraints), key=lambda wish: wish.asked):
         subject = REQUEST if wish.asked else asked.request.environment
         yield _Condition(
-            Cause(subject, (Stated(Spec(wish.spec)),), wish.source),
+            Cause(subject, (Stated(Spec(wish.spec, wish.renamed)),), wish.source),
             lambda old, wish=wish: _without(old, wish),  # type: ignore[misc]
         )
 

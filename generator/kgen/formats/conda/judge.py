@@ -44,6 +44,29 @@ def faults(
     )
 
 
+def brought_for_cpu(matrix: CompatibilityMatrix, target: Target, records: Sequence[CondaRecord]) -> Iterator[str]:
+    """The frameworks that packages bring along in a build that is not for the accelerator, a sentence each.
+
+    That is no fault, as no backend needs them; but whoever imports them finds no GPU.
+
+    Args:
+        matrix: the facts.
+        target: what was asked.
+        records: the packages that the solver chose.
+    """
+    wanted, asked = target.request.accelerator, dict(target.carriers)
+    if wanted == CPU or not asked:
+        return
+    pattern = next(iter(asked.values()))
+    brought = {one.carrier for one in matrix.conda.frameworks.values() if one.carrier is not None} - asked.keys()
+    for record in records:
+        if record["name"] in brought and not fnmatch.fnmatchcase(record["build"], pattern):
+            yield (
+                f"{record['name']} {record['version']}, which other packages bring along, is build {record['build']},"
+                f" not one for {title(wanted)}"
+            )
+
+
 def _doubles(records: Sequence[CondaRecord]) -> Iterator[str]:
     names = [record["name"] for record in records]
     for name in sorted({name for name in names if names.count(name) > 1}):

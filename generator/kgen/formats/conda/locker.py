@@ -17,7 +17,9 @@ from kgen.errors import ContradictionError, KgenError, MissingExtraError, Outsid
 from kgen.formats.conda import FORMAT, RECORDS, condafiles, rattlertool, text
 from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord
+from kgen.formats.conda.repeat import Note
 from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.conda.taken import TakenVersions
 from kgen.formats.conflict import sides
 from kgen.formats.outcome import Finish, Locked, LockJob, Outcome, Part
 from kgen.formats.wheels.lock import Lock
@@ -39,6 +41,11 @@ def require(settings: Settings) -> None:
             '`portable` and `conda = "base"` contradict each other: conda-lock.yml names the URL of each wheel',
             hints=['leave out `portable`, or choose `conda = "full"`'],
         )
+
+
+def takes_wheels(settings: Settings) -> bool:
+    """Whether Python alone is from conda, and all else is what was locked as wheels."""
+    return settings.conda == "base"
 
 
 def held(job: LockJob, request: EnvironmentRequest) -> Collection[str]:
@@ -84,7 +91,12 @@ def begin(job: LockJob) -> Iterator[Finish]:
         return (*ours, *(one for one in taken(request.platform) if one["name"] not in held))
 
     session = CondaSession(
-        job.matrix, job.settings.channels, rattlertool.opened, chosen=job.settings.conda_names, locked=stays
+        job.matrix,
+        job.settings.channels,
+        rattlertool.opened,
+        chosen=job.settings.conda_names,
+        locked=stays,
+        taken=TakenVersions("" if job.take_over is None else job.take_over.name, job.taken),
     )
     if job.settings.conda == "base":
         yield lambda wheels: _ended(job, ((one.request, partial(_base, session, one)) for one in wheels), taken)
@@ -95,11 +107,40 @@ def begin(job: LockJob) -> Iterator[Finish]:
     pool = ThreadPoolExecutor(1)
     try:
         job.matrix.conda  # noqa: B018 - read here once, not in two threads
-        work = pool.submit(_ended, job, [(one, partial(session.full, one)) for one in job.requests], taken)
+        work = pool.submit(_whole, job, session, stays, taken)
         yield lambda _wheels: work.result()
     finally:
         # after ctrl-C it may wait for a channel yet that says nothing
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _whole(
+    job: LockJob,
+    session: CondaSession,
+    stays: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]],
+    taken: _Taken,
+) -> Part:
+    """Lock all requests wholly from conda's channels, or take what came of that before.
+
+    Args:
+        job: what is to be locked.
+        session: solves.
+        stays: gives the packages of an older lock that stay where they can.
+        taken: gives the packages of another tool's lock for a platform.
+    """
+    note = None
+    if job.repeatable and job.take_over is None:
+        with contextlib.suppress(KgenError):  # who solves meets it again, and tells
+            note = Note(job, session.open(), stays)
+    again = None if note is None else note.repeated(session)
+    if again is not None:
+        outcomes, made = again
+        _tell(job, outcomes, taken)
+        return Part(outcomes, made)
+    part = _ended(job, [(one, partial(session.full, one)) for one in job.requests], taken)
+    if note is not None:
+        note.keep(part)
+    return part
 
 
 def _ended(job: LockJob, work: _Work, taken: _Taken) -> Part:
@@ -119,12 +160,17 @@ def _ended(job: LockJob, work: _Work, taken: _Taken) -> Part:
             outcomes += mine
             if job.every is not None and all(one.lock is not None for one in mine):
                 rendering[environment] = pool.submit(_files, job, mine)
-        for outcome in outcomes:
-            if job.moving:
-                outcome.moved = _moved(outcome)
-            if job.take_over is not None:
-                outcome.notes += _others_than_taken(outcome, taken(outcome.request.platform), job.take_over)
+        _tell(job, outcomes, taken)
         return Part(outcomes, {environment: made.result() for environment, made in rendering.items()})
+
+
+def _tell(job: LockJob, outcomes: Iterable[CondaOutcome], taken: _Taken) -> None:
+    """Say of each outcome what became of the packages of older locks."""
+    for outcome in outcomes:
+        if job.moving:
+            outcome.moved = _moved(outcome)
+        if job.take_over is not None:
+            outcome.notes += _others_than_taken(outcome, taken(outcome.request.platform), job.take_over)
 
 
 def _taken(job: LockJob, platform: str) -> tuple[CondaRecord, ...]:

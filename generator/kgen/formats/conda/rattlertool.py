@@ -15,6 +15,8 @@ test of the bare library that fails when it is so no longer, and says what can g
 - shards, which are what makes a large channel quick to load, are refused when a server answers that they have not
   changed and names no ETag, as a plain web server does (https://github.com/conda/rattler/issues/2719, closed as the
   server's fault): whatever is wrong with them, :meth:`Rattler._solve` goes on without;
+- nothing says whether a channel is as it was: :meth:`Rattler.state` reads that from the cache, whose files say of what
+  they are, how long that holds, and then, byte for byte, the index;
 - the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
   (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
 
@@ -35,7 +37,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import host, logins, storage
+from kgen import host, lockfiles, logins, storage
 from kgen.errors import (
     HashMismatchError,
     MissingExtraError,
@@ -68,6 +70,12 @@ _ALTOGETHER = 900.0
 
 _OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
 _UNANSWERED = re.compile(r"error sending request")
+
+_SHARDS = "repodata_shards.msgpack.zst"
+_CACHED_SHARDS = ".shards-cache-v1"
+_CACHE_MARK = b"SHARD-CACHE-V1"
+_CLOCK = 20_000_000
+"""Nanoseconds by which the times of files may be behind the clock."""
 
 _SOLVE = datetime.timedelta(seconds=120)
 _NAMES = ("PanicException",)
@@ -167,6 +175,7 @@ class Rattler:
         ]
         self._gateway: rattler.Gateway | None = None
         self._sharded = True
+        self._since = 0
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
         """Solve all of them, in one loop; a channel that fails fails the queries that need it only."""
@@ -186,6 +195,53 @@ class Rattler:
                 hints=[f"see whether they answer; for slow ones: export KGEN_TIMEOUT={2 * limit:g}"],
             )
             return [late for _ in queries]
+
+    def described(self) -> str:
+        """What of rattler and its configuration may make another answer of what the same channels have."""
+        return repr((self._rattler.__version__, self._config.to_toml()))
+
+    def state(self, channels: Sequence[str], platform: str) -> str | None:
+        """What tells one state of channels from another, as far as a platform sees it.
+
+        Channels are asked, so that it is of now. It is known of channels in shards, whose index has the digest of all
+        that is said of a package, when rattler has just had it confirmed.
+
+        Args:
+            channels: channels by name or URL.
+            platform: conda's name of the platform.
+
+        Returns:
+            The digest; None where there is none to tell.
+        """
+        if isinstance(self.names(channels, platform), OutsideError) or not self._sharded:
+            return None
+        found = []
+        for channel in channels:
+            for subdir in (platform, "noarch"):
+                url = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/{subdir}/"
+                index = self._index_of_shards(url)
+                if index is None:
+                    return None
+                found.append((url, index))
+        return lockfiles.digest(repr(found).encode())
+
+    def _index_of_shards(self, url: str) -> str | None:
+        """The digest of the index of shards that is in the cache, if it was written there since channels were asked."""
+        folder = (self._cache or _usual_cache()) / "repodata"
+        asked = f"{url}{_SHARDS}".encode()
+        for path in folder.glob(f"*{_CACHED_SHARDS}"):
+            try:
+                if path.stat().st_mtime_ns < self._since:
+                    continue
+                content = path.read_bytes()
+            except OSError:
+                continue
+            start = len(_CACHE_MARK) + 4
+            end = start + int.from_bytes(content[len(_CACHE_MARK) : start], "little")
+            # before the index stands how long it holds, which is another each time, and of what it is
+            if content.startswith(_CACHE_MARK) and asked in content[start:end] and end < len(content):
+                return lockfiles.digest(content[end:])
+        return None
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
         """The names of all packages that channels have for a platform, as they spell them."""
@@ -281,6 +337,7 @@ class Rattler:
 
     def _opened(self) -> rattler.Gateway:
         if self._gateway is None:
+            self._since = time.time_ns() - _CLOCK
             from rattler.config import Config  # noqa: PLC0415 - see `_load`
 
             whole = Config.from_toml("[repodata-config]\ndisable-sharded = true\n")
@@ -433,6 +490,16 @@ def is_older(version: str, other: str) -> bool:
     return bool(library.Version(version) < library.Version(other))
 
 
+def is_version(text: str) -> bool:
+    """Whether a text is a version in conda's own grammar."""
+    library = _load()
+    try:
+        library.Version(text)
+    except Exception:  # noqa: BLE001 - whatever it is, it is none
+        return False
+    return True
+
+
 def changes_environment() -> bool:
     """Whether :class:`Rattler` changes the process's environment for a moment, which no other thread should see.
 
@@ -460,6 +527,12 @@ def opened(cache: Path | None = None) -> Rattler:
     """
     named = host.variable("RATTLER_CACHE_DIR")
     return Rattler(cache or (Path(named) if named else None))
+
+
+def _usual_cache() -> Path:
+    """Where rattler's kin keep what channels answer, on Linux; elsewhere nothing of them is there."""
+    named = host.variable("XDG_CACHE_HOME")
+    return Path(named or Path(host.home() or "/", ".cache"), "rattler", "cache")
 
 
 def _finished(work: Coroutine[Any, Any, T], limit: float | None = None) -> T:

@@ -16,6 +16,7 @@ from kgen.formats.conda.condafiles import declared_licences
 from kgen.formats.conda.explain import explain, no_modules, not_for_python, suggestions
 from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord, Query, Rattler, Unsolvable
+from kgen.formats.conda.taken import TakenVersions, others_than, wished, with_most
 from kgen.formats.conda.target import MatchSpec, Target, base, driver_runs, refusal, target
 from kgen.formats.outcome import Outcome, Summary
 from kgen.formats.wheels.lock import Lock, LockedWheel
@@ -87,6 +88,7 @@ class CondaSession:
         *,
         chosen: Sequence[tuple[str, str]] = (),
         locked: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]] = lambda _request: (),
+        taken: TakenVersions | None = None,
     ) -> None:
         """Prepare; nothing is asked for.
 
@@ -96,11 +98,13 @@ class CondaSession:
             open_rattler: gives rattler when there is something to solve.
             chosen: what the settings say that projects are called there.
             locked: the packages of an older lock that stay where they can.
+            taken: what the lock of another tool has, which is taken where it fits.
         """
         self._names = Names.of(matrix, chosen)
         self._there: dict[str, Names] = {}
         self._matrix = matrix
         self._locked = locked
+        self._taken = taken or TakenVersions()
         self._channels = tuple(channels)
         self._open = open_rattler
         self._rattler: Rattler | None = None
@@ -112,12 +116,12 @@ class CondaSession:
         with _timed(outcome):
             outcome.conflict = self._older(request)
             if outcome.conflict is None:
-                asked = target(self._matrix, request, self._channels, self.names(request))
+                asked = self.target(request)
                 refused = refusal(self._matrix, request, self._channels)
                 if refused is None:
-                    self._lock(outcome, asked._replace(locked=self._locked(request)))
+                    self._lock(outcome, asked)
                 else:
-                    works = suggestions(self._matrix, asked, self._solve)
+                    works = suggestions(self._matrix, asked._replace(locked=()), self._solve)
                     outcome.conflict = refused._replace(suggestions=tuple(works))
         return outcome
 
@@ -152,6 +156,11 @@ class CondaSession:
             rest = tuple(wheel for wheel in wheels.wheels if wheel.name not in provided)
             self._judge(outcome, asked, outcome.lock.records, rest)
         return outcome
+
+    def target(self, request: EnvironmentRequest) -> Target:
+        """What a request is for conda, where all of it is from conda's channels."""
+        asked = target(self._matrix, request, self._channels, self.names(request))
+        return asked._replace(locked=self._locked(request))
 
     def names(self, request: EnvironmentRequest) -> Names:
         """What conda calls the projects that a request is about; a channel is asked where nobody has looked."""
@@ -216,11 +225,27 @@ class CondaSession:
             outcome.tree = found.tree
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
-            others = no_modules(asked, found)
+            records = self._with_taken(outcome, asked, found)
+            others = no_modules(asked, records)
             if others:
                 outcome.conflict = not_for_python(self._matrix, asked, others, self._solve)
             else:
-                self._judge(outcome, asked, found, ())
+                self._judge(outcome, asked, records, ())
+
+    def _with_taken(self, outcome: CondaOutcome, asked: Target, found: Sequence[CondaRecord]) -> Sequence[CondaRecord]:
+        """The packages with the versions of another tool's lock, as many as fit; it is said which are others."""
+        versions = self._taken.of.get(asked.request.platform)
+        if not versions:
+            return found
+        wishes = wished(asked, found, versions)
+        best = with_most(asked, found, wishes, self._solve)
+        number, others = others_than(best, wishes)
+        if wishes:
+            said = f"; otherwise: {', '.join(others)}" if others else ""
+            outcome.notes.append(
+                f"{outcome.request.environment}: {number} versions of {self._taken.source} for conda{said}"
+            )
+        return best
 
     def _older_frameworks(
         self, asked: Target, preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]
@@ -252,6 +277,8 @@ class CondaSession:
             )
             return
         versions, conda = {one["name"]: one["version"] for one in records}, self._matrix.conda
+        brought = judge.brought_for_cpu(self._matrix, asked, records)
+        outcome.notes += [f"{outcome.request.environment}: {one}" for one in brought]
         outcome.lock = CondaLock(
             target=asked,
             records=tuple(records),

@@ -25,12 +25,12 @@ def surroundings(matrix: CompatibilityMatrix, settings: Settings, platforms: Col
     That is which names conda has for projects, and what channels in folders have. What other channels have got since is
     a question for `--upgrade`, as with wheels; and how conda is configured says where they are, not what they have.
     """
-    local = [list(_states(channel, platforms)) for channel in settings.channels]
+    local = [list(folder_states(channel, platforms)) for channel in settings.channels]
     return lockfiles.digest(json.dumps([matrix.conda_names_revision, local]).encode())
 
 
-def _states(channel: str, platforms: Collection[str]) -> Iterator[tuple[str, int, int]]:
-    """The files that describe a channel in a folder: their names, sizes and times."""
+def folder_states(channel: str, platforms: Collection[str]) -> Iterator[tuple[str, int, int]]:
+    """The files that describe a channel in a folder: their names, sizes and times; nothing for any other channel."""
     parts = urlsplit(channel)
     folder = Path(unquote(parts.path) if parts.scheme == "file" else channel)
     if not folder.is_absolute():

@@ -31,7 +31,7 @@ from kgen.model.causes import (
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requestfield import RequestField
-from kgen.model.requirement import Requirement, parse_requirement
+from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.resolution import Conflict
 
 _ANY = Version("999")
@@ -56,6 +56,11 @@ class MatchSpec(NamedTuple):
     def package(self) -> str:
         """The package that it is about."""
         return self.spec.partition(" ")[0]
+
+    @property
+    def renamed(self) -> str:
+        """The project that it stands for, if conda's name is another and no spelling of the same; else nothing."""
+        return "" if canonical_name(self.package) == canonical_name(self.project) else self.project
 
 
 class Target(NamedTuple):

@@ -17,6 +17,11 @@ def require(_settings: Settings) -> None:
     """Nothing is to be seen to: whatever the settings ask for can be wheels, and uv is looked for when it is called."""
 
 
+def takes_wheels(_settings: Settings) -> bool:
+    """No: they are the wheels."""
+    return False
+
+
 def held(_job: LockJob, _request: EnvironmentRequest) -> Collection[str]:
     """Nothing besides: what old pylocks hold is part of what is asked, see :mod:`kgen.actions.keep`."""
     return ()

@@ -90,7 +90,7 @@ class Note:
         stat = Path(program).stat()
         alike = (
             __version__,
-            _code(),
+            code_state(),
             job.matrix.revision,
             tuple(job.requests),
             (job.settings.torch_index, job.settings.portable, job.alone, job.every is None),
@@ -203,7 +203,7 @@ def _digest(answer: Answer) -> str:
 
 
 @functools.cache
-def _code() -> str:
+def code_state() -> str:
     """What tells whether the code is another than before where the version does not: in a clone that is worked on."""
     clone = resources.clone()
     if clone is None:

@@ -1,0 +1,153 @@
+"""Where every channel has what it had, what came of locking for conda comes again; else it is solved anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from tests.channel import ChannelServer, serving, sharded
+from tests.command import Kgen, Result
+from tests.conda_packages import MINOR, Channel
+
+ASKED = ("lock", "--conda", "--upgrade", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64")
+LOCK = Path("locks/numpy-cpu/conda-records.json")
+
+
+@pytest.fixture(name="watched")
+def _watched(conda: Kgen, tmp_path: Path) -> Kgen:
+    """The command, which says when it imports what only the rendering of a new lock needs."""
+    place = tmp_path / "watch"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def watch(event, args):\n"
+        "    if event == 'import' and args[0] == 'yaml':\n"
+        "        print('made anew', file=sys.stderr)\n"
+        "sys.addaudithook(watch)\n",
+        encoding="utf-8",
+    )
+    own = {"PYTHONPATH": str(place), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
+    return dataclasses.replace(conda, environment={**conda.environment, **own})
+
+
+@pytest.fixture(name="grown")
+def _grown(built: Channel, tmp_path: Path) -> Channel:
+    """A channel that may be changed, without its packages."""
+    channel = Channel(folder=tmp_path / "grown", records={name: dict(rows) for name, rows in built.records.items()})
+    channel.index()
+    return channel
+
+
+@pytest.fixture(name="shards")
+def _shards(grown: Channel, tmp_path: Path) -> Iterator[ChannelServer]:
+    """The same channel, served as shards."""
+    with serving(sharded(grown.folder, tmp_path / "shards")) as server:
+        yield server
+
+
+def release(channel: Channel) -> None:
+    """A new release of what is locked."""
+    (name, old), *_ = [row for row in channel.records["linux-64"].items() if row[0].startswith("numpy-")]
+    channel.records["linux-64"][name.replace("2.3.0", "2.9.0")] = {**old, "version": "2.9.0", "sha256": "9" * 64}
+    channel.index()
+
+
+def served_again(channel: Channel, server: ChannelServer) -> None:
+    shutil.rmtree(server.folder)
+    sharded(channel.folder, server.folder)
+
+
+def anew(result: Result) -> bool:
+    """Whether a new lock was made; what was asked for was locked in any case."""
+    assert result.status == 0, result.stderr
+    return "made anew" in result.stderr
+
+
+def contents(project: Path) -> Mapping[str, bytes]:
+    return {path.name: path.read_bytes() for path in (project / LOCK.parent).iterdir() if path.is_file()}
+
+
+def rows(result: Result) -> list[list[str]]:
+    """The table without the times."""
+    return [[word for word in line.split("  ") if word and " s" not in word] for line in result.stdout.splitlines()]
+
+
+def test_nothing_is_new(watched: Kgen, project: Path, shards: ChannelServer) -> None:
+    words = (*ASKED, "--channel", shards.url)
+    first = watched(*words)
+    assert anew(first)
+    before = contents(project)
+    shutil.rmtree(project / "locks")
+    again = watched(*words)
+    assert not anew(again)
+    assert contents(project) == before
+    assert rows(again) == rows(first)
+    # the channel was asked all the same
+    assert shards.asked[-1].endswith("repodata_shards.msgpack.zst")
+
+
+def test_a_damaged_note(watched: Kgen, tmp_path: Path, shards: ChannelServer) -> None:
+    words = (*ASKED, "--channel", shards.url)
+    assert anew(watched(*words))
+    (note,) = (tmp_path / "kgen-cache" / "repeat").glob("conda-*")
+    note.write_bytes(note.read_bytes()[:-1] + b"x")
+    assert anew(watched(*words))
+    assert not anew(watched(*words))
+
+
+def test_a_new_release_is_taken(watched: Kgen, project: Path, grown: Channel, shards: ChannelServer) -> None:
+    words = (*ASKED, "--channel", shards.url)
+    assert anew(watched(*words))
+    release(grown)
+    served_again(grown, shards)
+    assert anew(watched(*words))
+    assert '"version": "2.9.0"' in (project / LOCK).read_text(encoding="utf-8")
+
+
+def test_shards_that_are_served_no_longer(watched: Kgen, project: Path, grown: Channel, shards: ChannelServer) -> None:
+    """What the cache has of them is not of now."""
+    words = (*ASKED, "--channel", shards.url)
+    assert anew(watched(*words))
+    release(grown)
+    shutil.rmtree(shards.folder)
+    shutil.copytree(grown.folder, shards.folder)
+    assert anew(watched(*words))
+    assert '"version": "2.9.0"' in (project / LOCK).read_text(encoding="utf-8")
+    assert anew(watched(*words))
+
+
+def test_a_folder(watched: Kgen, project: Path, grown: Channel) -> None:
+    words = (*ASKED, "--channel", grown.folder.as_uri())
+    assert anew(watched(*words))
+    assert not anew(watched(*words))
+    release(grown)
+    assert anew(watched(*words))
+    assert '"version": "2.9.0"' in (project / LOCK).read_text(encoding="utf-8")
+
+
+def test_something_else_is_asked(watched: Kgen, project: Path, shards: ChannelServer) -> None:
+    words = (*ASKED, "--channel", shards.url)
+    assert anew(watched(*words))
+    assert anew(watched(*words, "--dependency", "scipy"))
+    (project / "kgen.toml").write_text('conda-names = { scipy = "scipy" }\n', encoding="utf-8")
+    assert anew(watched(*words, "--dependency", "scipy"))
+    assert not anew(watched(*words, "--dependency", "scipy"))
+
+
+def test_other_platforms_of_the_lock_are_part_of_it(watched: Kgen, project: Path, shards: ChannelServer) -> None:
+    """With `--platform` what is there for others stays, so that the file is another where another was there."""
+    words = (*ASKED, "--channel", shards.url)
+    assert anew(watched(*words))
+    data = json.loads((project / LOCK).read_bytes())
+    data["platforms"]["osx-arm64"] = {**data["platforms"]["linux-64"], "packages": []}
+    (project / LOCK).write_text(json.dumps(data), encoding="utf-8")
+    assert anew(watched(*words))
+    assert list(json.loads((project / LOCK).read_bytes())["platforms"]) == ["linux-64", "osx-arm64"]
+    assert not anew(watched(*words))
+    shutil.rmtree(project / "locks")
+    assert not anew(watched(*words))
+    assert list(json.loads((project / LOCK).read_bytes())["platforms"]) == ["linux-64"]

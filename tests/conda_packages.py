@@ -10,12 +10,16 @@ import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePath
 
 from conda_package_streaming.create import conda_builder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = f"py{sys.version_info.major}{sys.version_info.minor}"
+_ABI = f"cp{MINOR.replace('.', '')}"
 _DAY = 1_790_000_000_000
 """When everything was published, in milliseconds: 2026-09-21."""
 
@@ -73,6 +77,36 @@ class Channel:
         self.records.setdefault(subdir, {})[path.name] = {**index, **hashes, "size": len(content)}
         return path
 
+    def add_python(self) -> None:
+        """Build packages of the interpreter that is at work here."""
+        version = ".".join(map(str, sys.version_info[:3]))
+        self.add("python", version, "h0_0_cpython", depends=["python_abi"], prefix=Path(sys.base_prefix).resolve())
+        self.add("python_abi", MINOR, f"0_{_ABI}", subdir="noarch", constrains=[f"python {MINOR}.*"])
+
+    def add_installed(self, names: Sequence[str]) -> None:
+        """Build packages of distributions that are installed here, and of all that they require."""
+        waiting, done = [canonicalize_name(name) for name in names], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in done:
+                continue
+            done.add(name)
+            found = metadata.distribution(name)
+            needs = [
+                one
+                for one in map(Requirement, found.requires or ())
+                if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
+            waiting += [canonicalize_name(one.name) for one in needs]
+            files = {_place_of(path): Path(str(found.locate_file(path))) for path in found.files or ()}
+            depends = ["python", *(f"{canonicalize_name(one.name)} {one.specifier}".strip() for one in needs)]
+            content = {
+                place: path.read_bytes()
+                for place, path in files.items()
+                if path.is_file() and "__pycache__" not in path.parts
+            }
+            self.add(name, found.version, subdir="noarch", depends=depends, files=content)
+
     def copy(self, folder: Path) -> Channel:
         """The same channel in another folder, to be changed."""
         shutil.copytree(self.folder, folder)
@@ -118,6 +152,12 @@ def _build(
             builder.addfile(member, io.BytesIO(text.encode()))
 
 
+def _place_of(path: PurePath) -> str:
+    """Where a package that serves any Python has a file that is installed here; programs are beside the packages."""
+    inside = path.as_posix().lstrip("./")
+    return inside if path.parts[0] == ".." else f"site-packages/{inside}"
+
+
 def _path(name: str, content: bytes) -> dict[str, object]:
     return {
         "_path": name,
@@ -156,10 +196,8 @@ def _dist_info(name: str, version: str) -> dict[str, bytes]:
 def small_channel(folder: Path) -> Channel:
     """A channel with a real CPython, and fakes of Keras and its frameworks for the CPU, CUDA 12 and CUDA 13."""
     channel = Channel(folder=folder)
-    abi = f"cp{MINOR.replace('.', '')}"
-    version = ".".join(map(str, sys.version_info[:3]))
-    channel.add("python", version, "h0_0_cpython", depends=["python_abi"], prefix=Path(sys.base_prefix).resolve())
-    channel.add("python_abi", MINOR, f"0_{abi}", subdir="noarch", constrains=[f"python {MINOR}.*"])
+    channel.add_python()
+    abi = _ABI
     setuptools = {"site-packages/setuptools/__init__.py": b"", **_dist_info("setuptools", "80.0")}
     channel.add("setuptools", "80.0", subdir="noarch", depends=["python"], files=setuptools)
     pip = {"site-packages/pip/__init__.py": b"", **_dist_info("pip", "26.0")}

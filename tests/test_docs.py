@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from types import ModuleType
 import jsonschema
 import pytest
 import tomli
+from tests.browser import AXE, BROWSER, drawn
 from tests.command import Kgen, tree
 from tests.recorded import REFERENCE, RecordedIndex, load, serving
 from tests.test_reference_locks import at, without_frozen
@@ -33,6 +35,23 @@ PAGES = [ROOT / "README.md", *EXAMPLES, *sorted(path for path in DOCS.rglob("*.m
 
 _MARK = re.compile(r"^<!-- (?P<word>file|project): (?P<what>\S+) -->$")
 _LONGEST_README = 130
+_MOUSE = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
+_SCHEMES = {"dark": "preferredColorScheme=0", "light": "preferredColorScheme=1"}
+"""How the browser's settings write what the system prefers."""
+
+_JUDGE = """
+addEventListener("load", async () => {
+  await new Promise(done => setTimeout(done, 500));  // until the theme has done its part
+  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
+  const said = document.createElement("pre");
+  said.id = "said";
+  said.textContent = JSON.stringify({
+    scheme: document.body.dataset.mdColorScheme, passes: found.passes.length,
+    faults: found.violations.map(one => [one.id, one.nodes.map(node => node.html.slice(0, 200))]),
+  });
+  document.body.append(said);
+});
+"""
 
 
 @dataclass(frozen=True)
@@ -252,6 +271,29 @@ def test_the_site_is_searchable_and_lists_its_pages(site: Path) -> None:
     listed = (site / "llms.txt").read_text(encoding="utf-8")
     assert "[Your first environment in ten minutes](tutorials/first-environment)" in listed
     assert (site / "kgen.schema.json").read_bytes() == (DOCS / "kgen.schema.json").read_bytes()
+
+
+@pytest.mark.skipif(BROWSER is None or AXE is None, reason="no browser here, or KGEN_AXE names no axe.min.js")
+@pytest.mark.parametrize(("page", "scheme"), [
+    ("index", "dark"), ("tutorials/first-environment", "light"), ("how-to/proofs", "light"), ("how-to/proofs", "dark"),
+])  # fmt: skip
+def test_the_site_keeps_to_wcag(site: Path, tmp_path: Path, page: str, scheme: str) -> None:
+    """Levels A and AA, by axe-core, in both schemes, with a mouse: the theme has code scrolled by the keyboard then."""
+    head, _, tail = (site / f"{page}.html").read_text(encoding="utf-8").rpartition("</body>")
+    looked_at = (site / page).with_name(f"axe-{scheme}.html")
+    brought = Path(str(AXE)).read_text(encoding="utf-8")
+    looked_at.write_text(f"{head}<script>{brought}</script><script>{_JUDGE}</script></body>{tail}", encoding="utf-8")
+    try:
+        shown = drawn(
+            looked_at.as_uri(), tmp_path, "--virtual-time-budget=20000", f"--blink-settings={_MOUSE},{_SCHEMES[scheme]}"
+        )
+    finally:
+        looked_at.unlink()
+    (said,) = re.findall(r'<pre id="said">(.+?)</pre>', shown, re.DOTALL)
+    found = json.loads(html.unescape(said))
+    assert found["scheme"] == {"dark": "slate", "light": "default"}[scheme]
+    assert found["passes"] > 10
+    assert found["faults"] == []
 
 
 @pytest.mark.parametrize("page", [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")], ids=named)

@@ -16,8 +16,22 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.channel import serving
 from tests.command import LOCK, PYTHON, Kgen
+from tests.conda_packages import MINOR, Channel
 
+from kgen import __version__
+
+BUILD = """
+import sys
+from rattler_build import Stage0Recipe, ToolConfiguration, VariantConfig
+
+recipe, output, channel = sys.argv[1:]
+(variant,) = Stage0Recipe.from_file(recipe).render(VariantConfig())
+tools = ToolConfiguration(test_strategy="native", compression_threads=1)
+result = variant.run_build(tools, output, [channel], package_format="conda:1")
+print(*result.log, sep="\\n")
+"""
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
@@ -179,6 +193,35 @@ class TestRelease:
         where = run(python, "-c", "import kgen; print(kgen.__file__)", cwd=tmp_path).stdout
         assert where.startswith(str(tmp_path)), where
         assert kgen("--version").stdout == run(tmp_path / "venv/bin/kgen", "--version", cwd=tmp_path).stdout
+
+    def test_conda_builds_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
+        """By conda-forge's builder, from the sdist, in a channel of what is installed here; then the recipe's tests."""
+        (sdist,) = released[0].glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            archive.extractall(tmp_path / "source", filter="data")
+        (source,) = (tmp_path / "source").iterdir()
+        recipe = source / "packaging/conda-forge/recipe.yaml"
+        text = recipe.read_text(encoding="utf-8")
+        assert 'python_min: "3.10"' in text  # the oldest that kgen runs on; here is one interpreter
+        recipe.write_text(text.replace('python_min: "3.10"', f'python_min: "{MINOR}"'), encoding="utf-8")
+        asked = yaml.safe_load(text)["requirements"]
+        needed = {row.split()[0] for row in (*asked["host"], *asked["run"])} - {"python"}
+        channel = Channel(folder=tmp_path / "channel")
+        channel.add_python()
+        channel.add_installed(sorted(needed))
+        channel.index()
+        with serving(channel.folder) as served:
+            # a process of its own: while it builds, it keeps every other thread of an interpreter waiting
+            words = (sys.executable, "-c", BUILD, str(recipe), str(tmp_path / "built"), served.url)
+            home = {name: str(tmp_path / "home") for name in ("HOME", "XDG_CACHE_HOME", "RATTLER_CACHE_DIR")}
+            done = run(*words, cwd=tmp_path, **home)
+            asked_for = " ".join(served.asked)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "all tests passed!" in done.stdout
+        assert f"kgen {__version__}" in done.stdout
+        (built,) = (tmp_path / "built/noarch").glob("*.conda")
+        assert built.name.startswith(f"keras-kgen-{__version__}-")
+        assert all(f"/{name}-" in asked_for for name in needed)
 
     def test_the_action_installs_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
         """By the step itself; pip's variables keep it from an index, and from the dependencies."""

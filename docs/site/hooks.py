@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parents[1]
 _MADE = re.compile(r"(<!-- made: (\w+) -->).*?(<!-- made -->)", re.DOTALL)
+_SEARCH = 'data-md-component="search" role="dialog"'
 _SHAPES = {
     Shape.ONE: "text",
     Shape.MANY: "list of text",
@@ -41,6 +42,11 @@ def on_post_build(config: MkDocsConfig) -> None:
         titles.append(f"- [{head}]({where.removesuffix('README').removesuffix('index')})")
     text = "# kgen\n\n> One reproducible, GPU-proven environment per Keras backend.\n\n## Pages\n\n"
     Path(config.site_dir, "llms.txt").write_text(text + "\n".join(titles) + "\n", encoding="utf-8")
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Name the search dialog, which the theme leaves without a name for screen readers."""
+    return output.replace(_SEARCH, f'{_SEARCH} aria-label="Search"')
 
 
 def pages() -> dict[str, str]:

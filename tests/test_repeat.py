@@ -21,7 +21,7 @@ from tests.wheelhouse import Wheel
 from kgen import uvtool
 from kgen.cli.main import run
 from kgen.errors import OutsideError
-from kgen.formats.wheels import repeat
+from kgen.formats import notes as notes_kept
 from kgen.formats.wheels.asking import Asker, Question
 from kgen.process import Completed
 from kgen.served import client
@@ -202,12 +202,14 @@ def test_what_could_not_be_compared_is_tried_again(
 
 
 def test_few_notes_are_kept(tmp_path: Path) -> None:
-    for number in range(repeat.KEPT + 3):
+    for number in range(notes_kept.KEPT + 3):
         note = tmp_path / f"{number:03}"
         note.write_bytes(b"")
         os.utime(note, (time.time() + number,) * 2)
-    repeat.keep_few(tmp_path)
-    assert sorted(one.name for one in tmp_path.iterdir()) == [f"{number:03}" for number in range(3, repeat.KEPT + 3)]
+    notes_kept.keep_few(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        f"{number:03}" for number in range(3, notes_kept.KEPT + 3)
+    ]
 
 
 def test_two_indexes_with_other_files(watched: Kgen, index: Index, project: Path) -> None:

@@ -21,8 +21,8 @@ from kgen.formats.conda import FORMAT, RECORDS, condafiles
 from kgen.formats.conda.rattlertool import CondaRecord, Rattler
 from kgen.formats.conda.session import CondaLock, CondaOutcome, CondaSession
 from kgen.formats.conda.standing import folder_states
+from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Part
-from kgen.formats.wheels.repeat import code_state, keep_few
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 from kgen.served.cache import keep, kept

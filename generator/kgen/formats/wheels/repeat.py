@@ -9,21 +9,19 @@ solve, to read, to judge or to render. Lists of the files in wheels are known by
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
-import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import kgen
-from kgen import __version__, host, lockfiles, resources, uvsettings
+from kgen import __version__, host, lockfiles, uvsettings
 from kgen.errors import KgenError
+from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Outcome, Part
 from kgen.formats.standing import StandingLock
 from kgen.formats.wheels import FORMAT
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HEADER = "kgen-repeat 1"
-KEPT = 64
-"""So many notes are kept; one is about 20 KB for each of its locks."""
 
 
 def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
@@ -200,30 +196,3 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
 
 def _digest(answer: Answer) -> str:
     return hashlib.sha256("\0".join(answer).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-@functools.cache
-def code_state() -> str:
-    """What tells whether the code is another than before where the version does not: in a clone that is worked on."""
-    clone = resources.clone()
-    if clone is None:
-        return ""
-    folders = (Path(kgen.__file__).parent, resources.folder("templates"))
-    return hashlib.sha256(repr([sorted(_stamps(str(folder))) for folder in folders]).encode()).hexdigest()
-
-
-def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
-    with os.scandir(folder) as found:
-        for one in found:
-            if one.is_file():
-                stat = one.stat()
-                yield one.path, stat.st_size, stat.st_mtime_ns
-            elif one.name != "__pycache__":
-                yield from _stamps(one.path)
-
-
-def keep_few(folder: Path) -> None:
-    """Forget the notes that nobody has looked at for longest."""
-    stamps = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
-    for _, path in stamps[KEPT:]:
-        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What notes of earlier lockings have in common, whatever the form of the locks: how many are kept, and of which kgen."""
+"""What notes of earlier lockings have in common, whatever the form of the locks."""
 
 from __future__ import annotations
 

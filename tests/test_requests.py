@@ -165,3 +165,20 @@ def test_a_hint_repeats_the_request_and_works(asked: Asked, solve: Kgen) -> None
         if "jax-rocm7-plugin" not in wanted:
             assert all(one in hint.replace("'", "") for one in wanted), hint
         assert f"--exclude-newer {DAY}" in hint
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [("jax --cpu", "jax 0.4.18 needs a cut-off of 2023-10-07 or later"),
+     ("torch --cuda 12", "torch 2.1.0 needs a cut-off of 2023-10-04 or later")],
+)  # fmt: skip
+def test_a_day_before_everything_is_the_cause_itself(words: str, first: str, solve: Kgen) -> None:
+    """Not the Python of that day, for which nothing was ever built; and what helps is for the Python of today."""
+    said = solve("solve", *words.split(), "--exclude-newer", "2020-01-01")
+    assert said.status == 3
+    assert "you asked for nothing published after 2020-01-01 (--exclude-newer)\n" in said.stderr
+    assert f"  {first}\n" in said.stderr
+    assert "Python 3.8" not in said.stderr
+    (hint,) = re.findall(r"^hint: kgen solve (.*?)   # gives", said.stderr, re.MULTILINE)
+    assert "--python 3.14" in hint
+    assert solve("solve", *shlex.split(hint)).status == 0

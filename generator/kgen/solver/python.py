@@ -28,13 +28,22 @@ def best_python(
         among: the minors to choose from, at least one of which the matrix must know; None for all of them.
     """
     generations = [matrix.generation_of(request.backends) for request in requests]
-    minors = [
-        row.version
+    known = [
+        row
         for row in reversed(matrix.pythons)
         if (among is None or row.version in among)
         and any(Version(row.version) in generation.pythons for generation in generations)
-        and not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
     ]
+    early = [
+        row.version
+        for row in known
+        if not any(request.cutoff is not None and row.released > request.cutoff for request in requests)
+    ]
+    minors = early
+    if not any(_is_built(matrix, requests, python) for python in early):
+        # it is the day that has to be told, and on the oldest Python with a release it can be told best
+        built = [row.version for row in reversed(known) if _is_built(matrix, requests, row.version)]
+        minors = built[:1] or [row.version for row in known]
     ceilings = [_ceiling(matrix, request) for request in requests]
     for python in minors:
         if all(
@@ -66,6 +75,12 @@ def equally_good(
         if (among is None or row.version in among)
         and [_frameworks(matrix, request._replace(python=row.version)) for request in requests] == wanted
     )
+
+
+def _is_built(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> bool:
+    """Whether any framework of the requests has a release at all for a Python."""
+    problems = (Problem(matrix, request._replace(python=python)) for request in requests)
+    return any(variable.base for problem in problems for variable in problem.framework_variables[:-1])
 
 
 class _Possible(NamedTuple):

@@ -231,10 +231,13 @@ def _cutoff(problem: Problem) -> Iterator[Step]:
         # a day that chooses the Keras takes its choice along
         chosen = request.as_of and generation != next(iter(problem.matrix.generations))
         kept = (Change(RequestField.GENERATION, generation),) if chosen else ()
-        yield (
-            (*kept, Change(RequestField.CUTOFF, None, str(request.cutoff))),
-            request._replace(cutoff=None, as_of=False),
-        )
+        changed = request._replace(cutoff=None, as_of=False)
+        if request.python_open:
+            from kgen.solver.python import best_python  # noqa: PLC0415 - it solves, and so imports this
+
+            # the Python was chosen for the day
+            changed = changed._replace(python=best_python(problem.matrix, [changed]))
+        yield (*kept, Change(RequestField.CUTOFF, None, str(request.cutoff))), changed
 
 
 def _pythons(problem: Problem) -> Iterator[Step]:

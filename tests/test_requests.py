@@ -182,3 +182,9 @@ def test_a_day_before_everything_is_the_cause_itself(words: str, first: str, sol
     (hint,) = re.findall(r"^hint: kgen solve (.*?)   # gives", said.stderr, re.MULTILINE)
     assert "--python 3.14" in hint
     assert solve("solve", *shlex.split(hint)).status == 0
+
+
+def test_the_nearest_major_is_offered_first(solve: Kgen) -> None:
+    said = solve("solve", "jax", "--cuda", "11", "--python", "3.12", "--exclude-newer", DAY)
+    hints = re.findall(r"^hint: kgen solve (.*?)   # gives", said.stderr, re.MULTILINE)
+    assert hints[0].startswith("jax --cuda 12 ")

@@ -258,9 +258,14 @@ def _glibcs(problem: Problem) -> Iterator[Step]:
 
 
 def _versions(problem: Problem) -> Iterator[Step]:
-    """The whole major where a minor was asked for, then the other majors, the newest first."""
+    """The whole major where a minor was asked for, then the other majors, the nearest first and of two the newer."""
     asked = problem.request.accelerator
-    known = [row.accelerator for _, row in sorted(problem.matrix.majors(asked.kind).items(), reverse=True)]
+
+    def distance(major: int) -> tuple[int, int]:
+        return abs(major - (asked.version[0] if asked.version else major)), -major
+
+    majors = problem.matrix.majors(asked.kind)
+    known = [majors[major].accelerator for major in sorted(majors, key=distance)]
     wider = [asked.whole] if asked.minor is not None else []
     for accelerator in (*wider, *(one for one in known if one != asked.whole)):
         yield (Change(RequestField.ACCELERATOR, accelerator),), problem.request._replace(accelerator=accelerator)

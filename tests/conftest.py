@@ -33,7 +33,7 @@ from tests.wheelhouse import Wheelhouse
 _FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
 _FOREIGN_NAMES = frozenset({"COLORTERM", "COLUMNS", "LINES", "LANGUAGE", "NO_COLOR", "VIRTUAL_ENV"})
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-"""With it each of the thousands of processes that the tests start compiles all that it imports anew."""
+"""With it each of the thousands of processes that the tests start compiles all that it imports anew, PyTorch too."""
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _NOBODY = "http://127.0.0.1:9"
@@ -52,7 +52,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The same environment on every machine, in which nothing leads out of it; gives the one from outside."""
-    outside = dict(os.environ)
+    outside = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
     home = tmp_path_factory.mktemp("home")
     caches = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:

@@ -27,13 +27,17 @@ from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen
 from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
+from tests.order import spread
 from tests.recorded import MATRIX
 from tests.wheelhouse import Wheelhouse
 
 _FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
 _FOREIGN_NAMES = frozenset({"COLORTERM", "COLUMNS", "LINES", "LANGUAGE", "NO_COLOR", "VIRTUAL_ENV"})
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-"""With it each of the thousands of processes that the tests start compiles all that it imports anew."""
+"""With it each of the thousands of processes that the tests start compiles all that it imports anew, PyTorch too."""
+
+_LONG = ("frameworks", "long")
+"""The marks of tests that take a minute where most take a second."""
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 _NOBODY = "http://127.0.0.1:9"
@@ -49,10 +53,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `frameworks` or `long` begins first, in each of pytest-xdist's workers."""
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if workers is None:
+        return
+    long = [any(map(item.get_closest_marker, _LONG)) for item in items]
+    first, rest = (
+        [item for item, is_long in zip(items, long, strict=True) if is_long is wanted] for wanted in (True, False)
+    )
+    items[:] = spread(first, rest, int(workers))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The same environment on every machine, in which nothing leads out of it; gives the one from outside."""
-    outside = dict(os.environ)
+    outside = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
     home = tmp_path_factory.mktemp("home")
     caches = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:

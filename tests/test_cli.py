@@ -132,10 +132,16 @@ class TestTalk:
         status, screen = on_terminal(kgen, *LOCK, "numpy")
         assert status == 0
         assert "numpy-cpu (linux-64)" in screen
-        assert "closing with uv" in screen
         piped = kgen(*LOCK, "numpy")
         assert "closing" not in piped.stdout + piped.stderr
         assert "\x1b" not in piped.stdout + piped.stderr
+
+    def test_a_terminal_sees_what_takes_long(self, kgen_alone: Kgen, index: Index) -> None:
+        """Of stages that end at once, none has to be drawn."""
+        index.misbehave("hang", at=r"^uv")
+        status, screen = on_terminal(kgen_alone, *LOCK, "numpy", until="closing with uv")
+        assert "closing with uv" in screen
+        assert status == 128 + signal.SIGINT
 
     def test_colour_is_respected(self, kgen: Kgen) -> None:
         """Without NO_COLOR a terminal gets colours; with it none (what moves the cursor is no colour)."""
@@ -143,8 +149,8 @@ class TestTalk:
         assert "\x1b[3" in on_terminal(kgen, *LOCK, "numpy", "--upgrade", NO_COLOR="")[1]
 
 
-def on_terminal(kgen: Kgen, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Runs it with stderr on a terminal."""
+def on_terminal(kgen: Kgen, *arguments: str, until: str = "", **environment: str) -> tuple[int, str]:
+    """Runs it with stderr on a terminal; to its end, or until that stands there, when it is interrupted."""
     leader, follower = pty.openpty()
     with subprocess.Popen(
         kgen.words(*arguments),
@@ -159,6 +165,9 @@ def on_terminal(kgen: Kgen, *arguments: str, **environment: str) -> tuple[int, s
         with contextlib.suppress(OSError):
             while chunk := os.read(leader, 65536):
                 screen += chunk
+                if until and until.encode() in screen:
+                    until = ""
+                    child.send_signal(signal.SIGINT)
         os.close(leader)
         return child.wait(), screen.decode()
 

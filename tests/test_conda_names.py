@@ -235,6 +235,18 @@ class TestWhatCondaCannotSay:
         assert "pandas" not in versions(outcome)
         assert outcome.notes == []
 
+    @pytest.mark.parametrize(
+        ("marker", "holds"),
+        [
+            ("implementation_name == 'cpython'", True),
+            ("implementation_name == 'pypy'", False),
+            ("platform_python_implementation == 'PyPy'", False),
+            ("platform_release != ''", False),  # the kernel of this machine says nothing about a target
+        ],
+    )
+    def test_every_variable_of_a_marker_is_the_targets(self, opened: Opened, marker: str, *, holds: bool) -> None:
+        assert ("pandas" in versions(opened().full(ask(f"pandas; {marker}")))) is holds
+
     def test_a_local_label(self, opened: Opened) -> None:
         outcome = opened().full(ask("pandas==2.2.0+local"))
         assert versions(outcome)["pandas"] == "2.2.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from tests.elves import shared_object
 
 from kgen.elf import Needs, needs
+from kgen.loader import elf
 
 LIMIT = 1 << 20
 CUDART = "libcudart.so.12"
@@ -81,6 +83,30 @@ def test_what_a_linker_made(tmp_path: Path) -> None:
     link(tmp_path, "--no-as-needed", *words)
     content = (tmp_path / "mine.so").read_bytes()
     assert needs(pieces(content, 512), limit=LIMIT) == Needs(("libcudart.so.12", "libcublas.so.12"), ())
+
+
+@pytest.mark.parametrize("module", ["_ssl", "_ctypes", "_sqlite3"])
+def test_the_loader_is_asked_for_the_same(module: str) -> None:
+    """What is read of a file that is on disk is what is read while it is inflated."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None or not found.origin.endswith(".so"):
+        pytest.skip(f"{module} is no file of its own in this Python")
+    path = Path(found.origin)
+    inflated = needs(pieces(path.read_bytes(), 4096), limit=1 << 30)
+    assert inflated is not None
+    assert inflated.needed == elf.read(path).needed != ()
+
+
+@pytest.mark.parametrize("count", [513, 0xFFFF])
+def test_more_segments_than_a_linker_makes(tmp_path: Path, count: int) -> None:
+    content = bytearray(shared_object(CUDART))
+    content[56:58] = count.to_bytes(2, "little")
+    content += bytes(56 * count)
+    assert needs([bytes(content)], limit=1 << 30) is None
+    path = tmp_path / "lib.so"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="its program headers make no sense"):
+        elf.read(path)
 
 
 def link(folder: Path, *words: str) -> None:

@@ -47,6 +47,7 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
+@pytest.mark.long
 def test_nodes_answer_or_die_or_are_cancelled(kgen: Kgen, project: Path, tmp_path: Path, cluster: Cluster) -> None:
     made = tmp_path / "made"
     fleets.copied(project, "numpy-cpu")

@@ -402,6 +402,7 @@ def linked_reader(folder: Path) -> Reader:
     return Reader((document,), as_json, read, 50)
 
 
+@pytest.mark.long
 def test_every_input_gives_a_value_or_an_error(
     tmp_path: Path, matrix: CompatibilityMatrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:

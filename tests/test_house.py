@@ -36,7 +36,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "tool",
     [
-        ("mypy",),
+        pytest.param(("mypy",), marks=pytest.mark.long),
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("lint-imports",),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tomlkit
+from packaging.markers import default_environment
 from packaging.version import Version
 from tests.matrices import cuda_table
 
@@ -250,6 +251,28 @@ def test_every_row_says_its_source_and_the_day(shipped_matrix: CompatibilityMatr
         assert all(source.strip() for source in sources), f"{name} {release.version}"
 
 
+@pytest.mark.parametrize(
+    ("platform", "python", "values"),
+    [
+        ("linux-64", "3.12", ("posix", "linux", "Linux", "x86_64")),
+        ("linux-aarch64", "3.11", ("posix", "linux", "Linux", "aarch64")),
+        ("osx-arm64", "3.13", ("posix", "darwin", "Darwin", "arm64")),
+        ("win-64", "3.10", ("nt", "win32", "Windows", "AMD64")),
+    ],
+)
+def test_a_target_has_a_value_for_every_variable_of_a_marker(
+    matrix: CompatibilityMatrix, platform: str, python: str, values: tuple[str, ...]
+) -> None:
+    """`packaging` would take one that is missing from the machine that locks."""
+    found = matrix.platforms[platform].marker_environment(python, "gpu")
+    assert found.keys() == {*default_environment(), "extra"}
+    assert tuple(found[name] for name in ("os_name", "sys_platform", "platform_system", "platform_machine")) == values
+    assert (found["python_version"], found["python_full_version"]) == (python, f"{python}.0")
+    assert (found["implementation_name"], found["implementation_version"]) == ("cpython", f"{python}.0")
+    assert (found["platform_python_implementation"], found["extra"]) == ("CPython", "gpu")
+    assert (found["platform_release"], found["platform_version"]) == ("", "")
+
+
 UNRELEASED: Mapping[str, str] = {}
 """`torch 2.0.0 linux-64 3.8: nvidia-nccl-cu11==2.14.3` -> why the index really lacks it."""
 
@@ -266,10 +289,8 @@ def test_every_exact_pin_was_released_for_its_platform(shipped_matrix: Compatibi
     lacking = set()
     for name, release, _, build in every_build(matrix):
         for platform in build.platforms:
-            markers = {**matrix.platforms[platform].markers, "extra": ""}
             for python in build.pythons:
-                markers |= {"python_version": python, "python_full_version": f"{python}.0"}
-                for requirement in pins(matrix, build, markers):
+                for requirement in pins(matrix, build, matrix.platforms[platform].marker_environment(python)):
                     if not is_released(matrix, requirement, platform):
                         lacking.add(f"{name} {release.version} {platform}: {requirement}")
     assert lacking == UNRELEASED.keys()

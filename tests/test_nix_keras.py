@@ -35,6 +35,7 @@ from kgen.validation.program import STEP
 pytestmark = [
     pytest.mark.nix,
     pytest.mark.network,
+    pytest.mark.long,
     pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH"),
 ]
 

@@ -1,30 +1,43 @@
-"""What a compiled file of Linux asks the loader for, read while it is inflated.
+"""ELF files of 64-bit little-endian machines: their parts, as the loader finds them, and what one asks the loader for.
 
-The names stand in its dynamic section. Libraries that read it want the section headers, at the very end; what the
-loader itself goes by is the program headers, at the beginning, so reading can stop as soon as the section and its
-strings are there.
+The names that a file asks for stand in its dynamic section. Libraries that read it want the section headers, at the
+very end; the loader itself goes by the program headers, at the beginning, so a file can be read while it is inflated,
+and reading can stop as soon as the section and its strings are there.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from kgen.model import grammar
 
-_HEADER = struct.Struct("<16sHHIQQQIHHH")
-_SEGMENT = struct.Struct("<IIQQQQQQ")
-_ENTRY = struct.Struct("<qQ")
-_LOAD, _DYNAMIC = 1, 2
-_END, _NEEDED, _STRINGS, _LENGTH, _OWN_NAME = 0, 1, 5, 10, 14
-_ELF_64_LITTLE = b"\x7fELF\x02\x01"
+MAGIC = b"\x7fELF"
+WIDE, LITTLE = 2, 1
+"""`EI_CLASS` and `EI_DATA` of the files that kgen reads."""
 
+HEADER_SIZE = 64
+LOAD, DYNAMIC, INTERPRETER = 1, 2, 3
+"""What `p_type` of a segment may be."""
+
+NEEDED, STRINGS, STRINGS_SIZE, SONAME = 1, 5, 10, 14
+"""Tags of the dynamic section that every reader goes by."""
+
+_END = 0
+_PROGRAM_HEADERS_AT = struct.Struct("<32xQ")
+_PROGRAM_HEADERS = struct.Struct("<54xHH")
+_SEGMENT = struct.Struct("<I4xQQ8xQ16x")
+_ENTRY = struct.Struct("<QQ")
+_MOST_SEGMENTS = 512
+"""More than any linker makes: a broken file must not make kgen read for long."""
+
+_OURS = MAGIC + bytes((WIDE, LITTLE))
 _MOST = 512
 """Names that are kept of one file; the largest known asks for some forty."""
 
-_SONAME = re.compile(rb"\0(%b)(?=\0)" % grammar.SONAME.encode())
+_VERSIONED = re.compile(rb"\0(%b)(?=\0)" % grammar.SONAME.encode())
 """A soname with its version, as code has it that calls dlopen."""
 
 
@@ -40,10 +53,60 @@ class Needs(NamedTuple):
     loaded: tuple[str, ...]
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
+    """A segment of a file.
+
+    Attributes:
+        kind: `p_type`.
+        offset: where it begins in the file.
+        address: where the loader puts it.
+        size: its bytes in the file.
+    """
+
+    kind: int
     offset: int
     address: int
     size: int
+
+
+class _TooShortError(Exception):
+    """The bytes at hand do not reach that far."""
+
+
+def segments(header: bytes, at: Callable[[int, int], bytes]) -> list[Segment]:
+    """The segments of a file, in the order of its program headers.
+
+    Args:
+        header: its first `HEADER_SIZE` bytes.
+        at: gives the bytes of the file at an offset, as many as the second number says.
+
+    Raises:
+        ValueError: the program headers make no sense.
+        struct.error: they are cut off.
+    """
+    (place,) = _PROGRAM_HEADERS_AT.unpack_from(header)
+    size, count = _PROGRAM_HEADERS.unpack_from(header)
+    if size != _SEGMENT.size or count > _MOST_SEGMENTS:
+        raise ValueError("its program headers make no sense")
+    return [Segment(*row) for row in _SEGMENT.iter_unpack(at(place, size * count))]
+
+
+def tags(section: bytes) -> list[tuple[int, int]]:
+    """The entries of a dynamic section before its end: tag and value."""
+    found = []
+    for tag, value in _ENTRY.iter_unpack(section[: len(section) // _ENTRY.size * _ENTRY.size]):
+        if tag == _END:
+            break
+        found.append((tag, value))
+    return found
+
+
+def offset_of(address: int, parts: Iterable[Segment]) -> int | None:
+    """Where in the file an address is; None if no segment that is loaded has it."""
+    for part in parts:
+        if part.kind == LOAD and part.address <= address < part.address + part.size:
+            return address - part.address + part.offset
+    return None
 
 
 def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
@@ -58,76 +121,52 @@ def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
     own = ""
     for piece in pieces:
         held += piece
-        if len(held) >= len(_ELF_64_LITTLE) and not held.startswith(_ELF_64_LITTLE):
+        if len(held) >= len(_OURS) and not held.startswith(_OURS):
             return None
         try:
-            found = _dynamic(held)
+            needed, own = _dynamic(held)
+        except _TooShortError:
+            if len(held) < limit:
+                continue
         except (struct.error, ValueError):
             return None
-        if found is not None:
-            needed, own = found
-            break
-        if len(held) >= limit:
-            break
+        break
     else:
         return None
-    constants = dict.fromkeys(match.decode() for match in _SONAME.findall(held))
+    constants = dict.fromkeys(match.decode() for match in _VERSIONED.findall(held))
     loaded = [name for name in constants if name != own and name not in (needed or ())]
     return Needs(needed or (), tuple(loaded[:_MOST]))
 
 
-def _dynamic(held: bytearray) -> tuple[tuple[str, ...], str] | None:  # noqa: PLR0911 - each for want of other bytes
-    """The sonames that a file needs and its own; None if the bytes at hand do not reach that far.
+def _dynamic(held: bytearray) -> tuple[tuple[str, ...], str]:
+    """The sonames that a file needs and its own.
 
     Raises:
+        _TooShortError: the bytes at hand do not reach that far.
         ValueError: it contradicts itself.
         struct.error: the same.
     """
-    if len(held) < _HEADER.size:
-        return None
-    fields = _HEADER.unpack_from(held)
-    start, width, count = fields[5], fields[9], fields[10]
-    if width != _SEGMENT.size:
-        raise ValueError("its program headers have another size")
-    if len(held) < start + width * count:
-        return None
-    segments: dict[int, list[_Segment]] = {}
-    for index in range(count):
-        kind, _, offset, address, _, size, _, _ = _SEGMENT.unpack_from(held, start + index * width)
-        segments.setdefault(kind, []).append(_Segment(offset, address, size))
-    if _DYNAMIC not in segments:
+
+    def at(offset: int, size: int) -> bytes:
+        if len(held) < offset + size:
+            raise _TooShortError
+        return bytes(held[offset : offset + size])
+
+    parts = segments(at(0, HEADER_SIZE), at)
+    section = next((part for part in parts if part.kind == DYNAMIC), None)
+    if section is None:
         return (), ""
-    section = segments[_DYNAMIC][0]
-    if len(held) < section.offset + section.size:
-        return None
-    entries = list(_entries(held, section))
+    entries = tags(at(section.offset, section.size))
     values = dict(entries)
-    if _STRINGS not in values:
+    if STRINGS not in values:
         return (), ""
-    begin = _offset(values[_STRINGS], segments.get(_LOAD, ()))
-    end = begin + values.get(_LENGTH, 0)
-    if len(held) < end:
-        return None
+    begin = offset_of(values[STRINGS], parts)
+    if begin is None:
+        raise ValueError("its strings are in no part of it that is loaded")
+    strings = at(begin, values.get(STRINGS_SIZE, 0))
 
     def text(position: int) -> str:
-        stop = held.find(0, begin + position, end)
-        return held[begin + position : end if stop < 0 else stop].decode(errors="replace")
+        return strings[position:].partition(b"\0")[0].decode(errors="replace")
 
-    names = dict.fromkeys(text(value) for tag, value in entries if tag == _NEEDED)
-    return tuple(names)[:_MOST], text(values[_OWN_NAME]) if _OWN_NAME in values else ""
-
-
-def _entries(held: bytearray, section: _Segment) -> Iterator[tuple[int, int]]:
-    for position in range(section.offset, section.offset + section.size - _ENTRY.size + 1, _ENTRY.size):
-        tag, value = _ENTRY.unpack_from(held, position)
-        if tag == _END:
-            return
-        yield tag, value
-
-
-def _offset(address: int, loaded: Iterable[_Segment]) -> int:
-    """Where in the file an address is."""
-    for segment in loaded:
-        if segment.address <= address < segment.address + segment.size:
-            return address - segment.address + segment.offset
-    raise ValueError("its strings are in no part of it that is loaded")
+    names = dict.fromkeys(text(value) for tag, value in entries if tag == NEEDED)
+    return tuple(names)[:_MOST], text(values[SONAME]) if SONAME in values else ""

@@ -267,14 +267,7 @@ class _FreshnessCheck:
 
     @property
     def _markers(self) -> dict[str, str]:
-        return {
-            **self.matrix.platforms[self.lock.platform].markers,
-            "python_version": self.lock.python,
-            "python_full_version": f"{self.lock.python}.0",
-            "implementation_name": "cpython",
-            "platform_python_implementation": "CPython",
-            "extra": "",
-        }
+        return self.matrix.platforms[self.lock.platform].marker_environment(self.lock.python)
 
     def _uv(self) -> Iterator[Stale]:
         """What uv is configured with in the project itself; what a machine adds is nobody else's to check."""

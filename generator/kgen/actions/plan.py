@@ -250,16 +250,8 @@ def _shaped(
 
 def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) -> bool:
     """Whether a target fulfils a marker; one that cannot be read is uv's to complain about."""
-    markers = {
-        **matrix.platforms[request.platform].markers,
-        "python_version": request.python,
-        "python_full_version": f"{request.python}.0",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "extra": "",
-    }
     try:
-        return Marker(text).evaluate(markers)
+        return Marker(text).evaluate(matrix.platforms[request.platform].marker_environment(request.python))
     except ValueError:
         return True
 

@@ -270,14 +270,4 @@ def applying(
 def _holds(marker: Marker | None, platform: Platform, python: str, extras: Collection[str]) -> bool:
     if marker is None:
         return True
-    environment = {
-        "implementation_name": "cpython",
-        "implementation_version": f"{python}.0",
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_version": "",
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        **platform.markers,
-    }
-    return any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
+    return any(marker.evaluate(platform.marker_environment(python, extra)) for extra in ("", *extras))

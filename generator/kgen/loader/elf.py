@@ -12,21 +12,21 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-_MAGIC = b"\x7fELF"
-_LITTLE, _WIDE, _CURRENT = 1, 2, 1
+from kgen import elf
+
+_CURRENT = 1
 _SYSTEMS = {0, 3}
 """What `EI_OSABI` may be: System V's, and GNU's."""
 
 _MOST_ABI = 9
 """More than any glibc so far knows: it refuses a file that needs a newer one."""
 
-_LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _PROGRAM, _SHARED = 2, 3
 """What `e_type` may be."""
 
-_END, _NEEDED, _STRTAB, _SONAME, _RPATH, _RUNPATH, _FLAGS_1 = 0, 1, 5, 14, 15, 29, 0x6FFFFFFB
+_RPATH, _RUNPATH, _FLAGS_1 = 15, 29, 0x6FFFFFFB
 _NODEFLIB, _PIE = 0x800, 0x08000000
-_MOST_HEADERS, _MOST_DYNAMIC, _MOST_STRING = 512, 1 << 20, 1 << 16
+_MOST_DYNAMIC, _MOST_STRING = 1 << 20, 1 << 16
 """More than any linker makes: a broken file must not make kgen read for long."""
 
 
@@ -80,37 +80,27 @@ def read(path: Path, machine: int | None = None) -> Elf:
 
 
 def _read(file: BinaryIO, wanted: int | None) -> Elf:
-    header = file.read(64)
-    if len(header) < 64:  # noqa: PLR2004 - the size of an ELF64 header
+    header = file.read(elf.HEADER_SIZE)
+    if len(header) < elf.HEADER_SIZE:
         raise ValueError("file too short")
     machine = _machine(header, wanted)
     (kind,) = struct.unpack_from("<H", header, 16)
     if kind not in {_PROGRAM, _SHARED}:
         raise ValueError("only ET_DYN and ET_EXEC can be loaded")
-    (at,) = struct.unpack_from("<Q", header, 32)
-    size, count = struct.unpack_from("<HH", header, 54)
-    if size != 56 or count > _MOST_HEADERS:  # noqa: PLR2004 - the size of an ELF64 program header
-        raise ValueError("its program headers make no sense")
-    table = _at(file, at, size * count)
-    rows = [struct.unpack_from("<I4xQQ8xQ", table, size * number) for number in range(count)]
-    loads = [(offset, address, length) for kind, offset, address, length in rows if kind == _LOAD]
+    parts = elf.segments(header, lambda place, size: _at(file, place, size))
+    loads = [part for part in parts if part.kind == elf.LOAD]
     if not loads:
         raise ValueError("object file has no loadable segments")
-    if max(offset + length for offset, _, length in loads) > file.seek(0, os.SEEK_END):
+    if max(part.offset + part.size for part in loads) > file.seek(0, os.SEEK_END):
         raise ValueError("it ends before its segments do: it was not written whole")
-    asked = next((offset for kind, offset, *_ in rows if kind == _INTERPRETER), None)
+    asked = next((part.offset for part in parts if part.kind == elf.INTERPRETER), None)
     interpreter = None if asked is None else _string(file, asked)
-    dynamic = next(((offset, length) for kind, offset, _, length in rows if kind == _DYNAMIC), None)
+    dynamic = next((part for part in parts if part.kind == elf.DYNAMIC), None)
     if dynamic is None:
         return Elf(machine, interpreter=interpreter, unfit="object file has no dynamic section")
-    entries = _entries(_at(file, dynamic[0], min(dynamic[1], _MOST_DYNAMIC)))
-    strings = next((value for tag, value in entries if tag == _STRTAB), None)
-    place = next(
-        (offset + strings - address for offset, address, length in loads if address <= strings < address + length)
-        if strings is not None
-        else iter(()),
-        None,
-    )
+    entries = elf.tags(_at(file, dynamic.offset, min(dynamic.size, _MOST_DYNAMIC)))
+    strings = next((value for tag, value in entries if tag == elf.STRINGS), None)
+    place = None if strings is None else elf.offset_of(strings, loads)
     if place is None:
         return Elf(machine, interpreter=interpreter, unfit="object file has no table of strings")
 
@@ -125,8 +115,8 @@ def _read(file: BinaryIO, wanted: int | None) -> Elf:
     rpath = text(_RPATH)
     return Elf(
         machine=machine,
-        soname=next(iter(text(_SONAME)), None),
-        needed=tuple(text(_NEEDED)),
+        soname=next(iter(text(elf.SONAME)), None),
+        needed=tuple(text(elf.NEEDED)),
         rpath=() if runpath or not rpath else tuple(rpath[0].split(":")),
         runpath=tuple(runpath[0].split(":")) if runpath else None,
         no_defaults=bool(flags & _NODEFLIB),
@@ -137,12 +127,12 @@ def _read(file: BinaryIO, wanted: int | None) -> Elf:
 
 def _machine(header: bytes, wanted: int | None) -> int:
     """`e_machine`, after what the loader looks at before that, in its order (`elf/dl-load.c: open_verify`)."""
-    if not header.startswith(_MAGIC):
+    if not header.startswith(elf.MAGIC):
         raise ValueError("invalid ELF header")
     width, order, version, system, abi = header[4:9]
     machine, current = struct.unpack_from("<HI", header, 18)
     foreign = wanted not in {None, machine}
-    if width != _WIDE:
+    if width != elf.WIDE:
         raise ForeignElfError("wrong ELF class")
     wrong = _wrong_identity(order, version, system, abi, header[9:16])
     if wrong is None and current != _CURRENT:
@@ -155,7 +145,7 @@ def _machine(header: bytes, wanted: int | None) -> int:
 
 
 def _wrong_identity(order: int, version: int, system: int, abi: int, padding: bytes) -> str | None:
-    if order != _LITTLE:
+    if order != elf.LITTLE:
         return "ELF file data encoding not little-endian"
     if version != _CURRENT:
         return "ELF file version ident does not match current one"
@@ -171,15 +161,6 @@ def _at(file: BinaryIO, place: int, size: int) -> bytes:
         raise ValueError("a place in it is beyond any file")
     file.seek(place)
     return file.read(size)
-
-
-def _entries(data: bytes) -> list[tuple[int, int]]:
-    found = []
-    for tag, value in struct.iter_unpack("<QQ", data[: len(data) // 16 * 16]):
-        if tag == _END:
-            break
-        found.append((tag, value))
-    return found
 
 
 def _string(file: BinaryIO, place: int) -> str:

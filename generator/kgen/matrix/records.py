@@ -139,6 +139,28 @@ class Platform(NamedTuple):
     uv_glibc: tuple[Version, ...]
     provenance: Provenance
 
+    def marker_environment(self, python: str, extra: str = "") -> dict[str, str]:
+        """A value for every variable of a marker (PEP 508), for CPython on this platform.
+
+        `packaging` takes a variable that is missing from the machine it runs on, which decides nothing here. Of the
+        target's kernel nothing is known: uv reads its release and version as empty too.
+
+        Args:
+            python: the minor, `3.12`; its first patch release stands for all.
+            extra: the extra that is asked for; empty for none.
+        """
+        return {
+            **self.markers,
+            "platform_release": "",
+            "platform_version": "",
+            "implementation_name": "cpython",
+            "implementation_version": f"{python}.0",
+            "platform_python_implementation": "CPython",
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "extra": extra,
+        }
+
 
 class Ended(NamedTuple):
     """That something is no longer supported upstream.

@@ -18,7 +18,7 @@ from kgen.matrix.writer import Fit as LibraryFit
 from kgen.model.ranges import spell
 from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import fit_of, glibc_text, is_for_any_python
-from kgen.refresh.requirements import environment, parse
+from kgen.refresh.requirements import parse
 from kgen.refresh.rows import Contradiction, RowContext, by_version, first_day, yank
 
 CUDA_PACKAGE = re.compile(r"nvidia-[a-z0-9-]+|cuda-(bindings|pathfinder|toolkit)")
@@ -193,7 +193,9 @@ def toolkit_row(
         name = canonicalize_name(requirement.name)
         machines = {
             platform.markers["platform_machine"]: requirement.marker is None
-            or any(requirement.marker.evaluate(environment(platform, context.minors[-1], extra)) for extra in named)
+            or any(
+                requirement.marker.evaluate(platform.marker_environment(context.minors[-1], extra)) for extra in named
+            )
             for platform in context.platforms.values()
             if platform.markers["sys_platform"] == "linux"
         }

@@ -17,21 +17,6 @@ from kgen.refresh.facts import PARSING
 _PYTHON = re.compile(r"\bpython_(full_)?version\b")
 
 
-def environment(platform: Platform, python: str, extra: str) -> dict[str, str]:
-    """The markers' environment of a target."""
-    return {
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_version": "",
-        "implementation_version": f"{python}.0",
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "extra": extra,
-        **platform.markers,
-    }
-
-
 @functools.cache
 def parse(text: str) -> Requirement:
     """A requirement of a wheel; safe in any thread, and not to be changed.
@@ -80,7 +65,7 @@ def _kept(marker: Marker, platform: Platform, pythons: Collection[str], extras: 
     for part in conjuncts(str(marker)):
         inner = _marker(part)
         holds = {
-            python: any(inner.evaluate(environment(platform, python, extra)) for extra in ("", *extras))
+            python: any(inner.evaluate(platform.marker_environment(python, extra)) for extra in ("", *extras))
             for python in pythons
         }
         if not any(holds.values()):
@@ -137,7 +122,7 @@ def brought_by(
         marker = requirement.marker
         if marker is None or "extra" not in str(marker):
             continue
-        if any(marker.evaluate(environment(platform, python, extra)) for extra in extras for python in pythons):
+        if any(marker.evaluate(platform.marker_environment(python, extra)) for extra in extras for python in pythons):
             yield f"{canonicalize_name(requirement.name)}{requirement.specifier}"
 
 
@@ -151,7 +136,7 @@ def asked_extras(
         if name not in among or not requirement.extras:
             continue
         wanted = requirement.marker is None or any(
-            requirement.marker.evaluate(environment(target, python, extra)) for extra in ("", *extras)
+            requirement.marker.evaluate(target.marker_environment(python, extra)) for extra in ("", *extras)
         )
         if wanted:
             among[name].update(requirement.extras)

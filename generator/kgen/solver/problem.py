@@ -228,14 +228,7 @@ class Problem:
         self.request = request
         self.platform = matrix.platforms[request.platform]
         self._known = _known.setdefault(matrix, _Known())
-        self._markers = {
-            **self.platform.markers,
-            "python_version": request.python,
-            "python_full_version": f"{request.python}.0",
-            "implementation_name": "cpython",
-            "platform_python_implementation": "CPython",
-            "extra": "",
-        }
+        self._markers = self.platform.marker_environment(request.python)
         self.generation = matrix.generation_of(request.backends)
         self.keras = self.generation.package
         together = (*request.backends, *request.members, *request.cpu_members)

@@ -25,9 +25,24 @@ def _hang():
     time.sleep(600)
 
 
+def _meet():
+    """Goes on once FAKE_MEET processes have come, and leaves when it came and when it was last here."""
+    folder = pathlib.Path(os.environ["FAKE_MEETING"])
+    own = folder / str(os.getpid())
+    came = own.read_text().split()[0] if own.exists() else str(time.monotonic())
+    own.write_text("{} {}".format(came, time.monotonic()))
+    ends = time.monotonic() + 100
+    while len(list(folder.iterdir())) < int(os.environ["FAKE_MEET"]):
+        if time.monotonic() > ends:
+            raise RuntimeError("nobody else has come")
+        time.sleep(0.02)
+
+
 def _misbehave(stage):
     if stage + " dawdles" == _HOW:
         time.sleep(1)
+    if stage + " meets others" == _HOW:
+        _meet()
     if stage + " hangs" == _HOW:
         _hang()
     elif stage + " crashes" == _HOW:

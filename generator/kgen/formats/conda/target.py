@@ -265,9 +265,8 @@ class _UserWish(NamedTuple):
     @property
     def _holds(self) -> bool:
         marker = self.requirement.marker
-        markers = {**self.matrix.platforms[self.request.platform].markers, "python_version": self.request.python}
-        markers["python_full_version"] = f"{self.request.python}.0"
-        return marker is None or marker.evaluate(markers)
+        platform = self.matrix.platforms[self.request.platform]
+        return marker is None or marker.evaluate(platform.marker_environment(self.request.python))
 
     @property
     def _is_accelerators(self) -> bool:

@@ -1295,13 +1295,7 @@ class Session:
         except KgenError:
             return {}
         request = found.resolution.request
-        markers = {
-            **self._matrix.platforms[request.platform].markers,
-            "python_version": request.python,
-            "python_full_version": f"{request.python}.0",
-            "implementation_name": "cpython",
-            "platform_python_implementation": "CPython",
-        }
+        markers = self._matrix.platforms[request.platform].marker_environment(request.python)
         return chains(asked.values(), dict(zip(found.wheels, read, strict=True)), markers)
 
 

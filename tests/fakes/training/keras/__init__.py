@@ -12,6 +12,10 @@ _SCALE = float(os.environ.get("FAKE_LOSS_" + _NAME.upper(), "1"))
 _STEP = float(os.environ.get("FAKE_STEP_" + _NAME.upper(), "0.002"))
 _SPREAD = float(os.environ.get("FAKE_SPREAD", "0"))
 
+# what a step took is read from a clock that moves with the steps alone: on a busy machine a sleep is longer than asked
+_elapsed = [1000.0]
+time.perf_counter = lambda: _elapsed[0]
+
 backend = types.SimpleNamespace(backend=lambda: os.environ.get("FAKE_BACKEND", _NAME))
 utils = types.SimpleNamespace(set_random_seed=numpy.random.seed)
 
@@ -41,7 +45,9 @@ class _Trainer:
                 self._tell(callbacks, "on_train_batch_begin", batch)
                 if number == fail_at:
                     raise RuntimeError("libfake.so.1: cannot open shared object file")
-                time.sleep(_STEP * (20 if number == 0 else 1 + _SPREAD * (number % 4 / 1.5 - 1)))
+                seconds = _STEP * (20 if number == 0 else 1 + _SPREAD * (number % 4 / 1.5 - 1))
+                time.sleep(seconds)
+                _elapsed[0] += seconds
                 number += 1
                 loss = float(self.weights.sum()) / number * _SCALE
                 self._tell(callbacks, "on_train_batch_end", batch, {"loss": loss, "accuracy": 0.5})

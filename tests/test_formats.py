@@ -69,6 +69,10 @@ def require(settings):
         raise UsageError("elm has no portable locks", hints=["leave out `--portable`"])
 
 
+def takes_wheels(settings):
+    return False
+
+
 def held(job, request):
     return ["leaf"]
 

@@ -212,8 +212,14 @@ class Rattler:
 
         Returns:
             The digest; None where there is none to tell.
+
+        Raises:
+            OutsideError: a channel does not answer.
         """
-        if isinstance(self.names(channels, platform), OutsideError) or not self._sharded:
+        names = self.names(channels, platform)
+        if isinstance(names, OutsideError):
+            raise names
+        if not self._sharded:
             return None
         found = []
         for channel in channels:

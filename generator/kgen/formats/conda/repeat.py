@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kgen import __version__, host, lockfiles
-from kgen.errors import KgenError
+from kgen.errors import KgenError, OutsideError
 from kgen.formats.conda import FORMAT, RECORDS, condafiles
 from kgen.formats.conda.rattlertool import CondaRecord, Rattler
 from kgen.formats.conda.session import CondaLock, CondaOutcome, CondaSession
@@ -68,7 +68,11 @@ class Note:
             session: knows what is asked, and solves nothing here.
         """
         started = time.monotonic()
-        self._before = self._states()
+        try:
+            self._before = self._states()
+        except OutsideError as error:
+            session.give_up(error)
+            return None
         try:
             packed = kept(self._place, _HEADER)
             noted = None if packed is None else json.loads(zlib.decompress(packed))
@@ -112,8 +116,7 @@ class Note:
         requests = self._job.requests
         locked = [one.request for one in part.outcomes if one.lock is not None] == list(requests)
         # what another program has fetched meanwhile, nobody here has solved on
-        settled = self._before is not None and self._before == self._states()
-        if not (locked and settled and part.files):
+        if not (locked and part.files and self._before is not None and self._before == self._states()):
             return
         noted = {
             "states": self._before,
@@ -125,7 +128,11 @@ class Note:
             keep_few(self._folder)
 
     def _states(self) -> Mapping[str, str] | None:
-        """Platform -> what tells one state of the channels from another; None where that cannot be told."""
+        """Platform -> what tells one state of the channels from another; None where that cannot be told.
+
+        Raises:
+            OutsideError: a channel does not answer.
+        """
         found = {}
         for platform in dict.fromkeys(request.platform for request in self._job.requests):
             folders = {one: list(folder_states(one, [platform])) for one in self._job.settings.channels}

@@ -187,6 +187,10 @@ class CondaSession:
             suggestions=(),
         )
 
+    def give_up(self, error: OutsideError) -> None:
+        """Ask no channel any more, as one of them does not answer: it would keep every environment waiting."""
+        self._down = error
+
     def open(self) -> Rattler:
         """Rattler, opened once; else when there is something to solve.
 

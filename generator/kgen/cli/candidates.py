@@ -155,4 +155,4 @@ BY_FIELD = {
     "generation": generations,
     "hubs": hubs,
 }
-"""Field -> what gives the values of its flag."""
+"""Field -> the function that lists values for its flag."""

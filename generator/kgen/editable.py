@@ -16,7 +16,7 @@ RECORD = "share/kgen/project"
 """Which project an environment holds: its name there in the first line, then what it was built from."""
 
 TREES = "share/kgen/trees"
-"""Where the folders are that were installed editable: of which project, as its environment may be moved with it."""
+"""The folders that were installed editable, and their project: its environment may be moved with it."""
 
 LEFT_OUT = "-"
 """The name of a project that was left out on purpose."""

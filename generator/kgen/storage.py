@@ -476,7 +476,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
         try:
             handle = os.open(locks / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
-            # Whoever had created the folder has just removed it.
+            # The process that created the folder has just removed it.
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if reported else fcntl.LOCK_NB))

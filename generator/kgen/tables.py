@@ -103,7 +103,7 @@ class Table:
         return key in self._data
 
     def raw(self, key: str) -> object:
-        """The value at `key`, of whatever kind; None if missing. Whoever asks sees to its kind."""
+        """The value at `key`, of whatever kind; None if missing. The caller checks its kind."""
         self._known.add(key)
         return self._data.get(key)
 

@@ -252,7 +252,7 @@ def _said(value: object) -> str:
 
 
 def _last_whole_day(text: str, today: dt.date) -> dt.date | None:
-    """The last day of which all counts, of what uv takes for a day: a date, a moment, or a duration until now.
+    """The last day that counts in full, from what uv takes for a day: a date, a moment, or a duration until now.
 
     None where it is none of these, which uv itself complains about.
     """

@@ -102,7 +102,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
     Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
-    `LICENSE`) is imported by nobody and left out. What goes into `*.dist-info/` is every wheel's own, and
+    `LICENSE`) is no module, and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.

@@ -196,7 +196,7 @@ def _kubernetes(export: Export) -> str:
 
 
 def _vscode(export: Export) -> str:
-    """Of the environment where it is on disk, or will be; in the project by the editor's name of its folder."""
+    """The prefix of the environment, on disk or not yet; in the project by the editor's name of its folder."""
     root = export.settings.root
     python = project.envs(root) / str(export.environment) / "bin/python"
     inside = python.is_relative_to(root)

@@ -66,7 +66,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    """Whoever ends kgen otherwise than by ctrl-C gets the same orderly end: no child process stays behind."""
+    """End as orderly on other signals as on ctrl-C: no child process stays behind."""
     raise KeyboardInterrupt(number)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.command import LOCK, Kgen
 from tests.recorded import REFERENCE
 
-from kgen.cli import console, progress
+from kgen.cli import compare, console, fleets, progress
 from kgen.cli.console import table
 
 HEADINGS = ("environment", "frameworks", "CUDA", "cuDNN", "packages", "download", "time", "lock")
@@ -92,7 +93,8 @@ def on_a_terminal(kgen: Kgen, *words: str, columns: int, status: int | None = 0)
             pass
     os.close(ours)
     assert status in {None, running.returncode}
-    return shown.decode().replace("\r\n", "\n").splitlines()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())  # what moves the cursor has no width
+    return text.replace("\r\n", "\n").splitlines()
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
@@ -114,14 +116,31 @@ def test_the_table_of_locks_on_a_terminal(kgen: Kgen) -> None:
         assert word in shown
 
 
+LONG = "keras2-tensorflow-cuda12-py311"
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("headings", [compare._HEADINGS, fleets._HEADINGS], ids=["compare", "fleet"])
+def test_tables_of_what_was_run_elsewhere(headings: tuple[str, ...], columns: int) -> None:
+    """With names as long as they get, and figures in all other cells."""
+    row = (LONG, *(f"{at}.123 ms of NVIDIA-H200-141GB" for at in range(1, len(headings))))
+    lines = table(headings, [row], room=columns).splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = " ".join(lines).replace(";", " ").split()
+    assert all(word in shown for cell in (*headings[1:], *row) for word in cell.split())
+
+
 TO_PASTE = ("hint: ", "next: ", "  fix:   ")
 """A command, which stays on one line: it could not be pasted otherwise."""
 
 
 @pytest.fixture(name="reference")
 def _reference(kgen: Kgen) -> Kgen:
-    """The command in a project with many locks."""
+    """The command in a project with many locks, some with receipts."""
     shutil.copytree(REFERENCE, kgen.folder, dirs_exist_ok=True)
+    for name in ("numpy-cpu", "openvino-cpu"):
+        receipts = Path(__file__).parents[1] / "locks" / name / "receipts"
+        shutil.copytree(receipts, kgen.folder / "locks" / name / "receipts", dirs_exist_ok=True)
     return kgen
 
 
@@ -138,6 +157,10 @@ def _reference(kgen: Kgen) -> Kgen:
         ("list", "jax-cuda12"),
         ("status",),
         ("proven",),
+        ("receipts", "list"),
+        ("validate", "--list"),
+        ("verify", "numpy-cpu"),
+        ("bisect", "locks/torch-cuda12", "locks/torch-cuda13"),
         ("check",),
         ("doctor",),
         ("diff", "locks/torch-cuda12", "locks/torch-cuda13"),

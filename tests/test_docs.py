@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import html
@@ -33,8 +34,9 @@ DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
 PAGES = [ROOT / "README.md", *EXAMPLES, *sorted(path for path in DOCS.rglob("*.md") if "findings" not in path.parts)]
 
-_MARK = re.compile(r"^<!-- (?P<word>file|project): (?P<what>\S+) -->$")
+_MARK = re.compile(r"^<!-- (?P<word>file|project|typed by|not run): (?P<what>.+) -->$")
 _LONGEST_README = 130
+_ALL_PAGES = " ".join(word for page in PAGES for word in page.read_text(encoding="utf-8").split())
 _MOUSE = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 _SCHEMES = {"dark": "preferredColorScheme=0", "light": "preferredColorScheme=1"}
 """How the browser's settings write what the system prefers."""
@@ -104,7 +106,7 @@ def test_what_is_shown_is_what_is_printed(
         for word, what in block.marks:
             if word == "file":
                 (project / what).write_text(block.text, encoding="utf-8")
-            else:  # of the day of the record, and otherwise as kgen decides
+            elif word == "project":  # of the day of the record, and otherwise as kgen decides
                 asked = tomli.loads((REFERENCE / "kgen.toml").read_text(encoding="utf-8"))
                 kept = (f"{key} = {json.dumps(asked[key], default=str)}\n" for key in ("python", "exclude-newer"))
                 (project / "kgen.toml").write_text("".join(kept), encoding="utf-8")
@@ -186,6 +188,42 @@ def test_a_notebook_is_one(notebook: Path) -> None:
 
 def test_the_readme_is_read_in_a_minute() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= _LONGEST_README
+
+
+BLOCKS = [page for page in sorted((*PAGES, *(DOCS / "findings").glob("*.md"))) if "```" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", BLOCKS, ids=named)
+def test_every_block_is_run_or_says_why_it_is_not(page: Path) -> None:
+    """Here (`console`), held to the schema (settings), made from the code, typed by a test that reads it, or marked."""
+    made = hooks().pages().get(named(page).removeprefix("docs/"), "") if page.is_relative_to(DOCS) else ""
+    of_code = (
+        made if "<!-- made: " not in made else "".join(re.findall(r"<!-- made: .*?<!-- made -->", made, re.DOTALL))
+    )
+    for block in blocks(page):
+        marks = dict(block.marks)
+        fenced = f"```{block.language}\n{block.text}```\n"
+        if block.language in {"console", "toml"} or fenced in of_code:
+            assert not marks.keys() & {"typed by", "not run"}, fenced
+        elif "typed by" in marks:
+            refuse_unread(page, block, marks["typed by"])
+        else:
+            assert "not run" in marks, f"no test runs this, and no mark says why:\n{fenced}"
+            for name in re.findall(r"\btest_\w+\.py\b", marks["not run"]):
+                assert (ROOT / "tests" / name).is_file(), name
+
+
+def refuse_unread(page: Path, block: Block, test: str) -> None:
+    """That there is a test of this name, whose module reads this page, and picks the block by something in it."""
+    file, _, name = test.partition("::")
+    module = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    declared = {one.name for one in ast.walk(module) if isinstance(one, ast.FunctionDef | ast.ClassDef)}
+    assert name in declared, test
+    texts = {one.value for one in ast.walk(module) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    linked = {target for text in texts for target in re.findall(rf"\[{re.escape(text)}\]\(([^)#]+)\)", _ALL_PAGES)}
+    assert any(text.endswith(page.name) for text in texts | linked), f"{file} does not read {named(page)}"
+    picks = {text for text in texts if text in block.text or text == block.language}
+    assert picks, f"nothing in {file} picks:\n{block.text}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -234,3 +234,18 @@ class TestRelease:
         done = run("bash", "-euo", "pipefail", "-c", step["run"], cwd=tmp_path, **own)
         assert done.returncode == 0, done.stderr
         assert (Path(path.read_text().strip()) / "kgen").is_file()
+
+    def test_the_feature_installs_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
+        """The feature of development containers, by its own script, with the root of an image in a folder."""
+        (wheel,) = released[0].glob("*.whl")
+        feature = ROOT / "packaging/devcontainer/src/kgen"
+        root = tmp_path / "image"
+        own = {"ROOT": str(root), "VERSION": str(wheel), "ENVIRONMENT": "jax", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+        own["PATH"] = f"{BIN}:{os.environ['PATH']}"
+        done = run("sh", "-eu", str(feature / "install.sh"), cwd=tmp_path, **own)
+        assert done.returncode == 0, done.stderr
+        asked = "from importlib.metadata import version; print(version('keras-kgen'))"
+        assert run(str(root / "opt/kgen/bin/python"), "-c", asked, cwd=tmp_path).stdout == f"{__version__}\n"
+        assert (root / "opt/kgen/bin/kgen").is_file()
+        assert (root / "usr/local/bin/kgen").readlink() == Path("/opt/kgen/bin/kgen")
+        assert os.access(root / "usr/local/share/kgen/post-create", os.X_OK)

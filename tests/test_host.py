@@ -409,7 +409,7 @@ def test_python_version_file_that_asks_for_one_without_the_global_lock(tmp_path:
     with pytest.raises(SettingsError) as caught:
         host.python_version_file(tmp_path)
     assert caught.value.message == (
-        f"{file} asks for '{asked}', the free-threaded build of Python 3.14, of which the matrix has no wheels"
+        f"{file} asks for '{asked}', the free-threaded build of Python 3.14, for which the matrix has no wheels"
     )
     assert caught.value.hints == ("give the version with `--python 3.14`", "echo 3.14 > .python-version")
 

@@ -1,6 +1,7 @@
-"""Five people from the first page to done, each in a project of their own: they type what README and docs say.
+"""Five people from the README to done, each in a project of their own: they type what README and docs say.
 
-What `tests/test_docs.py` compares with its output is one page; a journey is what somebody wants, over several.
+They find their pages by the links of the README. What `tests/test_docs.py` compares with its output is one page; a
+journey is what somebody wants, over several.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.index import serving as serving_index
 from tests.nix import MINOR as NIX_MINOR
 from tests.nix import Nix
 from tests.repository import Served, serving
+from tests.test_places import BUILD
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import uvtool
@@ -52,6 +54,27 @@ def typed(page: str, holding: str) -> list[str]:
     """The lines of a block that are typed, without what is said about them."""
     lines = (line.partition("  #")[0].strip() for line in block(page, "sh", holding).splitlines())
     return [line for line in lines if line]
+
+
+def linked(page: str, words: str) -> str:
+    """Where a link of a page leads, from the root of the repository."""
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    (target,) = map(str, set(re.findall(rf"\[{re.escape(words)}\]\(([^)#]+)\)", text)))
+    path = (ROOT / page).parent / target
+    assert path.is_file(), target
+    return path.resolve().relative_to(ROOT).as_posix()
+
+
+def first_steps() -> list[str]:
+    """What the README has typed first: settings, locks, and both into git."""
+    init, lock, add, *_ = typed("README.md", "kgen init ")
+    return [init, lock, add]
+
+
+def check_of_the_readme() -> str:
+    """What the README has typed to see whether all is in order."""
+    (found,) = (line for line in typed("README.md", "kgen doctor") if line.startswith("kgen check"))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,17 +150,17 @@ def test_research(terminal: Terminal, project: Path, tmp_path: Path) -> None:
     )
     (project / "train.py").write_text(TRAIN)
     here.type("git init -q .")
-    init, lock, add, *runs = typed("README.md", "kgen init ")
-    here.type(init)
-    here.type(lock)
-    here.type(add)
+    for line in first_steps():
+        here.type(line)
+    runs = typed("README.md", "kgen init ")[3:]
+    assert typed("docs/how-to/laptop-and-server.md", "kgen run jax") == [runs[0]]
     assert "[tool.kgen]" in (project / "pyproject.toml").read_text()
     for line, backend in zip(runs, ("jax", "torch"), strict=True):
         assert f"trained on {backend}\n" in here.type(line)
     here.type("git add train.py && git commit -qm paper")
     here.type(f"git clone -q {project} {tmp_path / 'colleague'}")
     assert "trained on jax\n" in here.type(runs[0], cwd=tmp_path / "colleague")
-    assert "in order" in here.type("kgen check", cwd=tmp_path / "colleague")
+    assert "in order" in here.type(check_of_the_readme(), cwd=tmp_path / "colleague")
 
 
 @pytest.fixture
@@ -147,23 +170,31 @@ def library(matrix: CompatibilityMatrix) -> Iterator[Index]:
         if not uvtool.has_interpreter(python):
             pytest.skip(f"no CPython {python} here")
     house = Wheelhouse(matrix, PYTHONS)
-    house.put(Wheel(name="pytest", version="8.4", files={"pytest/__main__.py": PYTEST, "pytest/__init__.py": b""}))
+    program = {"pytest-8.4.data/scripts/pytest": b"#!python\n" + PYTEST}
+    house.put(
+        Wheel(name="pytest", version="8.4", files={**program, "pytest/__init__.py": b""}),
+        Wheel(name="tree-build", version="1.2", files={"tree_build.py": BUILD}),
+    )
     with serving_index(house) as index:
         yield index
 
 
 def test_maintaining_a_library(terminal: Terminal, project: Path, library: Index, own: str) -> None:
     """The tutorial: settings, a lock for each backend and Python, tests in one of them, CI, and the next release."""
-    page = "docs/tutorials/library.md"
+    page = linked("README.md", "test it on three backends")
     at_work = Terminal(kgen=terminal.kgen.at(library.url), programs=terminal.programs)
     settings = block(page, "toml").replace("torch-index = true", f'torch-index = "{own}"')
-    (project / "pyproject.toml").write_text(settings + "nix = false\n", encoding="utf-8")
+    system = '[build-system]\nrequires = ["tree-build"]\nbuild-backend = "tree_build"\n'
+    (project / "pyproject.toml").write_text(f"{settings}nix = false\n{system}", encoding="utf-8")
+    (project / "src").mkdir()
+    (project / "src/mylib.py").touch()
     at_work.type("git init -q .")
     lock, tests = typed(page, "kgen lock\n")
     at_work.type(lock)
     names = {path.name for path in (project / "locks").glob("[!.]*") if path.is_dir()}
     assert names == {f"{name}-cpu-py{py}" for name in ("jax", "tensorflow", "torch") for py in (311, 312, 313)}
     assert tests.startswith("kgen run jax-cpu-py312 -- ")
+    assert "tested mylib on jax 3.12\n" in at_work.type(tests)
     (export,) = typed(page, "kgen export github-actions")
     at_work.type(f"mkdir -p .github/workflows && {export}")
     workflow = next((project / ".github/workflows").iterdir()).read_text()
@@ -173,11 +204,12 @@ def test_maintaining_a_library(terminal: Terminal, project: Path, library: Index
     assert [line for line in lines if line.startswith("kgen lock")] == ["kgen lock --upgrade"]
     assert "unchanged" in at_work.type("kgen lock --upgrade")
     assert "No lock has changed" in at_work.type(next(line for line in lines if line.startswith("kgen diff")))
+    assert "in order" in at_work.type(check_of_the_readme())
 
 
 def test_running_a_cluster(terminal: Terminal, project: Path, tmp_path: Path, own: str) -> None:
     """The tutorial: kinds of nodes, a verdict before the job, a job, and what is proven."""
-    page = "docs/tutorials/cluster.md"
+    page = linked("README.md", "a cluster")
     here = Terminal(kgen=terminal.kgen, programs=terminal.programs, said={"/shared/envs": str(tmp_path / "shared")})
     here.program("sbatch", 'exec sh "$@"')
     here.program("srun", '[ "$1" != --gpus ] || shift 2\nexec "$@"')
@@ -187,7 +219,7 @@ def test_running_a_cluster(terminal: Terminal, project: Path, tmp_path: Path, ow
     settings = settings.replace("/shared/envs", str(tmp_path / "shared"))
     (project / "pyproject.toml").write_text(settings)
     (project / "train.py").write_text(TRAIN)
-    here.type("kgen lock")
+    here.type(first_steps()[1])
     assert {path.name for path in (project / "locks").glob("[!.]*") if path.is_dir()} == {
         f"{name}-{kind}" for name in ("jax", "torch") for kind in ("cuda12", "cpu")
     }
@@ -197,28 +229,39 @@ def test_running_a_cluster(terminal: Terminal, project: Path, tmp_path: Path, ow
     assert str(tmp_path / "shared") in here.type(sync)
     here.type(export)
     assert submit == "sbatch jax.sh python train.py"
+    assert typed("docs/how-to/slurm.md", "sbatch") == [sync, export, submit]
     assert "trained on jax\n" in node.type(submit)
     (prove,) = typed(page, "srun")
     assert prove.startswith("srun --gpus 1 kgen validate jax-cuda12")
     assert "kgen validate jax-cuda12 --device gpu" in here.type("kgen proven")
+    assert "in order" in here.type(check_of_the_readme())
 
 
 def test_conda(conda: Kgen, project: Path, served: ChannelServer, tmp_path: Path) -> None:
-    """The how-to: a conda lock beside the pylock, an environment from it, and a training in it."""
+    """From an `environment.yml`: settings, a conda lock beside the pylock, an environment from it, and a training."""
     terminal = Terminal(kgen=with_gpu(conda, tmp_path / "driver"), programs=tmp_path / "bin")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (project / "kgen.toml").write_text(
-        f'backends = ["torch"]\nchannels = ["{served.url}"]\npython = "{python}"\nplatforms = ["linux-64"]\n'
+    (project / "environment.yml").write_text(
+        f"name: own\nchannels: [{served.url}]\ndependencies: [python={python}, pytorch, scipy]\n"
     )
     (project / "train.py").write_text(TRAIN)
-    install, lock, sync, run = (line.replace("jax", "torch") for line in typed("docs/how-to/conda.md", "--conda"))
+    terminal.type("git init -q .")
+    coming = linked("README.md", "uv, Poetry, pixi or conda")
+    (init,) = re.findall(r"`(kgen init --from environment\.yml)` takes", (ROOT / coming).read_text(encoding="utf-8"))
+    terminal.type(init)
+    own = (project / "kgen.toml").read_text()  # conda-forge is the tests' channel here
+    (project / "kgen.toml").write_text(f'channels = ["{served.url}"]\n{own}')
+    page = linked(coming, "Lock for conda as well")
+    install, lock, sync, run = (line.replace("jax", "torch") for line in typed(page, "--conda"))
     assert install == "pip install 'keras-kgen[conda]'"
     terminal.type(lock)
     locked = (project / "locks/torch-cuda12/conda-lock.yml").read_text()
     assert "name: pytorch" in locked
+    assert "name: scipy" in locked
     assert str(project / ".kgen/envs/torch-cuda12-conda") in terminal.type(sync)
     assert "trained on torch\n" in terminal.type(run)
-    assert "in order" in terminal.type("kgen check")
+    terminal.type("git add . && git commit -qm environments")
+    assert "in order" in terminal.type(check_of_the_readme())
 
 
 @pytest.mark.nix
@@ -240,8 +283,9 @@ def test_nix(project: Path, index: Index, tmp_path: Path) -> None:
         f'backends = ["numpy"]\ncpu = true\npython = "{NIX_MINOR}"\nplatforms = ["linux-64"]\n'
     )
     (project / "train.py").write_text(TRAIN)
-    terminal.type("git init -q . && kgen lock")
-    add, develop = typed("docs/how-to/nix.md", "nix develop")
+    terminal.type("git init -q .")
+    terminal.type(first_steps()[1])
+    add, develop = typed(linked("README.md", "Nix"), "nix develop")
     terminal.type(add.partition("    #")[0])
     assert develop.split()[:3] == ["nix", "develop", ".#jax"]
     said = nix.flake("develop", ".#numpy", "-c", "python", "train.py", cwd=project)

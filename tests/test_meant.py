@@ -50,14 +50,14 @@ def test_the_hint_works(kgen: Kgen, typed: str) -> None:
 def test_a_free_threaded_python_is_called_by_its_name(kgen: Kgen) -> None:
     refused = kgen("solve", "torch", "--python", "3.14t")
     assert refused.status == 2
-    said = "`3.14t` is the free-threaded build of Python 3.14, of which the matrix has no wheels; give `3.14`"
+    said = "`3.14t` is the free-threaded build of Python 3.14, for which the matrix has no wheels; give `3.14`"
     assert refused.stderr == f"error: --python: {said}\n"
 
 
 def test_a_free_threaded_python_without_h5py_gives_one_that_keras_has(kgen: Kgen) -> None:
     assert kgen("solve", "torch", "--cpu", "--python", "3.15").status == 3
     refused = kgen("solve", "torch", "--cpu", "--python", "3.15t")
-    assert refused.stderr.endswith("of which the matrix has no wheels; give `3.14`\n")
+    assert refused.stderr.endswith("for which the matrix has no wheels; give `3.14`\n")
 
 
 def test_a_package_behind_explain_is_asked_about(kgen: Kgen) -> None:

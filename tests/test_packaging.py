@@ -197,6 +197,14 @@ class TestEditors:
         assert block(page, "toml", "#:schema").startswith("#:schema ./kgen.schema.json\n")
 
 
+def test_hooks_of_the_page_are_offered() -> None:
+    """Those that a configuration names are those of this repository, and `rev` is a branch of it."""
+    (repo,) = yaml.safe_load(block("how-to/merges-and-bots.md", "yaml", "kgen-check"))["repos"]
+    offered = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert [hook["id"] for hook in repo["hooks"]] == [hook["id"] for hook in offered]
+    assert repo["rev"] == "main"
+
+
 @pytest.mark.parametrize(("language", "holding", "schema"), [
     ("json", "packageRules", "vendor.renovate"), ("yaml", "package-ecosystem", "vendor.dependabot"),
 ])  # fmt: skip

@@ -122,7 +122,7 @@ REQUESTS = [
     refused("torch --xpu", "PyTorch's own index has builds for Intel's GPUs (`--torch-index`)"),
     # 15: free-threaded interpreters
     refused(
-        "torch --cpu --python 3.14t", "is the free-threaded build of Python 3.14, of which the matrix has no wheels"
+        "torch --cpu --python 3.14t", "is the free-threaded build of Python 3.14, for which the matrix has no wheels"
     ),
 ]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.channel import ChannelServer
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index
+from tests.test_journeys import typed
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
@@ -44,7 +45,9 @@ def test_of_uv(kgen_alone: Kgen, project: Path) -> None:
     words = [str(UV), "lock", "--python", sys.executable]
     done = subprocess.run(words, cwd=project, env=kgen_alone.env(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    done_too = kgen_alone(*JAX, "--from", "uv.lock")
+    (line,) = typed("docs/how-to/migrate.md", "--from")
+    assert line == "kgen lock --from uv.lock"
+    done_too = kgen_alone(*JAX, *line.split()[2:])
     assert done_too.status == 0, done_too.stderr
     found = versions(project, "jax-cpu")
     assert found["plain"] == "2.0"

@@ -132,7 +132,7 @@ def test_targets_contradict_one_machine(tmp_path: Path, matrix: CompatibilityMat
     with pytest.raises(SettingsError) as raised:
         settings.read(tmp_path, matrix)
     assert raised.value.message.splitlines() == [
-        f"kgen.toml: {key}: contradicts the tables `target`, each of which says that of its machine"
+        f"kgen.toml: {key}: contradicts the tables `target`, which each describe a machine of their own"
         for key in ("cuda", "driver")
     ]
 

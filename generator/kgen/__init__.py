@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 INTERRUPTED = "interrupted; nothing is half-written"
-"""What is said when somebody ends kgen."""
+"""The message when the user ends kgen."""
 
 __all__ = [
     "Change",

@@ -13,10 +13,10 @@ from kgen import __version__, files
 from kgen.project import PYPROJECT
 
 RECORD = "share/kgen/project"
-"""What is in an environment of which project: its name there in the first line, then what it was built from."""
+"""Which project an environment holds: its name there in the first line, then what it was built from."""
 
 TREES = "share/kgen/trees"
-"""Where the folders are that were installed editable: of which project, as its environment may be moved with it."""
+"""The folders that were installed editable, and their project: its environment may be moved with it."""
 
 LEFT_OUT = "-"
 """The name of a project that was left out on purpose."""
@@ -97,7 +97,7 @@ def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | 
 
 
 def _reads_setuptools(root: Path) -> bool:
-    """Whether setuptools finds a package in a folder by its own files, of which `setup.cfg` is other tools' too."""
+    """Whether setuptools finds a package in a folder by its own files; other tools read `setup.cfg` too."""
     return (root / "setup.py").is_file() or _name_in_setup_cfg(root) is not None
 
 

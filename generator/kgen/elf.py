@@ -114,7 +114,7 @@ def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
 
     Args:
         pieces: its content; no more is read than is necessary.
-        limit: bytes after which reading ends; what has been seen until then is told as `loaded`.
+        limit: bytes after which reading ends; what was read until then is `loaded`.
     """
     held = bytearray()
     needed: tuple[str, ...] | None = None

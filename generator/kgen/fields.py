@@ -90,7 +90,7 @@ class Field(NamedTuple):
         example: a value that can be typed.
         scope: the commands that have the flag.
         distinct: whether a list must hold something, and nothing twice.
-        initial: its value where nothing is said.
+        initial: its value where nobody sets it.
         lock: how a lock holds it; None if it does not shape what is locked.
         about: what causes and changes call it; None if they are never about it.
         installer: the form of locks that it is for; None if it is for whichever.
@@ -153,7 +153,7 @@ class Field(NamedTuple):
         return tuple(found.values())
 
     def typed(self, value: object) -> Iterator[str]:
-        """The words of a command line that ask for a value; none where it is what nobody needs to ask for."""
+        """The words of a command line that ask for a value; none for the initial value."""
         if (
             self.flag is None
             or value == self.initial
@@ -747,7 +747,7 @@ def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, 
 
 
 ACCELERATORS: tuple[Field, ...] = tuple(BY_NAME[kind.name] for kind in accelerators.known())
-"""The fields of which one says what is computed on."""
+"""The fields that name an accelerator; a request sets one of them."""
 
 
 def accelerators_in(values: Mapping[str, object]) -> dict[str, Accelerator]:

@@ -1,6 +1,6 @@
 """How kgen reads files that somebody else may have put there: regular ones only, and no more than a bound.
 
-A link may lead to a device that never ends, a FIFO that nobody writes into, or a folder; a file may be larger than the
+A link may lead to a device that never ends, a FIFO without a writer, or a folder; a file may be larger than the
 memory. Whatever a lock, a receipt, settings or a RECORD points to is read through here.
 """
 

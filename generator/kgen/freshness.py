@@ -270,7 +270,7 @@ class _FreshnessCheck:
         return self.matrix.platforms[self.lock.platform].marker_environment(self.lock.python)
 
     def _uv(self) -> Iterator[Stale]:
-        """What uv is configured with in the project itself; what a machine adds is nobody else's to check."""
+        """The configuration of uv in the project itself; what a machine adds is not the project's to check."""
         asked, has = (set(of_project(request.uv)) for request in (self.request, self.made_for))
         for one in sorted(asked - has):
             yield Stale("uv", f"was made without `{one}`, which uv is configured with")

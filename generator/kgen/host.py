@@ -184,7 +184,7 @@ def conda_program() -> str | None:
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person reads from, or types into, this stream.
 
-    A stream that is closed, or was never there, has nobody at its end.
+    A stream that is closed, or was never there, has no reader.
     """
     try:
         return stream is not None and stream.isatty()
@@ -266,7 +266,7 @@ def python_version_file(folder: Path) -> str | None:
     if threaded is not None:
         minor = threaded["minor"]
         raise SettingsError(
-            f"{path} asks for {shown}, the free-threaded build of Python {minor}, of which the matrix has no wheels",
+            f"{path} asks for {shown}, the free-threaded build of Python {minor}, for which the matrix has no wheels",
             hints=[f"give the version with `--python {minor}`", f"echo {minor} > {_PYTHON_VERSION}"],
         )
     if asked.lower().startswith(_OTHER_PYTHONS):

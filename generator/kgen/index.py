@@ -36,7 +36,7 @@ _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
 _unescape = functools.lru_cache(4096)(html.unescape)
-"""Of attributes, whose values are few: what is escaped in them is the sign in `>=3.10`."""
+"""Attributes, whose values are few; only the sign in `>=3.10` is escaped in them."""
 
 _OK, _UNCHANGED, _ABSENT = 200, 304, 404
 _HEADER = "kgen-page 1"
@@ -128,7 +128,7 @@ class Index:
         urls: of simple indexes, the most important first.
         asker: what fetches pages.
         cache: the folder for pages; None for none.
-        absent: the statuses with which it says that it has no such project. A store of files that nobody may list
+        absent: the statuses with which it says that it has no such project. A store of files that cannot be listed
             says 403.
     """
 

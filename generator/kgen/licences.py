@@ -49,7 +49,7 @@ def name(declared: Declared | None) -> str | None:
     names = [one for one in dict.fromkeys(names) if one]
     if len(names) == 1:
         return spdx(names[0]) or _bounded(names[0])
-    # of several nobody says whether all of them hold, or any
+    # with several, it is unknown whether all of them hold, or any
     return _bounded(", ".join(names)) or None
 
 

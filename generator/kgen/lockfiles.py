@@ -1,6 +1,6 @@
 """The locks of a project on disk: which environments there are, by which names, and what is in a lock.
 
-Reads kgen's own form only, and says what is wrong where a file has another: whoever has edited a lock by hand
+Reads kgen's own form only, and says what is wrong where a file has another: somebody who edited a lock by hand
 should hear of it before something is installed from it.
 """
 
@@ -354,13 +354,13 @@ def _backends(kgen: Table) -> tuple[str, ...]:
 
 
 def _unused(top: Table, kgen: Table) -> None:
-    """What kgen writes for others and for people; whoever writes a lock again needs it in its form."""
+    """What kgen writes for other tools and for people; to write a lock again takes it in this form."""
     top.parsed("requires-python", grammar.line)
     top.parsed_texts("environments", grammar.line)
     for row in kgen.tables("why"):
         for key in ("subject", "rule", "source"):
             row.prose(key)
-        if row.has("receipts"):  # which whoever keeps the version reads
+        if row.has("receipts"):  # read again where the version is kept
             row.get("receipts", int)
             row.parsed("subject", _release)
             row.texts("devices")

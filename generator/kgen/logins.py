@@ -51,7 +51,7 @@ class Logins:
             self.add(url)
 
     def add(self, url: str) -> str:
-        """Takes in an index with what its URL says of credentials; gives the URL without them."""
+        """Add an index with the credentials in its URL; return the URL without them."""
         plain, login = apart(url)
         try:
             realm, path = _realm(plain)

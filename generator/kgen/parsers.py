@@ -126,8 +126,8 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     if text.endswith("t") and text[:-1] in known:
         usable = [minor for minor in known if _is_served(minor, matrix)]
         raise ValueError(
-            f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, of which the matrix has no wheels; give"
-            f" `{text[:-1] if text[:-1] in usable or not usable else usable[-1]}`"
+            f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, for which the matrix has no wheels;"
+            f" give `{text[:-1] if text[:-1] in usable or not usable else usable[-1]}`"
         )
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
 

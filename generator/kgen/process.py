@@ -201,7 +201,7 @@ class _Warden(NamedTuple):
     """What outlives kgen to end its families.
 
     Attributes:
-        pipe: where it is told of them; None where it could not be started, and families end with an orderly end only.
+        pipe: where it reads of them; None where it could not be started, and families end with an orderly end only.
         family: what is in the environment of each member.
     """
 
@@ -280,7 +280,7 @@ def _family_of(child: subprocess.Popen[bytes], pipes: _Pipes) -> Iterator[None]:
     """Ends whatever of the child's process group is left when the block is left."""
     try:
         yield
-        # What the program said last is in the pipe, whoever else still holds the other end.
+        # The last output of the program is in the pipe, even if another process still holds the other end.
         pipes.move(0)
         _ask_to_end(child, pipes)
     except BaseException:
@@ -298,7 +298,7 @@ def _ask_to_end(child: subprocess.Popen[bytes], pipes: _Pipes) -> None:
     if not _signal(child, signal.SIGTERM):
         return
     deadline = time.monotonic() + _GRACE
-    # The pipes are emptied meanwhile: nobody ends who is stuck in a write.
+    # The pipes are emptied meanwhile: a process that is stuck in a write does not end.
     while (child.poll() is None or _signal(child, 0)) and time.monotonic() < deadline:
         pipes.move(_TICK / 5)
 
@@ -306,7 +306,7 @@ def _ask_to_end(child: subprocess.Popen[bytes], pipes: _Pipes) -> None:
 def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
     """Signals the child's process group; says whether anybody was there.
 
-    The group outlives its leader, and its number is given to nobody else while it has a member. Once it is
+    The group outlives its leader, and no other group gets its number while it has a member. Once it is
     empty the number is free, but process numbers come round in a circle of thousands, so the call right after
     is safe.
     """
@@ -322,7 +322,7 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
 
 @final
 class _Pipes:
-    """The three pipes to a program, none of which ever blocks; closed at the end of the `with` block."""
+    """The three pipes to a program; they never block, and the end of the `with` block closes them."""
 
     def __init__(
         self,

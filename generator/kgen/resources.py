@@ -16,7 +16,7 @@ FOLDERS: tuple[FolderName, ...] = get_args(FolderName)
 
 
 def folder(name: FolderName) -> Path:
-    """Gives the folder of data files called `name`.
+    """Find the folder of data files of this name.
 
     The place of this very file decides, never the import path: an editable install leaves a copy of the data
     in site-packages that grows stale, and must not be read.

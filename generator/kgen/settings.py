@@ -38,7 +38,7 @@ T = TypeVar("T")
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
 _JOINT = 2
-"""Backends that it takes to make a joint environment."""
+"""The fewest backends of a joint environment."""
 
 
 class JointEnvironment(NamedTuple):
@@ -102,7 +102,7 @@ class Settings(NamedTuple):
         file: where the settings are; None if there are none.
         backends: the backends, in the order of the settings.
         accelerator: what is computed on; a kind without a version where kgen is to choose the best one; None where
-            nothing is said.
+            the settings leave it open.
         python: the CPython minor, as `3.12`.
         pythons: several minors, in the place of one: each environment is made for each.
         platforms: conda's names of the platforms.
@@ -130,7 +130,7 @@ class Settings(NamedTuple):
             the library only where Nix is installed.
         flake: where that finds kgen's own flake, as Nix writes it; None for where this kgen is from, if that is a
             commit of a repository, else for a copy in the project of what it needs.
-        generation: the generation of Keras; None if it follows from what else is said.
+        generation: the generation of Keras; None if it follows from the other settings.
         hubs: which libraries of models are in every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
         outside_folders: whether folders outside of the repository may be dependencies.
@@ -239,12 +239,12 @@ def of_keys(root: Path, values: Mapping[str, object], matrix: CompatibilityMatri
 
 
 def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = True) -> Settings:
-    """The settings with each backend by its full name: `keras2-theano` where `theano` is said, in its generation.
+    """The settings with the full name of each backend: `keras2-theano` for `theano`, in its generation.
 
     Args:
         settings: as they were read.
         matrix: the facts.
-        strict: whether a backend that the generation has not is a fault; else it is left out, as where a flag asks for
+        strict: whether a backend that the generation lacks is a fault; else it is left out, as where a flag asks for
             another generation than the settings were written for.
 
     Raises:
@@ -382,9 +382,9 @@ def target_of(settings: Settings, name: str) -> Target:
 
 
 def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str]) -> Iterator[tuple[Field, str, str]]:
-    """What of a driver and GPUs is of another accelerator than this kind: field, why, and an example of its own.
+    """The driver and GPUs that belong to another kind of accelerator: field, reason, and an example of this kind.
 
-    The example is empty where the kind has no such thing, as TPUs have no driver whose version is told.
+    The example is empty where the kind has no such thing: TPUs report no version of a driver.
     """
     for name, texts, parse, example in (
         ("driver", () if driver is None else (str(driver),), kind.parse_driver, kind.driver_example),
@@ -425,7 +425,7 @@ class _Reader:
             del plain[field.name]
         if table.has("target"):
             for key in (*asked, *(key for key in ("driver", "gpu") if table.has(key))):
-                table.fault(key, "contradicts the tables `target`, each of which says that of its machine")
+                table.fault(key, "contradicts the tables `target`, which each describe a machine of their own")
         for field in FIELDS:
             if field.plural is not None and table.has(str(field.key)) and table.has(field.plural):
                 table.fault(field.plural, f"contradicts `{field.key}`; keep one of the two")

@@ -242,7 +242,7 @@ def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Pa
         made = stage / _MADE
         made.mkdir()
         yield made
-        # whoever has put something there in the meantime keeps it
+        # what another process put there in the meantime stays
         _refuse_foreign(target, owned)
         _put_in_place(made, target)
 
@@ -413,7 +413,7 @@ def _sweep_guard(guard: Path) -> None:
 
 
 def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
-    """Does what :func:`recover` does, if nobody holds the folder, and only with folders in it that kgen replaces.
+    """Do what :func:`recover` does, if no other process holds the folder, for the folders that kgen replaces.
 
     What cannot be finished is left to who writes into the folder next, and gets an error.
 
@@ -436,15 +436,15 @@ def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
 
 @contextlib.contextmanager
 def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds the project: within the `with` block nobody else is inside such a block for the same folder.
+    """Hold the project: one process at a time is inside such a `with` block for the same folder.
 
     The kernel keeps the lock and releases it when the process ends, however that happens. The lock's file is
-    removed at the end; only a killed process leaves it behind, which blocks nobody. Creates the folder if it
+    removed at the end; only a killed process leaves it behind, and it blocks no other. Creates the folder if it
     is not there, and removes it at the end if it did so and nothing was written into it.
 
     Args:
         locks: the folder.
-        who: the command that the other one is said to be.
+        who: what messages call the other command.
         wait: called once if another process is inside, which is then waited for; None to raise at once.
 
     Raises:
@@ -455,7 +455,7 @@ def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] |
     try:
         yield
     finally:
-        # Removed while it is locked: whoever opened it before and locks it afterwards sees that it is gone.
+        # Removed while it is locked: a process that opened it before and locks it afterwards sees that it is gone.
         with contextlib.suppress(OSError):
             (locks / _LOCK).unlink()
         os.close(handle)
@@ -476,7 +476,7 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
         try:
             handle = os.open(locks / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
-            # Whoever had created the folder has just removed it.
+            # The process that created the folder has just removed it.
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if reported else fcntl.LOCK_NB))

@@ -1,6 +1,6 @@
 """What surrounds an environment on this machine and may get in its way; gathered, not judged.
 
-Every fact says where it is from, so that whoever is told of it can go there.
+Every fact names its source, so that the reader of a message can go there.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Surroundings(NamedTuple):
         gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None where there is no telling.
         distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
-        driver_library: the driver's own library; None where there is none, or nobody asked.
+        driver_library: the driver's own library; None where there is none, or it was not looked for.
         modules: the modules of the kernel.
         nodes: what is in `/dev`; None where there is no telling.
         wsl: whether Windows runs this Linux.
@@ -181,7 +181,7 @@ UNKNOWN = Surroundings(
     distribution=(),
     set_in=MappingProxyType({}),
 )
-"""What surrounds an environment on a machine of which only a description is known."""
+"""What surrounds an environment on a machine that is only described."""
 
 
 def gather(

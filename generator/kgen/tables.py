@@ -65,7 +65,7 @@ class Table:
     """A TOML table at a dotted path.
 
     Getters return None where a key is missing or of the wrong kind; a wrong kind, and a missing key that was
-    `required`, are added to the faults. :meth:`close` reports keys that nobody asked for.
+    `required`, are added to the faults. :meth:`close` reports keys that no caller read.
     """
 
     __slots__ = ("_data", "_known", "_path", "faults")
@@ -75,7 +75,7 @@ class Table:
 
         Args:
             data: what is in it.
-            path: where it is; called for that where it takes time to say, as only a fault is told with it.
+            path: where it is; a function where finding it takes time, as only faults need it.
             faults: what is wrong is added to these.
         """
         self._data = data
@@ -103,7 +103,7 @@ class Table:
         return key in self._data
 
     def raw(self, key: str) -> object:
-        """The value at `key`, of whatever kind; None if missing. Whoever asks sees to its kind."""
+        """The value at `key`, of whatever kind; None if missing. The caller checks its kind."""
         self._known.add(key)
         return self._data.get(key)
 
@@ -135,7 +135,7 @@ class Table:
         return self.get(key, str, required=True) or ""
 
     def prose(self, key: str) -> str:
-        """Required text of any characters, which whoever shows it escapes; empty if it is missing, which is noted."""
+        """Required text of any characters, to be escaped where it is shown; empty, and a fault, if it is missing."""
         value = self.raw(key)
         if type(value) is str:
             return value

@@ -18,7 +18,7 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder("templates")),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - TOML and shells, not HTML: whoever renders quotes each value
+        autoescape=False,  # noqa: S701 - TOML and shells, not HTML: the caller quotes each value
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -26,7 +26,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """The text of a template with these values, none of which may be missing.
+    """Render a template with these values; every one that it names must be given.
 
     Args:
         template: its path below `templates/`.

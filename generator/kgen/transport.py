@@ -1,7 +1,7 @@
 """How kgen's own requests go over the network: with an end to every answer, and never astray.
 
 A server may be slow, or mean. An answer that comes in drops is broken off although each drop is in time; one that
-unpacks to far more than was sent is not unpacked; and nobody is led to places that only this machine can reach.
+unpacks to far more than was sent is not unpacked; and no redirect leads to places that only this machine can reach.
 """
 
 from __future__ import annotations

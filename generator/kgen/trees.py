@@ -22,7 +22,7 @@ _OTHERS = ("setup.py", "setup.cfg")
 _TABLES = ("project", "build-system")
 
 Read = Callable[[str], "bytes | None"]
-"""Gives a file of a tree by its path; None if it is not there."""
+"""Reads a file of a tree by its path; None if it is not there."""
 
 
 class SourceTree(NamedTuple):
@@ -187,7 +187,7 @@ def members(folder: Path, top: Path) -> Mapping[str, Path]:
 
     Args:
         folder: the folder.
-        top: the folder above which nobody looks.
+        top: the highest folder to look in.
     """
     for above in (folder, *folder.parents):
         workspace = _uv(reading(above)).get("workspace")
@@ -236,7 +236,7 @@ class Places:
         Args:
             read: gives its files.
             folder: where it is on this machine; None for a commit of a repository.
-            top: the folder above which nobody looks for a workspace.
+            top: the highest folder in which a workspace may be.
 
         Raises:
             ValueError: it says something else than a place.

@@ -102,11 +102,11 @@ class Shape(NamedTuple):
     Attributes:
         recorded: `key: value`, sorted; what is no part of the project says so.
         day: the last whole day that counts; None for no such limit.
-        environments: the markers of which a target must fulfil one; () for all targets.
+        environments: the markers; a target must fulfil one of them; () for all targets.
         sources: package -> the name and the URL of the index that it is from.
         elsewhere: package -> where it is from that no lock of wheels can hold, in words.
         refused: what a lock of kgen cannot be made with.
-        unbuilt: package, or `:all:` -> why its wheels, which uv is told to leave alone, must be taken.
+        unbuilt: package, or `:all:` -> why kgen must take its wheels, which the settings of uv exclude.
     """
 
     recorded: tuple[str, ...] = ()
@@ -252,7 +252,7 @@ def _said(value: object) -> str:
 
 
 def _last_whole_day(text: str, today: dt.date) -> dt.date | None:
-    """The last day of which all counts, of what uv takes for a day: a date, a moment, or a duration until now.
+    """The last day that counts in full, from what uv takes for a day: a date, a moment, or a duration until now.
 
     None where it is none of these, which uv itself complains about.
     """

@@ -126,7 +126,7 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
 
 
 def too_late(what: str, usual: float) -> OutsideError:
-    """What is said of something that :func:`seconds` were not enough for."""
+    """The message about something that took longer than :func:`seconds`."""
     return TimedOut(
         f"{what} had not ended after {host.seconds(usual):g} s",
         hints=[f"see whether the index answers; for one that is slow: export KGEN_TIMEOUT={2 * host.seconds(usual):g}"],

@@ -102,7 +102,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
     Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
-    `LICENSE`) is imported by nobody and left out. What goes into `*.dist-info/` is every wheel's own, and
+    `LICENSE`) is no module, and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
@@ -125,7 +125,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
 
 
 def _is_own(path: str) -> bool:
-    """Whether an installed path harms nobody though two wheels have it: metadata, and what stands there by mistake."""
+    """Whether two wheels may have the same installed path: metadata, and files that are there by mistake."""
     head, _, rest = path.partition("/")
     if rest:
         return head.endswith(".dist-info")
@@ -204,7 +204,7 @@ class WheelReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # threads that nobody waits for may still be at work: each closes what it opens from now on
+        # abandoned threads may still be at work: each closes what it opens from now on
         self._limit.closed.set()
         with self._lock:
             client, self._opened_client = self._opened_client, None
@@ -509,7 +509,7 @@ class WheelReader:
             return WheelListing(size=size, entries=_entries(infos), declared=declared), known
 
     def _fetcher(self, wheel: ServedFile, tail: Answer) -> archive.Fetch:
-        """What gives bytes of a wheel of which the tail is at hand."""
+        """A reader of a wheel whose tail is at hand."""
         size = tail.start + len(tail.body or b"")
 
         def fetch(start: int, end: int) -> bytes:
@@ -597,7 +597,7 @@ _PIECE = 4 * 1024 * 1024
 
 _PART = ".part"
 _ABANDONED = 3600
-"""Seconds after which nobody is at work on a file of the cache any more: writing one takes a moment."""
+"""Seconds after which no process still writes a file of the cache: writing one takes a moment."""
 
 
 def _load(file: Path) -> WheelListing | None:

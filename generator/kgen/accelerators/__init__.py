@@ -97,7 +97,7 @@ class Condition(NamedTuple):
         selector: as in :class:`Gpu`.
         sharing: who may compute on it: `shared` by all, `exclusive` for one process, or `prohibited`.
         processes: the numbers of the processes that compute on it.
-        uncorrected: errors of its memory since the last restart that could not be corrected; None where nobody counts.
+        uncorrected: errors of its memory since the last restart that it could not correct; None if it counts none.
         partitions: the devices that it is divided into; None if it is undivided.
     """
 
@@ -169,7 +169,7 @@ class WslHelp(NamedTuple):
 
 
 class DriverHelp(NamedTuple):
-    """What a person types, and is told, about the driver of a kind.
+    """What a person types, and reads, about the driver of a kind.
 
     Attributes:
         interface: what kgen asks the driver through.
@@ -179,7 +179,7 @@ class DriverHelp(NamedTuple):
         consumer: a device for consumers, which the maker's packages for an older driver do not serve; empty if there
             is no such package.
         no_code: what happens on a device that code was not compiled for.
-        library: the driver's own library, of which toolkits have a stub for linking; empty if there is no such.
+        library: the driver's own library, of which toolkits bring a stub for linking; empty if there is none.
         library_file: the name that processes open it by.
         library_asked: a function in it that fills in the driver's version and starts no device.
         stub: what happens with such a stub.
@@ -235,10 +235,10 @@ class Kind(Protocol):
         primitives: its library of the operations of neural networks.
         architecture: how people call what code is compiled for.
         architecture_example: one that can be typed.
-        driver_example: a version of its driver that can be typed; empty where none is told.
+        driver_example: a version of its driver to type; empty where the driver reports none.
         in_wheels: whether its libraries are in an environment's packages; else they are the machine's own.
         rank: the order in which kinds are offered; the CPU is last.
-        driver_help: what is said about its driver.
+        driver_help: what help says about its driver.
     """
 
     name: str
@@ -294,13 +294,13 @@ class Kind(Protocol):
         """What this machine has; a machine without such a device, or with a broken driver, is an answer."""
 
     def conditions(self) -> tuple[Condition, ...]:
-        """The state that each device is in; nothing where the driver does not tell, or nobody has asked it yet."""
+        """The state that each device is in; nothing where the driver does not report it, or was not asked yet."""
         return ()
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Every kind, sorted; found by the names of modules, none of which is loaded."""
+    """Every kind, sorted, by the names of modules; loads none of them."""
     return tuple(sorted(one.name for one in pkgutil.iter_modules(__path__)))
 
 

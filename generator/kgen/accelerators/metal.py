@@ -78,7 +78,7 @@ class Metal(Kind):
         try:
             return Devices(gpus=(Gpu(brand, self.parse_architecture(brand), 0),))
         except ValueError:
-            return Devices(note=f"the kernel calls the processor `{shown(brand)}`, of which kgen does not know the GPU")
+            return Devices(note=f"the kernel calls the processor `{shown(brand)}`, whose GPU kgen does not know")
 
 
 def _brand() -> str:

@@ -85,7 +85,7 @@ class Tpu(Kind):
 
     def parse_driver(self, text: str) -> str:
         """None: it tells no version."""
-        raise ValueError(f"`{shown(text)}` is not a version of a driver: TPUs have none whose version is told")
+        raise ValueError(f"`{shown(text)}` is not a version of a driver: TPUs report no version of a driver")
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:
         """Libtpu compiles on the machine for what is there; a build that names its generations runs on no other."""

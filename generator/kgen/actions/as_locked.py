@@ -1,4 +1,4 @@
-"""What the locks of a project were asked to be, as settings or as calls: for whoever locked by flags alone."""
+"""What the locks of a project were asked to be, as settings or calls, for one that was locked by flags alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign receipts, and verify what was signed: two actions, so that whoever validates need not hold a key."""
+"""Sign receipts, and verify what was signed: two actions, so that a machine that validates needs no key."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _attest(path: Path, options: SignOptions) -> Attested:
 
 
 def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tuple[Verified, ...]:
-    """Look at receipts, their signatures and the locks that they are about; asks nobody.
+    """Look at receipts, their signatures and the locks that they are about, offline.
 
     Args:
         paths: the receipts.
@@ -145,7 +145,7 @@ def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tup
         today: the day.
 
     Raises:
-        UsageError: nobody is named whom to believe, or a key is none.
+        UsageError: neither a key nor an identity is given, or a key is invalid.
         KgenError: one is no receipt.
     """
     if not options.trust:
@@ -179,7 +179,7 @@ def _verify(path: Path, options: VerifyOptions, today: dt.date) -> Verified:
 
 
 def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], list[str]]:
-    """Who signed just this receipt; and why nobody did, where nobody did."""
+    """Who signed exactly this receipt; or why no signature counts."""
     signers: list[Signer] = []
     faults: list[str] = []
     for ending in signing.endings_of(trust):

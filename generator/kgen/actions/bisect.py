@@ -85,7 +85,7 @@ class Bisected(NamedTuple):
     """What a bisection comes to.
 
     Attributes:
-        environment: of which environment.
+        environment: the environment that was tried.
         moves: the steps from the one lock to the other.
         culprit: where passing ends.
         packages: what went there.
@@ -138,7 +138,7 @@ def bisect(
     progress: Progress = validate.ignore,
     notify: Progress = validate.ignore,
 ) -> Bisected:
-    """Find the packages between two locks of which one passes and the other does not.
+    """Find the packages that differ between a lock that passes and one that does not, and break it.
 
     Args:
         root: the project's folder.

@@ -2,7 +2,7 @@
 
 A bundle is a tar archive, so that a machine without kgen can get kgen out of it. Its first member lists all others by
 path, sha256 and size. Nothing of it is believed: what is taken out is compared with that list, and what is installed
-from it later with the lock. An interpreter is in no lock: who takes one from a bundle trusts whoever made that.
+from it later with the lock. An interpreter is in no lock: to take one from a bundle is to trust its maker.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = (), *,
     Args:
         root: the project's folder.
         matrix: the facts.
-        names: the environments to look at; none for all, and for those that the settings ask for and nobody locked.
+        names: the environments to look at; none for all, with those that the settings ask for and lack a lock.
         judges: whether the tools that read locks of other forms are asked as well, each about its own.
 
     Raises:
@@ -151,7 +151,7 @@ class _Check:
         return None
 
     def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
-        """What the settings ask for and nobody has locked."""
+        """What the settings ask for and is not locked."""
         there = {environment.name: environment for environment in locked}
         for name in (*(self.settings.backends or ()), *self.settings.environments):
             for asked, targets in self._asked(self.known[name]).items():
@@ -164,7 +164,7 @@ class _Check:
         targets: Sequence[Target],
         there: Mapping[str, LockedEnvironment],
     ) -> Iterator[Finding]:
-        """What of an environment on an accelerator nobody has locked."""
+        """The parts of an environment on an accelerator that are not locked."""
         fix = f"kgen lock {name}"
         has = []
         for ending in self._endings():
@@ -286,7 +286,7 @@ class _Check:
         """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
         there = {}
         if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
-            return  # nobody knows what the hooks should be
+            return  # what the hooks should be is unknown
         for place in hooks.places():
             path = environment.folder / place
             try:

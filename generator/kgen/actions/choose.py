@@ -57,7 +57,7 @@ def choose(root: Path, name: str, form: Format | None = None) -> Choice:
 
 
 def lacks_device(choice: Choice) -> bool:
-    """Whether an environment is for an accelerator of which this machine has no device."""
+    """Whether an environment is for an accelerator that this machine does not have."""
     kind = accelerators.in_name(choice.environment.name).kind
     return kind != CPU.kind and not accelerators.kind(kind).probe().found
 

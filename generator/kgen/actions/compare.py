@@ -188,7 +188,7 @@ class Lent:
             self._kinds[kind] = Seats(every or (ANY,))
 
     def device(self, target: ValidationTarget) -> AbstractContextManager[Seat]:
-        """A device that nobody else has for the block."""
+        """A device for this block alone."""
         kind = target.kind if target.device != CPU.kind and target.kind in self._kinds else CPU.kind
         return self._kinds[kind].taken(over=self.cancel.is_set)
 

@@ -47,7 +47,7 @@ def compare_on_fleet(
         names: environments; none for all that are locked for a kind of node there.
         options: how they are compared.
         image: the image of the pods, which has kgen, the project and so the program; None for what has no pods.
-        progress: is told of each job what happens to it.
+        progress: receives what happens to each job.
         notify: called with each remark that a person should read.
 
     Raises:

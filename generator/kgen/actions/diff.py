@@ -177,7 +177,7 @@ def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Diff
 
 
 def _licences(before: Lockfile, after: Lockfile) -> Iterator[Change]:
-    """The packages that declare another licence; of what one side does not know nothing is said."""
+    """The packages that declare another licence; a licence that one side does not know is left out."""
     for name in sorted(before.licences.keys() & after.licences.keys()):
         if before.licences[name] != after.licences[name]:
             yield Change(name, before.licences[name], after.licences[name])

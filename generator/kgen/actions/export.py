@@ -70,7 +70,7 @@ class Format:
 
 
 def _locks(export: Export) -> Mapping[str, Lockfile]:
-    """The environment's locks by platform, each of which the matrix knows."""
+    """The environment's locks by platform; the matrix knows each platform."""
     locked = lockfiles.choose(export.settings.root, str(export.environment))
     locks = {name: lockfiles.read(path) for name, path in locked.platforms.items()}
     for lock in locks.values():
@@ -158,7 +158,7 @@ def _dockerfile(export: Export) -> str:
 
 
 def _workflow(export: Export) -> str:
-    """Of one environment, or of all that a Linux runner can have."""
+    """The lock of one environment, or of all that a Linux runner can have."""
     names = (
         [export.environment]
         if export.environment
@@ -196,7 +196,7 @@ def _kubernetes(export: Export) -> str:
 
 
 def _vscode(export: Export) -> str:
-    """Of the environment where it is on disk, or will be; in the project by the editor's name of its folder."""
+    """The prefix of the environment, on disk or not yet; in the project by the editor's name of its folder."""
     root = export.settings.root
     python = project.envs(root) / str(export.environment) / "bin/python"
     inside = python.is_relative_to(root)

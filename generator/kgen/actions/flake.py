@@ -22,9 +22,9 @@ _STAMP = "VERSION"
 _PACKAGE = "package"
 """In a carried library: what runs of kgen's own package, where `sources.nix` looks for it."""
 _TABLES = ("accelerators.toml", "backends.toml", "generations.toml")
-"""Of the matrix: what `matrix.nix` reads."""
+"""The files of the matrix that `matrix.nix` reads."""
 _LEFT_OUT = frozenset({"kgen.nix"})
-"""Of the library: what makes kgen itself, of the repository."""
+"""The files of the library that build kgen itself, from the repository."""
 
 
 def text(settings: Settings, backends: Sequence[str], *, default: str | None = None) -> str:

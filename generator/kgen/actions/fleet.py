@@ -149,8 +149,8 @@ def validate(
         engine: the fleet.
         names: environments; none for all that are locked for a kind of node there.
         options: how.
-        progress: is told of each job what happens to it.
-        notify: is told what a person should know at once.
+        progress: receives what happens to each job.
+        notify: receives what a person should know at once.
 
     Raises:
         UsageError: there is no such environment, or nothing is for the fleet.
@@ -341,7 +341,7 @@ class _Run:
     # -- before anything is submitted ----------------------------------------------------------------------------------
 
     def _judge_drivers(self, driver: DriverVersion) -> None:
-        """What would break with a driver is said, and not submitted."""
+        """Report, and do not submit, what would break with a driver."""
         for pool in self._engine.pools.values():
             jobs = [job for job in self._jobs.values() if job.pool == pool]
             if not jobs or pool.target.accelerator == CPU:

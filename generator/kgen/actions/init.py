@@ -51,7 +51,7 @@ class Machine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A key of the settings: its value as TOML, and what is said about it."""
+    """A key of the settings: its value as TOML, and a comment."""
 
     key: str
     value: str

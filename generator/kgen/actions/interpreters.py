@@ -12,7 +12,7 @@ from kgen.solver.python import equally_good
 
 
 class AbsentPython(NamedTuple):
-    """A Python that nobody asked for by name, and that this machine does not have.
+    """A Python that the request does not name, and that this machine does not have.
 
     Attributes:
         version: the CPython minor.

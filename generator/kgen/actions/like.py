@@ -101,7 +101,7 @@ class _Chooser:
         elif all(isinstance(one, Resolution) for one in self._solved([])):
             answers = self._one_by_one(pins)
         else:
-            # what cannot be solved without the image is told as always
+            # what has no solution without the image either is reported as always
             pins = []
         self._answers = answers
 

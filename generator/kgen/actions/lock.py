@@ -61,7 +61,7 @@ class KeptFramework(NamedTuple):
 
 
 def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iterator[KeptFramework]:
-    """The frameworks that were kept, of which the matrix has a newer release for the same request.
+    """The frameworks that were kept though the matrix has a newer release for the same request.
 
     Args:
         matrix: the facts.
@@ -238,7 +238,7 @@ def _in_order(
 
 
 def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[str]:
-    """What the locks that are there were asked to have, by flags or by settings of then, and nobody asks for now."""
+    """What flags or former settings asked of the present locks, and this call does not ask for."""
     gone: dict[tuple[str, ...], list[str]] = {}
     for request in requests:
         try:

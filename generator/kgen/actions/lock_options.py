@@ -15,7 +15,7 @@ class ProvenOptions(NamedTuple):
         least: so many independent ones must have seen the same versions train on the kind of device that is asked for.
         only: whether nothing else is taken.
         sources: where they are, as :func:`kgen.actions.receipts.collect` has it; the project's locks without any.
-        trust: whose signatures count; where nobody's do, receipts are told apart by device and driver.
+        trust: whose signatures count; without any, receipts differ by device and driver.
     """
 
     least: int = 1

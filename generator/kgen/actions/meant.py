@@ -11,7 +11,7 @@ from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
 
 _ALIKE = 0.8
-"""How alike a name must be to that of a backend of an older generation, which nobody types by accident."""
+"""How alike a name must be to that of a backend of an older generation, which nobody would type by accident."""
 
 
 _VERSION = r"[0-9]+(\.[0-9]+)+"

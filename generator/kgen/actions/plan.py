@@ -539,7 +539,7 @@ def _glibc(
     targets: Sequence[Target],
     accelerator: Accelerator,
 ) -> Version | None:
-    """The oldest glibc of the machines that are meant; where nobody says one, that of machines of the accelerator."""
+    """The oldest glibc of the target machines; by default that of machines with the accelerator."""
     said = [one.glibc or settings.glibc for one in targets] or [settings.glibc]
     if not any(said):
         kind = matrix.accelerators.get(accelerator.kind)
@@ -548,7 +548,7 @@ def _glibc(
 
 
 def _macos(settings: Settings, targets: Sequence[Target]) -> Version | None:
-    """The oldest macOS of the machines that are meant; None where nobody says one."""
+    """The oldest macOS of the target machines; None where the request names none."""
     return min((one.macos for one in targets if one.macos is not None), default=settings.macos)
 
 
@@ -695,7 +695,7 @@ def _accelerator(
 
 
 def _require_accelerator_for(settings: Settings, matrix: CompatibilityMatrix) -> None:
-    """See that whoever names a GPU or its driver says what computes on it: for the CPU neither counts.
+    """Check that a request with a GPU or a driver names an accelerator: neither counts for the CPU.
 
     Raises:
         UsageError: nothing says it.

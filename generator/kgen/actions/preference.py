@@ -126,7 +126,7 @@ def preferences(
         matrix: the facts.
         request: what is asked.
         collected: the receipts.
-        options: what they are to count for; those of whom nobody who counts is a witness are none.
+        options: what receipts must show; those without a witness that counts are left out.
     """
     frameworks = tuple(matrix.backends[backend].framework for backend in request.backends)
     asked = {gpu for gpus in (request.gpus, *(one.gpus for one in request.targets)) for gpu in gpus}

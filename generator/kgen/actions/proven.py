@@ -1,4 +1,4 @@
-"""What is proven where: locked environments x the GPUs that receipts tell of, and what nobody has proven yet."""
+"""What is proven where: locked environments x the GPUs in receipts, and the gaps."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Proof(NamedTuple):
         environment: the environment's name on disk.
         platform: conda's name of the platform.
         place: where.
-        verdict: `passed` or `failed`, of the newest receipt; None for a gap: nobody has proven it there.
+        verdict: `passed` or `failed`, of the newest receipt; None for a gap.
         date: the day of that receipt.
         receipts: how many there are of what the lock installs.
         independent: how many independent witnesses saw it train, see :mod:`kgen.validation.witnesses`.
-        signers: how many of those whose signatures count signed one that passed; None if nobody's do.
+        signers: how many trusted signers signed one that passed; None if no signer is trusted.
         step: seconds of a step.
         suite: what was proven: one of :data:`kgen.validation.receipts.SUITES`; of a gap the least of them.
         older: whether there are receipts of what the lock installed before, and none of what it does now.
@@ -79,7 +79,7 @@ class Proven(NamedTuple):
 
     @property
     def gaps(self) -> tuple[Proof, ...]:
-        """What nobody has proven."""
+        """The gaps: what no receipt proves."""
         return tuple(one for one in self.proofs if one.verdict is None)
 
 

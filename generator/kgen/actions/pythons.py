@@ -24,7 +24,7 @@ class RequiresPython(NamedTuple):
 
     Attributes:
         text: as its `pyproject.toml` has it.
-        minors: the CPython minors of the matrix of which some patch release is within, oldest first.
+        minors: the CPython minors of the matrix that have a patch release within, oldest first.
     """
 
     text: str

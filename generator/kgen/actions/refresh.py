@@ -19,7 +19,7 @@ from kgen.served.file import PATIENCE
 
 
 def _silent(_text: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 _LONGEST = 900.0

@@ -219,7 +219,7 @@ def _request(decided: Mapping[str, Any]) -> EnvironmentRequest | None:
 
 
 def _newer(matrix: CompatibilityMatrix, request: EnvironmentRequest, lock: Lockfile) -> Iterator[Mapping[str, object]]:
-    """The frameworks of which there is a newer release, with what kept it out of this lock."""
+    """The frameworks that have a newer release, with what kept it out of this lock."""
     held = tuple(Requirement(f"{name}=={version}") for name, version in lock.packages.items())
     kept = keeping(matrix, request._replace(held=held))
     resolution = solve(matrix, kept)

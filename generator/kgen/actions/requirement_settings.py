@@ -52,7 +52,7 @@ class Edit(NamedTuple):
         path: the file.
         before: its content.
         after: its new content.
-        changed: what is said of each requirement: its text, or name.
+        changed: what messages call each requirement: its text, or name.
     """
 
     path: Path
@@ -110,7 +110,7 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
 def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
     """Where else a package is required than in the settings, as hints."""
     found = settings.read(root, matrix)
-    with contextlib.suppress(KgenError):  # what is wrong with it is said when it is locked
+    with contextlib.suppress(KgenError):  # `kgen lock` reports what is wrong with it
         if name in {one.name for one in with_project(found).required.dependencies}:
             named = [PYPROJECT] if found.project else []
             return [f"edit {' or '.join([*named, *found.requirement_files])}: it is required there"]

@@ -77,7 +77,7 @@ def with_project(settings: Settings) -> Settings:
 
 
 def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
-    """The source trees of a lock that nobody but the lock names: building one runs what is in it.
+    """The source trees that only the lock names: building one runs what is in it.
 
     What counts is what the settings, the project's `pyproject.toml` and the folders that these name say.
 

@@ -1,7 +1,7 @@
 """Is what is asked for what is locked already? Then there is nothing to lock: no solver, no resolver, no network.
 
 A lock that was made of the same request, with the same matrix, by the same kgen and with the same configuration of uv,
-and that nobody has touched since, is what locking again would keep.
+and that has not changed since, is what locking again would keep.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _beside(
 def whole_environments(
     matrix: CompatibilityMatrix, settings: Settings, requests: Sequence[EnvironmentRequest], *, every: bool
 ) -> Mapping[EnvironmentRequest, StandingLock]:
-    """The locks that would be made again, of the environments of which all would be; by their requests.
+    """The locks of environments whose every lock would be made again, by their requests.
 
     Args:
         matrix: the facts.

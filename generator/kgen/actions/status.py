@@ -21,7 +21,7 @@ class EnvironmentStatus(NamedTuple):
 
     Attributes:
         environment: its name.
-        platforms: the platforms that it is locked for; () where the settings ask for it and nobody has locked it.
+        platforms: the platforms that it is locked for; () where the settings ask for it and it is not locked.
         lock: `in order`, `out of order` or `missing`.
         on_disk: `as locked`, `not as locked`, or `no`; None where it is not locked for this machine.
         proven: device -> its verdict; `stale` where the lock has changed since.

@@ -136,7 +136,7 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
 
 
 def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, Source]]:
-    """The environments to make: without those that nobody named and that this machine has no device for.
+    """The environments to make: without those that the call does not name and that this machine has no device for.
 
     One that is on disk stays wanted.
 

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     Attributes:
         key: the key.
         values: the texts of its array.
-        comment: what is said about it.
+        comment: the comment beside it.
     """
 
     key: str

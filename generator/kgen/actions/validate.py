@@ -40,7 +40,7 @@ Reporter = Callable[[str], None]
 
 
 def ignore(_text: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 _NO_GPU = "no GPU here"
@@ -298,7 +298,7 @@ def _target(
     machine: Host,
     wanted: bool = True,
 ) -> ValidationTarget:
-    """The target on the device that is asked for, or that `auto` selects; skipped where nobody wants it made here."""
+    """The target on the device that is asked for, or that `auto` selects; skipped where this call leaves it out."""
     note = skip = None
     device = asked
     accelerated, gpus = kind != CPU.kind, machine.of(kind).gpus
@@ -568,7 +568,7 @@ def _with_owners(verdict: Verdict, interpreter: Path, locked: Lockfile | None) -
 
 
 def _called(matrix: CompatibilityMatrix, target: ValidationTarget, framework: str) -> str | None:
-    """How a framework calls the accelerator that a target is to compute on; None on the CPU, and where nobody knows."""
+    """How a framework calls the accelerator that a target is to compute on; None on the CPU, or if unknown."""
     kind = matrix.accelerators.get(target.kind)
     return None if target.device == CPU.kind or kind is None else kind.devices.get(framework)
 

@@ -1,6 +1,6 @@
 """What an argument may be, for shells that complete it: value and what it is.
 
-Nobody wants to read a fault while typing, and the command will tell it: where something cannot be read, there is
+A fault has no place while somebody types, and the command will report it: where something cannot be read, there is
 nothing to offer.
 """
 
@@ -157,4 +157,4 @@ BY_FIELD = {
     "generation": generations,
     "hubs": hubs,
 }
-"""Field -> what gives the values of its flag."""
+"""Field -> the function that lists values for its flag."""

@@ -1,7 +1,7 @@
 """How kgen talks: data on stdout, all else on stderr; colour and movement only where a terminal wants them.
 
 What a lock, an index or a program has said may be in any text, so all of it passes :func:`plain`. Programs for a shell,
-and exports, go out as they are (:func:`program`): whoever made them has quoted each value.
+and exports, go out as they are (:func:`program`): their makers have quoted each value.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def program(text: str) -> None:
 def finished(status: int) -> int:
     """Sees all that was printed to its end; gives the exit status, which is another one where a result was lost.
 
-    That nobody reads any more, or that a stream was closed from the start, is no fault: it is what was wished for.
+    A reader that has gone, or a stream that was closed from the start, is no fault: the user wanted it so.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -115,7 +115,7 @@ def _lose(stream: TextIO, fault: OSError) -> None:
 
 
 def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
-    """Print what is said of a fault that nobody has foreseen, and to whom to tell it."""
+    """Print an unforeseen fault, and where to report it."""
     import shlex  # noqa: PLC0415 - only a bug pays for it
     import traceback  # noqa: PLC0415
 
@@ -145,7 +145,7 @@ def error(fault: KgenError) -> None:
 def more(code: str) -> None:
     """Say where there is more about an error, to who reads it as it comes up.
 
-    Elsewhere an error ends with its hints, the last line of which scripts take for the next command.
+    Elsewhere an error ends with its hints: scripts take the last line for the next command.
     """
     if is_terminal(sys.stderr):
         say(f"\nmore: kgen help {code}")

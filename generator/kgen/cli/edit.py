@@ -28,7 +28,7 @@ def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStat
 
     Args:
         edit: the change of the settings.
-        said: what is said of it.
+        said: the text about it.
         no_lock: whether the locks are left.
 
     Raises:

@@ -28,7 +28,7 @@ MoreFormats = Annotated[tuple[str, ...], _BESIDE]
 
 
 def naming_formats(run: Callable[..., T]) -> Callable[..., T]:
-    """Gives a command a flag for each form of locks, in the place of its parameter of one of the kinds above."""
+    """Add a flag for each form of locks to a command, in place of its parameter of one of the kinds above."""
     own = list(inspect.signature(run, eval_str=True).parameters.values())
     (wanted,) = [one for one in own if _kind(one) is not None]
     kind = _kind(wanted)

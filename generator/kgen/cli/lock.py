@@ -111,7 +111,7 @@ def lock_and_tell(asked: RequestFlags, options: LockOptions, *, json: bool = Fal
     there = all_standing(matrix, drafted, options)
     if there is not None:
         return _tell_standing(there, drafted, dry_run=options.dry_run)
-    from kgen.cli import locking  # noqa: PLC0415 - what stands is told without a solver
+    from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
 
     return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json)
 

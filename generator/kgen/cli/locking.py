@@ -39,7 +39,7 @@ def lock_and_tell(
         for note in planned.notes:
             console.say(f"note: {note}")
 
-    # of a wrong call nothing is said but what is wrong with it
+    # for a wrong call, print only what is wrong with it
     result = lock(matrix, planned, options, _progress, accepted=say_choices)
     _tell(matrix, planned, result, options, json=json)
     return result.status

@@ -50,7 +50,7 @@ def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        # Not `main()`, which would make its own of an interrupt and of a stream that nobody reads.
+        # Not `main()`, which handles an interrupt and a stream without a reader in its own way.
         group = kgen()
         with group.make_context("kgen", list(argv)) as context:
             status: int = group.invoke(context)
@@ -66,7 +66,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    """Whoever ends kgen otherwise than by ctrl-C gets the same orderly end: no child process stays behind."""
+    """End as orderly on other signals as on ctrl-C: no child process stays behind."""
     raise KeyboardInterrupt(number)
 
 

@@ -27,7 +27,7 @@ def line(first: str) -> Iterator[Callable[[str], None]]:
     """One line with what is running.
 
     Args:
-        first: what it says until it is told otherwise.
+        first: the text before the first report.
     """
     if not is_shown():
         yield lambda _text: None

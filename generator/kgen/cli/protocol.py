@@ -1,4 +1,4 @@
-"""kgen as a server of the Model Context Protocol: its questions as tools, each of which is a command with `--json`.
+"""kgen as a server of the Model Context Protocol: each tool is a command with `--json`.
 
 A tool's arguments are the flags of its command, from the field table. Every call is a process of its own: one that
 fails or takes long is no matter to the next.

@@ -38,7 +38,7 @@ class Declaration(NamedTuple):
         program: what is typed where all that follows `--` is the call of another program, which the context then has:
             `-- COMMAND ...`, in brackets where it may be left out; empty for none.
         leftover: the option that a word too many is meant for, as a rule; empty for none.
-        elsewhere: what other tools call it, for whoever types that.
+        elsewhere: what other tools call it, for people who type that.
     """
 
     purpose: str

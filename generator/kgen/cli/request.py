@@ -57,7 +57,7 @@ Like = Annotated[
 
 
 def asking(scope: Scope, command: str) -> Callable[[Callable[..., ExitStatus]], Callable[..., ExitStatus]]:
-    """Gives a command the parameters of its scope: its function gets them as `asked`, before parameters of its own."""
+    """Add the parameters of its scope to a command: its function gets them as `asked`, before its own parameters."""
 
     def decorated(run: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
         own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
@@ -74,7 +74,7 @@ def asking(scope: Scope, command: str) -> Callable[[Callable[..., ExitStatus]], 
 
 
 def offering_accelerators(run: Callable[..., ExitStatus]) -> Callable[..., ExitStatus]:
-    """Gives a command the flags of every kind of accelerator: its function gets them as `accelerator`, by field."""
+    """Add the flags of every kind of accelerator to a command: its function gets them as `accelerator`, by field."""
     own = [one for one in inspect.signature(run, eval_str=True).parameters.values() if one.name != "accelerator"]
     names = [field.name for field in ACCELERATORS]
 

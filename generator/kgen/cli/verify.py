@@ -53,7 +53,7 @@ def run(
     """Verify the receipts, and say what that proves.
 
     Raises:
-        UsageError: nobody is named whom to believe.
+        UsageError: neither a key nor an identity is given.
     """
     options = VerifyOptions(
         trust=trust_of(key, identity, issuer, trust_config),

@@ -31,7 +31,7 @@ def _languages(*, in_locks: bool) -> Mapping[str, shells.Shell]:
 
 
 def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bool = True) -> dict[str, str]:
-    """Gives the text of every hook of `environment`, by its path in the folder of the lock.
+    """Render every hook of an environment, by its path in the folder of the lock.
 
     Args:
         environment: the name that `KGEN_ENVIRONMENT` shows while the environment is active.

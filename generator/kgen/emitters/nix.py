@@ -25,7 +25,7 @@ _IMPORTS = re.compile(r"^[^#\n]*\bimport \./locks/\.nix\b", re.MULTILINE)
 
 
 def render_flake(*, flake: str | None, default: str | None) -> str:
-    """Gives the text of a project's `flake.nix`.
+    """Render the `flake.nix` of a project.
 
     Args:
         flake: where kgen's own flake is, as Nix writes it; None where the project carries what it needs of that.

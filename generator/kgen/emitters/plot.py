@@ -1,4 +1,4 @@
-"""The picture of which framework releases share a cuDNN: as text, as SVG, as a page."""
+"""Draw which framework releases share a cuDNN: as text, as SVG, as a page."""
 
 from __future__ import annotations
 

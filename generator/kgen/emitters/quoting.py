@@ -14,7 +14,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!@:])")
 
 
 def quote_nix(text: str) -> str:
-    r"""Gives `text` as a string literal of Nix, on one line: `${` begins an expression there, and `\$` does not.
+    r"""Quote text as a string literal of Nix, on one line: `${` begins an expression there, and `\$` does not.
 
     Raises:
         ValueError: `text` holds NUL.
@@ -26,7 +26,7 @@ def quote_nix(text: str) -> str:
 
 
 def quote_docker(text: str) -> str:
-    """Gives `text` as the value of an `ENV` of a Dockerfile, which can hold no line break and no control character.
+    """Quote text as the value of an `ENV` of a Dockerfile, which can hold no line break and no control character.
 
     Raises:
         ValueError: `text` has one.
@@ -38,10 +38,10 @@ def quote_docker(text: str) -> str:
 
 
 def quote_markdown(text: str) -> str:
-    """Gives `text` as words of Markdown on one line, of which nothing is markup, in a table or out of one."""
+    """Escape text as words of Markdown on one line, without markup, inside a table or outside."""
     return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def quote_comment(text: str) -> str:
-    """Gives `text` as printable ASCII on one line, so that no comment ends before it should."""
+    """Escape text as printable ASCII on one line, so that no comment ends early."""
     return text.encode("unicode_escape", "backslashreplace").decode("ascii")

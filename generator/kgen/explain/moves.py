@@ -21,7 +21,7 @@ class Waiting(NamedTuple):
         newest: its newest stable release on the platform.
         built_for: what that release is built for there, in words.
         early: its newest pre-release, if it is newer than that, and what that is built for; None if there is none.
-        elsewhere: where a build for the accelerator is to be had; empty if nobody knows.
+        elsewhere: where to get a build for the accelerator; empty if that is unknown.
     """
 
     framework: str

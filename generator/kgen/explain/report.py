@@ -160,7 +160,7 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
         case RefusalKind.INCOMPATIBLE:
             several = f"{', '.join(names[:-1])} and {names[-1]} together"
             wanted = several if len(names) > 1 else names[0]
-            # of a Python that nobody asked for, any other would do, and none does
+            # where the request names no Python, another would do as well, and none does
             python = "" if request.python_open else f" and Python {request.python}"
             return f"there is no {wanted} for {accelerator}{python} that fits {fits}"
         case RefusalKind.NO_PYTHON:

@@ -69,7 +69,7 @@ class SystemLibrary(NamedTuple):
 
     Attributes:
         title: what people call it, as `cuDNN`.
-        packages: the packages of which one carries it.
+        packages: the packages, one of which carries it.
     """
 
     title: str

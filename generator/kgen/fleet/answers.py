@@ -1,6 +1,6 @@
 """What came back from a node, and what it is worth.
 
-Only a receipt of this lock, of this kind of node and of now counts. Whatever is wrong with a receipt is said; the file
+Only a receipt of this lock, of this kind of node and of now counts. kgen reports what is wrong with a receipt; the file
 stays where it came back.
 """
 

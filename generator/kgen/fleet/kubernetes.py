@@ -97,7 +97,7 @@ class Kubernetes:
             listed = self._client.core.list_node().items
         for node in listed:
             labels: Mapping[str, str] = node.metadata.labels or {}
-            # without the labels there are CPUs only, or nobody has labelled the GPUs
+            # without the labels there are CPUs only, or the GPUs have no labels
             pool = labels.get(PRODUCT, CPU.name)
             rows.setdefault(pool, []).append(labels)
             self._nodes.setdefault(pool, []).append(node.metadata.name)
@@ -132,7 +132,7 @@ class Kubernetes:
         progress: Progress,
         submitted: dict[str, dict[str, Any]],
     ) -> None:
-        """Creates the jobs, and keeps their names: here, and where whoever comes after finds them again."""
+        """Creates the jobs, and keeps their names: here, and where a later run finds them again."""
         for job in jobs:
             with self._asking("create jobs"):
                 made = self._client.batch.create_namespaced_job(self._namespace, self._manifest(job, limits))
@@ -142,7 +142,7 @@ class Kubernetes:
                 "each": limits.each_node,
                 "nodes": len(self._nodes[job.pool.name]) if limits.each_node else 1,
             }
-            # before the next one is: whoever ends now is to find them again
+            # before the next one is: after an end now, a later run finds them again
             storage.write_file(folder / _JOBS, json.dumps(submitted).encode())
             progress(f"{job.pool.name}, {job.environment}", "submitted")
 

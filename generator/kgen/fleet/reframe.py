@@ -54,7 +54,7 @@ _OWN_SYSTEM = {
     "hostnames": [".*"],
     "partitions": [{"name": "default", "scheduler": "local", "launcher": "local", "environs": ["builtin"]}],
 }
-"""What ReFrame takes where no system of the site is for this host: this machine, which nobody has described."""
+"""What ReFrame takes where no system of the site is for this host: this machine, without a description."""
 
 _FRAME = re.compile(r'\s*File "(.*)", line \d+')
 _KEPT = 1 << 20

@@ -27,7 +27,7 @@ _CHUNK = 4 * 1024 * 1024
 """Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""
 
 _CHUNK_OF_KNOWN = 64 * 1024 * 1024
-"""Bytes that are copied at a time where nobody reads them: few enough that ctrl-C is heard."""
+"""Bytes to copy at a time where they are not inspected: few enough that ctrl-C acts at once."""
 
 _NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
@@ -239,7 +239,7 @@ def _compare(
     Args:
         file: the archive.
         one: the member.
-        cancel: set when nobody wants to know any more.
+        cancel: set when the result is not wanted any more.
         before: called with each stretch of the member, as start and length, before it is read.
 
     Raises:

@@ -32,7 +32,7 @@ def carried(of: Source) -> Iterator[list[Kept]]:
     """Puts what was installed by hand back once the environment was made anew.
 
     Args:
-        of: the environment, of which there may be none yet.
+        of: the environment, which may not exist yet.
 
     Yields:
         A list that has what became of it, in the end.

@@ -214,7 +214,7 @@ def is_whole(of: Source) -> bool:
 
 
 def _is_of_another_user(path: Path) -> bool:
-    """Whether an environment is shared by somebody else, whose token nobody can know.
+    """Whether another user shares an environment, whose token is unknown.
 
     What came with a repository is the user's own, except for root, whose archives keep their owners.
     """

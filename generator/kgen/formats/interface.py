@@ -95,7 +95,7 @@ class Beside(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """An environment that can be made now: all that it takes was found and looked at.
+    """An environment that is ready to be made: all that it needs was found and checked.
 
     Attributes:
         make: makes it anew and puts it in its place, and is given what reports each stage. The one that was there
@@ -209,7 +209,7 @@ class Standing(Protocol):
         """A digest of what shapes locks besides their requests, the matrix and kgen itself.
 
         Args:
-            matrix: the facts, of which more may count than their revision.
+            matrix: the facts; more of them may count than their revision.
             settings: the settings, with the flags over them.
             platforms: those that are locked for.
         """

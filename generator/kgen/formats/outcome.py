@@ -48,7 +48,7 @@ class Summary(NamedTuple):
         libraries: the same of the accelerator's libraries.
         versions: every package -> its version.
         licences: package -> the licence that it declares, of those that declare one.
-        local: the files that nobody else can fetch from where they were found.
+        local: the files that only this machine can fetch from where they were found.
         warnings: what speaks against it, as sentences.
         why: what decided on the versions, as data.
     """

@@ -1,4 +1,4 @@
-"""A lock that is there, as whoever has just made one has it."""
+"""A lock that is there, in the form of one that was just made."""
 
 from __future__ import annotations
 

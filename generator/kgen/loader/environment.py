@@ -21,7 +21,7 @@ class Carried(NamedTuple):
     """A library that some package carries.
 
     Attributes:
-        packages: the packages of which one carries it.
+        packages: the packages, one of which carries it.
         text: what stands in its file before its version, as a pattern with one group; None if nothing does.
     """
 
@@ -156,7 +156,7 @@ def _row(
     required: bool,
 ) -> OpenedLibrary:
     carried = _carrier(stem, known)
-    assert carried is not None  # noqa: S101 - whoever calls has asked
+    assert carried is not None  # noqa: S101 - the caller has checked
     inside = opening.path is not None and _below(opening.path, prefix)
     foreign = opening.path is not None and not inside and opening.fault is None
     name = Path(opening.name).name

@@ -106,7 +106,7 @@ def _packages(distribution: str, content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _libraries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The shared libraries of a RECORD: name and digest. It has thousands of rows, of which a dozen are looked at."""
+    """The shared libraries of a RECORD: name and digest. It has thousands of rows; a dozen of them matter."""
     at = content.find(b".so")
     while at >= 0:
         start, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)

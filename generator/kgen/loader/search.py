@@ -48,7 +48,7 @@ class Opening(NamedTuple):
         via: the rule that finds it, as :data:`RULES` has them.
         setting: what the rule followed, as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
         fault: why the loader fails on the file; None if it does not.
-        passed_over: whether it went on to search, and found no other file: to whoever asked there is none.
+        passed_over: whether it went on to search, and found no other file: for the one that asks there is none.
     """
 
     name: str
@@ -239,7 +239,7 @@ class Process:
 
         Args:
             rules: what the loader goes by.
-            program: the program; where it cannot be read, what follows is told without its part.
+            program: the program; where it cannot be read, the search goes on without its part.
         """
         self.openings: list[Opening] = []
         self._rules = rules

@@ -24,7 +24,7 @@ def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | No
 
     Args:
         path: the file, as the loader finds it.
-        packages: the packages of which one carries it, of the index or of conda.
+        packages: the packages, of the index or of conda, one of which carries it.
         text: what stands in it before its version, as a pattern with one group; None if nothing does.
     """
     found = _installed(path, packages)

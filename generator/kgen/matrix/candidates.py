@@ -1,4 +1,4 @@
-"""Which build of a release serves a target, and if none does, why: the one answer, whoever asks.
+"""Find the build of a release that serves a target, or why none does: one answer for every caller.
 
 The solver, `kgen check`, the doctor, `explain`, `init`, the plot and the report all ask here, so that no
 two of them disagree. Everything is a fact of the matrix; nothing is searched or solved.
@@ -123,7 +123,7 @@ def build_for(
 
 
 def is_doubtful(release: Release) -> bool:
-    """Whether nobody should choose a release that is not pinned: it was yanked, is known to be bad, or is early."""
+    """Whether to avoid a release that is not pinned: it was yanked, is known to be bad, or is early."""
     return bool(release.yanked or release.known_bad or release.version.is_prerelease)
 
 
@@ -164,7 +164,7 @@ def plugin_of_other(
     Args:
         matrix: the facts.
         name: the package.
-        frameworks: what is in the environment, of which those count that load such plugins.
+        frameworks: what is in the environment; those that load such plugins count.
         wanted: what the environment is for.
     """
     for framework in matrix.accelerated_frameworks:
@@ -220,7 +220,7 @@ def builds_on(platform: str, release: Release) -> list[Build]:
 def releases_with_builds(
     matrix: CompatibilityMatrix, framework: Framework, target: BuildTarget
 ) -> Iterator[tuple[Release, Build]]:
-    """The releases that nobody warns of and that have a build for a target, the newest first."""
+    """The releases that are not to be avoided and have a build for a target, the newest first."""
     for release in reversed(framework.releases):
         build, why = candidate(matrix, framework.name, release, target)
         if build is not None and why is None:

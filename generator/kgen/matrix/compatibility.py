@@ -78,7 +78,7 @@ class CompatibilityMatrix:
         """A digest of the facts, the same on every machine: of all files' bytes by name.
 
         Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took; and
-        without the images, of which a lock holds what it took as requirements, and what people write for projects.
+        without the images, whose versions a lock holds as requirements, and without what people write for projects.
         """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
@@ -239,7 +239,7 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def conda_names(self) -> Mapping[str, str]:
-        """Project -> what conda's main channel calls it, where nobody at kgen has looked; {} where it is not known."""
+        """Project -> its name in conda's main channel, for projects without a row in the matrix; {} where unknown."""
         if _CONDA_NAMES not in self._files:
             return {}
         return self._read(_CONDA_NAMES, reader.read_conda_names).packages
@@ -586,7 +586,7 @@ class CompatibilityMatrix:
             except ValueError as error:
                 faults.append(f"requires: {error}")
                 continue
-            # what a wheel should state and does not can be a package that nobody follows
+            # what a wheel should state and does not can be a package without rows
             if requirement.name not in known and text not in {*build.install, *build.adds}:
                 faults.append(f"requires: `{requirement.name}` is in no matrix file")
         return faults

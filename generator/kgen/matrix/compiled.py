@@ -1,7 +1,7 @@
 """The records of the matrix as they were read, kept in the cache: reading TOML takes ten times as long.
 
 The TOML is the truth. A compiled file is used only if it was made from this very text by these very readers, and if it
-is what was written; it is data, of which nothing but the matrix's own records is ever made. Whatever is wrong with it,
+is what was written; it is data, and kgen makes only records of the matrix from it. Whatever is wrong with it,
 the TOML is read as if it were not there.
 """
 
@@ -26,7 +26,7 @@ from kgen.model import accelerator, architecture, driver, ranges
 
 _DIGEST = hashlib.sha256().digest_size
 _UNUSED = 30 * 24 * 3600
-"""Seconds after which a compiled file that nobody read is deleted: that of a matrix which has since changed."""
+"""Seconds after which an unread compiled file is deleted: its matrix has changed since."""
 
 _MADE_OF = {
     **{(records.__name__, name): kind for name, kind in vars(records).items() if isinstance(kind, type)},

@@ -75,7 +75,7 @@ class AcceleratorKind(NamedTuple):
         glibc: the floor that is assumed for it where the request names none; None for that of the platform.
         runtime: the role of the library that is its runtime, whose version is that of the environment; None where no
             package is.
-        unique: the roles of libraries of which an environment has one at most -> how people call them.
+        unique: the roles of libraries that an environment has at most once -> what people call them.
         versioned: the roles of packages whose own version is that of the kind.
         toolkit: the meta package whose extras stand for libraries; None if there is none.
         packages: pattern of the names of packages that belong to a major, which the group `major` holds; None if no
@@ -359,7 +359,7 @@ class Release(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """Where builds for a GPU are to be had of releases of which the index has none that works.
+    """Where to get builds for a GPU of releases for which the index has none that works.
 
     Attributes:
         releases: the releases.
@@ -498,7 +498,7 @@ class SonameProvider(NamedTuple):
     Attributes:
         accelerator: the major that they are for.
         project: its normalised name.
-        versions: its releases that were read, the newest of each major; none if nobody wrote them down.
+        versions: its releases that were read, the newest of each major; none if the matrix does not record them.
         sonames: what compiled files ask the loader for, on Linux and on Windows.
         provenance: where the row is from.
     """
@@ -630,7 +630,7 @@ class Conda(NamedTuple):
         version: the package whose version is that of this accelerator.
         virtual: the virtual package that stands for the newest version that the driver runs.
         architecture: the one that stands for the GPU's compute capability.
-        cudnn: the packages that are cuDNN, either of which may be in an environment.
+        cudnn: the packages that are cuDNN; an environment may have either.
         build: the pattern of build strings for a `{major}` of it.
         cpu_build: that for the CPU.
         virtuals: platform -> virtual packages that a machine is assumed to have: name -> version, with a build or not.

@@ -1,6 +1,6 @@
 """What selects an environment's backend: made from the matrix, and never taken from a lock.
 
-A lock carries the same, for those who read it without kgen; whoever has kgen compares. No repository can change what
+A lock carries the same, for those who read it without kgen; kgen compares the two. No repository can change what
 this is made from (:mod:`kgen.matrix.origin`), so that nothing a lock says is executed, or decides where kgen writes.
 """
 
@@ -46,7 +46,7 @@ class Selection(NamedTuple):
 
 
 def selection(matrix: CompatibilityMatrix, backends: Sequence[str], accelerator: str, *, isolated: bool) -> Selection:
-    """What selects the first of these backends, each of which the matrix must know, on an accelerator.
+    """What selects the first of these backends on an accelerator; the matrix must know each of them.
 
     Args:
         matrix: the facts.
@@ -117,7 +117,7 @@ def differences(
 
 
 def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collection[str] = ()) -> Iterator[str]:
-    """The source distributions of a lock that nobody but the lock vouches for: building one runs what is in it.
+    """The source distributions that only the lock vouches for: building one runs what is in it.
 
     Args:
         matrix: the facts.

@@ -117,7 +117,7 @@ class Pythons(NamedTuple):
 
 
 class DoubtKind(enum.Enum):
-    """Why nobody should choose a release that was not pinned."""
+    """Why a release that was not pinned is avoided."""
 
     YANKED = "yanked"
     KNOWN_BAD = "known-bad"
@@ -162,7 +162,7 @@ class BuiltFor(NamedTuple):
 
     Attributes:
         purposes: of each build.
-        platform: where, if that is said: a channel of conda has other builds elsewhere.
+        platform: the platform, where it matters: a conda channel has other builds on others.
     """
 
     purposes: tuple[BuildPurpose, ...]
@@ -621,7 +621,7 @@ class OtherAccelerator(NamedTuple):
 
 
 class SeveralLibraries(NamedTuple):
-    """Libraries of which a process can have one at most are there under several names.
+    """Libraries that a process can load at most once are there under several names.
 
     Attributes:
         title: what people call it.

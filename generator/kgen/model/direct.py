@@ -43,7 +43,7 @@ class DirectReference(NamedTuple):
         location: a URL, or a path relative to the project; of a repository the URL that git takes.
         revision: the branch, tag or commit of a repository; None for its default branch.
         subdirectory: where in the repository the package is; None for its top.
-        sha256: the digest that the file must have; None where nothing is said.
+        sha256: the digest that the file must have; None where the requirement has none.
     """
 
     kind: Kind

@@ -19,7 +19,7 @@ _PACKAGES = "kgen.formats"
 
 
 class PackageScripts(NamedTuple):
-    """That packages may have scripts of their own, which are run by whoever enters an environment.
+    """Whether packages may have scripts of their own, which run when somebody enters an environment.
 
     Attributes:
         hooks: the folder in an environment in which kgen's hooks are put, beside those of packages.

@@ -167,7 +167,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def version(text: str) -> str:
-    """The text, which must be a version of PEP 440, no number of which is endless.
+    """The text, which must be a version of PEP 440 whose numbers have a bounded length.
 
     Raises:
         ValueError: it is not.

@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
             from packaging.specifiers import Specifier  # noqa: PLC0415 - slow to import, and seldom needed
 
             return Specifier(str(self)).contains(version, prereleases=True)
-        if version.local is not None and bound.local is None:  # of which a plain comparison says nothing
+        if version.local is not None and bound.local is None:  # a plain comparison ignores the local label
             version = Version(version.public)
         if self.version.endswith(".*"):
             return _begins(version, bound) is (self.operator == "==")

@@ -17,7 +17,7 @@ JOINT = "joint"
 """Frameworks that dependencies bring in are solved together with the others."""
 
 CPU_BUILDS = "cpu"
-"""Of frameworks that dependencies bring in, CPU builds are taken."""
+"""Frameworks that dependencies bring in are CPU builds."""
 
 OTHER_FRAMEWORKS = (JOINT, CPU_BUILDS)
 """What may become of frameworks that dependencies bring in."""
@@ -122,7 +122,7 @@ class EnvironmentRequest(NamedTuple):
         uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
         project_build: what builds the project itself, which is installed editable.
         held: versions of an older lock that are to stay where they can, and what is preferred to those.
-        proven: which of the versions that are held were seen to train, and by what; known, and asked by nobody.
+        proven: which of the versions that are held were seen to train, and by what; known, and no part of the question.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
@@ -130,7 +130,7 @@ class EnvironmentRequest(NamedTuple):
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
         build: projects that may be built from source where they have no wheel; what a lock says of that it only tells.
         members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
-            what is found out on the way, and asked by nobody.
+            what kgen finds out on the way, and no part of the question.
         cpu_members: those whose frameworks dependencies bring along as builds for the CPU; found out likewise.
         own_index: whether builds for an accelerator may be used that only a framework's own index has.
     """
@@ -172,7 +172,7 @@ class EnvironmentRequest(NamedTuple):
 
     @property
     def machines(self) -> tuple[TargetMachine, ...]:
-        """The machines that it must run on; one of which nothing may be known where none is named."""
+        """The machines that it must run on; where none is named, one that may be unknown in every respect."""
         return self.targets or (TargetMachine(driver=self.driver, gpus=self.gpus),)
 
     @property
@@ -192,7 +192,7 @@ class EnvironmentRequest(NamedTuple):
 
     @property
     def cutoff_flag(self) -> str:
-        """What the day was called by whoever named it."""
+        """What the user called the day."""
         return "--as-of" if self.as_of else CUTOFF_FLAG
 
     @property

@@ -67,7 +67,7 @@ class Resolution(NamedTuple):
             version.
         allowed: library -> every version of it that the chosen builds can use, oldest first.
         pinned: those of the libraries whose version the lock takes from here: the accelerator's, which decide whether
-            an environment works and are nobody's own choice.
+            an environment works and are no choice of the user.
         constraints: what is true of these builds and not said in their metadata, for the resolver.
         sources: what may be built from source.
         republished: project -> the day on which the files that are installed were put on the index again, where that

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Trust(NamedTuple):
-    """Whose signatures of receipts count; nobody's where it names nobody.
+    """Whose signatures of receipts count; none where it names no key and no identity.
 
     Attributes:
         keys: files with public keys, PEM.

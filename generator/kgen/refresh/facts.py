@@ -224,7 +224,7 @@ class FactReader:
     def _store(self, file: IndexFile, module: str | None, texts: Mapping[str, str]) -> None:
         place = self._place(file, module)
         if place is not None:
-            # the description is long, and nobody here reads it
+            # the description is long, and not needed here
             short = {**texts, _METADATA: texts[_METADATA].partition("\n\n")[0] + "\n"}
             with contextlib.suppress(OSError):
                 keep(place, _HEADER, json.dumps(short).encode())

@@ -200,7 +200,7 @@ def toolkit_row(
             if platform.markers["sys_platform"] == "linux"
         }
         holding = [machine for machine, holds in machines.items() if holds]
-        if not holding:  # CUDA's libraries are followed for Linux; what is for others alone helps nobody here
+        if not holding:  # CUDA's libraries are followed for Linux; what is for other platforms alone does not help here
             continue
         rest = "" if all(machines.values()) else f'; platform_machine == "{holding[0]}"'
         for extra in named:

@@ -232,7 +232,7 @@ class OwnIndex:
     # -- what comes of it ----------------------------------------------------------------------------------------------
 
     def found(self, read: Read, today: dt.date) -> Found:
-        """The rows of what is new, and what is said against those that are there.
+        """The rows of what is new, and the contradictions to those that are there.
 
         Args:
             read: gives what a wheel knows of itself.
@@ -335,7 +335,7 @@ class OwnIndex:
         }
 
     def _code_of(self, made: Made | None, version: Version) -> tuple[str, dict[str, Any]]:
-        """What the nearest older build for the same is said to have code for, and which release that is."""
+        """What the row of the nearest older build for the same has code for, and which release that is."""
         for one in sorted(self._releases, reverse=True):
             for build in self._releases[one].get("build", ()):
                 if one <= version and "code" in build and made is not None and build.get(made[0]) == made[1]:

@@ -16,7 +16,7 @@ FOLLOWED = "cuda"
 """The kind of accelerator whose toolkit, runtime and code wheels tell; of others the recipes say what rows are for."""
 
 Majors = Callable[[str], Iterable[int]]
-"""Gives the majors of a kind of accelerator: :meth:`kgen.matrix.compatibility.CompatibilityMatrix.majors`."""
+"""Returns the majors of a kind of accelerator: :meth:`kgen.matrix.compatibility.CompatibilityMatrix.majors`."""
 
 Made = tuple[str, str | bool]
 """A kind of accelerator other than that, and its major; true of a kind without versions. As a row has it."""

@@ -529,7 +529,7 @@ class Refresh:
         self._ask(sorted(names), pool, known=False)
 
     def _obtainable(self, name: str, version: Version, found: Sequence[WheelBuild]) -> list[WheelBuild]:
-        """The builds of which an index has wheels for everything that their extras bring."""
+        """The builds for which an index has wheels of everything that their extras bring."""
         left = []
         for wheel_build in found:
             lacking = next((text for text in wheel_build.brought if not self._has(text, wheel_build)), None)
@@ -605,7 +605,7 @@ class Refresh:
     def _ahead(
         self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
     ) -> list[IndexFile]:
-        """Wheels that will be read, so that nobody waits for one before asking for the next."""
+        """Wheels that will be read, so that requests for them overlap."""
         context = self._context
         wanted = []
         for name in every:

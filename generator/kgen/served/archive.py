@@ -1,4 +1,4 @@
-"""Reads a ZIP archive of which the end is at hand, and any other piece is fetched when it is wanted."""
+"""Reads a ZIP archive whose end is at hand; other pieces are fetched when they are wanted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Fetch = Callable[[int, int], bytes]
 
 
 class SparseFile(io.RawIOBase):
-    """A file of which the end is at hand, and the rest is fetched when it is read."""
+    """A file whose end is at hand; the rest is fetched when it is read."""
 
     def __init__(self, start: int, held: bytes, fetch: Fetch) -> None:
         self._start = start
@@ -89,7 +89,7 @@ class SparseFile(io.RawIOBase):
 
 
 def content(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> bytes:
-    """The content of one file in a wheel, of which `piece` gives bytes."""
+    """The content of one file in a wheel, whose bytes `piece` reads."""
     if item.file_size > _MEMBER or item.compress_size > _MEMBER:
         raise wheel.fault(
             f"{item.filename} in it has {item.file_size} bytes, which is more than any such file",

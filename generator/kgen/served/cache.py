@@ -12,7 +12,7 @@ from pathlib import Path
 
 _PART = ".part"
 _ABANDONED = 3600
-"""Seconds after which nobody is at work on a file of the cache any more: writing one takes a moment."""
+"""Seconds after which no process still writes a file of the cache: writing one takes a moment."""
 
 
 def keep(file: Path, header: str, body: bytes) -> None:

@@ -174,7 +174,7 @@ class Client:
 
         Raises:
             OutsideError: the rest cannot be had.
-            Cancelled: nobody waits for it any more.
+            Cancelled: no request waits for it any more.
         """
         self._again(wheel, lambda: self._save_rest(wheel, part, report))
 
@@ -256,7 +256,7 @@ class Client:
             return Answer(
                 size=len(body) if body is not None else size,
                 body=body,
-                # Who was asked for a range and sends all has none to give, whatever else is said.
+                # A server that sends all when asked for a range cannot send ranges, whatever its headers claim.
                 ranges="bytes" in response.headers.get("Accept-Ranges", "").lower()
                 and "Range" not in response.request.headers,
                 kind=kind,
@@ -336,7 +336,7 @@ class Client:
         if status == codes.proxy_authentication_required:
             raise wheel.fault(what, "put the proxy's credentials into its URL: env | grep --ignore-case proxy")
         if status in {codes.unauthorized, codes.forbidden} and self._logins.configured(response.url):
-            # asked of nobody for a server that is merely named by another one
+            # the user is not asked for a login to a server that only another server names
             raise wheel.fault(what, f"put the credentials into ~/.netrc: machine {host} login NAME password WORD")
         error = wheel.fault(what)
         if status == codes.too_many_requests or status >= codes.server_error:

@@ -31,7 +31,7 @@ class ServedFile:
 
     @property
     def is_source(self) -> bool:
-        """Whether it is a source distribution, of which nothing is known but its size until it is built."""
+        """Whether it is a source distribution: until it is built, only its size is known."""
         return not self.filename.endswith(".whl")
 
     @property
@@ -137,7 +137,7 @@ def local_path(url: str) -> Path | None:
 
 
 class Limit:
-    """When to stop asking: the user interrupts, nobody waits any more, or the time for all answers is over.
+    """When to stop asking: the user interrupts, no request waits any more, or the time for all answers is over.
 
     Args:
         cancel: set by another thread when the user interrupts.
@@ -154,7 +154,7 @@ class Limit:
         """Raises if nothing more is to be asked for this file.
 
         Raises:
-            Cancelled: the user interrupted, or nobody waits for the answer.
+            Cancelled: the user interrupted, or no request waits for the answer.
             OutsideError: all answers together took too long.
         """
         if self.cancel.is_set() or self.closed.is_set():

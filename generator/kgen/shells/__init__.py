@@ -68,7 +68,7 @@ class Shell(Protocol):
 
     @abstractmethod
     def quote(self, text: str) -> str:
-        """Gives `text` as one word, which arrives byte for byte and runs nothing.
+        """Quote text as one word, which arrives byte for byte and runs nothing.
 
         Raises:
             ValueError: `text` holds NUL, which no environment variable can hold.

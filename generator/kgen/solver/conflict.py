@@ -130,7 +130,7 @@ def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release
 
 
 def narrowed_to(problem: Problem, variable: FrameworkVariable) -> str:
-    """The range that requirements on a framework give, as `==2.5.1`; empty where nobody asked for one."""
+    """The range that requirements on a framework give, as `==2.5.1`; empty where there are none."""
     wished = problem.requirements_of(variable.name)
     return ",".join(dict.fromkeys(str(one.specifier) for one in wished if str(one.specifier)))
 
@@ -241,7 +241,7 @@ def _cause(problem: Problem, term: Term, terms: frozenset[Term]) -> Cause:
 
 
 def wish(problem: Problem, term: Term) -> Wish:
-    """What the user asked, of which a term is the short form."""
+    """The request of the user that a term stands for."""
     request = problem.request
     values = {
         TermKind.DRIVER: next((one.driver for one in request.machines if one.name == term.machine), None),

@@ -37,7 +37,7 @@ class Explanation(NamedTuple):
         newest: the newest release that is neither early nor withdrawn nor known to be bad.
         reasons: why it has this version.
         causes: what holds the newest back: a minimal set; () where it is the newest.
-        ways: changes to the request with which it would be the newest; None where nobody looked for any.
+        ways: changes to the request with which it would be the newest; None where kgen did not look for any.
         unlocked: what it would be if nothing were kept of the lock that is there; None where that is the same.
     """
 
@@ -71,7 +71,7 @@ def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | 
         names = [*followed, *(name for name in libraries if problem.role(name) == CUDNN)]
     free = attempt(matrix, problem.request) if resolution.request.held else None
     others = {} if free is None else {**free.packages, **free.libraries}
-    # nobody wants the newest cuDNN for its own sake, and to look for it takes longer than all the rest
+    # the newest cuDNN is no goal in itself, and to look for it takes longer than all the rest
     return tuple(
         _explanation(problem, resolution, name, others.get(name), thorough=package is not None or name in followed)
         for name in names

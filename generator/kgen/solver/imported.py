@@ -118,7 +118,7 @@ def computing_whole(
 
 
 def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given: Reason, part: str) -> Reason:
-    """The reason of a framework of which the whole is there after all, as a dependency requires it.
+    """The reason for a whole framework after all: a dependency requires it.
 
     Args:
         matrix: the facts.

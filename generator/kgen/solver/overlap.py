@@ -54,7 +54,7 @@ class Overlap(NamedTuple):
         lanes: the frameworks.
         chosen: the column of the cuDNN that the best set shares; None if nothing was solved.
         cudnn: that cuDNN.
-        notes: what else is said below the picture, a line each.
+        notes: further lines below the picture.
     """
 
     accelerator: Accelerator

@@ -330,7 +330,7 @@ class Problem:
             for term, requirement in self._requirements.get(row.project, ()):
                 exact = _exact(requirement)
                 if self.is_held(term) or (requirement.specifier and exact is None):
-                    continue  # whoever bounds it by hand decides on it
+                    continue  # a bound that the user sets decides on it
                 mask = 0
                 for of_framework, of_companion in row.releases:
                     if exact is None or exact in of_companion:

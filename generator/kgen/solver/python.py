@@ -1,4 +1,4 @@
-"""Which Python, where nobody says: the newest that every requested backend's best release supports."""
+"""Choose a Python where the request names none: the newest that the best release of every backend supports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def best_python(
     Args:
         matrix: the facts.
         requests: what is asked for.
-        among: the minors to choose from, at least one of which the matrix must know; None for all of them.
+        among: the minors to choose from, and the matrix must know at least one of them; None for all of them.
     """
     generations = [matrix.generation_of(request.backends) for request in requests]
     known = [

@@ -461,7 +461,7 @@ def _unfollowed(problem: Problem) -> Iterator[str]:
 
 
 def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterator[str]:
-    """Which releases of other projects belong to the chosen frameworks; whoever bounds one by hand decides on it."""
+    """Which releases of other projects belong to the chosen frameworks; a bound that the user sets decides."""
     bounded = {one.name for one in (*problem.request.dependencies, *problem.request.requirements) if one.specifier}
     for row in problem.matrix.companions:
         version = packages.get(row.framework)
@@ -507,7 +507,7 @@ def _bad_libraries(problem: Problem, libraries: Mapping[str, Version]) -> Iterat
 
 
 def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[str, Version]) -> dict[str, Reason]:
-    """What builds need, do not state, and nobody follows: requirement -> why it is there."""
+    """Requirements that builds need and do not state, on packages without rows: requirement -> why it is there."""
     return {
         text: Reason(parse_requirement(text).name, None, Unstated(name, packages[name], text), (source,))
         for name, build in picked.items()

@@ -311,7 +311,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
-    """Whether a requirement is about this backend or nobody's framework, rather than another backend's."""
+    """Whether a requirement is about the framework of this backend, or of none, rather than of another backend."""
     name = requirement.name
     frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, problem.keras}
     return name not in frameworks

@@ -15,7 +15,7 @@ Versions = Mapping[str, str]
 Outcome = Literal["passes", "fails", "skipped"]
 
 Broken = Callable[[Versions], Iterable[tuple[str, str]]]
-"""The pairs of packages of which the first needs another version of the second than the one there is."""
+"""The pairs of packages where the first needs another version of the second than the present one."""
 
 Misfits = Callable[[Versions], AbstractSet[str] | None]
 """The packages that cannot be together in these versions, as far as that is known; None if all can."""
@@ -101,7 +101,7 @@ def _closed(  # noqa: PLR0917 - one question, asked from one place
         if others is None:
             break
         more = left & others - group
-        # where nobody says what is in the way, all goes together
+        # where no requirement explains a failure, all goes together
         group |= more or left
     return frozenset(group)
 

@@ -20,7 +20,7 @@ from kgen.errors import SettingsError
 from kgen.validation import receipts
 
 _VERSION = 2
-"""Of the tables: an index of another one is made anew."""
+"""The version of the tables: an index of another version is made anew."""
 
 _PATIENCE = 5.0
 """Seconds for which another kgen may keep the index to itself; then it is done without."""

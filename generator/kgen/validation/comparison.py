@@ -35,7 +35,7 @@ class Training(NamedTuple):
         batch: examples of a batch; None where the data do not say.
         per_execution: optimizer steps between two that are reported.
         shuffled: whether Keras shuffled the examples, each backend in an order of its own.
-        parameters: of the model; None where nobody knows.
+        parameters: how many the model has; None where it is unknown.
         losses: after each step, as Keras reports them: the mean of the epoch so far.
         final: the last values of the loss and the metrics.
         host: the most bytes of the process's memory; None where the system does not say.

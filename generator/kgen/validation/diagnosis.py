@@ -41,7 +41,7 @@ _SYNC, _CHECK = "kgen sync ", "python -m pip check   # with this Python: it name
 
 
 class Diagnosis(NamedTuple):
-    """What is said about a failure.
+    """The explanation of a failure.
 
     Attributes:
         causes: what it comes from, in kgen's words: they name nothing of this machine.
@@ -88,7 +88,7 @@ def diagnose(
     hints: list[str] = []
     rows = _rows()
     facts = failure.get("facts", {})
-    # What the step refused by itself is said already.
+    # The step has already explained what it refused by itself.
     raised = [] if failure.get("kind") else failure.get("errors", ())
     errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]

@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What is said beside the numbers."""
+        """The remark beside the numbers."""
         return self.why or ", ".join(f"{key}: {value}" for key, value in self.data.get("said", {}).items())
 
     @property

@@ -37,7 +37,7 @@ FOLDER = "receipts"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 DETAIL = "urn:uuid:5a05e03d-7d09-4339-9df8-30eb8fbff261"
-"""The extension field of a test result that holds what kgen knows. Chosen once: a name that nobody has to own."""
+"""The extension field of a test result that holds what kgen knows. Chosen once: a name that needs no owner."""
 
 SUITES = ("basic", "full")
 """What can be asked to be proven: that a network trains as the reference does; the parts of Keras beyond that too."""
@@ -488,7 +488,7 @@ def _digests(of: Table, key: str) -> dict[str, str]:
 
 
 def _look(top: Table, environment: str, wanted: int) -> None:
-    """Notes what of a receipt is not as its schema has it, as far as kgen or a person is told of it."""
+    """Notes what of a receipt is not as its schema has it, as far as kgen or a person reads it."""
     schema = top.get("schema", int, required=True)
     if schema is not None and schema != wanted:
         top.fault("schema", f"is {schema}, and this kgen reads {wanted}")

@@ -165,7 +165,7 @@ def read_events(path: Path) -> Iterator[Mapping[str, Any]]:
     except FileNotFoundError:
         return
     for line in lines:
-        # Whoever was killed while writing leaves half a line.
+        # A process that was killed while writing leaves half a line.
         with contextlib.suppress(ValueError):
             event = json.loads(line)
             if isinstance(event, dict):

@@ -19,7 +19,7 @@ class Seat(NamedTuple):
     """A device that a process has to itself.
 
     Attributes:
-        place: its place among those of its kind on this machine; None where nobody can tell.
+        place: its place among those of its kind on this machine; None where it is unknown.
         variables: what gives a process this device alone; nothing where there is no choice.
     """
 

@@ -88,7 +88,7 @@ def endings_of(trust: Trust) -> tuple[str, ...]:
 
 
 def require_keys(trust: Trust) -> None:
-    """See that every key is there and is one: what is missing would count for nothing, and nobody would notice.
+    """See that every key is there and is one: what is missing would count for nothing, and go unnoticed.
 
     Raises:
         UsageError: a file holds no public key, or a library is missing.
@@ -315,7 +315,7 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
 
 
 def verify_with_identity(bundle: bytes, identity: str, issuer: str | None, config: Path | None) -> bytes:
-    """What a bundle holds, if this identity signed it; asks nobody.
+    """What a bundle holds, if this identity signed it; works offline.
 
     Raises:
         BadSignature: it did not, or not while its certificate held.

@@ -13,14 +13,14 @@ from kgen.validation import signing
 from kgen.validation.collection import Entry
 
 Signatures = Callable[[Entry, str], Sequence[bytes]]
-"""Gives what lies beside a receipt, by the ending of its name."""
+"""Reads what lies beside a receipt, by the ending of its name."""
 
 
 class Witness(NamedTuple):
     """Who, or what, saw an environment train.
 
     Attributes:
-        kind: `key` or `identity` of a signer; `device` for receipts that nobody who counts has signed.
+        kind: `key` or `identity` of a signer; `device` for receipts without a signature that counts.
         name: the digest of the key, the identity, or the device with its driver.
     """
 
@@ -31,8 +31,8 @@ class Witness(NamedTuple):
 def witnesses(entries: Iterable[Entry], signatures: Signatures, trust: Trust = NOBODY) -> frozenset[Witness]:
     """The independent witnesses among receipts; those that say that training failed are none.
 
-    Where somebody's signatures count, each signer is one witness, and what none of them has signed is nobody's.
-    Where nobody's do, a receipt holds no user, host or serial number that could tell two machines apart: receipts of
+    Where somebody's signatures count, each signer is one witness, and what none of them has signed has no witness.
+    Where none count, a receipt holds no user, host or serial number that could tell two machines apart: receipts of
     the same kind of device with the same driver are one witness.
 
     Args:

@@ -219,7 +219,7 @@ class TestFiles:
         found = with_project(Settings(root=tmp_path, requirement_files=("r.txt",))).required
         assert found.notes == (
             (
-                "kgen does not heed --hash, --index-url, -f in r.txt: the lock has hashes of its own, and uv is"
+                "kgen ignores --hash, --index-url, -f in r.txt: the lock has hashes of its own, and uv is"
                 " configured for indexes in uv.toml"
             ),
             "2 requirements of r.txt",

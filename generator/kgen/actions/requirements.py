@@ -427,7 +427,7 @@ class _Reader:
             text = "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines)
             found = sorted({match[1] for match in _UNREAD.finditer(text)})
             if found:
-                said = f"kgen does not heed {', '.join(found)} in {grammar.printable(path)}"
+                said = f"kgen ignores {', '.join(found)} in {grammar.printable(path)}"
                 self._notes.append(
                     f"{said}: the lock has hashes of its own, and uv is configured for indexes in uv.toml"
                 )

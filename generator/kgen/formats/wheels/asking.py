@@ -7,12 +7,15 @@ import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kgen import host, storage, uvtool
 from kgen.errors import Cancelled, FailedProgramError, OutsideError, TimedOut
 from kgen.uvtool import PLAIN, failure, words
+
+T = TypeVar("T")
 
 NO_SOLUTION = 1
 """uv's exit status where what is asked cannot be closed, among others."""
@@ -182,3 +185,22 @@ def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) ->
     project = folder / "pyproject.toml"
     project.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(project)
+
+
+def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
+    """What the futures give; ctrl-C ends what is under way instead of waiting for it.
+
+    Raises:
+        KeyboardInterrupt: after `cancel` was set.
+    """
+    try:
+        waiting = set(futures)
+        while waiting:
+            # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
+            _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+    except KeyboardInterrupt:
+        cancel.set()
+        for future in futures:
+            future.cancel()
+        raise
+    return [future.result() for future in futures]

@@ -15,9 +15,9 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import __version__, host, lockfiles, uvsettings
 from kgen.errors import KgenError
@@ -25,35 +25,14 @@ from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Outcome, Part
 from kgen.formats.standing import StandingLock
 from kgen.formats.wheels import FORMAT
-from kgen.formats.wheels.asking import Answer, Asker, Question
+from kgen.formats.wheels.asking import Answer, Asker, Question, results
 from kgen.project import LOCKS
 from kgen.served.cache import keep, kept
 
 if TYPE_CHECKING:
     from kgen.formats.wheels.aging import Releases
 
-T = TypeVar("T")
-
 _HEADER = "kgen-repeat 1"
-
-
-def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
-    """What the futures give; ctrl-C ends what is under way instead of waiting for it.
-
-    Raises:
-        KeyboardInterrupt: after `cancel` was set.
-    """
-    try:
-        waiting = set(futures)
-        while waiting:
-            # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
-            _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
-    except KeyboardInterrupt:
-        cancel.set()
-        for future in futures:
-            future.cancel()
-        raise
-    return [future.result() for future in futures]
 
 
 class _Noted(NamedTuple):

@@ -25,12 +25,11 @@ from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, company, judge
 from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
-from kgen.formats.wheels.asking import CLOSERS
+from kgen.formats.wheels.asking import CLOSERS, results
 from kgen.formats.wheels.chain import chains, requires
 from kgen.formats.wheels.lessons import Lesson, first_of_each, learn, packages_of, roots
 from kgen.formats.wheels.lock import Lock, LockedWheel, best_wheel, supported_tags
 from kgen.formats.wheels.namespace import only_extends_path
-from kgen.formats.wheels.repeat import results
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator

@@ -236,7 +236,13 @@ def test_a_newer_glibc_is_named(kgen_alone: Kgen, project: Path, index: Index) -
     result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
     assert result.status == 0, result.stderr
     (note,) = notes(result.stderr, "named")
-    assert note.endswith("2.0 has no wheel for linux-64 with glibc 2.28, only for 2.34 (`--glibc 2.34`)")
+    reason, _, command = note.partition("; kgen ")
+    assert reason.endswith("2.0 has no wheel for linux-64 with glibc 2.28, only for 2.34")
+    command, _, gives = command.partition(" gives ")
+    assert gives.startswith("named 2.0, ")
+    done = kgen_alone(*shlex.split(command))
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["named"] == "2.0"
     refused = kgen_alone(*LOCK, "numpy", "--dependency", "alone")
     assert refused.status == 4
     hint = next(line for line in refused.stderr.splitlines() if line.startswith("hint: kgen "))
@@ -246,6 +252,24 @@ def test_a_newer_glibc_is_named(kgen_alone: Kgen, project: Path, index: Index) -
     again = kgen_alone(*shlex.split(command))
     assert again.status == 0, again.stderr
     assert versions(project, "numpy-cpu")["alone"] == "1.0"
+
+
+def test_the_next_release_is_judged_too(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """The newest does not fit, which is not why the one before it was not taken."""
+    old, new = (f"cp311-cp311-manylinux_2_{minor}_x86_64" for minor in (17, 34))
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0", tag=old),
+        Wheel(name="named", version="2.0", tag=new),
+        Wheel(name="named", version="3.0", tag=old, requires=("keras<3",)),
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    (note,) = notes(result.stderr, "named")
+    assert "named 1.0 is taken, and 3.0 is the newest: 3.0 does not fit what else is there: " in note
+    assert "; 2.0 has no wheel for linux-64 with glibc 2.28, only for 2.34; kgen " in note
+    done = kgen_alone(*shlex.split(note.partition("; kgen ")[2].partition(" gives named 2.0, ")[0]))
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["named"] == "2.0"
 
 
 def test_a_library_of_the_matrix_ages_as_others_do(kgen_alone: Kgen, index: Index) -> None:

@@ -30,9 +30,9 @@ from kgen.explain.reasons import reason_rule, reason_subject, warning_text
 from kgen.fields import request_of
 from kgen.formats.environment import link
 from kgen.formats.wheels import judge, pylock
+from kgen.formats.wheels.closer import with_whole
 from kgen.formats.wheels.installer import _pins
 from kgen.formats.wheels.lock import LockedWheel
-from kgen.formats.wheels.session import with_whole
 from kgen.formats.wheels.uv import _cutoff, stand_ins
 from kgen.freshness import hand_edited
 from kgen.matrix.compatibility import CompatibilityMatrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgen.formats.wheels.session import depended_on
+from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,17 @@ from kgen.formats.wheels.session import depended_on
 )
 def test_who_depends_on_what(name: str, reason: str, found: list[tuple[str, str]]) -> None:
     assert [(who, str(bound)) for who, bound in depended_on(name, reason)] == found
+
+
+def test_what_an_index_lacks() -> None:
+    reason = (
+        "Because Sci_Kit was not found in the package registry and there are no versions of tensor-flow and"
+        " all versions of promise have no usable wheels and promise==2.3 has no wheels with a matching tag"
+    )
+    assert absent(reason) == ["sci-kit", "tensor-flow"]
+    assert without_wheels(reason) == ["promise"]
+
+
+def test_bounds_are_named_once() -> None:
+    reason = "a==1 depends on torch<2.5 and b==2 depends on torch<2.5 and you require numpy; c depends on jax>=0.4"
+    assert bounds(reason) == [("torch", "<2.5"), ("jax", ">=0.4")]

@@ -20,7 +20,7 @@ from tests.wheelhouse import Wheel
 from kgen.actions.plan import request_for
 from kgen.explain.reasons import reason_rule
 from kgen.formats.wheels import company, session
-from kgen.formats.wheels.session import ROUNDS
+from kgen.formats.wheels.closer import ROUNDS
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import OtherAccelerator, OverlappingFiles, SeveralLibraries

@@ -38,6 +38,9 @@ class Aged(NamedTuple):
         newest: the newest release that the request allows.
         reason: why that cannot be had whatever else is asked for; empty if nothing about it by itself is in the way.
         built: whether it has no wheel at all, and could be built from source.
+        following: why the first release after the locked one is not for the target; empty if it is.
+        glibc: the oldest glibc for which the newest release has a wheel, or else the first after the locked one; None
+            where that is not what is in the way.
     """
 
     name: str
@@ -45,6 +48,22 @@ class Aged(NamedTuple):
     newest: Version
     reason: str
     built: bool
+    following: str = ""
+    glibc: Version | None = None
+
+
+class _Obstacle(NamedTuple):
+    """Why no file of a release fits a target.
+
+    Attributes:
+        text: the reason; empty if one does.
+        built: whether there is nothing but source distributions of it.
+        glibc: the oldest glibc for which it has a wheel, where that is what is in the way.
+    """
+
+    text: str = ""
+    built: bool = False
+    glibc: Version | None = None
 
 
 class Releases:
@@ -121,8 +140,11 @@ def aged(
         early = locked.is_prerelease and not _asks_early(request, name)
         if newest is not None and (early or newest > Version(locked.public)):
             companion = _companion(matrix, resolution, name, newest)
-            reason, built = (companion, False) if companion else _obstacle(matrix, request, newest, allowed[newest])
-            yield Aged(name, locked, newest, reason, built)
+            of_newest = _Obstacle(companion) if companion else _obstacle(matrix, request, newest, allowed[newest])
+            after = min((one for one in allowed if one > Version(locked.public)), default=newest)
+            of_next = of_newest if after == newest else _obstacle(matrix, request, after, allowed[after])
+            glibc = of_newest.glibc or of_next.glibc
+            yield Aged(name, locked, newest, of_newest.text, of_newest.built, of_next.text, glibc)
 
 
 def floor_of_recent(request: EnvironmentRequest, one: Aged, releases: Releases) -> Version | None:
@@ -184,35 +206,39 @@ def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files:
 
 def _obstacle(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, version: Version, files: Sequence[IndexFile]
-) -> tuple[str, bool]:
-    """Why no file of a release fits the target; and whether there is nothing but source distributions of it."""
+) -> _Obstacle:
+    """Why no file of a release fits the target."""
     wheels = [file for file in files if file.filename.endswith(".whl")]
     fitting = [file for file in files if _takes_python(file, request.python)]
     if not fitting:
-        return f"{version} requires Python {files[0].requires_python}", False
+        return _Obstacle(f"{version} requires Python {files[0].requires_python}")
     if not wheels:
-        return f"{version} has no wheel", True
+        return _Obstacle(f"{version} has no wheel", built=True)
     if _fits(matrix, request, wheels):
-        return "", False
+        return _Obstacle()
     labels = sorted({file.variant for file in wheels if file.variant})
     if labels and all(file.variant for file in wheels):
-        return f"{version} has nothing but wheel variants ({', '.join(labels)}), which uv writes into no lock", False
+        return _Obstacle(
+            f"{version} has nothing but wheel variants ({', '.join(labels)}), which uv writes into no lock"
+        )
     elsewhere = [row.version for row in matrix.pythons if fits_on(matrix, request, wheels, row.version)]
     if elsewhere:
-        return f"{version} has no wheel for Python {request.python}, only for {', '.join(elsewhere)}", False
-    return f"{version} has no wheel for {_target(matrix, request, wheels)}", False
+        return _Obstacle(f"{version} has no wheel for Python {request.python}, only for {', '.join(elsewhere)}")
+    return _of_target(matrix, request, version, wheels)
 
 
-def _target(matrix: CompatibilityMatrix, request: EnvironmentRequest, wheels: Sequence[IndexFile]) -> str:
-    """The platform with its glibc, and the first newer glibc that one of the wheels is for."""
+def _of_target(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, version: Version, wheels: Sequence[IndexFile]
+) -> _Obstacle:
+    """That no wheel is for the platform with its glibc, and the first newer glibc that one is for."""
     platform = matrix.platforms[request.platform]
     floor = request.glibc or platform.glibc
     if floor is None:
-        return request.platform
+        return _Obstacle(f"{version} has no wheel for {request.platform}")
     newer = (one for one in platform.uv_glibc if one > floor and _fits(matrix, request._replace(glibc=one), wheels))
     first = next(newer, None)
-    instead = "" if first is None else f", only for {first} (`--glibc {first}`)"
-    return f"{request.platform} with glibc {floor}{instead}"
+    instead = "" if first is None else f", only for {first}"
+    return _Obstacle(f"{version} has no wheel for {request.platform} with glibc {floor}{instead}", glibc=first)
 
 
 def _takes_python(file: IndexFile, python: str) -> bool:

@@ -9,6 +9,7 @@ from kgen.emitters.hooks import render_hooks
 from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
 from kgen.formats.wheels import pylock, uv
 from kgen.formats.wheels.asking import IN_FLIGHT
+from kgen.formats.wheels.closer import Closer
 from kgen.formats.wheels.outside import Outside
 from kgen.formats.wheels.session import Session, WheelOutcome
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -88,7 +89,7 @@ def resolve(
     root = outside.root
     sources = {name: url for name, (_, url) in uvsettings.shape(root).sources.items()}
     own = uvtool.own_indexes(outside.program, root, torch_index)
-    closer = uv.Uv(outside.asker, root=root, own=own, sources=sources)
+    resolver = uv.Uv(outside.asker, root=root, own=own, sources=sources)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     placed = None
     if any(one.url is not None for request in requests for one in request.dependencies):
@@ -97,15 +98,23 @@ def resolve(
         placed = DirectSources(root, host.cache("git"), outside.open_reader)
 
     def session(reporter: Reporter) -> Session:
-        return Session(
+        closer = Closer(
             matrix,
-            closer,
+            resolver,
             outside.open_reader,
             cancel=outside.cancel,
             report=reporter,
             in_flight=None if chosen else IN_FLIGHT,
             open_releases=outside.releases,
             sources=placed,
+        )
+        return Session(
+            matrix,
+            closer,
+            outside.open_reader,
+            cancel=outside.cancel,
+            report=reporter,
+            open_releases=outside.releases,
         )
 
     first = session(report)

@@ -1,0 +1,548 @@
+"""Closes one request: the solver decides, uv closes, and what uv cannot close goes back to the solver."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.pylock import Package, Pylock
+from packaging.version import Version
+
+from kgen import accelerators
+from kgen.errors import OutsideError, UnavailableError
+from kgen.formats.outcome import Reporter, unreported
+from kgen.formats.wheels import company, refusal
+from kgen.formats.wheels.asking import CLOSERS
+from kgen.formats.wheels.choice import choose
+from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.lessons import Lesson
+from kgen.formats.wheels.lock import LockedWheel
+from kgen.formats.wheels.uv import Unclosed, Uv
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
+from kgen.model.resolution import Conflict, Resolution, SourceRelease
+from kgen.solver.imported import whole_instead_of_part
+from kgen.solver.python import best_python
+from kgen.solver.resolve import Incompatibility, solve
+from kgen.solver.sharing import common_ceilings, shared_libraries
+
+if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
+    from kgen.formats.wheels.aging import Releases
+    from kgen.formats.wheels.direct import DirectSources
+    from kgen.wheels import WheelReader
+
+ROUNDS = 8
+"""How often what uv could not close goes back to the solver."""
+
+_PROBES = 4
+"""How many releases of a framework are asked for as builds that only an index of its own would have."""
+
+
+class Unclosable(NamedTuple):
+    """What uv could not close in any round.
+
+    Attributes:
+        request: what was asked, with the frameworks that came along.
+        reason: why not, in uv's words: of the refusal that nothing could be learned from, or else of the first.
+    """
+
+    request: EnvironmentRequest
+    reason: str
+
+
+class _Wanted(NamedTuple):
+    """Which releases of a framework something requires.
+
+    Attributes:
+        why: who requires the newest that is required, in words.
+        unwanted: the releases that nothing requires.
+    """
+
+    why: str
+    unwanted: tuple[Version, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _LearnedConstraints:
+    """What was learned in the rounds of one request.
+
+    Attributes:
+        ceilings: wishes for common versions; given up at the first refusal.
+        incompatibilities: what the solver must not pick.
+        unfit: constraints against versions that have no wheel for the target.
+        added: what is asked for besides, as a compiled file needs it.
+        reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
+            the versions that one would expect.
+        notes: the refusals in words.
+    """
+
+    ceilings: tuple[str, ...]
+    incompatibilities: list[Incompatibility] = field(default_factory=list)
+    unfit: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class Closer:
+    """Closes requests, one at a time in each thread. Nothing is written.
+
+    Attributes:
+        better_python: the Python that an open one should rather be; None while nothing speaks for another.
+    """
+
+    def __init__(
+        self,
+        matrix: CompatibilityMatrix,
+        uv: Uv,
+        open_reader: Callable[[], WheelReader],
+        *,
+        cancel: threading.Event,
+        report: Reporter = unreported,
+        in_flight: int | None = None,
+        open_releases: Callable[[WheelReader], Releases] | None = None,
+        sources: DirectSources | None = None,
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            matrix: the facts.
+            uv: the resolver.
+            open_reader: gives what reads wheels and source distributions.
+            cancel: set when everything that is under way is to end.
+            report: is told the stage that each request is in, from any thread.
+            in_flight: how many requests to the index there may be at a time; None leaves it to uv.
+            open_releases: gives what says which releases there are; None where nothing is built from source.
+            sources: finds out what is at the places that requests name; None where they name none.
+        """
+        self.better_python: str | None = None
+        self._matrix = matrix
+        self._uv = uv
+        self._open_reader = open_reader
+        self._cancel = cancel
+        self._report = report
+        self._in_flight = in_flight
+        self._open_releases = open_releases
+        self._direct = sources
+        self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
+        self._shares: Mapping[EnvironmentRequest, int] = {}
+        self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
+        self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
+        self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether everything that is under way is to end."""
+        return self._cancel.is_set()
+
+    @property
+    def builds(self) -> bool:
+        """Whether what the user allows to be built from source can be looked up."""
+        return self._open_releases is not None
+
+    def prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
+        """Solve all requests once ahead, to learn which CUDA libraries their environments can have in common."""
+        answers = [solve(self._matrix, request) for request in requests]
+        solved = [answer for answer in answers if isinstance(answer, Resolution)]
+        self._preferred = {
+            answer.request: versions for answer, versions in zip(solved, shared_libraries(solved), strict=True)
+        }
+        self._ahead = {answer.request: answer for answer in answers}
+        if self._in_flight is not None and len(solved) > 1:
+            self._shares = _shares(solved, self._in_flight)
+        self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
+
+    def versions_alone(self, found: Closed) -> dict[str, Version | None]:
+        """The versions that an environment would have by itself; None of one that is not known."""
+        request = found.resolution.request
+        ahead = self._ahead.get(request)
+        libraries = ahead.libraries if isinstance(ahead, Resolution) else {}
+        pinned = {name: libraries[name] for name in found.resolution.pinned if name in libraries}
+        # what a ceiling has stopped would be newer, and how new is not known
+        stopped = {
+            name: None
+            for name, version in found.versions.items()
+            if f"{name}<={version}" in self._ceilings.get(request, ())
+        }
+        return {**found.versions, **pinned, **stopped}
+
+    def suggest_python(self, python: str) -> None:
+        """Note the Python that an open one should rather be; what was noted first counts."""
+        self.better_python = self.better_python or python
+
+    def close(
+        self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None
+    ) -> Closed | Conflict | Unclosable:
+        """What closes a request, or why nothing does.
+
+        Args:
+            request: what is asked.
+            notes: takes what the user should know about the way there, where there is one.
+            lesson: what earlier locks of the same were unfit for.
+
+        Raises:
+            OutsideError: uv, an index or the network failed, or no index has a build that only one of its own has.
+        """
+        brought: list[str] = []
+        request = self._joined_by_name(request, brought)
+        learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
+        if lesson is not None:
+            learned.unfit, learned.added = lesson.constraints, lesson.added
+        for _ in range(ROUNDS):
+            self._report(request, "solving")
+            answer = self._solve(request, learned.incompatibilities)
+            if isinstance(answer, Conflict):
+                if not learned.incompatibilities:
+                    self._look_for_python(request)
+                    return answer
+                break
+            if answer.local:
+                answer = self._offered(answer, learned.incompatibilities)
+            self._report(request, "closing with uv")
+            constraints = (*learned.ceilings, *learned.unfit)
+            answer, closed = self.by_uv(answer, constraints, learned.added)
+            if isinstance(closed, Unclosed):
+                if not self._learn(answer, closed, learned):
+                    break
+                continue
+            joined = self._with_company(answer, closed, brought)
+            if joined != request:
+                request = joined
+                continue
+            wheels, misfits = self._choose(answer, closed)
+            if not misfits:
+                told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
+                notes += [note for note in told if note not in notes]
+                return self._complete(answer, closed, wheels, constraints, learned.added)
+            self._learn_misfits(answer, misfits, learned)
+        return Unclosable(request, learned.reason)
+
+    def again(self, found: Closed, constraints: tuple[str, ...], *, offline: bool = False) -> Closed | Unclosed | None:
+        """The same resolution, closed with other constraints than before.
+
+        Args:
+            found: what was closed.
+            constraints: those that are given in the place of its own.
+            offline: whether uv answers from its cache alone.
+
+        Returns:
+            What was closed, or why it could not be; None where that would be no lock of this resolution: another
+            framework comes along, or a package has no wheel for the target.
+
+        Raises:
+            OutsideError: uv, an index or the network failed.
+        """
+        answer, closed = self.by_uv(found.resolution, constraints, found.added, offline=offline)
+        if isinstance(closed, Unclosed):
+            return closed
+        if self._with_company(answer, closed, []) != answer.request:
+            return None
+        wheels, misfits = self._choose(answer, closed)
+        return None if misfits else self._complete(answer, closed, wheels, constraints, found.added)
+
+    def by_uv(
+        self, answer: Resolution, constraints: Sequence[str], added: Sequence[str] = (), *, offline: bool = False
+    ) -> tuple[Resolution, Pylock | Unclosed]:
+        """What uv makes of a resolution, and that resolution with what uv was asked to build for it.
+
+        Where uv brings the whole of a framework beside its part for the CPU, the whole takes the part's place.
+
+        Args:
+            answer: what the solver decided.
+            constraints: bounds besides.
+            added: requirements besides.
+            offline: whether uv answers from its cache alone.
+
+        Raises:
+            OutsideError: uv, an index or the network failed.
+        """
+        platform = self._matrix.platforms[answer.request.platform]
+        if answer.request.build:
+            answer = answer._replace(sources=tuple(dict.fromkeys((*answer.sources, *self._sources(answer.request)))))
+        if self._direct is not None and any(one.url is not None for one in answer.request.dependencies):
+            answer = answer._replace(direct=self._direct.releases(answer.request))
+
+        def ask(resolution: Resolution) -> Pylock | Unclosed:
+            return self._uv.close(
+                resolution,
+                platform,
+                constraints=constraints,
+                added=added,
+                offline=offline,
+                in_flight=self._shares.get(answer.request),
+            )
+
+        closed = ask(answer)
+        if isinstance(closed, Unclosed):
+            return answer, closed
+        whole = with_whole(self._matrix, answer, {one.name for one in closed.packages})
+        return (answer, closed) if whole is None else (whole, ask(whole))
+
+    def _complete(
+        self,
+        answer: Resolution,
+        closed: Pylock,
+        wheels: Mapping[str, LockedWheel],
+        constraints: tuple[str, ...],
+        added: tuple[str, ...],
+    ) -> Closed:
+        there = {package.name for package in closed.packages}
+        placed = frozenset(one.name for one in answer.direct if one.tree is not None and one.name in there)
+        return Closed(answer, constraints, wheels, self._building(answer, wheels, placed), added, placed)
+
+    def _choose(self, answer: Resolution, closed: Pylock) -> tuple[dict[str, LockedWheel], list[Package]]:
+        return choose(
+            answer,
+            self._matrix.platforms[answer.request.platform],
+            closed,
+            own=self._uv.own_indexes(answer),
+            named={} if self._direct is None else self._direct.wheels(answer.request),
+        )
+
+    def _look_for_python(self, request: EnvironmentRequest) -> None:
+        """Note the Python that an open one should be, where what came along has none for that which was chosen."""
+        if not request.python_open or not (request.members or request.cpu_members):
+            return
+        python = best_python(self._matrix, [request])
+        if python != request.python and isinstance(solve(self._matrix, request._replace(python=python)), Resolution):
+            self.suggest_python(python)
+
+    def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
+        """The request with the frameworks that the user names as dependencies: known before anything is closed."""
+        asked = [one.name for one in request.dependencies]
+        ahead = self._solve(request, ()) if asked else None
+        decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
+        return self._joined(request, asked, notes, decided)
+
+    def _with_company(self, answer: Resolution, closed: Pylock, notes: list[str]) -> EnvironmentRequest:
+        """The request of a resolution with the frameworks that came along with what uv closed as members."""
+        coming = [one.name for one in closed.packages]
+        return self._joined(answer.request, coming, notes, {*answer.packages, *answer.parts})
+
+    def _joined(
+        self, request: EnvironmentRequest, names: Collection[str], notes: list[str], decided: Collection[str]
+    ) -> EnvironmentRequest:
+        """The request with the frameworks among these packages as members."""
+        found = company.joined(self._matrix, request, names, decided)
+        notes += [note for note in found.notes if note not in notes]
+        return found.request
+
+    def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
+        """What may be built from source because the user says so; found out once."""
+        key = request.as_asked
+        if self._open_releases is not None and key not in self._built:
+            from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it
+
+            with self._open_reader() as reader:
+                releases = self._open_releases(reader)
+                self._built[key] = tuple(source_releases(self._matrix, key, releases, reader))
+        return self._built.get(key, ())
+
+    def _solve(
+        self, request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]
+    ) -> Resolution | Conflict:
+        ahead = self._ahead.get(request)
+        if isinstance(ahead, Conflict):
+            return ahead
+        preferred = self._preferred.get(request, {})
+        if ahead is not None and not incompatibilities and preferred.items() <= ahead.libraries.items():
+            return ahead  # it has what is preferred as it is
+        return solve(self._matrix, request, incompatibilities=incompatibilities, preferred=preferred)
+
+    def _offered(self, answer: Resolution, incompatibilities: list[Incompatibility]) -> Resolution:
+        """The newest resolution whose specially labelled builds (`torch==2.13.0+cpu`) uv's indexes really have."""
+        request = answer.request
+        platform = self._matrix.platforms[request.platform]
+        current: Resolution | Conflict = answer
+        offered: dict[str, Version] = {}
+        for attempt in range(_PROBES):
+            if not isinstance(current, Resolution):
+                break
+            missing = None
+            for name in current.local:
+                if offered.get(name) == current.packages[name]:
+                    continue
+                text = next(text for text in current.install if parse_requirement(text).name == name)
+                self._report(request, f"looking for {text}")
+                if not self._uv.offers(text, current, platform):
+                    missing = name
+                    break
+            if missing is None:
+                return current
+            held = None
+            if attempt == 0 and not request.own_index:
+                held = self._uv.beside_default_index(missing, current, platform)
+            if held is not None and held.local == current.local[missing]:
+                offered[missing] = Version(held.public)
+            incompatibilities += [
+                frozenset({(missing, release.version)})
+                for release in self._matrix.framework(missing).releases
+                if release.version == current.packages[missing]
+                or (held is not None and release.version > Version(held.public))
+            ]
+            current = self._solve(request, incompatibilities)
+        name, label = next(iter(answer.local.items()))
+        raise self._unoffered(request, name, label)
+
+    def _unoffered(self, request: EnvironmentRequest, name: str, label: str) -> OutsideError:
+        """No index has a build that only a framework's own index can have."""
+        title = self._matrix.framework(name).title
+        if request.own_index:
+            return UnavailableError(
+                f"{request.environment}: the index that `torch-index` names has no `{name}==…+{label}` for Python"
+                f" {request.python} on {request.platform}",
+                hints=["choose another Python with `--python`, or lock without `--torch-index`"],
+            )
+        on_cpu = {self._matrix.backends[backend].framework for backend in request.cpu_members}
+        on = accelerators.title(CPU if name in on_cpu else request.accelerator)
+        brought = {self._matrix.backends[backend].framework for backend in request.members} | on_cpu
+        along = ", which `dependencies` bring along," if name in brought else ""
+        return UnavailableError(
+            f"{request.environment}: {title}{along} for {on} on {request.platform} needs a CPU build"
+            f" (`{name}==…+{label}`), and no index or folder that uv is configured for has one for Python"
+            f" {request.python}; the plain wheels of the Python package index are CUDA builds",
+            hints=[
+                f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
+                "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
+                "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
+                "or do without what requires it"
+                if along
+                else f"or lock the other backends: kgen lock {_others(self._matrix, request)}",
+            ],
+        )
+
+    def _learn(self, answer: Resolution, unclosed: Unclosed, learned: _LearnedConstraints) -> bool:
+        """Note what uv's refusal teaches; False if it teaches nothing that could be changed."""
+        if learned.ceilings:
+            learned.ceilings = ()
+            return True
+        absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
+        incompatibility = self._incompatibility(answer, absent) or self._incompatibility(answer, unclosed.named)
+        nowhere = any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages)
+        if incompatibility is None or nowhere:
+            learned.reason = unclosed.cause
+            return False
+        learned.reason = learned.reason or unclosed.cause
+        learned.incompatibilities.append(incompatibility)
+        pins = " with ".join(f"{name} {version}" for name, version in sorted(incompatibility))
+        environment = answer.request.environment
+        why = f"uv could not close it: {unclosed.cause}"
+        if len(incompatibility) == 1:
+            ((name, _),) = incompatibility
+            wanted = self._wanted(name, unclosed.reason)
+            if wanted:
+                # a round for each release that nothing wants would leave none for one that is wanted
+                learned.incompatibilities += [frozenset({(name, one)}) for one in wanted.unwanted]
+                why = wanted.why
+        learned.notes.append(f"{environment}: {pins} was set aside, {why}")
+        return True
+
+    def _wanted(self, name: str, reason: str) -> _Wanted | None:
+        """Which releases of a framework whatever requires it leaves out, in uv's words; None if these do not tell."""
+        if name not in self._matrix.framework_names:
+            return None
+        versions = [release.version for release in self._matrix.framework(name).releases]
+        ranges = refusal.depended_on(name, reason)
+        newest = [max((one for one in versions if one in bound), default=None) for _, bound in ranges]
+        last = max((one for one in newest if one is not None), default=None)
+        if last is None:
+            return None
+        who, bound = ranges[newest.index(last)]
+        outside = tuple(one for one in versions if not any(one in bound for _, bound in ranges))
+        return _Wanted(f"{who} depends on {name}{bound}", outside)
+
+    def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], learned: _LearnedConstraints) -> None:
+        """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
+        for package in misfits:
+            learned.reason = learned.reason or f"{package.name} {package.version} has no wheel for the target"
+            incompatibility = self._incompatibility(answer, {package.name: package.version or Version("0")})
+            if incompatibility is None:
+                learned.unfit += (f"{package.name}!={package.version}",)
+            else:
+                learned.incompatibilities.append(incompatibility)
+
+    def _incompatibility(self, answer: Resolution, named: Mapping[str, Version]) -> Incompatibility | None:
+        found = set()
+        for name, version in named.items():
+            owner = answer.parts.get(name, name)
+            # what is only imported is a package by its framework's name, and its build for the CPU by none of its own
+            solved = answer.packages.get(name, answer.packages.get(owner))
+            if solved is not None and solved.public == version.public:
+                found.add((owner, answer.packages[owner]))
+            elif answer.libraries.get(name) == version and name in answer.pinned:
+                found.add((name, version))
+        return frozenset(found) or None
+
+    def _building(
+        self, answer: Resolution, wheels: Mapping[str, LockedWheel], placed: Collection[str]
+    ) -> Mapping[str, LockedWheel]:
+        """What the source distributions among the files, and the source trees, are built with."""
+        sources = [*(name for name, wheel in wheels.items() if wheel.is_source), *sorted(placed)]
+        request = answer.request
+        if not sources and not request.project_build:
+            return {}
+        self._report(request, "closing what builds from source")
+        closed = self._uv.building(sources, answer, self._matrix.platforms[request.platform])
+        found: dict[str, LockedWheel] = {}
+        if isinstance(closed, Unclosed):
+            misfits = [closed.cause]
+        else:
+            found, packages = self._choose(answer, closed)
+            misfits = [f"{package.name} has no wheel for the target" for package in packages]
+        if misfits:
+            built = " and ".join(sources) or "the project"
+            raise UnavailableError(
+                f"{request.environment}: what {built} is built with could not be had: {misfits[0]}",
+                hints=["check the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX)"],
+            )
+        return found
+
+
+def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:
+    """The resolution with the whole of a framework in the place of its part for the CPU; None where no need is for it.
+
+    tensorflow-text requires `tensorflow`, and would bring it beside tensorflow-cpu, which has the same files. Without
+    the extra that brings CUDA, the whole computes on the CPU as well, unless another framework's CUDA is one for it.
+    """
+    asked = {parse_requirement(text).name for text in answer.install}
+    doubled = {part: of for part, of in answer.parts.items() if of not in asked and {of, part} <= {*closed}}
+    if not doubled:
+        return None
+
+    instead = {of: part for part, of in reversed(doubled.items())}
+
+    def replaced(text: str) -> str:
+        requirement = parse_requirement(text)
+        of = doubled.get(requirement.name)
+        return text if of is None else f"{of}{requirement.specifier}"
+
+    return answer._replace(
+        install=tuple(map(replaced, answer.install)),
+        packages={name: version for name, version in answer.packages.items() if name not in doubled},
+        parts={name: of for name, of in answer.parts.items() if name not in doubled},
+        why=tuple(
+            whole_instead_of_part(matrix, answer, reason, instead[reason.package])
+            if reason.package in instead
+            else reason
+            for reason in answer.why
+        ),
+    )
+
+
+def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
+    generation = matrix.generation_of(request.backends).name
+    return " ".join(name for name in matrix.default_backends(generation) if name not in request.backends)
+
+
+def _shares(solved: Sequence[Resolution], in_flight: int) -> dict[EnvironmentRequest, int]:
+    """How many requests each environment may have in flight: more where there is more to ask for, so that all end soon.
+
+    As many as are closed at a time, whichever these are, keep within the sum.
+    """
+    sizes = {answer.request: len(answer.install) + len(answer.libraries) for answer in solved}
+    largest = sum(sorted(sizes.values())[-CLOSERS:])
+    return {request: max(1, in_flight * size // largest) for request, size in sizes.items()}

@@ -1,0 +1,65 @@
+"""What uv says of why there is no solution, as facts: which packages, which bounds. Decides nothing."""
+
+from __future__ import annotations
+
+import re
+
+from kgen.model.ranges import VersionRange
+from kgen.model.requirement import canonical_name
+
+_ABSENT = re.compile(
+    r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)|"
+    r"([A-Za-z0-9._-]+) was not found in the package registry"
+)
+"""What uv says of a package that the index does not have."""
+
+_DEPENDS = re.compile(r"depends on (?P<name>[a-z0-9-]+)(?P<bound>[=<>!~][^ ;,)]*)")
+
+_CLAUSE = (
+    r"(?P<who>[a-z0-9][a-z0-9._-]*)(?P<of>[^\s;]*) depends? on (?:one of: )?(?P<wanted>(?:{one}(?: +|(?=[;.)]|$)))+)"
+)
+_BOUND = r"{name}(?![A-Za-z0-9_.-])(?:\[[^\]]*\])?(?:\{{[^}}]*\}})?([=<>!~][^\s;]*)?"
+"""How uv says what a package requires: `vllm>=0.33.0 depends on torch{{sys_platform == 'linux'}}==2.14.0`."""
+
+_NO_WHEEL = re.compile(
+    r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
+)
+"""What uv says of a package that it has only source distributions, or wheels for others, of."""
+
+
+def absent(reason: str) -> list[str]:
+    """The packages that no index has, normalised."""
+    return [canonical_name(name) for names in _ABSENT.findall(reason) for name in names if name]
+
+
+def without_wheels(reason: str) -> list[str]:
+    """The packages that have no wheel for the target, normalised, each once."""
+    return list(dict.fromkeys(canonical_name(name) for name in _NO_WHEEL.findall(reason)))
+
+
+def bounds(reason: str) -> list[tuple[str, str]]:
+    """Every package that something depends on with a bound, and the bound, each pair once."""
+    return list(dict.fromkeys(_DEPENDS.findall(reason)))
+
+
+def depended_on(name: str, reason: str) -> list[tuple[str, VersionRange]]:
+    """Who requires which versions of a package, in uv's words for why there is no solution.
+
+    Empty where something requires it without a bound in all its releases that uv names: any version might do for that.
+
+    Args:
+        name: the package, normalised.
+        reason: uv's words.
+    """
+    one = _BOUND.format(name=re.escape(name))
+    found: dict[str, list[tuple[str, VersionRange]]] = {}
+    for clause in re.finditer(_CLAUSE.format(one=one.replace("([=", "(?:[=")), reason):
+        ranges = found.setdefault(clause["who"], [])
+        for bound in re.findall(one, clause["wanted"]):
+            try:
+                wanted = VersionRange(bound.rstrip(",."))
+            except ValueError:
+                return []
+            if wanted:
+                ranges.append((clause["who"] + clause["of"], wanted))
+    return [] if not all(found.values()) else [one for ranges in found.values() for one in ranges]

@@ -1,0 +1,224 @@
+"""Commands and settings that help where a request cannot be locked; each was tried before it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NoReturn
+
+from packaging.version import Version
+
+from kgen import accelerators, uvtool
+from kgen.errors import JudgementError, OutsideError, UnavailableError
+from kgen.fields import lock_command
+from kgen.formats.wheels import refusal
+from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.closer import Closer, Unclosable
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.causes import LockFault, OverlappingFiles
+from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement, canonical_name
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.resolve import solve
+
+
+class Remedies:
+    """What could be asked for instead, closed before it is told."""
+
+    def __init__(self, matrix: CompatibilityMatrix, closer: Closer) -> None:
+        self._matrix = matrix
+        self._closer = closer
+
+    def require_accelerator(self, request: EnvironmentRequest) -> None:
+        """See that nothing is asked for whose name says that it is of another major: it would be looked for in vain.
+
+        Raises:
+            JudgementError: something is.
+        """
+        wanted = request.accelerator.whole
+        named = ((wish, self._matrix.named_after(wish.name)) for wish in request.dependencies if wish.url is None)
+        others = {wish: own for wish, own in named if own is not None and own != wanted}
+        if request.accelerator == CPU or not others:
+            return
+        renamed = tuple(
+            Requirement(self._matrix.named_for(wish.name, wanted)) if wish in others else wish
+            for wish in request.dependencies
+        )
+        names = [one.name for one in renamed if one not in request.dependencies]
+        listed = "".join(
+            f"\n  you asked for {wish} (dependencies), which is of {accelerators.title(own)}"
+            for wish, own in others.items()
+        )
+        raise JudgementError(
+            f"{request.environment}: what is asked for is of another {accelerators.kind(wanted.kind).title} than the"
+            f" environment, which is for {accelerators.title(wanted)}{listed}",
+            hints=[
+                *self._tried(request._replace(dependencies=renamed), *names),
+                *self.on_another_accelerator(request, others.values()),
+            ],
+        )
+
+    def refuse(self, unclosable: Unclosable) -> NoReturn:
+        """Refuse what uv could not close, with what to do about it.
+
+        Raises:
+            UnavailableError: always.
+        """
+        request, reason = unclosable
+        raise UnavailableError(
+            f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
+            f" for\n{reason}",
+            hints=self._for_unclosable(request, reason),
+        )
+
+    def _for_unclosable(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        absent, without_wheels = refusal.absent(reason), refusal.without_wheels(reason)
+        renamed = list(self._renamed(request, absent, without_wheels))
+        if absent or renamed:
+            yield from renamed or ["check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"]
+            return
+        if uvtool.VARIANTS in reason:
+            yield (
+                "require a release of it that has a wheel without a variant's label: variants are drafts (PEP 817, 825"
+                " and 850), and uv writes none into a lock"
+            )
+            return
+        names = [name for name in without_wheels if name not in request.build]
+        if names and self.can_build(request, names):
+            listed = ", ".join(f'"{name}"' for name in (*request.build, *names))
+            yield f"let it be built from source, in the settings: build = [{listed}]"
+            return
+        if names:
+            yield from self._on_newer_glibc(request, names)
+            wheels = f"a wheel of {' and of '.join(names)}"
+            yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
+        else:
+            yield "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+            yield from self.unbounded(request, [one.name for one in request.dependencies if one.name in reason])
+            yield from self._for_what_is_needed(request, reason)
+        other = self._other_python(request)
+        if other is not None:
+            if request.python_open:
+                self._closer.suggest_python(other)
+            yield lock_command(request.as_asked._replace(python=other))
+
+    def _renamed(self, request: EnvironmentRequest, absent: Sequence[str], unusable: Sequence[str]) -> Iterator[str]:
+        """The command with the name of the project that is meant, for each wish whose name the index has nothing for.
+
+        Args:
+            request: the request.
+            absent: what the index does not have.
+            unusable: what it has no wheel of; of that alone what is known as another's name is meant otherwise.
+        """
+        for wish in request.dependencies:
+            meant = None
+            if wish.name in absent:
+                meant = self._matrix.meant_by(wish.name)
+            elif wish.name in unusable:
+                meant = self._matrix.other_name_of(wish.name)
+            if meant is None or wish.url is not None or self._closer.cancelled:
+                continue
+            others = tuple(Requirement(meant) if one is wish else one for one in request.dependencies)
+            asked = request._replace(dependencies=tuple(dict.fromkeys(others)))
+            yield from list(self._tried(asked, meant)) or [f"did you mean `{meant}`?"]
+
+    def unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
+        """The command without the bound on a dependency that is to blame, for each with which it can be closed."""
+        for wish in request.dependencies:
+            if wish.name not in blamed or wish.url is not None or not wish.specifier or self._closer.cancelled:
+                continue
+            free = Requirement(wish.head)
+            others = tuple(free if one is wish else one for one in request.dependencies)
+            yield from self._tried(request._replace(dependencies=others), wish.name)
+
+    def _for_what_is_needed(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        """The commands that give the framework that a dependency needs, as `torchvision` its `torch`, if they close."""
+        frameworks = {self._matrix.backends[backend].framework for backend in request.backends}
+        for name, bound in refusal.bounds(reason):
+            if name not in frameworks:
+                continue
+            needed = Requirement(f"{name}{bound}")
+            answer = solve(self._matrix, request._replace(constraints=(*request.constraints, needed), held=()))
+            for suggestion in answer.suggestions if isinstance(answer, Conflict) else ():
+                (changed, *others) = suggestion.requests
+                if others or needed not in changed.constraints or self._closer.cancelled:
+                    continue
+                yield from self._tried(changed._replace(constraints=request.constraints))
+
+    def _tried(self, request: EnvironmentRequest, *more: str) -> Iterator[str]:
+        """The command for a request with what it gives, if it can be closed.
+
+        Args:
+            request: the request.
+            more: packages to name with their versions, beside the frameworks.
+        """
+        found = self.closed(request)
+        if found is not None:
+            command = lock_command(request.as_asked)
+            yield f"{command}   # gives {self.given(found, *more)}"
+
+    def closed(self, request: EnvironmentRequest) -> Closed | None:
+        """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
+        try:
+            found = self._closer.close(request.as_asked, [])
+        except OutsideError:
+            return None
+        return found if isinstance(found, Closed) else None
+
+    def _on_newer_glibc(self, request: EnvironmentRequest, names: Sequence[str]) -> Iterator[str]:
+        """The command for machines with a newer glibc, which wheels of these packages need, if it can be closed."""
+        platform = self._matrix.platforms[request.platform]
+        floor = request.glibc or platform.glibc
+        for glibc in platform.uv_glibc:
+            if floor is None or glibc <= floor or self._closer.cancelled:
+                continue
+            found = list(self._tried(request._replace(glibc=glibc), *names))
+            yield from found
+            if found:
+                return
+
+    def can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
+        """Whether it can be closed where these may be built from source."""
+        more = request._replace(build=(*request.build, *map(canonical_name, names)))
+        return self._closer.builds and self.closed(more) is not None
+
+    def _other_python(self, request: EnvironmentRequest) -> str | None:
+        """The newest other Python for which what is asked can be closed; None if there is none."""
+        pythons = self._matrix.generation_of(request.backends).pythons
+        for row in reversed(self._matrix.pythons):
+            if row.version == request.python or Version(row.version) not in pythons or self._closer.cancelled:
+                continue
+            moved = request.as_asked._replace(python=row.version)
+            answer = solve(self._matrix, moved)
+            if isinstance(answer, Resolution) and not answer.local and self.closed(moved) is not None:
+                return row.version
+        return None
+
+    def on_another_accelerator(self, request: EnvironmentRequest, owners: Collection[Accelerator]) -> Iterator[str]:
+        """The command for the accelerator that all is for which is not for this one, if that can be closed."""
+        meant = {*owners}
+        if len(meant) != 1 or self._closer.cancelled:
+            return
+        other = request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=())
+        yield from self._tried(other)
+
+    def given(self, found: Closed, *more: str) -> str:
+        """Some packages of what was closed, and the frameworks, with their versions."""
+        frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
+        listed = (name for name in dict.fromkeys((*more, *frameworks)) if name in found.versions)
+        return ", ".join(f"{name} {found.versions[name]}" for name in listed)
+
+
+def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:
+    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged.
+
+    Nobody wants half of a framework, which keras-nightly beside keras would be.
+    """
+    overlaps = [one for one in faults if isinstance(one, OverlappingFiles)]
+    pairs = [f"{one.first}+{one.second}" for one in overlaps]
+    if len(pairs) == len(faults) and not any({one.first, one.second} & {*decided} for one in overlaps):
+        allowed = tuple(dict.fromkeys((*request.allow_overlap, *pairs)))
+        yield (
+            "or lock both, if it does not matter to you whose file is installed:"
+            f" {lock_command(request._replace(allow_overlap=allowed, held=()))}"
+        )

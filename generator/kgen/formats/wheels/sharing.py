@@ -1,0 +1,159 @@
+"""One version of a package for all environments that hold it, where a version exists that all can use."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from packaging.version import Version
+
+from kgen.errors import OutsideError
+from kgen.formats.outcome import Outcome, Reporter
+from kgen.formats.wheels.asking import results
+from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.closer import Closer
+from kgen.formats.wheels.lock import Lock
+from kgen.solver.sharing import shared_reasons
+
+_ROUNDS = 3
+"""How often versions are made common: what one environment gives up may bring another package along."""
+
+
+class Sharing:
+    """Gives packages that several environments hold one version, and says why they have it."""
+
+    def __init__(self, closer: Closer, *, cancel: threading.Event, report: Reporter) -> None:
+        self._closer = closer
+        self._cancel = cancel
+        self._report = report
+
+    def shared(
+        self, pool: ThreadPoolExecutor, ready: Sequence[tuple[Outcome[Lock], Closed]]
+    ) -> list[tuple[Outcome[Lock], Closed]]:
+        """All that was closed, closed again where another version serves every environment that holds a package.
+
+        Args:
+            pool: where it is closed.
+            ready: each request with what was closed for it; what no version serves is noted in the first one.
+        """
+        current = [found for _, found in ready]
+        held: dict[int, tuple[str, ...]] = {}
+        for _ in range(_ROUNDS):
+            wanted = _common_versions(current)
+            changes = [
+                (position, tuple(f"{name}=={wanted[_group(found)][name]}" for name in differing))
+                for position, found in enumerate(current)
+                if (differing := _differing(found, wanted[_group(found)]))
+            ]
+            changes = [(position, texts) for position, texts in changes if held.get(position) != texts]
+            if not changes:
+                break
+            held.update(changes)
+            closing = [
+                pool.submit(self._reclose, ready[position][0], current[position], texts) for position, texts in changes
+            ]
+            for (position, _), found in zip(changes, results(closing, self._cancel), strict=True):
+                if found is not None:
+                    current[position] = found
+        outcomes = [outcome for outcome, _ in ready]
+        for text in _unshared(current):
+            outcomes[0].notes.append(text)
+        return list(zip(outcomes, current, strict=True))
+
+    def _reclose(self, outcome: Outcome[Lock], first: Closed, versions: tuple[str, ...]) -> Closed | None:
+        """Close the same resolution with these versions; None if that cannot be.
+
+        From uv's cache first, which has seen all of them a moment ago.
+        """
+        shared = {text.partition("==")[0] for text in versions}
+        kept = (text for text in first.constraints if text.partition("==")[0] not in shared)
+        constraints = (*kept, *versions)
+        started = time.monotonic()
+        self._report(outcome.request, "sharing versions")
+        try:
+            for offline in (True, False):
+                try:
+                    found = self._closer.again(first, constraints, offline=offline)
+                except OutsideError:
+                    if self._cancel.is_set():
+                        return None
+                    continue
+                if isinstance(found, Closed):
+                    return found
+            return None
+        finally:
+            outcome.seconds += time.monotonic() - started
+
+    def explain(
+        self, first: Sequence[tuple[Outcome[Lock], Closed]], ended: Sequence[tuple[Outcome[Lock], Closed]]
+    ) -> None:
+        """Give the packages a reason that have their version so that environments share their files."""
+        alone = {outcome.request: self._closer.versions_alone(found) for outcome, found in first}
+        locked = [(outcome, outcome.lock) for outcome, _ in ended if outcome.lock is not None]
+        reasons = shared_reasons(
+            [(lock.resolution, alone.get(outcome.request, {}), lock.versions) for outcome, lock in locked]
+        )
+        for (outcome, lock), own in zip(locked, reasons, strict=True):
+            resolution = lock.resolution
+            outcome.lock = dataclasses.replace(lock, resolution=resolution._replace(why=(*resolution.why, *own)))
+
+
+def _group(found: Closed) -> tuple[str, str]:
+    """Environments share versions if they are for one platform and one Python."""
+    return found.resolution.request.platform, found.resolution.request.python
+
+
+def _decided(found: Closed) -> set[str]:
+    """The packages whose version the solver decided for this environment."""
+    return {*found.resolution.packages, *found.resolution.pinned}
+
+
+def _common_versions(current: Sequence[Closed]) -> dict[tuple[str, str], dict[str, Version]]:
+    """For each group, the version that each package with several versions should have.
+
+    The version that a solver decided on; else the oldest of those that were taken: who took a newer one can nearly
+    always use an older one, and the reverse is not so.
+    """
+    wanted: dict[tuple[str, str], dict[str, Version]] = {}
+    for group in {_group(found) for found in current}:
+        members = [found for found in current if _group(found) == group]
+        versions: dict[str, set[Version]] = {}
+        for found in members:
+            for name, version in found.versions.items():
+                versions.setdefault(name, set()).add(version)
+        wanted[group] = {}
+        for name, taken in sorted(versions.items()):
+            if len(taken) == 1:
+                continue
+            decided = {found.versions[name] for found in members if name in _decided(found) and name in found.versions}
+            wanted[group][name] = min(decided or taken)
+    return wanted
+
+
+def _differing(found: Closed, wanted: Mapping[str, Version]) -> list[str]:
+    decided = _decided(found)
+    return [
+        name
+        for name, version in wanted.items()
+        if name in found.versions and found.versions[name] != version and name not in decided
+    ]
+
+
+def _unshared(current: Sequence[Closed]) -> list[str]:
+    """Which packages still differ between environments, in words."""
+    told = []
+    for group in sorted({_group(found) for found in current}):
+        taken: dict[str, dict[Version, list[str]]] = {}
+        for found in current:
+            if _group(found) == group:
+                for name, version in found.versions.items():
+                    taken.setdefault(name, {}).setdefault(version, []).append(found.resolution.request.environment)
+        for name, holders in sorted(taken.items()):
+            chosen = all(name in _decided(found) for found in current if name in found.versions)
+            if len(holders) > 1 and not chosen:
+                parts = [f"{version} in {', '.join(names)}" for version, names in sorted(holders.items())]
+                told.append(f"{name} differs between environments, no version serves all: {'; '.join(parts)}")
+    return told

@@ -561,6 +561,31 @@ def test_releases_that_nothing_wants_are_passed_over_at_once(kgen_alone: Kgen, p
     assert note == f"note: numpy-cpu: keras {newest} was set aside, named depends on keras=={wanted}"
 
 
+def test_why_a_newer_release_was_set_aside_stays_with_the_lock(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """The matrix does not know it, and uv is not asked again: the lock says it, and `explain` reads it there."""
+    *_, wanted, newest = (wheel.version for wheel in index.wheelhouse.wheels("keras"))
+    index.wheelhouse.put(Wheel(name="named", version="1.0", requires=(f"keras=={wanted}",)))
+    index.wheelhouse.put(Wheel(name="other", version="1.0"))
+    asked = (*LOCK, "--cpu", "numpy", "--dependency", "named")
+    assert kgen_alone(*asked).status == 0
+
+    def reason() -> dict[str, object]:
+        rows = kgen_table(project, "numpy-cpu")["why"]
+        (row,) = [one for one in rows if one["subject"] == f"keras {wanted}"]
+        return dict(row)
+
+    first = reason()
+    bound = f"named depends on keras=={wanted}"
+    assert (first["newer"], first["bound"]) == (newest, bound)
+    assert first["rule"] == f"newest that fits: {newest} does not, as {bound}"
+    told = kgen_alone("explain", "numpy-cpu", "--offline")
+    assert f"    newest that fits: {newest} does not, as {bound}\n" in told.stdout
+    assert kgen_alone(*asked, "--dependency", "other").status == 0
+    assert reason() == first  # the version is kept, and so is its reason
+    assert kgen_alone(*LOCK, "--cpu", "numpy", "--upgrade").status == 0
+    assert versions(project, "numpy-cpu")["keras"] == newest
+
+
 def test_a_name_of_another_major_is_refused_at_once(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """What the user names is not looked for in vain; both ways out are told, and close."""
     index.wheelhouse.put(plugin("1.0", name="thing-cuda12x"), plugin("1.0", name="thing-cuda13x"))

@@ -364,6 +364,10 @@ def _unused(top: Table, kgen: Table) -> None:
             row.get("receipts", int)
             row.parsed("subject", _release)
             row.texts("devices")
+        if row.has("newer"):  # likewise
+            row.parsed("newer", grammar.version)
+            row.parsed("subject", _release)
+            row.prose("bound")
         row.close()
     for key in ("kgen", "matrix"):
         kgen.parsed(key, grammar.line)

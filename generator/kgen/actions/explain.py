@@ -11,7 +11,7 @@ from kgen import fields, lockfiles, settings
 from kgen.actions import plan
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.errors import KgenError, SettingsError, UnknownNameError, UsageError
-from kgen.explain.reasons import proven_in
+from kgen.explain.reasons import recorded_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.causes import Cause, Wish
@@ -149,6 +149,6 @@ def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
         require_known(matrix, lock)
         request = fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
         held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(lock.versions.items()))
-        return keeping(matrix, request._replace(held=held, proven=proven_in(data["tool"]["kgen"])))
+        return keeping(matrix, request._replace(held=held, recorded=recorded_in(data["tool"]["kgen"])))
     except ValueError as error:
         raise SettingsError(f"{path} cannot be relied on: {error}", hints=["kgen check"]) from None

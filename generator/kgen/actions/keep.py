@@ -9,13 +9,13 @@ import tomli
 
 from kgen import files, lockfiles
 from kgen.errors import KgenError, SettingsError, UsageError
-from kgen.explain.reasons import proven_in
+from kgen.explain.reasons import recorded_in
 from kgen.fields import request_of
 from kgen.formats.conflict import sides
 from kgen.formats.wheels.kept import shared, versions_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
-from kgen.model.request import EnvironmentRequest, ProvenVersion
+from kgen.model.request import BoundedVersion, EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
 from kgen.solver.problem import Problem
@@ -59,28 +59,30 @@ def keep(
             raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
         # what is preferred to the old lock stands in the request already
         free = {*names, *(wish.name for wish in request.held)}
-        proven = _proven(path, {wish.name for wish in request.held} | names, merge=merge)
+        recorded = _recorded(path, {wish.name for wish in request.held} | names, merge=merge)
         commits = {} if names >= versions.keys() else _commits(path, request)
         held = (
             commits.get(name) or Requirement(f"{name}=={versions[name]}")
             for name in sorted(versions)
             if name not in free
         )
-        found.append(keeping(matrix, request._replace(held=(*request.held, *held), proven=(*request.proven, *proven))))
+        again = request._replace(held=(*request.held, *held), recorded=(*request.recorded, *recorded))
+        found.append(keeping(matrix, again))
     return tuple(found)
 
 
-def _proven(path: Path, free: Collection[str], *, merge: bool) -> Iterator[ProvenVersion]:
-    """What a lock says receipts saw train, of what is kept of it."""
+def _recorded(path: Path, free: Collection[str], *, merge: bool) -> Iterator[ProvenVersion | BoundedVersion]:
+    """What a lock records of why it has the versions that are kept of it, where the matrix alone does not say it."""
     try:
         content = files.read(path)
         both = sides(path, content, merge=merge)
         content = content if both is None else both[0]
         # few locks have any, and to parse one takes a while
-        data = lockfiles.parse(path, content)[1] if b"\nreceipts = " in content else {"tool": {"kgen": {}}}
+        some = b"\nreceipts = " in content or b"\nnewer = " in content
+        data = lockfiles.parse(path, content)[1] if some else {"tool": {"kgen": {}}}
     except (OSError, KgenError):
         return
-    yield from (row for row in proven_in(data["tool"]["kgen"]) if row.package not in free)
+    yield from (row for row in recorded_in(data["tool"]["kgen"]) if row.package not in free)
 
 
 def _commits(path: Path, request: EnvironmentRequest) -> Mapping[str, Requirement]:

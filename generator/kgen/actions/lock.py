@@ -73,10 +73,10 @@ def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iter
         newest = solve(matrix, one.request._replace(held=()))
         if isinstance(newest, Resolution):
             has = one.lock.summary.frameworks
-            # that receipts decided on it is its reason, which the lock has
-            proven = {row.package for row in one.request.proven}
+            # that receipts decided on it, or that a newer one does not fit, is its reason, which the lock has
+            recorded = {row.package for row in one.request.recorded}
             for name, version in newest.packages.items():
-                if name in has and name not in proven and Version(has[name]) < version:
+                if name in has and name not in recorded and Version(has[name]) < version:
                     yield KeptFramework(one.request.environment, name, has[name], version)
 
 

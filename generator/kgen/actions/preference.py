@@ -111,7 +111,7 @@ def preferring(
             found.append(request)
             continue
         newest = max(enough, key=lambda one: tuple(map(Version, one.versions.values())))
-        kept = keeping(matrix, request._replace(held=_held(newest), proven=_proven(newest, collected)))
+        kept = keeping(matrix, request._replace(held=_held(newest), recorded=_proven(newest, collected)))
         found.append(kept)
         notes.append(_note(request, newest, {one.name for one in kept.held}))
     return tuple(found), tuple(notes)

@@ -28,6 +28,7 @@ from kgen.model.causes import (
     Reason,
     Replacement,
     SeenTraining,
+    SetAside,
     SharedRelease,
     TermKind,
     Unstated,
@@ -35,10 +36,13 @@ from kgen.model.causes import (
     WarningKind,
     Wish,
 )
-from kgen.model.request import CUTOFF_FLAG, ProvenVersion
+from kgen.model.request import CUTOFF_FLAG, BoundedVersion, ProvenVersion
 
 RECEIPTS, DEVICES = "receipts", "devices"
 """What a reason by receipts has besides, by the keys that it has in a lock."""
+
+NEWER, BOUND = "newer", "bound"
+"""The same of a reason by what the resolver could not close."""
 
 _KINDS: Mapping[type, str] = {
     Company: "company",
@@ -47,6 +51,7 @@ _KINDS: Mapping[type, str] = {
     NewestRelease: "newest-release",
     Replacement: "replacement",
     SeenTraining: "proven",
+    SetAside: "set-aside",
     SharedRelease: "shared",
     Unstated: "unstated-dependency",
 }
@@ -61,7 +66,7 @@ def reason_kind(reason: Reason) -> str:
 
 
 def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, object]:
-    """A reason as plain data; one by receipts also says how many, and where they saw it."""
+    """A reason as plain data; one that the matrix alone does not give says all of it, so that it can be read back."""
     found: dict[str, object] = {
         "kind": reason_kind(reason),
         "subject": reason_subject(reason),
@@ -70,21 +75,25 @@ def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, obj
     }
     if isinstance(reason.ground, SeenTraining):
         found |= {RECEIPTS: reason.ground.receipts, DEVICES: list(reason.ground.devices)}
+    if isinstance(reason.ground, SetAside):
+        found |= {NEWER: str(reason.ground.newer), BOUND: reason.ground.why}
     return found
 
 
-def proven_in(decided: Mapping[str, Any]) -> tuple[ProvenVersion, ...]:
-    """What a lock says receipts saw train, so that a lock that keeps the version keeps the reason.
+def recorded_in(decided: Mapping[str, Any]) -> tuple[ProvenVersion | BoundedVersion, ...]:
+    """The reasons of a lock that the matrix alone does not give, so that a lock that keeps a version keeps its reason.
 
     Args:
         decided: its `[tool.kgen]`, as :func:`kgen.lockfiles.parse` has judged it.
     """
-    found = []
+    found: list[ProvenVersion | BoundedVersion] = []
     for row in decided.get("why", ()):
+        package, _, version = row["subject"].partition(" ")
         if RECEIPTS in row:
-            package, _, version = row["subject"].partition(" ")
             sources = tuple(row["source"].split("; "))
             found.append(ProvenVersion(package, Version(version), row[RECEIPTS], tuple(row[DEVICES]), sources))
+        elif NEWER in row:
+            found.append(BoundedVersion(package, Version(version), Version(row[NEWER]), row[BOUND]))
     return tuple(found)
 
 
@@ -104,7 +113,7 @@ def reason_rule(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> str:
     return _ground_text(reason.ground, cutoff_flag) + replaced
 
 
-def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - one line for each
+def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: C901, PLR0911 - one line for each
     match ground:
         case Newer():
             return _newer_text(ground, cutoff_flag)
@@ -121,6 +130,8 @@ def _ground_text(ground: Ground, cutoff_flag: str) -> str:  # noqa: PLR0911 - on
             return f"needs {dependency_text(ground)}"
         case SeenTraining():
             return _seen_text(ground)
+        case SetAside():
+            return f"newest that fits: {ground.newer} does not, as {ground.why}"
         case SharedRelease():
             return f"the same as in {_listed(ground.environments)}, so that it is on disk once"
         case NewestRelease():

@@ -443,6 +443,18 @@ class SeenTraining(NamedTuple):
     otherwise: Version
 
 
+class SetAside(NamedTuple):
+    """That the resolver could not close a newer release with what is asked for.
+
+    Attributes:
+        newer: the newest release that was tried.
+        why: who requires what of it, or the resolver's other facts.
+    """
+
+    newer: Version
+    why: str
+
+
 class SharedRelease(NamedTuple):
     """That environments which stand side by side have one version of it, whose files are on disk once.
 
@@ -459,7 +471,18 @@ class NewestRelease(enum.Enum):
     NEWEST = "newest"
 
 
-Ground = NewestRelease | Newer | Company | Unstated | Replacement | Import | DependsOn | SeenTraining | SharedRelease
+Ground = (
+    NewestRelease
+    | Newer
+    | Company
+    | Unstated
+    | Replacement
+    | Import
+    | DependsOn
+    | SeenTraining
+    | SetAside
+    | SharedRelease
+)
 
 
 class Reason(NamedTuple):

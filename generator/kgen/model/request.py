@@ -99,6 +99,22 @@ class ProvenVersion(NamedTuple):
     sources: tuple[str, ...]
 
 
+class BoundedVersion(NamedTuple):
+    """A version that was taken as the resolver could not close a newer one with what is asked for.
+
+    Attributes:
+        package: the project's normalised name.
+        version: its version.
+        newer: the newest release that was tried.
+        why: who requires what of it, or the resolver's other facts.
+    """
+
+    package: str
+    version: Version
+    newer: Version
+    why: str
+
+
 class EnvironmentRequest(NamedTuple):
     """One environment: which backends, on what, and within which bounds.
 
@@ -122,7 +138,8 @@ class EnvironmentRequest(NamedTuple):
         uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
         project_build: what builds the project itself, which is installed editable.
         held: versions of an older lock that are to stay where they can, and what is preferred to those.
-        proven: which of the versions that are held were seen to train, and by what; known, and no part of the question.
+        recorded: why versions that are held were taken, where the matrix alone does not say it: who saw them train, or
+            what a newer one does not fit; known, and no part of the question.
         cutoff: nothing published after this day is used; None for no such limit.
         as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
         isolated: whether Keras's settings are to be in the environment's own folder.
@@ -154,7 +171,7 @@ class EnvironmentRequest(NamedTuple):
     uv: tuple[str, ...] = ()
     project_build: tuple[Requirement, ...] = ()
     held: tuple[Requirement, ...] = ()
-    proven: tuple[ProvenVersion, ...] = ()
+    recorded: tuple[ProvenVersion | BoundedVersion, ...] = ()
     cutoff: datetime.date | None = None
     as_of: bool = False
     isolated: bool = False

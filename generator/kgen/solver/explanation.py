@@ -15,6 +15,7 @@ from kgen.model.causes import (
     DependsOn,
     Reason,
     SeenTraining,
+    SetAside,
     Stated,
     TermKind,
     Wish,
@@ -88,7 +89,7 @@ def _explanation(
     reasons = tuple(
         reason
         for reason in resolution.why
-        if reason.package == name and (unlocked is None or isinstance(reason.ground, SeenTraining))
+        if reason.package == name and (unlocked is None or isinstance(reason.ground, (SeenTraining, SetAside)))
     )
     reasons = reasons or tuple(_dependents(problem, resolution, name))
     if newest == version or not thorough:

@@ -43,12 +43,13 @@ from kgen.model.causes import (
     RefusalKind,
     Replacement,
     SeenTraining,
+    SetAside,
     Stated,
     Unstated,
     Warning,  # noqa: A004 - as it is declared
     WarningKind,
 )
-from kgen.model.request import EnvironmentRequest
+from kgen.model.request import BoundedVersion, EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
@@ -138,22 +139,24 @@ def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolutio
     A lock that is made again because nothing is new must be the same to the byte. Where receipts have decided on a
     version, and not only confirmed it, they are its reason.
     """
-    free = Problem(matrix, resolution.request._replace(held=(), proven=()))
+    free = Problem(matrix, resolution.request._replace(held=(), recorded=()))
     assignment = select(free)
     if assignment is None:
         return resolution
     anew = resolution_of(free, assignment)
     if anew.packages == resolution.packages:
         return resolution._replace(why=anew.why)
-    return resolution._replace(why=tuple(_seen_training(resolution, anew, reason) for reason in resolution.why))
+    return resolution._replace(why=tuple(_as_recorded(resolution, anew, reason) for reason in resolution.why))
 
 
-def _seen_training(resolution: Resolution, anew: Resolution, reason: Reason) -> Reason:
-    """The reason of a version; that receipts saw it train, where another one would be taken without them."""
+def _as_recorded(resolution: Resolution, anew: Resolution, reason: Reason) -> Reason:
+    """The reason of a version: what the old lock records of it, where another one would be taken without that."""
     version = resolution.packages.get(reason.package)
-    for row in resolution.request.proven:
+    for row in resolution.request.recorded:
         if (row.package, row.version) != (reason.package, version) or row.package not in anew.packages:
             continue
+        if isinstance(row, BoundedVersion):
+            return reason._replace(ground=SetAside(row.newer, row.why))
         otherwise = anew.packages[row.package]
         if otherwise != version:
             ground = SeenTraining(row.receipts, row.devices, otherwise)

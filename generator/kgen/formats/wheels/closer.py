@@ -22,6 +22,7 @@ from kgen.formats.wheels.lock import LockedWheel
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
+from kgen.model.causes import Newer, Reason, SetAside
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
@@ -78,6 +79,7 @@ class _LearnedConstraints:
         reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
             the versions that one would expect.
         notes: the refusals in words.
+        aside: package -> the newest release of it that was refused by itself, and why.
     """
 
     ceilings: tuple[str, ...]
@@ -86,6 +88,7 @@ class _LearnedConstraints:
     added: tuple[str, ...] = ()
     reason: str = ""
     notes: list[str] = field(default_factory=list)
+    aside: dict[str, SetAside] = field(default_factory=dict)
 
 
 class Closer:
@@ -217,6 +220,7 @@ class Closer:
             if not misfits:
                 told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
                 notes += [note for note in told if note not in notes]
+                answer = answer._replace(why=tuple(_with_refusal(reason, learned.aside) for reason in answer.why))
                 return self._complete(answer, closed, wheels, constraints, learned.added)
             self._learn_misfits(answer, misfits, learned)
         return Unclosable(request, learned.reason)
@@ -432,12 +436,13 @@ class Closer:
         environment = answer.request.environment
         why = f"uv could not close it: {unclosed.cause}"
         if len(incompatibility) == 1:
-            ((name, _),) = incompatibility
+            ((name, incompatible),) = incompatibility
             wanted = self._wanted(name, unclosed.reason)
             if wanted:
                 # a round for each release that nothing wants would leave none for one that is wanted
                 learned.incompatibilities += [frozenset({(name, one)}) for one in wanted.unwanted]
                 why = wanted.why
+            learned.aside.setdefault(name, SetAside(incompatible, why))
         learned.notes.append(f"{environment}: {pins} was set aside, {why}")
         return True
 
@@ -531,6 +536,13 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
             for reason in answer.why
         ),
     )
+
+
+def _with_refusal(reason: Reason, aside: Mapping[str, SetAside]) -> Reason:
+    """The reason of a version; where only its company keeps the next one out, what uv refused that for."""
+    ground = aside.get(reason.package)
+    unexplained = isinstance(reason.ground, Newer) and reason.ground.hindrance is None
+    return reason if ground is None or not unexplained else reason._replace(ground=ground)
 
 
 def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:

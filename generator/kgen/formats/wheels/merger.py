@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kgen import __version__, lockfiles, project
 from kgen.emitters.hooks import render_hooks
-from kgen.explain.reasons import proven_in
+from kgen.explain.reasons import recorded_in
 from kgen.fields import differing, request_of
 from kgen.formats.wheels import pylock
 from kgen.formats.wheels.kept import shared
@@ -35,12 +35,12 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
     matrix = origin.current()
     held = shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
-    proven = tuple(row for row in proven_in(data["tool"]["kgen"]) if row.package in held)
+    recorded = tuple(row for row in recorded_in(data["tool"]["kgen"]) if row.package in held)
     root = name.resolve().parents[2]
     (outcome,) = resolve(
         matrix,
         Outside(root),
-        [keeping(matrix, request._replace(held=kept, proven=proven))],
+        [keeping(matrix, request._replace(held=kept, recorded=recorded))],
         torch_index=project.torch_index(root),
     )
     if outcome.error is not None:

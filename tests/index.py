@@ -93,10 +93,11 @@ def _project_of(filename: str) -> str:
 def _link(wheel: Wheel, *, wrong: bool) -> str:
     digest = "0" * 64 if wrong else wheel.sha256
     python = f' data-requires-python="{html.escape(wheel.requires_python)}"' if wheel.requires_python else ""
+    withdrawn = "" if wheel.yanked is None else f' data-yanked="{html.escape(wheel.yanked)}"'
     core = f' data-core-metadata="sha256={hashlib.sha256(wheel.metadata).hexdigest()}"' if wheel.is_built else ""
     return (
         f'<a href="/files/{wheel.filename.replace("+", "%2B")}#sha256={digest}"{python}'
-        f"{core}"
+        f"{core}{withdrawn}"
         f' data-upload-time="{wheel.uploaded.isoformat()}T12:00:00Z">{wheel.filename}</a>\n'
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,25 @@ def test_a_newer_glibc_is_named(kgen_alone: Kgen, project: Path, index: Index) -
     again = kgen_alone(*shlex.split(command))
     assert again.status == 0, again.stderr
     assert versions(project, "numpy-cpu")["alone"] == "1.0"
+
+
+def test_a_hint_is_what_would_be_written(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """uv closes it on the newest other Python, where the judgement refuses it: that is no way out."""
+    index.wheelhouse.put(
+        Wheel(name="owner", version="1.0", files={"named/core.py": b"x = 1"}),
+        *(
+            replace(only_for(python, "named", "1.0"), requires=("owner",), files={"named/core.py": content})
+            for python, content in (("3.13", b"x = 2"), (NEXT, b"x = 1"))
+        ),
+    )
+    result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert result.status == 4
+    (hint,) = [line for line in result.stderr.splitlines() if line.startswith("hint: kgen ")]
+    command, _, gives = hint.removeprefix("hint: kgen ").partition("   # gives ")
+    assert f"--python {NEXT}" in command
+    assert gives.startswith("keras ")
+    assert kgen_alone(*shlex.split(command)).status == 0
+    assert versions(project, "numpy-cpu")["named"] == "1.0"
 
 
 def test_the_next_release_is_judged_too(kgen_alone: Kgen, project: Path, index: Index) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -452,6 +454,31 @@ class TestWhatUvCannotClose:
         after = versions(project, "jax-cuda12")
         assert after["jax"] == "0.10.2"
         assert after["nvidia-cudnn-cu12"] != newest
+
+    def test_withdrawn_releases_are_named_with_a_way_to_take_them(
+        self, kgen_alone: Kgen, project: Path, index: Index
+    ) -> None:
+        index.wheelhouse.put(Wheel(name="named", version="1.0", yanked="a placeholder"))
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+        assert result.status == 4
+        assert "named==1.0 was yanked (reason: a placeholder)" in result.stderr
+        first = next(line for line in result.stderr.splitlines() if line.startswith("hint: "))
+        before, _, command = first.partition("; or take it all the same: kgen ")
+        assert before == "hint: do without named 1.0, which its makers have withdrawn"
+        command, _, gives = command.partition("   # gives ")
+        assert gives.startswith("named 1.0, ")
+        assert kgen_alone(*shlex.split(command)).status == 0
+        assert versions(project, "numpy-cpu")["named"] == "1.0"
+
+    def test_a_day_that_is_too_early_is_named(self, kgen_alone: Kgen, index: Index) -> None:
+        index.wheelhouse.put(
+            Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0", uploaded=dt.date(2026, 10, 1))
+        )
+        day = ("--python", PYTHON, "--platform", "linux-64", "--exclude-newer", "2026-09-30")
+        result = kgen_alone("lock", *day, "numpy", "--dependency", "named>=2")
+        assert result.status == 4
+        hint = "hint: or name a later day than 2026-09-30 as `exclude-newer`: without one, it gives named 2.0, "
+        assert hint in result.stderr
 
     def test_rounds_are_bounded(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
         """A wheel that every jaxlib needs is nowhere: that is learned about one release after the other."""

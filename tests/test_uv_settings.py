@@ -238,3 +238,34 @@ def test_every_row_is_tried() -> None:
     }
     others = {one.key for one in SETTINGS if one.treatment in {Treatment.DAY, Treatment.SOURCES, Treatment.TARGETS}}
     assert tried | others == {one.key for one in SETTINGS}
+
+
+def test_a_day_of_its_own_is_no_age(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """`exclude-newer-package` leaves out what came later, whether a file of uv's or its variable says so."""
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0", uploaded=dt.date(2026, 10, 1))
+    )
+    (project / "uv.toml").write_text('exclude-newer-package = { named = "2026-09-01" }\n', encoding="utf-8")
+    found = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert found.status == 0, found.stderr
+    assert "named" not in found.stderr
+    refused = kgen_alone(*LOCK, "numpy", "--dependency", "named>=2")
+    assert refused.status == 4
+    hint = "hint: look at `exclude-newer-package` in uv's settings: of named, nothing after 2026-09-01 counts\n"
+    assert hint in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("recorded", "days"),
+    [
+        ('exclude-newer-package: {"rich": "2024-01-02", "PyYAML": false}', {"rich": "2024-01-02", "pyyaml": None}),
+        ('exclude-newer-package: {"rich": "2024-01-02T00:00:00Z"}', {"rich": "2024-01-01"}),
+        (f"exclude-newer-package: rich=2024-01-02{uvsettings._HERE}", {"rich": "2024-01-02"}),
+        ('exclude-newer-package: {"rich": "3 days"}', {"rich": "2026-10-28"}),
+        ("exclude-newer-package: nonsense", {}),
+        ("exclude-dependencies: rich", {}),
+    ],
+)
+def test_days_of_packages(recorded: str, days: dict[str, str | None]) -> None:
+    found = uvsettings.days_of_packages([recorded], today=dt.date(2026, 10, 31))
+    assert {name: None if day is None else day.isoformat() for name, day in found.items()} == days

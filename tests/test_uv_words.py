@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels
+from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels, yanked
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,10 @@ def test_what_an_index_lacks() -> None:
 def test_bounds_are_named_once() -> None:
     reason = "a==1 depends on torch<2.5 and b==2 depends on torch<2.5 and you require numpy; c depends on jax>=0.4"
     assert bounds(reason) == [("torch", "<2.5"), ("jax", ">=0.4")]
+
+
+def test_withdrawn_releases() -> None:
+    reason = (
+        "all of: t5x==0.0.0 was yanked (reason: dummy) and only t5x==0.0.0 is available, and a==1.0.post1 was yanked;"
+    )
+    assert yanked(reason) == [("t5x", "0.0.0"), ("a", "1.0.post1")]

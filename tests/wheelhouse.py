@@ -50,6 +50,8 @@ class Wheel:
     files: Mapping[str, bytes] = field(default_factory=dict)
     uploaded: dt.date = _LONG_AGO
     headers: tuple[str, ...] = ()
+    yanked: str | None = None
+    """Why its maker has withdrawn it; None if it is not."""
 
     @property
     def stem(self) -> str:

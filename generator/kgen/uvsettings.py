@@ -247,6 +247,29 @@ def recorded_source(package: str, index: str) -> str:
     return f"sources: {package} from {index}"
 
 
+def days_of_packages(recorded: Iterable[str], today: dt.date | None = None) -> dict[str, dt.date | None]:
+    """Package -> the last day of its own that counts for it; None where no day counts for it.
+
+    Args:
+        recorded: what a request or a lock records of uv's configuration.
+        today: the day that durations are counted from; None for today.
+    """
+    found: dict[str, dt.date | None] = {}
+    today = today or dt.datetime.now(dt.timezone.utc).date()
+    for text in recorded:
+        key, _, said = text.removesuffix(_HERE).partition(": ")
+        if key != "exclude-newer-package":
+            continue
+        name, typed, day = said.partition("=")  # as in the variable; files have a table
+        try:
+            rows = json.loads(said) if said.startswith("{") else {name: day} if typed else {}
+        except ValueError:
+            continue
+        for package, value in rows.items():
+            found[canonical_name(package)] = None if value is False else _last_whole_day(str(value), today)
+    return found
+
+
 def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
 

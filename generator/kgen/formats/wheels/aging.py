@@ -13,6 +13,7 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from kgen import uvsettings
 from kgen.errors import KgenError
 from kgen.formats.wheels.lock import supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -196,11 +197,12 @@ def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files:
     """Whether a release is stable and what is asked for does not exclude it."""
     wishes = (*request.dependencies, *request.requirements, *request.constraints)
     days = [file.uploaded for file in files if file.uploaded is not None]
+    cutoff = uvsettings.days_of_packages(request.uv).get(name, request.cutoff)
     return (
         not version.is_prerelease
         and not all(file.yanked is not None for file in files)
         and all(version in wish.specifier for wish in wishes if wish.name == name)
-        and (request.cutoff is None or not days or min(days) <= request.cutoff)
+        and (cutoff is None or not days or min(days) <= cutoff)
     )
 
 

@@ -27,6 +27,10 @@ _NO_WHEEL = re.compile(
 """What uv says of a package that it has only source distributions, or wheels for others, of."""
 
 
+_YANKED = re.compile(r"\b([a-z0-9][a-z0-9-]*)==([0-9][^\s;,]*) was yanked")
+"""What uv says of a release that its maker has withdrawn: `t5x==0.0.0 was yanked (reason: dummy version)`."""
+
+
 def absent(reason: str) -> list[str]:
     """The packages that no index has, normalised."""
     return [canonical_name(name) for names in _ABSENT.findall(reason) for name in names if name]
@@ -35,6 +39,11 @@ def absent(reason: str) -> list[str]:
 def without_wheels(reason: str) -> list[str]:
     """The packages that have no wheel for the target, normalised, each once."""
     return list(dict.fromkeys(canonical_name(name) for name in _NO_WHEEL.findall(reason)))
+
+
+def yanked(reason: str) -> list[tuple[str, str]]:
+    """The releases that are left out as they were withdrawn: package and version, each once."""
+    return list(dict.fromkeys(_YANKED.findall(reason)))
 
 
 def bounds(reason: str) -> list[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NoReturn
 
 from packaging.version import Version
 
-from kgen import accelerators, uvtool
+from kgen import accelerators, uvsettings, uvtool
 from kgen.errors import JudgementError, OutsideError, UnavailableError
 from kgen.fields import lock_command
 from kgen.formats.wheels import refusal
@@ -23,11 +23,22 @@ from kgen.solver.resolve import solve
 
 
 class Remedies:
-    """What could be asked for instead, closed before it is told."""
+    """What could be asked for instead, locked before it is told."""
 
-    def __init__(self, matrix: CompatibilityMatrix, closer: Closer) -> None:
+    def __init__(
+        self, matrix: CompatibilityMatrix, closer: Closer, made_fit: Callable[[Closed], Closed | None]
+    ) -> None:
+        """Prepare; nothing is tried.
+
+        Args:
+            matrix: the facts.
+            closer: closes what is tried.
+            made_fit: what was closed as it would be written, closed again where judging it taught something; None
+                where it would not be written.
+        """
         self._matrix = matrix
         self._closer = closer
+        self._made_fit = made_fit
 
     def require_accelerator(self, request: EnvironmentRequest) -> None:
         """See that nothing is asked for whose name says that it is of another major: it would be looked for in vain.
@@ -93,14 +104,38 @@ class Remedies:
             wheels = f"a wheel of {' and of '.join(names)}"
             yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
         else:
-            yield "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+            general = "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+            yield from self._withdrawn(request, reason) or [general]
+            yield from self._of_later_day(request, reason)
             yield from self.unbounded(request, [one.name for one in request.dependencies if one.name in reason])
             yield from self._for_what_is_needed(request, reason)
-        other = self._other_python(request)
-        if other is not None:
-            if request.python_open:
-                self._closer.suggest_python(other)
-            yield lock_command(request.as_asked._replace(python=other))
+        yield from self._on_other_python(request)
+
+    def _withdrawn(self, request: EnvironmentRequest, reason: str) -> list[str]:
+        """What to do about dependencies that only withdrawn releases would fulfil; nothing where that is not so."""
+        hints = []
+        for wish in request.dependencies:
+            releases = [version for name, version in refusal.yanked(reason) if name == wish.name]
+            if not releases or wish.url is not None or self._closer.cancelled:
+                continue
+            exact = Requirement(f"{wish.head}=={releases[-1]}")
+            others = tuple(exact if one is wish else one for one in request.dependencies)
+            without = f"do without {wish.name} {releases[-1]}, which its makers have withdrawn"
+            tried = list(self._tried(request._replace(dependencies=others), wish.name))
+            hints.append(f"{without}; or take it all the same: {tried[0]}" if tried else without)
+        return hints
+
+    def _of_later_day(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        """Which setting has the last day that counts, where that is in the way."""
+        named = [wish.name for wish in request.dependencies if wish.name in reason]
+        days = uvsettings.days_of_packages(request.uv)
+        for name in named:
+            if days.get(name) is not None:
+                yield f"look at `exclude-newer-package` in uv's settings: of {name}, nothing after {days[name]} counts"
+        found = self.closed(request._replace(cutoff=None)) if named and request.cutoff is not None else None
+        if found is not None:
+            given = self.given(found, *named)
+            yield f"or name a later day than {request.cutoff} as `exclude-newer`: without one, it gives {given}"
 
     def _renamed(self, request: EnvironmentRequest, absent: Sequence[str], unusable: Sequence[str]) -> Iterator[str]:
         """The command with the name of the project that is meant, for each wish whose name the index has nothing for.
@@ -123,7 +158,7 @@ class Remedies:
             yield from list(self._tried(asked, meant)) or [f"did you mean `{meant}`?"]
 
     def unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
-        """The command without the bound on a dependency that is to blame, for each with which it can be closed."""
+        """The command without the bound on a dependency that is to blame, for each with which it can be locked."""
         for wish in request.dependencies:
             if wish.name not in blamed or wish.url is not None or not wish.specifier or self._closer.cancelled:
                 continue
@@ -161,12 +196,12 @@ class Remedies:
         """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
         try:
             found = self._closer.close(request.as_asked, [])
+            return self._made_fit(found) if isinstance(found, Closed) else None
         except OutsideError:
             return None
-        return found if isinstance(found, Closed) else None
 
     def _on_newer_glibc(self, request: EnvironmentRequest, names: Sequence[str]) -> Iterator[str]:
-        """The command for machines with a newer glibc, which wheels of these packages need, if it can be closed."""
+        """The command for machines with a newer glibc, which wheels of these packages need, if it can be locked."""
         platform = self._matrix.platforms[request.platform]
         floor = request.glibc or platform.glibc
         for glibc in platform.uv_glibc:
@@ -178,21 +213,24 @@ class Remedies:
                 return
 
     def can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
-        """Whether it can be closed where these may be built from source."""
+        """Whether it can be locked where these may be built from source."""
         more = request._replace(build=(*request.build, *map(canonical_name, names)))
         return self._closer.builds and self.closed(more) is not None
 
-    def _other_python(self, request: EnvironmentRequest) -> str | None:
-        """The newest other Python for which what is asked can be closed; None if there is none."""
+    def _on_other_python(self, request: EnvironmentRequest) -> Iterator[str]:
+        """The command for the newest other Python for which what is asked can be locked, if there is one."""
         pythons = self._matrix.generation_of(request.backends).pythons
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._closer.cancelled:
                 continue
             moved = request.as_asked._replace(python=row.version)
             answer = solve(self._matrix, moved)
-            if isinstance(answer, Resolution) and not answer.local and self.closed(moved) is not None:
-                return row.version
-        return None
+            found = list(self._tried(moved)) if isinstance(answer, Resolution) and not answer.local else []
+            if found:
+                if request.python_open:
+                    self._closer.suggest_python(row.version)
+                yield from found
+                return
 
     def on_another_accelerator(self, request: EnvironmentRequest, owners: Collection[Accelerator]) -> Iterator[str]:
         """The command for the accelerator that all is for which is not for this one, if that can be closed."""

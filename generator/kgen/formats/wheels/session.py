@@ -79,7 +79,7 @@ class Session:
         self._cancel = cancel
         self._report = report
         self._open_releases = open_releases
-        self._remedies = Remedies(matrix, closer)
+        self._remedies = Remedies(matrix, closer, self._made_fit)
         self._sharing = Sharing(closer, cancel=cancel, report=report)
         self._newest: Newest | None = None
         self._unclosable: set[EnvironmentRequest] = set()
@@ -124,8 +124,25 @@ class Session:
         return outcomes
 
     def _finish_all(self, pool: ThreadPoolExecutor, listings: Listings, ready: Sequence[_Ready]) -> Sequence[_Ready]:
-        """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
+        """Judge what was closed; refuse what is unfit whatever was tried, and note what was learned of the others."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
+        shared = self._judged(pool, listings, ready, lessons)
+        for outcome, found in shared:
+            lesson = lessons.get(outcome.request)
+            if outcome.faults:
+                self._refuse(listings, outcome, found, lesson)
+            elif lesson is not None:
+                outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
+        return shared
+
+    def _judged(
+        self,
+        pool: ThreadPoolExecutor,
+        listings: Listings,
+        ready: Sequence[_Ready],
+        lessons: dict[EnvironmentRequest, Lesson],
+    ) -> Sequence[_Ready]:
+        """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
         shared: Sequence[_Ready] = ()
         for last in (*[False] * JUDGEMENTS, True):
             shared = self._sharing.shared(pool, ready)
@@ -137,13 +154,17 @@ class Session:
             ready = [] if last else self._closed_anew(pool, listings, shared, lessons)
             if not ready:
                 break
-        for outcome, found in shared:
-            lesson = lessons.get(outcome.request)
-            if outcome.faults:
-                self._refuse(listings, outcome, found, lesson)
-            elif lesson is not None:
-                outcome.notes += lesson.notes(outcome.request.environment, found.versions, roots(found.resolution, ()))
         return shared
+
+    def _made_fit(self, found: Closed) -> Closed | None:
+        """What was tried in the place of what was asked, as it would be written; None where it would not be.
+
+        It has readers and threads of its own: those of the run may not be there yet, or wait for this.
+        """
+        outcome = WheelOutcome(request=found.resolution.request.as_asked, form=FORMAT)
+        with self._open_reader() as reader, Listings(reader) as listings, ThreadPoolExecutor(1) as pool:
+            ((_, ended),) = self._judged(pool, listings, [(outcome, found)], {})
+        return None if outcome.lock is None else ended
 
     def _seek_newest(
         self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: Listings

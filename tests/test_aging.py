@@ -117,7 +117,7 @@ def test_a_pre_release(kgen_alone: Kgen, project: Path, index: Index) -> None:
     result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
     assert result.status == 0, result.stderr
     assert versions(project, "numpy-cpu")["named"] == "0.3.1.dev3"
-    assert "note: numpy-cpu: named 0.3.1.dev3 is a pre-release, which nothing asks for\n" in result.stderr
+    assert "note: numpy-cpu: named 0.3.1.dev3 is a pre-release, as all of its releases are\n" in result.stderr
 
 
 class TestOpenPython:
@@ -218,6 +218,17 @@ def test_the_newest_is_taken_where_uv_goes_back_too_far(kgen_alone: Kgen, projec
     locked = versions(project, "numpy-cpu")
     assert (locked["named"], locked["shared"]) == ("2.0", "1.0")
     assert notes(result.stderr, "named") == []
+
+
+def test_a_project_of_pre_releases_alone_is_asked_for_them_by_its_name(kgen_alone: Kgen, index: Index) -> None:
+    index.wheelhouse.put(Wheel(name="named", version="1.0.dev1"), Wheel(name="named", version="1.0.dev2"))
+    newest = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+    assert newest.status == 0, newest.stderr
+    early = "is a pre-release, as all of its releases are"
+    assert notes(newest.stderr, "named") == [f"note: numpy-cpu: named 1.0.dev2 {early}"]
+    index.wheelhouse.put(only_for(NEXT, "named", "1.0.dev3"))
+    _, note = notes(kgen_alone(*LOCK, "numpy", "--dependency", "named", "--upgrade").stderr, "named")
+    assert "named 1.0.dev2 is taken, and 1.0.dev3 is the newest: 1.0.dev3 has no wheel for Python 3.11" in note
 
 
 def test_a_release_is_taken_on_another_python_than_a_pre_release(kgen_alone: Kgen, project: Path, index: Index) -> None:

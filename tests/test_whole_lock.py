@@ -561,6 +561,41 @@ def test_releases_that_nothing_wants_are_passed_over_at_once(kgen_alone: Kgen, p
     assert note == f"note: numpy-cpu: keras {newest} was set aside, named depends on keras=={wanted}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            ("--cpu", "numpy", "--dependency", "jax[cuda12]"),
+            "jax[cuda12] is taken without `cuda12`, which brings CUDA 12",
+        ),
+        (
+            ("--cpu", "tensorflow", "--dependency", "tensorflow[and-cuda]>=2"),
+            "tensorflow[and-cuda] is taken without `and-cuda`, which brings CUDA 12",
+        ),
+    ],
+)
+def test_extras_that_bring_another_accelerator_are_left_out(
+    kgen_alone: Kgen, project: Path, asked: tuple[str, ...], told: str
+) -> None:
+    """Projects name them once for all their machines; a lock for the CPU has none of it, and says so."""
+    result = kgen_alone(*LOCK, *asked)
+    assert result.status == 0, result.stderr
+    environment = f"{asked[1]}-cpu"
+    assert f"warning: {environment}: {told}\n" in result.stderr
+    assert not [name for name in versions(project, environment) if "cuda" in name or name.startswith("nvidia")]
+    assert kgen_table(project, environment)["dependencies"] == [asked[3]]
+    assert kgen_alone("check").status == 0
+    standing = kgen_alone(*LOCK, *asked, "--offline")
+    assert "unchanged" in standing.stdout
+
+
+def test_an_extra_for_the_accelerator_stays(kgen_alone: Kgen, project: Path) -> None:
+    result = kgen_alone(*LOCK, "--cuda", "12", "jax", "--dependency", "jax[cuda12]")
+    assert result.status == 0, result.stderr
+    assert "is taken without" not in result.stderr
+    assert "jax-cuda12-plugin" in versions(project, "jax-cuda12")
+
+
 def test_why_a_newer_release_was_set_aside_stays_with_the_lock(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """The matrix does not know it, and uv is not asked again: the lock says it, and `explain` reads it there."""
     *_, wanted, newest = (wheel.version for wheel in index.wheelhouse.wheels("keras"))

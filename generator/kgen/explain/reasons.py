@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from kgen.accelerators import kind, title
 from kgen.explain.facts import bound_text, built_verb, dependency_text, purposes_text, wish_text
+from kgen.model.accelerator import CPU
 from kgen.model.causes import (
     BuiltFor,
     Company,
@@ -217,6 +218,9 @@ def warning_text(warning: Warning) -> str:
     about = warning.name if warning.version is None else f"{warning.name} {warning.version}"
     return {
         WarningKind.END_OF_SUPPORT: f"{about} was last supported on {warning.day}: {warning.text}",
+        WarningKind.EXTRA_LEFT_OUT: (
+            f"{about} is taken without `{warning.text}`, which brings {title(warning.accelerator or CPU)}"
+        ),
         WarningKind.GPUS_UNKNOWN: f"which GPUs {about} serves is not known; it was not checked",
         WarningKind.KNOWN_BAD: f"{about} is to be avoided: {warning.text}",
         WarningKind.OWN_KERAS: (

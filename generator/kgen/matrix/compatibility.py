@@ -38,7 +38,7 @@ from kgen.matrix.records import (
 )
 from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import shown
-from kgen.model.requirement import parse_requirement, required_name
+from kgen.model.requirement import Requirement, parse_requirement, required_name
 from kgen.tables import Table, nearest
 
 T = TypeVar("T")
@@ -391,6 +391,22 @@ class CompatibilityMatrix:
             if match is not None:
                 return Accelerator(row.name, (int(match["major"]),))
         return None
+
+    def extras_for_accelerators(self, wish: Requirement) -> dict[str, Accelerator]:
+        """The extras of a framework that bring an accelerator's libraries, as `and-cuda` of TensorFlow -> its major.
+
+        That of the newest release that the requirement takes: the same extra was for another major before.
+        """
+        found: dict[str, Accelerator] = {}
+        if not wish.extras or wish.name not in self.framework_names:
+            return found
+        for release in reversed(self.framework(wish.name).releases):
+            for build in release.builds if release.version in wish.specifier else ():
+                for installed in map(parse_requirement, build.install if build.accelerated else ()):
+                    if installed.name == wish.name:
+                        for extra in wish.extras & installed.extras:
+                            found.setdefault(extra, build.accelerator.whole)
+        return found
 
     def named_for(self, package: str, accelerator: Accelerator) -> str:
         """What a package would be called for another major: `cupy-cuda13x` for `cupy-cuda12x`."""

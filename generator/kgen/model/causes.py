@@ -510,6 +510,7 @@ class WarningKind(enum.Enum):
     """What a careful colleague would mention."""
 
     END_OF_SUPPORT = "end-of-support"
+    EXTRA_LEFT_OUT = "extra-left-out"
     GPUS_UNKNOWN = "gpus-unknown"
     KNOWN_BAD = "known-bad"
     OWN_KERAS = "own-keras"
@@ -528,6 +529,7 @@ class Warning(NamedTuple):  # noqa: A001 - what it is called everywhere
         text: what a row of the matrix says about it.
         day: since when.
         cutoff: the day that was asked for, where that plays a part.
+        accelerator: the accelerator that it is about, if it is about one.
     """
 
     kind: WarningKind
@@ -536,6 +538,7 @@ class Warning(NamedTuple):  # noqa: A001 - what it is called everywhere
     text: str = ""
     day: datetime.date | None = None
     cutoff: datetime.date | None = None
+    accelerator: Accelerator | None = None
 
 
 # -- refusals and ways out ---------------------------------------------------------------------------------------------

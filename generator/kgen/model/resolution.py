@@ -13,6 +13,7 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import Requirement
 
 if TYPE_CHECKING:  # slow to make, and who only looks at locks needs none
     from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
@@ -72,6 +73,7 @@ class Resolution(NamedTuple):
         sources: what may be built from source.
         republished: project -> the day on which the files that are installed were put on the index again, where that
             is after the day of their release.
+        dependencies: those of the request, without extras of frameworks that bring another accelerator.
         install: the requirements handed to the resolver, all exact for what the matrix decides.
         runtime: the accelerator with the version of its runtime in the environment; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
@@ -101,6 +103,7 @@ class Resolution(NamedTuple):
     republished: Mapping[str, datetime.date] = MappingProxyType({})
     beside: Mapping[str, str] = MappingProxyType({})
     direct: tuple[DirectRelease, ...] = ()
+    dependencies: tuple[Requirement, ...] = ()
 
 
 class Suggestion(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from packaging.version import Version
@@ -51,7 +51,7 @@ from kgen.model.causes import (
 )
 from kgen.model.request import BoundedVersion, EnvironmentRequest
 from kgen.model.requestfield import RequestField
-from kgen.model.requirement import parse_requirement
+from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
 from kgen.solver import conflict, imported, suggest
 from kgen.solver.problem import CUDNN, FrameworkVariable, Problem, newest
@@ -350,6 +350,7 @@ def resolution_of(
     cudnn = next((v for name, v in libraries.items() if problem.role(name) == CUDNN), None)
     accelerator, builds = problem.request.accelerator, list(picked.values())
     machines, platform = problem.request.machines, problem.request.platform
+    left_out = _extras_of_others(problem)
     floor = least_floor(problem.matrix, accelerator, platform, builds, machines, cudnn=cudnn)
     return Resolution(
         request=problem.request,
@@ -375,6 +376,9 @@ def resolution_of(
                 name for name, version in libraries.items() if problem.matrix.accelerator_of(name, version) is not None
             )
         ),
+        dependencies=tuple(
+            _without_extras(one, left_out[one]) if one in left_out else one for one in problem.request.dependencies
+        ),
         install=tuple(install),
         runtime=_runtime(problem, picked, libraries),
         cudnn=cudnn,
@@ -384,6 +388,11 @@ def resolution_of(
         warnings=(
             *_warnings(problem, assignment, picked),
             *_bad_libraries(problem, libraries),
+            *(
+                Warning(WarningKind.EXTRA_LEFT_OUT, wish.head, text=extra, accelerator=brought)
+                for wish, extras in left_out.items()
+                for extra, brought in extras.items()
+            ),
             *_republished_later(problem.request.cutoff, republished),
         ),
         why=(
@@ -455,6 +464,27 @@ def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]
         Warning(WarningKind.END_OF_SUPPORT, title, text=end.why, day=end.day) for title, end in ended.items() if end
     ]
     return found
+
+
+def _extras_of_others(problem: Problem) -> dict[Requirement, dict[str, Accelerator]]:
+    """The dependencies whose extras bring another accelerator: each with these extras, and what they bring.
+
+    Projects name the extra once for all their machines: `tensorflow[and-cuda]`, also for a laptop without a GPU.
+    """
+    own = problem.request.accelerator.whole
+    found = {}
+    for wish in (one for one in problem.request.dependencies if one.url is None):
+        brought = problem.matrix.extras_for_accelerators(wish)
+        others = {extra: brings for extra, brings in sorted(brought.items()) if brings != own}
+        if others:
+            found[wish] = others
+    return found
+
+
+def _without_extras(wish: Requirement, extras: Collection[str]) -> Requirement:
+    kept = ",".join(sorted(wish.extras - {*extras}))
+    marker = "" if wish.marker is None else f"; {wish.marker}"
+    return Requirement(f"{wish.name}{f'[{kept}]' if kept else ''}{wish.specifier}{marker}")
 
 
 def _unfollowed(problem: Problem) -> Iterator[str]:

@@ -134,11 +134,9 @@ def aged(
         kept = name in held and locked is not None and locked in held[name].specifier
         if locked is None or kept or name in resolution.packages:
             continue
-        allowed = {
-            version: files for version, files in releases.of(name).items() if _is_allowed(request, name, version, files)
-        }
+        allowed = _allowed(request, name, releases)
         newest = max(allowed, default=None)
-        early = locked.is_prerelease and not _asks_early(request, name)
+        early = locked.is_prerelease and not _asks_early(request, name) and not _is_early(newest)
         if newest is not None and (early or newest > Version(locked.public)):
             companion = _companion(matrix, resolution, name, newest)
             of_newest = _Obstacle(companion) if companion else _obstacle(matrix, request, newest, allowed[newest])
@@ -152,9 +150,8 @@ def floor_of_recent(request: EnvironmentRequest, one: Aged, releases: Releases) 
     """The first release that is not years older than the newest; None where the locked one is none such itself."""
     published = {
         version: min(days)
-        for version, files in releases.of(one.name).items()
-        if _is_allowed(request, one.name, version, files)
-        and (days := [file.uploaded for file in files if file.uploaded is not None])
+        for version, files in _allowed(request, one.name, releases).items()
+        if (days := [file.uploaded for file in files if file.uploaded is not None])
     }
     if one.newest not in published:
         return None
@@ -176,13 +173,16 @@ def _companion(matrix: CompatibilityMatrix, resolution: Resolution, name: str, v
     return ""
 
 
-def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version]) -> Iterator[str]:
-    """What the user names and is locked as a pre-release, where no word of theirs is about one."""
+def unasked_prereleases(resolution: Resolution, versions: Mapping[str, Version], releases: Releases) -> Iterator[str]:
+    """What the user names and is locked as a pre-release, where no word of theirs is about one, and why it is."""
     request = resolution.request
     for wish in (one for one in request.dependencies if one.url is None and one.name not in resolution.packages):
         version = versions.get(wish.name)
-        if version is not None and version.is_prerelease and not _asks_early(request, wish.name):
-            yield f"{wish.name} {version}"
+        if version is None or not version.is_prerelease or _asks_early(request, wish.name):
+            continue
+        early = all(one.is_prerelease for one in releases.of(wish.name))
+        why = "as all of its releases are" if early else "which nothing asks for"
+        yield f"{wish.name} {version} is a pre-release, {why}"
 
 
 def _asks_early(request: EnvironmentRequest, name: str) -> bool:
@@ -193,14 +193,26 @@ def _asks_early(request: EnvironmentRequest, name: str) -> bool:
     return any(Version(bound.version.removesuffix(".*")).is_prerelease for bound in bounds)
 
 
+def _allowed(request: EnvironmentRequest, name: str, releases: Releases) -> Mapping[Version, Sequence[IndexFile]]:
+    """The releases that what is asked for does not exclude; pre-releases only of a project that has nothing else."""
+    every = releases.of(name)
+    stable = {version: files for version, files in every.items() if not version.is_prerelease}
+    return {
+        version: files for version, files in (stable or every).items() if _is_allowed(request, name, version, files)
+    }
+
+
+def _is_early(version: Version | None) -> bool:
+    return version is not None and version.is_prerelease
+
+
 def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile]) -> bool:
-    """Whether a release is stable and what is asked for does not exclude it."""
+    """Whether what is asked for does not exclude a release."""
     wishes = (*request.dependencies, *request.requirements, *request.constraints)
     days = [file.uploaded for file in files if file.uploaded is not None]
     cutoff = uvsettings.days_of_packages(request.uv).get(name, request.cutoff)
     return (
-        not version.is_prerelease
-        and not all(file.yanked is not None for file in files)
+        not all(file.yanked is not None for file in files)
         and all(version in wish.specifier for wish in wishes if wish.name == name)
         and (cutoff is None or not days or min(days) <= cutoff)
     )

@@ -90,8 +90,8 @@ class Newest:
             if outcome.lock is None:
                 continue
             environment = outcome.request.environment
-            for early in unasked_prereleases(found.resolution, found.versions):
-                outcome.notes.append(f"{environment}: {early} is a pre-release, which nothing asks for")
+            for early in unasked_prereleases(found.resolution, found.versions, self._releases):
+                outcome.notes.append(f"{environment}: {early}")
             old = list(aged(self._matrix, found.resolution, found.versions, self._releases))
             if old:
                 self._report(outcome.request, "looking for what keeps dependencies back")

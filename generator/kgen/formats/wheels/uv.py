@@ -120,7 +120,7 @@ class Uv:
             for name, version in resolution.libraries.items()
         ]
         placed = {one.name for one in resolution.direct}
-        dependencies = [str(one) for one in request.dependencies if one.name not in placed or one.url is None]
+        dependencies = [str(one) for one in resolution.dependencies if one.name not in placed or one.url is None]
         requirements = [*resolution.install, *libraries, *self._here(dependencies), *added]
         decided = {*resolution.packages, *resolution.pinned}
         wishes = [

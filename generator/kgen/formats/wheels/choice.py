@@ -1,4 +1,4 @@
-"""The wheel of each package that uv closed: the best one for the target, its hash, and nothing built unasked."""
+"""Picks the wheel of each package that uv resolved: the best one for the target, by hash, and no unasked build."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def choose(
     own: Mapping[str, str],
     named: Mapping[str, DirectWheel],
 ) -> tuple[dict[str, LockedWheel], list[Package]]:
-    """The wheel of each package, and the packages that have none for the target.
+    """Pick the best wheel of each package; returns them, and the packages that have none for the target.
 
     Args:
         answer: what was to be closed.

@@ -1,4 +1,4 @@
-"""What uv closed: a resolution with the file of every package."""
+"""An answer of the solver that uv has completed: every package with its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kgen.model.resolution import Resolution
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What uv closed.
+    """An answer of the solver that uv has completed.
 
     Attributes:
         resolution: what was to be closed.

@@ -1,4 +1,4 @@
-"""Closes one request: the solver decides, uv closes, and what uv cannot close goes back to the solver."""
+"""Resolves one request: the solver picks the frameworks, uv the rest; what uv cannot resolve goes back to the solver."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
     from kgen.wheels import WheelReader
 
 ROUNDS = 8
-"""How often what uv could not close goes back to the solver."""
+"""How many times the solver gets another try after uv could not resolve its answer."""
 
 _PROBES = 4
-"""How many releases of a framework are asked for as builds that only an index of its own would have."""
+"""How many releases of a framework kgen asks uv's indexes for, where only the framework's own index has the build."""
 
 
 class Unclosable(NamedTuple):
-    """What uv could not close in any round.
+    """A request that uv could not resolve in any round.
 
     Attributes:
-        request: what was asked, with the frameworks that came along.
-        reason: why not, in uv's words: of the refusal that nothing could be learned from, or else of the first.
+        request: the request, with the frameworks that dependencies brought along.
+        reason: uv's words in the round that taught nothing, or else in the first one.
     """
 
     request: EnvironmentRequest
@@ -59,8 +59,8 @@ class _Wanted(NamedTuple):
     """Which releases of a framework something requires.
 
     Attributes:
-        why: who requires the newest that is required, in words.
-        unwanted: the releases that nothing requires.
+        why: which package requires the newest of them, in words.
+        unwanted: the releases that no package requires.
     """
 
     why: str
@@ -69,17 +69,17 @@ class _Wanted(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class _LearnedConstraints:
-    """What was learned in the rounds of one request.
+    """What the rounds of one request have taught so far.
 
     Attributes:
-        ceilings: wishes for common versions; given up at the first refusal.
-        incompatibilities: what the solver must not pick.
+        ceilings: constraints that would give environments common versions; dropped at uv's first refusal.
+        incompatibilities: sets of releases that the solver must not pick together.
         unfit: constraints against versions that have no wheel for the target.
-        added: what is asked for besides, as a compiled file needs it.
-        reason: the refusal to tell: the one that nothing could be learned from, or else the first, which is about
-            the versions that one would expect.
+        added: further requirements, for libraries that a compiled file needs.
+        reason: the refusal that the user reads: the one that taught nothing, or else the first, which is about the
+            versions that the user expects.
         notes: the refusals in words.
-        aside: package -> the newest release of it that was refused by itself, and why.
+        aside: package -> the newest release of it that uv refused by itself, and why.
     """
 
     ceilings: tuple[str, ...]
@@ -92,10 +92,10 @@ class _LearnedConstraints:
 
 
 class Closer:
-    """Closes requests, one at a time in each thread. Nothing is written.
+    """Resolves requests, one at a time in each thread; writes nothing.
 
     Attributes:
-        better_python: the Python that an open one should rather be; None while nothing speaks for another.
+        better_python: the Python to take instead where the user leaves it open; None while nothing speaks for another.
     """
 
     def __init__(
@@ -139,12 +139,12 @@ class Closer:
 
     @property
     def cancelled(self) -> bool:
-        """Whether everything that is under way is to end."""
+        """Whether the user has interrupted kgen."""
         return self._cancel.is_set()
 
     @property
     def builds(self) -> bool:
-        """Whether what the user allows to be built from source can be looked up."""
+        """Whether kgen can look up what the user allows uv to build from source."""
         return self._open_releases is not None
 
     def prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
@@ -160,7 +160,7 @@ class Closer:
         self._ceilings = {answer.request: texts for answer, texts in zip(solved, common_ceilings(solved), strict=True)}
 
     def versions_alone(self, found: Closed) -> dict[str, Version | None]:
-        """The versions that an environment would have by itself; None of one that is not known."""
+        """The versions that an environment would have by itself; None where kgen does not know."""
         request = found.resolution.request
         ahead = self._ahead.get(request)
         libraries = ahead.libraries if isinstance(ahead, Resolution) else {}
@@ -174,18 +174,18 @@ class Closer:
         return {**found.versions, **pinned, **stopped}
 
     def suggest_python(self, python: str) -> None:
-        """Note the Python that an open one should rather be; what was noted first counts."""
+        """Note the Python to take instead where the user leaves it open; the first note counts."""
         self.better_python = self.better_python or python
 
     def close(
         self, request: EnvironmentRequest, notes: list[str], lesson: Lesson | None = None
     ) -> Closed | Conflict | Unclosable:
-        """What closes a request, or why nothing does.
+        """Resolve a request, or say why it has no resolution.
 
         Args:
-            request: what is asked.
-            notes: takes what the user should know about the way there, where there is one.
-            lesson: what earlier locks of the same were unfit for.
+            request: the request.
+            notes: receives what the user should know about how the resolution came about.
+            lesson: what judging earlier locks of the same request has taught.
 
         Raises:
             OutsideError: uv, an index or the network failed, or no index has a build that only one of its own has.
@@ -226,16 +226,16 @@ class Closer:
         return Unclosable(request, learned.reason)
 
     def again(self, found: Closed, constraints: tuple[str, ...], *, offline: bool = False) -> Closed | Unclosed | None:
-        """The same resolution, closed with other constraints than before.
+        """Resolve the same answer of the solver with other constraints.
 
         Args:
-            found: what was closed.
-            constraints: those that are given in the place of its own.
+            found: the earlier resolution.
+            constraints: these replace its own.
             offline: whether uv answers from its cache alone.
 
         Returns:
-            What was closed, or why it could not be; None where that would be no lock of this resolution: another
-            framework comes along, or a package has no wheel for the target.
+            The new resolution, or uv's refusal; None where it would no longer belong to the solver's answer, because
+            another framework comes along or a package has no wheel for the target.
 
         Raises:
             OutsideError: uv, an index or the network failed.
@@ -251,14 +251,14 @@ class Closer:
     def by_uv(
         self, answer: Resolution, constraints: Sequence[str], added: Sequence[str] = (), *, offline: bool = False
     ) -> tuple[Resolution, Pylock | Unclosed]:
-        """What uv makes of a resolution, and that resolution with what uv was asked to build for it.
+        """Ask uv to resolve an answer of the solver; returns that answer, with what uv may build, and uv's.
 
         Where uv brings the whole of a framework beside its part for the CPU, the whole takes the part's place.
 
         Args:
             answer: what the solver decided.
-            constraints: bounds besides.
-            added: requirements besides.
+            constraints: further constraints.
+            added: further requirements.
             offline: whether uv answers from its cache alone.
 
         Raises:
@@ -308,7 +308,7 @@ class Closer:
         )
 
     def _look_for_python(self, request: EnvironmentRequest) -> None:
-        """Note the Python that an open one should be, where what came along has none for that which was chosen."""
+        """Suggest another Python where the frameworks that came along have no wheel for the chosen one."""
         if not request.python_open or not (request.members or request.cpu_members):
             return
         python = best_python(self._matrix, [request])
@@ -316,14 +316,14 @@ class Closer:
             self.suggest_python(python)
 
     def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
-        """The request with the frameworks that the user names as dependencies: known before anything is closed."""
+        """The request with the frameworks that the user names as dependencies, before uv is asked at all."""
         asked = [one.name for one in request.dependencies]
         ahead = self._solve(request, ()) if asked else None
         decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
         return self._joined(request, asked, notes, decided)
 
     def _with_company(self, answer: Resolution, closed: Pylock, notes: list[str]) -> EnvironmentRequest:
-        """The request of a resolution with the frameworks that came along with what uv closed as members."""
+        """The request with the frameworks that uv's answer brings along as members."""
         coming = [one.name for one in closed.packages]
         return self._joined(answer.request, coming, notes, {*answer.packages, *answer.parts})
 
@@ -336,7 +336,7 @@ class Closer:
         return found.request
 
     def _sources(self, request: EnvironmentRequest) -> tuple[SourceRelease, ...]:
-        """What may be built from source because the user says so; found out once."""
+        """The source distributions that the user allows uv to build; looked up once."""
         key = request.as_asked
         if self._open_releases is not None and key not in self._built:
             from kgen.formats.wheels.source import source_releases  # noqa: PLC0415 - few ask for it
@@ -358,7 +358,7 @@ class Closer:
         return solve(self._matrix, request, incompatibilities=incompatibilities, preferred=preferred)
 
     def _offered(self, answer: Resolution, incompatibilities: list[Incompatibility]) -> Resolution:
-        """The newest resolution whose specially labelled builds (`torch==2.13.0+cpu`) uv's indexes really have."""
+        """The newest resolution whose labelled builds (`torch==2.13.0+cpu`) the indexes of uv really have."""
         request = answer.request
         platform = self._matrix.platforms[request.platform]
         current: Resolution | Conflict = answer
@@ -393,7 +393,7 @@ class Closer:
         raise self._unoffered(request, name, label)
 
     def _unoffered(self, request: EnvironmentRequest, name: str, label: str) -> OutsideError:
-        """No index has a build that only a framework's own index can have."""
+        """The error for a build that no configured index has, and that only the framework's own index can have."""
         title = self._matrix.framework(name).title
         if request.own_index:
             return UnavailableError(
@@ -420,7 +420,7 @@ class Closer:
         )
 
     def _learn(self, answer: Resolution, unclosed: Unclosed, learned: _LearnedConstraints) -> bool:
-        """Note what uv's refusal teaches; False if it teaches nothing that could be changed."""
+        """Note what uv's refusal teaches; False if it names nothing that the solver could change."""
         if learned.ceilings:
             learned.ceilings = ()
             return True
@@ -447,7 +447,7 @@ class Closer:
         return True
 
     def _wanted(self, name: str, reason: str) -> _Wanted | None:
-        """Which releases of a framework whatever requires it leaves out, in uv's words; None if these do not tell."""
+        """Which releases of a framework its dependents exclude, by uv's words; None if these do not tell."""
         if name not in self._matrix.framework_names:
             return None
         versions = [release.version for release in self._matrix.framework(name).releases]
@@ -461,7 +461,7 @@ class Closer:
         return _Wanted(f"{who} depends on {name}{bound}", outside)
 
     def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], learned: _LearnedConstraints) -> None:
-        """Note packages whose wheels uv takes to fit (it knows fewer glibc floors than there are) and that do not."""
+        """Note packages whose wheels do not fit although uv takes them: it knows fewer glibc floors than there are."""
         for package in misfits:
             learned.reason = learned.reason or f"{package.name} {package.version} has no wheel for the target"
             incompatibility = self._incompatibility(answer, {package.name: package.version or Version("0")})
@@ -485,7 +485,7 @@ class Closer:
     def _building(
         self, answer: Resolution, wheels: Mapping[str, LockedWheel], placed: Collection[str]
     ) -> Mapping[str, LockedWheel]:
-        """What the source distributions among the files, and the source trees, are built with."""
+        """The wheels that build the source distributions and source trees among the files."""
         sources = [*(name for name, wheel in wheels.items() if wheel.is_source), *sorted(placed)]
         request = answer.request
         if not sources and not request.project_build:
@@ -508,7 +508,7 @@ class Closer:
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:
-    """The resolution with the whole of a framework in the place of its part for the CPU; None where no need is for it.
+    """The resolution with the whole of a framework in the place of its part for the CPU; None where the part will do.
 
     tensorflow-text requires `tensorflow`, and would bring it beside tensorflow-cpu, which has the same files. Without
     the extra that brings CUDA, the whole computes on the CPU as well, unless another framework's CUDA is one for it.
@@ -539,7 +539,7 @@ def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collecti
 
 
 def _with_refusal(reason: Reason, aside: Mapping[str, SetAside]) -> Reason:
-    """The reason of a version; where only its company keeps the next one out, what uv refused that for."""
+    """The reason for a version; where only the packages beside it exclude the next release, uv's words about that."""
     ground = aside.get(reason.package)
     unexplained = isinstance(reason.ground, Newer) and reason.ground.hindrance is None
     return reason if ground is None or not unexplained else reason._replace(ground=ground)
@@ -551,7 +551,7 @@ def _others(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str:
 
 
 def _shares(solved: Sequence[Resolution], in_flight: int) -> dict[EnvironmentRequest, int]:
-    """How many requests each environment may have in flight: more where there is more to ask for, so that all end soon.
+    """How many requests to the index each environment may have in flight: more where uv has more to ask for.
 
     As many as are closed at a time, whichever these are, keep within the sum.
     """

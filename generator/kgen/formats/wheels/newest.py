@@ -1,4 +1,4 @@
-"""The newest release of what the user names: taken where it fits; where not, the lock says what keeps it back."""
+"""Takes the newest release of what the user names where it fits, and says what keeps it back where it does not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kgen.solver.resolve import solve
 
 
 class Newest:
-    """Looks for newer releases of what the user names; safe to use from several threads."""
+    """Looks for newer releases of the dependencies that the user names; safe to use from several threads."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class Newest:
 
         Args:
             matrix: the facts.
-            closer: closes what is tried.
-            remedies: tries what else might be asked for.
-            releases: what the indexes have.
-            asking: done when the indexes have answered about all that the user names.
-            cancel: set when everything that is under way is to end.
-            report: is told the stage that each request is in, from any thread.
+            closer: resolves what is tried.
+            remedies: tries other requests.
+            releases: the releases that the indexes have.
+            asking: done when the indexes have answered about every dependency that the user names.
+            cancel: set when the user interrupts kgen.
+            report: called with each request and its stage, from any thread.
         """
         self._matrix = matrix
         self._closer = closer
@@ -62,9 +62,9 @@ class Newest:
         self._kept_back: dict[tuple[EnvironmentRequest, str], str] = {}
 
     def taken(self, found: Closed) -> Closed:
-        """The same with the newest of what the user names, where uv went back further than it had to.
+        """The resolution with the newest releases of what the user names, where uv went back further than it had to.
 
-        uv looks for any answer, and may have given up a release for the sake of a package that nobody asked for.
+        uv looks for any answer, and may give up a named release for the sake of a package that nobody asked for.
         """
         results([self._asking], self._cancel)
         for one in list(aged(self._matrix, found.resolution, found.versions, self._releases)):
@@ -73,7 +73,7 @@ class Newest:
         return found
 
     def _with_exact(self, found: Closed, one: Aged) -> Closed:
-        """The same with the newest of one package; as it is where that does not fit."""
+        """The resolution with the newest release of one package; unchanged where that does not fit."""
         request = found.resolution.request
         try:
             closed = self._closer.again(found, (*found.constraints, f"{one.name}=={one.newest}"))
@@ -84,7 +84,7 @@ class Newest:
         return closed if isinstance(closed, Closed) else found
 
     def tell(self, ended: Sequence[tuple[Outcome[Lock], Closed]]) -> None:
-        """Note in each outcome which named packages are older than their newest, why, and what would give that."""
+        """Note in each outcome which named packages are older than their newest, why, and what gives a newer one."""
         results([self._asking], self._cancel)
         for outcome, found in ended:
             if outcome.lock is None:
@@ -121,7 +121,7 @@ class Newest:
             )
 
     def _reason(self, request: EnvironmentRequest, found: Closed, one: Aged) -> str:
-        """What keeps the newest release back; empty where a note has told it: a judgement, or versions in common."""
+        """What keeps the newest release back; empty where another note says it already."""
         if one.reason:
             return one.reason
         closed = self._kept_back.get((found.resolution.request, one.name)) or self._trial(request, found, [one])
@@ -135,7 +135,7 @@ class Newest:
         return f"{one.newest} does not fit what else is there: {others}{following}"
 
     def _on_newer_glibc(self, request: EnvironmentRequest, one: Aged) -> str:
-        """What machines with a newer glibc are given, for which newer releases have wheels; empty if no more."""
+        """The command for a newer glibc, if newer releases have wheels for it; empty where that gives no newer one."""
         if one.glibc is None or self._cancel.is_set():
             return ""
         moved = request._replace(glibc=one.glibc, held=())
@@ -147,7 +147,7 @@ class Newest:
         return f"; {again} gives {self._remedies.given(found, one.name)}"
 
     def _nearer(self, request: EnvironmentRequest, one: Aged) -> str:
-        """What gives a release that is not years older than the newest, at the cost of older frameworks; or nothing."""
+        """The command for a release that is not years old, at the cost of older frameworks; empty where none locks."""
         bound = floor_of_recent(request, one, self._releases)
         if bound is None or self._cancel.is_set():
             return ""
@@ -168,7 +168,7 @@ class Newest:
         return ""
 
     def _python_for(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
-        """The newest Python on which all of these are had in their newest version; None if none was found."""
+        """The newest Python on which all of these have their newest version; None if there is none."""
         pythons = self._matrix.generation_of(request.backends).pythons
         for row in reversed(self._matrix.pythons):
             other = row.version
@@ -181,7 +181,7 @@ class Newest:
         return None
 
     def _trial(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
-        """Why these cannot be had in their newest version; None if they can."""
+        """Why these packages cannot have their newest versions; None if they can."""
         answer = solve(self._matrix, request)
         if isinstance(answer, Conflict):
             return "the frameworks cannot be had"

@@ -1,4 +1,4 @@
-"""What uv says of why there is no solution, as facts: which packages, which bounds. Decides nothing."""
+"""Reads uv's explanation of why there is no solution: which packages, which bounds. Decides nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def without_wheels(reason: str) -> list[str]:
 
 
 def yanked(reason: str) -> list[tuple[str, str]]:
-    """The releases that are left out as they were withdrawn: package and version, each once."""
+    """The releases that uv leaves out because their makers withdrew them: package and version, each once."""
     return list(dict.fromkeys(_YANKED.findall(reason)))
 
 
@@ -52,7 +52,7 @@ def bounds(reason: str) -> list[tuple[str, str]]:
 
 
 def depended_on(name: str, reason: str) -> list[tuple[str, VersionRange]]:
-    """Who requires which versions of a package, in uv's words for why there is no solution.
+    """Which packages require which versions of a package, by uv's explanation.
 
     Empty where something requires it without a bound in all its releases that uv names: any version might do for that.
 

@@ -1,4 +1,4 @@
-"""Commands and settings that help where a request cannot be locked; each was tried before it is printed."""
+"""Commands and settings that help where kgen cannot lock a request; kgen tries each one before it prints it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kgen.solver.resolve import solve
 
 
 class Remedies:
-    """What could be asked for instead, locked before it is told."""
+    """Finds requests that can be locked in the place of one that cannot."""
 
     def __init__(
         self, matrix: CompatibilityMatrix, closer: Closer, made_fit: Callable[[Closed], Closed | None]
@@ -32,19 +32,19 @@ class Remedies:
 
         Args:
             matrix: the facts.
-            closer: closes what is tried.
-            made_fit: what was closed as it would be written, closed again where judging it taught something; None
-                where it would not be written.
+            closer: resolves what is tried.
+            made_fit: judges a resolution as the locker does, and resolves again what judging teaches; None where no
+                lock would be written.
         """
         self._matrix = matrix
         self._closer = closer
         self._made_fit = made_fit
 
     def require_accelerator(self, request: EnvironmentRequest) -> None:
-        """See that nothing is asked for whose name says that it is of another major: it would be looked for in vain.
+        """Refuse dependencies whose names say that they are for another major, before uv looks for them in vain.
 
         Raises:
-            JudgementError: something is.
+            JudgementError: there is such a dependency.
         """
         wanted = request.accelerator.whole
         named = ((wish, self._matrix.named_after(wish.name)) for wish in request.dependencies if wish.url is None)
@@ -70,7 +70,7 @@ class Remedies:
         )
 
     def refuse(self, unclosable: Unclosable) -> NoReturn:
-        """Refuse what uv could not close, with what to do about it.
+        """Refuse a request that uv could not resolve, with what to do about it.
 
         Raises:
             UnavailableError: always.
@@ -112,7 +112,7 @@ class Remedies:
         yield from self._on_other_python(request)
 
     def _withdrawn(self, request: EnvironmentRequest, reason: str) -> list[str]:
-        """What to do about dependencies that only withdrawn releases would fulfil; nothing where that is not so."""
+        """What to do about dependencies that only withdrawn releases fulfil; empty where there are none."""
         hints = []
         for wish in request.dependencies:
             releases = [version for name, version in refusal.yanked(reason) if name == wish.name]
@@ -126,7 +126,7 @@ class Remedies:
         return hints
 
     def _of_later_day(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
-        """Which setting has the last day that counts, where that is in the way."""
+        """Which setting ignores releases after a day, where that excludes what the request needs."""
         named = [wish.name for wish in request.dependencies if wish.name in reason]
         days = uvsettings.days_of_packages(request.uv)
         for name in named:
@@ -138,12 +138,12 @@ class Remedies:
             yield f"or name a later day than {request.cutoff} as `exclude-newer`: without one, it gives {given}"
 
     def _renamed(self, request: EnvironmentRequest, absent: Sequence[str], unusable: Sequence[str]) -> Iterator[str]:
-        """The command with the name of the project that is meant, for each wish whose name the index has nothing for.
+        """The command with the right name of a project, for each dependency whose name the index does not know.
 
         Args:
             request: the request.
-            absent: what the index does not have.
-            unusable: what it has no wheel of; of that alone what is known as another's name is meant otherwise.
+            absent: the projects that no index has.
+            unusable: the projects without a usable wheel; kgen renames those that the matrix lists as wrong names.
         """
         for wish in request.dependencies:
             meant = None
@@ -158,7 +158,7 @@ class Remedies:
             yield from list(self._tried(asked, meant)) or [f"did you mean `{meant}`?"]
 
     def unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
-        """The command without the bound on a dependency that is to blame, for each with which it can be locked."""
+        """The command without the bound of a dependency that uv blames, for each where that command locks."""
         for wish in request.dependencies:
             if wish.name not in blamed or wish.url is not None or not wish.specifier or self._closer.cancelled:
                 continue
@@ -167,7 +167,7 @@ class Remedies:
             yield from self._tried(request._replace(dependencies=others), wish.name)
 
     def _for_what_is_needed(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
-        """The commands that give the framework that a dependency needs, as `torchvision` its `torch`, if they close."""
+        """The commands that give the framework that a dependency needs, as `torchvision` its `torch`, if they lock."""
         frameworks = {self._matrix.backends[backend].framework for backend in request.backends}
         for name, bound in refusal.bounds(reason):
             if name not in frameworks:
@@ -181,11 +181,11 @@ class Remedies:
                 yield from self._tried(changed._replace(constraints=request.constraints))
 
     def _tried(self, request: EnvironmentRequest, *more: str) -> Iterator[str]:
-        """The command for a request with what it gives, if it can be closed.
+        """The command for a request and what it gives, if it locks.
 
         Args:
             request: the request.
-            more: packages to name with their versions, beside the frameworks.
+            more: packages whose versions are named beside those of the frameworks.
         """
         found = self.closed(request)
         if found is not None:
@@ -193,7 +193,7 @@ class Remedies:
             yield f"{command}   # gives {self.given(found, *more)}"
 
     def closed(self, request: EnvironmentRequest) -> Closed | None:
-        """What closes a request without anything that an old lock held or dependencies brought along; None if none."""
+        """The resolution of a request that keeps nothing of an old lock; None where no lock would be written."""
         try:
             found = self._closer.close(request.as_asked, [])
             return self._made_fit(found) if isinstance(found, Closed) else None
@@ -201,7 +201,7 @@ class Remedies:
             return None
 
     def _on_newer_glibc(self, request: EnvironmentRequest, names: Sequence[str]) -> Iterator[str]:
-        """The command for machines with a newer glibc, which wheels of these packages need, if it can be locked."""
+        """The command for machines with the newer glibc that wheels of these packages need, if it locks."""
         platform = self._matrix.platforms[request.platform]
         floor = request.glibc or platform.glibc
         for glibc in platform.uv_glibc:
@@ -213,12 +213,12 @@ class Remedies:
                 return
 
     def can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
-        """Whether it can be locked where these may be built from source."""
+        """Whether the request locks once uv may build these packages from source."""
         more = request._replace(build=(*request.build, *map(canonical_name, names)))
         return self._closer.builds and self.closed(more) is not None
 
     def _on_other_python(self, request: EnvironmentRequest) -> Iterator[str]:
-        """The command for the newest other Python for which what is asked can be locked, if there is one."""
+        """The command for the newest other Python for which the request locks, if there is one."""
         pythons = self._matrix.generation_of(request.backends).pythons
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._closer.cancelled:
@@ -233,7 +233,7 @@ class Remedies:
                 return
 
     def on_another_accelerator(self, request: EnvironmentRequest, owners: Collection[Accelerator]) -> Iterator[str]:
-        """The command for the accelerator that all is for which is not for this one, if that can be closed."""
+        """The command for the one accelerator that all these packages are for, if there is one and it locks."""
         meant = {*owners}
         if len(meant) != 1 or self._closer.cancelled:
             return
@@ -241,16 +241,16 @@ class Remedies:
         yield from self._tried(other)
 
     def given(self, found: Closed, *more: str) -> str:
-        """Some packages of what was closed, and the frameworks, with their versions."""
+        """These packages and the frameworks of a resolution, with their versions."""
         frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
         listed = (name for name in dict.fromkeys((*more, *frameworks)) if name in found.versions)
         return ", ".join(f"{name} {found.versions[name]}" for name in listed)
 
 
 def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:
-    """The command that allows overlaps, where nothing else is wrong: what it locks has been judged.
+    """The command that allows overlapping files, where the judgement found nothing else.
 
-    Nobody wants half of a framework, which keras-nightly beside keras would be.
+    Never for two that share a framework's files, as keras and keras-nightly: the environment would have half of each.
     """
     overlaps = [one for one in faults if isinstance(one, OverlappingFiles)]
     pairs = [f"{one.first}+{one.second}" for one in overlaps]

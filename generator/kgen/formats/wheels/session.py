@@ -1,6 +1,6 @@
-"""Locks several environments at once: solve, close, share versions, read file lists, judge.
+"""Locks several environments at once: solve, resolve with uv, share versions, read file lists, judge.
 
-What uv cannot close, and what was closed and is unfit, goes back a bounded number of times. Nothing is written here.
+What judging finds goes back to solver and uv, a bounded number of times. This module writes nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
 T = TypeVar("T")
 
 JUDGEMENTS = 16
-"""How often what was closed and is unfit is closed again with what that taught."""
+"""How many times kgen resolves again without what judging found."""
 
 _PACKAGE = "__init__.py"
 
@@ -124,7 +124,7 @@ class Session:
         return outcomes
 
     def _finish_all(self, pool: ThreadPoolExecutor, listings: Listings, ready: Sequence[_Ready]) -> Sequence[_Ready]:
-        """Judge what was closed; refuse what is unfit whatever was tried, and note what was learned of the others."""
+        """Judge the resolutions; refuse those that stay unfit, and note what judging changed in the others."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
         shared = self._judged(pool, listings, ready, lessons)
         for outcome, found in shared:
@@ -142,7 +142,7 @@ class Session:
         ready: Sequence[_Ready],
         lessons: dict[EnvironmentRequest, Lesson],
     ) -> Sequence[_Ready]:
-        """Judge what was closed, and close again without what makes a lock unfit, a bounded number of times."""
+        """Judge the resolutions, and resolve again without what makes them unfit, a bounded number of times."""
         shared: Sequence[_Ready] = ()
         for last in (*[False] * JUDGEMENTS, True):
             shared = self._sharing.shared(pool, ready)
@@ -157,9 +157,9 @@ class Session:
         return shared
 
     def _made_fit(self, found: Closed) -> Closed | None:
-        """What was tried in the place of what was asked, as it would be written; None where it would not be.
+        """A resolution that was tried, as the locker would write it; None where it would write none.
 
-        It has readers and threads of its own: those of the run may not be there yet, or wait for this.
+        It has a reader and threads of its own: those of the run may not be there yet, or wait for this.
         """
         outcome = WheelOutcome(request=found.resolution.request.as_asked, form=FORMAT)
         with self._open_reader() as reader, Listings(reader) as listings, ThreadPoolExecutor(1) as pool:
@@ -169,7 +169,7 @@ class Session:
     def _seek_newest(
         self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: Listings
     ) -> Newest | None:
-        """Ask which releases there are of what the user names, while uv is at work; None if there is nothing to ask."""
+        """Ask the indexes for the releases of what the user names, while uv is at work; None if nothing is named."""
         names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies if wish.url is None)
         asked = [name for name in names if name not in self._matrix.framework_names]
         if not asked or self._open_releases is None:
@@ -204,7 +204,7 @@ class Session:
         return found
 
     def _close_keeping(self, outcome: WheelOutcome) -> Closed | Conflict | Unclosable:
-        """Close with what an older lock had, or without it where that is what cannot be closed."""
+        """Resolve with the versions of an older lock, or without them where they are what has no resolution."""
         request = outcome.request
         self._remedies.require_accelerator(request)
         try:
@@ -228,7 +228,7 @@ class Session:
         shared: Sequence[_Ready],
         lessons: dict[EnvironmentRequest, Lesson],
     ) -> list[_Ready]:
-        """All that was closed, with what is new in the place of what was unfit; nothing if nothing is new."""
+        """All resolutions, with new ones in the place of the unfit; empty where there is no new one."""
         unfit = []
         for position, (outcome, found) in enumerate(shared):
             before = lessons.get(outcome.request)
@@ -245,7 +245,7 @@ class Session:
         return [(outcome, anew.get(position, found)) for position, (outcome, found) in enumerate(shared)]
 
     def _close_without(self, outcome: WheelOutcome, before: Closed, lesson: Lesson) -> Closed | None:
-        """Close without what was found unfit; None if that cannot be."""
+        """Resolve without what judging found unfit; None if that fails."""
         started = time.monotonic()
         joined = before.resolution.request
         # what came along before is a member from the start: without it, pins for the others alone may exclude it

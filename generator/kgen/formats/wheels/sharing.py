@@ -1,4 +1,4 @@
-"""One version of a package for all environments that hold it, where a version exists that all can use."""
+"""Gives environments that hold the same package the same version of it, where one version serves all."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kgen.formats.wheels.lock import Lock
 from kgen.solver.sharing import shared_reasons
 
 _ROUNDS = 3
-"""How often versions are made common: what one environment gives up may bring another package along."""
+"""How many rounds there are: a changed version may bring another package along."""
 
 
 class Sharing:
-    """Gives packages that several environments hold one version, and says why they have it."""
+    """Finds common versions, and records them as the reason."""
 
     def __init__(self, closer: Closer, *, cancel: threading.Event, report: Reporter) -> None:
         self._closer = closer
@@ -33,11 +33,11 @@ class Sharing:
     def shared(
         self, pool: ThreadPoolExecutor, ready: Sequence[tuple[Outcome[Lock], Closed]]
     ) -> list[tuple[Outcome[Lock], Closed]]:
-        """All that was closed, closed again where another version serves every environment that holds a package.
+        """The resolutions, resolved again where another version serves every environment that holds a package.
 
         Args:
-            pool: where it is closed.
-            ready: each request with what was closed for it; what no version serves is noted in the first one.
+            pool: runs the resolutions.
+            ready: each request with its resolution; the first outcome notes packages that no one version serves.
         """
         current = [found for _, found in ready]
         held: dict[int, tuple[str, ...]] = {}
@@ -64,9 +64,9 @@ class Sharing:
         return list(zip(outcomes, current, strict=True))
 
     def _reclose(self, outcome: Outcome[Lock], first: Closed, versions: tuple[str, ...]) -> Closed | None:
-        """Close the same resolution with these versions; None if that cannot be.
+        """Resolve again with these versions; None if that fails.
 
-        From uv's cache first, which has seen all of them a moment ago.
+        uv answers from its cache first, which has seen all of them a moment ago.
         """
         shared = {text.partition("==")[0] for text in versions}
         kept = (text for text in first.constraints if text.partition("==")[0] not in shared)
@@ -90,7 +90,7 @@ class Sharing:
     def explain(
         self, first: Sequence[tuple[Outcome[Lock], Closed]], ended: Sequence[tuple[Outcome[Lock], Closed]]
     ) -> None:
-        """Give the packages a reason that have their version so that environments share their files."""
+        """Record why packages have their version where it is to share files between environments."""
         alone = {outcome.request: self._closer.versions_alone(found) for outcome, found in first}
         locked = [(outcome, outcome.lock) for outcome, _ in ended if outcome.lock is not None]
         reasons = shared_reasons(

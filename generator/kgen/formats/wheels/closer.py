@@ -1,4 +1,4 @@
-"""Resolves one request: the solver picks the frameworks, uv the rest; what uv cannot resolve goes back to the solver."""
+"""Resolves one request: the solver picks frameworks, uv the rest; what uv cannot resolve goes back to the solver."""
 
 from __future__ import annotations
 

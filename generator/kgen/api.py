@@ -202,6 +202,8 @@ def doctor(
 def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tuple[Difference, ...]:
     """What changed between two locks, or two sets of locks.
 
+    A revision and the working tree may have no locks: then all locks of the other side are new, or gone.
+
     Args:
         before: a lock, a folder of locks, or a revision of git.
         after: the same; None for the locks of the working tree.
@@ -211,7 +213,7 @@ def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tu
         The locks that are not the same, each with its changes; sizes are in bytes.
 
     Raises:
-        UsageError: a side is none of these, or holds no locks.
+        UsageError: a side is none of these, a folder holds no locks, or no side has any.
         SettingsError: a lock cannot be read.
     """
     return diff_action.diff(project.find_root(Path(root).absolute()), before, after)

@@ -263,7 +263,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "--driver", "new"): "--driver: `new` is not a driver version such as 535.183 or 580.65.06",
     ("lock", "--gpu", "Voodoo5"): (
         "--gpu: `Voodoo5` is not a compute capability such as 8.0 or sm_80;"
-        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
     ),
     ("lock", "--keras", "three"): "--keras: `three` is not a range of versions such as >=3.10,<4",
     ("lock", "--require", "torch=2"): "--require: `torch=2` is not a requirement such as scikit-learn>=1.5",

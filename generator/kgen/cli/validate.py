@@ -210,8 +210,7 @@ def _print(result: ValidateResult, root: Path, *, json: bool) -> None:
     if agreement is not None:
         farthest = " and ".join(agreement.pair)
         console.say(
-            f"\n{agreement.trajectories} trajectories agree to {agreement.distance:.1e},"
-            f" the two farthest apart are {farthest}"
+            f"\n{agreement.trajectories} trajectories agree to {agreement.distance:.1e}; {farthest} are farthest apart"
         )
 
 

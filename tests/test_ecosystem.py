@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 from tests.channel import serving
 from tests.command import LOCK, PYTHON, Kgen
 from tests.conda_packages import MINOR, Channel
+from tests.nix import Nix
 
 from kgen import __version__
 from kgen.formats.wheels import repack
@@ -39,6 +40,7 @@ result = variant.run_build(tools, output, [channel], package_format="conda:1")
 print(*result.log, sep="\\n")
 """
 ROOT = Path(__file__).parents[1]
+NIXPKGS = ROOT / "tests/nixpkgs"
 BIN = Path(sys.executable).parent
 
 
@@ -164,6 +166,17 @@ def index_of_what_is_here(folder: Path) -> Path:
             filename, content = repack.wheel_of(distribution)
             (folder / filename).write_bytes(content)
     return folder
+
+
+def linked(name: str) -> dict[str, str]:
+    """Where a project, and all that it needs, lies in a package of nixpkgs -> where it lies here."""
+    links = {}
+    for distribution in repack.closure(name):
+        for file in distribution.files or ():
+            top = file.parts[0]
+            if top not in {"..", "__pycache__"}:
+                links[f"lib/python{MINOR}/site-packages/{top}"] = str(distribution.locate_file(top))
+    return links
 
 
 def instructions(path: Path) -> Iterator[tuple[str, str]]:
@@ -348,6 +361,55 @@ class TestRelease:
         (built,) = (tmp_path / "built/noarch").glob("*.conda")
         assert built.name.startswith(f"keras-kgen-{__version__}-")
         assert all(f"/{name}-" in asked_for for name in needed)
+
+    @pytest.mark.nix
+    @pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH")
+    def test_nixpkgs_builds_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
+        """The package, from the sdist, by a Nix with as much of nixpkgs as it uses; then its program, without PATH."""
+        (sdist,) = released[0].glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            archive.extractall(tmp_path / "source", filter="data")
+        (source,) = (tmp_path / "source").iterdir()
+        package = source / "packaging/nixpkgs/package.nix"
+        project = tomli.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
+        needed = (*project["project"]["dependencies"], *project["build-system"]["requires"])
+        links = {Requirement(text).name: linked(Requirement(text).name) for text in needed}
+        uv = links.pop("uv")
+        assert uv  # a program in nixpkgs, and no module
+        (tmp_path / "distributions.json").write_text(json.dumps(links))
+        expression = f"""
+          let uv = pkgs.runCommand "uv" {{ }} "mkdir -p $out/bin; ln -s {BIN}/uv $out/bin/uv";
+              python3Packages = import {NIXPKGS}/python-packages.nix {{
+                inherit pkgs uv;
+                distributions = builtins.fromJSON (builtins.readFile {tmp_path}/distributions.json);
+              }};
+          in import {package} {{
+            inherit python3Packages uv;
+            makeWrapper = {NIXPKGS}/make-wrapper.sh;
+            lib = {{
+              licenses.asl20 = "Apache-2.0"; platforms.linux = [ ];
+              makeBinPath = packages: builtins.concatStringsSep ":" (map (one: "${{one}}/bin") packages);
+            }};
+          }}
+        """
+        nix = Nix.at(tmp_path / "nix")
+        built = nix.build(expression)
+        assert isinstance(built, Path)
+        home = {"HOME": str(tmp_path / "home"), "KGEN_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/nowhere"}
+        for words, said in (
+            (("--version",), f"kgen {__version__}\n"),
+            (("solve", "jax", "--cpu", "--python", PYTHON), "jax-cpu: "),
+            (("--version", "--verbose"), "\nuv  "),  # which its wrapper puts on PATH
+        ):
+            done = subprocess.run(
+                [built / "bin/kgen", *words], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            assert said in done.stdout
+        # a dependency that the text forgets is not forgiven
+        forgotten = package.read_text(encoding="utf-8").replace("    tomlkit\n", "")
+        package.write_text(forgotten, encoding="utf-8")
+        assert "tomlkit is not among the dependencies" in str(nix.build(expression, fails=True))
 
     def test_the_action_installs_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
         """By the step itself; pip's variables keep it from an index, and from the dependencies."""

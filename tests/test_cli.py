@@ -648,7 +648,7 @@ def test_a_damaged_matrix(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_p
         assert "error: the compatibility matrix has " in result.stderr
         assert "jax.toml: " in result.stderr
         assert result.stderr.endswith(
-            "\n\nhint: reinstall kgen, or undo the last edit of the matrix file that is named\n"
+            "\n\nhint: reinstall kgen, or undo the last edit of the file that the message names\n"
         )
     (copy / "jax.toml").write_bytes(b"\xff")
     assert inside(*SOLVE, "jax").stderr.startswith("error: the compatibility matrix has 1 fault:\n  jax.toml: ")

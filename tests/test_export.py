@@ -217,8 +217,8 @@ class TestSettings:
     def test_init_offers_it_where_nix_is(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         _, text = write_settings(tmp_path, Host(platform="linux-64"), matrix, nix=True)
         assert text.endswith(
-            "# Whether kgen lock writes a flake.nix for `nix develop`, where there is none. Nix is\n"
-            "# installed here.\nnix = true\n"
+            "# Whether kgen lock writes a flake.nix for `nix develop`, where there is none.\n"
+            "# Nix is installed here.\nnix = true\n"
         )
         assert settings.read(tmp_path, matrix).nix is True
 

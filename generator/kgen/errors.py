@@ -117,7 +117,7 @@ class MatrixError(KgenError):
         listed = "\n".join(f"  {fault}" for fault in self.faults)
         super().__init__(
             f"the compatibility matrix has {count} fault{'s' if count != 1 else ''}:\n{listed}",
-            hints=["reinstall kgen, or undo the last edit of the matrix file that is named"],
+            hints=["reinstall kgen, or undo the last edit of the file that the message names"],
         )
 
 

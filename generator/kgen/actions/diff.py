@@ -56,10 +56,10 @@ class Difference(NamedTuple):
     Attributes:
         lock: its name, with the platform where that is needed to tell it apart.
         state: whether the lock itself is new or gone.
-        changes: CUDA, cuDNN and what else the whole is of, then packages.
+        changes: first CUDA, cuDNN, the driver and Python, then packages.
         sizes: bytes to download, before and after; None where not known or not there.
-        licences: what packages that both sides have declare of their licence, where that is not the same.
-        unseen: licence -> the packages that bring it, where nothing before was under it.
+        licences: packages of both sides whose declared licence has changed.
+        unseen: licence -> the packages that have it, where no package had it before.
     """
 
     lock: str

@@ -125,7 +125,13 @@ def run(
     ] = False,
     retries: Annotated[
         int | None,
-        option("--retries", metavar="N", text="try N times again what brings no answer", panel=_FLEET, parse=_retries),
+        option(
+            "--retries",
+            metavar="N",
+            text="repeat a job that brings no answer up to N times",
+            panel=_FLEET,
+            parse=_retries,
+        ),
     ] = None,
     driver: Annotated[
         DriverVersion | None,

@@ -112,7 +112,10 @@ class TestExport:
             ),
             (
                 ("nix", "torch"),
-                ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
+                (
+                    "`torch` is locked more than once: torch-cpu, torch-cuda12\n\n"
+                    "hint: kgen export nix torch-cpu\nhint: kgen export nix torch-cuda12\n"
+                ),
             ),
             (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),

@@ -117,6 +117,10 @@ class TestExport:
                     "hint: kgen export nix torch-cpu\nhint: kgen export nix torch-cuda12\n"
                 ),
             ),
+            (
+                ("requirements",),
+                "which environment? Locked are jax-cpu, torch-cpu, torch-cuda12\n\nhint: kgen export requirements jax-cpu\n",
+            ),
             (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
             (("zip",), "unknown format `zip`\n\nhint: known are {}\n"),

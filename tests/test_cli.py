@@ -263,7 +263,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ("lock", "--driver", "new"): "--driver: `new` is not a driver version such as 535.183 or 580.65.06",
     ("lock", "--gpu", "Voodoo5"): (
         "--gpu: `Voodoo5` is not a compute capability such as 8.0 or sm_80;"
-        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+        " `nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
     ),
     ("lock", "--keras", "three"): "--keras: `three` is not a range of versions such as >=3.10,<4",
     ("lock", "--require", "torch=2"): "--require: `torch=2` is not a requirement such as scikit-learn>=1.5",
@@ -648,7 +648,7 @@ def test_a_damaged_matrix(inside: Inside, monkeypatch: pytest.MonkeyPatch, tmp_p
         assert "error: the compatibility matrix has " in result.stderr
         assert "jax.toml: " in result.stderr
         assert result.stderr.endswith(
-            "\n\nhint: reinstall kgen, or undo the last edit of the matrix file that is named\n"
+            "\n\nhint: reinstall kgen, or undo the last edit of the file that the message names\n"
         )
     (copy / "jax.toml").write_bytes(b"\xff")
     assert inside(*SOLVE, "jax").stderr.startswith("error: the compatibility matrix has 1 fault:\n  jax.toml: ")

@@ -240,9 +240,9 @@ class TestProxies:
             f"proxy_servers:\n  http: http://me:s3cr3t@{proxy.place}\n  {single}\nclient_ssl_cert: mine.pem\n"
         )
         result = good(at_home(conda, home, *ASK, "--channel", served.url))
-        said = "note: `proxy_servers` of conda's configuration is heeded but for single hosts: http://one.example\n"
+        said = "note: kgen ignores proxies for single hosts in conda's configuration (`proxy_servers`): http://one.example\n"
         assert result.stderr.count(said) == 1
-        assert "note: `client_ssl_cert` of conda's configuration is not heeded: rattler has no" in result.stderr
+        assert "note: kgen ignores `client_ssl_cert` of conda's configuration: rattler does not" in result.stderr
         assert len(proxy.asked) == len(served.asked)
         result = good(at_home(conda, home, "sync", "numpy-cpu-conda"))
         assert said in result.stderr
@@ -316,7 +316,9 @@ class TestCertificates:
         assert isinstance(answer, list), answer
         unchecked = "{}" not in environment.values() and "authority" not in str(environment)
         assert list(tool.remarks) == (
-            ["the certificates of channels are not checked: conda is configured so (`ssl_verify`)"] if unchecked else []
+            ["kgen does not check the certificates of channels, because conda's configuration says so (`ssl_verify`)"]
+            if unchecked
+            else []
         )
 
     @pytest.mark.usefixtures("plain")

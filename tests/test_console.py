@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tests.command import LOCK, Kgen
 from tests.recorded import REFERENCE
 
+from kgen.actions.export import FORMATS
 from kgen.cli import compare, console, fleets, progress
 from kgen.cli.console import table
 
@@ -167,6 +169,8 @@ def _reference(kgen: Kgen) -> Kgen:
         ("tree", "jax-cuda12"),
         ("help",),
         ("help", "compare"),
+        ("help", "lock"),
+        ("matrix", "--help"),
         ("help", "K410"),
     ],
     ids=" ".join,
@@ -178,6 +182,31 @@ def test_nothing_is_wider_than_the_terminal(reference: Kgen, words: tuple[str, .
     # one word may be as long as it likes
     wide = [line for line in lines if len(line) > columns and " " in line.strip() and not line.startswith(TO_PASTE)]
     assert wide == []
+
+
+class TestHelp:
+    """The help of commands where there is little room."""
+
+    def test_meanings_are_not_squeezed_beside_a_long_option(self, kgen: Kgen) -> None:
+        lines = on_a_terminal(kgen, "lock", "--help", columns=60)
+        at = lines.index("  --outside-folders, --no-outside-folders")
+        assert lines[at + 1] == f"{'':23}allow dependencies on folders"
+        # those beside it are in the same column
+        assert f"  --torch-index [URL]{'':2}also use builds that only PyTorch's" in lines
+
+    @pytest.mark.parametrize("columns", [60, 80])
+    def test_no_name_is_torn_at_its_hyphen(self, kgen: Kgen, columns: int) -> None:
+        words = " ".join(on_a_terminal(kgen, "export", "--help", columns=columns)).replace(",", " ").split()
+        assert {*FORMATS} <= {*words}
+
+    @pytest.mark.parametrize("command", [("bisect",), ("merge-driver",), ("receipts", "merge")], ids=" ".join)
+    def test_an_example_is_one_command_however_it_is_folded(self, kgen: Kgen, command: tuple[str, ...]) -> None:
+        wide, narrow = (on_a_terminal(kgen, *command, "--help", columns=columns) for columns in (200, 60))
+        first, last = narrow.index("Example:") + 1, narrow.index("", narrow.index("Example:"))
+        shown = narrow[first:last]
+        assert len(shown) > 1
+        assert shlex.split("\n".join(shown).replace("\\\n", " ")) == shlex.split(wide[wide.index("Example:") + 1])
+        assert all(line.endswith(" \\") for line in shown[:-1])
 
 
 def test_a_folded_line_goes_on_below_its_last_column(reference: Kgen) -> None:

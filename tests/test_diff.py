@@ -73,10 +73,36 @@ def test_a_project_below_the_repository(kgen: Kgen, repository: Path) -> None:
     git(repository, "commit", "-qm", "three")
     assert kgen("diff", "HEAD", cwd=inner).stdout == "no lock has changed\n"
     assert kgen("diff", "HEAD~1", cwd=inner) == Result(
-        2,
-        "",
-        "error: there are no locks in HEAD~1\n\nhint: git log -- locks says since when there are\n",
+        0,
+        "openvino-cpu (linux-64): added, download [SIZE]\n",
+        "note: HEAD~1 has no locks: all those of the working tree are new\n",
     )
+    done = kgen("diff", "HEAD", "HEAD~1", "--markdown", cwd=inner)
+    assert done == Result(
+        0,
+        "### openvino-cpu (linux-64)\n\nRemoved, download [SIZE].\n",
+        "note: HEAD~1 has no locks: all those of HEAD are gone\n",
+    )
+    (data,) = json.loads(kgen("diff", "HEAD~1", "HEAD", "--json", cwd=inner).stdout)["locks"]
+    assert (data["state"], data["size"]["before"]) == ("added", None)
+    assert {one["direction"] for one in data["changes"]} == {"added"}
+    shutil.rmtree(inner / "locks")
+    assert kgen("diff", "HEAD", cwd=inner).stdout == "openvino-cpu (linux-64): removed, download [SIZE]\n"
+    assert kgen("diff", "HEAD~1", cwd=inner) == Result(
+        2, "", "error: there are no locks in HEAD~1 or in the working tree\n\nhint: kgen lock\n"
+    )
+
+
+def test_before_the_first_commit(kgen: Kgen, project: Path) -> None:
+    git(project, "init", "-q")
+    shutil.copytree(REFERENCE / "numpy-cpu", project / "locks/numpy-cpu")
+    assert kgen("diff") == Result(
+        0,
+        "numpy-cpu (linux-64): added, download [SIZE]\n",
+        "note: HEAD has no locks: all those of the working tree are new\n",
+    )
+    assert kgen("diff", "nowhere").status == 2
+    assert kgen("diff", str(project / "locks"), str(project)).stdout == "no lock has changed\n"
 
 
 def test_markdown(kgen: Kgen, repository: Path) -> None:

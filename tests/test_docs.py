@@ -22,7 +22,7 @@ from types import ModuleType
 import jsonschema
 import pytest
 import tomli
-from tests.browser import AXE, BROWSER, drawn
+from tests.browser import AXE, BROWSER, drawn, looked_at
 from tests.command import Kgen, tree
 from tests.recorded import REFERENCE, RecordedIndex, load, serving
 from tests.test_reference_locks import at, without_frozen
@@ -314,6 +314,7 @@ def test_the_site_is_searchable_and_lists_its_pages(site: Path) -> None:
 @pytest.mark.skipif(BROWSER is None or AXE is None, reason="no browser here, or KGEN_AXE names no axe.min.js")
 @pytest.mark.parametrize(("page", "scheme"), [
     ("index", "dark"), ("tutorials/first-environment", "light"), ("how-to/proofs", "light"), ("how-to/proofs", "dark"),
+    ("reference/settings", "dark"),
 ])  # fmt: skip
 def test_the_site_keeps_to_wcag(site: Path, tmp_path: Path, page: str, scheme: str) -> None:
     """Levels A and AA, by axe-core, in both schemes, with a mouse: the theme has code scrolled by the keyboard then."""
@@ -332,6 +333,26 @@ def test_the_site_keeps_to_wcag(site: Path, tmp_path: Path, page: str, scheme: s
     assert found["scheme"] == {"dark": "slate", "light": "default"}[scheme]
     assert found["passes"] > 10
     assert found["faults"] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser here")
+@pytest.mark.parametrize("page", ["reference/settings", "index"])
+def test_on_a_phone_nothing_is_behind_the_edge(site: Path, page: str) -> None:
+    """No table, and not the page itself; code scrolls, with a shadow that shows that it does."""
+    where = site / f"{page}.html"
+    program = """
+      await new Promise(done => setTimeout(done, 500));
+      const ends = [...document.querySelectorAll(".md-typeset table")].map(one => one.getBoundingClientRect().right);
+      const code = [...document.querySelectorAll("pre > code")].filter(one => one.scrollWidth > one.clientWidth);
+      return {ends, page: document.documentElement.scrollWidth,
+              shown: code.every(one => getComputedStyle(one).backgroundAttachment.includes("local"))};
+    """
+    # below the page's own folder, so that it finds its styles
+    seen = looked_at(where.read_text(encoding="utf-8"), program, where.parent, width=390)
+    (where.parent / "frame.html").unlink()
+    assert seen["ends"]
+    assert max(seen["ends"]) <= 390
+    assert (seen["page"], seen["shown"]) == (390, True)
 
 
 @pytest.mark.parametrize("page", [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")], ids=named)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -11,16 +13,21 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 import yaml
+from packaging.requirements import Requirement
 from tests.channel import serving
 from tests.command import LOCK, PYTHON, Kgen
 from tests.conda_packages import MINOR, Channel
+from tests.nix import Nix
 
 from kgen import __version__
+from kgen.formats.wheels import repack
 
 BUILD = """
 import sys
@@ -33,6 +40,7 @@ result = variant.run_build(tools, output, [channel], package_format="conda:1")
 print(*result.log, sep="\\n")
 """
 ROOT = Path(__file__).parents[1]
+NIXPKGS = ROOT / "tests/nixpkgs"
 BIN = Path(sys.executable).parent
 
 
@@ -129,9 +137,140 @@ class TestAction:
         assert all("${{" not in step.get("run", "") for step in loaded("action.yml")["runs"]["steps"])
 
 
-def test_the_image_is_sound() -> None:
-    done = run(BIN / "hadolint", "Dockerfile")
-    assert done.returncode == 0, done.stdout
+class TestImage:
+    """The Dockerfile of kgen itself."""
+
+    def test_it_is_sound(self) -> None:
+        done = run(BIN / "hadolint", "Dockerfile")
+        assert done.returncode == 0, done.stdout
+
+    def test_its_lines_make_kgen(self, tmp_path: Path) -> None:
+        """Typed here, with a folder for the root of each stage, and an index of what is installed here."""
+        made = Typed(tmp_path / "root", index_of_what_is_here(tmp_path / "wheels"))
+        for word, rest in instructions(ROOT / "Dockerfile"):
+            made.follow(word, rest)
+        assert not (made.root / "source").exists()  # the last stage has nothing of the first but what it copied
+        assert made.call() == 0, made.said
+        assert made.said.startswith("usage: kgen")
+        assert made.call("solve", "jax", "--cpu") == 0, made.said
+        assert made.said.startswith("jax-cpu: ")
+
+
+def index_of_what_is_here(folder: Path) -> Path:
+    """A folder with wheels of all that kgen and its build need, as they are installed."""
+    folder.mkdir()
+    project = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = (*project["project"]["dependencies"], *project["build-system"]["requires"])
+    for name in {Requirement(text).name for text in needed}:
+        for distribution in repack.closure(name):
+            filename, content = repack.wheel_of(distribution)
+            (folder / filename).write_bytes(content)
+    return folder
+
+
+def linked(name: str) -> dict[str, str]:
+    """Where a project, and all that it needs, lies in a package of nixpkgs -> where it lies here."""
+    links = {}
+    for distribution in repack.closure(name):
+        for file in distribution.files or ():
+            top = file.parts[0]
+            if top not in {"..", "__pycache__"}:
+                links[f"lib/python{MINOR}/site-packages/{top}"] = str(distribution.locate_file(top))
+    return links
+
+
+def instructions(path: Path) -> Iterator[tuple[str, str]]:
+    """The instructions of a Dockerfile, each with the rest of its line."""
+    for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith("#"):
+            word, _, rest = line.partition(" ")
+            yield word, rest.strip()
+
+
+@dataclasses.dataclass
+class Typed:
+    """What the instructions of a Dockerfile make, in a folder that stands for the root.
+
+    A stage that is done moves aside, so that what the next copies of it is found where the image would have it.
+    """
+
+    root: Path
+    wheels: Path
+    stages: dict[str, Path] = dataclasses.field(default_factory=dict)
+    name: str = ""
+    there: str = "/"
+    variables: dict[str, str] = dataclasses.field(default_factory=dict)
+    entry: list[str] = dataclasses.field(default_factory=list)
+    default: list[str] = dataclasses.field(default_factory=list)
+    said: str = ""
+
+    def follow(self, word: str, rest: str) -> None:
+        """Do what an instruction says."""
+        known: dict[str, Callable[[str], None]] = {
+            "FROM": self._begin,
+            "WORKDIR": self._enter,
+            "COPY": self._copy,
+            "ENV": self._set,
+            "RUN": self._run,
+            "ENTRYPOINT": lambda text: self.entry.extend(json.loads(text)),
+            "CMD": lambda text: self.default.extend(json.loads(text)),
+        }
+        known[word](rest)
+
+    def call(self, *words: str) -> int:
+        """Run the image; the exit status."""
+        done = subprocess.run(
+            [*self.entry, *(words or self.default)],
+            cwd=self.at(self.there), env=self._environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.said = done.stdout + done.stderr
+        return done.returncode
+
+    def at(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def _begin(self, text: str) -> None:
+        if self.name:
+            self.stages[self.name] = self.root.rename(self.root.with_name(self.name))
+        image, _, self.name = text.partition(" AS ")
+        assert re.fullmatch(r"python:3\.\d+-slim", image)
+        self.root.mkdir()
+        self.there, self.variables = "/", {}
+
+    def _enter(self, text: str) -> None:
+        self.there = text
+        self.at(text).mkdir(parents=True)
+
+    def _copy(self, text: str) -> None:
+        *options, source, target = text.split()
+        if options:
+            (option,) = options
+            stage = self.stages[option.removeprefix("--from=")]
+            shutil.copytree(stage / source.lstrip("/"), self.at(target), symlinks=True, copy_function=os.link)
+            return
+        assert (source, target) == (".", ".")
+        left_out = {line.rstrip("/") for line in (ROOT / ".dockerignore").read_text().split()}
+        listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").stdout.split("\0")
+        for path in filter(None, listed):
+            if (ROOT / path).is_file() and path.partition("/")[0] not in left_out:
+                (self.at(self.there) / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / path, self.at(self.there) / path)
+
+    def _set(self, text: str) -> None:
+        self.variables |= dict(one.split("=", 1) for one in shlex.split(text))
+
+    def _run(self, text: str) -> None:
+        done = run("sh", "-euc", re.sub(r"(?<![\w.])/opt\b", str(self.at("/opt")), text),
+                   cwd=self.at(self.there), **self._environment())  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _environment(self) -> dict[str, str]:
+        """The variables of the stage, with the paths of the root that they name."""
+        kept = {name: os.environ[name] for name in ("HOME", "LD_LIBRARY_PATH") if name in os.environ}
+        path = self.variables.get("PATH", "$PATH")
+        path = re.sub(r"(?:^|(?<=:))/opt\b", str(self.at("/opt")), path).replace("$PATH", f"{BIN}:{os.environ['PATH']}")
+        index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_NO_COMPILE": "1"}
+        return {**kept, **index, **self.variables, "PATH": path}
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +361,55 @@ class TestRelease:
         (built,) = (tmp_path / "built/noarch").glob("*.conda")
         assert built.name.startswith(f"keras-kgen-{__version__}-")
         assert all(f"/{name}-" in asked_for for name in needed)
+
+    @pytest.mark.nix
+    @pytest.mark.skipif(shutil.which("nix") is None, reason="there is no nix on PATH")
+    def test_nixpkgs_builds_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
+        """The package, from the sdist, by a Nix with as much of nixpkgs as it uses; then its program, without PATH."""
+        (sdist,) = released[0].glob("*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            archive.extractall(tmp_path / "source", filter="data")
+        (source,) = (tmp_path / "source").iterdir()
+        package = source / "packaging/nixpkgs/package.nix"
+        project = tomli.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
+        needed = (*project["project"]["dependencies"], *project["build-system"]["requires"])
+        links = {Requirement(text).name: linked(Requirement(text).name) for text in needed}
+        uv = links.pop("uv")
+        assert uv  # a program in nixpkgs, and no module
+        (tmp_path / "distributions.json").write_text(json.dumps(links))
+        expression = f"""
+          let uv = pkgs.runCommand "uv" {{ }} "mkdir -p $out/bin; ln -s {BIN}/uv $out/bin/uv";
+              python3Packages = import {NIXPKGS}/python-packages.nix {{
+                inherit pkgs uv;
+                distributions = builtins.fromJSON (builtins.readFile {tmp_path}/distributions.json);
+              }};
+          in import {package} {{
+            inherit python3Packages uv;
+            makeWrapper = {NIXPKGS}/make-wrapper.sh;
+            lib = {{
+              licenses.asl20 = "Apache-2.0"; platforms.linux = [ ];
+              makeBinPath = packages: builtins.concatStringsSep ":" (map (one: "${{one}}/bin") packages);
+            }};
+          }}
+        """
+        nix = Nix.at(tmp_path / "nix")
+        built = nix.build(expression)
+        assert isinstance(built, Path)
+        home = {"HOME": str(tmp_path / "home"), "KGEN_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/nowhere"}
+        for words, said in (
+            (("--version",), f"kgen {__version__}\n"),
+            (("solve", "jax", "--cpu", "--python", PYTHON), "jax-cpu: "),
+            (("--version", "--verbose"), "\nuv  "),  # which its wrapper puts on PATH
+        ):
+            done = subprocess.run(
+                [built / "bin/kgen", *words], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            assert said in done.stdout
+        # a dependency that the text forgets is not forgiven
+        forgotten = package.read_text(encoding="utf-8").replace("    tomlkit\n", "")
+        package.write_text(forgotten, encoding="utf-8")
+        assert "tomlkit is not among the dependencies" in str(nix.build(expression, fails=True))
 
     def test_the_action_installs_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
         """By the step itself; pip's variables keep it from an index, and from the dependencies."""

@@ -342,7 +342,8 @@ class TestSync:
         assert kgen(*LOCK, "jax", "--cuda", "12").status == 0
         done = kgen("export", "requirements", "jax")
         assert done.stderr == (
-            "error: `jax` is locked more than once: jax-cpu, jax-cuda12\n\nhint: give one of these names\n"
+            "error: `jax` is locked more than once: jax-cpu, jax-cuda12\n\n"
+            "hint: kgen export requirements jax-cpu\nhint: kgen export requirements jax-cuda12\n"
         )
 
 
@@ -574,6 +575,12 @@ class TestRun:
         assert synced("run", "numpy") == Result(
             2, "", "error: what is to run in numpy?\n\nhint: kgen run numpy -- python train.py\n"
         )
+
+    def test_the_environment_is_forgotten(self, synced: Kgen) -> None:
+        done = synced("run", "--", "pytest")
+        assert done.status == 2
+        assert done.stderr.startswith("error: there is no locked environment `pytest` in ")
+        assert "hint: locked are numpy-cpu" in done.stderr
 
     def test_it_makes_the_environment_first(self, locked: Kgen) -> None:
         refused = locked("run", "--no-sync", "numpy", "--", "true")

@@ -112,7 +112,14 @@ class TestExport:
             ),
             (
                 ("nix", "torch"),
-                ("`torch` is locked more than once: torch-cpu, torch-cuda12\n\nhint: give one of these names\n"),
+                (
+                    "`torch` is locked more than once: torch-cpu, torch-cuda12\n\n"
+                    "hint: kgen export nix torch-cpu\nhint: kgen export nix torch-cuda12\n"
+                ),
+            ),
+            (
+                ("requirements",),
+                "which environment? Locked are jax-cpu, torch-cpu, torch-cuda12\n\nhint: kgen export requirements jax-cpu\n",
             ),
             (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
@@ -217,8 +224,8 @@ class TestSettings:
     def test_init_offers_it_where_nix_is(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         _, text = write_settings(tmp_path, Host(platform="linux-64"), matrix, nix=True)
         assert text.endswith(
-            "# Whether kgen lock writes a flake.nix for `nix develop`, where there is none. Nix is\n"
-            "# installed here.\nnix = true\n"
+            "# Whether kgen lock writes a flake.nix for `nix develop`, where there is none.\n"
+            "# Nix is installed here.\nnix = true\n"
         )
         assert settings.read(tmp_path, matrix).nix is True
 

@@ -139,7 +139,7 @@ def test_all_faults_at_once() -> None:
         "  keras.release[1].version: 3.0 is there twice"
     )
     assert len(caught.value.faults) == 20
-    assert caught.value.hints == ("reinstall kgen, or undo the last edit of the matrix file that is named",)
+    assert caught.value.hints == ("reinstall kgen, or undo the last edit of the file that the message names",)
 
 
 def test_a_question_to_one_file_reports_the_faults_of_all() -> None:

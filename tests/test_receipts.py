@@ -500,7 +500,7 @@ def test_an_encrypted_key(
         (("attest", "--key", "a", "--identity-token", "t"), "`--identity-token` is for Sigstore"),
         (("attest", "--sigstore", "--identity-token", "no.token"), "the identity to sign with is not accepted"),
         (("attest", "--sigstore", "--trust-config", "locks/numpy-cpu/receipts/cpu.json"), "is no trust configuration"),
-        (("verify",), "neither a key nor an identity is given whose signatures count"),
+        (("verify",), "no key and no identity says whose signatures count"),
         (("verify", "--issuer", "x"), "are for an identity"),
         (("verify", "--key", "locks/numpy-cpu/receipts/cpu.json"), "is no public key in PEM"),
         (("receipts",), "`kgen receipts` needs an action: list, merge, export, migrate"),

@@ -145,7 +145,7 @@ def test_two_files(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
 
 
 CREDENTIALS = "holds credentials, which a lock would carry on; leave them to conda"
-NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
 
 
 @pytest.mark.parametrize(

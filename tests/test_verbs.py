@@ -163,6 +163,18 @@ def test_without_settings_they_are_made(kgen: Kgen) -> None:
     assert tomli.loads(settings(kgen))["dependencies"] == ["rich"]
 
 
+@pytest.mark.parametrize("words", [("torch",), ("rich", "--env", "all"), ("rich", "--backend", "jaxx")], ids=" ".join)
+@pytest.mark.parametrize("pyproject", [None, '[project]\nname = "own"\nversion = "1"\n'])
+def test_what_is_refused_leaves_no_settings_behind(kgen: Kgen, words: tuple[str, ...], pyproject: str | None) -> None:
+    if pyproject is not None:
+        (kgen.folder / "pyproject.toml").write_text(pyproject)
+    before = tree(kgen.folder)
+    done = kgen("add", *words)
+    assert done.status == 2
+    assert done.stderr.startswith("error: ")  # and not with what was made meanwhile
+    assert tree(kgen.folder) == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

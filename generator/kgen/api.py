@@ -72,7 +72,7 @@ __all__ = [
 def solve(
     names: Sequence[str] = (), *, root: Path | str = ".", together: str | None = None, **asked: Raw
 ) -> tuple[Resolution | Conflict, ...]:
-    """What fits, from the matrix alone: offline, and in milliseconds.
+    """Choose versions from the matrix alone: offline, and in milliseconds.
 
     Args:
         names: backends, or joint environments of the settings; none for those of the settings.
@@ -84,7 +84,7 @@ def solve(
         For each environment on each platform its resolution, or why there is none.
 
     Raises:
-        UsageError: what is asked makes no sense.
+        UsageError: the request contradicts itself, or names something unknown.
         SettingsError: the settings of the project are wrong.
 
     >>> [answer.runtime.number for answer in solve(["jax"], cuda="12", python="3.12", platforms=["linux-64"])]
@@ -112,7 +112,7 @@ def lock(
         asked: fields by their names, as for :func:`solve`.
 
     Returns:
-        What became of each environment: its lock, or the conflict or error that stands in the way; whether its folder
+        For each environment its lock, or the conflict or error that stands in the way; whether its folder
         changed; seconds and sizes in bytes.
 
     Raises:
@@ -202,6 +202,8 @@ def doctor(
 def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tuple[Difference, ...]:
     """What changed between two locks, or two sets of locks.
 
+    A revision and the working tree may have no locks: then all locks of the other side are new, or gone.
+
     Args:
         before: a lock, a folder of locks, or a revision of git.
         after: the same; None for the locks of the working tree.
@@ -211,7 +213,7 @@ def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tu
         The locks that are not the same, each with its changes; sizes are in bytes.
 
     Raises:
-        UsageError: a side is none of these, or holds no locks.
+        UsageError: a side is none of these, a folder holds no locks, or no side has any.
         SettingsError: a lock cannot be read.
     """
     return diff_action.diff(project.find_root(Path(root).absolute()), before, after)
@@ -282,7 +284,7 @@ def read_lock(path: Path | str) -> Lockfile:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it is none that kgen writes; with every fault and its place.
+        SettingsError: kgen did not write it, or it is damaged; the message lists every fault with its place.
     """
     return lockfiles.read(Path(path))
 

@@ -51,10 +51,14 @@ class KgenError(Exception):
         hints: the next things to type, most useful first.
         status: the exit status of the command that meets it.
         code: the name of its kind, which never changes: its page is `kgen help CODE`.
+        readings: a word of the call, and the words that it may stand for; the command line makes hints of them, each
+            the whole call with one of these. None where no word is ambiguous.
     """
 
     status: ExitStatus = ExitStatus.USAGE
     code = "K200"
+
+    readings: tuple[str, tuple[str, ...]] | None = None
 
     def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -117,7 +121,7 @@ class MatrixError(KgenError):
         listed = "\n".join(f"  {fault}" for fault in self.faults)
         super().__init__(
             f"the compatibility matrix has {count} fault{'s' if count != 1 else ''}:\n{listed}",
-            hints=["reinstall kgen, or undo the last edit of the matrix file that is named"],
+            hints=["reinstall kgen, or undo the last edit of the file that the message names"],
         )
 
 

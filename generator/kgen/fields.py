@@ -566,7 +566,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="generation",
-        help="keras3, keras-core or keras2; by default what the rest needs",
+        help="keras3, keras-core or keras2; by default the one that the rest of the request needs",
         shape=Shape.ONE,
         parse=parsers.parse_generation,
         key="generation",

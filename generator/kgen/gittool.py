@@ -57,6 +57,11 @@ def has_revision(folder: Path, revision: str) -> bool:
     return _run(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").status == 0
 
 
+def has_commits(folder: Path) -> bool:
+    """Whether anything was committed yet, on any branch."""
+    return bool(_run(folder, "rev-list", "--all", "--max-count=1").stdout)
+
+
 def files(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
     """The files below a folder in a revision, relative to where it is asked from."""
     listed = _run(folder, "ls-tree", "-rz", "--name-only", revision, f"{below}/").stdout

@@ -99,8 +99,10 @@ def only(name: str, found: Sequence[LockedEnvironment]) -> LockedEnvironment:
         UsageError: there are several.
     """
     if len(found) > 1:
-        listed = ", ".join(one.name for one in found)
-        raise UsageError(f"`{name}` is locked more than once: {listed}", hints=["give one of these names"])
+        names = tuple(one.name for one in found)
+        fault = UsageError(f"`{name}` is locked more than once: {', '.join(names)}", hints=["give one of these names"])
+        fault.readings = (name, names)
+        raise fault
     return found[0]
 
 

@@ -115,7 +115,7 @@ class _Cuda(Kind):
             return f"{match['major']}.{match['minor']}"
         raise ValueError(
             f"`{shown(text)}` is not a compute capability such as 8.0 or sm_80;"
-            " `nvidia-smi --query-gpu=name,compute_cap --format=csv` tells that of a GPU"
+            " `nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
         )
 
     def parse_driver(self, text: str) -> str:

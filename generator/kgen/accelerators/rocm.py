@@ -78,7 +78,7 @@ class Rocm(Kind):
         """`gfx942`, also with the features that tools append: `gfx90a:sramecc+:xnack-`."""
         match = re.fullmatch(_ARCHITECTURE, text.lower())
         if match is None:
-            raise ValueError(f"`{shown(text)}` is not an architecture such as gfx942; `rocminfo` tells that of a GPU")
+            raise ValueError(f"`{shown(text)}` is not an architecture such as gfx942; `rocminfo` prints that of a GPU")
         return match["name"]
 
     def parse_driver(self, text: str) -> str:

@@ -150,7 +150,7 @@ def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tup
     """
     if not options.trust:
         raise UsageError(
-            "neither a key nor an identity is given whose signatures count",
+            "no key and no identity says whose signatures count",
             hints=["kgen verify --key key.pub", "kgen verify --identity somebody@example.com --issuer URL"],
         )
     signing.require_keys(options.trust)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -20,6 +20,9 @@ from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
 
 Locks = Mapping[str, Lockfile]
+
+_NEXT = "HEAD"
+"""The revision that a repository has by name before it has a commit."""
 
 
 class Change(NamedTuple):
@@ -53,10 +56,10 @@ class Difference(NamedTuple):
     Attributes:
         lock: its name, with the platform where that is needed to tell it apart.
         state: whether the lock itself is new or gone.
-        changes: CUDA, cuDNN and what else the whole is of, then packages.
+        changes: first CUDA, cuDNN, the driver and Python, then packages.
         sizes: bytes to download, before and after; None where not known or not there.
-        licences: what packages that both sides have declare of their licence, where that is not the same.
-        unseen: licence -> the packages that bring it, where nothing before was under it.
+        licences: packages of both sides whose declared licence has changed.
+        unseen: licence -> the packages that have it, where no package had it before.
     """
 
     lock: str
@@ -67,20 +70,36 @@ class Difference(NamedTuple):
     unseen: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-def diff(root: Path, before: str, after: str | None = None) -> tuple[Difference, ...]:
+def _silent(_line: str) -> None:
+    """Drop the note."""
+
+
+def diff(
+    root: Path, before: str, after: str | None = None, *, notify: Callable[[str], None] = _silent
+) -> tuple[Difference, ...]:
     """What changed from one side to the other, lock by lock; locks that are the same are left out.
+
+    A revision and the working tree may have no locks: then all locks of the other side are new, or gone.
 
     Args:
         root: the project's folder.
         before: a lock, a folder of locks, or a revision of git.
         after: the same; None for the locks of the working tree.
+        notify: is called where a side has no locks, with a line that says so.
 
     Raises:
-        UsageError: a side is none of these, or holds no locks.
+        UsageError: a side is none of these, a folder holds no locks, or no side has any.
         SettingsError: a lock cannot be read.
     """
     old = _side(before, root)
-    new = _side(after, root) if after is not None else _folder(root / LOCKS)
+    new = _side(after, root) if after is not None else _below(root / LOCKS)
+    names = shown(before), "the working tree" if after is None else shown(after)
+    if not (old or new):
+        raise NotLockedError(f"there are no locks in {names[0]} or in {names[1]}", hints=["kgen lock"])
+    if not old:
+        notify(f"{names[0]} has no locks: all those of {names[1]} are new")
+    if not new:
+        notify(f"{names[1]} has no locks: all those of {names[0]} are gone")
     if len(old) == len(new) == 1 and _is_one(before) and _is_one(after):
         # two locks by name are compared, whatever environments they are of
         new = dict(zip(old, new.values(), strict=True))
@@ -118,22 +137,26 @@ def _name(lock: Lockfile) -> str:
 
 
 def _folder(folder: Path) -> Locks:
-    """The locks of a project, of its `locks`, or of an environment's own folder."""
-    inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
-    inside = sorted({*inner.glob("*"), *inner.glob("*/*")})
-    locks = {
-        _name(lock): lock
-        for path in inside
-        if (form := formats.of_file(path.name)) is not None
-        for lock in interface.read_every(form, path)
-    }
+    """The locks of a project, of its `locks`, or of an environment's own folder; there must be some."""
+    locks = _below(folder)
     if not locks:
         raise NotLockedError(f"there are no locks in {folder}", hints=["kgen lock"])
     return locks
 
 
+def _below(folder: Path) -> Locks:
+    inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
+    inside = sorted({*inner.glob("*"), *inner.glob("*/*")})
+    return {
+        _name(lock): lock
+        for path in inside
+        if (form := formats.of_file(path.name)) is not None
+        for lock in interface.read_every(form, path)
+    }
+
+
 def _revision(revision: str, root: Path) -> Locks:
-    """The locks as git has them in a revision."""
+    """The locks as git has them in a revision; none where it is the first commit that is yet to come."""
     if revision.startswith("-"):
         raise UsageError(
             f"`{shown(revision)}` is not a file, a folder or a revision of git", hints=["kgen diff --help"]
@@ -144,6 +167,8 @@ def _revision(revision: str, root: Path) -> Locks:
             hints=["name two locks or two folders: kgen diff A B"],
         )
     if not gittool.has_revision(root, revision):
+        if revision == _NEXT and not gittool.has_commits(root):
+            return {}
         raise UsageError(
             f"`{shown(revision)}` is not a file, a folder or a revision of this repository",
             hints=["git log --oneline says which revisions there are"],
@@ -155,10 +180,6 @@ def _revision(revision: str, root: Path) -> Locks:
             place = Path(f"{revision}:{path.parent.as_posix()}") / path.name
             content = gittool.content(root, revision, path) or b""
             locks |= {_name(lock): lock for lock in interface.reader(form).parse(place, content)}
-    if not locks:
-        raise UsageError(
-            f"there are no locks in {shown(revision)}", hints=[f"git log -- {LOCKS} says since when there are"]
-        )
     return locks
 
 

@@ -295,13 +295,13 @@ def export(
         raise UsageError(f"`--platform` is not for {format_name}", hints=[f"these are of one platform: {known}"])
     found = settings.read(root, matrix)
     if environment is not None or chosen.of_one:
-        environment = _environment(found.root, environment)
+        environment = _environment(found.root, environment, format_name)
     backends = found.backends or tuple(matrix.backends)
     asked = Export(settings=found, backends=backends, environment=environment, matrix=matrix, platform=platform)
     return chosen.render(asked).removesuffix("\n")
 
 
-def _environment(root: Path, name: str | None) -> str:
+def _environment(root: Path, name: str | None, format_name: str) -> str:
     """The locked environment of this name; where none is named, the only one."""
     if name is not None:
         return lockfiles.choose_on_disk(root, name)[0].name
@@ -310,6 +310,6 @@ def _environment(root: Path, name: str | None) -> str:
         raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
     if len(known) > 1:
         raise UsageError(
-            f"no environment is named: {', '.join(known)} are locked", hints=[f"name {known[0]}, or another of them"]
+            f"which environment? Locked are {', '.join(known)}", hints=[f"kgen export {format_name} {known[0]}"]
         )
     return known[0]

@@ -39,7 +39,8 @@ from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
 _COMPUTED_ON = "What is computed on."
-_WIDTH = 88
+_WIDTH = 79
+"""Characters of a line of a comment; a terminal of 80 columns shows it as it is."""
 
 
 class Machine(NamedTuple):

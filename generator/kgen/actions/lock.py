@@ -32,7 +32,7 @@ from kgen.solver.resolve import solve
 
 
 class LockResult(NamedTuple):
-    """What became of each request.
+    """The result of each request.
 
     Attributes:
         outcomes: a lock, a conflict or an error for each request in the default form, in the order of the requests, and

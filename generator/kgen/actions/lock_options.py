@@ -9,11 +9,11 @@ from kgen.model.trust import NOBODY, Trust
 
 
 class ProvenOptions(NamedTuple):
-    """What receipts are to count for.
+    """How receipts decide on versions.
 
     Attributes:
-        least: so many independent ones must have seen the same versions train on the kind of device that is asked for.
-        only: whether nothing else is taken.
+        least: how many independent receipts must have seen the same versions train on a device of the kind asked for.
+        only: whether kgen refuses everything else.
         sources: where they are, as :func:`kgen.actions.receipts.collect` has it; the project's locks without any.
         trust: whose signatures count; without any, receipts differ by device and driver.
     """
@@ -29,15 +29,15 @@ class LockOptions(NamedTuple):
 
     Attributes:
         dry_run: whether nothing is written.
-        upgrade: whether nothing of the locks that are there is kept.
-        upgrade_packages: packages that are not kept.
+        upgrade: whether no version of the existing locks is kept.
+        upgrade_packages: packages whose versions are not kept.
         merge: whether locks in conflict are solved again, keeping what both sides share.
         installers: forms of locks that are made beside those that the settings ask for, as `conda`.
         given: names of the fields that were asked for with a call, as `channels`.
-        take_over: the lock of another tool, whose versions are taken where they fit and no lock of kgen has others.
-        reasons: whether it is to be told of every lock why it has its versions, which only solving anew can.
-        together: whether nothing is written unless all that is asked for can be locked.
-        proven: what receipts of the project are to count for; None for nothing.
+        take_over: the lock of another tool; kgen takes its versions where they fit and no lock of kgen has others.
+        reasons: whether the result gives the reason of each version, for which kgen solves again.
+        together: whether kgen writes nothing unless every request can be locked.
+        proven: how receipts decide; None if they do not.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
     """
 

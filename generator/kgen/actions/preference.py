@@ -193,7 +193,7 @@ def _kind(request: EnvironmentRequest) -> str:
 def _lacking(request: EnvironmentRequest, every: Sequence[Preference], options: ProvenOptions) -> str:
     """That not enough receipts saw it, and how many did."""
     wanted = "receipt" if options.least == 1 else f"{options.least} independent receipts"
-    signed = " that somebody trusted signed" if options.trust else ""
+    signed = " signed by a trusted key or identity" if options.trust else ""
     most = max(every, key=lambda one: (one.independent, len(one.receipts)), default=None)
     counted = "" if most is None else f" ({_counted(most)} did)"
     return f"no {wanted}{signed} saw it train on {_kind(request)}{counted}"

@@ -103,7 +103,7 @@ class ValidationTarget:
 
 @dataclass(slots=True, kw_only=True)
 class Validation:
-    """What became of a target.
+    """The result for a target.
 
     Attributes:
         target: the target.
@@ -137,7 +137,7 @@ class Agreement(NamedTuple):
 
 
 class ValidateResult(NamedTuple):
-    """What became of each environment.
+    """The result for each environment.
 
     Attributes:
         validations: each of them, in the order of the targets.

@@ -20,9 +20,10 @@ from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
 from kgen.cli.options import ASKED, argument
-from kgen.errors import ExitStatus, UsageError
+from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.matrix import origin
-from kgen.project import find_root, locate
+from kgen.project import PYPROJECT, find_root, locate
+from kgen.storage import write_file
 
 
 def run(
@@ -38,7 +39,10 @@ def run(
         UsageError: there are no settings, and none ask for what is locked.
     """
     root, matrix = find_root(Path.cwd()), origin.current()
-    if locate(root) is None:
+    place = Place(backend, environment)
+    if locate(root) is not None:
+        edit = add(root, matrix, packages, place)
+    else:
         asked = as_locked.requests(root)
         if asked and not as_locked.settings(root, asked, matrix):
             raise UsageError(
@@ -49,11 +53,20 @@ def run(
                 ],
             )
         found = host.variable("UV_FIND_LINKS") is not None
+        before = {path: path.read_bytes() for path in (root / PYPROJECT,) if path.is_file()}
         made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
+        try:
+            edit = add(root, matrix, packages, place)
+        except KgenError:  # what is refused leaves no settings behind
+            if made in before:
+                write_file(made, before[made])
+            else:
+                made.unlink()
+            raise
         those = "ask for what is locked" if asked else "suit this machine"
         console.say(f"there were no settings; {made.name} has those that {those}")
 
     def said(edit: Edit) -> str:
         return f"{edit.path.name} requires {', '.join(edit.changed)}"
 
-    return apply(add(root, matrix, packages, Place(backend, environment)), said, no_lock=no_lock)
+    return apply(edit, said, no_lock=no_lock)

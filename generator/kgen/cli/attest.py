@@ -36,7 +36,7 @@ def run(
     *,
     key: Annotated[
         str | None,
-        option("--key", metavar="FILE", text=f"a private key, PEM; {PASSWORD} is what opens it", panel=_WHO),
+        option("--key", metavar="FILE", text=f"a private key, PEM; {PASSWORD} opens it if it is encrypted", panel=_WHO),
     ] = None,
     sigstore: Annotated[
         bool, option("--sigstore", text="sign as the identity that CI or a browser gives", panel=_WHO)

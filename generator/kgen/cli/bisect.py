@@ -52,7 +52,7 @@ def run(
         option(
             "--slower",
             metavar="X",
-            text="what takes X percent more time than GOOD fails",
+            text="a lock fails that takes X percent more time than GOOD",
             panel=_HOW,
             parse=_percent,
         ),

@@ -32,7 +32,7 @@ def run(
     platform: Platform = None,
     with_python: Annotated[
         bool,
-        option("--with-python", text="interpreters go along, for machines without any of that minor", panel=OUTPUT),
+        option("--with-python", text="include interpreters, for machines that have none of that minor", panel=OUTPUT),
     ] = False,
     json: Json = False,
 ) -> ExitStatus:

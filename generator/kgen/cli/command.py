@@ -37,6 +37,9 @@ _ARGUMENTS = "Arguments"
 _OPTIONS = "Options"
 _HELP_WIDTH = 100
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+_QUOTED = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
+"""A word of a command line, with the quotes in it."""
+
 _OPTIONAL = re.compile(r"\[.+\]")
 """The metavar of an option whose value can be left out."""
 
@@ -179,17 +182,18 @@ class _Shared:
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the help: the call, what it does, an example, and the parameters by their panels."""
-        formatter.write_usage(ctx.command_path, " ".join(self.usage(ctx)), prefix="usage: ")
-        formatter.write_paragraph()
-        formatter.write_text(sentence(self.declaration.purpose))
+        width = formatter.width
+        start = f"usage: {ctx.command_path} "
+        parts = [
+            console.filled(self.usage(ctx), width, before=start, indent=min(len(start), width // 2)),
+            console.filled(console.words_of(sentence(self.declaration.purpose)), width),
+        ]
         if self.declaration.example:
-            with formatter.section("Example"):
-                formatter.write(f"{' ' * formatter.current_indent}{self.declaration.example}\n")
-        for panel, rows in self.panels(ctx).items():
-            with formatter.section(panel):
-                formatter.write_dl(rows)
-        formatter.write_paragraph()
-        formatter.write_text(EPILOG)
+            words = _QUOTED.findall(self.declaration.example)
+            # what is shown can be pasted, folded or not
+            parts.append("Example:\n" + console.filled(words, width, before="  ", indent=4, going_on=" \\"))
+        parts += [f"{panel}:\n{_listed(rows, width)}" for panel, rows in self.panels(ctx).items()]
+        formatter.write("\n\n".join([*parts, console.filled(console.words_of(EPILOG), width)]) + "\n")
 
     def usage(self, ctx: Context) -> list[str]:
         """The words of a call behind the command."""
@@ -359,6 +363,20 @@ def _place(argument: TyperArgument) -> str:
 
 def _value(option: Parameter) -> str:
     return option.metavar or option.name.upper()
+
+
+def _listed(rows: Rows, width: int) -> str:
+    """What can be typed, and beside it what it means; below it, where a word is too long for that."""
+    most = width // 3
+    column = max((len(term) for term, _ in rows if len(term) <= most), default=0)
+    lines = []
+    for term, text in rows:
+        before = f"  {term.ljust(column)}  "
+        if len(term) > column:
+            lines.append(f"  {term}")
+            before = " " * (column + 4)
+        lines.append(console.filled(console.words_of(text), width, before=before, indent=column + 4))
+    return "\n".join(lines)
 
 
 def _term(parameter: Parameter) -> str:

@@ -225,18 +225,39 @@ def _fitted(text: str, room: int) -> str:
 def _hanging(line: str, room: int) -> str:
     start = len(line) - len(line.lstrip())
     gaps = [gap.end() for gap in re.finditer(r"(?<=\S) {2,}(?=\S)", line) if gap.end() <= room // 2]
-    indent = " " * (gaps[-1] if gaps else start + len(_GAP))
     # all up to the last column stands as it is
-    lines = [line[: gaps[-1] if gaps else start]]
-    empty = True
-    for word in _WORDS.findall(line[len(lines[0]) :]):
-        longer = f"{lines[-1]}{'' if empty else ' '}{word}"
-        if empty or len(longer) <= room:
+    return filled(
+        words_of(line[gaps[-1] if gaps else start :]),
+        room,
+        before=line[: gaps[-1] if gaps else start],
+        indent=gaps[-1] if gaps else start + len(_GAP),
+    )
+
+
+def words_of(text: str) -> list[str]:
+    """What a line may end after: a word, hyphens and all, or a command in backquotes."""
+    return _WORDS.findall(text)
+
+
+def filled(pieces: Iterable[str], room: int, *, before: str = "", indent: int = 0, going_on: str = "") -> str:
+    """Lines of these pieces, none of which is torn.
+
+    Args:
+        pieces: what stands on one line each.
+        room: so many characters a line may have, where its pieces let it.
+        before: how the first line begins.
+        indent: so many spaces begin the others.
+        going_on: how a line ends that another follows.
+    """
+    lines, empty = [before], True
+    for piece in pieces:
+        longer = f"{lines[-1]}{'' if empty else ' '}{piece}"
+        if empty or len(longer) + len(going_on) <= room:
             lines[-1] = longer
         else:
-            lines.append(f"{indent}{word}")
+            lines.append(f"{' ' * indent}{piece}")
         empty = False
-    return "\n".join(lines)
+    return f"{going_on}\n".join(lines)
 
 
 def _width(columns: Sequence[int]) -> int:

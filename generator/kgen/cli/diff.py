@@ -39,7 +39,7 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Compare two sides and print what changed."""
-    found = diff(find_root(Path.cwd()), before or "HEAD", after)
+    found = diff(find_root(Path.cwd()), before or "HEAD", after, notify=lambda line: console.say(f"note: {line}"))
     if json:
         console.data({"locks": [_data(one) for one in found]})
     elif markdown:

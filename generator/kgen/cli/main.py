@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
@@ -20,6 +21,9 @@ OFFLINE = "--offline"
 
 DEBUG = "--debug"
 """Read before the arguments are parsed: parsing may fail, and so may importing what does it."""
+
+_CALLS = 3
+"""So many calls are hints; the message lists all names."""
 
 _DECLARATION = Declaration(
     purpose="one reproducible, GPU-proven Keras environment per backend",
@@ -46,6 +50,15 @@ def run(argv: Sequence[str]) -> int:
     return status
 
 
+def _calls(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
+    """The whole call with each word that an ambiguous one may stand for; nothing where none is ambiguous."""
+    word, meant = fault.readings or ("", ())
+    if word not in argv:
+        return ()
+    at = argv.index(word)
+    return tuple(shlex.join(["kgen", *argv[:at], one, *argv[at + 1 :]]) for one in meant[:_CALLS])
+
+
 def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -55,6 +68,7 @@ def _run(argv: Sequence[str]) -> int:
         with group.make_context("kgen", list(argv)) as context:
             status: int = group.invoke(context)
     except KgenError as error:
+        error.hints = _calls(argv, error) or error.hints
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:

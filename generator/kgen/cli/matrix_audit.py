@@ -43,7 +43,7 @@ def run(
     ] = None,
     fatbins: Annotated[
         bool,
-        option("--fatbins", text="also the code for GPUs in the large libraries, which are read whole", panel=_WHAT),
+        option("--fatbins", text="also read the code for GPUs from the large libraries, whole", panel=_WHAT),
     ] = False,
     json: Json = False,
 ) -> ExitStatus:

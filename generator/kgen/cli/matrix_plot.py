@@ -44,7 +44,7 @@ def run(
         option(
             "--platform",
             metavar="P",
-            text="whose builds are meant; linux-64 by default",
+            text="the platform of the builds; linux-64 by default",
             panel=_WHAT,
             values=candidates.platforms,
         ),

@@ -12,17 +12,20 @@ __command__ = {
 }
 
 import shlex
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from kgen import host, process
+from kgen.actions.choose import choose
 from kgen.actions.sync import entered, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import MissingProgramError, UsageError
+from kgen.project import find_root
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
@@ -48,6 +51,7 @@ def run(
     command = words or []
     command = command[1:] if command[:1] == ["--"] else command
     if not command:
+        choose(find_root(Path.cwd()), environment, form)  # `kgen run -- pytest` lacks the environment, not the program
         raise UsageError(
             f"what is to run in {environment}?",
             hints=[f"kgen run {environment} -- python train.py"],

@@ -125,7 +125,13 @@ def run(
     ] = False,
     retries: Annotated[
         int | None,
-        option("--retries", metavar="N", text="try N times again what brings no answer", panel=_FLEET, parse=_retries),
+        option(
+            "--retries",
+            metavar="N",
+            text="repeat a job that brings no answer up to N times",
+            panel=_FLEET,
+            parse=_retries,
+        ),
     ] = None,
     driver: Annotated[
         DriverVersion | None,
@@ -210,8 +216,7 @@ def _print(result: ValidateResult, root: Path, *, json: bool) -> None:
     if agreement is not None:
         farthest = " and ".join(agreement.pair)
         console.say(
-            f"\n{agreement.trajectories} trajectories agree to {agreement.distance:.1e},"
-            f" the two farthest apart are {farthest}"
+            f"\n{agreement.trajectories} trajectories agree to {agreement.distance:.1e}; {farthest} are farthest apart"
         )
 
 

@@ -58,7 +58,7 @@ class DirectRelease(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """Versions that work together, and what the installer's resolver is to be told.
+    """Versions that work together, and what kgen passes to the installer's resolver.
 
     Attributes:
         request: what was asked.
@@ -69,17 +69,17 @@ class Resolution(NamedTuple):
         allowed: library -> every version of it that the chosen builds can use, oldest first.
         pinned: those of the libraries whose version the lock takes from here: the accelerator's, which decide whether
             an environment works and are no choice of the user.
-        constraints: what is true of these builds and not said in their metadata, for the resolver.
+        constraints: for the resolver, facts about these builds that their metadata do not state.
         sources: what may be built from source.
         republished: project -> the day on which the files that are installed were put on the index again, where that
             is after the day of their release.
         dependencies: those of the request, without extras of frameworks that bring another accelerator.
-        install: the requirements handed to the resolver, all exact for what the matrix decides.
+        install: the requirements for the resolver, exact for everything that the matrix decides.
         runtime: the accelerator with the version of its runtime in the environment; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
         driver: the oldest driver that serves the environment; None on the CPU.
         local: for packages that only an index of their own has: name -> local version label, as `cpu`.
-        warnings: what a careful colleague would mention.
+        warnings: facts that the user should know.
         why: the reasons of each version.
         beside: projects that a build of a framework's own index needs from there too -> that framework.
         direct: packages from places that the request names, other than wheels.
@@ -125,7 +125,7 @@ class Conflict(NamedTuple):
 
     Attributes:
         request: what was asked.
-        refusals: what cannot be had, and what is worth knowing about that; at least one.
+        refusals: what has no solution, with the facts that explain it; at least one.
         causes: a minimal set: without any one of them there is a solution.
         suggestions: changes that work, the smallest first.
     """

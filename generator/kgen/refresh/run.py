@@ -776,9 +776,9 @@ class Refresh:
             matrix.check()
         except MatrixError as error:
             raise MalformedAnswerError(
-                "what the index says makes no matrix; nothing of it is used:\n"
+                "the index serves facts that make no valid matrix; kgen uses none of them:\n"
                 + "\n".join(f"  {fault}" for fault in error.faults),
-                hints=["look at the wheels of what is named: the index, or they, say what cannot be"],
+                hints=["look at the wheels of the releases named above: they or the index contradict the matrix"],
             ) from None
         result.revision = matrix.revision
 

@@ -76,7 +76,7 @@ class Verdict:
         distance: how far from the reference, at the farthest of what was trained; None if there was nothing to compare.
         differences: pins of the lock that are not kept.
         mismatches: libraries of other versions than their packages.
-        parts: of the full suite, what each part comes to.
+        parts: the verdict on each part of the full suite.
         seconds: how long the step took as a whole.
     """
 

@@ -32,8 +32,8 @@ RULE = Rule(
     rank=103,
     title="KERAS_BACKEND is set for everything",
     about=(
-        "Whoever starts the interpreter of an environment directly, without entering it, gets the backend "
-        "of the variable."
+        "A process that starts the interpreter of an environment directly, without entering it, gets the "
+        "backend of the variable."
     ),
     fixing=("Unset it, and take it out of the start-up file that sets it."),
     examine=_examine,

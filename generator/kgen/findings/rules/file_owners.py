@@ -27,7 +27,7 @@ RULE = Rule(
     about=(
         "Two distributions that have the same file with different content overwrite each other's: "
         "whichever came last has won, and the other runs with a library that is not its own. kgen refuses "
-        "such locks; somebody has installed something beside."
+        "such locks; another package was installed into the environment later."
     ),
     fixing=("Have the environment made again from its lock."),
     examine=_examine,

@@ -18,12 +18,12 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 continue
             taken = ", ".join(map(str, state.processes))
             if state.sharing == "prohibited":
-                grade, what, why = "fault", "computes for nobody", "every process is refused"
+                grade, what, why = "fault", "runs no process", "it refuses every process"
             elif state.refuses(served=served):
                 grade, what = "fault", f"is kept for one process, and process {taken} has it"
-                why = "the next process is refused: `all CUDA-capable devices are busy or unavailable`"
+                why = "it refuses the next process: `all CUDA-capable devices are busy or unavailable`"
             else:
-                grade, what, why = "note", "is kept for one process", "a second process at the same time is refused"
+                grade, what, why = "note", "is kept for one process", "it refuses a second process at the same time"
             yield Finding(
                 "fault" if grade == "fault" else "note",
                 (one.lock.environment,),
@@ -40,9 +40,9 @@ RULE = Rule(
     rank=43,
     title="A GPU is kept for one process, or for none",
     about=(
-        "The compute mode of a GPU says who may compute on it. In exclusive mode, which schedulers set, "
-        "the second process is refused; in prohibited mode every one is."
+        "The compute mode of a GPU says how many processes may compute on it. In exclusive mode, which "
+        "schedulers set, it refuses the second process; in prohibited mode it refuses every one."
     ),
-    fixing=("Wait for the process that has it, or let the one who looks after the machine set the mode to DEFAULT."),
+    fixing=("Wait for the process that has it, or ask the administrator to set the mode to DEFAULT."),
     examine=_examine,
 )

@@ -29,8 +29,8 @@ RULE = Rule(
     rank=30,
     title="This machine has no such GPU",
     about=(
-        "The lock is for an accelerator of which this machine has no device. That is a note and no fault: "
-        "locks for a cluster are made, and looked after, on machines without its GPUs."
+        "This machine has no device of the kind that the lock is for. kgen only notes it, because people "
+        "make and maintain locks for a cluster on machines without its GPUs."
     ),
     fixing=("Run it on a machine that has one, or lock for this one."),
     examine=_examine,

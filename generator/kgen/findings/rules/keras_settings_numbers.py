@@ -30,9 +30,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
 RULE = Rule(
     rank=101,
     title="Keras's settings change the numbers",
-    about=(
-        "`floatx` and `image_data_format` in `keras.json` hold for every environment of a user, and for nobody else."
-    ),
+    about=("`floatx` and `image_data_format` in `keras.json` hold for every environment of one user, and of no other."),
     fixing=("Take them out of the file, and set them in the project's code."),
     examine=_examine,
 )

@@ -1,4 +1,4 @@
-"""A variable offers a library, and the environment is not there to be asked."""
+"""A variable offers a library, and the environment is not installed."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 f"{known.title} {library.version or 'of a version that it does not tell'} is offered, and {known.title}"
                 f" {versions[package]} is locked",
                 f"{Path(library.path)} (by {library.via})",
-                "whether it goes before the environment's own is told once that is there",
+                "kgen can only say whether the loader prefers it once the environment is installed",
                 f"kgen sync {one.lock.environment} && kgen doctor {one.lock.environment}",
             )
 
 
 RULE = Rule(
     rank=85,
-    title="A variable offers a library, and the environment is not there to be asked",
+    title="A variable offers a library, and the environment is not installed",
     about=(
         "Whether the loader takes a library from LD_LIBRARY_PATH or LD_PRELOAD depends on the ELF files "
-        "of the environment's frameworks, which have DT_RPATH, DT_RUNPATH or neither. An environment that "
-        "is not installed cannot be asked."
+        "of the environment's frameworks, which have DT_RPATH, DT_RUNPATH or neither. kgen reads "
+        "them once the environment is installed."
     ),
     fixing=("Install the environment, and ask again."),
     examine=_examine,

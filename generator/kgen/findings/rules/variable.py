@@ -1,4 +1,4 @@
-"""A variable turns a framework aside."""
+"""A variable changes what a framework does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
 
 RULE = Rule(
     rank=65,
-    title="A variable turns a framework aside",
+    title="A variable changes what a framework does",
     about=(
         "Variables such as JAX_PLATFORMS, XLA_FLAGS, KERAS_TORCH_DEVICE or TF_USE_LEGACY_KERAS change what a "
         "framework does. `kgen doctor` and `kgen validate` have one table of them, with the values "

@@ -197,12 +197,12 @@ def _proxy(value: object) -> str:
 
 def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: bool) -> Iterator[str]:
     if not verify:
-        yield "the certificates of channels are not checked: conda is configured so (`ssl_verify`)"
+        yield "kgen does not check the certificates of channels, because conda's configuration says so (`ssl_verify`)"
     single = sorted(servers.keys() - {*_PROXIED, "all"})
     if single:
-        yield f"`proxy_servers` of conda's configuration is heeded but for single hosts: {', '.join(single)}"
+        yield f"kgen ignores proxies for single hosts in conda's configuration (`proxy_servers`): {', '.join(single)}"
     if data.get("client_ssl_cert"):
-        yield "`client_ssl_cert` of conda's configuration is not heeded: rattler has no certificates of clients"
+        yield "kgen ignores `client_ssl_cert` of conda's configuration: rattler does not support client certificates"
 
 
 def _scalar(value: object) -> str:

@@ -130,7 +130,7 @@ class DirectSources:
             if reference.is_wheel:
                 if not wanted.asked:
                     raise SettingsError(
-                        f"{request.environment}: {name} of {reference.text} is named by another package only",
+                        f"{request.environment}: {name} of {reference.text} is required by another package only",
                         hints=[f"name it in the project too: kgen add '{name} @ {reference.text}'"],
                     )
                 continue

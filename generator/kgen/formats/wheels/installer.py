@@ -337,7 +337,7 @@ def _install_failure(lock: Lockfile, reason: str) -> OutsideError:
         names = " and ".join(file.filename for file in lock.files if file.is_source)
         return BuildError(
             f"{lock.environment}: {names or 'a source distribution'} could not be built: {shown}",
-            hints=["what is said last above is the build's own fault; a compiler and Python's headers may be missing"],
+            hints=["the last lines above are the build's own error; a compiler or Python's headers may be missing"],
         )
     if "no solution found" in lowered or "no matching distribution" in lowered:
         return UnavailableError(

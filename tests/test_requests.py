@@ -72,6 +72,8 @@ REQUESTS = [
     answered("torch --require torch==2.5.1 --cuda 12.4 --torch-index", "CUDA 12.4"),
     answered("torch --require torch==2.14.1 --cuda 12.6 --torch-index", "CUDA 12.6"),
     refused("torch --require torch==2.5.1 --cuda 11 --torch-index", "no row for a stable PyTorch ==2.5.1", "(cu118)"),
+    answered("torch --require torch==2.10.0+cu126 --cuda 12 --torch-index", "CUDA 12.6"),
+    refused("tensorflow --require tensorflow==2.22.0rc0 --cuda 13", "tensorflow 2.22.0rc0 is built for CUDA 12.5"),
     # 6: DGX Spark, GH200 and Jetson
     answered("torch --cuda 13 --gpu 12.1 --platform linux-aarch64", "linux-aarch64, CUDA 13"),
     answered("torch --cuda 13 --gpu 12.1 --platform linux-aarch64 --require torch==2.10.0 --torch-index", "2.10.0"),

@@ -78,6 +78,8 @@ CAUSES = {
     "framework on the CPU": r"\w+ [\w., -]+ \| .*the CPU only.* \| .*",
     "framework's platform": r"\w+ \| a platform other than .* \| .*",
     "framework's day": r"\w+ [\w., -]+ \| a cut-off of .* \| .*",
+    "no release": r"\w+ \| no release .* that the matrix knows: .* \| .*",
+    "label": r"\w+ \| (no build )?[\w.]+\+\w+ .* \| .*",
     "doubtful": r"\w+ [\w., -]+ \| to be avoided: .* \| .*",
     "library's glibc": r"nvidia-[\w-]+ \| glibc: .* \| .*",
     "cuDNN's GPUs": r"nvidia-cudnn-[\w-]+ \| cudnn: .* serves GPUs .* \| .*",
@@ -204,6 +206,7 @@ def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
         requirements=several["requirements"],
         dependencies=several["dependencies"],
         held=several["held"],
+        own_index=asked.get("own_index", False),
     )
 
 

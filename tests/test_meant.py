@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from tests.command import Kgen, Result
 
 from kgen.actions import meant
+from kgen.actions.plan import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.parsers import parse_gpu
 
@@ -32,10 +35,40 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("jax,keras-hub", [LISTED]),
         ("; rm -rf /", [LISTED]),
         ("x" * 100_000, [LISTED]),
+        ("torchcodec", ["kgen solve torch --dependency torchcodec", LISTED]),
+        ("tensorflow-text", ["kgen solve tensorflow --dependency tensorflow-text", LISTED]),
     ],
 )
 def test_what_was_meant(matrix: CompatibilityMatrix, typed: str, hints: list[str]) -> None:
-    assert meant.hints(typed, "solve", matrix, ["mined"]) == hints
+    assert meant.hints(typed, RequestFlags("solve", (typed,)), matrix, ["mined"]) == hints
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (
+            "tensorflow==2.15.0 torch==2.5.1 --together all --cuda 12",
+            "tensorflow torch --together all --cuda 12 --require tensorflow==2.15.0 --require torch==2.5.1",
+        ),
+        ("jax flax optax --cuda 13", "jax --cuda 13 --dependency flax --dependency optax"),
+        ("torchaudio --cuda 12 --platform win-64", "torch --cuda 12 --platform win-64 --dependency torchaudio"),
+        (
+            "torch==2.11.0 --cuda 12.8 --torch-index --require numpy<3",
+            "torch --cuda 12.8 --torch-index --require 'numpy<3' --require torch==2.11.0",
+        ),
+    ],
+)
+def test_a_hint_repeats_the_whole_request(kgen: Kgen, typed: str, hint: str) -> None:
+    refused = kgen("lock", *typed.split())
+    assert refused.status == 2
+    said = refused.stderr.partition("hint: kgen lock ")[2].splitlines()[0]
+    assert sorted(shlex.split(said)) == sorted(shlex.split(hint))
+    assert said.startswith(f"{hint.partition(' --')[0]} --")
+
+
+def test_a_plan_is_hinted_at_with_what_is_moved_to(kgen: Kgen) -> None:
+    refused = kgen("plan", "torch==2.10.0", "--cuda", "13")
+    assert refused.stderr.endswith("hint: kgen plan torch --cuda 13 --require torch==2.10.0\n")
 
 
 @pytest.mark.parametrize("typed", ["torch==2.6.0", "jax,torch", "keras-hub"])

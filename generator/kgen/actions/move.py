@@ -137,8 +137,8 @@ def plan_move(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) ->
         )
     old = _before(new, read(find_root(folder), matrix).accelerator, matrix)
     flags = {name: raw for name, raw in asked.flags.items() if name not in {field.name for field in ACCELERATORS}}
+    after = solve(asked, matrix, folder)  # first: what is wrong in what was typed is told in the words that were typed
     before = solve(asked._replace(flags={**flags, old.kind: old.number}), matrix, folder)
-    after = solve(asked, matrix, folder)
     answers = {_key(one.request): one for one in before.answers}
     moves, unaffected = [], []
     for answer in after.answers:

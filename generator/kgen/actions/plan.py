@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -72,6 +73,24 @@ class RequestFlags(NamedTuple):
     def given(self) -> tuple[str, ...]:
         """The names of the fields that were asked for."""
         return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
+
+    def command_for(self, names: Iterable[str], more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+        """The same command, as it is typed, for other names.
+
+        Args:
+            names: backends and joint environments.
+            more: name of a field that takes several values -> what its flag is given besides.
+        """
+        flags: dict[str, Raw] = dict(self.flags)
+        for name, values in more.items():
+            given = flags.get(name)
+            flags[name] = tuple(dict.fromkeys((*(given if isinstance(given, Sequence) else ()), *values)))
+        whole = {"--together": self.together, "--as-of": self.as_of, "--like": self.like}
+        words = ["kgen", self.command, *names]
+        words += [word for flag, value in whole.items() if value is not None for word in (flag, value)]
+        for name, raw in flags.items():
+            words += BY_NAME[name].typed(tuple(raw) if isinstance(raw, Sequence) and not isinstance(raw, str) else raw)
+        return shlex.join(words)
 
 
 class Draft(NamedTuple):
@@ -391,7 +410,7 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
         if name not in known:
             raise UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
-                hints=meant.hints(name, asked.command, matrix, settings.environments),
+                hints=meant.hints(name, asked, matrix, settings.environments),
             )
     named = tuple(
         dict.fromkeys(

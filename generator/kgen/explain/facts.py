@@ -22,6 +22,7 @@ from kgen.model.causes import (
     DriverRuns,
     Fact,
     GlibcFloor,
+    GoesWith,
     GpusOfBuild,
     GpusOfMajor,
     LabelledBuilds,
@@ -53,6 +54,7 @@ _KINDS: Mapping[type, str] = {
     DriverNeeded: "driver",
     DriverRuns: "driver-runs",
     GlibcFloor: "glibc",
+    GoesWith: "companion",
     GpusOfBuild: "gpu",
     GpusOfMajor: "gpu",
     LabelledBuilds: "no-release",
@@ -119,6 +121,8 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
             return f"no release {fact.bound} that the matrix knows: {near}{there}{nightly}"
         case LabelledBuilds():
             return _labels_text(fact)
+        case GoesWith():
+            return f"{fact.framework} {span(fact.releases)}"
         case NotFound():
             return "what the resolver did not find"
 
@@ -256,7 +260,7 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
-    verbs = {OtherThing: "is", NoRelease: "has", LabelledBuilds: "has"}
+    verbs = {OtherThing: "is", NoRelease: "has", LabelledBuilds: "has", GoesWith: "goes with"}
     verb = built_verb(*built) if built else verbs.get(type(cause.facts[0].fact), "needs")
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
 

@@ -290,6 +290,13 @@ class LabelledBuilds(NamedTuple):
     others: tuple[tuple[str, Accelerator], ...]
 
 
+class GoesWith(NamedTuple):
+    """The releases of a framework that a package which is asked for belongs to, and does not say so itself."""
+
+    framework: str
+    releases: Runs
+
+
 class NotFound(NamedTuple):
     """That the resolver did not find it."""
 
@@ -315,6 +322,7 @@ Fact = (
     | NewestFitting
     | NoRelease
     | LabelledBuilds
+    | GoesWith
     | NotFound
 )
 

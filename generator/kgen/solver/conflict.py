@@ -24,6 +24,7 @@ from kgen.model.causes import (
     DriverNeeded,
     Fact,
     GlibcFloor,
+    GoesWith,
     GpusOfBuild,
     GpusOfMajor,
     LabelledBuilds,
@@ -78,7 +79,9 @@ def causes(problem: Problem) -> tuple[Cause, ...]:
         return (_cause_of_no_candidate(problem, framework),)
     terms = minimal_terms(problem)
     found = [(_cause(problem, term, terms), term) for term in terms]
-    found += [(fact, term) for term in terms if term.owner == REQUEST for fact in _facts_behind_wish(problem, term)]
+    wishes = [term for term in terms if term.owner == REQUEST]
+    found += [(fact, term) for term in wishes for fact in _facts_behind_wish(problem, term)]
+    found += [(fact, term) for term in wishes for fact in _companion_facts(problem, term)]
     return tuple(cause for cause, _ in sorted(found, key=lambda pair: _reading_order(*pair)))
 
 
@@ -303,6 +306,22 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
                 source=_source([problem.build_of(name, release) or release.builds[0] for release, _ in rows]),
                 releases=runs([release.version for release, _ in rows], variable.versions),
             )
+
+
+def _companion_facts(problem: Problem, term: Term) -> Iterator[Cause]:
+    """Which releases of a framework a package belongs to that is asked for, where its own metadata does not say it."""
+    if term.kind is not TermKind.REQUIREMENT:
+        return
+    project = parse_requirement(term.argument).name
+    for row in problem.matrix.companions:
+        variable = problem.variables.get(row.framework)
+        if row.project != project or variable is None:
+            continue
+        mask = next((mask for terms, mask in variable.filters if terms == (term,)), 0)
+        kept = [version for position, version in enumerate(variable.versions) if mask >> position & 1]
+        if kept:
+            releases = runs(kept, variable.versions)
+            yield Cause(project, (Stated(GoesWith(row.framework, releases)),), row.provenance.source)
 
 
 def _no_release(problem: Problem, name: str, term: Term) -> NoRelease:

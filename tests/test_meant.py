@@ -118,7 +118,14 @@ def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("windows", "win-64"), ("macOS", "osx-arm64"), ("linux", "linux-64"), ("aarch64", "linux-aarch64")],
+    [
+        ("windows", "win-64"),
+        ("macOS", "osx-arm64"),
+        ("linux", "linux-64"),
+        ("aarch64", "linux-aarch64"),
+        ("WSL2", "linux-64"),
+        ("jetson", "linux-aarch64"),
+    ],
 )
 def test_what_people_call_a_platform(kgen: Kgen, typed: str, meant: str) -> None:
     refused = kgen("solve", "jax", "--cpu", "--platform", typed)
@@ -136,6 +143,21 @@ def test_a_platform_that_no_framework_serves_is_none_near_it(kgen: Kgen) -> None
 @pytest.mark.parametrize("name", ["RTX 5090", "RTX5090", "rtx-5090", "rtx_5090"])
 def test_a_gpu_is_known_however_its_name_is_spaced(matrix: CompatibilityMatrix, name: str) -> None:
     assert parse_gpu(name, matrix) == "12.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("Jetson Thor", "11.0"), ("DGX Spark", "12.1"), ("Intel Arc B580", "pcie20b"), ("Arc A770", "pci56a0")],
+)
+def test_what_is_sold_is_known_by_name(shipped_matrix: CompatibilityMatrix, name: str, architecture: str) -> None:
+    assert parse_gpu(name, shipped_matrix) == architecture
+
+
+def test_a_gpu_that_is_spelled_wrongly_is_guessed(shipped_matrix: CompatibilityMatrix) -> None:
+    with pytest.raises(ValueError, match=r"did you mean `RX 7900 XT`\? `kgen matrix show gpus` lists those"):
+        parse_gpu("RX 7900 XTY", shipped_matrix)
+    with pytest.raises(ValueError, match=r"that of a GPU$"):  # nothing is near to what is newer than the matrix
+        parse_gpu("RTX 6090", shipped_matrix)
 
 
 @pytest.mark.parametrize(

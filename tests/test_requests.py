@@ -112,6 +112,8 @@ REQUESTS = [
         "tensorflow --metal --platform osx-arm64 --require tensorflow==2.21.*", "tensorflow-metal 1.1.0 does not load"
     ),
     refused("jax --metal --platform osx-arm64", "jax-metal has had no release since 0.1.1", "kgen lock torch --metal"),
+    refused("jax --xpu", "intel-extension-for-openxla, ended with 0.6.0", "kgen lock torch --xpu --torch-index"),
+    refused("tensorflow --xpu", "intel-extension-for-tensorflow, ended with 2.15.0.3"),
     # 10: Python 3.14 and 3.15
     answered("torch --cpu --python 3.14", "Python 3.14"),
     answered("jax --cuda 13 --python 3.14", "Python 3.14"),

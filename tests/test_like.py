@@ -140,7 +140,16 @@ def test_an_image_whose_framework_is_in_no_index(kgen: Kgen) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("colab-2026-6", "did you mean `--like colab-2026-06`?"), ("sagemaker", "it knows ngc-pytorch-25-12, kaggle-")],
+    [
+        ("colab-2026-6", "did you mean `--like colab-2026-06`?"),
+        ("colab-2025-12", "did you mean `--like colab-2025-11`?"),
+        ("colab-2027-01", "did you mean `--like colab-2026-08`?"),
+        ("colab-2019-01", "did you mean `--like colab-2023-08`?"),
+        ("colab", "did you mean `--like colab-2026-08`?"),
+        ("ngc-25.10", "did you mean `--like ngc-pytorch-25-12`?"),
+        ("kagle-2026-06", "did you mean `--like kaggle-2026-06`?"),
+        ("sagemaker", "it knows ngc-pytorch-25-12, kaggle-"),
+    ],
 )
 def test_an_image_that_is_not_known(kgen: Kgen, name: str, hint: str) -> None:
     done = kgen("solve", "jax", "--like", name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from tests.command import Kgen, Result
 
 from kgen.actions import meant
+from kgen.actions.plan import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.parsers import parse_gpu
 
@@ -32,10 +35,40 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("jax,keras-hub", [LISTED]),
         ("; rm -rf /", [LISTED]),
         ("x" * 100_000, [LISTED]),
+        ("torchcodec", ["kgen solve torch --dependency torchcodec", LISTED]),
+        ("tensorflow-text", ["kgen solve tensorflow --dependency tensorflow-text", LISTED]),
     ],
 )
 def test_what_was_meant(matrix: CompatibilityMatrix, typed: str, hints: list[str]) -> None:
-    assert meant.hints(typed, "solve", matrix, ["mined"]) == hints
+    assert meant.hints(typed, RequestFlags("solve", (typed,)), matrix, ["mined"]) == hints
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (
+            "tensorflow==2.15.0 torch==2.5.1 --together all --cuda 12",
+            "tensorflow torch --together all --cuda 12 --require tensorflow==2.15.0 --require torch==2.5.1",
+        ),
+        ("jax flax optax --cuda 13", "jax --cuda 13 --dependency flax --dependency optax"),
+        ("torchaudio --cuda 12 --platform win-64", "torch --cuda 12 --platform win-64 --dependency torchaudio"),
+        (
+            "torch==2.11.0 --cuda 12.8 --torch-index --require numpy<3",
+            "torch --cuda 12.8 --torch-index --require 'numpy<3' --require torch==2.11.0",
+        ),
+    ],
+)
+def test_a_hint_repeats_the_whole_request(kgen: Kgen, typed: str, hint: str) -> None:
+    refused = kgen("lock", *typed.split())
+    assert refused.status == 2
+    said = refused.stderr.partition("hint: kgen lock ")[2].splitlines()[0]
+    assert sorted(shlex.split(said)) == sorted(shlex.split(hint))
+    assert said.startswith(f"{hint.partition(' --')[0]} --")
+
+
+def test_a_plan_is_hinted_at_with_what_is_moved_to(kgen: Kgen) -> None:
+    refused = kgen("plan", "torch==2.10.0", "--cuda", "13")
+    assert refused.stderr.endswith("hint: kgen plan torch --cuda 13 --require torch==2.10.0\n")
 
 
 @pytest.mark.parametrize("typed", ["torch==2.6.0", "jax,torch", "keras-hub"])
@@ -85,7 +118,14 @@ def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("windows", "win-64"), ("macOS", "osx-arm64"), ("linux", "linux-64"), ("aarch64", "linux-aarch64")],
+    [
+        ("windows", "win-64"),
+        ("macOS", "osx-arm64"),
+        ("linux", "linux-64"),
+        ("aarch64", "linux-aarch64"),
+        ("WSL2", "linux-64"),
+        ("jetson", "linux-aarch64"),
+    ],
 )
 def test_what_people_call_a_platform(kgen: Kgen, typed: str, meant: str) -> None:
     refused = kgen("solve", "jax", "--cpu", "--platform", typed)
@@ -103,6 +143,21 @@ def test_a_platform_that_no_framework_serves_is_none_near_it(kgen: Kgen) -> None
 @pytest.mark.parametrize("name", ["RTX 5090", "RTX5090", "rtx-5090", "rtx_5090"])
 def test_a_gpu_is_known_however_its_name_is_spaced(matrix: CompatibilityMatrix, name: str) -> None:
     assert parse_gpu(name, matrix) == "12.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("Jetson Thor", "11.0"), ("DGX Spark", "12.1"), ("Intel Arc B580", "pcie20b"), ("Arc A770", "pci56a0")],
+)
+def test_what_is_sold_is_known_by_name(shipped_matrix: CompatibilityMatrix, name: str, architecture: str) -> None:
+    assert parse_gpu(name, shipped_matrix) == architecture
+
+
+def test_a_gpu_that_is_spelled_wrongly_is_guessed(shipped_matrix: CompatibilityMatrix) -> None:
+    with pytest.raises(ValueError, match=r"did you mean `RX 7900 XT`\? `kgen matrix show gpus` lists those"):
+        parse_gpu("RX 7900 XTY", shipped_matrix)
+    with pytest.raises(ValueError, match=r"that of a GPU$"):  # nothing is near to what is newer than the matrix
+        parse_gpu("RTX 6090", shipped_matrix)
 
 
 @pytest.mark.parametrize(

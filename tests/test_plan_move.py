@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import shlex
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
 from kgen.explain.moves import gpus_text
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.origin import FOLDER_VARIABLE
 
 SETTINGS = f"""\
 backends = ["tensorflow", "jax", "torch", "numpy"]
@@ -71,6 +77,42 @@ def test_the_gpus_that_fall_out_are_those_that_run_what_is_there(project_of_four
     assert "A100" not in set().union(*lost.values())
     gained = {gpu["architecture"] for gpu in found["jax-cuda12"]["gains"]}
     assert gained <= {"11.0", "10.1"}
+
+
+def test_a_device_of_another_platform_is_not_spoken_of(kgen: Kgen, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    """On the data center's machines nobody gains a Jetson Thor, and nobody loses a Jetson Nano."""
+    files = Path(os.environ[FOLDER_VARIABLE])
+    shutil.copytree(files, tmp_path / "matrix")
+    file = tmp_path / "matrix/accelerators.toml"
+    text = file.read_text()
+    if not matrix.accelerators["cuda"].built_in:
+        text = text.replace("[cuda]\n", '[cuda]\nbuilt-in = { linux-aarch64 = ["5.3", "8.7", "11.0"] }\n', 1)
+    file.write_text(text)
+    there = dataclasses.replace(kgen, environment={**kgen.environment, FOLDER_VARIABLE: str(tmp_path / "matrix")})
+    for platform, named in (("linux-64", False), ("linux-aarch64", True)):
+        done = there("plan", "jax", "--cuda", "13", "--platform", platform, "--python", PYTHON)
+        assert done.status == 0, done.stderr
+        assert ("Jetson T5000 (11.0)" in done.stdout) is named
+    told = there("solve", "jax", "--cuda", "13", "--gpu", "11.0", "--python", PYTHON)
+    assert told.stdout.startswith(f"jax-cuda13: Python {PYTHON}, linux-aarch64")
+    told = there("solve", "jax", "--cuda", "13", "--gpu", "11.0", "--python", PYTHON, "--platform", "linux-64")
+    assert "(Jetson T5000) are in machines of linux-aarch64 alone: `--platform linux-aarch64`" in told.stderr
+
+
+def test_what_there_was_nothing_of_loses_nothing(kgen: Kgen) -> None:
+    done, found = planned(kgen, "jax", "--cuda", "12", "--python", PYTHON)
+    (one,) = found.values()
+    assert done.status == 0
+    assert one["nothing-before"] == "the matrix has no row for a stable JAX for CUDA 11 on linux-64"
+    assert (one["loses"], one["gains"]) == ([], [])
+    text = kgen("plan", "jax", "--cuda", "12", "--python", PYTHON).stdout
+    assert f"\njax-cuda12: Python {PYTHON}, linux-64\n  new     nothing to move from: the matrix has no row" in text
+
+
+def test_no_python_is_named_where_none_was_chosen(kgen: Kgen) -> None:
+    done = kgen("plan", "jax", "--cuda", "13", "--platform", "win-64")
+    assert done.status == 1
+    assert "\njax-cuda13: win-64\n" in done.stdout
 
 
 def test_each_command_that_it_gives_works(project_of_four: Kgen) -> None:

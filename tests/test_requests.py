@@ -71,12 +71,18 @@ REQUESTS = [
     answered("torch --require torch==2.11.0 --cuda 12.8 --torch-index", "CUDA 12.8"),
     answered("torch --require torch==2.5.1 --cuda 12.4 --torch-index", "CUDA 12.4"),
     answered("torch --require torch==2.14.1 --cuda 12.6 --torch-index", "CUDA 12.6"),
-    refused("torch --require torch==2.5.1 --cuda 11 --torch-index", "no row for a stable PyTorch ==2.5.1", "(cu118)"),
+    answered("torch --require torch==2.5.1 --cuda 11 --torch-index", "CUDA 11.8"),
+    answered("torch --require torch==2.6.0+cu118 --cuda 11 --torch-index --platform win-64", "win-64, CUDA 11.8"),
+    answered("torch --require torch==2.8.0 --cuda 12 --torch-index --gpu 6.1", "CUDA 12.6"),
+    answered("torch --require torch==2.10.0+cu126 --cuda 12 --torch-index", "CUDA 12.6"),
+    refused("tensorflow --require tensorflow==2.22.0rc0 --cuda 13", "tensorflow 2.22.0rc0 is built for CUDA 12.5"),
     # 6: DGX Spark, GH200 and Jetson
     answered("torch --cuda 13 --gpu 12.1 --platform linux-aarch64", "linux-aarch64, CUDA 13"),
     answered("torch --cuda 13 --gpu 12.1 --platform linux-aarch64 --require torch==2.10.0 --torch-index", "2.10.0"),
     refused("torch --cuda 13 --gpu 12.1 --platform linux-aarch64 --require torch==2.10.0", "`--torch-index`"),
     answered("torch --cuda 13 --gpu 9.0 --platform linux-aarch64", "linux-aarch64, CUDA 13"),
+    answered("torch --cuda 12 --gpu GH200 --driver 535 --platform linux-aarch64 --torch-index", "2.10.0", "CUDA 12.8"),
+    answered("torch --cuda 13 --gpu GB10", "linux-aarch64, CUDA 13"),
     answered("jax --cuda 12 --gpu 9.0 --platform linux-aarch64", "linux-aarch64, CUDA 12"),
     answered("torch --cuda 13 --gpu 11.0 --platform linux-aarch64", "linux-aarch64, CUDA 13"),
     refused(
@@ -106,6 +112,8 @@ REQUESTS = [
         "tensorflow --metal --platform osx-arm64 --require tensorflow==2.21.*", "tensorflow-metal 1.1.0 does not load"
     ),
     refused("jax --metal --platform osx-arm64", "jax-metal has had no release since 0.1.1", "kgen lock torch --metal"),
+    refused("jax --xpu", "intel-extension-for-openxla, ended with 0.6.0", "kgen lock torch --xpu --torch-index"),
+    refused("tensorflow --xpu", "intel-extension-for-tensorflow, ended with 2.15.0.3"),
     # 10: Python 3.14 and 3.15
     answered("torch --cpu --python 3.14", "Python 3.14"),
     answered("jax --cuda 13 --python 3.14", "Python 3.14"),

@@ -78,6 +78,9 @@ CAUSES = {
     "framework on the CPU": r"\w+ [\w., -]+ \| .*the CPU only.* \| .*",
     "framework's platform": r"\w+ \| a platform other than .* \| .*",
     "framework's day": r"\w+ [\w., -]+ \| a cut-off of .* \| .*",
+    "no release": r"\w+ \| no release .* that the matrix knows: .* \| .*",
+    "companion": r"[\w-]+ \| \w+ \d[\w., -]* \| .*",
+    "label": r"\w+ \| (no build )?[\w.]+\+\w+ .* \| .*",
     "doubtful": r"\w+ [\w., -]+ \| to be avoided: .* \| .*",
     "library's glibc": r"nvidia-[\w-]+ \| glibc: .* \| .*",
     "cuDNN's GPUs": r"nvidia-cudnn-[\w-]+ \| cudnn: .* serves GPUs .* \| .*",
@@ -129,6 +132,7 @@ def texts_of(scenario: Mapping[str, Any], seen: str) -> dict[str, str]:
         },
         "toolkits": {"toolkit": _versions(scenario, "toolkit", seen_there)},
         "cudnn": {"support": [{**seen_there, **row} for row in scenario.get("cudnn", [])]},
+        "companions": {"companion": [{**seen_there, **row} for row in scenario.get("companions", ())]},
         **{f"libraries/{name}": _library(row, seen_there) for name, row in scenario.get("libraries", {}).items()},
     }
     for name, releases in frameworks.items():
@@ -204,6 +208,7 @@ def request_of(asked: Mapping[str, Any]) -> EnvironmentRequest:
         requirements=several["requirements"],
         dependencies=several["dependencies"],
         held=several["held"],
+        own_index=asked.get("own_index", False),
     )
 
 

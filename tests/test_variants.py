@@ -138,6 +138,36 @@ def test_uv_itself_picks_by_driver_and_architecture(
     assert (target / "varied/__init__.py").read_text() == f"label = {label!r}\n"
 
 
+@pytest.mark.usefixtures("_varied")
+def test_what_uv_writes_of_variants_today(index: Index, tmp_path: Path) -> None:
+    """Its preview resolves one for this machine and writes none into a lock; when this fails, that has changed.
+
+    A pylock is refused, `uv.lock` and what is resolved for every platform leave variants out, and a list of hashes has
+    those of all, and does not say which was meant.
+    """
+    (tmp_path / "requirements.in").write_text("varied\n")
+    project = '[project]\nname = "p"\nversion = "1"\nrequires-python = ">=3.9"\ndependencies = ["varied"]\n'
+    (tmp_path / "pyproject.toml").write_text(project)
+    uv = str(Path(sys.executable).with_name("uv"))
+    environment = {**os.environ, **PREVIEW, DRIVER: "12.8", ARCHITECTURE: "9.0"}
+
+    def asked(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [uv, *words, "--no-cache", "--default-index", index.url, "--python", sys.executable]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    pylock = asked("pip", "compile", "requirements.in", "--format", "pylock.toml")
+    assert pylock.returncode == 2
+    assert "`varied` resolved to a wheel variant, which pylock.toml export does not support" in pylock.stderr
+    hashed = asked("pip", "compile", "requirements.in", "--generate-hashes", "--no-header").stdout
+    assert hashed.startswith("varied==2.0 ")
+    assert hashed.count("--hash=sha256:") == len(VARIANTS)
+    assert asked("pip", "compile", "requirements.in", "--universal", "--no-header").stdout.startswith("varied==1.0\n")
+    assert asked("lock").returncode == 0
+    locked = (tmp_path / "uv.lock").read_text()
+    assert f"/varied-1.0-{TAG}.whl" in locked
+    assert "varied-2.0" not in locked
+
+
 def test_two_variants_of_a_version_are_two_builds(project: Path) -> None:
     locks = []
     for label in ("cu126", "cu128"):

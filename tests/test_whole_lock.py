@@ -657,8 +657,7 @@ def test_what_follows_from_a_package_of_another_major_is_left_out() -> None:
     assert list(found) == [plugin_fault, apart]
 
 
-def test_nobody_is_told_to_lock_two_kerases(kgen_alone: Kgen, index: Index) -> None:
-    """keras-nightly has the files of keras: allowing that overlap would leave half of each."""
+def _overlapping_kerases(index: Index) -> None:
     keras = index.wheelhouse.wheels("keras")
     index.wheelhouse._own["keras"] = [
         Wheel(
@@ -667,6 +666,27 @@ def test_nobody_is_told_to_lock_two_kerases(kgen_alone: Kgen, index: Index) -> N
         for one in keras
     ]
     index.wheelhouse.put(Wheel(name="keras-nightly", version="3.99", files={"keras/x.py": b"2"}))
+
+
+def test_a_framework_that_brings_in_what_is_unfit_is_named(kgen_alone: Kgen, index: Index) -> None:
+    """As tensorflow 2.22.0rc0 does: no dependency of the user's is to blame, and none is asked to be looked at."""
+    _overlapping_kerases(index)
+    index.wheelhouse._own["numpy"] = [
+        Wheel(
+            name="numpy", version=one.version, tag=one.tag, requires=("keras-nightly",), uploaded=one.uploaded, files={}
+        )
+        for one in index.wheelhouse.wheels("numpy")
+    ]
+    refused = kgen_alone(*LOCK, "numpy", "--require", "numpy==2.4.6")
+    assert refused.status == 4
+    assert "    required by: numpy==2.4.6 -> keras-nightly\n" in refused.stderr
+    assert "\n\nhint: require another release: numpy==2.4.6 brings these in\n" in refused.stderr
+    assert "look at `dependencies`" not in refused.stderr
+
+
+def test_nobody_is_told_to_lock_two_kerases(kgen_alone: Kgen, index: Index) -> None:
+    """keras-nightly has the files of keras: allowing that overlap would leave half of each."""
+    _overlapping_kerases(index)
     refused = kgen_alone(*LOCK, "numpy", "--dependency", "keras-nightly")
     assert refused.status == 4
     assert "keras and keras-nightly both own keras/x.py, with different content" in refused.stderr

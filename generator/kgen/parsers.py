@@ -78,6 +78,10 @@ _SYSTEMS = {
     "osx": "darwin",
     "win": "windows",
     "win64": "windows",
+    "wsl": "linux",
+    "wsl2": "linux",
+    "jetson": "aarch64",
+    "sbsa": "aarch64",
 }
 """What people call a system -> what markers call it."""
 
@@ -428,11 +432,23 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
             return known[model]
     with contextlib.suppress(ValueError):
         return _of_some_kind(lambda kind: kind.parse_architecture(text.lower()))
-    return _of_some_kind(lambda kind: kind.parse_architecture(text))  # which says what was typed
+    try:
+        return _of_some_kind(lambda kind: kind.parse_architecture(text))  # which says what was typed
+    except ValueError as error:
+        names = [name for row in matrix.accelerators.values() for name in row.architectures]
+        near = nearest(text, names, _ALIKE) if re.search("[a-zA-Z]{2}", text) else None
+        if near is None:
+            raise
+        listed = "`kgen matrix show gpus` lists those that the matrix knows by name"
+        raise ValueError(f"{error}; did you mean `{near}`? {listed}") from None
+
+
+_ALIKE = 0.9
+"""How alike a name must be to that of a GPU to be taken for a misspelling of it."""
 
 
 _SOLD_AS = (
-    r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|generation|blackwell|workstation|server|edition|gpu|graphics"
+    r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|generation|blackwell|workstation|server|edition|gpu|graphics"
     r"|sxm[0-9]?|pcie|nvl|oam|[0-9]+gi?b|hbm[0-9]e?"
 )
 """Words of a GPU's full name, as its driver has it, that do not tell its architecture: maker, line, socket, memory."""

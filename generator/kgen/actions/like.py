@@ -65,12 +65,25 @@ def _image(name: str, matrix: CompatibilityMatrix) -> Image:
     found = matrix.images.get(name)
     if found is not None:
         return found
-    near = nearest(name, list(matrix.images))
+    near = _nearest_image(name, list(matrix.images))
     newest = ", ".join(list(matrix.images)[: -_SHOWN - 1 : -1]) or "none"
     raise UnknownNameError(
         f"--like: the matrix knows no image `{shown(name)}`",
         hints=[f"did you mean `--like {near}`?" if near else f"it knows {newest} and older ones"],
     )
+
+
+def _nearest_image(name: str, known: Sequence[str]) -> str | None:
+    """Of one maker's, the newest that is no newer than what is asked for, or the oldest; else what is like it."""
+
+    def day(image: str) -> list[int]:
+        return [int(number) for number in re.findall("[0-9]+", image)]
+
+    same = [one for one in known if one.partition("-")[0] == name.partition("-")[0]]
+    if not same:
+        return nearest(name, known)
+    older = [one for one in same if day(one) <= day(name)]
+    return (older or same[:1])[-1] if day(name) else same[-1]
 
 
 class _Chooser:

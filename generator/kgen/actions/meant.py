@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
 
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
+
+if TYPE_CHECKING:
+    from kgen.actions.plan import RequestFlags
 
 _ALIKE = 0.8
 """How alike a name must be to that of a backend of an older generation, which nobody would type by accident."""
@@ -19,36 +22,80 @@ _SHORT = range(2, 4)
 """So many letters has what people write in the place of a long name."""
 
 
-def hints(name: str, command: str, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
+class _Meant(NamedTuple):
+    """What a word in the place of a backend asks for.
+
+    Attributes:
+        names: backends and joint environments.
+        require: what is required of the framework of one.
+        dependencies: packages that are no backend.
+    """
+
+    names: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+
+
+def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
     """Commands to type instead, or what is known.
 
     Args:
         name: what was typed.
-        command: the command that it was typed behind, as `lock`.
+        asked: the whole request, which the command repeats; other names in it may be no backends either.
         matrix: the facts.
         environments: the joint environments of the settings.
     """
     known = (*matrix.short_names, *environments)
-    parts = [part.strip() for part in name.split(",") if part.strip()]
-    if len(parts) > 1 and all(part in known or part in matrix.backends for part in parts):
-        return [f"kgen {command} {' '.join(parts)}"]
     listed = f"the backends are {', '.join(matrix.short_names)}"
     if re.fullmatch(_VERSION, name):
         return [f"to ask for a version, name the package: --require {matrix.short_names[0]}=={name}", listed]
+    own = _meant(name, matrix, known)
+    if own is None:
+        near = _near(name, matrix, known)
+        return [listed if near is None else f"did you mean `{near}`?"]
+    meant = [own if other == name else _meant(other, matrix, known) or _Meant() for other in asked.names]
+    names = [one for each in meant for one in each.names] or _used_with(own, matrix)
+    more = {
+        "require": [text for each in meant for text in each.require],
+        "dependencies": [text for each in meant for text in each.dependencies],
+    }
+    command = asked.command_for(dict.fromkeys(names), {field: texts for field, texts in more.items() if texts})
+    return [command, listed] if own.dependencies else [command]
+
+
+def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What a word asks for; None where it is like the name of a backend, or nothing that can be asked for."""
+    if name in known or name in matrix.backends:
+        return _Meant((name,))
+    parts = [part.strip() for part in name.split(",") if part.strip()]
+    if len(parts) > 1 and all(part in known or part in matrix.backends for part in parts):
+        return _Meant(tuple(parts))
     requirement = None if name.lower() in known else _requirement(name)
-    backend = None if requirement is None else _backend_of(requirement, matrix)
+    if requirement is None:
+        return None
+    backend = _backend_of(requirement, matrix)
     if backend is not None:
-        return [f"kgen {command} {backend} --require {shlex.quote(name)}"]
-    near = (
+        return _Meant((backend,), require=(name,))
+    if requirement.name not in matrix.known_projects and _near(name, matrix, known) is not None:
+        return None
+    return _Meant(dependencies=(name,))
+
+
+def _near(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> str | None:
+    """The name that was most likely meant."""
+    return (
         nearest(name.lower(), known)
         or _short_for(name, matrix.short_names)
         or nearest(name, list(matrix.backends), _ALIKE)
     )
-    if near is not None:
-        return [f"did you mean `{near}`?"]
-    if requirement is None:
-        return [listed]
-    return [f"kgen {command} {matrix.short_names[0]} --dependency {shlex.quote(name)}", listed]
+
+
+def _used_with(meant: _Meant, matrix: CompatibilityMatrix) -> list[str]:
+    """The backend that packages are used with: that of the framework which they belong to, or else the first."""
+    projects = {parse_requirement(text).name for text in meant.dependencies}
+    frameworks = [row.framework for row in matrix.companions if row.project in projects]
+    found = (_backend_of(parse_requirement(framework), matrix) for framework in frameworks)
+    return [next((backend for backend in found if backend is not None), matrix.short_names[0])]
 
 
 def _short_for(name: str, known: Collection[str]) -> str | None:

@@ -59,9 +59,10 @@ class EnvironmentMove(NamedTuple):
 
     Attributes:
         old: the environment as it is.
+        nothing_before: why there is no such environment to move from, and this one is new; empty where there is one.
         new: what it would be called.
         platform: the platform.
-        python: the Python after; that before where it cannot move.
+        python: the Python after; that before where it cannot move; None where there is neither.
         moves: the packages that change; () if it waits.
         driver: the driver that it needs before and after; None where none is known.
         waits_for: the frameworks that have no build for it.
@@ -73,9 +74,10 @@ class EnvironmentMove(NamedTuple):
     """
 
     old: str
+    nothing_before: str
     new: str
     platform: str
-    python: str
+    python: str | None
     moves: tuple[PackageMove, ...]
     driver: tuple[str | None, str | None]
     waits_for: tuple[Waiting, ...]
@@ -84,6 +86,11 @@ class EnvironmentMove(NamedTuple):
     leaves: tuple[Gpu, ...]
     gains: tuple[Gpu, ...]
     command: str
+
+    @property
+    def name(self) -> str:
+        """What it is called, before and after."""
+        return self.new if self.nothing_before else f"{self.old} -> {self.new}"
 
     @property
     def can_move(self) -> bool:
@@ -137,8 +144,8 @@ def plan_move(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) ->
         )
     old = _before(new, read(find_root(folder), matrix).accelerator, matrix)
     flags = {name: raw for name, raw in asked.flags.items() if name not in {field.name for field in ACCELERATORS}}
+    after = solve(asked, matrix, folder)  # first: what is wrong in what was typed is told in the words that were typed
     before = solve(asked._replace(flags={**flags, old.kind: old.number}), matrix, folder)
-    after = solve(asked, matrix, folder)
     answers = {_key(one.request): one for one in before.answers}
     moves, unaffected = [], []
     for answer in after.answers:
@@ -190,13 +197,17 @@ def _move(
     waits = () if then is not None else tuple(_waiting(matrix, request, frameworks))
     names = {one.framework for one in waits}
     builds = [() if one is None else tuple(_builds(matrix, one)) for one in (was, then)]
-    leaves, gains = _gpus(matrix, (old, request.accelerator), request.platform, builds, (was, then))
+    sides = (old, request.accelerator)
+    leaves, gains = ((), ()) if was is None else _gpus(matrix, sides, request.platform, builds, (was, then))
     name = was.request.environment if was is not None else request._replace(accelerator=old).environment
     return EnvironmentMove(
         old=name,
+        nothing_before=report.message(before._replace(refusals=before.refusals[:1]))
+        if isinstance(before, Conflict)
+        else "",
         new=request.environment,
         platform=request.platform,
-        python=(then or was or after).request.python,
+        python=None if then is None and was is None else (then or was or after).request.python,
         moves=() if then is None else tuple(_packages(was, then)),
         driver=(_driver(was), _driver(then)),
         waits_for=waits,
@@ -299,6 +310,8 @@ def _gpus(
     kind = matrix.accelerators[sides[1].kind]
     left, gained = [], []
     for name, architecture in kind.architectures.items():
+        if kind.only_platform(architecture) not in {None, platform}:
+            continue
         runs = [
             _runs(matrix, side, platform, own, None if answer is None else answer.cudnn, gpu=architecture)
             for side, own, answer in zip(sides, builds, answers, strict=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -72,6 +73,24 @@ class RequestFlags(NamedTuple):
     def given(self) -> tuple[str, ...]:
         """The names of the fields that were asked for."""
         return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
+
+    def command_for(self, names: Iterable[str], more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+        """The same command, as it is typed, for other names.
+
+        Args:
+            names: backends and joint environments.
+            more: name of a field that takes several values -> what its flag is given besides.
+        """
+        flags: dict[str, Raw] = dict(self.flags)
+        for name, values in more.items():
+            given = flags.get(name)
+            flags[name] = tuple(dict.fromkeys((*(given if isinstance(given, Sequence) else ()), *values)))
+        whole = {"--together": self.together, "--as-of": self.as_of, "--like": self.like}
+        words = ["kgen", self.command, *names]
+        words += [word for flag, value in whole.items() if value is not None for word in (flag, value)]
+        for name, raw in flags.items():
+            words += BY_NAME[name].typed(tuple(raw) if isinstance(raw, Sequence) and not isinstance(raw, str) else raw)
+        return shlex.join(words)
 
 
 class Draft(NamedTuple):
@@ -177,6 +196,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)
+    notes += dict.fromkeys(note for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
@@ -190,6 +210,21 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     return Draft(
         settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
     )
+
+
+def _built_into_others(request: EnvironmentRequest, matrix: CompatibilityMatrix) -> Iterator[str]:
+    """That a GPU which is asked for is in no machine of the platform."""
+    row = matrix.accelerators.get(request.accelerator.kind)
+    if row is None:
+        return
+    for gpu in request.every_gpu:
+        only = row.only_platform(gpu)
+        if only is not None and only != request.platform:
+            named = ", ".join(name for name, architecture in row.architectures.items() if architecture == gpu)
+            yield (
+                f"{request.environment}: GPUs of {accelerators.kind(row.name).architecture} {gpu}"
+                f"{f' ({named})' if named else ''} are in machines of {only} alone: `--platform {only}`"
+            )
 
 
 def _require_lockable(shaped: uvsettings.Shape, settings: Settings) -> None:
@@ -391,7 +426,7 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
         if name not in known:
             raise UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
-                hints=meant.hints(name, asked.command, matrix, settings.environments),
+                hints=meant.hints(name, asked, matrix, settings.environments),
             )
     named = tuple(
         dict.fromkeys(
@@ -435,14 +470,20 @@ def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[
 
 
 def _platforms(settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix) -> tuple[str, ...]:
-    """The platforms of the settings; else this machine's, unless it is one that the accelerator does not run on."""
+    """The platforms of the settings; else that which the GPUs are built into, or this machine's.
+
+    Where the accelerator does not run on this one, it is the first that it runs on.
+    """
     if settings.platforms:
         return settings.platforms
+    row = matrix.accelerators.get(accelerator.kind)
+    built_in = {None if row is None else row.only_platform(gpu) for gpu in settings.gpu}
+    if len(built_in) == 1 and built_in <= matrix.platforms.keys():
+        return tuple(one for one in built_in if one is not None)
     here = host.subdir()
     first = next(iter(matrix.platforms))
     if here is None or here not in matrix.platforms:
         return (first,)
-    row = matrix.accelerators.get(accelerator.kind)
     if accelerator == CPU or row is None or here in row.platforms:
         return (here,)
     return row.platforms[:1] or (first,)

@@ -98,7 +98,7 @@ def _move_notes(found: MovePlan) -> Iterator[str]:
         if one.gains:
             parts.append(f"gains {_inline(gpus_text(one.gains))}")
         mark = "✓" if one.can_move else "…" if one.waits_for else "✗"
-        yield f"{mark} {one.old} -> {one.new}{': ' if parts else ''}{'; '.join(parts)}"
+        yield f"{mark} {one.name}{': ' if parts else ''}{'; '.join(parts)}"
     if found.unaffected:
         yield f"= the same: {', '.join(found.unaffected)}"
 

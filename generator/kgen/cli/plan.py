@@ -44,7 +44,8 @@ def _text(found: MovePlan, room: int) -> Iterator[str]:
     yield f"{title(found.old)} -> {title(found.new)}: {movable} of {len(found.environments)} environments can move"
     for one in found.environments:
         yield ""
-        yield f"{one.old} -> {one.new}: Python {one.python}, {one.platform}"
+        python = "" if one.python is None else f"Python {one.python}, "
+        yield f"{one.name}: {python}{one.platform}"
         yield from (row(label, text, room) for label, text in _rows(one, title(found.new.whole)))
     if found.unaffected:
         yield ""
@@ -52,6 +53,8 @@ def _text(found: MovePlan, room: int) -> Iterator[str]:
 
 
 def _rows(one: EnvironmentMove, accelerator: str) -> Iterator[tuple[str, str]]:
+    if one.nothing_before:
+        yield "new", f"nothing to move from: {one.nothing_before}"
     yield from waiting_rows(one.waits_for, one.waiting, accelerator)
     for position, line in enumerate(one.obstacle):
         yield "" if position else "blocked", line
@@ -76,6 +79,7 @@ def _data(found: MovePlan) -> dict[str, Any]:
         "environments": [
             {
                 "environment": one.old,
+                "nothing-before": one.nothing_before or None,
                 "becomes": one.new,
                 "platform": one.platform,
                 "python": one.python,

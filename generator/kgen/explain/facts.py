@@ -22,8 +22,10 @@ from kgen.model.causes import (
     DriverRuns,
     Fact,
     GlibcFloor,
+    GoesWith,
     GpusOfBuild,
     GpusOfMajor,
+    LabelledBuilds,
     NewestFitting,
     NoRelease,
     NotFound,
@@ -52,8 +54,10 @@ _KINDS: Mapping[type, str] = {
     DriverNeeded: "driver",
     DriverRuns: "driver-runs",
     GlibcFloor: "glibc",
+    GoesWith: "companion",
     GpusOfBuild: "gpu",
     GpusOfMajor: "gpu",
+    LabelledBuilds: "no-release",
     NoRelease: "no-release",
     NotFound: "not-found",
     OtherPlatform: "platform",
@@ -113,9 +117,24 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
         case NoRelease():
             near = " and ".join(map(str, fact.nearest)) or f"{fact.newest} is the newest"
             there = {0: "", 1: " is the nearest", 2: " are the nearest"}[len(fact.nearest)]
-            return f"no release {fact.bound} that the matrix knows: {near}{there}"
+            nightly = "; it has no rows of nightly builds" if fact.nightly else ""
+            return f"no release {fact.bound} that the matrix knows: {near}{there}{nightly}"
+        case LabelledBuilds():
+            return _labels_text(fact)
+        case GoesWith():
+            return f"{fact.framework} {span(fact.releases)}"
         case NotFound():
             return "what the resolver did not find"
+
+
+def _labels_text(fact: LabelledBuilds) -> str:
+    """What the builds of a release are for, beside the label that is asked for."""
+    if fact.built_for is not None:
+        own = "" if fact.built_for == CPU else ", in its own index"
+        return f"{fact.version}+{fact.label} for {title(fact.built_for)}{own}"
+    others = [f"+{label} ({title(one)})" if label else f"{title(one)} without a label" for label, one in fact.others]
+    listed = f"{', '.join(others[:-1])} and {others[-1]}" if others[1:] else others[0]
+    return f"no build {fact.version}+{fact.label} that the matrix knows: {fact.version} on {fact.platform} is {listed}"
 
 
 def architecture_noun(accelerator: Accelerator) -> str:
@@ -241,7 +260,7 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
-    verbs = {OtherThing: "is", NoRelease: "has"}
+    verbs = {OtherThing: "is", NoRelease: "has", LabelledBuilds: "has", GoesWith: "goes with"}
     verb = built_verb(*built) if built else verbs.get(type(cause.facts[0].fact), "needs")
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
 

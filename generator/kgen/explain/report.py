@@ -10,6 +10,7 @@ from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import ForwardRun, Refusal, RefusalKind, Wish
+from kgen.model.ranges import VersionRange
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict, Resolution, Suggestion
@@ -168,7 +169,8 @@ def _refusal_text(refusal: Refusal, request: EnvironmentRequest, fits: str) -> s
             return f"no stable {names[0]} for {on} has a wheel for Python {request.python}"
         case RefusalKind.NO_ROW:
             asked = f" {refusal.text}" if refusal.text else ""
-            return f"the matrix has no row for a stable {names[0]}{asked} for {accelerator} on {request.platform}"
+            stable = "" if VersionRange(refusal.text).names_early else "a stable "
+            return f"the matrix has no row for {stable}{names[0]}{asked} for {accelerator} on {request.platform}"
         case RefusalKind.NOT_YET_RELEASED:
             return f"{names[0]} did not exist on {request.cutoff}: its first release was on {refusal.day}"
         case RefusalKind.WHEELS_ONLY:

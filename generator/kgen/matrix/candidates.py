@@ -32,17 +32,23 @@ class BuildTarget(NamedTuple):
         platform: conda's name of the platform.
         python: the CPython minor; None for any.
         own_index: whether builds may be used that only the framework's own index has.
+        label: the local label of the build that is asked for, as in `2.10.0+cu126`; None for any.
+        gpus: the architectures that are to be served, where a release has a build that serves them.
     """
 
     accelerator: Accelerator
     platform: str
     python: str | None = None
     own_index: bool = False
+    label: str | None = None
+    gpus: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: EnvironmentRequest) -> BuildTarget:
         """The target of a request."""
-        return cls(request.accelerator, request.platform, request.python, request.own_index)
+        return cls(
+            request.accelerator, request.platform, request.python, request.own_index, gpus=tuple(request.every_gpu)
+        )
 
 
 class Obstacle(enum.Enum):
@@ -115,9 +121,19 @@ def build_for(
 ) -> Build | None:
     """The build of a release for a target, preferably one for its Python; None if only another target has one.
 
-    Of several, the build for the newest toolkit.
+    Of several, the one with the label that is asked for; else of those that serve the GPUs, where any does, that for
+    the newest toolkit.
     """
     serving = [build for build in release.builds if obstacle(matrix, framework, build, target, pinned=pinned) is None]
+    if target.label is not None:
+        serving = [build for build in serving if build.local == target.label] or serving
+    if target.gpus and len(serving) > 1:
+        all_of_them = [
+            build
+            for build in serving
+            if not build.accelerated or all(serves(build, gpu, None, matrix, target.platform) for gpu in target.gpus)
+        ]
+        serving = all_of_them or serving
     found = [build for build in serving if target.python is None or target.python in build.pythons] or serving
     return max(found, key=newness) if len(found) > 1 else next(iter(found), None)
 

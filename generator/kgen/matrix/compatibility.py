@@ -261,6 +261,12 @@ class CompatibilityMatrix:
         return None if self._project_names is None else self._project_names.projects.get(name)
 
     @functools.cached_property
+    def known_projects(self) -> frozenset[str]:
+        """Projects that stand beside Keras in many places, or belong to releases of a framework."""
+        usual = () if self._project_names is None else self._project_names.usual
+        return frozenset((*usual, *(row.project for row in self.companions)))
+
+    @functools.cached_property
     def _project_names(self) -> ProjectNames | None:
         return self._read(_NAMES, reader.read_project_names) if _NAMES in self._files else None
 

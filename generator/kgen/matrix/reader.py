@@ -207,6 +207,7 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
             packages=row.parsed("packages", _pattern),
             architectures=row.parsed_mapping("architectures", grammar.line, grammar.architecture),
             exact=row.parsed_texts("exact", grammar.architecture),
+            built_in=_built_in(row),
             data_center=row.parsed_texts("data-center", grammar.line),
             forward=_forward(row, name),
             hiding=row.parsed_texts("hiding", grammar.variable),
@@ -216,6 +217,20 @@ def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
         )
         row.close()
     return kinds
+
+
+def _built_in(kind: Table) -> dict[str, tuple[str, ...]]:
+    """Platform -> architectures."""
+    table = kind.table("built-in", required=False)
+    found = {}
+    for name in table:
+        try:
+            platform = grammar.platform(name)
+        except ValueError as error:
+            table.fault(name, str(error))
+            continue
+        found[platform] = table.parsed_texts(name, grammar.architecture)
+    return found
 
 
 def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:

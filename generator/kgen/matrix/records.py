@@ -82,6 +82,7 @@ class AcceleratorKind(NamedTuple):
             name tells.
         architectures: how people call a device -> its architecture.
         exact: architectures that run no machine code but their own, where others also run that of older siblings.
+        built_in: platform -> architectures of which there are devices in machines of this platform alone.
         data_center: those of `architectures` that packages for an older driver are for.
         forward: those packages.
         hiding: variables that hide devices from a process; the first also gives it some, by their numbers among those
@@ -102,12 +103,17 @@ class AcceleratorKind(NamedTuple):
     packages: str | None
     architectures: Mapping[str, str]
     exact: tuple[str, ...]
+    built_in: Mapping[str, tuple[str, ...]]
     data_center: tuple[str, ...]
     forward: tuple[ForwardPackage, ...]
     hiding: tuple[str, ...]
     environment: Mapping[str, str]
     devices: Mapping[str, str]
     provenance: Provenance
+
+    def only_platform(self, architecture: str) -> str | None:
+        """The one platform whose machines have devices of an architecture; None where they may be anywhere."""
+        return next((platform for platform, several in self.built_in.items() if architecture in several), None)
 
 
 class PythonMinor(NamedTuple):

@@ -263,11 +263,38 @@ class NoRelease(NamedTuple):
         bound: the range.
         nearest: the releases next to what the range names, the older one first; () where that is not one version.
         newest: the newest release that is known.
+        nightly: whether the range names a nightly build, of which the matrix has no rows.
     """
 
     bound: str
     nearest: tuple[Version, ...]
     newest: Version
+    nightly: bool = False
+
+
+class LabelledBuilds(NamedTuple):
+    """That a release has no build of the label that is asked for, or has it for something else.
+
+    Attributes:
+        version: the release, without a label.
+        label: the label that is asked for.
+        built_for: what the build of this label is for; None where the matrix has no row of it on the platform.
+        platform: the platform.
+        others: the labels of the builds there, each with what it is for; an empty one is of the package index.
+    """
+
+    version: Version
+    label: str
+    built_for: Accelerator | None
+    platform: str
+    others: tuple[tuple[str, Accelerator], ...]
+
+
+class GoesWith(NamedTuple):
+    """The releases of a framework that a package which is asked for belongs to, and does not say so itself."""
+
+    framework: str
+    releases: Runs
 
 
 class NotFound(NamedTuple):
@@ -294,6 +321,8 @@ Fact = (
     | CudnnServing
     | NewestFitting
     | NoRelease
+    | LabelledBuilds
+    | GoesWith
     | NotFound
 )
 

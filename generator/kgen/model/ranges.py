@@ -89,6 +89,12 @@ class VersionRange:
     def __bool__(self) -> bool:
         return bool(self._comparisons)
 
+    @property
+    def names_early(self) -> bool:
+        """Whether one of its bounds is a pre-release."""
+        bounds = (version_or_none(one.version.removesuffix(".*")) for one in self)
+        return any(bound is not None and bound.is_prerelease for bound in bounds)
+
     def __and__(self, other: VersionRange) -> VersionRange:
         return VersionRange(",".join(map(str, (*self, *other))))
 
@@ -134,6 +140,14 @@ def _plain(text: str) -> list[Comparison] | None:
             return None
         found[said] = comparison
     return list(found.values())
+
+
+def version_or_none(text: str) -> Version | None:
+    """The version that a text spells; None for other text, which `===` may also compare with."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 @functools.cache

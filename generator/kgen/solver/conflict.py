@@ -7,7 +7,7 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from kgen.matrix.candidates import Obstacle, builds_on, compiling_driver
+from kgen.matrix.candidates import Obstacle, builds_on, compiling_driver, newness
 from kgen.matrix.records import Build, Release
 from kgen.model.architecture import Architectures
 from kgen.model.causes import (
@@ -24,8 +24,10 @@ from kgen.model.causes import (
     DriverNeeded,
     Fact,
     GlibcFloor,
+    GoesWith,
     GpusOfBuild,
     GpusOfMajor,
+    LabelledBuilds,
     NewestFitting,
     NoRelease,
     Origin,
@@ -38,10 +40,10 @@ from kgen.model.causes import (
     TermKind,
     Wish,
 )
-from kgen.model.ranges import spell
+from kgen.model.ranges import spell, version_or_none
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import parse_requirement
-from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem
+from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem, label_of
 from kgen.solver.search import search
 
 
@@ -77,7 +79,9 @@ def causes(problem: Problem) -> tuple[Cause, ...]:
         return (_cause_of_no_candidate(problem, framework),)
     terms = minimal_terms(problem)
     found = [(_cause(problem, term, terms), term) for term in terms]
-    found += [(fact, term) for term in terms if term.owner == REQUEST for fact in _facts_behind_wish(problem, term)]
+    wishes = [term for term in terms if term.owner == REQUEST]
+    found += [(fact, term) for term in wishes for fact in _facts_behind_wish(problem, term)]
+    found += [(fact, term) for term in wishes for fact in _companion_facts(problem, term)]
     return tuple(cause for cause, _ in sorted(found, key=lambda pair: _reading_order(*pair)))
 
 
@@ -162,7 +166,7 @@ def _cause_of_no_candidate(problem: Problem, variable: FrameworkVariable) -> Cau
             for release in asked_for(problem, variable)
             if not (release.yanked or release.version.is_prerelease)
             for build in builds_on(platform, release)
-        ]
+        ] or [(release, build) for release in asked_for(problem, variable) for build in builds_on(platform, release)]
         facts = [(release, BuiltFor((purpose_of(build),))) for release, build in rows]
     if not rows:
         return Cause(
@@ -293,7 +297,7 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
             named = [release for position, release in enumerate(releases) if mask >> position & 1]
             rows = [(release, obstacle_of(problem, name, release)) for release in named]
             if not named:
-                fact = _no_release(problem, name, term)
+                fact = _other_labels(problem, name, term) or _no_release(problem, name, term)
                 yield Cause(name, (Stated(fact),), _source(releases[-1].builds))
         if rows:
             yield Cause(
@@ -304,17 +308,58 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
             )
 
 
+def _companion_facts(problem: Problem, term: Term) -> Iterator[Cause]:
+    """Which releases of a framework a package belongs to that is asked for, where its own metadata does not say it."""
+    if term.kind is not TermKind.REQUIREMENT:
+        return
+    project = parse_requirement(term.argument).name
+    for row in problem.matrix.companions:
+        variable = problem.variables.get(row.framework)
+        if row.project != project or variable is None:
+            continue
+        mask = next((mask for terms, mask in variable.filters if terms == (term,)), 0)
+        kept = [version for position, version in enumerate(variable.versions) if mask >> position & 1]
+        if kept:
+            releases = runs(kept, variable.versions)
+            yield Cause(project, (Stated(GoesWith(row.framework, releases)),), row.provenance.source)
+
+
 def _no_release(problem: Problem, name: str, term: Term) -> NoRelease:
     """That a range holds no release, and which ones are next to the version that it names."""
     releases = problem.matrix.framework(name).releases
     known = [one.version for one in releases if not (one.yanked or one.version.is_prerelease)]
     (bound, *others) = parse_requirement(term.argument).specifier
-    if others or bound.operator not in {"==", "==="} or bound.version.endswith(".*"):
+    wanted = None if bound.version.endswith(".*") else version_or_none(bound.version)
+    if others or bound.operator not in {"==", "==="} or wanted is None:
         return NoRelease(term.argument.removeprefix(name), (), known[-1])
-    wanted = Version(bound.version)
-    older = [one for one in known if one < wanted][-1:]
-    newer = [one for one in known if one > wanted][:1]
-    return NoRelease(bound.version, (*older, *newer), known[-1])
+    # who asks for an early release is nearest to another one
+    near = [one.version for one in releases if not one.yanked] if wanted.is_prerelease else known
+    same = [one for one in near if one == Version(wanted.public)]
+    if same:  # `===` compares what is written
+        return NoRelease(bound.version, (*same,), known[-1])
+    older = [one for one in near if one < wanted][-1:]
+    newer = [one for one in near if one > wanted][:1]
+    return NoRelease(bound.version, (*older, *newer), known[-1], nightly=wanted.is_devrelease)
+
+
+def _other_labels(problem: Problem, name: str, term: Term) -> LabelledBuilds | None:
+    """What the builds of a release are for, one of whose labels is asked for; None where no label or release is."""
+    requirement = parse_requirement(term.argument)
+    label = label_of(requirement)
+    versions = [version_or_none(one.version) for one in requirement.specifier if "+" in one.version]
+    release = problem.matrix.release(name, Version(versions[0].public)) if versions and versions[0] else None
+    platform = problem.request.platform
+    here = [] if release is None else [build for build in release.builds if platform in build.platforms]
+    if release is None or label is None or not here:
+        return None
+    others = dict.fromkeys((build.local or "", build.accelerator) for build in sorted(here, key=newness))
+    return LabelledBuilds(
+        version=release.version,
+        label=label,
+        built_for=next((build.accelerator for build in here if build.local == label), None),
+        platform=platform,
+        others=tuple(others),
+    )
 
 
 def purposes_on(platform: str, release: Release) -> BuiltFor | OtherPlatform:

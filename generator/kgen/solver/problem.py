@@ -184,6 +184,12 @@ def pins(requirement: Requirement, version: Version) -> bool:
     )
 
 
+def label_of(requirement: Requirement) -> str | None:
+    """The local label of the one build that a requirement names: `cu126` of `torch==2.10.0+cu126`; None without one."""
+    exact = (one.version for one in requirement.specifier if one.operator in {"==", "==="})
+    return next((label for text in exact if (label := text.partition("+")[2])), None)
+
+
 def _exact(requirement: Requirement) -> Version | None:
     """The one version that a requirement allows; None if it allows several."""
     named = [one.version for one in requirement.specifier if one.operator == "=="]
@@ -359,7 +365,9 @@ class Problem:
 
     def target_of(self, framework: str) -> BuildTarget:
         """What the builds of a framework are to run on: those that only come along may be for the CPU."""
-        return self.target._replace(accelerator=CPU) if framework in self._on_cpu else self.target
+        target = self.target._replace(accelerator=CPU) if framework in self._on_cpu else self.target
+        labels = (label_of(one) for _, one in self._requirements.get(framework, ()))
+        return target._replace(label=next((label for label in labels if label is not None), None))
 
     def build_of(self, framework: str, release: Release) -> Build | None:
         """The build of a release for the accelerator and platform of the request, whatever its Pythons."""
@@ -376,7 +384,7 @@ class Problem:
         request = self.request
         # what the builds depend on, and so everything that is read off them
         target = (
-            *(name, request.platform, self.target_of(name).accelerator, request.python, request.own_index),
+            *(name, self.target_of(name)),
             self.requirements_of(name),
         )
         builds, buildable, local = self._known.once(("builds", *target), lambda: self._builds(name, releases))
@@ -445,7 +453,8 @@ class Problem:
 
     def is_pinned(self, framework: str, release: Release) -> bool:
         """Whether exactly this release is asked for."""
-        return any(pins(one, release.version) for one in self.requirements_of(framework))
+        spelled = (release.version, *(Version(f"{release.version}+{one.local}") for one in release.builds if one.local))
+        return any(pins(one, version) for one in self.requirements_of(framework) for version in spelled)
 
     def is_of_generation(self, name: str, version: Version) -> bool:
         """Whether a release is one of this generation: of Keras, or of a framework that its backends are for."""

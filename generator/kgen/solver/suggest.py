@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from packaging.version import Version
 
+from kgen.matrix.records import Build
 from kgen.model.accelerator import CPU
 from kgen.model.causes import Change
-from kgen.model.ranges import VersionRange
+from kgen.model.ranges import VersionRange, version_or_none
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
-from kgen.solver.problem import Problem
+from kgen.solver.problem import FrameworkVariable, Problem, label_of
 from kgen.solver.search import search
 
 MOST = 4
@@ -36,6 +38,7 @@ def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
 def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
     yield from _targets_alone(problem, attempt)
     single = (
+        _labels,
         _own_index,
         _generations,
         _requirements,
@@ -146,9 +149,64 @@ def _requirements(problem: Problem) -> Iterator[Step]:
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
         near = _near(problem, request._replace(requirements=others), requirement)
-        for text in (*_without_label(requirement), *([] if near is None else [near])):
+        for text in (
+            *_early(problem, requirement),
+            *_respelled(problem, requirement),
+            *([] if near is None else [near]),
+        ):
             change = Change(RequestField.REQUIREMENT, text, str(requirement))
             yield (change,), request._replace(requirements=(*others, Requirement(text)))
+
+
+def _early(problem: Problem, requirement: Requirement) -> Iterator[str]:
+    """The newest pre-release of a range that names one, by its own version, without which none is taken."""
+    variable = problem.variables.get(requirement.name)
+    if not isinstance(variable, FrameworkVariable) or not requirement.specifier.names_early:
+        return
+    bounds = [bound for one in requirement.specifier if (bound := version_or_none(one.version)) is not None]
+    early = [one.version for one in variable.releases if one.version.is_prerelease]
+    held = [one for one in early if one in requirement.specifier]
+    for version in (held or [one for one in early if any(one.release == bound.release for bound in bounds)])[-1:]:
+        yield f"{requirement.head}=={version}"
+
+
+def _labels(problem: Problem) -> Iterator[Step]:
+    """What the build of a label that is asked for is for, in its own index: a label names an accelerator."""
+    request = problem.request
+    for requirement in request.requirements:
+        for build, spelled in _labelled_builds(problem, requirement):
+            accelerator = build.accelerator.whole
+            changes: list[Change] = []
+            changed = request
+            if accelerator != request.accelerator.whole:
+                changes.append(Change(RequestField.ACCELERATOR, accelerator))
+                changed = changed._replace(accelerator=accelerator)
+            if spelled != str(requirement):
+                changes.append(Change(RequestField.REQUIREMENT, spelled, str(requirement)))
+                others = (one for one in request.requirements if one is not requirement)
+                changed = changed._replace(requirements=(*others, Requirement(spelled)))
+            elif not request.own_index:
+                changes.append(OWN_INDEX)
+                changed = changed._replace(own_index=True)
+            yield tuple(changes), changed
+
+
+def _labelled_builds(problem: Problem, requirement: Requirement) -> Iterator[tuple[Build, str]]:
+    """Builds for accelerators with the label that a requirement names; else that for the same version without one.
+
+    With each what asks for it.
+    """
+    label = label_of(requirement)
+    if label is None or requirement.name not in problem.matrix.accelerated_frameworks:
+        return
+    without = next(iter(_respelled(problem, requirement)), "")
+    for release in problem.matrix.framework(requirement.name).releases:
+        here = [one for one in release.builds if one.accelerated and problem.request.platform in one.platforms]
+        if Version(f"{release.version}+{label}") in requirement.specifier:
+            yield from ((one, str(requirement)) for one in here if one.local == label)
+            digits = re.sub(r"\D", "", label)
+            plain = (one for one in here if one.local is None and one.accelerator.number.replace(".", "") == digits)
+            yield from ((one, without) for one in plain if digits)
 
 
 def _dependencies(problem: Problem) -> Iterator[Step]:
@@ -189,16 +247,26 @@ def _near(problem: Problem, without: EnvironmentRequest, requirement: Requiremen
 def _below(requirement: Requirement, versions: Sequence[Version]) -> int:
     """The place of the newest release below the version that is asked for; the last one where none is asked for."""
     exact = [one.version for one in requirement.specifier if one.operator in {"==", "==="}]
-    if len(exact) != 1 or exact[0].endswith(".*"):
+    wanted = version_or_none(exact[0]) if len(exact) == 1 else None
+    if wanted is None:
         return len(versions) - 1
-    return sum(1 for version in versions if version < Version(exact[0])) - 1
+    return sum(1 for version in versions if version < wanted) - 1
 
 
-def _without_label(requirement: Requirement) -> Iterator[str]:
-    """The version that is asked for without the label of a build, which an own index has and the matrix need not."""
+def _respelled(problem: Problem, requirement: Requirement) -> Iterator[str]:
+    """The release that is asked for without the label of a build, which an own index has and the matrix need not.
+
+    As `==`, where `===` compared what is written.
+    """
+    if requirement.name not in problem.matrix.framework_names:
+        return
+    releases = problem.matrix.framework(requirement.name).releases
     for one in requirement.specifier:
-        if one.operator == "==" and "+" in one.version:
-            yield f"{requirement.head}=={one.version.partition('+')[0]}"
+        wanted = version_or_none(one.version) if one.operator in {"==", "==="} else None
+        if wanted is not None and (wanted.local or one.operator == "==="):
+            yield from (
+                f"{requirement.head}=={each.version}" for each in releases if each.version == Version(wanted.public)
+            )
 
 
 def _feasible(problem: Problem, name: str, position: int) -> bool:

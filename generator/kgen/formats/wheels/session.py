@@ -348,11 +348,12 @@ class Session:
         faults = tuple(_first_causes(faults, ways))
         following = faulty.difference(name for fault in faults for name in packages_of(fault))
         asked = roots(found.resolution, found.added)
-        listed, guilty = [], dict[str, None]()
+        listed, guilty, bringing = [], dict[str, None](), dict[str, None]()
         for fault in faults:
             listed.append(f"  {fault_text(fault)}")
             for way in (ways.get(name, ()) for name in packages_of(fault)):
                 guilty.update(dict.fromkeys(way[:1]))
+                bringing.update(dict.fromkeys(way[:1] if len(way) > 1 else ()))
                 chain = f"    required by: {' -> '.join((asked[way[0]], *way[1:]))}" if len(way) > 1 else ""
                 listed += [chain] if chain and chain not in listed else []
         forbidden = [] if lesson is None else [one for one in lesson.forbidden if one.split()[0] not in following]
@@ -365,7 +366,7 @@ class Session:
             hints=[
                 f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named
-                else "look at `dependencies`: one of them brings these in",
+                else _brought_by_frameworks([asked[name] for name in bringing]),
                 *self._remedies.on_another_accelerator(
                     outcome.request, [one.own for one in faults if isinstance(one, OtherAccelerator)]
                 ),
@@ -396,6 +397,17 @@ def _first_causes(faults: Sequence[LockFault], ways: Mapping[str, tuple[str, ...
         follows = isinstance(fault, OtherAccelerator) and fault.package in brought
         if not doubled and not follows:
             yield fault
+
+
+def _brought_by_frameworks(roots: Sequence[str]) -> str:
+    """What to look at where no dependency of the user's brings packages in that are unfit.
+
+    Args:
+        roots: the frameworks, as they are required, through which they came in.
+    """
+    if not roots:
+        return "look at `dependencies`: one of them brings these in"
+    return f"require another release: {' and '.join(roots)} {'brings' if len(roots) == 1 else 'bring'} these in"
 
 
 def _as_locked(found: Closed) -> Resolution:

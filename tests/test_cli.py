@@ -776,6 +776,16 @@ class TestInterrupted:
         said = "" if ignored else "interrupted; nothing is half-written\n"
         assert (done.returncode, done.stderr) == (status, said)
 
+    def test_little_is_imported_before_it_is_heeded(self) -> None:
+        """What Python answers until then is a traceback."""
+        before = "import sys; bare = set(sys.modules); import kgen.__main__; print(*sorted(set(sys.modules) - bare))"
+        words = [sys.executable, "-S", "-c", before]
+        root = str(Path(uvtool.__file__).parents[1])
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PYTHONPATH": root})
+        slow = {"typing", "importlib", "contextlib", "re", "inspect", "pathlib", "typer", "argparse", "tempfile"}
+        assert not slow & set(done.stdout.split())
+        assert "kgen.__main__" in done.stdout.split()
+
     def test_killed_then_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
         index.misbehave("hang")
         with busy(kgen_alone, index) as child:
@@ -822,9 +832,13 @@ class TestRequiresPython:
         )
 
     @pytest.mark.parametrize("text", ["nonsense", "3.12; rm -rf /", "\\u001b[2J"])
-    def test_what_is_no_range_is_for_whoever_builds_the_project(self, kgen: Kgen, project: Path, text: str) -> None:
+    def test_what_is_no_range_is_refused_until_it_is_left_out(self, kgen: Kgen, project: Path, text: str) -> None:
         (project / "pyproject.toml").write_text(self.PROJECT.format(text))
-        assert kgen("solve", "jax", "--cuda", "12").status == 0
+        done = kgen("solve", "jax", "--cuda", "12")
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: pyproject.toml: project.requires-python: `")
+        assert done.stderr.endswith("\n\nhint: edit pyproject.toml\nhint: kgen lock --no-project\n")
+        assert kgen("solve", "jax", "--cuda", "12", "--no-project").status == 0
 
 
 def test_a_gpu_that_nothing_serves_is_the_cause_whatever_the_python(kgen: Kgen) -> None:

@@ -26,7 +26,9 @@ LEGACY = ("setuptools", "wheel")
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 
-SETUPTOOLS = ("setup.py", "setup.cfg")
+SETUPTOOLS_MODULE = "setuptools"
+SETUP_CFG = "setup.cfg"
+SETUPTOOLS = ("setup.py", SETUP_CFG)
 """The files that setuptools reads beside `pyproject.toml`."""
 
 _BUILT_FROM = (PYPROJECT, *SETUPTOOLS)
@@ -85,6 +87,27 @@ def project_build(data: Mapping[str, Any], root: Path | None = None) -> ProjectB
     return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "", dynamic)
 
 
+def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> bool:
+    """Whether setuptools looks through the folder of a project for packages, as nothing names them.
+
+    Args:
+        data: what is in its `pyproject.toml`.
+        build: how it is built.
+        root: its folder.
+    """
+    tool = data.get("tool")
+    table = tool.get("setuptools") if isinstance(tool, Mapping) else None
+    named = isinstance(table, Mapping) and {"packages", "py-modules"} & set(table)
+    return (
+        build.backend.partition(".")[0] == SETUPTOOLS_MODULE
+        and not named
+        and not (root / "src").is_dir()
+        and not (root / "setup.py").is_file()
+        and setup_cfg(root, "options", "packages") is None
+        and setup_cfg(root, "options", "py_modules") is None
+    )
+
+
 def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | None:
     """What stands for the table `project` where there is none, as far as it can be read; None for no package."""
     poetry = tool.get("poetry") if isinstance(tool := data.get("tool"), Mapping) else None
@@ -102,7 +125,18 @@ def _reads_setuptools(root: Path) -> bool:
 
 
 def _name_in_setup_cfg(root: Path) -> str | None:
-    path = root / "setup.cfg"
+    return setup_cfg(root, "metadata", "name")
+
+
+def setup_cfg(root: Path, section: str, option: str) -> str | None:
+    """What setuptools' `setup.cfg` says; None where it does not, or cannot be read.
+
+    Args:
+        root: the folder of the project.
+        section: the section of the file.
+        option: the name in it.
+    """
+    path = root / SETUP_CFG
     if not path.is_file():
         return None
     import configparser  # noqa: PLC0415 - few projects have such a file
@@ -112,7 +146,7 @@ def _name_in_setup_cfg(root: Path) -> str | None:
         parser.read_string(files.read_text(path, encoding="utf-8-sig"))
     except (OSError, ValueError, configparser.Error):
         return None
-    return parser.get("metadata", "name", fallback="").strip() or None
+    return parser.get(section, option, fallback="").strip() or None
 
 
 def built_from(root: Path) -> bytes:

@@ -6,6 +6,7 @@ kgen's settings is left out, and named with the reason.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,18 +18,21 @@ import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from kgen import files, parsers, uvtool
-from kgen.actions.pythons import RequiresPython
-from kgen.actions.requirements import given_in
+from kgen.actions.pythons import RequiresPython, poetry_range
+from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
+from kgen.settings import Settings
 from kgen.tables import nearest
 
-PIXI = "pixi.toml"
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
+
+_NO_DEFAULTS = "nodefaults"
+"""What conda is told where channels stand, so that it asks no others."""
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
@@ -242,9 +246,12 @@ class _Reader:
             for name, value in rows.items():
                 version = value.get("version", "*") if isinstance(value, Mapping) else value
                 if name == "python":
-                    self.python = _range(str(version))
+                    self.python = poetry_range(str(version))
                     continue
-                self._add_row(name, value, version, _range)
+                if isinstance(value, Mapping) and value.get("optional") is True:
+                    self.left.append(f"{name}: it is optional, for an extra of Poetry; `kgen add {name}` takes it")
+                    continue
+                self._add_row(name, value, version, poetry_range)
         if table.get("source"):
             self.left.append("[[tool.poetry.source]]: uv asks its own indexes; name them as `[[index]]` in uv.toml")
 
@@ -263,6 +270,9 @@ class _Reader:
     def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
         head = table.get("workspace", table.get("project", {}))
         self._platforms(_texts(head.get("platforms")))
+        # a channel of pixi's may have a priority, which their order says too
+        rows = head.get("channels", [])
+        self._channels([one["channel"] if isinstance(one, Mapping) else one for one in rows])
         for name, value in table.get("dependencies", {}).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
             self._add_match(name, "" if str(version) == "*" else str(version))
@@ -276,6 +286,19 @@ class _Reader:
         if table.get("system-requirements"):
             wanted = ", ".join(f"{name} {value}" for name, value in table["system-requirements"].items())
             self.left.append(f"system-requirements {wanted}: kgen asks for `cuda`, `driver` and `glibc` by themselves")
+
+    def _channels(self, names: Sequence[str]) -> None:
+        """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
+        found = []
+        for name in dict.fromkeys(names):
+            if name == _NO_DEFAULTS:  # of which kgen asks none
+                continue
+            try:
+                found.append(parsers.parse_channel(name))
+            except ValueError as error:
+                self.left.append(f"channel {grammar.shown(name)}: {error}")
+        if found and tuple(found) != Settings(root=self.root).channels:
+            self.lists["channels"] = found
 
     def _platforms(self, names: Sequence[str]) -> None:
         for name in names:
@@ -302,7 +325,7 @@ class _Reader:
                 for text in values:
                     self._add_of_pip(text, path.parent)
             elif key == "channels":
-                self.left.append(f"channels {', '.join(values)}: they matter with `kgen lock --conda --channel` alone")
+                self._channels(values)
             elif key == "variables":
                 self.left.append("variables: set them where you run the project")
 
@@ -319,19 +342,32 @@ class _Reader:
     def _add_match(self, name: str, version: str) -> None:
         """Take over what conda calls a package, in its own way to write versions."""
         ranges = _conda_range(version)
-        if ranges is None:
+        if ranges is None and not self._only_in_conda(name, version):
             self.left.append(f"{name} {version}: only conda reads such versions")
             return
-        if name == "python":
+        if name == "python" and ranges is not None:
             self.python = ranges
-        elif name in self.matrix.channel_runtimes:
-            self.left.append(
-                f"{name} {version}: kgen chooses it; `kgen lock --cuda {version.lstrip('=<>')}` asks for it"
-            )
         elif name in {"pip", "setuptools", "wheel"}:
             self.left.append(f"{name}: no environment of kgen needs it")
+        elif reason := self._only_in_conda(name, version):
+            self.left.append(f"{f'{name} {version}'.strip()}: {reason}")
         else:
-            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges}")
+            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges or ''}")
+
+    def _only_in_conda(self, name: str, version: str) -> str | None:
+        """Why a package of conda is nothing to take over; None for one of a project of the index."""
+        only = _only_in_conda()
+        number = re.match(r"[=<>~!\s]*([0-9]+(?:\.[0-9]+)?)", version)
+        if name in only["cuda"]:
+            asks = f"; `kgen lock --cuda {number[1]}` asks for it" if number is not None else ""
+            return f"kgen chooses CUDA{asks}"
+        if name in only["parts"] or name in self.matrix.channel_runtimes:
+            return "kgen chooses it, with CUDA"
+        if name in only["builds"]:
+            return "it says which build is meant; `kgen lock --cpu` or `--cuda` says that to kgen"
+        return (
+            "it is no Python package; the system has it, or wheels bring it along" if name in only["system"] else None
+        )
 
     # -- requirements --------------------------------------------------------------------------------------------------
 
@@ -372,26 +408,13 @@ def _place(row: Mapping[str, Any]) -> str:
     return str(next(row[key] for key in ("path", "file", "url") if key in row))
 
 
-def _range(text: str) -> str:
-    """Poetry's way to write a range, in the standard's."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return ",".join(_one_range(part) for part in parts if part != "*")
-
-
-def _one_range(text: str) -> str:
-    match = re.fullmatch(r"([\^~])\s*v?([0-9]+(?:\.[0-9]+)*)([a-z0-9.+-]*)", text)
-    if match is None:
-        return text if re.match(r"[<>=!~]", text) else f"=={text}"
-    numbers = [int(number) for number in match[2].split(".")]
-    if match[1] == "~":
-        at = min(1, len(numbers) - 1)
-    else:
-        at = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
-    below = [*numbers[:at], numbers[at] + 1]
-    return f">={match[2]}{match[3]},<{'.'.join(map(str, below))}"
-
-
 _CONDA_SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~].*)?)")
+
+
+@functools.cache
+def _only_in_conda() -> Mapping[str, frozenset[str]]:
+    data = tomli.loads(Path(__file__).with_name("conda_only.toml").read_text(encoding="utf-8"))
+    return {key: frozenset(names) for key, names in data.items()}
 
 
 def _conda_range(text: str) -> str | None:

@@ -88,9 +88,7 @@ def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequ
     for one in absent(matrix, requests):
         named = ", ".join(one.environments)
         same = f"; `--python {one.instead}`, which is, gives the same frameworks" if one.instead else ""
-        console.say(
-            f"note: {named}: Python {one.version} is not on this machine: `uv python install {one.version}`{same}"
-        )
+        console.say(f"note: {named}: Python {one.version} is not on this machine: `{one.install}`{same}")
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:

@@ -119,7 +119,10 @@ class TestExport:
             ),
             (
                 ("requirements",),
-                "which environment? Locked are jax-cpu, torch-cpu, torch-cuda12\n\nhint: kgen export requirements jax-cpu\n",
+                (
+                    "which environment? Locked are jax-cpu, torch-cpu, torch-cuda12\n\n"
+                    "hint: kgen export requirements jax-cpu\n"
+                ),
             ),
             (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kgen
-from kgen import schema
+from kgen import lockfiles, schema
+from kgen.accelerators import known
 from kgen.cli import manual
 from kgen.errors import MEANINGS
 from kgen.explain import codes
-from kgen.fields import FIELDS, Shape
+from kgen.fields import FIELDS, LOCKED, Shape
+from kgen.matrix import records
+from kgen.validation import program
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -22,6 +26,26 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parents[1]
 _MADE = re.compile(r"(<!-- made: (\w+) -->).*?(<!-- made -->)", re.DOTALL)
 _SEARCH = 'data-md-component="search" role="dialog"'
+_ROWS = (
+    records.Framework,
+    records.Release,
+    records.Build,
+    records.GpuFailure,
+    records.Library,
+    records.LibraryRelease,
+    records.Companion,
+    records.AcceleratorKind,
+    records.AcceleratorMajor,
+    records.Toolkit,
+    records.CudnnSupport,
+    records.Platform,
+    records.PythonMinor,
+    records.Generation,
+    records.Backend,
+    records.Image,
+)
+"""The kinds of rows that the page about the matrix describes."""
+
 _SHAPES = {
     Shape.ONE: "text",
     Shape.MANY: "list of text",
@@ -51,7 +75,14 @@ def on_post_page(output: str, **_: object) -> str:
 
 def pages() -> dict[str, str]:
     """File below `docs` -> its text, with what is made from the code as it is now."""
-    made = {"settings": settings_table, "statuses": statuses_table, "api": api_reference}
+    made = {
+        "settings": settings_table,
+        "statuses": statuses_table,
+        "api": api_reference,
+        "lock": lock_table,
+        "receipt": receipt_tables,
+        "matrix": matrix_tables,
+    }
     found = {"reference/commands.md": commands(), "kgen.schema.json": schema.text()}
     found |= {f"errors/{name}": text for name, text in codes.pages().items()}
     for path in sorted((_HERE / "reference").glob("*.md")):
@@ -100,6 +131,62 @@ def statuses_table() -> str:
     """A row for each exit status."""
     rows = [f"| {int(status)} | {meaning} |" for status, meaning in MEANINGS.items()]
     return "\n".join(["| exit status | meaning |", "|---|---|", *rows])
+
+
+def lock_table() -> str:
+    """A row for each key of a lock's `[tool.kgen]`: what kgen decided, then the request."""
+    decided = dict(lockfiles.DECIDED)
+    decided |= {kind.name: f"the version of {kind.title} in the environment" for kind in known() if kind.versioned}
+    asked = {
+        key: meaning or field.help.removesuffix("; repeatable")
+        for field, entry in LOCKED
+        for key, meaning in entry.keys.items()
+    }
+    rows = ["| key | meaning |", "|---|---|"]
+    for heading, keys in (("**what kgen decided**", decided), ("**the request**", asked)):
+        rows.append(f"| {heading} | |")
+        rows += [f"| `{key}` | {_cell(meaning)} |" for key, meaning in keys.items()]
+    return "\n".join(rows)
+
+
+def receipt_tables() -> str:
+    """A table for each part of a receipt, as its schema describes it."""
+    schema = json.loads((program.STEP.parent / "receipt.schema.json").read_text(encoding="utf-8"))
+    parts = {"": schema, **{f"### `{name}`": schema["$defs"][name] for name in ("detail", "step")}}
+    rows: list[str] = []
+    for heading, node in parts.items():
+        rows += [heading, "", node["description"][:1].upper() + node["description"][1:] + ".", ""] if heading else []
+        rows += ["| value | meaning |", "|---|---|"]
+        rows += [f"| `{path}` | {_cell(meaning)} |" for path, meaning in _described(node, "")]
+        rows.append("")
+    return "\n".join(rows)
+
+
+def _described(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Every value below a part of a schema, with its description; a value of another part only by itself."""
+    if path:
+        choices = [one for one in node.get("enum", ()) if one is not None]
+        listed = f": {', '.join(f'`{one}`' for one in choices)}" if choices else ""
+        yield path, node["description"] + listed
+    for name, inner in node.get("properties", {}).items():
+        shown = f'["{name}"]' if ":" in name else f".{name}" if path else name
+        yield from _described(inner, path + shown)
+    if "properties" in node.get("items", {}):
+        yield from ((f"{path}[].{name}", meaning) for name, meaning in _described(node["items"], ""))
+
+
+def matrix_tables() -> str:
+    """A table for each kind of row, from what the code says of its values."""
+    return "\n".join(line for record in _ROWS for line in _recorded(record))
+
+
+def _recorded(record: type) -> Iterator[str]:
+    about, _, attributes = (inspect.getdoc(record) or "").partition("\n\nAttributes:\n")
+    yield from (f"### {re.sub('(?<=[a-z])(?=[A-Z])', ' ', record.__name__)}", "", " ".join(about.split()), "")
+    yield from ("| value | meaning |", "|---|---|")
+    for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", attributes, re.DOTALL | re.MULTILINE):
+        yield f"| `{name}` | {_cell(' '.join(text.split()))} |"
+    yield ""
 
 
 def api_reference() -> str:

@@ -67,11 +67,13 @@ class LockEntry(NamedTuple):
         attribute: of :class:`EnvironmentRequest`.
         write: value -> key -> what stands in the lock; a key whose value is None is left out.
         read: `[tool.kgen]` of a lock -> value.
+        keys: the keys that it writes -> what they mean; empty where that is what the field asks for.
     """
 
     attribute: str
     write: Callable[[Any], Mapping[str, object]]
     read: Callable[[Mapping[str, Any]], object]
+    keys: Mapping[str, str]
 
 
 class Field(NamedTuple):
@@ -187,6 +189,7 @@ def _one(key: str, attribute: str, read: Callable[[str], object], initial: objec
         attribute,
         lambda value: {key: None if value is None else str(value) or None},
         lambda data: read(data[key]) if key in data else initial,
+        {key: ""},
     )
 
 
@@ -196,17 +199,18 @@ def _several(key: str, attribute: str, read: Callable[[str], object], *, ordered
         attribute,
         lambda values: {key: (list(map(str, values)) if ordered else sorted(map(str, values))) or None},
         lambda data: tuple(map(read, data.get(key, ()))),
+        {key: ""},
     )
 
 
 def _yes(key: str, attribute: str) -> LockEntry:
     """True, or nothing at all."""
-    return LockEntry(attribute, lambda value: {key: value or None}, lambda data: data.get(key) is True)
+    return LockEntry(attribute, lambda value: {key: value or None}, lambda data: data.get(key) is True, {key: ""})
 
 
-def _required(key: str, attribute: str) -> LockEntry:
+def _required(key: str, meaning: str) -> LockEntry:
     """Text that every lock has."""
-    return LockEntry(attribute, lambda value: {key: value}, lambda data: data[key])
+    return LockEntry(key, lambda value: {key: value}, lambda data: data[key], {key: meaning})
 
 
 def _write_accelerator(accelerator: Accelerator) -> Mapping[str, object]:
@@ -220,7 +224,19 @@ def _read_accelerator(data: Mapping[str, Any]) -> Accelerator:
     return found if limit is None else Accelerator.numbered(found.kind, limit)
 
 
-_ACCELERATOR = LockEntry("accelerator", _write_accelerator, _read_accelerator)
+_ACCELERATOR = LockEntry(
+    "accelerator",
+    _write_accelerator,
+    _read_accelerator,
+    {
+        "accelerator": "the accelerator with its major, as in the environment's name: `cuda12`, `cpu`",
+        **{
+            f"{kind.name}-limit": f"the newest {kind.title} that was asked for, with its minor"
+            for kind in accelerators.known()
+            if kind.versioned
+        },
+    },
+)
 
 
 def _accelerator_fields() -> Iterator[Field]:
@@ -250,7 +266,12 @@ FIELDS: tuple[Field, ...] = (
         key="backends",
         scope=Scope.NONE,
         distinct=True,
-        lock=LockEntry("backends", lambda value: {"backends": value}, lambda data: tuple(data["backends"])),
+        lock=LockEntry(
+            "backends",
+            lambda value: {"backends": value},
+            lambda data: tuple(data["backends"]),
+            {"backends": "the backends that the environment is for, the most important first"},
+        ),
     ),
     *_accelerator_fields(),
     Field(
@@ -263,7 +284,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="V",
         example="3.12",
         plural="pythons",
-        lock=_required("python", "python"),
+        lock=_required("python", "the CPython minor"),
         about=RequestField.PYTHON,
     ),
     Field(
@@ -286,7 +307,7 @@ FIELDS: tuple[Field, ...] = (
         metavar="P",
         example="linux-64",
         distinct=True,
-        lock=_required("platform", "platform"),
+        lock=_required("platform", "the platform, by conda's name"),
         about=RequestField.PLATFORM,
     ),
     Field(
@@ -350,6 +371,7 @@ FIELDS: tuple[Field, ...] = (
             "targets",
             lambda machines: {"targets": [one.text for one in machines] or None},
             lambda data: tuple(map(TargetMachine.parse, data.get("targets", ()))),
+            {"targets": "the machines of the settings that it serves: driver and GPUs of each"},
         ),
         about=RequestField.TARGET,
     ),
@@ -505,6 +527,7 @@ FIELDS: tuple[Field, ...] = (
             "other_frameworks",
             lambda value: {"other-frameworks": None if value == JOINT else value},
             lambda data: parsers.parse_other_frameworks(data.get("other-frameworks", JOINT)),
+            {"other-frameworks": ""},
         ),
         about=RequestField.OTHER_FRAMEWORKS,
     ),

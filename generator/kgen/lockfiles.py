@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import accelerators, files
@@ -289,6 +290,36 @@ def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
         listed = "\n".join(f"{path}: {fault}" for fault in faults)
         raise SettingsError(listed, hints=["`kgen lock` writes it again, from the settings"])
     return lock, data
+
+
+DECIDED: Mapping[str, str] = MappingProxyType(
+    {
+        "schema": "the version of this form of locks",
+        "kgen": "the version of kgen that made the lock",
+        "matrix": "the revision of the matrix that kgen used",
+        "environment": "the name of the environment",
+        "cudnn": "the version of cuDNN",
+        "driver": "the oldest driver that serves the environment",
+        "packages": "the frameworks, Keras and what kgen's solver decided besides -> version",
+        "libraries": "the accelerator's libraries -> version",
+        "variables": "variables that select the backend -> value",
+        "places": "further variables; `{prefix}` stands for the folder of the environment",
+        "configuration": "files of Keras's settings in the environment -> text",
+        "shared": "folders in the environment that are links to the user's",
+        "hooks": "the digest of the hooks beside the lock",
+        "indexes": "packages that come from a framework's own index -> its label",
+        "licences": "what each package declares",
+        "size": "the bytes to download; absent where the index does not say",
+        "build": "the files that build source distributions, source trees and the project itself",
+        "warnings": "what speaks against the lock, as sentences",
+        "why": "a reason for each decision, with its source. One by receipts also has their number and `devices`, one"
+        " that uv or a dependency gave the `newer` release and the `bound`",
+    }
+)
+"""What a lock says beside the request that it was made for: key of `[tool.kgen]` -> meaning.
+
+The version of the accelerator's toolkit stands by the name of the accelerator: `cuda = "12.8"`.
+"""
 
 
 def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:

@@ -822,9 +822,13 @@ class TestRequiresPython:
         )
 
     @pytest.mark.parametrize("text", ["nonsense", "3.12; rm -rf /", "\\u001b[2J"])
-    def test_what_is_no_range_is_for_whoever_builds_the_project(self, kgen: Kgen, project: Path, text: str) -> None:
+    def test_what_is_no_range_is_refused_until_it_is_left_out(self, kgen: Kgen, project: Path, text: str) -> None:
         (project / "pyproject.toml").write_text(self.PROJECT.format(text))
-        assert kgen("solve", "jax", "--cuda", "12").status == 0
+        done = kgen("solve", "jax", "--cuda", "12")
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: pyproject.toml: project.requires-python: `")
+        assert done.stderr.endswith("\n\nhint: edit pyproject.toml\nhint: kgen lock --no-project\n")
+        assert kgen("solve", "jax", "--cuda", "12", "--no-project").status == 0
 
 
 def test_a_gpu_that_nothing_serves_is_the_cause_whatever_the_python(kgen: Kgen) -> None:

@@ -281,7 +281,6 @@ def test_wrong_arguments(
         ("==3.12.4", [], "3.12"),
         ("<3.9", [], None),
         (">=4", [], None),
-        ("nonsense", [], None),
         (None, [], None),
     ],
 )
@@ -335,11 +334,19 @@ def test_each_backend_has_a_best_python_of_its_own(
     assert told == (python is not None)
 
 
-@pytest.mark.parametrize("text", ["project = 3\n", "[project]\nrequires-python = 3\n"])
-def test_requires_python_that_is_none(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
-    (tmp_path / "pyproject.toml").write_text(text)
+def test_no_table_of_a_project(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    (tmp_path / "pyproject.toml").write_text("project = 3\n")
     write_settings(tmp_path, PLAIN, matrix)
     assert settings.read(tmp_path, matrix).python is None
+
+
+@pytest.mark.parametrize("value", ["3", '"nonsense"'])
+def test_requires_python_that_is_no_range(tmp_path: Path, matrix: CompatibilityMatrix, value: str) -> None:
+    text = f"[project]\nrequires-python = {value}\n"
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"pyproject\.toml: project\.requires-python: "):
+        write_settings(tmp_path, PLAIN, matrix)
+    assert (tmp_path / "pyproject.toml").read_text() == text
 
 
 def test_python_version_file_is_read_each_time(tmp_path: Path, matrix: CompatibilityMatrix) -> None:

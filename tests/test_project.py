@@ -12,8 +12,8 @@ from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import serving
 from tests.wheelhouse import Wheelhouse
 
-from kgen import settings
-from kgen.actions import plan
+from kgen import parsers, settings
+from kgen.actions import plan, pythons
 from kgen.actions.plan import RequestFlags
 from kgen.actions.requirements import with_project
 from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
@@ -153,7 +153,51 @@ class TestForeignTables:
 
     def test_the_standard_wins(self, tmp_path: Path) -> None:
         text = '[project]\nname = "x"\n[tool.poetry.dependencies]\nrich = "*"\n'
-        assert required(tmp_path, text).required.dependencies == ()
+        found = required(tmp_path, text).required
+        assert found.dependencies == ()
+        assert found.notes[0].startswith("kgen ignores rich in [tool.poetry.dependencies] of pyproject.toml, which ")
+
+    def test_what_enriches_the_standard_is_not_ignored(self, tmp_path: Path) -> None:
+        text = (
+            '[project]\nname = "x"\ndependencies = ["Rich (>=13,<14)"]\n'
+            '[tool.poetry.dependencies]\npython = ">=3.11"\nrich = { source = "ours" }\n'
+        )
+        found = required(tmp_path, text).required
+        assert [str(one) for one in found.dependencies] == ["rich<14,>=13"]
+        assert not [note for note in found.notes if "ignores" in note]
+
+    def test_groups_of_poetry(self, tmp_path: Path) -> None:
+        text = (
+            '[project]\nname = "x"\ndependencies = []\n[tool.poetry.group.dev.dependencies]\npytest = "^8"\n'
+            '[tool.poetry.dev-dependencies]\nmypy = "*"\n'
+        )
+        converts = "of pyproject.toml, which only Poetry reads; `uvx migrate-to-uv` converts it"
+        assert required(tmp_path, text).required.notes == (
+            f"kgen ignores pytest in [tool.poetry.group.dev.dependencies] {converts}",
+            f"kgen ignores mypy in [tool.poetry.dev-dependencies] {converts}",
+        )
+        # `kgen init --from poetry` has put them into the settings
+        taken = tuple(map(parsers.parse_dependency, ("pytest>=8,<9", "mypy")))
+        assert with_project(Settings(root=tmp_path, dependencies=taken)).required.notes == ()
+
+    @pytest.mark.parametrize(("value", "named"), [('"^3.10 || ^3.12"', 1), ('"^3.10"', 0), ('["3.11"]', 1)])
+    def test_a_range_of_pythons_that_only_poetry_reads(self, tmp_path: Path, value: str, named: int) -> None:
+        notes = required(tmp_path, f"[tool.poetry.dependencies]\npython = {value}\n").required.notes
+        assert len([note for note in notes if note.startswith("kgen ignores python in")]) == named
+
+    def test_the_python_of_pixi(self, tmp_path: Path) -> None:
+        text = '[tool.pixi.dependencies]\npython = "3.12.*"\n'
+        (note,) = required(tmp_path, text).required.notes
+        assert note.startswith("kgen ignores python in [tool.pixi.dependencies] of pyproject.toml, which only pixi")
+        assert with_project(Settings(root=tmp_path, python="3.12")).required.notes == ()
+
+    def test_the_file_of_pixi(self, tmp_path: Path) -> None:
+        (tmp_path / "pixi.toml").write_text('[dependencies]\nnumpy = "*"\n')
+        assert with_project(Settings(root=tmp_path)).required.notes == (
+            "kgen ignores pixi.toml, which only pixi reads; `kgen init --from pixi` takes it over",
+        )
+        own = Settings(root=tmp_path, file=tmp_path / "kgen.toml")
+        assert with_project(own).required.notes == ()
 
 
 class TestFiles:
@@ -223,6 +267,40 @@ class TestFiles:
                 " configured for indexes in uv.toml"
             ),
             "2 requirements of r.txt",
+        )
+
+    def test_constraints_that_a_file_of_requirements_names(self, tmp_path: Path) -> None:
+        """pip heeds them wherever they stand, below `-r` too, relative to the file that names them."""
+        (tmp_path / "more/inner").mkdir(parents=True)
+        (tmp_path / "r.txt").write_text("-r more/base.txt\n--constraint=c.txt\n# -c absent.txt\n")
+        (tmp_path / "c.txt").write_text("rich<14\n")
+        (tmp_path / "more/base.txt").write_text(
+            "rich\n--extra-index-url https://x.example/\n-c inner/c.txt\n-r ../r.txt\n"
+        )
+        (tmp_path / "more/inner/c.txt").write_text("h5py<3.12\n")
+        found = with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+        assert [str(one) for one in found.required.dependencies] == ["rich"]
+        assert [str(one) for one in found.constraints] == ["rich<14", "h5py<3.12"]
+        assert found.required.notes == (
+            (
+                "kgen ignores --extra-index-url in more/base.txt: the lock has hashes of its own, and uv is configured"
+                " for indexes in uv.toml"
+            ),
+            "1 requirement of r.txt",
+            "1 constraint of c.txt",
+            "1 constraint of more/inner/c.txt",
+        )
+        (tmp_path / "more/inner/c.txt").unlink()
+        with pytest.raises(OutsideError, match=r"more/inner/c\.txt"):
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+
+    def test_the_project_itself_without_anything_that_builds_it(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text('[project]\nname = "mine"\nversion = "0"\n')
+        (tmp_path / "r.txt").write_text("-e .\n")
+        with pytest.raises(SettingsError) as raised:
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+        assert raised.value.message == (
+            "`mine` is the project itself, and no `build-system` in pyproject.toml says what builds it"
         )
 
     def test_a_repository_without_a_name(self, tmp_path: Path) -> None:
@@ -404,3 +482,67 @@ class TestPythons:
         assert exported.status == 0
         assert "numpy-cpu-py311" in exported.stdout
         assert "numpy-cpu-py312" in exported.stdout
+
+
+class TestAllowedPythons:
+    """What stands for `requires-python`, and what it must be."""
+
+    MINORS = ("3.11", "3.12")
+
+    def allowed(self, folder: Path, matrix: CompatibilityMatrix) -> tuple[str, list[str], str] | None:
+        found = pythons.required(folder, matrix)
+        return found and (found.text, [one for one in found.minors if one in self.MINORS], found.file)
+
+    @pytest.mark.parametrize(
+        ("text", "range_", "minors"),
+        [
+            ('[project]\nrequires-python = "~=3.11.2"\n', "~=3.11.2", ["3.11"]),
+            ('[project]\nrequires-python = "!=3.12.*,>=3.11"\n', "!=3.12.*,>=3.11", ["3.11"]),
+            ('\ufeff[project]\nrequires-python = "==3.12.*"\n', "==3.12.*", ["3.12"]),
+            ('[tool.poetry.dependencies]\npython = "^3.12"\n', ">=3.12,<4", ["3.12"]),
+            ('[project]\nname = "x"\n[tool.poetry.dependencies]\npython = "~3.11"\n', ">=3.11,<3.12", ["3.11"]),
+            (
+                '[project]\nrequires-python = ">=3.12"\n[tool.poetry.dependencies]\npython = "^3.8"\n',
+                ">=3.12",
+                ["3.12"],
+            ),
+        ],
+    )
+    def test_in_pyproject(
+        self, tmp_path: Path, matrix: CompatibilityMatrix, text: str, range_: str, minors: list[str]
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text(text)
+        assert self.allowed(tmp_path, matrix) == (range_, minors, "pyproject.toml")
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", '[project]\nrequires-python = ""\n', '[tool.poetry.dependencies]\npython = "*"\n', "[tool.poetry]\n"],
+    )
+    def test_nothing_is_said(self, tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+        (tmp_path / "pyproject.toml").write_text(text)
+        assert self.allowed(tmp_path, matrix) is None
+
+    def test_in_setup_cfg(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        (tmp_path / "setup.cfg").write_text("[options]\npython_requires = >=3.10, <3.12\n")
+        assert self.allowed(tmp_path, matrix) == (">=3.10, <3.12", ["3.11"], "setup.cfg")
+        # which setuptools does not read where the standard's table is
+        (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
+        assert self.allowed(tmp_path, matrix) is None
+
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            ('"banana"', "`banana`"),
+            ('"^3.11"', "`^3.11`"),
+            ("3.11", "should be text, is a number; put quotes around it"),
+            (r'">=3.11\u001b[2J"', "is not one printable line"),
+        ],
+    )
+    def test_no_range(self, tmp_path: Path, matrix: CompatibilityMatrix, value: str, said: str) -> None:
+        (tmp_path / "pyproject.toml").write_text(f"[project]\nrequires-python = {value}\n")
+        with pytest.raises(SettingsError) as raised:
+            pythons.required(tmp_path, matrix)
+        assert raised.value.message.startswith("pyproject.toml: project.requires-python: ")
+        assert said in raised.value.message
+        assert "\x1b" not in raised.value.message
+        assert raised.value.hints == ("edit pyproject.toml", "kgen lock --no-project")

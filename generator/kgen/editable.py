@@ -26,7 +26,8 @@ LEGACY = ("setuptools", "wheel")
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 
-SETUPTOOLS = ("setup.py", "setup.cfg")
+SETUP_CFG = "setup.cfg"
+SETUPTOOLS = ("setup.py", SETUP_CFG)
 """The files that setuptools reads beside `pyproject.toml`."""
 
 _BUILT_FROM = (PYPROJECT, *SETUPTOOLS)
@@ -102,7 +103,18 @@ def _reads_setuptools(root: Path) -> bool:
 
 
 def _name_in_setup_cfg(root: Path) -> str | None:
-    path = root / "setup.cfg"
+    return setup_cfg(root, "metadata", "name")
+
+
+def setup_cfg(root: Path, section: str, option: str) -> str | None:
+    """What setuptools' `setup.cfg` says; None where it does not, or cannot be read.
+
+    Args:
+        root: the folder of the project.
+        section: the section of the file.
+        option: the name in it.
+    """
+    path = root / SETUP_CFG
     if not path.is_file():
         return None
     import configparser  # noqa: PLC0415 - few projects have such a file
@@ -112,7 +124,7 @@ def _name_in_setup_cfg(root: Path) -> str | None:
         parser.read_string(files.read_text(path, encoding="utf-8-sig"))
     except (OSError, ValueError, configparser.Error):
         return None
-    return parser.get("metadata", "name", fallback="").strip() or None
+    return parser.get(section, option, fallback="").strip() or None
 
 
 def built_from(root: Path) -> bytes:

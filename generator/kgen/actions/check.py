@@ -262,7 +262,7 @@ class _Check:
         """That a lock is outside of what the project requires of its Python."""
         if self.allowed is not None and lock.python not in self.allowed.minors:
             what = f"is for Python {lock.python}, outside of requires-python `{self.allowed.text}` of"
-            yield freshness.Stale(_OUTSIDE, f"{what} {project.PYPROJECT}")
+            yield freshness.Stale(_OUTSIDE, f"{what} {self.allowed.file}")
 
     def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
         """What of a file is not of kgen's making, or not of the form that is asked for."""

@@ -24,7 +24,7 @@ from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Marker, Requirement, parse_requirement
-from kgen.project import PYPROJECT, find_root
+from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings, Target
 
 _REPEATED = frozenset({"project", "constraint_files"})
@@ -276,13 +276,13 @@ def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[st
     """
     if python is None and not allowed.minors:
         raise UsageError(
-            f"requires-python `{allowed.text}` of {PYPROJECT} allows no Python that the matrix knows",
+            f"requires-python `{allowed.text}` of {allowed.file} allows no Python that the matrix knows",
             hints=["give one with `--python`, such as `--python 3.12`"],
         )
     if python is None:
-        yield f"the Python is one of requires-python `{allowed.text}` of {PYPROJECT}; `--python` chooses another"
+        yield f"the Python is one of requires-python `{allowed.text}` of {allowed.file}; `--python` chooses another"
     elif python not in allowed.minors:
-        yield f"Python {python} is outside of requires-python `{allowed.text}` of {PYPROJECT}"
+        yield f"Python {python} is outside of requires-python `{allowed.text}` of {allowed.file}"
 
 
 def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Settings:

@@ -1,19 +1,24 @@
-"""Which Pythons the project itself allows: `requires-python` of its `pyproject.toml`."""
+"""Which Pythons the project itself allows: `requires-python` of its `pyproject.toml`, or what stands for it."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tomli
 from packaging.version import Version
 
 from kgen import files
+from kgen.editable import SETUP_CFG, setup_cfg
+from kgen.errors import SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.ranges import VersionRange
 from kgen.project import PYPROJECT
+from kgen.tables import mismatch
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
@@ -23,12 +28,14 @@ class RequiresPython(NamedTuple):
     """What a project requires of its Python.
 
     Attributes:
-        text: as its `pyproject.toml` has it.
+        text: the range, as the standard writes it.
         minors: the CPython minors of the matrix that have a patch release within, oldest first.
+        file: the name of the file that says it.
     """
 
     text: str
     minors: tuple[str, ...]
+    file: str = PYPROJECT
 
 
 def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
@@ -39,24 +46,80 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
         matrix: the facts, which know the minors.
 
     Returns:
-        None where the project does not say, or says what is no range: who builds it gets an error.
+        None where the project does not say.
+
+    Raises:
+        SettingsError: what it says is no range of versions.
     """
     try:
-        content = files.read_text(root / PYPROJECT, files.LARGE)
+        content = files.read_text(root / PYPROJECT, files.LARGE, encoding="utf-8-sig")
         data = tomli.loads(content)
+    except FileNotFoundError:
+        data = {}
     except (OSError, ValueError, RecursionError):
         return None
     project = data.get("project")
-    text = project.get("requires-python") if isinstance(project, Mapping) else None
-    if not isinstance(text, str) or not grammar.is_line(text):
-        return None
+    if not isinstance(project, Mapping) or "requires-python" not in project:
+        return _said_otherwise(data, root, matrix)
+    text = project["requires-python"]
+    try:
+        if not isinstance(text, str):
+            raise ValueError(mismatch(text, str))  # noqa: TRY301, TRY004 - one message for all that is no range
+        return _within(grammar.line(text), matrix) if text.strip() else None
+    except ValueError as error:
+        raise SettingsError(
+            f"{PYPROJECT}: project.requires-python: {grammar.printable(str(error))}",
+            hints=[f"edit {PYPROJECT}", "kgen lock --no-project"],
+        ) from None
+
+
+def _said_otherwise(data: Mapping[str, Any], root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
+    """What Poetry's table says, else setuptools' `setup.cfg`, where they say it as plainly."""
+    table: object = data
+    for key in ("tool", "poetry", "dependencies", "python"):
+        table = table.get(key) if isinstance(table, Mapping) else None
+    texts = [(PYPROJECT, poetry_range(table))] if isinstance(table, str) else []
+    if not isinstance(data.get("project"), Mapping):
+        texts.append((SETUP_CFG, setup_cfg(root, "options", "python_requires") or ""))
+    for file, text in texts:
+        with contextlib.suppress(ValueError):
+            if text and (found := _within(grammar.line(text), matrix)):
+                return found._replace(file=file)
+    return None
+
+
+def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
+    """The minors within a range.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         allowed = VersionRange(text)
     except ValueError:
-        return None
+        raise ValueError(f"`{grammar.shown(text)}` is not a range of versions such as >=3.11,<3.14") from None
     return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(allowed, row.version)))
 
 
 def _allows(allowed: VersionRange, minor: str) -> bool:
     """Whether any patch release of the minor is within the range."""
     return any(Version(f"{minor}.{patch}") in allowed for patch in range(_PATCHES))
+
+
+def poetry_range(text: str) -> str:
+    """Poetry's way to write a range, in the standard's; unions of ranges, which that has not, stay as they are."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return ",".join(_one_range(part) for part in parts if part != "*")
+
+
+def _one_range(text: str) -> str:
+    match = re.fullmatch(r"([\^~])\s*v?([0-9]+(?:\.[0-9]+)*)([a-z0-9.+-]*)", text)
+    if match is None:
+        return text if re.match(r"[<>=!~]", text) else f"=={text}"
+    numbers = [int(number) for number in match[2].split(".")]
+    if match[1] == "~":
+        at = min(1, len(numbers) - 1)
+    else:
+        at = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
+    below = [*numbers[:at], numbers[at] + 1]
+    return f">={match[2]}{match[3]},<{'.'.join(map(str, below))}"

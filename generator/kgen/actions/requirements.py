@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, trees
+from kgen.actions.pythons import poetry_range
 from kgen.editable import SETUPTOOLS, project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
 from kgen.model.lockfile import Lockfile
+from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
 from kgen.settings import ProjectRequirements, Settings
@@ -49,7 +51,10 @@ _FOREIGN = (
     _ForeignTable("pixi", ("tool", "pixi", "pypi-dependencies"), True, "kgen add PACKAGE"),  # noqa: FBT003
     _ForeignTable("pixi", ("tool", "pixi", "dependencies"), False, "kgen add PACKAGE"),  # noqa: FBT003
 )
-_POETRYS_PYTHON = "python"
+PIXI = "pixi.toml"
+"""The file that pixi keeps its tables in, where `pyproject.toml` has none."""
+
+_THEIR_PYTHON = "python"
 """What is among the packages of a foreign table, and is none."""
 
 
@@ -175,6 +180,7 @@ class _Reader:
         self._notes: list[str] = []
         self._build: tuple[Requirement, ...] = ()
         self._own_extras: list[str] = []
+        self._inner_constraints: list[str] = []
 
     def read(self) -> Settings:
         """The settings with all of it."""
@@ -183,7 +189,8 @@ class _Reader:
         dependencies = [*self._of_pyproject(), *files]
         self._notes += noted
         self.faults += wrong
-        constraints = list(self._of_files(self.settings.constraint_files, "constraint", parsers.parse_requirement_flag))
+        listed = dict.fromkeys((*self.settings.constraint_files, *self._inner_constraints))
+        constraints = list(self._of_files(tuple(listed), "constraint", parsers.parse_requirement_flag))
         for one in constraints:
             if one.extras:
                 self.faults.append(f"constraint `{one}`: a constraint brings nothing in, and so no extra")
@@ -243,6 +250,10 @@ class _Reader:
                 raise ValueError(f"`{name}` is to come from {path}, and there is no such file")
             return
         if path == self.settings.root:
+            if self.settings.project and project_build(_pyproject(path), path) is None:
+                raise ValueError(
+                    f"`{name}` is the project itself, and no `build-system` in {PYPROJECT} says what builds it"
+                )
             raise ValueError(f"`{name}` is the project itself, which `kgen sync` installs by itself")
         if not path.is_dir():
             raise ValueError(f"`{name}` is to come from {path}, and there is no such folder")
@@ -291,8 +302,9 @@ class _Reader:
             found = list(self._parsed(source))
             self.in_pyproject |= bool(self.faults)
             yield from found
-        foreign = [] if isinstance(data.get("project"), Mapping) else list(self._foreign(data))
+        foreign = list(self._foreign(data))
         yield from foreign
+        self._note_unread_tools(data)
         counted = [f"{len(source.texts)} of {source.what}" for source in sources if source.texts]
         if foreign:
             counted.append(f"{len(foreign)} of tool tables")
@@ -382,30 +394,48 @@ class _Reader:
 
     def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
         """What tables of other tools say as plainly as the standard's; the rest is named."""
+        standard = data.get("project") if isinstance(data.get("project"), Mapping) else None
         for foreign in _FOREIGN:
             table = _table(data, *foreign.keys)
-            if not table:
-                continue
-            ignored = []
             taken = {one.name for one in (*self.settings.dependencies, *self.settings.require)}
+            taken |= _names_in(() if standard is None else standard.get("dependencies"))
+            ignored = []
             for name, value in table.items():
-                if name == _POETRYS_PYTHON:
-                    continue
-                found = _plain(name, value) if foreign.on_index else None
-                if found is None:
-                    # `kgen init --from` has put it into the settings
-                    if canonical_name(name) not in taken:
+                if name == _THEIR_PYTHON:
+                    # `requires-python` is read from Poetry's table; in pixi's it is one of conda's packages
+                    if not (_is_range(value) if foreign.on_index else self.settings.python or standard):
                         ignored.append(name)
-                else:
+                    continue
+                # beside the standard's table, Poetry's says where its packages are from, and more to Poetry alone
+                found = _plain(name, value) if foreign.on_index and standard is None else None
+                if found is not None:
                     yield found
-            if ignored:
-                table_name = ".".join(foreign.keys)
-                self._notes.append(
-                    grammar.printable(
-                        f"kgen ignores {', '.join(ignored)} in [{table_name}] of {PYPROJECT}, which only {foreign.tool}"
-                        f" reads; `{foreign.command}` converts it"
-                    )
+                elif canonical_name(name) not in taken:  # else `kgen init --from` has put it into the settings
+                    ignored.append(name)
+            self._note_ignored(ignored, ".".join(foreign.keys), foreign)
+
+    def _note_ignored(self, names: Sequence[str], table: str, foreign: _ForeignTable) -> None:
+        if names:
+            self._notes.append(
+                grammar.printable(
+                    f"kgen ignores {', '.join(names)} in [{table}] of {PYPROJECT}, which only {foreign.tool} reads;"
+                    f" `{foreign.command}` converts it"
                 )
+            )
+
+    def _note_unread_tools(self, data: Mapping[str, Any]) -> None:
+        """Name the groups of Poetry, and pixi's own file, which are read by `kgen init --from` alone."""
+        taken = {one.name for one in (*self.settings.dependencies, *self.settings.require)}
+        poetry = _table(data, "tool", "poetry")
+        groups = {
+            f"group.{name}.dependencies": _table(poetry, "group", name, "dependencies")
+            for name in poetry.get("group", {})
+        }
+        for key, rows in {**groups, "dev-dependencies": _table(poetry, "dev-dependencies")}.items():
+            ignored = [name for name in rows if canonical_name(name) not in taken]
+            self._note_ignored(ignored, f"tool.poetry.{key}", _FOREIGN[0])
+        if self.settings.file is None and (self.settings.root / PIXI).is_file():
+            self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
     def _is_own(self, one: Requirement) -> bool:
         """Whether a requirement of a file is the project itself, which `kgen sync` installs."""
@@ -418,19 +448,17 @@ class _Reader:
             return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
         return False
 
-    def _note_unread(self, path: str, *, script: bool) -> None:
-        """Name what a file says besides its requirements."""
-        if script:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            lines = files.read_text(self.settings.root / path, files.LARGE, encoding="utf-8-sig").splitlines()
-            text = "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines)
-            found = sorted({match[1] for match in _UNREAD.finditer(text)})
+    def _note_unread(self, path: str) -> None:
+        """Name what a file, and those that it names, say besides requirements; keep the constraints among them."""
+        root = self.settings.root
+        for one in _with_inner(path, root):
+            found = sorted({match[1] for match in _UNREAD.finditer(one.text)})
             if found:
-                said = f"kgen ignores {', '.join(found)} in {grammar.printable(path)}"
+                said = f"kgen ignores {', '.join(found)} in {grammar.printable(one.path)}"
                 self._notes.append(
                     f"{said}: the lock has hashes of its own, and uv is configured for indexes in uv.toml"
                 )
+            self._inner_constraints += one.constraints
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -459,7 +487,8 @@ class _Reader:
                     texts = tuple(other for other in texts if other != text)
                 else:
                     yield one
-            self._note_unread(path, script=script is not None)
+            if script is None:
+                self._note_unread(path)
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
 
 
@@ -472,6 +501,52 @@ _UNREAD = re.compile(
     r"|config-settings?|global-option|use-feature)|-i|-f)(?=[\s=]|$)"
 )
 """Options of a file of requirements that say how pip gets it: uv is configured with indexes, and a lock has hashes."""
+
+
+_INNER = re.compile(r"(?m)^\s*(?:(?P<constraint>-c|--constraints?)|-r|--requirements?)\s*=?\s*(?P<file>\S.*?)\s*$")
+"""A line of a file of requirements that names another one."""
+
+
+class _RequirementFile(NamedTuple):
+    """A file of requirements, besides its requirements.
+
+    Attributes:
+        path: the file, as it was named from the project's folder.
+        text: what is in it, without comments and with its lines joined.
+        constraints: the files of constraints that it names, from the project's folder.
+    """
+
+    path: str
+    text: str
+    constraints: tuple[str, ...]
+
+
+def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
+    """A file of requirements and those that it names with `-r`; one that cannot be read is left out.
+
+    uv reads requirements through `-r` by itself, and says nothing of a `-c`.
+
+    Args:
+        path: the file, from the project's folder.
+        root: the project's folder.
+    """
+    queue, seen = [path], set[Path]()
+    for one in queue:
+        place = (root / one).resolve()
+        if place in seen:
+            continue
+        seen.add(place)
+        try:
+            lines = files.read_text(root / one, files.LARGE, encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError):
+            continue
+        text = re.sub(r"\\\n", " ", "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines))
+        constraints: list[str] = []
+        for match in _INNER.finditer(text):
+            named = match["file"].strip("\"'")
+            inner = named if "://" in named else os.path.normpath(Path(one).parent / named)
+            (queue if match["constraint"] is None else constraints).append(inner)
+        yield _RequirementFile(one, text, tuple(constraints))
 
 
 def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:
@@ -554,6 +629,22 @@ def _extras_of(text: object, own: str | None) -> Sequence[str]:
     except ValueError:
         return ()
     return tuple(sorted(map(canonical_name, found.extras))) if found.name == own else ()
+
+
+def _names_in(texts: object) -> set[str]:
+    """The packages that a list of requirements names."""
+    found = set()
+    for text in texts if isinstance(texts, list | tuple) else ():
+        with contextlib.suppress(ValueError):
+            found |= {Requirement(text).name} if isinstance(text, str) else set()
+    return found
+
+
+def _is_range(value: object) -> bool:
+    """Whether kgen can read a range of Pythons as Poetry writes it."""
+    with contextlib.suppress(ValueError):
+        return isinstance(value, str) and VersionRange(poetry_range(value)) is not None
+    return False
 
 
 def _plain(name: str, value: object) -> Requirement | None:

@@ -17,8 +17,8 @@ import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from kgen import files, parsers, uvtool
-from kgen.actions.pythons import RequiresPython
-from kgen.actions.requirements import given_in
+from kgen.actions.pythons import RequiresPython, poetry_range
+from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
@@ -26,7 +26,6 @@ from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
 from kgen.tables import nearest
 
-PIXI = "pixi.toml"
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
 
@@ -242,9 +241,9 @@ class _Reader:
             for name, value in rows.items():
                 version = value.get("version", "*") if isinstance(value, Mapping) else value
                 if name == "python":
-                    self.python = _range(str(version))
+                    self.python = poetry_range(str(version))
                     continue
-                self._add_row(name, value, version, _range)
+                self._add_row(name, value, version, poetry_range)
         if table.get("source"):
             self.left.append("[[tool.poetry.source]]: uv asks its own indexes; name them as `[[index]]` in uv.toml")
 
@@ -370,25 +369,6 @@ def _place(row: Mapping[str, Any]) -> str:
         url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"ssh://git@\1/", row["git"])
         return f"git+{url}{at}{below}"
     return str(next(row[key] for key in ("path", "file", "url") if key in row))
-
-
-def _range(text: str) -> str:
-    """Poetry's way to write a range, in the standard's."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return ",".join(_one_range(part) for part in parts if part != "*")
-
-
-def _one_range(text: str) -> str:
-    match = re.fullmatch(r"([\^~])\s*v?([0-9]+(?:\.[0-9]+)*)([a-z0-9.+-]*)", text)
-    if match is None:
-        return text if re.match(r"[<>=!~]", text) else f"=={text}"
-    numbers = [int(number) for number in match[2].split(".")]
-    if match[1] == "~":
-        at = min(1, len(numbers) - 1)
-    else:
-        at = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
-    below = [*numbers[:at], numbers[at] + 1]
-    return f">={match[2]}{match[3]},<{'.'.join(map(str, below))}"
 
 
 _CONDA_SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~].*)?)")
